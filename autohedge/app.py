@@ -1,0 +1,185 @@
+"""The composition root: settings, tape, strategy, engine, venue and record put together."""
+
+import json
+import platform
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from typing import Any
+
+import autohedge
+from autohedge import config
+from autohedge.config import Settings
+from autohedge.core.clock import stamp, wall_ns
+from autohedge.core.errors import Corrupt, Unavailable
+from autohedge.core.events import RunResult
+from autohedge.core.ids import fresh_suffix, nonce_from_seed
+from autohedge.engine.engine import Engine
+from autohedge.engine.replay import Difference, replay
+from autohedge.engine.result import Fill, run_result
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
+from autohedge.journal import Journal, RunFolder, read
+from autohedge.journal.folder import as_json
+from autohedge.kernels.jit import source_hash
+from autohedge.market import Origin, Recipe, Tape, TapeSource, open_tape, reopen, synthesize
+from autohedge.strategies import build
+from autohedge.strategies.registry import source_of
+
+FORMAT = 1
+
+
+def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
+    """The tape that was asked for; without sources, the seeded synthetic market."""
+    return open_tape(sources) if sources else synthesize(recipe_for(settings))
+
+
+def recipe_for(settings: Settings) -> Recipe:
+    """The synthetic market that the settings describe."""
+    synthetic = settings.synthetic
+    return Recipe(
+        symbols=synthetic.symbols,
+        hours=synthetic.hours,
+        quotes_per_s=synthetic.quotes_per_s,
+        bad_quote_rate=synthetic.bad_quote_rate,
+        seed=settings.seed,
+    )
+
+
+def engine_for(settings: Settings, tape: Tape) -> Engine:
+    """A fresh engine with the configured strategy on the tape's lanes."""
+    return Engine(settings, tape.symbols, build(settings, tape.streams))
+
+
+def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
+    """A fresh simulated venue on the tape."""
+    return SimulatedVenue(Terms.of(settings), lots_of(settings, tape.symbols), tape.rows, nonce=nonce)
+
+
+def run(settings: Settings, tape: Tape) -> dict[str, Any]:
+    """Trade a tape in virtual time and record it; return the content of `results.json`."""
+    engine = engine_for(settings, tape)
+    run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
+    folder, journal = _open_record(run_id, settings, tape)
+    try:
+        nonce = nonce_from_seed(settings.seed)
+        VirtualRuntime(engine, venue_for(settings, tape, nonce), tape.rows, journal).run(nonce)
+    finally:
+        journal.close()
+    results = results_of(engine, settings, tape, journal.head, journal.lines) | {"run": run_id}
+    folder.write_results(results)
+    return results
+
+
+def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
+    """What `results.json` says: the result, the fills, and what the figures rest on."""
+    return run_result(engine) | {
+        "mode": settings.trading.mode,
+        "strategy": settings.strategy.name,
+        "seed": settings.seed,
+        "symbols": list(tape.symbols),
+        "synthetic": any(origin.recipe for origin in tape.origins),
+        "fills": [_listed(fill) for fill in engine.tally.fills],
+        "journal_head": head,
+        "journal_lines": lines,
+    }
+
+
+def _listed(fill: Fill) -> dict[str, Any]:
+    return {key: str(value) if key != "ts_ns" else value for key, value in asdict(fill).items()}
+
+
+def _open_record(run_id: str, settings: Settings, tape: Tape) -> tuple[RunFolder, Journal]:
+    """A published run folder whose journal holds the genesis."""
+    folder = RunFolder.prepare(run_id)
+    try:
+        genesis = _genesis(folder, settings, tape)
+        journal = Journal(folder.journal, genesis)
+        journal.flush()
+        return folder.publish(run_id), journal
+    except OSError as error:
+        folder.discard()
+        msg = f"cannot write the run's folder: {error}"
+        raise Unavailable(msg) from None
+
+
+def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any]:
+    strategy = source_of(settings.strategy.name)
+    return {
+        "format": FORMAT,
+        "autohedge": autohedge.__version__,
+        "code": source_hash(),
+        "python": platform.python_version(),
+        "numpy": version("numpy"),
+        "numba": version("numba"),
+        "platform": platform.platform(),
+        "settings": folder.keep(as_json(config.resolved(settings)), ".json"),
+        "strategy": folder.keep(strategy.read_bytes(), ".py") if strategy else None,
+        "tape": [asdict(origin) for origin in tape.origins],
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """What verification found in a sound record."""
+
+    lines: int
+    head: str
+    finished: bool
+
+
+def verify(folder: RunFolder) -> Verified:
+    """Check a run's chain of hashes, the files that its genesis names, and its results.
+
+    Raises Corrupt at the first thing that does not fit.
+    """
+    lines, head, result = 0, "", None
+    for line in read(folder.journal):
+        lines, head = lines + 1, line.hash
+        if line.genesis is not None:
+            _check_files(folder, line.genesis)
+        elif isinstance(line.event, RunResult):
+            result = line.event.result
+    results = folder.read_results()
+    if results is not None:
+        _check_results(folder, results, head, result)
+    return Verified(lines, head, finished=results is not None)
+
+
+def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
+    for name in (genesis["settings"], genesis["strategy"]):
+        if name:
+            folder.kept(name)
+
+
+def _check_results(
+    folder: RunFolder, results: dict[str, Any], head: str, result: dict[str, Any] | None
+) -> None:
+    if results.get("journal_head") != head:
+        msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
+        raise Corrupt(msg)
+    for key, value in (result or {}).items():
+        if results.get(key) != value:
+            msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
+            raise Corrupt(msg)
+
+
+def replay_run(folder: RunFolder) -> Difference | None:
+    """Replay a run's record from its own settings; return the first difference.
+
+    Raises Corrupt for a damaged record, Misconfigured where its tape is gone.
+    """
+    verify(folder)
+    lines = read(folder.journal)
+    genesis = next(lines).genesis or {}
+    settings = _recorded_settings(folder, genesis)
+    tape = reopen([Origin(**origin) for origin in genesis["tape"]], folder.tape)
+    return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines))
+
+
+def _recorded_settings(folder: RunFolder, genesis: dict[str, Any]) -> Settings:
+    values = json.loads(folder.kept(genesis["settings"]).read_bytes())
+    if genesis["strategy"]:
+        class_name = values["strategy"]["name"].rpartition(":")[2]
+        values["strategy"]["name"] = f"{folder.kept(genesis['strategy'])}:{class_name}"
+    return config.from_resolved(values)

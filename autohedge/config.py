@@ -1,0 +1,377 @@
+"""One typed settings object: read once, checked once, frozen.
+
+Sources, strongest first: overrides of the command line, `AUTOHEDGE__SECTION__KEY` in the
+environment or `.env`, the file named by `--config` or `./config.toml`, the shipped `config.toml`.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings.exceptions import SettingsError
+
+from autohedge.core.errors import Misconfigured
+from autohedge.core.instruments import DEFAULT_LOT, Instrument
+
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
+Latency = Annotated[float, Field(ge=0, le=3_600_000)]
+
+
+class Section(BaseModel):
+    """One table of the settings: unknown keys are errors, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Trading(Section):
+    """What kind of run this is."""
+
+    mode: Literal["hft"]
+
+
+class Strategy(Section):
+    """Which strategy trades, by name or as `file.py:Class` or `module:Class`."""
+
+    name: str
+    params: dict[str, Any]
+
+
+class Momentum(Section):
+    """Parameters of the momentum kernel."""
+
+    evaluate_every_quotes: Annotated[int, Field(ge=1)]
+    lookback: Annotated[int, Field(ge=1, le=1023)]
+    min_edge_bps: Finite
+    max_spread_bps: NotNegative
+    warmup_count: Annotated[int, Field(ge=0)]
+    min_volume_ratio: NotNegative
+    use_vwap_filter: bool
+
+
+class Crossover(Section):
+    """Parameters of the moving-average crossover."""
+
+    fast: Annotated[int, Field(ge=1, le=1023)]
+    slow: Annotated[int, Field(ge=2, le=1023)]
+    bar_s: Positive
+
+    @model_validator(mode="after")
+    def _fast_is_faster(self) -> "Crossover":
+        if self.fast >= self.slow:
+            msg = f"fast ({self.fast}) must be less than slow ({self.slow})"
+            raise ValueError(msg)
+        return self
+
+
+class Exits(Section):
+    """Where a position is closed, in bps of the mid at its entry signal."""
+
+    take_profit_bps: Positive
+    stop_loss_bps: Positive
+
+
+class Sizing(Section):
+    """How much money goes into one order."""
+
+    target_balance_pct: Annotated[Decimal, Field(gt=0, le=100)]
+    min_order_amount: Money
+    max_order_amount: Money
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "Sizing":
+        if self.min_order_amount > self.max_order_amount:
+            msg = f"min_order_amount ({self.min_order_amount}) exceeds max_order_amount ({self.max_order_amount})"
+            raise ValueError(msg)
+        return self
+
+
+class Execution(Section):
+    """How entries are priced, how long they rest, how often they may come."""
+
+    time_in_force: Literal["ioc", "gtc"]
+    cancel_after_s: Positive
+    aggression_bps: NotNegative | None = None
+    min_order_interval_ms: Latency
+    cooldown_ms: Latency
+
+
+class Risk(Section):
+    """Hard limits, outside any model."""
+
+    min_order_quantity: Money
+    max_order_quantity: Money
+    min_order_notional: Money
+    max_order_notional: Money
+    price_band_bps: Annotated[Decimal, Field(gt=0)]
+    max_position_notional: Money
+    max_exposure_notional: Money
+    max_daily_loss_pct: Annotated[Decimal, Field(gt=0, le=100)]
+    max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
+    stale_after_ms: Positive
+
+
+class Simulated(Section):
+    """The simulated venue."""
+
+    initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
+    fee_bps: Annotated[Decimal, Field(ge=0, lt=10_000, max_digits=20)]
+    order_latency_ms: Latency
+    response_latency_ms: Latency
+    latency_jitter_ms: Latency
+    partial_fills: bool
+
+
+class Synthetic(Section):
+    """The market of a run without a tape."""
+
+    symbols: Annotated[tuple[str, ...], Field(min_length=1)]
+    hours: Annotated[float, Field(gt=0, le=24 * 366)]
+    quotes_per_s: Annotated[float, Field(gt=0, le=10_000)]
+    bad_quote_rate: Annotated[float, Field(ge=0, le=1)]
+
+
+class InstrumentRules(Section):
+    """What a venue demands of prices and quantities."""
+
+    tick: Annotated[Decimal, Field(gt=0)] | None = None
+    lot: Annotated[Decimal, Field(gt=0)] = DEFAULT_LOT
+    min_notional: Money = Decimal(0)
+
+
+OVERRIDABLE: dict[str, type[Section]] = {
+    "momentum": Momentum,
+    "crossover": Crossover,
+    "exits": Exits,
+    "sizing": Sizing,
+}
+
+
+class Settings(BaseSettings):
+    """The resolved settings of one run; every default stands in the shipped `config.toml`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix="AUTOHEDGE__",
+        env_nested_delimiter="__",
+        env_file=".env",
+        env_file_encoding="utf-8",
+    )
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    trading: Trading
+    strategy: Strategy
+    momentum: Momentum
+    crossover: Crossover
+    exits: Exits
+    sizing: Sizing
+    execution: Execution
+    risk: Risk
+    simulated: Simulated
+    synthetic: Synthetic
+    instruments: dict[str, InstrumentRules] = {}
+    symbol_overrides: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort_overrides(cls, values: dict[str, Any]) -> dict[str, Any]:
+        overrides = values.get("symbol_overrides", {})
+        nested = {symbol: _by_section(symbol, keys) for symbol, keys in overrides.items()}
+        return values | {"symbol_overrides": nested}
+
+    @model_validator(mode="after")
+    def _overrides_are_valid(self) -> "Settings":
+        for symbol in self.symbol_overrides:
+            try:
+                self.for_symbol(symbol)
+            except ValidationError as error:
+                msg = f'symbol_overrides."{symbol}": {_one_line(error)}'
+                raise ValueError(msg) from None
+        return self
+
+    def for_symbol(self, symbol: str) -> "Settings":
+        """These settings with the symbol's overrides laid over them."""
+        changes = self.symbol_overrides.get(symbol, {})
+        sections = {
+            name: OVERRIDABLE[name].model_validate(getattr(self, name).model_dump() | keys)
+            for name, keys in changes.items()
+        }
+        return self.model_copy(update=sections)
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The instrument with its configured rules, or the defaults."""
+        rules = self.instruments.get(symbol, InstrumentRules())
+        return Instrument(symbol, rules.tick, rules.lot, rules.min_notional)
+
+
+def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort a symbol's overrides into sections; a bare key finds its own."""
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in keys.items():
+        if key in OVERRIDABLE and isinstance(value, dict):
+            nested.setdefault(key, {}).update(value)
+            continue
+        home = next((name for name, cls in OVERRIDABLE.items() if key in cls.model_fields), None)
+        if home is None:
+            known = [*OVERRIDABLE, *(f for cls in OVERRIDABLE.values() for f in cls.model_fields)]
+            msg = f'symbol_overrides."{symbol}".{key} is no setting of a symbol{_hint(key, known)}'
+            raise ValueError(msg)
+        nested.setdefault(home, {})[key] = value
+    return nested
+
+
+def shipped_file() -> Path:
+    """The `config.toml` with every default: in the wheel, or at the top of a checkout."""
+    here = Path(__file__).parent
+    inside = here / "config.toml"
+    return inside if inside.is_file() else here.parent / "config.toml"
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """A settings file as nested tables.
+
+    Raises Misconfigured for a file that is missing, unreadable or not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        msg = f"there is no settings file {path}; leave --config away to use the defaults"
+        raise Misconfigured(msg) from None
+    except (OSError, UnicodeDecodeError) as error:
+        msg = f"cannot read {path}: {error}"
+        raise Misconfigured(msg) from None
+    except tomllib.TOMLDecodeError as error:
+        msg = f"{path} is not valid TOML: {error}"
+        raise Misconfigured(msg) from None
+
+
+def parse_override(text: str) -> dict[str, Any]:
+    """One `section.key=value` as a nested table; a bare word is taken as text."""
+    key, equals, value = text.partition("=")
+    if not equals or not key.strip():
+        msg = f"--set {text}: write section.key=value, for example momentum.min_edge_bps=10"
+        raise Misconfigured(msg)
+    for written in (value, f'"{value.strip()}"'):
+        try:
+            return tomllib.loads(f"{key} = {written}")
+        except tomllib.TOMLDecodeError:
+            continue
+    msg = f"--set {text}: neither the key nor the value can be read"
+    raise Misconfigured(msg)
+
+
+def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    """Nested tables laid over each other, later over earlier."""
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        for key, value in layer.items():
+            old = merged.get(key)
+            both = isinstance(value, dict) and isinstance(old, dict)
+            merged[key] = merge([old or {}, value]) if both else value
+    return merged
+
+
+def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
+    """Resolve the settings from all sources.
+
+    Raises Misconfigured with one line for an unknown key, a value out of range, a broken file.
+    """
+    user = path or Path("config.toml")
+    files = [read_toml(shipped_file())]
+    if path or user.is_file():
+        files.append(read_toml(user))
+    below, above = merge(files), merge(parse_override(text) for text in overrides)
+    return _checked(lambda: _layered(below)(**above))
+
+
+def from_resolved(values: Mapping[str, Any]) -> Settings:
+    """The settings that a run recorded; nothing of today's environment enters.
+
+    Raises Misconfigured if they are not valid.
+    """
+    return _checked(lambda: _Recorded(**values))
+
+
+def resolved(settings: Settings) -> dict[str, Any]:
+    """All settings as plain values that JSON can hold and `from_resolved` reads back."""
+    return settings.model_dump(mode="json")
+
+
+class _Recorded(Settings):
+    """Settings from their values alone."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        return (init_settings,)
+
+
+def _layered(below: dict[str, Any]) -> type[Settings]:
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            files = InitSettingsSource(settings_cls, below)
+            return init_settings, env_settings, dotenv_settings, files
+
+    return Layered
+
+
+def _checked(make: Callable[[], Settings]) -> Settings:
+    try:
+        return make()
+    except (ValidationError, SettingsError) as error:
+        raise Misconfigured(_one_line(error)) from None
+
+
+def _one_line(error: ValidationError | SettingsError) -> str:
+    if isinstance(error, SettingsError):
+        return str(error)
+    details = error.errors(include_url=False)
+    first = details[0]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {place}{_hint(place, _all_keys(Settings))}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = f", got {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
+    return f"{place}: {message}{given}{more}" if place else f"{message}{more}"
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

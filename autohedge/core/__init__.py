@@ -1,0 +1,1 @@
+"""Words that every other package shares: events, orders, codes, errors, ids, clock, ports."""

@@ -1,0 +1,28 @@
+"""The only place that reads the machine's clock; the engine's time comes from its inputs."""
+
+import time
+from datetime import UTC, datetime
+
+NEVER = 2**63 - 1
+DAY_NS = 86_400 * 10**9
+
+
+def wall_ns() -> int:
+    """Nanoseconds since 1970-01-01 UTC."""
+    return time.time_ns()
+
+
+def stamp(ts_ns: int) -> str:
+    """A time as people and folder names write it: `20240808T235415`, UTC."""
+    return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%S")
+
+
+def readable(ts_ns: int) -> str:
+    """A time for reports: `2024-08-08 23:54:15.088`, UTC."""
+    moment = datetime.fromtimestamp(ts_ns // 10**9, UTC)
+    return f"{moment:%Y-%m-%d %H:%M:%S}.{ts_ns % 10**9 // 10**6:03d}"
+
+
+def next_midnight_ns(ts_ns: int) -> int:
+    """The first UTC midnight after `ts_ns`: a trading day is a UTC day."""
+    return (ts_ns // DAY_NS + 1) * DAY_NS

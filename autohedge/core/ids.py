@@ -1,0 +1,40 @@
+"""Nonces, derived ids and seeded randomness: the only place where they are made."""
+
+import random
+import secrets
+from hashlib import blake2b
+
+HEX = "0123456789abcdef"
+
+
+def nonce_from_seed(seed: int) -> str:
+    """The run nonce of a seeded run: the same seed gives the same ids and the same record."""
+    return blake2b(f"autohedge seed {seed}".encode(), digest_size=16).hexdigest()
+
+
+def fresh_suffix() -> str:
+    """A few random characters that keep run folders of one second apart."""
+    return secrets.token_hex(3)
+
+
+def derive(nonce: str, seq: int, leg: int = 0) -> int:
+    """128 bits that name one output of one run: the hash of nonce, output seq and leg."""
+    digest = blake2b(f"{nonce} {seq} {leg}".encode(), digest_size=16).digest()
+    return int.from_bytes(digest, "big")
+
+
+def render(number: int, alphabet: str = HEX, length: int = 32) -> str:
+    """Write a derived id in a venue's alphabet, `length` characters, leading digits kept.
+
+    A venue that takes fewer characters than 128 bits need gets the low digits.
+    """
+    digits = []
+    for _ in range(length):
+        number, digit = divmod(number, len(alphabet))
+        digits.append(alphabet[digit])
+    return "".join(reversed(digits))
+
+
+def randomness(nonce: str, purpose: str) -> random.Random:
+    """A seeded stream of its own for each purpose, so that one never shifts another."""
+    return random.Random(f"{nonce} {purpose}")

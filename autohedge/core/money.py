@@ -1,0 +1,63 @@
+"""Exact decimal arithmetic: sums and products never round, and raise `Inexact` if they would.
+
+Divisions are the exception: a quantity is rounded down to its lot, a cost share is rounded once.
+"""
+
+from decimal import (
+    Context,
+    Decimal,
+    DivisionByZero,
+    Inexact,
+    InvalidOperation,
+    Overflow,
+)
+
+_TRAPS = [DivisionByZero, InvalidOperation, Overflow]
+EXACT = Context(prec=120, traps=[*_TRAPS, Inexact])
+ROUNDED = Context(prec=28, traps=_TRAPS)
+
+add = EXACT.add
+subtract = EXACT.subtract
+multiply = EXACT.multiply
+
+ZERO = Decimal(0)
+BPS = Decimal("0.0001")
+PERCENT = Decimal("0.01")
+
+
+def printed(value: float) -> Decimal:
+    """The price as printed: the shortest decimal that round-trips the float64."""
+    return Decimal(repr(float(value)))
+
+
+def bps_of(amount: Decimal, bps: Decimal) -> Decimal:
+    """`bps` basis points of an amount, exactly."""
+    return multiply(multiply(amount, bps), BPS)
+
+
+def floor_to(value: Decimal, step: Decimal) -> Decimal:
+    """`value` rounded down to a multiple of `step`."""
+    return multiply(EXACT.divide_int(value, step), step) if value >= 0 else -ceil_to(-value, step)
+
+
+def ceil_to(value: Decimal, step: Decimal) -> Decimal:
+    """`value` rounded up to a multiple of `step`."""
+    down = floor_to(value, step)
+    return down if down == value else add(down, step)
+
+
+def quotient_floor(numerator: Decimal, denominator: Decimal, step: Decimal) -> Decimal:
+    """`numerator / denominator` rounded down to a multiple of `step`, without rounding twice."""
+    return multiply(EXACT.divide_int(numerator, multiply(denominator, step)), step)
+
+
+def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
+    """`numerator / denominator` rounded once, to 28 digits."""
+    return ROUNDED.divide(numerator, denominator)
+
+
+def decimals_of(price: Decimal) -> Decimal:
+    """The increment of the last printed digit: 61800.2 gives 0.1."""
+    exponent = price.as_tuple().exponent
+    return Decimal(1).scaleb(min(int(exponent), 0))
+

@@ -1,0 +1,145 @@
+"""Orders and the one table of their states.
+
+UNKNOWN means that the venue's answer was lost: it can follow any state that is not final, keeps
+the order's exposure reserved, and is left only on evidence from the venue. A late fill on a
+final order is legal: it changes the books, not the state.
+"""
+
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum, auto, unique
+
+from autohedge.core.errors import IllegalTransition
+
+
+@unique
+class Side(StrEnum):
+    """Which way an order trades."""
+
+    BUY = auto()
+    SELL = auto()
+
+
+@unique
+class OrderType(StrEnum):
+    """How an order names its price."""
+
+    MARKET = auto()
+    LIMIT = auto()
+
+
+@unique
+class TimeInForce(StrEnum):
+    """How long an order stays: immediate or cancel, or good till cancelled."""
+
+    IOC = auto()
+    GTC = auto()
+
+
+@unique
+class OrderState(StrEnum):
+    """Where an order is in its life."""
+
+    INTENT = auto()
+    SUBMITTED = auto()
+    UNKNOWN = auto()
+    OPEN = auto()
+    PARTIAL = auto()
+    PENDING_CANCEL = auto()
+    PENDING_REPLACE = auto()
+    FILLED = auto()
+    CANCELED = auto()
+    EXPIRED = auto()
+    REJECTED = auto()
+    DENIED = auto()
+    NOT_PLACED = auto()
+
+
+@unique
+class OrderEvent(StrEnum):
+    """What can happen to an order."""
+
+    SUBMIT = auto()
+    DENY = auto()
+    ACCEPT = auto()
+    REJECT = auto()
+    LOSE_ANSWER = auto()
+    FILL_PART = auto()
+    FILL_REST = auto()
+    REQUEST_CANCEL = auto()
+    REQUEST_REPLACE = auto()
+    REPLACE = auto()
+    REFUSE_CHANGE = auto()
+    CANCEL = auto()
+    EXPIRE = auto()
+    PROVE_ABSENT = auto()
+
+
+_S, _E = OrderState, OrderEvent
+
+FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED, _S.NOT_PLACED})
+WORKING = frozenset(OrderState) - FINAL
+
+_ENDS = {
+    _E.FILL_REST: _S.FILLED,
+    _E.CANCEL: _S.CANCELED,
+    _E.EXPIRE: _S.EXPIRED,
+    _E.LOSE_ANSWER: _S.UNKNOWN,
+}
+_LIVE = _ENDS | {
+    _E.FILL_PART: _S.PARTIAL,
+    _E.REQUEST_CANCEL: _S.PENDING_CANCEL,
+    _E.REQUEST_REPLACE: _S.PENDING_REPLACE,
+}
+_LATE_FILL = (_E.FILL_PART, _E.FILL_REST)
+
+TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
+    _S.INTENT: {_E.SUBMIT: _S.SUBMITTED, _E.DENY: _S.DENIED, _E.LOSE_ANSWER: _S.UNKNOWN},
+    _S.SUBMITTED: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED},
+    _S.UNKNOWN: _LIVE
+    | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED, _E.PROVE_ABSENT: _S.NOT_PLACED},
+    _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN},
+    _S.PARTIAL: _LIVE | {_E.ACCEPT: _S.PARTIAL},
+    _S.PENDING_CANCEL: _ENDS
+    | {_E.FILL_PART: _S.PENDING_CANCEL, _E.ACCEPT: _S.PENDING_CANCEL, _E.REFUSE_CHANGE: _S.OPEN},
+    _S.PENDING_REPLACE: _LIVE
+    | {_E.FILL_PART: _S.PENDING_REPLACE, _E.REPLACE: _S.OPEN, _E.REFUSE_CHANGE: _S.OPEN},
+} | {state: dict.fromkeys((*_LATE_FILL, _E.ACCEPT), state) for state in FINAL}
+
+
+def after(state: OrderState, event: OrderEvent) -> OrderState:
+    """The state that `event` leads to.
+
+    Raises IllegalTransition where the table has no edge.
+    """
+    try:
+        return TRANSITIONS[state][event]
+    except KeyError:
+        text = f"an order that is {state} cannot {event}; its record contradicts the venue's answer"
+        raise IllegalTransition(text) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A sized and priced wish, before risk has seen it.
+
+    `price` is what the order is expected to pay or get; `limit` is None for a market order.
+    `take_profit` and `stop_loss` are the prices that will guard the position, as float64.
+    """
+
+    lane: int
+    symbol: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    quantity: Decimal
+    price: Decimal
+    limit: Decimal | None
+    reason: str
+    take_profit: float
+    stop_loss: float
+
+    @property
+    def reduce_only(self) -> bool:
+        """Long-only: whatever sells, reduces."""
+        return self.side is Side.SELL

@@ -1,0 +1,61 @@
+"""One code for every outcome: what became of a quote, why an order was refused.
+
+The kernels count codes by number, so a number never changes its meaning. Codes from
+`STOPS_FROM` to `STOPS_TO` make a scan stop for the engine to decide; those below are final
+in the kernel, those above are given by the engine, the risk checks or the sizing.
+"""
+
+from enum import IntEnum, unique
+
+
+@unique
+class Reason(IntEnum):
+    """Outcome codes; `label` is how results and reports write them."""
+
+    # final in the kernel
+    BAD_QUOTE = 0
+    EXIT_PENDING = 1
+    WIDE_SPREAD = 2
+    DEBOUNCE = 3
+    WARMING_UP = 4
+    NO_EDGE = 5
+    IN_POSITION = 6
+    ORDER_PENDING = 7
+    LOW_VOLUME = 8
+    BELOW_VWAP = 9
+    BAR_FORMING = 10
+    NO_SIGNAL = 11
+    # where a scan stops and the engine decides
+    TAKE_PROFIT = 12
+    STOP_LOSS = 13
+    EXIT_SIGNAL = 14
+    ENTRY = 15
+    # what the engine, sizing and risk say instead of ENTRY
+    HALTED = 16
+    STALE = 17
+    RATE_LIMITED = 18
+    COOLING_DOWN = 19
+    BUYING_POWER = 20
+    ZERO_QUANTITY = 21
+    MIN_QUANTITY = 22
+    MAX_QUANTITY = 23
+    MIN_NOTIONAL = 24
+    MAX_NOTIONAL = 25
+    PRICE_BAND = 26
+    MAX_POSITION = 27
+    MAX_EXPOSURE = 28
+    DAILY_LOSS = 29
+    ORDER_RATE = 30
+    DUPLICATE = 31
+    EXCEEDS_POSITION = 32
+    NOT_FINITE = 33
+
+    @property
+    def label(self) -> str:
+        """The code as results write it: `take_profit`."""
+        return self.name.lower()
+
+
+STOPS_FROM = int(Reason.TAKE_PROFIT)
+STOPS_TO = int(Reason.ENTRY)
+COUNT = len(Reason)

@@ -1,0 +1,49 @@
+"""What the engine keeps per lane, beside the kernel's record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autohedge.config import Settings
+from autohedge.core.instruments import Instrument
+from autohedge.execution.sizing import Sizing
+from autohedge.risk import Limits
+
+
+@dataclass(slots=True)
+class Desk:
+    """One lane's instrument, rules and memory.
+
+    `take_profit` and `stop_loss` guard the position that is open; the `last_…_ns` are None
+    before the first entry and exit.
+    """
+
+    instrument: Instrument
+    sizing: Sizing
+    limits: Limits
+    aggression_bps: float | None
+    take_profit_bps: float
+    stop_loss_bps: float
+    take_profit: float = np.inf
+    stop_loss: float = -np.inf
+    last_entry_ns: int | None = None
+    last_exit_ns: int | None = None
+
+
+def desks_for(settings: Settings, symbols: Sequence[str]) -> list[Desk]:
+    """One desk per lane, each with its symbol's settings."""
+    return [_desk(settings.for_symbol(symbol), symbol) for symbol in symbols]
+
+
+def _desk(settings: Settings, symbol: str) -> Desk:
+    instrument = settings.instrument(symbol)
+    limits = Limits.of(settings)
+    return Desk(
+        instrument=instrument,
+        sizing=Sizing.of(settings),
+        limits=replace(limits, min_notional=max(limits.min_notional, instrument.min_notional)),
+        aggression_bps=settings.execution.aggression_bps,
+        take_profit_bps=settings.exits.take_profit_bps,
+        stop_loss_bps=settings.exits.stop_loss_bps,
+    )

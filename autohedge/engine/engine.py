@@ -1,0 +1,307 @@
+"""The deterministic core: inputs in, outputs out; no clock, no randomness, no I/O.
+
+`scan` takes market rows until something must be decided, `step` takes every other input. Both
+append what happened, inputs and outputs alike, to `log`, numbered by one `seq` that counts rows
+too. A runtime writes the log to the journal, then carries the commands in it to the venue.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import assert_never
+
+import numpy as np
+
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER, next_midnight_ns
+from autohedge.core.events import (
+    Accepted,
+    Answer,
+    AnyInput,
+    AnyOutput,
+    Booked,
+    EndOfTape,
+    Entry,
+    Halted,
+    Operator,
+    Rejected,
+    Report,
+    Resumed,
+    RunNonce,
+    RunResult,
+    Timer,
+    Unknown,
+)
+from autohedge.core.ids import derive, render
+from autohedge.core.money import ZERO, add, printed, subtract
+from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
+from autohedge.core.reasons import Reason
+from autohedge.engine.desk import Desk, desks_for
+from autohedge.engine.result import Tally, run_result
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.orders import Order, OrderManager
+from autohedge.execution.sizing import entry_limit, quantity_for
+from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, marked
+from autohedge.market.tape import Rows
+from autohedge.risk import Approved, Book, Limits, check
+from autohedge.strategies import Scanner
+
+EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+
+
+class Engine:
+    """One account, one strategy, any number of lanes."""
+
+    def __init__(self, settings: Settings, symbols: Sequence[str], scanner: Scanner) -> None:
+        self.log: deque[Entry] = deque()
+        self.seq = 1
+        self.pos = 0
+        self.now_ns = 0
+        self.first_ns = 0
+        self.halted = False
+        self.ledger = Ledger(settings.simulated.initial_cash)
+        self.orders = OrderManager()
+        self.tally = Tally()
+        self.desks = desks_for(settings, symbols)
+        self._scanner = scanner
+        self._lanes = scanner.lanes
+        self._rate = Limits.of(settings).rate()
+        self._time_in_force = TimeInForce(settings.execution.time_in_force)
+        self._cancel_after_ns = round(settings.execution.cancel_after_s * 10**9)
+        self._held = np.zeros(len(symbols))
+        self._nonce = ""
+        self._equity_at_midnight = self.ledger.cash
+        self._midnight_ns = NEVER
+        self._cancels: list[tuple[int, str]] = []
+
+    @property
+    def next_deadline_ns(self) -> int:
+        """When the engine next wants a `Timer`, rows or not; NEVER if it waits for nothing."""
+        cancel_ns = self._cancels[0][0] if self._cancels else NEVER
+        return min(cancel_ns, self._midnight_ns)
+
+    def scan(self, rows: Rows, start: int, stop: int) -> int:
+        """Take rows `start` to `stop` of a batch, at most up to the first decision.
+
+        Returns the first row not taken. How a stream is cut into batches changes nothing.
+        """
+        at = self._scanner.scan(rows, start, stop)
+        taken = min(at + 1, stop)
+        if taken == start:
+            return taken
+        if self.pos == 0:
+            self.first_ns = int(rows.ts[start])
+        self.seq += taken - start
+        self.pos += taken - start
+        self.now_ns = max(self.now_ns, int(rows.ts[taken - 1]))
+        if at < stop:
+            self._decide(int(rows.lane[at]), int(rows.ts[at]))
+        return taken
+
+    def step(self, event: AnyInput) -> None:
+        """Take one input other than a market row."""
+        self._write(event)
+        match event:
+            case RunNonce():
+                self._nonce = event.nonce
+            case Accepted() | Rejected() | Unknown() | Report():
+                self._answered(event)
+            case Timer():
+                self._timer(event.at_ns)
+            case Operator():
+                self._operate(event)
+            case EndOfTape():
+                self._emit(RunResult(run_result(self)))
+            case _:
+                assert_never(event)
+
+    def codes(self) -> dict[str, int]:
+        """How many rows ended in each code, all lanes together."""
+        totals = self._lanes["counts"].sum(axis=0)
+        return {reason.label: int(totals[reason]) for reason in Reason}
+
+    def unrealized(self) -> Decimal:
+        """Open positions at the last valid bids, less their cost, exactly."""
+        total = ZERO
+        for lane, desk in enumerate(self.desks):
+            position = self.ledger.position(desk.instrument.symbol)
+            if position.quantity:
+                worth = position.quantity * printed(self._lanes["bid"][lane])
+                total = add(total, subtract(worth, position.cost))
+        return total
+
+    def _write(self, event: AnyInput | AnyOutput) -> int:
+        seq = self.seq
+        self.log.append(Entry(seq, self.pos, event))
+        self.seq += 1
+        return seq
+
+    def _emit(self, output: AnyOutput) -> None:
+        self._write(output)
+
+    # decisions at a row
+
+    def _decide(self, lane: int, quote_ns: int) -> None:
+        code = Reason(int(self._lanes["stop"][lane]))
+        if code in EXIT_CODES:
+            self._lanes["counts"][lane, code] += 1
+            self._leave(lane, code)
+        else:
+            self._lanes["counts"][lane, self._enter(lane, quote_ns)] += 1
+
+    def _enter(self, lane: int, quote_ns: int) -> Reason:
+        """Size, price and check an entry; return the code that the quote ends in."""
+        desk = self.desks[lane]
+        buying_power = subtract(self.ledger.cash, self.orders.reserved)
+        notional = desk.sizing.notional(buying_power)
+        intent = self._entry_intent(desk, lane, notional)
+        verdict = check(intent, self._book(lane, quote_ns, buying_power), desk.limits)
+        if not isinstance(verdict, Approved):
+            short = verdict is Reason.ZERO_QUANTITY and notional is None
+            return Reason.BUYING_POWER if short else verdict
+        desk.last_entry_ns = self.now_ns
+        self._submit(verdict, lane)
+        return Reason.ENTRY
+
+    def _entry_intent(self, desk: Desk, lane: int, notional: Decimal | None) -> Intent:
+        bid, ask = float(self._lanes["bid"][lane]), float(self._lanes["ask"][lane])
+        mid = (bid + ask) / 2.0
+        limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
+        quantity = quantity_for(notional, limit, desk.instrument.lot) if notional and limit else ZERO
+        return Intent(
+            lane=lane,
+            symbol=desk.instrument.symbol,
+            side=Side.BUY,
+            order_type=OrderType.LIMIT,
+            time_in_force=self._time_in_force,
+            quantity=quantity,
+            price=limit,
+            limit=limit,
+            reason=Reason.ENTRY.label,
+            take_profit=mid * (1.0 + desk.take_profit_bps / 10_000.0),
+            stop_loss=mid * (1.0 - desk.stop_loss_bps / 10_000.0),
+        )
+
+    def _leave(self, lane: int, code: Reason) -> None:
+        """Sell the whole position; a refusal is counted apart and the row keeps its code."""
+        desk = self.desks[lane]
+        symbol = desk.instrument.symbol
+        intent = Intent(
+            lane=lane,
+            symbol=symbol,
+            side=Side.SELL,
+            order_type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            quantity=self.ledger.position(symbol).quantity,
+            price=printed(self._lanes["bid"][lane]),
+            limit=None,
+            reason=code.label,
+            take_profit=np.inf,
+            stop_loss=-np.inf,
+        )
+        verdict = check(intent, self._book(lane, self.now_ns, ZERO), desk.limits)
+        if not isinstance(verdict, Approved):
+            self.tally.refuse_exit(verdict)
+            return
+        self._cancel(self.orders.entry(lane), "the position is being closed")
+        self._submit(verdict, lane)
+
+    def _book(self, lane: int, quote_ns: int, buying_power: Decimal) -> Book:
+        """What the checks may know at this moment."""
+        desk = self.desks[lane]
+        bid, ask = self._lanes["bid"][lane], self._lanes["ask"][lane]
+        position = self.ledger.position(desk.instrument.symbol).quantity
+        holdings = printed(marked(self._lanes, self._held))
+        held_here = printed(self._held[lane] * bid)
+        return Book(
+            now_ns=self.now_ns,
+            quote_ns=quote_ns,
+            mid=printed((bid + ask) / 2.0),
+            halted=self.halted,
+            buying_power=buying_power,
+            position=position,
+            position_notional=add(held_here, self.orders.reserved_in(lane)),
+            exposure=add(holdings, self.orders.reserved),
+            equity=add(self.ledger.cash, holdings),
+            equity_at_midnight=self._equity_at_midnight,
+            last_entry_ns=desk.last_entry_ns,
+            last_exit_ns=desk.last_exit_ns,
+            duplicate=self.orders.exit(lane) is not None,
+            rate=self._rate,
+        )
+
+    def _submit(self, approved: Approved, lane: int) -> None:
+        intent = approved.intent
+        order_id = render(derive(self._nonce, self.seq))
+        self._rate.take(self.now_ns)
+        self._emit(self.orders.submit(approved, order_id))
+        if intent.time_in_force is TimeInForce.GTC:
+            heapq.heappush(self._cancels, (self.now_ns + self._cancel_after_ns, order_id))
+        self._watch_midnight()
+        self._sync(lane)
+
+    def _cancel(self, order: Order | None, reason: str) -> None:
+        if order is not None and order.cancelable:
+            self._emit(self.orders.cancel(order, reason))
+
+    # what the venue, the clock and the operator say
+
+    def _answered(self, answer: Answer) -> None:
+        self.now_ns = max(self.now_ns, answer.at_ns)
+        order, filled = self.orders.apply(answer)
+        if filled and isinstance(answer, Report):
+            self._book_fill(order, answer)
+        self._sync(order.intent.lane)
+
+    def _book_fill(self, order: Order, report: Report) -> None:
+        intent, desk = order.intent, self.desks[order.intent.lane]
+        quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
+        realized = self.ledger.book(intent.symbol, intent.side, quantity, price, fee)
+        position = self.ledger.position(intent.symbol)
+        self._held[intent.lane] = float(position.quantity)
+        if intent.side is Side.BUY:
+            desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
+        else:
+            desk.last_exit_ns = self.now_ns
+        self.tally.fill(order, report, realized)
+        self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
+
+    def _timer(self, at_ns: int) -> None:
+        self.now_ns = max(self.now_ns, at_ns)
+        while self._cancels and self._cancels[0][0] <= at_ns:
+            _, order_id = heapq.heappop(self._cancels)
+            self._cancel(self.orders.working.get(order_id), "it rested too long")
+        if self._midnight_ns <= at_ns:
+            self._equity_at_midnight = self._equity()
+            self._midnight_ns = NEVER
+            self._watch_midnight()
+
+    def _operate(self, command: Operator) -> None:
+        self.now_ns = max(self.now_ns, command.at_ns)
+        self.halted = command.command == "halt"
+        self._emit(Halted(command.reason) if self.halted else Resumed(command.reason))
+
+    def _equity(self) -> Decimal:
+        return add(self.ledger.cash, printed(marked(self._lanes, self._held)))
+
+    def _watch_midnight(self) -> None:
+        """Equity at UTC midnight matters only if it can have moved since the last one."""
+        if self._midnight_ns == NEVER and (self.orders.working or self._held.any()):
+            self._midnight_ns = next_midnight_ns(self.now_ns)
+
+    def _sync(self, lane: int) -> None:
+        """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
+        desk = self.desks[lane]
+        status, take_profit, stop_loss = FLAT, np.inf, -np.inf
+        if self.orders.exit(lane):
+            status, take_profit = EXITING, -np.inf
+        elif self._held[lane] > 0.0:
+            status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss
+        elif self.orders.entry(lane):
+            status = PENDING
+        self._lanes["status"][lane] = status
+        self._lanes["take_profit"][lane] = take_profit
+        self._lanes["stop_loss"][lane] = stop_loss
+
+

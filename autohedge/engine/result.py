@@ -1,0 +1,100 @@
+"""What a run came to: counted while it runs, summed up at its end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from autohedge.core.events import Report
+from autohedge.core.money import ZERO, add
+from autohedge.core.orders import Side
+from autohedge.core.reasons import Reason
+from autohedge.execution.orders import Order
+
+if TYPE_CHECKING:
+    from autohedge.engine.engine import Engine
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """One fill, as reports list it; `realized` is before fees."""
+
+    symbol: str
+    side: Side
+    ts_ns: int
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    reason: str
+    order_id: str
+    realized: Decimal
+
+
+@dataclass(slots=True)
+class Tally:
+    """Fills and refusals of exits, in order of arrival."""
+
+    fills: list[Fill] = field(default_factory=list)
+    exit_refusals: Counter[str] = field(default_factory=Counter)
+
+    def refuse_exit(self, code: Reason) -> None:
+        """Count a refused exit; its row keeps the exit's code."""
+        self.exit_refusals[code.label] += 1
+
+    def fill(self, order: Order, report: Report, realized: Decimal) -> None:
+        """Keep one fill."""
+        intent = order.intent
+        self.fills.append(
+            Fill(
+                symbol=intent.symbol,
+                side=intent.side,
+                ts_ns=report.ts_ns,
+                qty=report.quantity or ZERO,
+                price=report.price or ZERO,
+                fee=report.fee or ZERO,
+                reason=intent.reason,
+                order_id=order.id,
+                realized=realized,
+            )
+        )
+
+    def count(self, side: Side, reason: str | None = None) -> int:
+        """How many fills of a side, or of one reason on that side."""
+        return sum(f.side is side and reason in (None, f.reason) for f in self.fills)
+
+
+def run_result(engine: "Engine") -> dict[str, Any]:
+    """The figures of a run; money as strings, exact."""
+    ledger, tally, codes = engine.ledger, engine.tally, engine.codes()
+    unrealized = engine.unrealized()
+    gains = [fill.realized for fill in tally.fills if fill.side is Side.SELL]
+    positions = {symbol: str(p.quantity) for symbol, p in ledger.positions.items() if p.quantity}
+    equity = add(add(ledger.cash, unrealized), sum((p.cost for p in ledger.positions.values()), ZERO))
+    return {
+        "quotes": sum(codes.values()),
+        "codes": codes,
+        "buys": tally.count(Side.BUY),
+        "sells": tally.count(Side.SELL),
+        "take_profits": tally.count(Side.SELL, Reason.TAKE_PROFIT.label),
+        "stop_losses": tally.count(Side.SELL, Reason.STOP_LOSS.label),
+        "exit_signals": tally.count(Side.SELL, Reason.EXIT_SIGNAL.label),
+        "expired": engine.orders.expired,
+        "exit_refusals": dict(sorted(tally.exit_refusals.items())),
+        "winning_exits": sum(gain > 0 for gain in gains),
+        "open_position": _single(positions),
+        "open_positions": positions,
+        "open_orders": len(engine.orders.working),
+        "initial_cash": str(ledger.initial_cash),
+        "realized_pnl": str(ledger.realized),
+        "unrealized_pnl": str(unrealized),
+        "fees": str(ledger.fees),
+        "cash": str(ledger.cash),
+        "equity": str(equity),
+        "first_ns": engine.first_ns,
+        "last_ns": engine.now_ns,
+    }
+
+
+def _single(positions: dict[str, str]) -> str:
+    """The one open position's quantity; with several, the figure that makes sense is `open_positions`."""
+    return next(iter(positions.values())) if len(positions) == 1 else "0" if not positions else "several"

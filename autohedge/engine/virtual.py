@@ -1,0 +1,116 @@
+"""Virtual time: a tape is one large batch, and time jumps from one thing that happens to the next."""
+
+from typing import Protocol
+
+import numpy as np
+
+from autohedge.core.clock import NEVER
+from autohedge.core.events import CancelOrder, EndOfTape, Entry, RunNonce, SubmitOrder, Timer
+from autohedge.core.ports import Gateway
+from autohedge.engine.engine import Engine
+from autohedge.market.tape import Rows
+
+
+class VirtualVenue(Gateway, Protocol):
+    """A venue that lives on the tape's time."""
+
+    @property
+    def next_due_ns(self) -> int:
+        """When something next arrives at either end; NEVER if nothing is on its way."""
+        ...
+
+    @property
+    def next_touch(self) -> int:
+        """The first row that a resting order reacts to; the tape's length if none does."""
+        ...
+
+    def watch(self, pos: int) -> None:
+        """The tape has moved on: rows before `pos` are known."""
+        ...
+
+    def advance(self) -> None:
+        """Let the earliest due thing happen."""
+        ...
+
+    def touch(self, row: int) -> None:
+        """Let resting orders react to this row."""
+        ...
+
+
+class Recorder(Protocol):
+    """Takes the record, event by event; a journal is one."""
+
+    def append(self, entry: Entry) -> None:
+        """Add one event."""
+        ...
+
+
+class VirtualRuntime:
+    """Drives one engine and one venue over one tape.
+
+    What is due at a time happens before the first row later than it, and after all rows up to it;
+    of several things due, the venue comes before the engine's timers.
+    """
+
+    def __init__(self, engine: Engine, venue: VirtualVenue, rows: Rows, recorder: Recorder) -> None:
+        self._engine = engine
+        self._venue = venue
+        self._rows = rows
+        self._recorder = recorder
+
+    def run(self, nonce: str) -> None:
+        """Play the tape to its end, then deliver what is still on its way."""
+        self._engine.step(RunNonce(nonce))
+        self._settle()
+        end = len(self._rows)
+        while self._engine.pos < end:
+            stop = self._next_stop()
+            if stop > self._engine.pos:
+                self._scan(stop)
+            else:
+                self._happen()
+        while self._venue.next_due_ns < NEVER:
+            self._happen()
+        self._engine.step(EndOfTape())
+        self._settle()
+
+    def _next_stop(self) -> int:
+        """The first row before which something else happens."""
+        pos, rows = self._engine.pos, self._rows
+        stop = min(len(rows), self._venue.next_touch + 1)
+        due_ns = min(self._venue.next_due_ns, self._engine.next_deadline_ns)
+        if due_ns == NEVER or rows.ts[stop - 1] <= due_ns:
+            return stop
+        return pos + int(np.searchsorted(rows.ts[pos:stop], due_ns, side="right"))
+
+    def _scan(self, stop: int) -> None:
+        engine, venue = self._engine, self._venue
+        touch = venue.next_touch
+        pos = engine.scan(self._rows, engine.pos, stop)
+        venue.watch(pos)
+        if pos == touch + 1:
+            venue.touch(touch)
+        self._settle()
+
+    def _happen(self) -> None:
+        deadline_ns = self._engine.next_deadline_ns
+        if self._venue.next_due_ns <= deadline_ns:
+            self._venue.advance()
+        else:
+            self._engine.step(Timer(deadline_ns))
+        self._settle()
+
+    def _settle(self) -> None:
+        """Record what happened, carry commands out, take answers in, until nothing moves."""
+        self._carry_out()
+        while (answer := self._venue.answer()) is not None:
+            self._engine.step(answer)
+            self._carry_out()
+
+    def _carry_out(self) -> None:
+        log = self._engine.log
+        while log:
+            entry = log.popleft()
+            self._recorder.append(entry)
+            if isinstance(entry.event, SubmitOrder | CancelOrder):
+                self._venue.send(entry.event, self._engine.now_ns)

@@ -1,0 +1,1 @@
+"""Venues: each behind the gateway seam, none knowing another."""

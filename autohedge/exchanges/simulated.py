@@ -1,0 +1,278 @@
+"""The simulated venue: fills from the recorded book, with fees, latency and, if scripted, faults.
+
+It watches the same tape as the engine, at the same place, and answers through the gateway seam.
+An order is due at the venue one order latency after it was sent, and the engine learns of the
+outcome one response latency later; with no latency the order meets the very quote that caused
+it. A marketable order fills at the book's price, whole or up to the shown size; a resting one at
+its own limit, on the first quote that touches it. Queue position is not modelled.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import Enum, auto, unique
+
+import msgspec
+
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER
+from autohedge.core.events import (
+    Accepted,
+    Answer,
+    CancelOrder,
+    Command,
+    Rejected,
+    Report,
+    SubmitOrder,
+    Unknown,
+    VenueAnswer,
+)
+from autohedge.core.ids import randomness
+from autohedge.core.money import ZERO, bps_of, floor_to, multiply, printed, subtract
+from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.kernels.matching import first_touch, last_valid
+from autohedge.market.tape import Rows
+
+NS_PER_MS = 1_000_000
+
+
+@unique
+class Fault(Enum):
+    """What a fault script can do to one order."""
+
+    REJECT = auto()
+    LOSE_ANSWER = auto()
+    LOSE_ORDER = auto()
+
+
+FaultScript = Callable[[SubmitOrder, int], Fault | None]
+
+
+def no_faults(order: SubmitOrder, at_ns: int) -> Fault | None:
+    """The script of a venue that works."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How this venue treats orders; latencies in ns."""
+
+    fee_bps: Decimal
+    order_latency_ns: int
+    response_latency_ns: int
+    jitter_ns: int
+    partial_fills: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """The terms that the settings ask for."""
+        simulated = settings.simulated
+        return cls(
+            fee_bps=simulated.fee_bps,
+            order_latency_ns=round(simulated.order_latency_ms * NS_PER_MS),
+            response_latency_ns=round(simulated.response_latency_ms * NS_PER_MS),
+            jitter_ns=round(simulated.latency_jitter_ms * NS_PER_MS),
+            partial_fills=simulated.partial_fills,
+        )
+
+
+@dataclass(slots=True)
+class _Resting:
+    order: SubmitOrder
+    lane: int
+    remaining: Decimal
+    touched_at: int
+
+
+class SimulatedVenue:
+    """One venue for all symbols of a tape, in virtual time."""
+
+    def __init__(
+        self,
+        terms: Terms,
+        lots: dict[str, Decimal],
+        rows: Rows,
+        *,
+        nonce: str = "",
+        faults: FaultScript = no_faults,
+    ) -> None:
+        self._terms = terms
+        self._lots = lots
+        self._lanes = {symbol: lane for lane, symbol in enumerate(lots)}
+        self._rows = rows
+        self._faults = faults
+        self._jitter = randomness(nonce, "order latency")
+        self._pos = 0
+        self._count = 0
+        self._trades = 0
+        self._due: list[tuple[int, int, int, Command | Answer]] = []
+        self._arrived: deque[Answer] = deque()
+        self._resting: dict[str, _Resting] = {}
+
+    # the gateway seam
+
+    def send(self, command: Command, now_ns: int) -> None:
+        """Take a command; without latency it acts at once."""
+        delay_ns = self._terms.order_latency_ns
+        if self._terms.jitter_ns:
+            delay_ns += self._jitter.randrange(self._terms.jitter_ns + 1)
+        if delay_ns == 0:
+            self._arrive(command, now_ns, at_once=True)
+        else:
+            self._schedule(now_ns + delay_ns, 0, command)
+
+    def answer(self) -> Answer | None:
+        """The next answer that has reached the engine, or None."""
+        return self._arrived.popleft() if self._arrived else None
+
+    # virtual time
+
+    @property
+    def next_due_ns(self) -> int:
+        """When something next arrives, here or at the engine; NEVER if nothing is on its way."""
+        return self._due[0][0] if self._due else NEVER
+
+    @property
+    def next_touch(self) -> int:
+        """The first row that fills a resting order; the tape's length if none does."""
+        return min((rest.touched_at for rest in self._resting.values()), default=len(self._rows))
+
+    def watch(self, pos: int) -> None:
+        """The tape has moved on: rows before `pos` are known."""
+        self._pos = pos
+
+    def advance(self) -> None:
+        """Let the earliest due thing happen: at one time, arrivals here before answers there."""
+        due_ns, _, _, what = heapq.heappop(self._due)
+        if isinstance(what, VenueAnswer):
+            self._arrived.append(what)
+        else:
+            self._arrive(what, due_ns, at_once=False)
+
+    def touch(self, row: int) -> None:
+        """Fill the resting orders that this row touches, oldest first."""
+        touched = [rest for rest in self._resting.values() if rest.touched_at == row]
+        for rest in touched:
+            self._fill_resting(rest, row)
+
+    # at the venue
+
+    def _schedule(self, due_ns: int, rank: int, what: Command | Answer) -> None:
+        self._count += 1
+        heapq.heappush(self._due, (due_ns, rank, self._count, what))
+
+    def _respond(self, answer: Answer, *, at_once: bool) -> None:
+        delay_ns = self._terms.response_latency_ns
+        if at_once and delay_ns == 0:
+            self._arrived.append(answer)
+        else:
+            at_ns = answer.at_ns + delay_ns
+            self._schedule(at_ns, 1, _delayed(answer, at_ns))
+
+    def _arrive(self, command: Command, now_ns: int, *, at_once: bool) -> None:
+        if isinstance(command, CancelOrder):
+            self._cancel(command.order_id, now_ns, at_once=at_once)
+            return
+        match self._faults(command, now_ns):
+            case Fault.REJECT:
+                self._respond(Rejected(now_ns, command.order_id, "scripted"), at_once=at_once)
+            case Fault.LOSE_ORDER:
+                self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
+            case Fault.LOSE_ANSWER:
+                self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
+                self._match(command, now_ns, at_once=at_once)
+            case None:
+                self._count += 1
+                venue_id = f"sim-{self._count}"
+                self._respond(Accepted(now_ns, command.order_id, venue_id), at_once=at_once)
+                self._match(command, now_ns, at_once=at_once)
+
+    def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
+        lane = self._lanes[order.symbol]
+        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, lane)
+        remaining = order.quantity
+        price = self._marketable(order, row)
+        if price is not None:
+            quantity = self._available(order, row, remaining)
+            remaining = subtract(remaining, quantity)
+            self._fill(order, quantity, price, now_ns, at_once=at_once)
+        if remaining == ZERO:
+            return
+        if order.time_in_force is TimeInForce.GTC and order.order_type is OrderType.LIMIT:
+            self._rest(_Resting(order, lane, remaining, 0), self._pos)
+        else:
+            self._respond(Report(now_ns, order.order_id, "expired", now_ns), at_once=at_once)
+
+    def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
+        """The price at which the book fills the order now, or None."""
+        if row < 0:
+            return None
+        buys = order.side is Side.BUY
+        price = printed(self._rows.ask[row] if buys else self._rows.bid[row])
+        if order.limit is None:
+            return price
+        good = price <= order.limit if buys else price >= order.limit
+        return price if good else None
+
+    def _available(self, order: SubmitOrder, row: int, wanted: Decimal) -> Decimal:
+        """How much the book gives: all that is wanted, or at most the shown size in whole lots."""
+        if not self._terms.partial_fills:
+            return wanted
+        shown = (self._rows.ask_size if order.side is Side.BUY else self._rows.bid_size)[row]
+        if not shown > 0:
+            return wanted
+        return min(wanted, floor_to(printed(shown), self._lots[order.symbol]))
+
+    def _fill(
+        self, order: SubmitOrder, quantity: Decimal, price: Decimal, now_ns: int, *, at_once: bool
+    ) -> None:
+        if quantity == ZERO:
+            return
+        self._trades += 1
+        report = Report(
+            at_ns=now_ns,
+            order_id=order.order_id,
+            kind="fill",
+            ts_ns=now_ns,
+            trade_id=f"t{self._trades}",
+            quantity=quantity,
+            price=price,
+            fee=bps_of(multiply(quantity, price), self._terms.fee_bps),
+        )
+        self._respond(report, at_once=at_once)
+
+    def _rest(self, rest: _Resting, from_row: int) -> None:
+        order = rest.order
+        rows = self._rows
+        limit = float(order.limit or ZERO)
+        buys = order.side is Side.BUY
+        rest.touched_at = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, buys, limit)
+        self._resting[order.order_id] = rest
+
+    def _fill_resting(self, rest: _Resting, row: int) -> None:
+        order, now_ns = rest.order, int(self._rows.ts[row])
+        quantity = self._available(order, row, rest.remaining)
+        self._fill(order, quantity, order.limit or ZERO, now_ns, at_once=True)
+        rest.remaining = subtract(rest.remaining, quantity)
+        if rest.remaining == ZERO:
+            del self._resting[order.order_id]
+        else:
+            self._rest(rest, row + 1)
+
+    def _cancel(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
+        # An order that is gone already has its fill or expiry on the way: that is the answer.
+        if self._resting.pop(order_id, None):
+            self._respond(Report(now_ns, order_id, "canceled", now_ns), at_once=at_once)
+
+
+def _delayed(answer: Answer, at_ns: int) -> Answer:
+    """The same answer, learned at `at_ns`."""
+    return msgspec.structs.replace(answer, at_ns=at_ns)
+
+
+def lots_of(settings: Settings, symbols: Sequence[str]) -> dict[str, Decimal]:
+    """Each symbol's lot, in lane order."""
+    return {symbol: settings.instrument(symbol).lot for symbol in symbols}
+

@@ -1,0 +1,1 @@
+"""From approved intents to orders, fills and books; nothing here touches a venue or a clock."""

@@ -1,0 +1,177 @@
+"""The order manager: what is working, what it reserves, what each venue answer means for it."""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import (
+    Accepted,
+    Answer,
+    CancelOrder,
+    Rejected,
+    Report,
+    SubmitOrder,
+    Unknown,
+)
+from autohedge.core.money import ZERO, add, multiply, subtract
+from autohedge.core.orders import (
+    FINAL,
+    TRANSITIONS,
+    Intent,
+    OrderEvent,
+    OrderState,
+    Side,
+    TimeInForce,
+    after,
+)
+from autohedge.risk import Approved
+
+REMEMBERED_MAX = 10_000
+
+
+@dataclass(slots=True)
+class Order:
+    """One order: its intent, its state, and the fills that prove how far it got."""
+
+    id: str
+    intent: Intent
+    state: OrderState = OrderState.INTENT
+    filled: Decimal = ZERO
+    trades: set[str] = field(default_factory=set)
+
+    @property
+    def remaining(self) -> Decimal:
+        """What may still fill."""
+        return subtract(self.intent.quantity, self.filled)
+
+    @property
+    def working(self) -> bool:
+        """Whether the order may still fill, as far as anyone knows."""
+        return self.state not in FINAL
+
+    @property
+    def cancelable(self) -> bool:
+        """Whether asking for it back makes sense: it may rest, and no one has asked yet."""
+        rests = self.intent.time_in_force is TimeInForce.GTC
+        return rests and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
+
+    def reserved(self) -> Decimal:
+        """Money that this order may still spend."""
+        if not self.working or self.intent.side is Side.SELL:
+            return ZERO
+        return multiply(max(self.remaining, ZERO), self.intent.price)
+
+
+class OrderManager:
+    """All orders of the account; finished ones are remembered for late answers, up to a bound."""
+
+    def __init__(self) -> None:
+        self.working: dict[str, Order] = {}
+        self.reserved = ZERO
+        self.expired = 0
+        self._entries: dict[int, Order] = {}
+        self._exits: dict[int, Order] = {}
+        self._finished: OrderedDict[str, Order] = OrderedDict()
+
+    def entry(self, lane: int) -> Order | None:
+        """The working entry of a lane."""
+        return self._entries.get(lane)
+
+    def exit(self, lane: int) -> Order | None:
+        """The working exit of a lane."""
+        return self._exits.get(lane)
+
+    def reserved_in(self, lane: int) -> Decimal:
+        """Money that the lane's working entry may still spend."""
+        order = self._entries.get(lane)
+        return order.reserved() if order else ZERO
+
+    def submit(self, approved: Approved, order_id: str) -> SubmitOrder:
+        """Turn an approved intent into an order and the command that places it."""
+        intent = approved.intent
+        order = Order(order_id, intent)
+        order.state = after(order.state, OrderEvent.SUBMIT)
+        self.working[order_id] = order
+        self._side(intent)[intent.lane] = order
+        self.reserved = add(self.reserved, order.reserved())
+        guards = intent.side is Side.BUY
+        return SubmitOrder(
+            order_id=order_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            order_type=intent.order_type,
+            time_in_force=intent.time_in_force,
+            quantity=intent.quantity,
+            limit=intent.limit,
+            reason=intent.reason,
+            take_profit=intent.take_profit if guards else None,
+            stop_loss=intent.stop_loss if guards else None,
+        )
+
+    def cancel(self, order: Order, reason: str) -> CancelOrder:
+        """Ask for an order back; it stays working until the venue says it is gone."""
+        order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
+        return CancelOrder(order_id=order.id, reason=reason)
+
+    def apply(self, answer: Answer) -> tuple[Order, bool]:
+        """Apply a venue's answer; return its order, and whether it brought a new fill.
+
+        Raises Corrupt for an order that this run never sent, IllegalTransition where the answer
+        contradicts what is known.
+        """
+        order = self._find(answer.order_id)
+        before = order.reserved()
+        fresh = self._advance(order, answer)
+        self.reserved = add(self.reserved, subtract(order.reserved(), before))
+        if not order.working:
+            self._finish(order)
+        return order, fresh
+
+    def _find(self, order_id: str) -> Order:
+        order = self.working.get(order_id) or self._finished.get(order_id)
+        if order is None:
+            msg = f"the venue answers for order {order_id}, which this run never sent"
+            raise Corrupt(msg)
+        return order
+
+    def _advance(self, order: Order, answer: Answer) -> bool:
+        match answer:
+            case Accepted():
+                order.state = after(order.state, OrderEvent.ACCEPT)
+            case Rejected():
+                order.state = after(order.state, OrderEvent.REJECT)
+            case Unknown():
+                order.state = after(order.state, OrderEvent.LOSE_ANSWER)
+            case Report(kind="fill"):
+                return self._fill(order, answer)
+            case Report(kind="canceled"):
+                order.state = after(order.state, OrderEvent.CANCEL)
+            case Report():
+                order.state = after(order.state, OrderEvent.EXPIRE)
+                self.expired += order.filled == ZERO
+        return False
+
+    def _fill(self, order: Order, report: Report) -> bool:
+        if report.trade_id is None or report.quantity is None:
+            msg = f"the venue reports a fill of order {order.id} without trade id or quantity"
+            raise Corrupt(msg)
+        if report.trade_id in order.trades:
+            return False
+        order.trades.add(report.trade_id)
+        order.filled = add(order.filled, report.quantity)
+        done = order.filled >= order.intent.quantity
+        order.state = after(order.state, OrderEvent.FILL_REST if done else OrderEvent.FILL_PART)
+        return True
+
+    def _side(self, intent: Intent) -> dict[int, Order]:
+        return self._entries if intent.side is Side.BUY else self._exits
+
+    def _finish(self, order: Order) -> None:
+        if self.working.pop(order.id, None) is None:
+            return
+        if self._side(order.intent).get(order.intent.lane) is order:
+            del self._side(order.intent)[order.intent.lane]
+        self._finished[order.id] = order
+        if len(self._finished) > REMEMBERED_MAX:
+            self._finished.popitem(last=False)

@@ -1,0 +1,69 @@
+"""How much to buy and at which price: the deterministic ceiling on every entry."""
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from autohedge.config import Settings
+from autohedge.core.instruments import Instrument
+from autohedge.core.money import (
+    PERCENT,
+    ZERO,
+    decimals_of,
+    floor_to,
+    multiply,
+    printed,
+    quotient_floor,
+)
+
+BUYING_POWER_MARGIN = Decimal("0.95")
+BPS_PER_UNIT = 10_000.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sizing:
+    """Order money bounds: a percentage of buying power between `least` and `most`."""
+
+    target_pct: Decimal
+    least: Decimal
+    most: Decimal
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Sizing":
+        """The sizing that the settings ask for."""
+        sizing = settings.sizing
+        return cls(sizing.target_balance_pct, sizing.min_order_amount, sizing.max_order_amount)
+
+    def notional(self, buying_power: Decimal) -> Decimal | None:
+        """The money of the next order; None if buying power cannot carry even the least order.
+
+        Five percent of buying power stays free for fees and slippage.
+        """
+        if buying_power <= 0:
+            return None
+        wish = multiply(multiply(buying_power, self.target_pct), PERCENT)
+        wish = min(max(wish, self.least), self.most)
+        cap = multiply(buying_power, BUYING_POWER_MARGIN)
+        if wish <= cap:
+            return wish
+        return cap if cap >= self.least else None
+
+
+def quantity_for(notional: Decimal, price: Decimal, lot: Decimal) -> Decimal:
+    """Notional over price, rounded down to the lot; may be zero."""
+    return quotient_floor(notional, price, lot)
+
+
+def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument: Instrument) -> Decimal:
+    """The limit of a buy: the ask, or mid plus `aggression_bps` where that is lower.
+
+    Rounded down to the tick; without a tick, to the last digit that the quote prints. The ask
+    itself is taken as printed where no tick is set.
+    """
+    at_ask = printed(ask)
+    if aggression_bps is None:
+        return at_ask if instrument.tick is None else floor_to(at_ask, instrument.tick)
+    mid = (bid + ask) / 2.0
+    limit = min(mid + mid * aggression_bps / BPS_PER_UNIT, ask)
+    tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(at_ask))
+    return max(floor_to(printed(limit), tick), ZERO)
+

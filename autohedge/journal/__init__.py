@@ -1,0 +1,6 @@
+"""The record of a run: a folder whose journal is a chain of hashes."""
+
+from autohedge.journal.chain import Journal, Line, encode_line, read
+from autohedge.journal.folder import RunFolder
+
+__all__ = ["Journal", "Line", "RunFolder", "encode_line", "read"]

@@ -1,0 +1,112 @@
+"""The journal: one JSON line per event, each closed by a hash over itself and the line before.
+
+The first line is the genesis: what the run was made of. A changed, missing or inserted line
+breaks the chain from there on; the hash of the last line, kept in `results.json`, shows a cut
+tail. Hashes are BLAKE2b-256.
+"""
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from io import BufferedWriter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import AnyEvent, Entry, Input
+
+NO_HASH = "0" * 64
+BUFFER_BYTES = 1 << 20
+_TAIL_BYTES = len(',"hash":""}') + 64
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One line of a journal, verified: the genesis has no event, all others have no genesis."""
+
+    hash: str
+    seq: int = 0
+    pos: int = 0
+    event: AnyEvent | None = None
+    genesis: dict[str, Any] | None = None
+
+    @property
+    def entry(self) -> Entry:
+        """The journaled event. Raises Corrupt on a line without one."""
+        if self.event is None:
+            msg = f"line with seq {self.seq} holds no event"
+            raise Corrupt(msg)
+        return Entry(self.seq, self.pos, self.event)
+
+
+_decode = msgspec.json.Decoder(Line).decode
+
+
+def chained(body: bytes, previous: str) -> tuple[bytes, str]:
+    """Close an open JSON object with its hash; return the whole line and the hash."""
+    digest = blake2b(previous.encode() + body, digest_size=32).hexdigest()
+    return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
+
+
+def encode_line(entry: Entry, previous: str) -> tuple[bytes, str]:
+    """One event as a line of the journal, and its hash."""
+    way = b"in" if isinstance(entry.event, Input) else b"out"
+    body = b'{"seq":%d,"pos":%d,"io":"%b","event":%b' % (entry.seq, entry.pos, way, _encode(entry.event))
+    return chained(body, previous)
+
+
+class Journal:
+    """Appends to a journal; what is appended leaves this process at `flush`, or when the buffer fills."""
+
+    def __init__(self, path: Path, genesis: dict[str, Any]) -> None:
+        self._file: BufferedWriter = path.open("xb", buffering=BUFFER_BYTES)
+        self.lines = 1
+        line, self.head = chained(b'{"genesis":%b' % _encode(genesis), NO_HASH)
+        self._file.write(line)
+
+    def append(self, entry: Entry) -> None:
+        """Add one event."""
+        line, self.head = encode_line(entry, self.head)
+        self._file.write(line)
+        self.lines += 1
+
+    def flush(self) -> None:
+        """Hand everything to the operating system."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of a journal, genesis first, each verified before it is given out.
+
+    Raises Corrupt at the first damaged line.
+    """
+    previous = NO_HASH
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            line = _verified(raw, previous, path, number)
+            if (line.genesis is not None) != (number == 1):
+                msg = f"{path}: line {number} {'is no' if number == 1 else 'is a second'} genesis"
+                raise Corrupt(msg)
+            previous = line.hash
+            yield line
+    if previous == NO_HASH:
+        msg = f"{path} is empty"
+        raise Corrupt(msg)
+
+
+def _verified(raw: bytes, previous: str, path: Path, number: int) -> Line:
+    body = raw[: -_TAIL_BYTES - 1]
+    if chained(body, previous)[0] != raw:
+        msg = f"{path}: line {number} is damaged: its hash does not fit its text and the line before"
+        raise Corrupt(msg)
+    try:
+        return _decode(raw)
+    except msgspec.MsgspecError as error:
+        msg = f"{path}: line {number} is whole, but this version cannot read it: {error}"
+        raise Corrupt(msg) from None

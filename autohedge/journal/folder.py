@@ -1,0 +1,119 @@
+"""A run is a folder: resolved settings as a file named by its hash, the journal, the results."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+
+RUNS = Path("runs")
+JOURNAL, RESULTS, FILES, TAPE = "journal.jsonl", "results.json", "files", "tape"
+
+
+def content_name(content: bytes, suffix: str) -> str:
+    """The name of a file by its content: the first 32 hex digits of its BLAKE2b-256."""
+    return blake2b(content, digest_size=32).hexdigest()[:32] + suffix
+
+
+def as_json(value: Mapping[str, Any]) -> bytes:
+    """Readable JSON with a stable order of keys."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
+
+
+class RunFolder:
+    """One run's folder; see `docs/record.md` for what is in it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.journal = path / JOURNAL
+        self.results = path / RESULTS
+        self.tape = path / TAPE
+
+    @property
+    def id(self) -> str:
+        """The run's id: the folder's name."""
+        return self.path.name
+
+    @classmethod
+    def find(cls, run: str) -> "RunFolder":
+        """The folder of a run, by its id or its path.
+
+        Raises Misconfigured if there is none.
+        """
+        for path in (RUNS / run, Path(run)):
+            if (path / JOURNAL).is_file():
+                return cls(path)
+        known = sorted(p.name for p in RUNS.iterdir()) if RUNS.is_dir() else []
+        hint = f"the newest is {known[-1]}" if known else "there are no runs here yet"
+        msg = f"there is no run {run}; {hint}"
+        raise Misconfigured(msg)
+
+    @classmethod
+    def prepare(cls, run_id: str) -> "RunFolder":
+        """An unfinished folder beside `runs/`; `publish` moves it there once its genesis is written.
+
+        Raises Unavailable if the working directory cannot be written.
+        """
+        path = RUNS.parent / f".{RUNS.name}-{run_id}"
+        try:
+            (path / FILES).mkdir(parents=True)
+        except OSError as error:
+            msg = f"cannot make a run folder in {Path.cwd()}: {error.strerror}; run where you may write"
+            raise Unavailable(msg) from None
+        return cls(path)
+
+    def publish(self, run_id: str) -> "RunFolder":
+        """Move the prepared folder to its place, whole."""
+        RUNS.mkdir(exist_ok=True)
+        return RunFolder(self.path.rename(RUNS / run_id))
+
+    def discard(self) -> None:
+        """Remove a prepared folder that will not be published."""
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def keep(self, content: bytes, suffix: str) -> str:
+        """Store a file under the name of its content; return the name."""
+        name = content_name(content, suffix)
+        (self.path / FILES / name).write_bytes(content)
+        return name
+
+    def kept(self, name: str) -> Path:
+        """The path of a stored file, its content checked against its name.
+
+        Raises Corrupt if it is missing or was changed.
+        """
+        path = self.path / FILES / name
+        if not path.is_file():
+            msg = f"{path} is missing, but the journal's genesis names it"
+            raise Corrupt(msg)
+        if content_name(path.read_bytes(), path.suffix) != name:
+            msg = f"{path} was changed: its content does not fit its name"
+            raise Corrupt(msg)
+        return path
+
+    def write_results(self, results: Mapping[str, Any]) -> None:
+        """Write `results.json` at once or not at all."""
+        draft = self.results.with_suffix(".tmp")
+        with draft.open("wb") as file:
+            file.write(as_json(results))
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.results)
+
+    def read_results(self) -> dict[str, Any] | None:
+        """The results, or None for a run that did not finish.
+
+        Raises Corrupt if the file is not JSON.
+        """
+        if not self.results.is_file():
+            return None
+        try:
+            results: dict[str, Any] = json.loads(self.results.read_bytes())
+        except ValueError as error:
+            msg = f"{self.results} is damaged: {error}"
+            raise Corrupt(msg) from None
+        return results

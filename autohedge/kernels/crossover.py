@@ -1,0 +1,116 @@
+"""Moving-average crossover on bars: buy when the fast mean rises above the slow one, leave when it falls.
+
+Rows of a bar stream are bars themselves (bid = ask = close). Rows of a quote stream are gathered
+into bars of `bar_ns`: a bar closes, and is judged, at the first quote of a later interval. The means are summed
+afresh at each bar, so they do not drift.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.kernels.jit import compiled, inlined
+from autohedge.kernels.lane import OPEN, Lanes, entry_code, guard, lane_dtype, settle
+
+SLOW_MAX = 1023
+
+DTYPE = lane_dtype(
+    [
+        ("bar_ns", "i8"),
+        ("fast", "i8"),
+        ("slow", "i8"),
+        ("interval", "i8"),
+        ("last", "f8"),
+        ("bars", "i8"),
+        ("slot", "i8"),
+        ("above", "i8"),
+        ("closes", "f8", (SLOW_MAX + 1,)),
+    ]
+)
+
+_STOPS_FROM = STOPS_FROM
+_OPEN = OPEN
+_BAR_FORMING = int(Reason.BAR_FORMING)
+_WARMING_UP = int(Reason.WARMING_UP)
+_NO_SIGNAL = int(Reason.NO_SIGNAL)
+_EXIT_SIGNAL = int(Reason.EXIT_SIGNAL)
+
+
+@inlined
+def _mean(lane: Any, length: int) -> float:
+    """Mean of the last `length` closes."""
+    total = 0.0
+    slot = lane["slot"]
+    for _ in range(length):
+        slot = lane["slow"] - 1 if slot == 0 else slot - 1
+        total += lane["closes"][np.uintp(slot)]
+    return total / length
+
+
+@inlined
+def _on_close(lane: Any, close: float) -> int:
+    lane["closes"][np.uintp(lane["slot"])] = close
+    lane["slot"] = 0 if lane["slot"] == lane["slow"] - 1 else lane["slot"] + 1
+    lane["bars"] += 1
+    if lane["bars"] < lane["slow"]:
+        return _WARMING_UP
+    before = lane["above"]
+    above = 1 if _mean(lane, lane["fast"]) > _mean(lane, lane["slow"]) else -1
+    lane["above"] = above
+    if before == 0 or above == before:
+        return _NO_SIGNAL
+    if above > 0:
+        return entry_code(lane)
+    return _EXIT_SIGNAL if lane["status"] == _OPEN else _NO_SIGNAL
+
+
+@inlined
+def _evaluate(lane: Any, ts: int, mid: float) -> int:
+    if lane["bar_ns"] == 0:
+        return _on_close(lane, mid)
+    interval = ts // lane["bar_ns"]
+    close = lane["last"]
+    lane["last"] = mid
+    if interval == lane["interval"]:
+        return _BAR_FORMING
+    first = lane["interval"] == 0
+    lane["interval"] = interval
+    return _BAR_FORMING if first else _on_close(lane, close)
+
+
+@inlined
+def step(lane: Any, ts: int, bid: float, ask: float) -> int:
+    """One row: exactly one code, counted if it is final."""
+    code = guard(lane, bid, ask)
+    if code < 0:
+        code = _evaluate(lane, ts, (bid + ask) / 2.0)
+    settle(lane, code)
+    return code
+
+
+@compiled
+def step_one(lanes: Lanes, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
+    """The same step for one live row; `volume` is part of every strategy's step, unused here."""
+    return step(lanes[np.uintp(lane)], ts, bid, ask)
+
+
+@compiled
+def scan(
+    lanes: Lanes,
+    lane_of: NDArray[np.int32],
+    ts: NDArray[np.int64],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    bid_size: NDArray[np.float64],
+    ask_size: NDArray[np.float64],
+    start: int,
+    stop: int,
+) -> int:
+    """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+    for i in range(start, stop):
+        u = np.uintp(i)
+        if step(lanes[np.uintp(lane_of[u])], ts[u], bid[u], ask[u]) >= _STOPS_FROM:
+            return i
+    return stop

@@ -1,0 +1,108 @@
+"""What every lane carries and every strategy shares: one lane is one instrument's stream.
+
+A lane is one structured record: prices that stop the scan, the last valid quote, the position's
+status, a count per outcome code, then the strategy's own parameters and state. Two infinities
+let one comparison cover every status: a flat lane has take-profit at +inf and stop-loss at -inf,
+a lane whose exit is in flight has take-profit at -inf.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.reasons import COUNT, STOPS_FROM, Reason
+from autohedge.kernels.jit import compiled, inlined
+
+FLAT, PENDING, OPEN, EXITING = 0, 1, 2, 3
+
+FIELDS: list[Any] = [
+    ("take_profit", "f8"),
+    ("stop_loss", "f8"),
+    ("bid", "f8"),
+    ("ask", "f8"),
+    ("status", "i8"),
+    ("stop", "i8"),
+    ("counts", "i8", (COUNT,)),
+]
+
+Lanes = NDArray[np.void]
+
+_NO_CODE = -1
+_STOPS_FROM = STOPS_FROM
+_EXITING = EXITING
+_OPEN, _PENDING = OPEN, PENDING
+_BAD_QUOTE = int(Reason.BAD_QUOTE)
+_EXIT_PENDING = int(Reason.EXIT_PENDING)
+_TAKE_PROFIT = int(Reason.TAKE_PROFIT)
+_STOP_LOSS = int(Reason.STOP_LOSS)
+_IN_POSITION = int(Reason.IN_POSITION)
+_ORDER_PENDING = int(Reason.ORDER_PENDING)
+_ENTRY = int(Reason.ENTRY)
+
+
+def lane_dtype(own: list[Any]) -> np.dtype[np.void]:
+    """The record of a lane: the shared fields, then a strategy's `own`."""
+    return np.dtype(FIELDS + own, align=True)
+
+
+def new_lanes(dtype: np.dtype[np.void], count: int) -> Lanes:
+    """`count` flat lanes that have seen nothing yet."""
+    lanes = np.zeros(count, dtype)
+    lanes["take_profit"], lanes["stop_loss"] = np.inf, -np.inf
+    lanes["bid"] = lanes["ask"] = np.nan
+    return lanes
+
+
+@inlined
+def guard(lane: Any, bid: float, ask: float) -> int:
+    """Rules before any strategy: refuse a bad quote, watch the exits; negative if neither applies."""
+    if not (bid > 0.0 and ask >= bid and ask < np.inf):
+        return _BAD_QUOTE
+    lane["bid"] = bid
+    lane["ask"] = ask
+    if bid >= lane["take_profit"]:
+        return _EXIT_PENDING if lane["status"] == _EXITING else _TAKE_PROFIT
+    if bid <= lane["stop_loss"]:
+        return _STOP_LOSS
+    return _NO_CODE
+
+
+@inlined
+def entry_code(lane: Any) -> int:
+    """What a wish to buy meets: a position, an order in flight, or the engine's decision."""
+    if lane["status"] == _OPEN:
+        return _IN_POSITION
+    if lane["status"] == _PENDING:
+        return _ORDER_PENDING
+    return _ENTRY
+
+
+@inlined
+def settle(lane: Any, code: int) -> None:
+    """Count a code that is final here; leave one that the engine must decide in `stop`."""
+    if code < _STOPS_FROM:
+        lane["counts"][np.uintp(code)] += 1
+    else:
+        lane["stop"] = code
+
+
+@compiled
+def guard_one(lanes: Lanes, lane: int, bid: float, ask: float) -> int:
+    """The shared rules for one quote of a strategy that is not compiled; final codes are counted."""
+    record = lanes[np.uintp(lane)]
+    code = guard(record, bid, ask)
+    if code >= 0:
+        settle(record, code)
+    return code
+
+
+@compiled
+def marked(lanes: Lanes, held: NDArray[np.float64]) -> float:
+    """Value of all holdings at the last bids, summed in lane order so that every machine agrees."""
+    total = 0.0
+    for i in range(len(held)):
+        u = np.uintp(i)
+        if held[u] > 0.0:
+            total += held[u] * lanes[u]["bid"]
+    return total

@@ -1,0 +1,41 @@
+"""What a simulated venue asks of a tape: its book at a moment, and when a resting order is touched."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.kernels.jit import compiled
+
+
+@compiled
+def last_valid(
+    lane_of: NDArray[np.int32],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    end: int,
+    lane: int,
+) -> int:
+    """The last row before `end` that is a valid quote of `lane`; -1 if there is none."""
+    for back in range(1, end + 1):
+        u = np.uintp(end - back)
+        if lane_of[u] == lane and bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf:
+            return end - back
+    return -1
+
+
+@compiled
+def first_touch(
+    lane_of: NDArray[np.int32],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    start: int,
+    lane: int,
+    buy: bool,
+    limit: float,
+) -> int:
+    """The first row from `start` on whose book meets a resting limit; the tape's length if none does."""
+    for i in range(start, len(lane_of)):
+        u = np.uintp(i)
+        if lane_of[u] == lane and bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf:
+            if (buy and ask[u] <= limit) or (not buy and bid[u] >= limit):
+                return i
+    return len(lane_of)

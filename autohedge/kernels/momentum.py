@@ -1,0 +1,132 @@
+"""Momentum: buy when the mid has risen by an edge over the last few accepted quotes.
+
+The scan over a batch and the step for one live quote share one inlined step, so both give the
+same bits. Columns are separate read-only arrays; sizes are read only by the two filters. Indices
+are unsigned because a signed one costs a test for Python's negative indexing at every access.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.kernels.jit import compiled, inlined
+from autohedge.kernels.lane import Lanes, entry_code, guard, lane_dtype, settle
+
+LOOKBACK_MAX = 1023
+
+DTYPE = lane_dtype(
+    [
+        ("max_spread_bps", "f8"),
+        ("min_edge_bps", "f8"),
+        ("min_volume_ratio", "f8"),
+        ("evaluate_every_quotes", "i8"),
+        ("lookback", "i8"),
+        ("warmup_count", "i8"),
+        ("filters", "i8"),
+        ("use_vwap", "i8"),
+        ("accepted", "i8"),
+        ("debounce", "i8"),
+        ("slot", "i8"),
+        ("mids", "f8", (LOOKBACK_MAX + 1,)),
+        ("volumes", "f8", (LOOKBACK_MAX + 1,)),
+    ]
+)
+
+_STOPS_FROM = STOPS_FROM
+_WIDE_SPREAD = int(Reason.WIDE_SPREAD)
+_DEBOUNCE = int(Reason.DEBOUNCE)
+_WARMING_UP = int(Reason.WARMING_UP)
+_NO_EDGE = int(Reason.NO_EDGE)
+_LOW_VOLUME = int(Reason.LOW_VOLUME)
+_BELOW_VWAP = int(Reason.BELOW_VWAP)
+_ENTRY = int(Reason.ENTRY)
+
+
+@inlined
+def _remember(lane: Any, mid: float, volume: float) -> float:
+    """Keep the last lookback + 1 mids; return the oldest of them."""
+    slot = lane["slot"]
+    lane["mids"][np.uintp(slot)] = mid
+    if lane["filters"]:
+        lane["volumes"][np.uintp(slot)] = volume
+    slot = 0 if slot == lane["lookback"] else slot + 1
+    lane["slot"] = slot
+    lane["accepted"] += 1
+    oldest = slot if lane["accepted"] > lane["lookback"] else 0
+    return lane["mids"][np.uintp(oldest)]  # type: ignore[no-any-return]
+
+
+@inlined
+def _filtered(lane: Any, mid: float, volume: float) -> int:
+    """The volume-ratio and VWAP filters over the kept quotes; ENTRY if both let the wish pass."""
+    kept = min(lane["accepted"], lane["lookback"] + 1)
+    shown = 0.0
+    weighted = 0.0
+    for i in range(kept):
+        shown += lane["volumes"][i]
+        weighted += lane["mids"][i] * lane["volumes"][i]
+    if volume < lane["min_volume_ratio"] * (shown / kept):
+        return _LOW_VOLUME
+    if lane["use_vwap"] and not mid > weighted / shown:
+        return _BELOW_VWAP
+    return _ENTRY
+
+
+@inlined
+def _evaluate(lane: Any, bid: float, ask: float, volume: float) -> int:
+    mid = (bid + ask) / 2.0
+    if (ask - bid) / mid * 10_000.0 > lane["max_spread_bps"]:
+        return _WIDE_SPREAD
+    past = _remember(lane, mid, volume)
+    lane["debounce"] += 1
+    if lane["debounce"] < lane["evaluate_every_quotes"]:
+        return _DEBOUNCE
+    lane["debounce"] = 0
+    if lane["accepted"] < lane["warmup_count"]:
+        return _WARMING_UP
+    if (mid - past) / past * 10_000.0 < lane["min_edge_bps"]:
+        return _NO_EDGE
+    code = entry_code(lane)
+    if code == _ENTRY and lane["filters"]:
+        code = _filtered(lane, mid, volume)
+    return code
+
+
+@inlined
+def step(lane: Any, bid: float, ask: float, volume: float) -> int:
+    """One quote: exactly one code, counted if it is final."""
+    code = guard(lane, bid, ask)
+    if code < 0:
+        code = _evaluate(lane, bid, ask, volume)
+    settle(lane, code)
+    return code
+
+
+@compiled
+def step_one(lanes: Lanes, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
+    """The same step for one live quote; `ts` is part of every strategy's step, unused here."""
+    return step(lanes[np.uintp(lane)], bid, ask, volume)
+
+
+@compiled
+def scan(
+    lanes: Lanes,
+    lane_of: NDArray[np.int32],
+    ts: NDArray[np.int64],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    bid_size: NDArray[np.float64],
+    ask_size: NDArray[np.float64],
+    start: int,
+    stop: int,
+) -> int:
+    """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+    for i in range(start, stop):
+        u = np.uintp(i)
+        lane = lanes[np.uintp(lane_of[u])]
+        volume = bid_size[u] + ask_size[u] if lane["filters"] else 0.0
+        if step(lane, bid[u], ask[u], volume) >= _STOPS_FROM:
+            return i
+    return stop

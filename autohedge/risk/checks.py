@@ -1,0 +1,222 @@
+"""Pre-trade checks: each refuses with its own code; what passes them all is `Approved`.
+
+Orders that only reduce a position pass everything but sanity, quantity ≤ position and
+duplicate: an exit never waits for a limit.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import final
+
+from autohedge.config import Settings
+from autohedge.core.money import PERCENT, ZERO, add, bps_of, multiply, subtract
+from autohedge.core.orders import Intent, OrderType
+from autohedge.core.reasons import Reason
+from autohedge.risk.rate import NS_PER_MINUTE, Rate
+
+NS_PER_MS = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The limits as the checks use them; money in the account's currency, times in ns."""
+
+    min_quantity: Decimal
+    max_quantity: Decimal
+    min_notional: Decimal
+    max_notional: Decimal
+    price_band_bps: Decimal
+    max_position: Decimal
+    max_exposure: Decimal
+    max_daily_loss_pct: Decimal
+    orders_per_minute: int
+    stale_after_ns: int
+    entry_interval_ns: int
+    cooldown_ns: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Limits":
+        """The limits that the settings ask for."""
+        risk, execution = settings.risk, settings.execution
+        return cls(
+            min_quantity=risk.min_order_quantity,
+            max_quantity=risk.max_order_quantity,
+            min_notional=risk.min_order_notional,
+            max_notional=risk.max_order_notional,
+            price_band_bps=risk.price_band_bps,
+            max_position=risk.max_position_notional,
+            max_exposure=risk.max_exposure_notional,
+            max_daily_loss_pct=risk.max_daily_loss_pct,
+            orders_per_minute=risk.max_orders_per_minute,
+            stale_after_ns=round(risk.stale_after_ms * NS_PER_MS),
+            entry_interval_ns=round(execution.min_order_interval_ms * NS_PER_MS),
+            cooldown_ns=round(execution.cooldown_ms * NS_PER_MS),
+        )
+
+    def rate(self) -> Rate:
+        """A fresh limiter for all orders of the account."""
+        return Rate(NS_PER_MINUTE // self.orders_per_minute, self.orders_per_minute)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """What the checks may know, taken from the ledger and the market, never from a model.
+
+    `position` is the quantity held, `position_notional` and `exposure` include orders in flight,
+    `last_entry_ns` and `last_exit_ns` are None before the first.
+    """
+
+    now_ns: int
+    quote_ns: int
+    mid: Decimal
+    halted: bool
+    buying_power: Decimal
+    position: Decimal
+    position_notional: Decimal
+    exposure: Decimal
+    equity: Decimal
+    equity_at_midnight: Decimal
+    last_entry_ns: int | None
+    last_exit_ns: int | None
+    duplicate: bool
+    rate: Rate
+
+
+@final
+class Approved:
+    """An intent that passed every check; only this module makes one."""
+
+    __slots__ = ("intent",)
+
+    def __init__(self, intent: Intent, seal: object) -> None:
+        if seal is not _SEAL:
+            msg = "only the risk checks can approve an intent"
+            raise TypeError(msg)
+        self.intent = intent
+
+
+_SEAL = object()
+
+Check = Callable[[Intent, Book, Limits], bool]
+
+
+def _notional(intent: Intent) -> Decimal:
+    return multiply(intent.quantity, intent.price)
+
+
+def _not_finite(intent: Intent, book: Book, limits: Limits) -> bool:
+    """Nothing but finite positive prices; a limit order has a limit."""
+    priced = intent.order_type is OrderType.MARKET or (intent.limit is not None and intent.limit > 0)
+    return not (intent.price.is_finite() and intent.price > 0 and intent.quantity.is_finite() and priced)
+
+
+def _zero_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+    return intent.quantity <= 0
+
+
+def _halted(intent: Intent, book: Book, limits: Limits) -> bool:
+    return book.halted
+
+
+def _stale(intent: Intent, book: Book, limits: Limits) -> bool:
+    return book.now_ns - book.quote_ns > limits.stale_after_ns
+
+
+def _rate_limited(intent: Intent, book: Book, limits: Limits) -> bool:
+    return _within(book.last_entry_ns, book.now_ns, limits.entry_interval_ns)
+
+
+def _cooling_down(intent: Intent, book: Book, limits: Limits) -> bool:
+    return _within(book.last_exit_ns, book.now_ns, limits.cooldown_ns)
+
+
+def _within(last_ns: int | None, now_ns: int, wait_ns: int) -> bool:
+    return last_ns is not None and now_ns - last_ns < wait_ns
+
+
+def _buying_power(intent: Intent, book: Book, limits: Limits) -> bool:
+    return _notional(intent) > book.buying_power
+
+
+def _min_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+    return intent.quantity < limits.min_quantity
+
+
+def _max_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+    return intent.quantity > limits.max_quantity
+
+
+def _min_notional(intent: Intent, book: Book, limits: Limits) -> bool:
+    return _notional(intent) < limits.min_notional
+
+
+def _max_notional(intent: Intent, book: Book, limits: Limits) -> bool:
+    return _notional(intent) > limits.max_notional
+
+
+def _price_band(intent: Intent, book: Book, limits: Limits) -> bool:
+    return abs(subtract(intent.price, book.mid)) > bps_of(book.mid, limits.price_band_bps)
+
+
+def _max_position(intent: Intent, book: Book, limits: Limits) -> bool:
+    return add(book.position_notional, _notional(intent)) > limits.max_position
+
+
+def _max_exposure(intent: Intent, book: Book, limits: Limits) -> bool:
+    return add(book.exposure, _notional(intent)) > limits.max_exposure
+
+
+def _daily_loss(intent: Intent, book: Book, limits: Limits) -> bool:
+    loss = subtract(book.equity_at_midnight, book.equity)
+    allowed = multiply(multiply(book.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
+    return loss > ZERO and loss >= allowed
+
+
+def _order_rate(intent: Intent, book: Book, limits: Limits) -> bool:
+    return not book.rate.allows(book.now_ns)
+
+
+def _duplicate(intent: Intent, book: Book, limits: Limits) -> bool:
+    return book.duplicate
+
+
+def _exceeds_position(intent: Intent, book: Book, limits: Limits) -> bool:
+    return intent.quantity > book.position
+
+
+ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
+    (Reason.HALTED, _halted),
+    (Reason.STALE, _stale),
+    (Reason.RATE_LIMITED, _rate_limited),
+    (Reason.COOLING_DOWN, _cooling_down),
+    (Reason.DUPLICATE, _duplicate),
+    (Reason.NOT_FINITE, _not_finite),
+    (Reason.ZERO_QUANTITY, _zero_quantity),
+    (Reason.MIN_QUANTITY, _min_quantity),
+    (Reason.MAX_QUANTITY, _max_quantity),
+    (Reason.MIN_NOTIONAL, _min_notional),
+    (Reason.MAX_NOTIONAL, _max_notional),
+    (Reason.PRICE_BAND, _price_band),
+    (Reason.BUYING_POWER, _buying_power),
+    (Reason.MAX_POSITION, _max_position),
+    (Reason.MAX_EXPOSURE, _max_exposure),
+    (Reason.DAILY_LOSS, _daily_loss),
+    (Reason.ORDER_RATE, _order_rate),
+)
+
+EXIT_CHECKS: tuple[tuple[Reason, Check], ...] = (
+    (Reason.NOT_FINITE, _not_finite),
+    (Reason.ZERO_QUANTITY, _zero_quantity),
+    (Reason.EXCEEDS_POSITION, _exceeds_position),
+    (Reason.DUPLICATE, _duplicate),
+)
+
+
+def check(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
+    """Approve an intent, or say which check refused it first."""
+    checks = EXIT_CHECKS if intent.reduce_only else ENTRY_CHECKS
+    for code, refuses in checks:
+        if refuses(intent, book, limits):
+            return code
+    return Approved(intent, _SEAL)

@@ -1,0 +1,62 @@
+"""What the engine needs of a strategy: lanes, and a scan that stops where something must be decided.
+
+A compiled strategy is a step over a state record that holds its parameters too. Its file gives
+`DTYPE` (the record, made by `kernels.lane.lane_dtype`), `scan` and `step_one` (which inline the
+step), and its builder writes the settings into the records.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from autohedge.config import Settings
+from autohedge.kernels.lane import Lanes
+from autohedge.market.tape import Kind, Rows, Stream
+
+
+class Scanner(Protocol):
+    """A strategy bound to the lanes of one run."""
+
+    @property
+    def lanes(self) -> Lanes:
+        """One record per instrument; the engine writes status and exits into it."""
+        ...
+
+    def scan(self, rows: Rows, start: int, stop: int) -> int:
+        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        ...
+
+
+Kernel = Callable[..., int]
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled strategy: its records and the kernel that scans with them."""
+
+    lanes: Lanes
+    kernel: Kernel
+
+    def scan(self, rows: Rows, start: int, stop: int) -> int:
+        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        return self.kernel(
+            self.lanes,
+            rows.lane,
+            rows.ts,
+            rows.bid,
+            rows.ask,
+            rows.bid_size,
+            rows.ask_size,
+            start,
+            stop,
+        )
+
+
+class Builder(Protocol):
+    """Makes a scanner for the streams of one run."""
+
+    reads: frozenset[Kind]
+
+    def __call__(self, settings: Settings, streams: Sequence[Stream]) -> Scanner:
+        """Bind the strategy to its streams, with per-symbol settings."""
+        ...

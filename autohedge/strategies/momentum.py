@@ -1,0 +1,41 @@
+"""Momentum: settings into the records of its kernel."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from autohedge.config import Momentum, Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.kernels import momentum
+from autohedge.kernels.lane import new_lanes
+from autohedge.market.tape import Kind, Stream
+from autohedge.strategies.interface import Compiled
+
+READS = frozenset({Kind.QUOTES})
+
+
+def build(settings: Settings, streams: Sequence[Stream]) -> Compiled:
+    """Momentum lanes for these streams.
+
+    Raises Misconfigured when a filter needs sizes that a stream does not have.
+    """
+    lanes = new_lanes(momentum.DTYPE, len(streams))
+    for i, stream in enumerate(streams):
+        wanted = settings.for_symbol(stream.symbol).momentum
+        filters = wanted.min_volume_ratio > 0 or wanted.use_vwap_filter
+        if filters and not np.any(stream.columns["bid_size"][:1000] > 0):
+            msg = f"{stream.symbol} has no sizes, which momentum.min_volume_ratio and use_vwap_filter need"
+            raise Misconfigured(msg)
+        _fill(lanes[i], wanted, filters=filters)
+    return Compiled(lanes, momentum.scan)
+
+
+def _fill(lane: np.void, wanted: Momentum, *, filters: bool) -> None:
+    lane["max_spread_bps"] = wanted.max_spread_bps
+    lane["min_edge_bps"] = wanted.min_edge_bps
+    lane["min_volume_ratio"] = wanted.min_volume_ratio
+    lane["evaluate_every_quotes"] = wanted.evaluate_every_quotes
+    lane["lookback"] = wanted.lookback
+    lane["warmup_count"] = max(wanted.warmup_count, 2)
+    lane["filters"] = filters
+    lane["use_vwap"] = wanted.use_vwap_filter

@@ -1,0 +1,151 @@
+"""Strategies in plain Python: one class, one method, no numba; slower, on the same engine.
+
+    class Breakout(Strategy):
+        def on_quote(self, quote: Quote) -> Signal | None: ...
+
+One object is made per symbol, with the keyword arguments of `[strategy.params]`. It sees valid quotes while no exit
+is due, in tape order, and must decide from them alone: no clock, no randomness, no files, or the run will not replay.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto, unique
+from typing import Any, ClassVar
+
+
+from autohedge.config import Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.kernels.lane import FLAT, OPEN, Lanes, guard_one, lane_dtype, new_lanes
+from autohedge.market.tape import Kind, Rows, Stream
+
+
+@unique
+class Signal(Enum):
+    """What a strategy may want."""
+
+    BUY = auto()
+    SELL = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Quote:
+    """The best bid and offer at one moment; sizes are 0 where the source has none."""
+
+    symbol: str
+    ts_ns: int
+    bid: float
+    ask: float
+    bid_size: float
+    ask_size: float
+
+    @property
+    def mid(self) -> float:
+        """Halfway between bid and ask."""
+        return (self.bid + self.ask) / 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One finished bar; `ts_ns` is its end, the moment it is known."""
+
+    symbol: str
+    ts_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+
+
+class Strategy:
+    """Base of a user's own strategy; override the method of the kind that it reads."""
+
+    reads: ClassVar[Kind] = Kind.QUOTES
+
+    def on_quote(self, quote: Quote) -> Signal | None:
+        """Judge one quote."""
+        raise NotImplementedError
+
+    def on_bar(self, bar: Bar) -> Signal | None:
+        """Judge one bar."""
+        raise NotImplementedError
+
+
+class PythonScanner:
+    """Runs one `Strategy` object per lane behind the scan that compiled strategies offer."""
+
+    def __init__(self, make: type[Strategy], settings: Settings, streams: Sequence[Stream]) -> None:
+        self.lanes: Lanes = new_lanes(lane_dtype([]), len(streams))
+        self._streams = streams
+        self._reads_bars = make.reads is Kind.BARS
+        self._strategies = [_make(make, settings.strategy.params) for _ in streams]
+        self._bars_seen = [0] * len(streams)
+
+    def scan(self, rows: Rows, start: int, stop: int) -> int:
+        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        for i in range(start, stop):
+            lane = int(rows.lane[i])
+            self._bars_seen[lane] += 1
+            code = guard_one(self.lanes, lane, rows.bid[i], rows.ask[i])
+            if code < 0:
+                code = self._judge(rows, i, lane)
+            if code >= STOPS_FROM:
+                return i
+        return stop
+
+    def _judge(self, rows: Rows, i: int, lane: int) -> int:
+        strategy = self._strategies[lane]
+        try:
+            if self._reads_bars:
+                signal = strategy.on_bar(self._bar(lane, int(rows.ts[i])))
+            else:
+                signal = strategy.on_quote(self._quote(rows, i, lane))
+        except Exception as error:
+            msg = f"strategy {type(strategy).__name__} failed at row {i}: {type(error).__name__}: {error}"
+            raise Misconfigured(msg) from error
+        code = _code(signal, int(self.lanes["status"][lane]))
+        if code >= STOPS_FROM:
+            self.lanes["stop"][lane] = code
+        else:
+            self.lanes["counts"][lane, code] += 1
+        return code
+
+    def _quote(self, rows: Rows, i: int, lane: int) -> Quote:
+        return Quote(
+            self._streams[lane].symbol,
+            int(rows.ts[i]),
+            float(rows.bid[i]),
+            float(rows.ask[i]),
+            float(rows.bid_size[i]),
+            float(rows.ask_size[i]),
+        )
+
+    def _bar(self, lane: int, ts: int) -> Bar:
+        stream, row = self._streams[lane], self._bars_seen[lane] - 1
+        prices = [float(stream.columns[name][row]) for name in ("open", "high", "low", "close", "volume")]
+        return Bar(stream.symbol, ts, *prices)
+
+
+def _make(make: type[Strategy], params: dict[str, Any]) -> Strategy:
+    try:
+        return make(**params)
+    except TypeError as error:
+        msg = f"strategy {make.__name__} does not take these strategy.params: {error}"
+        raise Misconfigured(msg) from None
+
+
+def _code(signal: Signal | None, status: int) -> int:
+    match signal:
+        case None:
+            return Reason.NO_SIGNAL
+        case Signal.SELL:
+            return Reason.EXIT_SIGNAL if status == OPEN else Reason.NO_SIGNAL
+        case Signal.BUY if status == FLAT:
+            return Reason.ENTRY
+        case Signal.BUY:
+            return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING
+    msg = f"a strategy must return Signal.BUY, Signal.SELL or None, not {signal!r}"
+    raise Misconfigured(msg)
+
+

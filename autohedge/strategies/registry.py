@@ -1,0 +1,102 @@
+"""Strategies by name, and the loading of a user's own."""
+
+import difflib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import ModuleType
+
+from autohedge.config import Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.market.tape import Kind, Stream
+from autohedge.strategies import crossover, momentum
+from autohedge.strategies.interface import Scanner
+from autohedge.strategies.python import PythonScanner, Strategy
+
+Build = Callable[[Settings, Sequence[Stream]], Scanner]
+
+_BUILT_IN: dict[str, tuple[frozenset[Kind], Build]] = {
+    "momentum": (momentum.READS, momentum.build),
+    "crossover": (crossover.READS, crossover.build),
+}
+
+
+def names() -> tuple[str, ...]:
+    """The strategies that come with the package."""
+    return tuple(sorted(_BUILT_IN))
+
+
+def build(settings: Settings, streams: Sequence[Stream]) -> Scanner:
+    """The strategy that the settings name, bound to the streams.
+
+    Raises Misconfigured for an unknown name, or a stream of a kind that the strategy cannot read.
+    """
+    name = settings.strategy.name
+    if ":" in name:
+        strategy = _load(name)
+        _check_kinds(name, frozenset({strategy.reads}), streams)
+        return PythonScanner(strategy, settings, streams)
+    if name not in _BUILT_IN:
+        close = difflib.get_close_matches(name, names(), n=1)
+        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names())}, or file.py:Class"
+        msg = f"unknown strategy {name}; {hint}"
+        raise Misconfigured(msg)
+    reads, build_it = _BUILT_IN[name]
+    _check_kinds(name, reads, streams)
+    return build_it(settings, streams)
+
+
+def _check_kinds(name: str, reads: frozenset[Kind], streams: Sequence[Stream]) -> None:
+    for stream in streams:
+        if stream.kind not in reads:
+            wanted = " or ".join(sorted(reads))
+            msg = f"strategy {name} reads {wanted}, but the tape of {stream.symbol} holds {stream.kind}"
+            raise Misconfigured(msg)
+
+
+def source_of(name: str) -> Path | None:
+    """The file of a strategy of the user's own; None for a built-in one."""
+    if ":" not in name:
+        return None
+    file = sys.modules[_load(name).__module__].__file__
+    return Path(file) if file else None
+
+
+def _load(name: str) -> type[Strategy]:
+    place, _, class_name = name.rpartition(":")
+    module = _from_file(Path(place)) if place.endswith(".py") else _from_name(place)
+    found = getattr(module, class_name, None)
+    if not (isinstance(found, type) and issubclass(found, Strategy)):
+        msg = f"strategy {name}: {place} has no class {class_name} that extends autohedge.strategies.Strategy"
+        raise Misconfigured(msg)
+    return found
+
+
+def _from_file(path: Path) -> ModuleType:
+    if not path.is_file():
+        msg = f"strategy {path}: there is no such file"
+        raise Misconfigured(msg)
+    module_name = f"autohedge_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    if spec is None or spec.loader is None:
+        msg = f"strategy {path}: not a Python file"
+        raise Misconfigured(msg)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module
+    _execute(str(path), lambda: spec.loader and spec.loader.exec_module(module))
+    return module
+
+
+def _from_name(name: str) -> ModuleType:
+    _execute(name, lambda: importlib.import_module(name))
+    return sys.modules[name]
+
+
+def _execute(place: str, run: Callable[[], object]) -> None:
+    try:
+        run()
+    except Exception as error:
+        msg = f"strategy {place} cannot be loaded: {type(error).__name__}: {error}"
+        raise Misconfigured(msg) from error
