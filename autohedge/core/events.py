@@ -13,50 +13,50 @@ import msgspec
 from autohedge.core.orders import OrderType, Side, TimeInForce
 
 
-class Event(msgspec.Struct, frozen=True, tag_field="type"):
+class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
     """Base of all journaled events; `type` on the wire is each class's tag."""
 
 
-class Input(Event, frozen=True):
+class Input(Event, frozen=True, gc=False):
     """What the engine is told."""
 
 
-class Output(Event, frozen=True):
+class Output(Event, frozen=True, gc=False):
     """What the engine says."""
 
 
-class RunNonce(Input, frozen=True, tag="run_nonce"):
+class RunNonce(Input, frozen=True, gc=False, tag="run_nonce"):
     """First of all inputs: what the ids of this run derive from."""
 
     nonce: str
 
 
-class VenueAnswer(Input, frozen=True):
+class VenueAnswer(Input, frozen=True, gc=False):
     """What a gateway brings back; `at_ns` is when the engine learns of it."""
 
     at_ns: int
     order_id: str
 
 
-class Accepted(VenueAnswer, frozen=True, tag="accepted"):
+class Accepted(VenueAnswer, frozen=True, gc=False, tag="accepted"):
     """The venue has the order."""
 
     venue_order_id: str
 
 
-class Rejected(VenueAnswer, frozen=True, tag="rejected"):
+class Rejected(VenueAnswer, frozen=True, gc=False, tag="rejected"):
     """The venue refused the order; it has no exposure."""
 
     reason: str
 
 
-class Unknown(VenueAnswer, frozen=True, tag="unknown"):
+class Unknown(VenueAnswer, frozen=True, gc=False, tag="unknown"):
     """The answer was lost: the order may or may not live."""
 
     cause: str
 
 
-class Report(VenueAnswer, frozen=True, tag="report"):
+class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills only.
@@ -70,13 +70,13 @@ class Report(VenueAnswer, frozen=True, tag="report"):
     fee: Decimal | None = None
 
 
-class Timer(Input, frozen=True, tag="timer"):
+class Timer(Input, frozen=True, gc=False, tag="timer"):
     """A deadline of the engine has passed."""
 
     at_ns: int
 
 
-class Operator(Input, frozen=True, tag="operator"):
+class Operator(Input, frozen=True, gc=False, tag="operator"):
     """A person's command."""
 
     at_ns: int
@@ -84,11 +84,11 @@ class Operator(Input, frozen=True, tag="operator"):
     reason: str
 
 
-class EndOfTape(Input, frozen=True, tag="end_of_tape"):
+class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
     """No more rows will come; the engine sums up."""
 
 
-class SubmitOrder(Output, frozen=True, tag="submit_order"):
+class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
     """The intent, recorded before anything leaves for the venue."""
 
     order_id: str
@@ -103,14 +103,14 @@ class SubmitOrder(Output, frozen=True, tag="submit_order"):
     stop_loss: float | None
 
 
-class CancelOrder(Output, frozen=True, tag="cancel_order"):
+class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
     """A wish to take a resting order back."""
 
     order_id: str
     reason: str
 
 
-class Booked(Output, frozen=True, tag="booked"):
+class Booked(Output, frozen=True, gc=False, tag="booked"):
     """The books after one fill, so that a difference shows where it begins."""
 
     order_id: str
@@ -120,19 +120,19 @@ class Booked(Output, frozen=True, tag="booked"):
     realized: Decimal
 
 
-class Halted(Output, frozen=True, tag="halted"):
+class Halted(Output, frozen=True, gc=False, tag="halted"):
     """Entries are off from here on, until an operator resumes."""
 
     reason: str
 
 
-class Resumed(Output, frozen=True, tag="resumed"):
+class Resumed(Output, frozen=True, gc=False, tag="resumed"):
     """Entries are on again."""
 
     reason: str
 
 
-class RunResult(Output, frozen=True, tag="run_result"):
+class RunResult(Output, frozen=True, gc=False, tag="run_result"):
     """The last output: what the run came to."""
 
     result: dict[str, Any]
@@ -145,7 +145,7 @@ AnyOutput = SubmitOrder | CancelOrder | Booked | Halted | Resumed | RunResult
 AnyEvent = AnyInput | AnyOutput
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One journaled event: its number, and how many rows of the tape came before it."""
 
     seq: int

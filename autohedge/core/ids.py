@@ -28,6 +28,8 @@ def render(number: int, alphabet: str = HEX, length: int = 32) -> str:
 
     A venue that takes fewer characters than 128 bits need gets the low digits.
     """
+    if alphabet == HEX:
+        return f"{number:0{length}x}"[-length:]
     digits = []
     for _ in range(length):
         number, digit = divmod(number, len(alphabet))

@@ -5,9 +5,10 @@ the order's exposure reserved, and is left only on evidence from the venue. A la
 final order is legal: it changes the books, not the state.
 """
 
-from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum, auto, unique
+
+import msgspec
 
 from autohedge.core.errors import IllegalTransition
 
@@ -119,8 +120,7 @@ def after(state: OrderState, event: OrderEvent) -> OrderState:
         raise IllegalTransition(text) from None
 
 
-@dataclass(frozen=True, slots=True)
-class Intent:
+class Intent(msgspec.Struct, frozen=True, gc=False):
     """A sized and priced wish, before risk has seen it.
 
     `price` is what the order is expected to pay or get; `limit` is None for a market order.

@@ -44,7 +44,7 @@ from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.sizing import entry_limit, quantity_for
 from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, marked
 from autohedge.market.tape import Rows
-from autohedge.risk import Approved, Book, Limits, check
+from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
 from autohedge.strategies import Scanner
 
 EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
@@ -66,10 +66,16 @@ class Engine:
         self.desks = desks_for(settings, symbols)
         self._scanner = scanner
         self._lanes = scanner.lanes
+        self._counts = scanner.lanes["counts"]
+        self._stop = scanner.lanes["stop"]
+        self._bid, self._ask = scanner.lanes["bid"], scanner.lanes["ask"]
+        self._status = scanner.lanes["status"]
+        self._take_profit, self._stop_loss = scanner.lanes["take_profit"], scanner.lanes["stop_loss"]
         self._rate = Limits.of(settings).rate()
         self._time_in_force = TimeInForce(settings.execution.time_in_force)
         self._cancel_after_ns = round(settings.execution.cancel_after_s * 10**9)
         self._held = np.zeros(len(symbols))
+        self._holding = 0
         self._nonce = ""
         self._equity_at_midnight = self.ledger.cash
         self._midnight_ns = NEVER
@@ -118,7 +124,7 @@ class Engine:
 
     def codes(self) -> dict[str, int]:
         """How many rows ended in each code, all lanes together."""
-        totals = self._lanes["counts"].sum(axis=0)
+        totals = self._counts.sum(axis=0)
         return {reason.label: int(totals[reason]) for reason in Reason}
 
     def unrealized(self) -> Decimal:
@@ -127,7 +133,7 @@ class Engine:
         for lane, desk in enumerate(self.desks):
             position = self.ledger.position(desk.instrument.symbol)
             if position.quantity:
-                worth = position.quantity * printed(self._lanes["bid"][lane])
+                worth = position.quantity * printed(self._bid[lane])
                 total = add(total, subtract(worth, position.cost))
         return total
 
@@ -143,12 +149,12 @@ class Engine:
     # decisions at a row
 
     def _decide(self, lane: int, quote_ns: int) -> None:
-        code = Reason(int(self._lanes["stop"][lane]))
+        code = Reason(int(self._stop[lane]))
         if code in EXIT_CODES:
-            self._lanes["counts"][lane, code] += 1
+            self._counts[lane, code] += 1
             self._leave(lane, code)
         else:
-            self._lanes["counts"][lane, self._enter(lane, quote_ns)] += 1
+            self._counts[lane, self._enter(lane, quote_ns)] += 1
 
     def _enter(self, lane: int, quote_ns: int) -> Reason:
         """Size, price and check an entry; return the code that the quote ends in."""
@@ -156,7 +162,7 @@ class Engine:
         buying_power = subtract(self.ledger.cash, self.orders.reserved)
         notional = desk.sizing.notional(buying_power)
         intent = self._entry_intent(desk, lane, notional)
-        verdict = check(intent, self._book(lane, quote_ns, buying_power), desk.limits)
+        verdict = check_entry(intent, self._book(lane, quote_ns, buying_power), desk.limits)
         if not isinstance(verdict, Approved):
             short = verdict is Reason.ZERO_QUANTITY and notional is None
             return Reason.BUYING_POWER if short else verdict
@@ -165,7 +171,7 @@ class Engine:
         return Reason.ENTRY
 
     def _entry_intent(self, desk: Desk, lane: int, notional: Decimal | None) -> Intent:
-        bid, ask = float(self._lanes["bid"][lane]), float(self._lanes["ask"][lane])
+        bid, ask = float(self._bid[lane]), float(self._ask[lane])
         mid = (bid + ask) / 2.0
         limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
         quantity = quantity_for(notional, limit, desk.instrument.lot) if notional and limit else ZERO
@@ -186,21 +192,21 @@ class Engine:
     def _leave(self, lane: int, code: Reason) -> None:
         """Sell the whole position; a refusal is counted apart and the row keeps its code."""
         desk = self.desks[lane]
-        symbol = desk.instrument.symbol
+        held = self.ledger.position(desk.instrument.symbol).quantity
         intent = Intent(
             lane=lane,
-            symbol=symbol,
+            symbol=desk.instrument.symbol,
             side=Side.SELL,
             order_type=OrderType.MARKET,
             time_in_force=TimeInForce.IOC,
-            quantity=self.ledger.position(symbol).quantity,
-            price=printed(self._lanes["bid"][lane]),
+            quantity=held,
+            price=printed(self._bid[lane]),
             limit=None,
             reason=code.label,
             take_profit=np.inf,
             stop_loss=-np.inf,
         )
-        verdict = check(intent, self._book(lane, self.now_ns, ZERO), desk.limits)
+        verdict = check_exit(intent, held, duplicate=self.orders.exit(lane) is not None)
         if not isinstance(verdict, Approved):
             self.tally.refuse_exit(verdict)
             return
@@ -210,17 +216,15 @@ class Engine:
     def _book(self, lane: int, quote_ns: int, buying_power: Decimal) -> Book:
         """What the checks may know at this moment."""
         desk = self.desks[lane]
-        bid, ask = self._lanes["bid"][lane], self._lanes["ask"][lane]
-        position = self.ledger.position(desk.instrument.symbol).quantity
-        holdings = printed(marked(self._lanes, self._held))
-        held_here = printed(self._held[lane] * bid)
+        bid, ask = float(self._bid[lane]), float(self._ask[lane])
+        holdings = self._holdings()
+        held_here = printed(self._held[lane] * bid) if self._held[lane] else ZERO
         return Book(
             now_ns=self.now_ns,
             quote_ns=quote_ns,
             mid=printed((bid + ask) / 2.0),
             halted=self.halted,
             buying_power=buying_power,
-            position=position,
             position_notional=add(held_here, self.orders.reserved_in(lane)),
             exposure=add(holdings, self.orders.reserved),
             equity=add(self.ledger.cash, holdings),
@@ -259,6 +263,7 @@ class Engine:
         quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
         realized = self.ledger.book(intent.symbol, intent.side, quantity, price, fee)
         position = self.ledger.position(intent.symbol)
+        self._holding += bool(position.quantity) - bool(self._held[intent.lane])
         self._held[intent.lane] = float(position.quantity)
         if intent.side is Side.BUY:
             desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
@@ -283,11 +288,15 @@ class Engine:
         self._emit(Halted(command.reason) if self.halted else Resumed(command.reason))
 
     def _equity(self) -> Decimal:
-        return add(self.ledger.cash, printed(marked(self._lanes, self._held)))
+        return add(self.ledger.cash, self._holdings())
+
+    def _holdings(self) -> Decimal:
+        """Worth of all positions at the last bids, for limits: a float64 sum, not the books."""
+        return printed(marked(self._lanes, self._held)) if self._holding else ZERO
 
     def _watch_midnight(self) -> None:
         """Equity at UTC midnight matters only if it can have moved since the last one."""
-        if self._midnight_ns == NEVER and (self.orders.working or self._held.any()):
+        if self._midnight_ns == NEVER and (self.orders.working or self._holding):
             self._midnight_ns = next_midnight_ns(self.now_ns)
 
     def _sync(self, lane: int) -> None:
@@ -300,8 +309,8 @@ class Engine:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss
         elif self.orders.entry(lane):
             status = PENDING
-        self._lanes["status"][lane] = status
-        self._lanes["take_profit"][lane] = take_profit
-        self._lanes["stop_loss"][lane] = stop_loss
+        self._status[lane] = status
+        self._take_profit[lane] = take_profit
+        self._stop_loss[lane] = stop_loss
 
 

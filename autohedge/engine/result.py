@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from autohedge.core.events import Report
 from autohedge.core.money import ZERO, add
 from autohedge.core.orders import Side
@@ -15,8 +17,7 @@ if TYPE_CHECKING:
     from autohedge.engine.engine import Engine
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(msgspec.Struct, frozen=True, gc=False):
     """One fill, as reports list it; `realized` is before fees."""
 
     symbol: str

@@ -57,6 +57,8 @@ class VirtualRuntime:
         self._venue = venue
         self._rows = rows
         self._recorder = recorder
+        self._due_ns = NEVER
+        self._due_row = len(rows)
 
     def run(self, nonce: str) -> None:
         """Play the tape to its end, then deliver what is still on its way."""
@@ -76,12 +78,16 @@ class VirtualRuntime:
 
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
-        pos, rows = self._engine.pos, self._rows
-        stop = min(len(rows), self._venue.next_touch + 1)
+        stop = min(len(self._rows), self._venue.next_touch + 1)
         due_ns = min(self._venue.next_due_ns, self._engine.next_deadline_ns)
-        if due_ns == NEVER or rows.ts[stop - 1] <= due_ns:
-            return stop
-        return pos + int(np.searchsorted(rows.ts[pos:stop], due_ns, side="right"))
+        return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
+
+    def _row_after(self, due_ns: int) -> int:
+        """The first row later than `due_ns`; the same deadline is often asked for again."""
+        if due_ns != self._due_ns:
+            self._due_ns = due_ns
+            self._due_row = int(np.searchsorted(self._rows.ts, due_ns, side="right"))
+        return self._due_row
 
     def _scan(self, stop: int) -> None:
         engine, venue = self._engine, self._venue

@@ -38,6 +38,7 @@ class Order:
     intent: Intent
     state: OrderState = OrderState.INTENT
     filled: Decimal = ZERO
+    reserved: Decimal = ZERO
     trades: set[str] = field(default_factory=set)
 
     @property
@@ -56,8 +57,8 @@ class Order:
         rests = self.intent.time_in_force is TimeInForce.GTC
         return rests and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
 
-    def reserved(self) -> Decimal:
-        """Money that this order may still spend."""
+    def may_spend(self) -> Decimal:
+        """Money that this order may still spend, as far as anyone knows."""
         if not self.working or self.intent.side is Side.SELL:
             return ZERO
         return multiply(max(self.remaining, ZERO), self.intent.price)
@@ -85,7 +86,7 @@ class OrderManager:
     def reserved_in(self, lane: int) -> Decimal:
         """Money that the lane's working entry may still spend."""
         order = self._entries.get(lane)
-        return order.reserved() if order else ZERO
+        return order.reserved if order else ZERO
 
     def submit(self, approved: Approved, order_id: str) -> SubmitOrder:
         """Turn an approved intent into an order and the command that places it."""
@@ -94,7 +95,7 @@ class OrderManager:
         order.state = after(order.state, OrderEvent.SUBMIT)
         self.working[order_id] = order
         self._side(intent)[intent.lane] = order
-        self.reserved = add(self.reserved, order.reserved())
+        self._reserve(order)
         guards = intent.side is Side.BUY
         return SubmitOrder(
             order_id=order_id,
@@ -121,12 +122,18 @@ class OrderManager:
         contradicts what is known.
         """
         order = self._find(answer.order_id)
-        before = order.reserved()
         fresh = self._advance(order, answer)
-        self.reserved = add(self.reserved, subtract(order.reserved(), before))
+        self._reserve(order)
         if not order.working:
             self._finish(order)
         return order, fresh
+
+    def _reserve(self, order: Order) -> None:
+        """Bring the money reserved for an order up to date."""
+        if order.intent.side is Side.BUY:
+            money = order.may_spend()
+            self.reserved = add(self.reserved, subtract(money, order.reserved))
+            order.reserved = money
 
     def _find(self, order_id: str) -> Order:
         order = self.working.get(order_id) or self._finished.get(order_id)

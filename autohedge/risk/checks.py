@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import final
 
+import msgspec
+
 from autohedge.config import Settings
 from autohedge.core.money import PERCENT, ZERO, add, bps_of, multiply, subtract
 from autohedge.core.orders import Intent, OrderType
@@ -59,12 +61,11 @@ class Limits:
         return Rate(NS_PER_MINUTE // self.orders_per_minute, self.orders_per_minute)
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
-    """What the checks may know, taken from the ledger and the market, never from a model.
+class Book(msgspec.Struct, frozen=True, gc=False):
+    """What the checks of an entry may know, taken from ledger and market, never from a model.
 
-    `position` is the quantity held, `position_notional` and `exposure` include orders in flight,
-    `last_entry_ns` and `last_exit_ns` are None before the first.
+    `position_notional` and `exposure` include orders in flight; `last_entry_ns` and
+    `last_exit_ns` are None before the first.
     """
 
     now_ns: int
@@ -72,7 +73,6 @@ class Book:
     mid: Decimal
     halted: bool
     buying_power: Decimal
-    position: Decimal
     position_notional: Decimal
     exposure: Decimal
     equity: Decimal
@@ -106,9 +106,13 @@ def _notional(intent: Intent) -> Decimal:
 
 
 def _not_finite(intent: Intent, book: Book, limits: Limits) -> bool:
+    return not _sane(intent)
+
+
+def _sane(intent: Intent) -> bool:
     """Nothing but finite positive prices; a limit order has a limit."""
     priced = intent.order_type is OrderType.MARKET or (intent.limit is not None and intent.limit > 0)
-    return not (intent.price.is_finite() and intent.price > 0 and intent.quantity.is_finite() and priced)
+    return intent.price.is_finite() and intent.price > 0 and intent.quantity.is_finite() and priced
 
 
 def _zero_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
@@ -181,10 +185,6 @@ def _duplicate(intent: Intent, book: Book, limits: Limits) -> bool:
     return book.duplicate
 
 
-def _exceeds_position(intent: Intent, book: Book, limits: Limits) -> bool:
-    return intent.quantity > book.position
-
-
 ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
     (Reason.HALTED, _halted),
     (Reason.STALE, _stale),
@@ -205,18 +205,27 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
     (Reason.ORDER_RATE, _order_rate),
 )
 
-EXIT_CHECKS: tuple[tuple[Reason, Check], ...] = (
-    (Reason.NOT_FINITE, _not_finite),
-    (Reason.ZERO_QUANTITY, _zero_quantity),
-    (Reason.EXCEEDS_POSITION, _exceeds_position),
-    (Reason.DUPLICATE, _duplicate),
-)
 
-
-def check(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
-    """Approve an intent, or say which check refused it first."""
-    checks = EXIT_CHECKS if intent.reduce_only else ENTRY_CHECKS
-    for code, refuses in checks:
+def check_entry(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
+    """Approve an entry, or say which check refused it first."""
+    for code, refuses in ENTRY_CHECKS:
         if refuses(intent, book, limits):
             return code
     return Approved(intent, _SEAL)
+
+
+def check_exit(intent: Intent, held: Decimal, *, duplicate: bool) -> Approved | Reason:
+    """Approve an order that only reduces: sanity, quantity ≤ position, duplicate, and no more.
+
+    Raises ValueError for an intent that would add exposure.
+    """
+    if not intent.reduce_only:
+        msg = "an entry must pass check_entry"
+        raise ValueError(msg)
+    if not _sane(intent):
+        return Reason.NOT_FINITE
+    if intent.quantity <= 0:
+        return Reason.ZERO_QUANTITY
+    if intent.quantity > held:
+        return Reason.EXCEEDS_POSITION
+    return Reason.DUPLICATE if duplicate else Approved(intent, _SEAL)
