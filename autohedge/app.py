@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Any
 
+import msgspec
+
 import autohedge
 from autohedge import config
 from autohedge.config import Settings
@@ -86,7 +88,8 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
 
 
 def _listed(fill: Fill) -> dict[str, Any]:
-    return {key: str(value) if key != "ts_ns" else value for key, value in asdict(fill).items()}
+    fields = msgspec.structs.asdict(fill)
+    return {key: value if key == "ts_ns" else str(value) for key, value in fields.items()}
 
 
 def _open_record(run_id: str, settings: Settings, tape: Tape) -> tuple[RunFolder, Journal]:
@@ -173,7 +176,7 @@ def replay_run(folder: RunFolder) -> Difference | None:
     lines = read(folder.journal)
     genesis = next(lines).genesis or {}
     settings = _recorded_settings(folder, genesis)
-    tape = reopen([Origin(**origin) for origin in genesis["tape"]], folder.tape)
+    tape = reopen(msgspec.convert(genesis["tape"], list[Origin]), folder.tape)
     return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines))
 
 
@@ -183,3 +186,8 @@ def _recorded_settings(folder: RunFolder, genesis: dict[str, Any]) -> Settings:
         class_name = values["strategy"]["name"].rpartition(":")[2]
         values["strategy"]["name"] = f"{folder.kept(genesis['strategy'])}:{class_name}"
     return config.from_resolved(values)
+
+
+def difference_as_dict(folder: RunFolder, difference: Difference | None) -> dict[str, Any]:
+    """A replay's outcome for programs."""
+    return {"run": folder.id, "same": difference is None, "difference": difference and asdict(difference)}

@@ -1,0 +1,5 @@
+"""`python -m autohedge`: a door to the command line."""
+
+from autohedge.cli import main
+
+main()

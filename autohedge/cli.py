@@ -1,0 +1,193 @@
+"""The command line: reads options, calls `app`, prints; each verb imports what it needs when it runs.
+
+Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety.
+"""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from autohedge import __version__
+from autohedge.core.errors import AutoHedgeError, Misconfigured
+
+if TYPE_CHECKING:
+    from autohedge.config import Settings
+    from autohedge.market import Tape
+
+FAILED, USAGE = 1, 2
+UsageError = typer.BadParameter.__mro__[1]  # typer carries its own click and exports no more of it
+
+app = typer.Typer(
+    help="LLM agents propose, a deterministic engine disposes.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+journal_app = typer.Typer(help="The record of a run.", no_args_is_help=True)
+data_app = typer.Typer(help="Tapes: look at them, make one.", no_args_is_help=True)
+app.add_typer(journal_app, name="journal")
+app.add_typer(data_app, name="data")
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]
+Tapes = Annotated[
+    list[str] | None,
+    typer.Option("--tape", help="FILE or SYMBOL=FILE, Parquet or CSV; repeatable. Without: synthetic."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value, any setting; repeatable.")
+]
+Mode = Annotated[str | None, typer.Option(help="Kind of run: hft.")]
+Seed = Annotated[int | None, typer.Option(help="Names the ids and the synthetic market.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the path to its folder.")]
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True)] = False,
+) -> None:
+    if version:
+        typer.echo(f"autohedge {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    tape: Tapes = None,
+    mode: Mode = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Trade a tape, record every input and output, print what came of it."""
+    settings, market = _prepared(config, tape, mode, overrides, seed)
+    from autohedge import app as application
+
+    results = application.run(settings, market)
+    if as_json:
+        _print_json(results)
+    elif not quiet:
+        from autohedge.console import print_summary
+
+        print_summary(results)
+
+
+@app.command()
+def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Feed a run's recorded inputs to a fresh engine; name the first output that differs."""
+    from autohedge import app as application
+
+    folder = application.RunFolder.find(run)
+    difference = application.replay_run(folder)
+    if as_json:
+        _print_json(application.difference_as_dict(folder, difference))
+    elif difference:
+        _fail(f"replay of {folder.id} differs at {difference}", FAILED)
+    elif not quiet:
+        typer.echo(f"{folder.id}: every output reproduced")
+    if difference:
+        raise typer.Exit(FAILED)
+
+
+@journal_app.command()
+def verify(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Check that not a byte of a run's record has changed."""
+    from autohedge import app as application
+
+    folder = application.RunFolder.find(run)
+    found = application.verify(folder)
+    if as_json:
+        _print_json({"run": folder.id, "lines": found.lines, "head": found.head, "finished": found.finished})
+    elif not quiet:
+        state = "" if found.finished else " (unfinished: no results.json)"
+        typer.echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
+
+
+@data_app.command("check")
+def check_data(tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False) -> None:
+    """Say what a tape holds: times, gaps, bad quotes, spreads."""
+    from dataclasses import asdict
+
+    from autohedge.market import check, open_tape, parse_source
+
+    reports = check(open_tape([parse_source(text) for text in tape]))
+    if as_json:
+        _print_json({"streams": [asdict(report) for report in reports]})
+        return
+    from autohedge.console import print_streams
+
+    print_streams(reports)
+
+
+@data_app.command("synth")
+def synth_data(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where one Parquet file per symbol goes.")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+) -> None:
+    """Write the synthetic market to Parquet files, one per symbol."""
+    settings, market = _prepared(config, None, None, overrides, seed)
+    from autohedge.market import write_parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for stream in market.streams:
+        path = folder / f"{stream.symbol.replace('/', '-')}_quotes.parquet"
+        write_parquet(stream, path)
+        typer.echo(f"{path}: {len(stream)} quotes, seed {settings.seed}")
+
+
+def _prepared(
+    config: Path | None,
+    tape: list[str] | None,
+    mode: str | None,
+    overrides: list[str] | None,
+    seed: int | None,
+) -> "tuple[Settings, Tape]":
+    """The resolved settings and the opened tape; nothing has been written yet."""
+    from autohedge import app as application
+    from autohedge.config import load
+    from autohedge.market import parse_source
+
+    wanted = list(overrides or [])
+    if mode is not None:
+        wanted.append(f'trading.mode="{mode}"')
+    if seed is not None:
+        wanted.append(f"seed={seed}")
+    settings = load(config, wanted)
+    return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    import json
+
+    typer.echo(json.dumps(value, ensure_ascii=False))
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    typer.echo(f"autohedge: {message}", err=True)
+    sys.exit(code)
+
+
+def _text(error: Exception) -> str:
+    """An error in one line; typer's usage errors format theirs."""
+    formatted = getattr(error, "format_message", None)
+    return str(formatted() if formatted else error)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except (UsageError, Misconfigured) as error:
+        _fail(_text(error), USAGE)
+    except AutoHedgeError as error:
+        _fail(str(error), FAILED)
+    except (typer.Abort, KeyboardInterrupt):
+        _fail("interrupted", FAILED)
+    sys.exit(code or 0)

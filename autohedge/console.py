@@ -1,0 +1,133 @@
+"""What a person sees after a run: figures, why there was no trade, and what to do next."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from decimal import Decimal
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autohedge.core.clock import readable
+
+BAR_WIDTH = 28
+CENTS = Decimal("0.01")
+
+MEANINGS = {
+    "bad_quote": "bid or ask missing, not positive, or crossed",
+    "exit_pending": "an exit was on its way",
+    "wide_spread": "spread above momentum.max_spread_bps",
+    "debounce": "between two decisions (momentum.evaluate_every_quotes)",
+    "warming_up": "not enough history yet",
+    "no_edge": "the move was below momentum.min_edge_bps",
+    "in_position": "would have bought, but holds a position",
+    "order_pending": "would have bought, but an entry is in flight",
+    "low_volume": "shown size below momentum.min_volume_ratio",
+    "below_vwap": "price below the size-weighted mean",
+    "bar_forming": "the bar is not finished",
+    "no_signal": "the strategy wanted nothing",
+    "take_profit": "sold at the take-profit",
+    "stop_loss": "sold at the stop-loss",
+    "exit_signal": "sold because the strategy said so",
+    "entry": "sent an order to buy",
+    "halted": "trading was halted",
+    "stale": "the quote was older than risk.stale_after_ms",
+    "rate_limited": "sooner than execution.min_order_interval_ms",
+    "cooling_down": "sooner than execution.cooldown_ms after an exit",
+    "buying_power": "not enough free cash for the least order",
+    "zero_quantity": "the order would be less than one lot",
+    "min_quantity": "below risk.min_order_quantity",
+    "max_quantity": "above risk.max_order_quantity",
+    "min_notional": "below the least order value",
+    "max_notional": "above risk.max_order_notional",
+    "price_band": "further from the mid than risk.price_band_bps",
+    "max_position": "above risk.max_position_notional",
+    "max_exposure": "above risk.max_exposure_notional",
+    "daily_loss": "lost more than risk.max_daily_loss_pct today",
+    "order_rate": "more than risk.max_orders_per_minute",
+    "duplicate": "such an order is already working",
+    "exceeds_position": "would sell more than is held",
+    "not_finite": "a price or quantity was not a number",
+}
+
+
+def print_summary(results: Mapping[str, Any]) -> None:
+    """The summary of a run, for a trader."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_headline(results))
+    console.print(_figures(results))
+    console.print(_why(results))
+    run = escape(results["run"])
+    console.print(f"Recorded in [bold]runs/{run}[/bold]. Next:")
+    console.print(f"  autohedge replay {run}          reproduce every decision from the record")
+    console.print(f"  autohedge journal verify {run}  check that nothing in it was changed")
+    console.print("  autohedge run --set momentum.min_edge_bps=10   change a setting; see config.toml")
+
+
+def _headline(results: Mapping[str, Any]) -> str:
+    market = "synthetic market" if results["synthetic"] else "recorded tape"
+    symbols = escape(", ".join(results["symbols"]))
+    period = f"{readable(results['first_ns'])} to {readable(results['last_ns'])} UTC"
+    lines = [
+        f"[bold]{results['mode']}[/bold] · {escape(results['strategy'])} · simulated venue, no real money",
+        f"{market}: {symbols} · {results['quotes']:,} rows · {period}",
+    ]
+    if results["synthetic"]:
+        lines.append(f"[dim]Generated from seed {results['seed']}: it says nothing about a real market.[/dim]")
+    return "\n".join(lines)
+
+
+def _figures(results: Mapping[str, Any]) -> Table:
+    start, equity = Decimal(results["initial_cash"]), Decimal(results["equity"])
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("equity", f"{_money(equity)}", f"{(equity - start) / start * 100:+.3f} % of {_money(start)}")
+    table.add_row("realized", _money(Decimal(results["realized_pnl"])), "before fees")
+    table.add_row("unrealized", _money(Decimal(results["unrealized_pnl"])), _open(results))
+    table.add_row("fees", _money(Decimal(results["fees"])), "")
+    table.add_row("orders", f"{results['buys']} buys, {results['sells']} sells", _exits(results))
+    return table
+
+
+def _open(results: Mapping[str, Any]) -> str:
+    held = [f"{quantity} {symbol}" for symbol, quantity in results["open_positions"].items()]
+    return "open: " + escape(", ".join(held)) if held else "nothing open"
+
+
+def _exits(results: Mapping[str, Any]) -> str:
+    parts = [
+        f"{results['take_profits']} take-profits",
+        f"{results['stop_losses']} stop-losses",
+        f"{results['exit_signals']} by signal" if results["exit_signals"] else "",
+        f"{results['expired']} entries expired" if results["expired"] else "",
+        f"{results['winning_exits']} of {results['sells']} exits gained before fees" if results["sells"] else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _why(results: Mapping[str, Any]) -> Table:
+    counts = {code: n for code, n in results["codes"].items() if n}
+    total = max(sum(counts.values()), 1)
+    table = Table(title="What became of every quote", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for heading, justify in (("code", "left"), ("count", "right"), ("", "left"), ("meaning", "left")):
+        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    for code, n in sorted(counts.items(), key=lambda item: -item[1]):
+        bar = "█" * max(round(n / total * BAR_WIDTH), 0)
+        table.add_row(code, f"{n:,}", f"{bar} {n / total:.1%}", MEANINGS[code])
+    return table
+
+
+def print_streams(reports: Iterable[Any]) -> None:
+    """What `data check` found, one block per stream."""
+    console = Console(highlight=False, soft_wrap=True)
+    for report in reports:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for field in fields(report):
+            value = getattr(report, field.name)
+            shown = readable(value) if field.name in {"first_ns", "last_ns"} else str(value)
+            table.add_row(field.name, escape(shown))
+        console.print(table)
+
+
+def _money(amount: Decimal) -> str:
+    return f"{amount.quantize(CENTS):,}"

@@ -1,0 +1,214 @@
+"""The column cache: raw column files, memory-mapped, built aside and renamed into place."""
+
+import atexit
+import mmap
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache as once
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import platformdirs
+from structlog import get_logger
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market.columns import Column
+from autohedge.market.tape import Kind
+
+FORMAT = 1
+_META = "meta.json"
+_DTYPES: dict[str, "np.dtype[Any]"] = {
+    "ts": np.dtype("<i8"),
+    "row": np.dtype("<i8"),
+    "lane": np.dtype("<i4"),
+}
+_FLOAT: "np.dtype[Any]" = np.dtype("<f8")
+
+
+@dataclass(frozen=True, slots=True)
+class Meta:
+    """What a cache entry holds: `columns` are the files, one per name; `hash` is the content's."""
+
+    kind: Kind
+    rows: int
+    columns: tuple[str, ...]
+    hash: str
+    interval_ns: int = 0
+    select: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A cache entry with its columns mapped read-only; nothing is read until it is touched."""
+
+    meta: Meta
+    columns: dict[str, Column]
+
+
+class Cache:
+    """Entries under one root, each in a folder named by its key."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def find(self, key: str) -> Entry | None:
+        """The entry, or None if it is absent or a file of it has the wrong size."""
+        folder = self._root / key
+        try:
+            meta = msgspec.json.decode((folder / _META).read_bytes(), type=Meta)
+            return Entry(meta, {name: _map(folder, name, meta.rows) for name in meta.columns})
+        except (OSError, ValueError, msgspec.MsgspecError):
+            return None
+
+    def build(self, key: str, fill: Callable[[Path], Meta]) -> Entry:
+        """The entry that `fill` writes into the empty folder it is given.
+
+        A crash leaves no entry, and of two processes that build the same one the first wins.
+        """
+        aside = Path(tempfile.mkdtemp(prefix="build-", dir=self._root))
+        try:
+            meta = fill(aside)
+            (aside / _META).write_bytes(msgspec.json.encode(meta))
+            self._publish(aside, key)
+        except OSError as error:
+            raise Misconfigured(
+                f"{self._root}: the tape cache cannot be written ({error.strerror}); "
+                "make room or set AUTOHEDGE_CACHE_DIR"
+            ) from error
+        finally:
+            shutil.rmtree(aside, ignore_errors=True)
+        return self._expect(key)
+
+    def writable(self) -> bool:
+        """Whether entries can be built here; makes the root if it can."""
+        try:
+            self._root.mkdir(parents=True, exist_ok=True)
+            os.rmdir(tempfile.mkdtemp(prefix="probe-", dir=self._root))
+        except OSError:
+            return False
+        return True
+
+    def _publish(self, aside: Path, key: str) -> None:
+        if self.find(key) is not None:
+            return
+        folder = self._root / key
+        if folder.exists():
+            self._discard(folder)
+        try:
+            aside.rename(folder)
+        except OSError:
+            if self.find(key) is None:
+                raise
+
+    def _discard(self, folder: Path) -> None:
+        grave = Path(tempfile.mkdtemp(prefix="damaged-", dir=self._root))
+        try:
+            folder.rename(grave / folder.name)
+        finally:
+            shutil.rmtree(grave, ignore_errors=True)
+
+    def _expect(self, key: str) -> Entry:
+        entry = self.find(key)
+        if entry is None:
+            raise Misconfigured(f"{self._root}: the tape cache is being changed; run again")
+        return entry
+
+
+class ColumnFile:
+    """A column file being written."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._dtype = dtype_of(name)
+        self._file = _path(folder, name).open("wb", buffering=0)
+        self.rows = 0
+
+    def append(self, values: Column) -> None:
+        """Write `values` after what is there."""
+        block = np.ascontiguousarray(values, dtype=self._dtype)
+        remaining = block.data.cast("B") if len(block) else memoryview(b"")
+        while remaining:
+            remaining = remaining[self._file.write(remaining) :]
+        self.rows += len(block)
+
+    def close(self) -> None:
+        """Close the file; needed before its folder is published."""
+        self._file.close()
+
+
+def key_of(*parts: object) -> str:
+    """The cache key of JSON-able parts; it changes with the format of the column files."""
+    return blake2b(msgspec.json.encode((FORMAT, *parts)), digest_size=20).hexdigest()
+
+
+def dtype_of(name: str) -> "np.dtype[Any]":
+    """The little-endian type of a column's file."""
+    return _DTYPES.get(name, _FLOAT)
+
+
+def find(key: str) -> Entry | None:
+    """The entry from the user's cache, or from this process's stand-in for it."""
+    entry = user_cache().find(key)
+    if entry is None and _stand_in.cache_info().currsize:
+        return _stand_in().find(key)
+    return entry
+
+
+def build(key: str, fill: Callable[[Path], Meta]) -> Entry:
+    """Build the entry in the user's cache, or in a stand-in if that cannot be written."""
+    cache = user_cache()
+    return (cache if cache.writable() else _stand_in()).build(key, fill)
+
+
+def find_or_build(key: str, fill: Callable[[Path], Meta]) -> Entry:
+    """The entry, built if it is not there."""
+    return find(key) or build(key, fill)
+
+
+def write_columns(folder: Path, blocks: Iterable[dict[str, Column]]) -> int:
+    """Write blocks of columns to files in `folder`; returns the number of rows."""
+    files: dict[str, ColumnFile] = {}
+    rows = 0
+    try:
+        for block in blocks:
+            for name, values in block.items():
+                if name not in files:
+                    files[name] = ColumnFile(folder, name)
+                files[name].append(values)
+        rows = next(iter(files.values())).rows if files else 0
+    finally:
+        for file in files.values():
+            file.close()
+    return rows
+
+
+def user_cache() -> Cache:
+    """The cache in AUTOHEDGE_CACHE_DIR, or in the user's cache directory."""
+    chosen = os.environ.get("AUTOHEDGE_CACHE_DIR")
+    return Cache(Path(chosen or platformdirs.user_cache_dir("autohedge")) / "tapes")
+
+
+@once
+def _stand_in() -> Cache:
+    root = Path(tempfile.mkdtemp(prefix="autohedge-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    get_logger().warning("tape_cache_unwritable", path=str(root))
+    return Cache(root)
+
+
+def _path(folder: Path, name: str) -> Path:
+    return folder / f"{name}.{dtype_of(name).str[1:]}"
+
+
+def _map(folder: Path, name: str, rows: int) -> Column:
+    dtype = dtype_of(name)
+    with _path(folder, name).open("rb") as file:
+        if os.fstat(file.fileno()).st_size != rows * dtype.itemsize:
+            raise ValueError(f"{name}: wrong size")
+        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    return np.frombuffer(pages, dtype=dtype)

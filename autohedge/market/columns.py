@@ -1,0 +1,63 @@
+"""Columns: contiguous read-only arrays of one length, and the checks that every source shares."""
+
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autohedge.core.errors import Misconfigured
+
+Column: TypeAlias = NDArray[Any]
+Columns: TypeAlias = Mapping[str, Column]
+
+
+def require_ordered(ts: NDArray[np.int64], subject: str) -> None:
+    """Refuse times that decrease; the message names the first row that does."""
+    late = np.flatnonzero(ts[1:] < ts[:-1])
+    if len(late):
+        row = int(late[0]) + 1
+        raise Misconfigured(f"{subject}: time decreases at row {row}; sort the rows by time")
+
+
+def frozen(values: ArrayLike, dtype: type[np.generic]) -> Column:
+    """A contiguous read-only array that shares memory with `values` where it can."""
+    view = np.ascontiguousarray(values, dtype=dtype).view(np.ndarray)
+    view = view[:]
+    view.flags.writeable = False
+    return view
+
+
+def zeros(rows: int, dtype: type[np.generic] = np.float64) -> Column:
+    """A read-only column of zeros; untouched pages of it cost no memory."""
+    return frozen(np.zeros(rows, dtype), dtype)
+
+
+def hash_columns(columns: Columns) -> str:
+    """BLAKE2b-256, in hex, of the columns' names, lengths and bytes in their order."""
+    digest = blake2b(digest_size=32)
+    for name, column in columns.items():
+        digest.update(f"{name}:{column.dtype.str}:{len(column)};".encode())
+        digest.update(column.data)
+    return digest.hexdigest()
+
+
+def is_size(name: str) -> bool:
+    """Whether a column holds sizes, which a source may leave out."""
+    return name.endswith("_size") or name == "volume"
+
+
+def optional(values: ArrayLike | None, rows: int, dtype: type[np.generic], name: str) -> Column:
+    """`values` as a column of `rows` entries; zeros if there are none."""
+    if values is None:
+        return zeros(rows, dtype)
+    return sized(values, rows, name, dtype)
+
+
+def sized(values: ArrayLike, rows: int, name: str, dtype: type[np.generic] = np.float64) -> Column:
+    """`values` as a column; raises Misconfigured unless it has `rows` entries."""
+    column = frozen(values, dtype)
+    if column.shape != (rows,):
+        raise Misconfigured(f"{name}: shape {column.shape} where ts has ({rows},); make them equal")
+    return column

@@ -1,0 +1,210 @@
+"""Importing a file: its columns are checked once and written to the column cache."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b, file_digest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market import cache
+from autohedge.market.cache import Entry, Meta
+from autohedge.market.columns import Column, is_size
+from autohedge.market.readers import BLOCK_ROWS, Reader, open_reader, readable, symbols_in
+from autohedge.market.schema import TIME, kind_of, require_types
+from autohedge.market.tape import COLUMNS, Kind
+
+if TYPE_CHECKING:
+    import polars as pl
+
+_EARLIEST_NS = 315_532_800_000_000_000
+_LATEST_NS = 4_102_444_800_000_000_000
+_UNITS = {"microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
+_SYMBOLS_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class FileRequest:
+    """A file to load; `content_hash` is of its bytes.
+
+    `interval_ns` is the length of its bars, 0 to measure it; `select` the symbol to take if the
+    file holds several.
+    """
+
+    path: Path
+    content_hash: str
+    interval_ns: int = 0
+    select: str | None = None
+
+
+def hash_file(path: Path) -> str:
+    """BLAKE2b-256 of a file's bytes, in hex.
+
+    Raises Misconfigured if there is no such file or it cannot be read.
+    """
+    if not path.exists():
+        raise Misconfigured(f"{path}: no such file; check the name")
+    if not path.is_file():
+        raise Misconfigured(f"{path}: not a file; name a Parquet or CSV file")
+    try:
+        with path.open("rb") as file:
+            return file_digest(file, partial(blake2b, digest_size=32)).hexdigest()
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be read ({error.strerror}); check its mode") from error
+
+
+def load(request: FileRequest) -> Entry:
+    """The file's columns from the cache, imported first if they are not there.
+
+    Raises Misconfigured, with one line that names file, cause and cure, if the file is no tape.
+    """
+    for select in dict.fromkeys((None, request.select)):
+        entry = cache.find(_key(request, select))
+        if entry is not None:
+            return entry
+    return _import(request)
+
+
+def measured_interval(starts: "NDArray[np.int64]", subject: str) -> int:
+    """The commonest gap between bars' starts; raises Misconfigured if there is no gap."""
+    gaps = np.diff(starts)
+    lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
+    if not len(lengths):
+        raise Misconfigured(
+            f"{subject}: the length of its bars cannot be told; name the file like SYMBOL_1d_bars"
+        )
+    return int(lengths[np.argmax(counts)])
+
+
+def _key(request: FileRequest, select: str | None) -> str:
+    return cache.key_of("file", request.content_hash, request.interval_ns, select)
+
+
+def _import(request: FileRequest) -> Entry:
+    path = request.path
+    with readable(path):
+        reader = open_reader(path)
+        kind = kind_of(list(reader.schema), str(path))
+        require_types(reader.schema, kind, str(path))
+        select = _selection(symbols_in(reader), request)
+    fill = partial(_fill, request=request, reader=reader, kind=kind, select=select)
+    return cache.build(_key(request, select), fill)
+
+
+def _fill(
+    folder: Path, *, request: FileRequest, reader: Reader, kind: Kind, select: str | None
+) -> Meta:
+    names = [name for name in COLUMNS[kind][1:] if name in reader.schema]
+    with readable(request.path):
+        interval_ns = _interval(reader, request, select) if kind is Kind.BARS else 0
+    time = _TimeColumn(str(request.path), interval_ns)
+    blocks = _converted(reader, request.path, [TIME, *names], select, time)
+    rows = cache.write_columns(folder, blocks)
+    if not rows:
+        raise Misconfigured(f"{request.path}: has no rows; name a file with rows")
+    if hash_file(request.path) != request.content_hash:
+        raise Misconfigured(f"{request.path}: changed while it was read; run again")
+    return Meta(kind, rows, ("ts", *names), request.content_hash, interval_ns, select)
+
+
+def _converted(
+    reader: Reader, path: Path, names: list[str], select: str | None, time: "_TimeColumn"
+) -> Iterator[dict[str, Column]]:
+    blocks = reader.blocks(names, select)
+    while True:
+        with readable(path):
+            block = next(blocks, None)
+            if block is None:
+                return
+            columns = dict(_column(name, series, time) for name, series in block.items())
+        yield columns
+
+
+def _column(name: str, series: "pl.Series", time: "_TimeColumn") -> tuple[str, Column]:
+    if name == TIME:
+        return "ts", time.convert(series)
+    return name, _size(series) if is_size(name) else _price(series)
+
+
+def _price(series: "pl.Series") -> Column:
+    import polars as pl
+
+    return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+
+
+def _size(series: "pl.Series") -> Column:
+    import polars as pl
+
+    return series.cast(pl.Float64).fill_null(0.0).fill_nan(0.0).to_numpy()
+
+
+@dataclass(slots=True)
+class _TimeColumn:
+    """Checks times block by block and moves each bar's to its end."""
+
+    subject: str
+    interval_ns: int
+    _row: int = field(default=0, init=False)
+    _last_ns: int = field(default=_EARLIEST_NS, init=False)
+
+    def convert(self, series: "pl.Series") -> Column:
+        import polars as pl
+
+        if series.null_count():
+            row = self._row + int(series.is_null().arg_max() or 0)
+            raise Misconfigured(f"{self.subject}: {TIME} is missing at row {row}; drop the row")
+        times: NDArray[np.int64] = series.cast(pl.Int64).to_numpy()
+        if len(times):
+            self._require_range(times)
+            self._require_order(times)
+            self._last_ns = int(times[-1])
+        self._row += len(times)
+        return times + self.interval_ns
+
+    def _require_range(self, times: "NDArray[np.int64]") -> None:
+        outside = np.flatnonzero((times < _EARLIEST_NS) | (times > _LATEST_NS))
+        if len(outside):
+            row = int(outside[0])
+            value = int(times[row])
+            raise Misconfigured(
+                f"{self.subject}: {TIME} {value} at row {self._row + row} is not a time between "
+                f"1980 and 2100 in nanoseconds{_likely_unit(value)}"
+            )
+
+    def _require_order(self, times: "NDArray[np.int64]") -> None:
+        late = np.flatnonzero(np.diff(times, prepend=self._last_ns) < 0)
+        if len(late):
+            row = self._row + int(late[0])
+            raise Misconfigured(
+                f"{self.subject}: time decreases at row {row}; sort the file by {TIME}"
+            )
+
+
+def _likely_unit(value: int) -> str:
+    for unit, factor in _UNITS.items():
+        if _EARLIEST_NS <= value * factor <= _LATEST_NS:
+            return f"; it looks like {unit}, multiply by {factor}"
+    return "; convert it"
+
+
+def _interval(reader: Reader, request: FileRequest, select: str | None) -> int:
+    if request.interval_ns:
+        return request.interval_ns
+    first = next(reader.blocks([TIME], select), None)
+    starts = first[TIME].drop_nulls()[:BLOCK_ROWS].to_numpy() if first else np.empty(0, np.int64)
+    return measured_interval(starts, str(request.path))
+
+
+def _selection(symbols: list[str], request: FileRequest) -> str | None:
+    if len(symbols) < 2:
+        return None
+    if request.select in symbols:
+        return request.select
+    shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (", …" if len(symbols) > _SYMBOLS_SHOWN else "")
+    raise Misconfigured(
+        f"{request.path}: holds {len(symbols)} symbols ({shown}); name one with SYMBOL=FILE"
+    )

@@ -1,0 +1,78 @@
+"""What `--tape` names: a file, and the symbol and bar length that its name tells."""
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from autohedge.core.errors import Misconfigured
+
+_SECOND_NS = 1_000_000_000
+_UNITS_NS = {
+    "s": _SECOND_NS,
+    "m": 60 * _SECOND_NS,
+    "h": 3_600 * _SECOND_NS,
+    "d": 86_400 * _SECOND_NS,
+    "w": 604_800 * _SECOND_NS,
+}
+_DATED = re.compile(r"(?P<symbol>.+?)_\d{8}(?!\d)")
+_SUFFIXED = re.compile(r"(?P<symbol>.+?)(_ohlcv?)?(_\d+[smhdw])?(_quotes|_bars)?")
+_INTERVAL = re.compile(r"_(?P<count>[1-9]\d*)(?P<unit>[smhdw])(?=_|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class TapeSource:
+    """A file of the tape; `select` is the symbol the user gave for it, if any."""
+
+    path: Path
+    select: str | None = None
+
+    @property
+    def symbol(self) -> str:
+        """The symbol the user gave, else the one the file's name tells."""
+        return self.select or symbol_of(self.path)
+
+    @property
+    def interval_ns(self) -> int:
+        """The bar length that the file's name tells, 0 if it tells none."""
+        return interval_of(self.path)
+
+
+def parse_source(value: str) -> TapeSource:
+    """A `--tape` value, `FILE` or `SYMBOL=FILE`, as a source.
+
+    A value that names an existing file is that file, whatever `=` it holds. A symbol with a slash
+    is understood only if the file after it exists, since the whole may be a path.
+
+    Raises Misconfigured if either side of the `=` is empty.
+    """
+    symbol, sign, path = value.partition("=")
+    if not sign or Path(value).is_file() or _is_path(symbol, path):
+        return _plain(value)
+    if not symbol or not path:
+        raise Misconfigured(f"--tape {value}: one side of the = is empty; write SYMBOL=FILE")
+    return TapeSource(Path(path), symbol)
+
+
+def symbol_of(path: Path) -> str:
+    """The symbol in a file's name: what precedes a date of 8 digits or a known suffix."""
+    stem = path.stem
+    match = _DATED.match(stem) or _SUFFIXED.fullmatch(stem)
+    return match["symbol"] if match else stem
+
+
+def interval_of(path: Path) -> int:
+    """The bar length in nanoseconds in a name such as `AAPL_1d_bars.parquet`, else 0."""
+    match = _INTERVAL.search(path.stem)
+    return int(match["count"]) * _UNITS_NS[match["unit"]] if match else 0
+
+
+def _plain(value: str) -> TapeSource:
+    if not value:
+        raise Misconfigured("--tape is empty; write FILE or SYMBOL=FILE")
+    return TapeSource(Path(value))
+
+
+def _is_path(symbol: str, path: str) -> bool:
+    separators = {os.sep, os.altsep or os.sep, "/"}
+    return any(separator in symbol for separator in separators) and not Path(path).is_file()

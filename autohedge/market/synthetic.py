@@ -1,0 +1,154 @@
+"""A seeded synthetic market, so that a first run needs no file, network or key."""
+
+from dataclasses import dataclass, fields
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market.columns import Column
+
+VERSION = 1
+START_NS = 1_735_776_000_000_000_000  # 2025-01-02T00:00Z
+_NS_PER_HOUR = 3_600_000_000_000
+_KNOWN_PRICES = {"BTC/USD": 95_000.0, "ETH/USD": 3_400.0, "SOL/USD": 190.0}
+_QUOTE_NOTIONAL = 20_000.0
+_SIZE_STEP = 1e-4
+_PRICE_DIGITS = 5
+
+Floats: TypeAlias = NDArray[np.float64]
+
+# One value each for the calm, the normal and the wild regime; volatility and drift are per quote.
+_WEIGHT = np.array([0.40, 0.40, 0.20])
+_MEAN_QUOTES = np.array([6_000.0, 4_000.0, 220.0])
+_VOLATILITY_BPS = np.array([0.12, 0.35, 2.2])
+_DRIFT_BPS = np.array([0.0, 0.0, 1.0])
+_SPREAD_BPS = np.array([1.0, 2.0, 9.0])
+_PAUSE = np.array([1.3, 0.8, 0.2])
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What to generate: the same recipe gives the same quotes.
+
+    `quotes_per_s` is the average per symbol, `bad_quote_rate` the share of quotes that are
+    missing a side, zero or crossed. Raises Misconfigured if nothing can be made of it.
+    """
+
+    symbols: tuple[str, ...] = tuple(_KNOWN_PRICES)
+    hours: float = 24.0
+    quotes_per_s: float = 4.0
+    bad_quote_rate: float = 0.0002
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.symbols or not all(self.symbols):
+            raise Misconfigured("synthetic market: name at least one symbol")
+        if self.rows < 1:
+            raise Misconfigured("synthetic market: hours x quotes_per_s make no quote; raise them")
+        if not 0 <= self.bad_quote_rate <= 1:
+            raise Misconfigured("synthetic market: bad_quote_rate is a share, from 0 to 1")
+        if self.seed < 0:
+            raise Misconfigured("synthetic market: the seed must not be negative")
+
+    @property
+    def rows(self) -> int:
+        """Quotes per symbol; 0 if hours or rate are not positive numbers."""
+        quotes = self.hours * 3_600 * self.quotes_per_s
+        positive = self.hours > 0 and self.quotes_per_s > 0 and np.isfinite(quotes)
+        return round(quotes) if positive else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """The recipe in values that JSON knows."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**values, "symbols": list(self.symbols)}
+
+
+def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
+    """The quotes of one symbol of a recipe: ts, bid, ask, bid_size, ask_size.
+
+    The stream of random numbers is drawn from seed and symbol, so that a symbol's quotes stay the
+    same whichever others are generated with it.
+    """
+    rng = np.random.Generator(
+        np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()]))
+    )
+    price, decimals = _listing(symbol, rng)
+    regime, drift_bps = _regimes(recipe.rows, rng)
+    mid = _mid(price, regime, drift_bps, rng)
+    bid, ask = _printed(mid, _spread_bps(regime, rng), decimals)
+    _spoil(bid, ask, recipe.bad_quote_rate, rng)
+    return {
+        "ts": _times(recipe, regime, rng),
+        "bid": bid,
+        "ask": ask,
+        "bid_size": _sizes(recipe.rows, price, rng),
+        "ask_size": _sizes(recipe.rows, price, rng),
+    }
+
+
+def _listing(symbol: str, rng: np.random.Generator) -> tuple[float, int]:
+    """First price and the number of decimals that prices are printed with."""
+    price = _KNOWN_PRICES.get(symbol) or float(10 ** rng.uniform(0, 3))
+    return price, max(0, _PRICE_DIGITS - int(np.floor(np.log10(price))))
+
+
+def _regimes(rows: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
+    """Each quote's regime, and the drift of the burst it belongs to."""
+    count = int(2 * rows / float(_WEIGHT @ _MEAN_QUOTES)) + 20
+    drawn = rng.choice(len(_WEIGHT), size=count, p=_WEIGHT)
+    lengths = rng.geometric(1 / _MEAN_QUOTES[drawn])
+    lengths[-1] += rows  # However short the draws, the spans cover every row.
+    drifts = rng.normal(size=count) * _DRIFT_BPS[drawn]
+    return np.repeat(drawn, lengths)[:rows], np.repeat(drifts, lengths)[:rows]
+
+
+def _mid(
+    price: float, regime: NDArray[np.intp], drift_bps: Floats, rng: np.random.Generator
+) -> Floats:
+    steps_bps = rng.standard_normal(len(regime)) * _VOLATILITY_BPS[regime]
+    path: Floats = price * np.exp(np.cumsum(steps_bps + drift_bps) / 1e4)
+    return path
+
+
+def _spread_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    noise = np.exp(0.45 * rng.standard_normal(len(regime)))
+    spread: Floats = _SPREAD_BPS[regime] * noise
+    return spread
+
+
+def _printed(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Floats]:
+    """Bid and ask on the grid of ticks, at least one tick apart."""
+    ticks_per_unit = float(10**decimals)
+    half = mid * spread_bps / 2e4
+    bid_ticks = np.maximum(np.floor((mid - half) * ticks_per_unit), 1)
+    ask_ticks = np.maximum(np.ceil((mid + half) * ticks_per_unit), bid_ticks + 1)
+    # Whole ticks divided by a power of ten give the double that a decimal of the tape would.
+    return bid_ticks / ticks_per_unit, ask_ticks / ticks_per_unit
+
+
+def _spoil(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> None:
+    """Make a share of the quotes bad, in place: a side missing or zero, or the sides swapped."""
+    bad = np.flatnonzero(rng.random(len(bid)) < rate)
+    flaw = rng.integers(0, 4, size=len(bad))
+    bid[bad[flaw == 0]] = np.nan
+    ask[bad[flaw == 1]] = np.nan
+    bid[bad[flaw == 2]] = 0.0
+    crossed = bad[flaw == 3]
+    bid[crossed], ask[crossed] = ask[crossed], bid[crossed]
+
+
+def _times(recipe: Recipe, regime: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Irregular receive times over the recipe's hours, denser where the market is wild."""
+    gaps = rng.standard_exponential(recipe.rows) * _PAUSE[regime]
+    elapsed = np.cumsum(gaps)
+    span_ns = recipe.hours * _NS_PER_HOUR
+    times: NDArray[np.int64] = START_NS + (elapsed * (span_ns / elapsed[-1])).astype(np.int64)
+    return times
+
+
+def _sizes(rows: int, price: float, rng: np.random.Generator) -> Floats:
+    steps = rng.standard_exponential(rows) * (_QUOTE_NOTIONAL / price / _SIZE_STEP)
+    sizes: Floats = np.maximum(np.rint(steps), 1) / round(1 / _SIZE_STEP)
+    return sizes

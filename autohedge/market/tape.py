@@ -1,0 +1,225 @@
+"""The tape: the recorded market as equal-length columns, in the order in which it became known."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market.columns import (
+    Column,
+    Columns,
+    frozen,
+    hash_columns,
+    is_size,
+    optional,
+    require_ordered,
+    sized,
+)
+
+
+class Kind(StrEnum):
+    """What the rows of a stream are; only those in `LOADABLE` can be loaded today."""
+
+    QUOTES = "quotes"
+    BARS = "bars"
+    TRADES = "trades"
+    BOOK_DELTAS = "book_deltas"
+    FUNDING = "funding"
+    LIQUIDATIONS = "liquidations"
+
+
+LOADABLE = (Kind.QUOTES, Kind.BARS)
+
+QUOTE_COLUMNS = ("ts", "bid", "ask", "bid_size", "ask_size")
+BAR_COLUMNS = ("ts", "open", "high", "low", "close", "volume")
+COLUMNS = {Kind.QUOTES: QUOTE_COLUMNS, Kind.BARS: BAR_COLUMNS}
+
+
+def require_loadable(kind: Kind, subject: str) -> None:
+    """Refuse a kind that no loader exists for; `subject` opens the message."""
+    if kind not in LOADABLE:
+        loadable = " and ".join(LOADABLE)
+        raise Misconfigured(f"{subject}: {kind} cannot be loaded yet; {loadable} can")
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a stream's rows come from, so that they can be found again and checked.
+
+    `content_hash` is the BLAKE2b-256 of the source file's bytes or, without a file, of the
+    columns. `path` is absolute; `recipe` describes a synthetic stream; both are None for rows
+    made in memory, which cannot be found again. `select` names the symbol whose rows were taken
+    from a file that holds several. `interval_ns` is the length of a bar, 0 for quotes.
+    """
+
+    symbol: str
+    kind: Kind
+    rows: int
+    content_hash: str
+    path: str | None = None
+    recipe: dict[str, Any] | None = None
+    interval_ns: int = 0
+    select: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Stream:
+    """One symbol's rows of one kind, oldest first.
+
+    Quotes have the columns ts, bid, ask, bid_size, ask_size; bars have ts, open, high, low, close,
+    volume. `ts` is when a row became known, in nanoseconds since 1970: for a bar that is its end.
+    A missing price is NaN, a missing size 0.
+    """
+
+    kind: Kind
+    symbol: str
+    columns: Columns
+    origin: Origin
+
+    @classmethod
+    def of(
+        cls,
+        symbol: str,
+        columns: Mapping[str, ArrayLike],
+        *,
+        kind: Kind = Kind.QUOTES,
+        interval_ns: int = 0,
+    ) -> Self:
+        """A stream from arrays in memory; sizes may be left out.
+
+        Raises Misconfigured without rows, if a column is missing or short, or if time decreases.
+        """
+        require_loadable(kind, symbol)
+        arrays = _stream_columns(symbol, kind, columns)
+        rows = len(arrays["ts"])
+        origin = Origin(symbol, kind, rows, hash_columns(arrays), interval_ns=interval_ns)
+        return cls(kind, symbol, arrays, origin)
+
+    def __len__(self) -> int:
+        return len(self.columns["ts"])
+
+    def quoted(self) -> dict[str, Column]:
+        """The columns of `Rows` other than lane: a bar quotes its close and its volume."""
+        if self.kind is Kind.QUOTES:
+            return {name: self.columns[name] for name in QUOTE_COLUMNS}
+        close, volume = self.columns["close"], self.columns["volume"]
+        return {
+            "ts": self.columns["ts"],
+            "bid": close,
+            "ask": close,
+            "bid_size": volume,
+            "ask_size": volume,
+        }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """The merged market rows that the compiled kernels scan.
+
+    Equal-length, contiguous, read-only arrays. `ts` (int64) is the receive time in nanoseconds,
+    for a bar its end; `lane` (int32) is the position of the row's stream in the tape; the others
+    are float64. `row` (int64) is the row's number within its stream, or None when the tape has one
+    stream and the position itself is that number.
+    """
+
+    ts: NDArray[np.int64]
+    lane: NDArray[np.int32]
+    bid: NDArray[np.float64]
+    ask: NDArray[np.float64]
+    bid_size: NDArray[np.float64]
+    ask_size: NDArray[np.float64]
+    row: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(
+        cls,
+        ts: ArrayLike,
+        bid: ArrayLike,
+        ask: ArrayLike,
+        lane: ArrayLike | None = None,
+        bid_size: ArrayLike | None = None,
+        ask_size: ArrayLike | None = None,
+        *,
+        lanes: int = 1,
+    ) -> Self:
+        """Rows from arrays in memory; `lanes` is how many instruments `lane` may name.
+
+        Raises Misconfigured if lengths differ, time decreases or a lane is out of range.
+        """
+        times = frozen(ts, np.int64)
+        rows = len(times)
+        require_ordered(times, "rows")
+        numbers = optional(lane, rows, np.int32, "lane")
+        _require_lanes(numbers, lanes)
+        return cls(
+            ts=times,
+            lane=numbers,
+            bid=sized(bid, rows, "bid"),
+            ask=sized(ask, rows, "ask"),
+            bid_size=optional(bid_size, rows, np.float64, "bid_size"),
+            ask_size=optional(ask_size, rows, np.float64, "ask_size"),
+        )
+
+    def __len__(self) -> int:
+        return len(self.ts)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tape:
+    """One stream per symbol and their rows merged by (time, stream, row)."""
+
+    streams: tuple[Stream, ...]
+    rows: Rows
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """The symbols in lane order."""
+        return tuple(stream.symbol for stream in self.streams)
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """Where each lane's rows come from, in lane order."""
+        return tuple(stream.origin for stream in self.streams)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def require_distinct(symbols: Sequence[str]) -> None:
+    """Refuse a tape without a symbol, or with two streams for one symbol."""
+    if not symbols:
+        raise Misconfigured("a tape needs at least one stream: name a file or a recipe")
+    for symbol in symbols:
+        if symbols.count(symbol) > 1:
+            raise Misconfigured(
+                f"{symbol}: two sources for one symbol; keep one, or name one with SYMBOL=FILE"
+            )
+
+
+def _stream_columns(symbol: str, kind: Kind, columns: Mapping[str, ArrayLike]) -> dict[str, Column]:
+    times = frozen(_present(symbol, columns, "ts"), np.int64)
+    if not len(times):
+        raise Misconfigured(f"{symbol}: has no rows; give at least one")
+    require_ordered(times, symbol)
+    arrays = {"ts": times}
+    for name in COLUMNS[kind][1:]:
+        if is_size(name):
+            arrays[name] = optional(columns.get(name), len(times), np.float64, name)
+        else:
+            arrays[name] = sized(_present(symbol, columns, name), len(times), name)
+    return arrays
+
+
+def _present(symbol: str, columns: Mapping[str, ArrayLike], name: str) -> ArrayLike:
+    if name not in columns:
+        raise Misconfigured(f"{symbol}: column {name} is missing; found {', '.join(columns)}")
+    return columns[name]
+
+
+def _require_lanes(lane: NDArray[np.int32], lanes: int) -> None:
+    if len(lane) and not 0 <= int(lane.min()) <= int(lane.max()) < lanes:
+        raise Misconfigured(f"lane: outside 0..{lanes - 1}; pass lanes= as many as there are")
