@@ -12,7 +12,7 @@ from autohedge.market.columns import Column
 from autohedge.market.schema import TIME
 from autohedge.market.tape import Kind, Stream, Tape
 
-_BLOCK_ROWS = 1_000_000
+_BLOCK_ROWS = 250_000
 _SAMPLE_ROWS = 1_000_000
 
 

@@ -20,11 +20,12 @@ _PRICE_DIGITS = 5
 Floats: TypeAlias = NDArray[np.float64]
 
 # One value each for the calm, the normal and the wild regime; volatility and drift are per quote.
-_WEIGHT = np.array([0.40, 0.40, 0.20])
-_MEAN_QUOTES = np.array([6_000.0, 4_000.0, 220.0])
-_VOLATILITY_BPS = np.array([0.12, 0.35, 2.2])
-_DRIFT_BPS = np.array([0.0, 0.0, 1.0])
-_SPREAD_BPS = np.array([1.0, 2.0, 9.0])
+_WEIGHT = np.array([0.38, 0.38, 0.24])
+_MEAN_QUOTES = np.array([6_000.0, 4_000.0, 300.0])
+_VOLATILITY_BPS = np.array([0.12, 0.35, 2.5])
+_BURST_QUOTES = 40
+_DRIFT_BPS = np.array([0.0, 0.0, 0.8])
+_SPREAD_BPS = np.array([1.0, 2.0, 12.0])
 _PAUSE = np.array([1.3, 0.8, 0.2])
 
 
@@ -75,8 +76,8 @@ def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
         np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()]))
     )
     price, decimals = _listing(symbol, rng)
-    regime, drift_bps = _regimes(recipe.rows, rng)
-    mid = _mid(price, regime, drift_bps, rng)
+    regime = _regimes(recipe.rows, rng)
+    mid = _mid(price, regime, rng)
     bid, ask = _printed(mid, _spread_bps(regime, rng), decimals)
     _spoil(bid, ask, recipe.bad_quote_rate, rng)
     return {
@@ -94,21 +95,29 @@ def _listing(symbol: str, rng: np.random.Generator) -> tuple[float, int]:
     return price, max(0, _PRICE_DIGITS - int(np.floor(np.log10(price))))
 
 
-def _regimes(rows: int, rng: np.random.Generator) -> tuple[NDArray[np.intp], Floats]:
-    """Each quote's regime, and the drift of the burst it belongs to."""
-    count = int(2 * rows / float(_WEIGHT @ _MEAN_QUOTES)) + 20
-    drawn = rng.choice(len(_WEIGHT), size=count, p=_WEIGHT)
-    lengths = rng.geometric(1 / _MEAN_QUOTES[drawn])
-    lengths[-1] += rows  # However short the draws, the spans cover every row.
-    drifts = rng.normal(size=count) * _DRIFT_BPS[drawn]
-    return np.repeat(drawn, lengths)[:rows], np.repeat(drifts, lengths)[:rows]
+def _regimes(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Each quote's regime; spells follow each other at random."""
+    spells = int(2 * rows / float(_WEIGHT @ _MEAN_QUOTES)) + 20
+    drawn = rng.choice(len(_WEIGHT), size=spells, p=_WEIGHT)
+    return _held(drawn, rng.geometric(1 / _MEAN_QUOTES[drawn]), rows)
 
 
-def _mid(
-    price: float, regime: NDArray[np.intp], drift_bps: Floats, rng: np.random.Generator
-) -> Floats:
+def _drifts_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
+    """Each quote's drift: bursts in one direction, as strong as the regime allows."""
+    bursts = int(2 * len(regime) / _BURST_QUOTES) + 20
+    lengths = rng.geometric(1 / _BURST_QUOTES, size=bursts)
+    drifts: Floats = _held(rng.standard_normal(bursts), lengths, len(regime)) * _DRIFT_BPS[regime]
+    return drifts
+
+
+def _held(values: Column, lengths: NDArray[np.int64], rows: int) -> Column:
+    """Each value repeated for its length, cut or drawn out to `rows` in all."""
+    return np.repeat(values, [*lengths[:-1], lengths[-1] + rows])[:rows]
+
+
+def _mid(price: float, regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     steps_bps = rng.standard_normal(len(regime)) * _VOLATILITY_BPS[regime]
-    path: Floats = price * np.exp(np.cumsum(steps_bps + drift_bps) / 1e4)
+    path: Floats = price * np.exp(np.cumsum(steps_bps + _drifts_bps(regime, rng)) / 1e4)
     return path
 
 

@@ -1,0 +1,91 @@
+"""The order law: rows are sorted by (time, stream, row)."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autohedge.market import Stream, tape_of
+from autohedge.market.merge import cached_tape_of, merged_blocks
+
+# Few distinct times, so that ties within and between streams are common.
+times = st.lists(st.integers(0, 12), min_size=1, max_size=30).map(sorted)
+markets = st.lists(times, min_size=2, max_size=4)
+
+
+def streams_of(market: list[list[int]]) -> list[Stream]:
+    return [
+        Stream.of(
+            f"S{lane}",
+            {
+                "ts": ts,
+                "bid": 1000.0 * lane + np.arange(len(ts)),
+                "ask": 1000.0 * lane + np.arange(len(ts)) + 1,
+                "bid_size": np.arange(len(ts)),
+            },
+        )
+        for lane, ts in enumerate(market)
+    ]
+
+
+def expected(market: list[list[int]]) -> list[tuple[int, int, int]]:
+    return sorted((t, lane, row) for lane, ts in enumerate(market) for row, t in enumerate(ts))
+
+
+@given(market=markets)
+def test_merging_sorts_by_time_stream_and_row(market: list[list[int]]) -> None:
+    rows = tape_of(streams_of(market)).rows
+    assert rows.row is not None
+    assert list(zip(rows.ts, rows.lane, rows.row, strict=True)) == expected(market)
+
+
+@given(market=markets)
+def test_merged_values_are_those_of_the_row_they_came_from(market: list[list[int]]) -> None:
+    rows = tape_of(streams_of(market)).rows
+    assert rows.row is not None
+    assert np.array_equal(rows.bid, 1000.0 * rows.lane + rows.row)
+    assert np.array_equal(rows.ask, rows.bid + 1)
+    assert np.array_equal(rows.bid_size, rows.row)
+    assert not rows.ask_size.any()
+
+
+@given(market=markets, block_rows=st.integers(1, 40))
+def test_the_size_of_the_blocks_does_not_show(market: list[list[int]], block_rows: int) -> None:
+    blocks = list(merged_blocks(streams_of(market), block_rows))
+    order = [
+        key
+        for block in blocks
+        for key in zip(block["ts"], block["lane"], block["row"], strict=True)
+    ]
+    assert order == expected(market)
+
+
+@given(step=st.integers(1, 5))
+def test_blocks_are_bounded_where_times_differ(step: int) -> None:
+    market = [list(range(0, 60, 2)), list(range(1, 61, 3))]
+    sizes = [len(block["ts"]) for block in merged_blocks(streams_of(market), 2 * step)]
+    assert max(sizes) <= 2 * step
+
+
+def test_one_stream_is_not_copied() -> None:
+    stream = streams_of([[1, 2, 3]])[0]
+    rows = tape_of([stream]).rows
+    assert rows.row is None
+    assert np.shares_memory(rows.bid, stream.columns["bid"])
+
+
+def test_merging_in_the_cache_equals_merging_in_memory() -> None:
+    streams = streams_of([[1, 1, 4], [0, 1, 9], [1]])
+    in_memory, cached = tape_of(streams).rows, cached_tape_of(streams).rows
+    for name in type(in_memory).__slots__:
+        column = getattr(cached, name)
+        assert np.array_equal(column, getattr(in_memory, name))
+        assert column.dtype == getattr(in_memory, name).dtype
+        assert not column.flags.writeable
+
+
+def test_the_order_of_the_streams_is_the_order_of_the_lanes() -> None:
+    first, second = streams_of([[5], [5]])
+    assert tape_of([second, first]).symbols == ("S1", "S0")
+    assert list(tape_of([second, first]).rows.bid) == [1000.0, 0.0]
+    assert list(cached_tape_of([second, first]).rows.bid) == [1000.0, 0.0]
+    assert list(cached_tape_of([first, second]).rows.bid) == [0.0, 1000.0]

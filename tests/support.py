@@ -1,0 +1,73 @@
+"""Small tools that many tests share: settings, tapes in memory, a run without a disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from autohedge import config
+from autohedge.app import engine_for
+from autohedge.config import Settings
+from autohedge.core.events import Entry
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.engine import Engine
+from autohedge.engine.result import run_result
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.exchanges.simulated import FaultScript, SimulatedVenue, Terms, lots_of, no_faults
+from autohedge.market import Stream, Tape, tape_of
+
+Quotes = Sequence[tuple[int, float | None, float | None]]
+
+
+def settings(**overrides: Any) -> Settings:
+    """The shipped settings with some changed: `momentum__lookback=3`."""
+    return config.load(overrides=[f"{k.replace('__', '.')}={_toml(v)}" for k, v in overrides.items()])
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quotes_tape(quotes: Quotes, symbol: str = "X") -> Tape:
+    """A tape in memory from (ts_ns, bid, ask); None is a missing price."""
+    ts, bid, ask = zip(*quotes, strict=True)
+    return columns_tape({symbol: {"ts": ts, "bid": _prices(bid), "ask": _prices(ask)}})
+
+
+def columns_tape(streams: Mapping[str, Mapping[str, ArrayLike]]) -> Tape:
+    """A tape in memory from columns per symbol."""
+    return tape_of([Stream.of(symbol, columns) for symbol, columns in streams.items()])
+
+
+def _prices(values: Sequence[float | None]) -> ArrayLike:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+class Recording(list[Entry]):
+    """A record kept in memory: a list is a recorder."""
+
+
+@dataclass
+class Played:
+    """A finished run in memory."""
+
+    engine: Engine
+    record: Recording
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return run_result(self.engine)
+
+    def events(self, kind: type) -> list[Any]:
+        return [entry.event for entry in self.record if isinstance(entry.event, kind)]
+
+
+def play(wanted: Settings, tape: Tape, faults: FaultScript = no_faults) -> Played:
+    """Run a tape in virtual time, recording in memory."""
+    engine, record, nonce = engine_for(wanted, tape), Recording(), nonce_from_seed(wanted.seed)
+    lots = lots_of(wanted, tape.symbols)
+    venue = SimulatedVenue(Terms.of(wanted), lots, tape.rows, nonce=nonce, faults=faults)
+    VirtualRuntime(engine, venue, tape.rows, record).run(nonce)
+    return Played(engine, record)
