@@ -96,8 +96,8 @@ class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
     side: Side
     order_type: OrderType
     time_in_force: TimeInForce
-    quantity: Decimal
     limit: Decimal | None
+    quantity: Decimal
     reason: str
     take_profit: float | None
     stop_loss: float | None

@@ -15,7 +15,6 @@ from typing import Any
 import msgspec
 import numpy as np
 import platformdirs
-from structlog import get_logger
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market.columns import Column
@@ -78,7 +77,7 @@ class Cache:
             self._publish(aside, key)
         except OSError as error:
             raise Misconfigured(
-                f"{self._root}: the tape cache cannot be written ({error.strerror}); "
+                f"{self._root}: the tape cache cannot be written ({error.strerror or error}); "
                 "make room or set AUTOHEDGE_CACHE_DIR"
             ) from error
         finally:
@@ -89,7 +88,7 @@ class Cache:
         """Whether entries can be built here; makes the root if it can."""
         try:
             self._root.mkdir(parents=True, exist_ok=True)
-            os.rmdir(tempfile.mkdtemp(prefix="probe-", dir=self._root))
+            Path(tempfile.mkdtemp(prefix="probe-", dir=self._root)).rmdir()
         except OSError:
             return False
         return True
@@ -195,6 +194,8 @@ def user_cache() -> Cache:
 
 @once
 def _stand_in() -> Cache:
+    from structlog import get_logger
+
     root = Path(tempfile.mkdtemp(prefix="autohedge-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     get_logger().warning("tape_cache_unwritable", path=str(root))

@@ -200,7 +200,7 @@ def _interval(reader: Reader, request: FileRequest, select: str | None) -> int:
 
 
 def _selection(symbols: list[str], request: FileRequest) -> str | None:
-    if len(symbols) < 2:
+    if len(symbols) <= 1:
         return None
     if request.select in symbols:
         return request.select

@@ -13,6 +13,7 @@ from autohedge.market.columns import Column, Columns, frozen, zeros
 from autohedge.market.tape import Rows, Stream, Tape, require_distinct
 
 BLOCK_ROWS = 1_000_000
+_END_OF_TIME = int(np.iinfo(np.int64).max)
 
 
 def tape_of(streams: Sequence[Stream]) -> Tape:
@@ -31,18 +32,17 @@ def cached_tape_of(streams: Sequence[Stream]) -> Tape:
 def merged_blocks(
     streams: Sequence[Stream], block_rows: int = BLOCK_ROWS
 ) -> Iterator[dict[str, Column]]:
-    """The merged rows in blocks of about `block_rows`; more only where times are equal."""
+    """The merged rows in blocks of at most `block_rows`; more only where times are equal."""
     quoted = [stream.quoted() for stream in streams]
-    at = [0] * len(streams)
+    times = [columns["ts"] for columns in quoted]
+    lengths = [len(ts) for ts in times]
     step = max(1, block_rows // len(streams))
-    while any(start < len(columns["ts"]) for start, columns in zip(at, quoted, strict=True)):
-        cut = _cut(quoted, at, step)
-        ends = [
-            start + int(np.searchsorted(columns["ts"][start:], cut, side="right"))
-            for start, columns in zip(at, quoted, strict=True)
-        ]
-        yield _block(quoted, at, ends)
-        at = ends
+    starts = [0] * len(streams)
+    while starts != lengths:
+        cut = _cut(times, starts, step)
+        ends = [_end(ts, start, cut) for ts, start in zip(times, starts, strict=True)]
+        yield _block(quoted, starts, ends)
+        starts = ends
 
 
 def _tape(streams: Sequence[Stream], *, cached: bool) -> Tape:
@@ -79,19 +79,15 @@ def _fill(folder: Path, *, streams: Sequence[Stream], key: str) -> Meta:
     return Meta(streams[0].kind, rows, tuple(Rows.__slots__), key)
 
 
-def _cut(quoted: Sequence[Columns], at: Sequence[int], step: int) -> int:
-    """The latest time up to which no stream gives more than `step` rows, ties aside."""
-    ends = [
-        int(columns["ts"][min(start + step, len(columns["ts"])) - 1])
-        for start, columns in zip(at, quoted, strict=True)
-        if start < len(columns["ts"])
-    ]
-    full = [
-        int(columns["ts"][start + step - 1])
-        for start, columns in zip(at, quoted, strict=True)
-        if start + step <= len(columns["ts"])
-    ]
-    return min(full) if full else max(ends)
+def _cut(times: Sequence[Column], starts: Sequence[int], step: int) -> int:
+    """The time up to which no stream gives more than `step` rows, ties aside."""
+    lasts = (start + step - 1 for start in starts)
+    reached = (int(ts[last]) for ts, last in zip(times, lasts, strict=True) if last < len(ts))
+    return min(reached, default=_END_OF_TIME)
+
+
+def _end(ts: Column, start: int, cut: int) -> int:
+    return start + int(np.searchsorted(ts[start:], cut, side="right"))
 
 
 def _block(

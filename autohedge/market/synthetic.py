@@ -15,6 +15,7 @@ _NS_PER_HOUR = 3_600_000_000_000
 _KNOWN_PRICES = {"BTC/USD": 95_000.0, "ETH/USD": 3_400.0, "SOL/USD": 190.0}
 _QUOTE_NOTIONAL = 20_000.0
 _SIZE_STEP = 1e-4
+_FLAWS = ("no bid", "no ask", "zero bid", "crossed")
 _PRICE_DIGITS = 5
 
 Floats: TypeAlias = NDArray[np.float64]
@@ -140,11 +141,11 @@ def _printed(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Fl
 def _spoil(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> None:
     """Make a share of the quotes bad, in place: a side missing or zero, or the sides swapped."""
     bad = np.flatnonzero(rng.random(len(bid)) < rate)
-    flaw = rng.integers(0, 4, size=len(bad))
-    bid[bad[flaw == 0]] = np.nan
-    ask[bad[flaw == 1]] = np.nan
-    bid[bad[flaw == 2]] = 0.0
-    crossed = bad[flaw == 3]
+    flaw = rng.choice(_FLAWS, size=len(bad))
+    bid[bad[flaw == "no bid"]] = np.nan
+    ask[bad[flaw == "no ask"]] = np.nan
+    bid[bad[flaw == "zero bid"]] = 0.0
+    crossed = bad[flaw == "crossed"]
     bid[crossed], ask[crossed] = ask[crossed], bid[crossed]
 
 

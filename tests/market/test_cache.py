@@ -12,7 +12,10 @@ from autohedge.market.tape import Kind
 
 
 def fill(folder: Path) -> Meta:
-    blocks = [{"ts": np.array([1]), "bid": np.array([1.5])}, {"ts": np.array([2]), "bid": [2.5]}]
+    blocks = [
+        {"ts": np.array([1]), "bid": np.array([1.5])},
+        {"ts": np.array([2]), "bid": np.array([2.5])},
+    ]
     rows = cache.write_columns(folder, blocks)
     return Meta(Kind.QUOTES, rows, ("ts", "bid"), "hash")
 
@@ -92,7 +95,7 @@ def test_an_error_while_writing_names_the_cure() -> None:
     def full(folder: Path) -> Meta:
         raise OSError(28, "No space left on device", str(folder))
 
-    with pytest.raises(Misconfigured, match="No space left on device.*AUTOHEDGE_CACHE_DIR"):
+    with pytest.raises(Misconfigured, match=r"No space left on device.*AUTOHEDGE_CACHE_DIR"):
         cache.build("key", full)
 
 

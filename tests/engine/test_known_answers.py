@@ -1,0 +1,42 @@
+"""The momentum fast path against known answers on recorded and on hostile tapes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autohedge.config import load as load_settings
+from autohedge.config import resolved, shipped_file
+from tests.engine import answers
+
+ROOT = Path(__file__).parent.parent.parent
+SETS = ("tight", "wide", "late", "defaults")
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_recorded_tapes_give_the_known_answers(shared: Path, workplace: Path, name: str) -> None:
+    cases = [case for case in answers.load(shared, "known") if case["set"] == name]
+    assert len(cases) == 6
+    for case in cases:
+        answers.compare(case["answer"], answers.play_tape(shared, case))
+
+
+def test_hostile_tapes_give_the_known_answers(shared: Path, workplace: Path) -> None:
+    cases = answers.load(shared, "edge")
+    assert len(cases) == 150
+    for case in cases:
+        answers.compare(case["answer"], answers.play_edge(case))
+
+
+def test_the_answers_hold_with_the_compiler_off(shared: Path, workplace: Path) -> None:
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.engine.answers", str(shared)]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "4 + 150 answers reproduced\n"
+
+
+def test_the_answers_were_run_with_the_shipped_settings(workplace: Path) -> None:
+    assert resolved(answers.settings({})) == resolved(load_settings(shipped_file()))

@@ -1,0 +1,159 @@
+"""A record replays to the same outputs, and a forged one is found at its first difference."""
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from autohedge import app
+from autohedge.core.errors import Corrupt
+from autohedge.journal import RunFolder
+from autohedge.market import Recipe, Stream, open_tape, parse_source, synthesize, write_parquet
+from tests.rebuild import Lines, content_hash, first, rewrite, rewrite_settings
+from tests.support import settings
+
+TIGHT = {
+    "momentum__min_edge_bps": 0.5,
+    "exits__take_profit_bps": 3,
+    "exits__stop_loss_bps": 2,
+    "simulated__fee_bps": 2,
+}
+
+
+@pytest.fixture
+def tape_file(workplace: Path) -> Path:
+    """An hour of one synthetic symbol in a Parquet file of its own."""
+    path = workplace / "BTC_quotes.parquet"
+    write_parquet(_hour(), path)
+    return path
+
+
+def _hour() -> Stream:
+    return synthesize(Recipe(symbols=("BTC",), hours=1.0, seed=3)).streams[0]
+
+
+@pytest.fixture
+def folder(tape_file: Path) -> RunFolder:
+    """A finished run on that file."""
+    results = app.run(settings(**TIGHT), open_tape([parse_source(str(tape_file))]))
+    assert results["buys"] > 5
+    return RunFolder.find(results["run"])
+
+
+def _lines(folder: RunFolder) -> Lines:
+    return [json.loads(line) for line in folder.journal.read_text().splitlines()]
+
+
+def test_every_output_of_a_run_is_reproduced(folder: RunFolder) -> None:
+    assert app.replay_run(folder) is None
+
+
+def test_a_record_that_ends_early_is_a_prefix_of_its_replay(folder: RunFolder) -> None:
+    whole = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.results.unlink()
+    folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
+    assert app.replay_run(folder) is None
+    assert not app.verify(folder).finished
+
+
+def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, tape_file: Path) -> None:
+    order = first(_lines(folder), type="submit_order", side="buy")
+    row = order["pos"] - 1
+    frame = pl.read_parquet(tape_file)
+    ask = frame["ask"][row]
+    raised = frame["ask"].scatter([row], [ask + 0.01])
+    frame.with_columns(raised.alias("ask")).write_parquet(tape_file)
+
+    def point_to_it(lines: Lines) -> None:
+        lines[0]["genesis"]["tape"][0]["content_hash"] = content_hash(tape_file)
+
+    rewrite(folder, point_to_it)
+    difference = app.replay_run(folder)
+    assert difference is not None
+    assert (difference.seq, difference.field) == (order["seq"], "submit_order.limit")
+    assert difference.recorded == order["event"]["limit"]
+    assert Decimal(difference.replayed) == Decimal(order["event"]["limit"]) + Decimal("0.01")
+
+
+def test_one_changed_venue_report_is_named_by_the_books_it_changes(folder: RunFolder) -> None:
+    def pay_more(lines: Lines) -> None:
+        report = first(lines, type="report", kind="fill")
+        report["event"]["fee"] = str(Decimal(report["event"]["fee"]) + 1)
+
+    booked = first(_lines(folder), type="booked")
+    rewrite(folder, pay_more)
+    difference = app.replay_run(folder)
+    assert difference is not None
+    assert (difference.seq, difference.field) == (booked["seq"], "booked.cash")
+    assert difference.recorded == booked["event"]["cash"]
+    assert Decimal(difference.replayed) == Decimal(booked["event"]["cash"]) - 1
+
+
+def test_one_changed_risk_limit_is_named_by_the_order_it_forbids(folder: RunFolder) -> None:
+    def forbid(values: dict[str, Any]) -> None:
+        values["risk"]["max_order_notional"] = "50"
+
+    order = first(_lines(folder), type="submit_order")
+    rewrite_settings(folder, forbid)
+    difference = app.replay_run(folder)
+    assert difference is not None
+    assert difference.seq == order["seq"]
+    assert difference.recorded.startswith("submit_order buy")
+    assert difference.replayed == "nothing"
+
+
+def test_an_order_that_the_record_lacks_is_named(folder: RunFolder) -> None:
+    orders = [line for line in _lines(folder) if line.get("event", {}).get("type") == "submit_order"]
+
+    def drop_the_last_order_and_all_after(lines: Lines) -> None:
+        at = next(i for i, line in enumerate(lines) if line.get("seq") == orders[-1]["seq"])
+        end = lines[-2:]
+        del lines[at:]
+        lines.extend(end)
+
+    rewrite(folder, drop_the_last_order_and_all_after)
+    difference = app.replay_run(folder)
+    assert difference is not None
+    assert (difference.seq, difference.recorded) == (orders[-1]["seq"], "nothing")
+    assert difference.replayed.startswith("submit_order")
+
+
+@pytest.mark.parametrize("place", [0, 0.5, 1])
+def test_one_changed_byte_is_found_by_verify_and_refused_by_replay(folder: RunFolder, place: float) -> None:
+    damaged = bytearray(folder.journal.read_bytes())
+    damaged[int(place * (len(damaged) - 2))] ^= 1
+    folder.journal.write_bytes(damaged)
+    with pytest.raises(Corrupt, match="damaged"):
+        app.verify(folder)
+    with pytest.raises(Corrupt, match="damaged"):
+        app.replay_run(folder)
+
+
+def test_a_cut_tail_shows_because_the_results_keep_the_head(folder: RunFolder) -> None:
+    whole = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.journal.write_bytes(b"".join(whole[:-1]))
+    with pytest.raises(Corrupt, match="does not end where"):
+        app.verify(folder)
+
+
+def test_results_that_disagree_with_the_journal_are_found(folder: RunFolder) -> None:
+    text = folder.results.read_text().replace('"buys": ', '"buys": 1')
+    folder.results.write_text(text)
+    with pytest.raises(Corrupt, match="buys"):
+        app.verify(folder)
+
+
+def test_changed_settings_without_a_new_name_are_found(folder: RunFolder) -> None:
+    kept = folder.kept(_lines(folder)[0]["genesis"]["settings"])
+    kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 1'))
+    with pytest.raises(Corrupt, match="content does not fit its name"):
+        app.verify(folder)
+
+
+def test_a_tape_whose_content_changed_is_refused(folder: RunFolder, tape_file: Path) -> None:
+    pl.read_parquet(tape_file).head(100).write_parquet(tape_file)
+    with pytest.raises(Corrupt):
+        app.replay_run(folder)

@@ -1,0 +1,212 @@
+"""Importing files: what is read, and what is refused with which words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market import Kind, Tape, TapeSource, open_tape, readers
+
+Write = Callable[..., Path]
+
+START_NS = 1_700_000_000_000_000_000
+
+GOOD = {"bid": [1.0, 2.0], "ask": [1.5, 2.5]}
+TIMES = [START_NS, START_NS + 1]
+
+
+def opened(path: Path, select: str | None = None) -> Tape:
+    return open_tape([TapeSource(path, select)])
+
+
+def refusal(path: Path, select: str | None = None) -> str:
+    with pytest.raises(Misconfigured) as caught:
+        opened(path, select)
+    text = str(caught.value)
+    assert str(path) in text
+    assert "\n" not in text
+    return text
+
+
+def test_quotes_keep_their_values_and_missing_ones_are_marked(quotes_file: Path) -> None:
+    rows = opened(quotes_file).rows
+    assert rows.ts.tolist() == [START_NS, START_NS, START_NS + 5]
+    assert np.array_equal(rows.bid, [100.0, np.nan, 100.5], equal_nan=True)
+    assert rows.ask.tolist() == [100.1, 100.2, 100.4]
+    assert rows.bid_size.tolist() == [1, 0, 3]
+    assert rows.ask_size.tolist() == [2, 2, 0]
+
+
+def test_a_bar_is_known_at_its_end(bars_file: Path) -> None:
+    tape = opened(bars_file)
+    day_ns = 86_400_000_000_000
+    assert tape.streams[0].kind is Kind.BARS
+    assert tape.origins[0].interval_ns == day_ns
+    assert tape.rows.ts.tolist() == [START_NS + day_ns, START_NS + 2 * day_ns]
+    assert tape.rows.bid.tolist() == tape.rows.ask.tolist() == [11.0, 12.0]
+    assert tape.rows.ask_size.tolist() == [1000, 2000]
+
+
+def test_the_commonest_gap_is_the_bar_length_where_the_name_tells_none(write: Write) -> None:
+    starts = [START_NS + 60 * minute for minute in (0, 1, 2, 9)]
+    prices = dict.fromkeys(("open", "high", "low", "close"), [1.0] * 4)
+    tape = opened(write("XBTUSDT_ohlc_bars.parquet", ts_ns=starts, **prices))
+    assert tape.origins[0].interval_ns == 60
+    assert tape.rows.bid_size.tolist() == [0, 0, 0, 0]
+
+
+def test_one_bar_has_no_length_unless_its_name_tells_one(write: Write) -> None:
+    bar = dict.fromkeys(("open", "high", "low", "close"), [1.0])
+    assert "name the file" in refusal(write("A_bars.parquet", ts_ns=[START_NS], **bar))
+    assert len(opened(write("A_1h_bars.parquet", ts_ns=[START_NS], **bar))) == 1
+
+
+def test_csv_and_parquet_of_the_same_quotes_agree(write: Write) -> None:
+    columns = {
+        "ts_ns": TIMES,
+        "bid": [1.25, None],
+        "note": ["a", "b"],
+        "ask": [1.5, float("nan")],
+        "bid_size": [None, None],
+    }
+    parquet, csv = write("A.parquet", **columns), write("A.csv", **columns)
+    first, second = opened(parquet).rows, opened(csv).rows
+    for name in ("ts", "bid", "ask", "bid_size", "ask_size"):
+        assert np.array_equal(getattr(first, name), getattr(second, name), equal_nan=True)
+
+
+@pytest.mark.parametrize("name", ["A.parquet", "A.csv"])
+def test_the_size_of_the_blocks_does_not_show(
+    write: Write, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    ts = START_NS + np.arange(1_000)
+    bid = np.arange(1_000) + 1.0
+    monkeypatch.setattr(readers, "BLOCK_ROWS", 7)
+    monkeypatch.setattr(readers, "_CSV_BLOCK_ROWS", 7)
+    rows = opened(write(name, ts_ns=ts, bid=bid, ask=bid + 1)).rows
+    assert np.array_equal(rows.ts, ts)
+    assert np.array_equal(rows.ask, bid + 1)
+
+
+def test_a_decrease_between_blocks_is_found(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(readers, "BLOCK_ROWS", 2)
+    path = write(ts_ns=[START_NS, START_NS + 5, START_NS + 4], bid=[1.0] * 3, ask=[2.0] * 3)
+    assert "decreases at row 2" in refusal(path)
+
+
+def test_a_second_run_reads_the_cache_without_the_reader(
+    quotes_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(quotes_file)
+    monkeypatch.delattr(pl, "scan_parquet")
+    assert np.array_equal(opened(quotes_file).rows.ts, first.rows.ts)
+
+
+def test_a_changed_file_is_imported_anew(write: Write) -> None:
+    opened(write(ts_ns=TIMES, **GOOD))
+    changed = write(ts_ns=TIMES, bid=[7.0, 8.0], ask=[7.5, 8.5])
+    assert opened(changed).rows.bid.tolist() == [7.0, 8.0]
+
+
+def test_a_symbol_is_chosen_from_a_file_of_several(write: Write) -> None:
+    for name in ("ten.parquet", "ten.csv"):
+        path = write(
+            name,
+            ts_ns=[START_NS, START_NS + 1, START_NS + 1],
+            symbol=["A/X", "B/X", "A/X"],
+            bid=[1.0, 5.0, 2.0],
+            ask=[2.0, 6.0, 3.0],
+        )
+        tape = opened(path, "A/X")
+        assert tape.rows.bid.tolist() == [1.0, 2.0]
+        assert (tape.symbols, tape.origins[0].select) == (("A/X",), "A/X")
+        assert "2 symbols (A/X, B/X); name one with SYMBOL=FILE" in refusal(path)
+        assert "2 symbols" in refusal(path, "C/X")
+
+
+def test_a_file_of_one_symbol_takes_any_name(write: Write) -> None:
+    tape = opened(write(ts_ns=TIMES, symbol=["A", "A"], **GOOD), "B")
+    assert (tape.symbols, tape.origins[0].select) == (("B",), None)
+
+
+def test_bad_quotes_are_not_refused(write: Write) -> None:
+    path = write(ts_ns=[START_NS] * 4, bid=[0.0, -1.0, 3.0, 2.0], ask=[1.0, 1.0, 2.0, 2.0])
+    assert len(opened(path)) == 4
+
+
+def test_a_table_without_rows_is_refused(quotes_file: Path) -> None:
+    pl.read_parquet(quotes_file).clear().write_parquet(quotes_file)
+    assert "no rows" in refusal(quotes_file)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    assert "no such file" in refusal(tmp_path / "none.parquet")
+
+
+def test_a_folder_is_refused(tmp_path: Path) -> None:
+    assert "not a file" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("a.parquet", b"", "empty"),
+        ("a.csv", b"", "empty"),
+        ("a.parquet", b"ts_ns,bid,ask\n", "not a Parquet file"),
+        ("a.parquet", b"PAR1 and then nothing of the kind", "cannot be read"),
+        ("a.csv", b"ts_ns,bid,ask\n", "no rows"),
+        ("a.csv", b"ts_ns;bid;ask\n1;2;3\n", "has no columns bid and ask"),
+        ("a.csv", b"ts_ns,bid,ask\n1700000000000000000,x,2\n", "could not parse `x`"),
+        ("a.csv", b"ts_ns,bid,ask\n1.5,1,2\n", "could not parse `1.5`"),
+        ("a.csv", b"ts_ns,bid,ask\n\xff\xfe\x00,1,2\n", "cannot be read"),
+    ],
+)
+def test_a_file_that_is_no_table_is_refused(
+    tmp_path: Path, name: str, content: bytes, words: str
+) -> None:
+    path = tmp_path / name
+    path.write_bytes(content)
+    assert words in refusal(path)
+
+
+def test_a_truncated_parquet_file_is_refused(quotes_file: Path) -> None:
+    quotes_file.write_bytes(quotes_file.read_bytes()[:-20])
+    assert "cannot be read" in refusal(quotes_file)
+
+
+def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
+    rows = 5_000
+    path = write(ts_ns=START_NS + np.arange(rows), bid=np.ones(rows), ask=np.arange(rows) * 1.7)
+    content = bytearray(path.read_bytes())
+    content[50:3_000] = bytes(2_950)
+    path.write_bytes(content)
+    refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [
+        ({"ts_ns": TIMES, "bid": [1, 2]}, "column ask is missing; found ts_ns, bid"),
+        ({"bid": [1], "ask": [2]}, "column ts_ns is missing"),
+        ({"ts_ns": TIMES, "open": [1, 2], "close": [1, 2]}, "column high is missing"),
+        ({"ts_ns": TIMES, "vix": [1, 2]}, "found ts_ns, vix"),
+        ({"ts_ns": TIMES, "price": [1, 2], "size": [1, 2]}, "trades cannot be loaded yet"),
+        ({"ts_ns": TIMES, "funding_rate": [1, 2]}, "funding cannot be loaded yet"),
+        ({"ts_ns": TIMES, "bid": ["1", "2"], "ask": [1, 2]}, "column bid is String"),
+        ({"ts_ns": [1.5, 2.5], **GOOD}, "ts_ns is Float64"),
+        ({"ts_ns": [START_NS, None], **GOOD}, "ts_ns is missing at row 1"),
+        ({"ts_ns": [START_NS, START_NS - 1], **GOOD}, "time decreases at row 1"),
+        ({"ts_ns": [1_700_000_000, 1_700_000_001], **GOOD}, "looks like seconds"),
+        ({"ts_ns": [1_700_000_000_000, 1_700_000_000_001], **GOOD}, "looks like milliseconds"),
+        ({"ts_ns": [1_700_000_000_000_000] * 2, **GOOD}, "looks like microseconds"),
+        ({"ts_ns": [START_NS, START_NS * 3], **GOOD}, "at row 1 is not a time"),
+        ({"ts_ns": [-5, 5], **GOOD}, "-5 at row 0 is not a time"),
+    ],
+)
+def test_a_table_that_is_no_tape_is_refused(
+    write: Write, columns: dict[str, list[object]], words: str
+) -> None:
+    assert words in refusal(write(**columns))
