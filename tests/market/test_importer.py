@@ -59,7 +59,7 @@ def test_the_commonest_gap_is_the_bar_length_where_the_name_tells_none(write: Wr
 
 
 def test_one_bar_has_no_length_unless_its_name_tells_one(write: Write) -> None:
-    bar = dict.fromkeys(("open", "high", "low", "close"), [1.0])
+    bar = {key: [1.0] for key in ("open", "high", "low", "close")}
     assert "name the file" in refusal(write("A_bars.parquet", ts_ns=[START_NS], **bar))
     assert len(opened(write("A_1h_bars.parquet", ts_ns=[START_NS], **bar))) == 1
 

@@ -89,7 +89,7 @@ def test_a_tape_of_files_opens_again(quotes_file: Path, bars_file: Path) -> None
 
 def test_a_measured_bar_length_and_a_choice_of_symbol_survive(write: Write) -> None:
     ts = [START_NS + 60 * row for row in (0, 0, 1, 1)]
-    prices = dict.fromkeys(("open", "high", "low", "close"), [1.0, 2.0, 3.0, 4.0])
+    prices = {key: [1.0, 2.0, 3.0, 4.0] for key in ("open", "high", "low", "close")}
     path = write("bars.parquet", ts_ns=ts, symbol=["A", "B"] * 2, **prices)
     tape = open_tape([TapeSource(path, "B")])
     assert same_rows(reopen(through_json(tape.origins)), tape)

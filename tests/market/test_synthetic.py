@@ -1,5 +1,7 @@
 """The synthetic market: repeatable, plausible and lively enough to be traded."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -111,6 +113,6 @@ def test_any_recipe_makes_a_tape(hours: float, rate: float, symbol: str, bad: fl
         {"seed": -1},
     ],
 )
-def test_a_recipe_of_which_nothing_can_be_made_is_refused(change: dict[str, object]) -> None:
+def test_a_recipe_of_which_nothing_can_be_made_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Misconfigured):
         synthesize(Recipe(**change))

@@ -1,6 +1,7 @@
 """Rows and streams in memory."""
 
 from dataclasses import asdict
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -48,7 +49,7 @@ def test_rows_may_be_empty() -> None:
         {"ts": [1, 2], "bid": [1, 2], "ask": [1, 2], "bid_size": [[1, 2]]},
     ],
 )
-def test_rows_that_do_not_fit_together_are_refused(columns: dict[str, list[float]]) -> None:
+def test_rows_that_do_not_fit_together_are_refused(columns: dict[str, Any]) -> None:
     with pytest.raises(Misconfigured):
         Rows.of(**columns)
 

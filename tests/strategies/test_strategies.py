@@ -1,0 +1,192 @@
+"""Three strategies through one engine: momentum, a crossover on bars, one in plain Python."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autohedge.config import Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.engine.replay import replay
+from autohedge.app import engine_for
+from autohedge.market import Kind, Stream, Tape, tape_of
+from autohedge.strategies import names
+from tests.support import Played, columns_tape, play, quotes_tape, settings
+
+EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "breakout.py"
+START_NS = 28_333_334 * 60_000_000_000
+MINUTE_NS = 60_000_000_000
+
+
+def _bars(closes: list[float]) -> Tape:
+    prices = np.array(closes)
+    columns = {
+        "ts": START_NS + MINUTE_NS * np.arange(1, len(closes) + 1),
+        "open": prices,
+        "high": prices + 1,
+        "low": prices - 1,
+        "close": prices,
+        "volume": np.ones(len(closes)),
+    }
+    return tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=MINUTE_NS)])
+
+
+def _crossover() -> Settings:
+    return settings(
+        strategy__name="crossover",
+        crossover__fast=2,
+        crossover__slow=4,
+        exits__take_profit_bps=9000,
+        exits__stop_loss_bps=9000,
+    )
+
+
+FALL_RISE_FALL = [10.0, 9, 8, 7, 6, 7, 9, 11, 12, 12, 10, 8, 7, 6]
+
+
+def _mean(closes: list[float], end: int, length: int) -> float:
+    return sum(closes[end - length : end]) / length
+
+
+def _crossings(closes: list[float]) -> list[tuple[int, str]]:
+    """Bars after which the fast mean lies on the other side of the slow one, by hand."""
+    sides = [(n, _mean(closes, n, 2) > _mean(closes, n, 4)) for n in range(4, len(closes) + 1)]
+    return [
+        (n - 1, "buy" if above else "sell")
+        for (_, before), (n, above) in zip(sides, sides[1:], strict=False)
+        if before != above
+    ]
+
+
+def _trades(played: Played) -> list[tuple[int, str]]:
+    return [((f.ts_ns - START_NS) // MINUTE_NS - 1, str(f.side)) for f in played.engine.tally.fills]
+
+
+def test_the_crossover_buys_and_leaves_at_the_bars_where_the_means_cross() -> None:
+    played = play(_crossover(), _bars(FALL_RISE_FALL))
+    assert _trades(played) == _crossings(FALL_RISE_FALL)
+    assert [side for _, side in _trades(played)] == ["buy", "sell"]
+    assert played.result["exit_signals"] == 1
+    assert played.result["codes"]["warming_up"] == 3
+
+
+def test_the_crossover_gathers_quotes_into_bars() -> None:
+    inside = [
+        (START_NS + n * MINUTE_NS + part * 20_000_000_000, price - wobble, price + wobble)
+        for n, price in enumerate([*FALL_RISE_FALL, 6.0])
+        for part, wobble in ((0, 1.0), (1, 0.5), (2, 0.0))
+    ]
+    played = play(_crossover(), quotes_tape(inside))
+    decided = [(f.ts_ns - START_NS) // MINUTE_NS - 1 for f in played.engine.tally.fills]
+    assert decided == [bar for bar, _ in _crossings(FALL_RISE_FALL)]
+    assert played.result["codes"]["bar_forming"] == 2 * 15 + 1
+
+
+def test_a_bar_is_known_at_its_end_and_never_before() -> None:
+    bars = _bars(FALL_RISE_FALL)
+    for cut in range(4, len(FALL_RISE_FALL)):
+        short = play(_crossover(), _bars(FALL_RISE_FALL[:cut]))
+        whole = play(_crossover(), bars)
+        assert _trades(short) == [trade for trade in _trades(whole) if trade[0] < cut]
+
+
+def _waves() -> Tape:
+    n = np.arange(600)
+    mid = 100 + 2 * np.sin(n / 25)
+    columns = {"ts": START_NS + n * 1_000_000, "bid": np.round(mid, 2), "ask": np.round(mid + 0.01, 2)}
+    return columns_tape({"WAVE": columns, "SAME": columns})
+
+
+def _breakout() -> Settings:
+    return settings(strategy__name=f"{EXAMPLE}:Breakout", strategy__params__window=40)
+
+
+def test_a_python_strategy_trades_on_the_same_engine_and_replays() -> None:
+    tape = _waves()
+    played = play(_breakout(), tape)
+    assert played.result["buys"] >= 4
+    assert played.result["exit_signals"] >= 4
+    assert sum(played.result["codes"].values()) == len(tape)
+    assert replay(engine_for(_breakout(), tape), tape.rows, list(played.record)) is None
+
+
+def test_each_symbol_has_a_python_strategy_object_of_its_own() -> None:
+    fills = play(_breakout(), _waves()).engine.tally.fills
+    by_symbol = {s: [(f.ts_ns, f.side) for f in fills if f.symbol == s] for s in ("WAVE", "SAME")}
+    assert by_symbol["WAVE"] == by_symbol["SAME"]
+
+
+def test_a_python_strategy_can_read_bars(tmp_path: Path) -> None:
+    file = tmp_path / "ranges.py"
+    file.write_text(
+        "from autohedge.strategies import Bar, Kind, Signal, Strategy\n"
+        "class Wide(Strategy):\n"
+        "    reads = Kind.BARS\n"
+        "    def on_bar(self, bar: Bar):\n"
+        "        assert bar.high == bar.close + 1 and bar.low == bar.open - 1 and bar.volume == 1\n"
+        "        return Signal.BUY if bar.close == 11 else Signal.SELL if bar.close == 8 else None\n"
+    )
+    wide = settings(
+        strategy__name=f"{file}:Wide", exits__take_profit_bps=9000, exits__stop_loss_bps=9000
+    )
+    assert _trades(play(wide, _bars(FALL_RISE_FALL))) == [(7, "buy"), (11, "sell")]
+
+
+def _failing(tmp_path: Path, body: str) -> Settings:
+    file = tmp_path / "mine.py"
+    file.write_text(f"from autohedge.strategies import Strategy\nclass Mine(Strategy):\n    {body}\n")
+    return settings(strategy__name=f"{file}:Mine")
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("def on_quote(self, quote): return 1 / 0", "Mine failed at row 0: ZeroDivisionError"),
+        ("def on_quote(self, quote): return 'buy'", "must return Signal.BUY, Signal.SELL or None, not 'buy'"),
+        ("def __init__(self, window): ...", "does not take these strategy.params"),
+        ("syntax error", "cannot be loaded: SyntaxError"),
+    ],
+)
+def test_a_broken_strategy_is_named_in_one_line(tmp_path: Path, body: str, says: str) -> None:
+    with pytest.raises(Misconfigured) as caught:
+        play(_failing(tmp_path, body), _waves())
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("momentun", "unknown strategy momentun; did you mean momentum?"),
+        ("nowhere.py:Mine", "there is no such file"),
+        ("no_such_module:Mine", "cannot be loaded: ModuleNotFoundError"),
+        (f"{EXAMPLE}:Breakdown", "has no class Breakdown"),
+    ],
+)
+def test_an_unknown_strategy_is_refused(name: str, says: str) -> None:
+    with pytest.raises(Misconfigured, match=says.replace("?", r"\?")):
+        engine_for(settings(strategy__name=name), _waves())
+
+
+def test_a_strategy_refuses_a_stream_that_it_cannot_read() -> None:
+    with pytest.raises(Misconfigured, match="momentum reads quotes, but the tape of BAR holds bars"):
+        engine_for(settings(), _bars(FALL_RISE_FALL))
+
+
+def test_the_filters_need_sizes() -> None:
+    with pytest.raises(Misconfigured, match="has no sizes"):
+        engine_for(settings(momentum__use_vwap_filter=True), _waves())
+
+
+def test_overrides_reach_only_their_symbol() -> None:
+    never = play(settings(momentum__min_edge_bps=9999), _waves())
+    assert never.result["buys"] == 0
+    wanted = settings(
+        momentum__min_edge_bps=9999, **{'symbol_overrides."WAVE".min_edge_bps': 1}
+    )
+    fills = play(wanted, _waves()).engine.tally.fills
+    assert {fill.symbol for fill in fills} == {"WAVE"}
+
+
+def test_the_built_in_strategies_are_listed() -> None:
+    assert names() == ("crossover", "momentum")
