@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from autohedge.market import Tape
 
 FAILED, USAGE = 1, 2
-UsageError = typer.BadParameter.__mro__[1]  # typer carries its own click and exports no more of it
+# typer carries its own click, and of its usage errors exports this one subclass
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
 app = typer.Typer(
     help="LLM agents propose, a deterministic engine disposes.",
@@ -81,8 +82,9 @@ def run(
 def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Feed a run's recorded inputs to a fresh engine; name the first output that differs."""
     from autohedge import app as application
+    from autohedge.journal import RunFolder
 
-    folder = application.RunFolder.find(run)
+    folder = RunFolder.find(run)
     difference = application.replay_run(folder)
     if as_json:
         _print_json(application.difference_as_dict(folder, difference))
@@ -98,8 +100,9 @@ def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
 def verify(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Check that not a byte of a run's record has changed."""
     from autohedge import app as application
+    from autohedge.journal import RunFolder
 
-    folder = application.RunFolder.find(run)
+    folder = RunFolder.find(run)
     found = application.verify(folder)
     if as_json:
         _print_json({"run": folder.id, "lines": found.lines, "head": found.head, "finished": found.finished})
@@ -109,7 +112,9 @@ def verify(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
 
 
 @data_app.command("check")
-def check_data(tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False) -> None:
+def check_data(
+    tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False
+) -> None:
     """Say what a tape holds: times, gaps, bad quotes, spreads."""
     from dataclasses import asdict
 

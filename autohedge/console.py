@@ -74,14 +74,18 @@ def _headline(results: Mapping[str, Any]) -> str:
         f"{market}: {symbols} · {results['quotes']:,} rows · {period}",
     ]
     if results["synthetic"]:
-        lines.append(f"[dim]Generated from seed {results['seed']}: it says nothing about a real market.[/dim]")
+        lines.append(
+            f"[dim]Generated from seed {results['seed']}: it says nothing about a real market.[/dim]"
+        )
     return "\n".join(lines)
 
 
 def _figures(results: Mapping[str, Any]) -> Table:
     start, equity = Decimal(results["initial_cash"]), Decimal(results["equity"])
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row("equity", f"{_money(equity)}", f"{(equity - start) / start * 100:+.3f} % of {_money(start)}")
+    table.add_row(
+        "equity", f"{_money(equity)}", f"{(equity - start) / start * 100:+.3f} % of {_money(start)}"
+    )
     table.add_row("realized", _money(Decimal(results["realized_pnl"])), "before fees")
     table.add_row("unrealized", _money(Decimal(results["unrealized_pnl"])), _open(results))
     table.add_row("fees", _money(Decimal(results["fees"])), "")
@@ -100,7 +104,9 @@ def _exits(results: Mapping[str, Any]) -> str:
         f"{results['stop_losses']} stop-losses",
         f"{results['exit_signals']} by signal" if results["exit_signals"] else "",
         f"{results['expired']} entries expired" if results["expired"] else "",
-        f"{results['winning_exits']} of {results['sells']} exits gained before fees" if results["sells"] else "",
+        f"{results['winning_exits']} of {results['sells']} exits gained before fees"
+        if results["sells"]
+        else "",
     ]
     return ", ".join(part for part in parts if part)
 

@@ -1,6 +1,6 @@
 """A strategy of your own: buy when the mid leaves its recent range upwards, sell when it falls back.
 
-    autohedge run --set strategy.name=examples/breakout.py:Breakout --set strategy.params.window=50
+autohedge run --set strategy.name=examples/breakout.py:Breakout --set strategy.params.window=50
 """
 
 from collections import deque

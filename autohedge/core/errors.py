@@ -1,14 +1,14 @@
 """Every error that AutoHedge raises on purpose, in one tree, by what the caller should do.
 
-    AutoHedgeError
-    ├── Misconfigured   mend the input (command line, config, tape, strategy) and try again
-    ├── Rejected        a venue or a check said no: do not repeat the request as it is
-    ├── Ambiguous       the outcome is unknown: ask the venue before doing anything else
-    ├── Retryable       it may pass: try again later
-    ├── Unavailable     something outside is missing: go on without it, or stop
-    └── Corrupt         a record or a state is damaged: stop, keep the evidence
-        ├── IllegalTransition   an order was asked to do what its state table forbids
-        └── Unexplained         books that do not add up: more sold than held
+AutoHedgeError
+├── Misconfigured   mend the input (command line, config, tape, strategy) and try again
+├── Rejected        a venue or a check said no: do not repeat the request as it is
+├── Ambiguous       the outcome is unknown: ask the venue before doing anything else
+├── Retryable       it may pass: try again later
+├── Unavailable     something outside is missing: go on without it, or stop
+└── Corrupt         a record or a state is damaged: stop, keep the evidence
+    ├── IllegalTransition   an order was asked to do what its state table forbids
+    └── Unexplained         books that do not add up: more sold than held
 """
 
 

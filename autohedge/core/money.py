@@ -60,4 +60,3 @@ def decimals_of(price: Decimal) -> Decimal:
     """The increment of the last printed digit: 61800.2 gives 0.1."""
     exponent = price.as_tuple().exponent
     return Decimal(1).scaleb(min(int(exponent), 0))
-

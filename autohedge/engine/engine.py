@@ -312,5 +312,3 @@ class Engine:
         self._status[lane] = status
         self._take_profit[lane] = take_profit
         self._stop_loss[lane] = stop_loss
-
-

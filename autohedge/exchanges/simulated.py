@@ -247,8 +247,8 @@ class SimulatedVenue:
         order = rest.order
         rows = self._rows
         limit = float(order.limit or ZERO)
-        buys = order.side is Side.BUY
-        rest.touched_at = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, buys, limit)
+        side = 1 if order.side is Side.BUY else -1
+        rest.touched_at = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
         self._resting[order.order_id] = rest
 
     def _fill_resting(self, rest: _Resting, row: int) -> None:
@@ -275,4 +275,3 @@ def _delayed(answer: Answer, at_ns: int) -> Answer:
 def lots_of(settings: Settings, symbols: Sequence[str]) -> dict[str, Decimal]:
     """Each symbol's lot, in lane order."""
     return {symbol: settings.instrument(symbol).lot for symbol in symbols}
-

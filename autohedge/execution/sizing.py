@@ -66,4 +66,3 @@ def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument
     limit = min(mid + mid * aggression_bps / BPS_PER_UNIT, ask)
     tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(at_ask))
     return max(floor_to(printed(limit), tick), ZERO)
-

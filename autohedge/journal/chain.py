@@ -7,9 +7,8 @@ tail. Hashes are BLAKE2b-256.
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from io import BufferedWriter
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -61,7 +60,7 @@ class Journal:
     """Appends to a journal; what is appended leaves this process at `flush`, or when the buffer fills."""
 
     def __init__(self, path: Path, genesis: dict[str, Any]) -> None:
-        self._file: BufferedWriter = path.open("xb", buffering=BUFFER_BYTES)
+        self._file: BinaryIO = path.open("xb", buffering=BUFFER_BYTES)
         self.lines = 1
         line, self.head = chained(b'{"genesis":%b' % _encode(genesis), NO_HASH)
         self._file.write(line)

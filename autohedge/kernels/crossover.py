@@ -59,7 +59,7 @@ def _on_close(lane: Any, close: float) -> int:
     before = lane["above"]
     above = 1 if _mean(lane, lane["fast"]) > _mean(lane, lane["slow"]) else -1
     lane["above"] = above
-    if before == 0 or above == before:
+    if before in (0, above):
         return _NO_SIGNAL
     if above > 0:
         return entry_code(lane)

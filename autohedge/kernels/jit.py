@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from hashlib import blake2b
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
 import numba
 import platformdirs
@@ -45,7 +45,7 @@ def cache_directory() -> Path | None:
 
 
 def _warn(directory: Path, error: OSError) -> None:
-    import structlog  # noqa: PLC0415  (only a broken cache pays for it)
+    import structlog
 
     structlog.get_logger().warning(
         "compiled code cannot be kept, so every start compiles again",
@@ -57,15 +57,15 @@ def _warn(directory: Path, error: OSError) -> None:
 
 _DIRECTORY = cache_directory()
 if _DIRECTORY is not None:
-    numba.config.CACHE_DIR = str(_DIRECTORY)
+    numba.config.CACHE_DIR = str(_DIRECTORY)  # type: ignore[attr-defined]
 
 
 def compiled(function: F) -> F:
     """Compile for calls from Python: cached on disk, IEEE division, no fast-math."""
     kept = _DIRECTORY is not None
-    return numba.njit(cache=kept, error_model="numpy", nogil=True)(function)  # type: ignore[no-any-return]
+    return cast(F, numba.njit(cache=kept, error_model="numpy", nogil=True)(function))
 
 
 def inlined(function: F) -> F:
     """Compile into the caller's body, so that one step serves scan and single quote."""
-    return numba.njit(inline="always", error_model="numpy")(function)  # type: ignore[no-any-return]
+    return cast(F, numba.njit(inline="always", error_model="numpy")(function))

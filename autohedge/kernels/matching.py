@@ -29,13 +29,17 @@ def first_touch(
     ask: NDArray[np.float64],
     start: int,
     lane: int,
-    buy: bool,
+    side: int,
     limit: float,
 ) -> int:
-    """The first row from `start` on whose book meets a resting limit; the tape's length if none does."""
+    """The first row from `start` on whose book meets a resting limit; the tape's length if none does.
+
+    `side` is 1 for a buy, -1 for a sell.
+    """
     for i in range(start, len(lane_of)):
         u = np.uintp(i)
-        if lane_of[u] == lane and bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf:
-            if (buy and ask[u] <= limit) or (not buy and bid[u] >= limit):
-                return i
+        if lane_of[u] != lane or not (bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf):
+            continue
+        if (side > 0 and ask[u] <= limit) or (side < 0 and bid[u] >= limit):
+            return i
     return len(lane_of)

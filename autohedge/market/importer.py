@@ -95,9 +95,7 @@ def _import(request: FileRequest) -> Entry:
     return cache.build(_key(request, select), fill)
 
 
-def _fill(
-    folder: Path, *, request: FileRequest, reader: Reader, kind: Kind, select: str | None
-) -> Meta:
+def _fill(folder: Path, *, request: FileRequest, reader: Reader, kind: Kind, select: str | None) -> Meta:
     names = [name for name in COLUMNS[kind][1:] if name in reader.schema]
     with readable(request.path):
         interval_ns = _interval(reader, request, select) if kind is Kind.BARS else 0
@@ -179,9 +177,7 @@ class _TimeColumn:
         late = np.flatnonzero(np.diff(times, prepend=self._last_ns) < 0)
         if len(late):
             row = self._row + int(late[0])
-            raise Misconfigured(
-                f"{self.subject}: time decreases at row {row}; sort the file by {TIME}"
-            )
+            raise Misconfigured(f"{self.subject}: time decreases at row {row}; sort the file by {TIME}")
 
 
 def _likely_unit(value: int) -> str:
@@ -205,6 +201,4 @@ def _selection(symbols: list[str], request: FileRequest) -> str | None:
     if request.select in symbols:
         return request.select
     shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (", …" if len(symbols) > _SYMBOLS_SHOWN else "")
-    raise Misconfigured(
-        f"{request.path}: holds {len(symbols)} symbols ({shown}); name one with SYMBOL=FILE"
-    )
+    raise Misconfigured(f"{request.path}: holds {len(symbols)} symbols ({shown}); name one with SYMBOL=FILE")

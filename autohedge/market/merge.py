@@ -29,9 +29,7 @@ def cached_tape_of(streams: Sequence[Stream]) -> Tape:
     return _tape(streams, cached=True)
 
 
-def merged_blocks(
-    streams: Sequence[Stream], block_rows: int = BLOCK_ROWS
-) -> Iterator[dict[str, Column]]:
+def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> Iterator[dict[str, Column]]:
     """The merged rows in blocks of at most `block_rows`; more only where times are equal."""
     quoted = [stream.quoted() for stream in streams]
     times = [columns["ts"] for columns in quoted]
@@ -66,8 +64,7 @@ def _merged_in_memory(streams: Sequence[Stream]) -> Rows:
 
 def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
     parts = [
-        (stream.origin.content_hash, stream.origin.interval_ns, stream.origin.select)
-        for stream in streams
+        (stream.origin.content_hash, stream.origin.interval_ns, stream.origin.select) for stream in streams
     ]
     key = cache.key_of("merged", parts)
     entry = cache.find_or_build(key, partial(_fill, streams=streams, key=key))
@@ -90,9 +87,7 @@ def _end(ts: Column, start: int, cut: int) -> int:
     return start + int(np.searchsorted(ts[start:], cut, side="right"))
 
 
-def _block(
-    quoted: Sequence[Columns], starts: Sequence[int], ends: Sequence[int]
-) -> dict[str, Column]:
+def _block(quoted: Sequence[Columns], starts: Sequence[int], ends: Sequence[int]) -> dict[str, Column]:
     spans = list(zip(quoted, starts, ends, strict=True))
     counts = [end - start for _, start, end in spans]
     block: dict[str, Column] = {

@@ -25,9 +25,7 @@ class Reader(Protocol):
         """The columns and their types."""
         ...
 
-    def blocks(
-        self, columns: Sequence[str], symbol: str | None = None
-    ) -> Iterator[dict[str, "pl.Series"]]:
+    def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """Blocks of some of the columns, each column's in file order.
 
         With `symbol`, only the rows whose column symbol says so.
@@ -44,9 +42,7 @@ class ParquetReader:
         self._frame = pl.scan_parquet(path, glob=False)
         self.schema = self._frame.collect_schema()
 
-    def blocks(
-        self, columns: Sequence[str], symbol: str | None = None
-    ) -> Iterator[dict[str, "pl.Series"]]:
+    def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """See Reader; a block holds one column."""
         rows = self._rows()
         for column in columns:
@@ -78,9 +74,7 @@ class CsvReader:
         names = pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names()
         self.schema = pl.Schema({name: _csv_type(name) for name in names})
 
-    def blocks(
-        self, columns: Sequence[str], symbol: str | None = None
-    ) -> Iterator[dict[str, "pl.Series"]]:
+    def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """See Reader; a block holds all the columns."""
         import polars as pl
 

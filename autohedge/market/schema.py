@@ -35,9 +35,7 @@ def kind_of(names: list[str], subject: str) -> Kind:
 def require_types(schema: "pl.Schema", kind: Kind, subject: str) -> None:
     """Refuse times that are not integers, and prices or sizes that are not numbers."""
     if not schema[TIME].is_integer():
-        raise Misconfigured(
-            f"{subject}: {TIME} is {schema[TIME]}; make it integer nanoseconds since 1970"
-        )
+        raise Misconfigured(f"{subject}: {TIME} is {schema[TIME]}; make it integer nanoseconds since 1970")
     for name in COLUMNS[kind][1:]:
         dtype = schema.get(name)
         if dtype is not None and not (dtype.is_numeric() or str(dtype) == "Null"):

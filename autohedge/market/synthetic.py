@@ -73,9 +73,7 @@ def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
     The stream of random numbers is drawn from seed and symbol, so that a symbol's quotes stay the
     same whichever others are generated with it.
     """
-    rng = np.random.Generator(
-        np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()]))
-    )
+    rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()])))
     price, decimals = _listing(symbol, rng)
     regime = _regimes(recipe.rows, rng)
     mid = _mid(price, regime, rng)

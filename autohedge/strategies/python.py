@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from enum import Enum, auto, unique
 from typing import Any, ClassVar
 
-
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.reasons import STOPS_FROM, Reason
@@ -147,5 +146,3 @@ def _code(signal: Signal | None, status: int) -> int:
             return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING
     msg = f"a strategy must return Signal.BUY, Signal.SELL or None, not {signal!r}"
     raise Misconfigured(msg)
-
-

@@ -85,7 +85,8 @@ def _from_file(path: Path) -> ModuleType:
         raise Misconfigured(msg)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
-    _execute(str(path), lambda: spec.loader and spec.loader.exec_module(module))
+    loader = spec.loader
+    _execute(str(path), lambda: loader.exec_module(module))
     return module
 
 

@@ -1,6 +1,6 @@
 """Known answers: how they are run and compared. As a program it checks the quick ones:
 
-    python -m tests.engine.answers SHARED
+python -m tests.engine.answers SHARED
 """
 
 import json

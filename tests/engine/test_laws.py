@@ -27,7 +27,9 @@ def _drive(wanted: Settings, tape: Tape, record: list[Entry], cuts: list[int]) -
     """Feed a record's inputs to a fresh engine, its rows cut into batches of their own arrays."""
     engine = engine_for(wanted, tape)
     made: list[Entry] = []
-    for entry in [e for e in record if isinstance(e.event, Input)]:
+    for entry in record:
+        if not isinstance(entry.event, Input):
+            continue
         while engine.pos < entry.pos:
             end = min([c for c in cuts if c > engine.pos] + [entry.pos])
             batch = _batch(tape.rows, engine.pos, min(end, entry.pos))

@@ -164,9 +164,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         ("a.csv", b"ts_ns,bid,ask\n\xff\xfe\x00,1,2\n", "cannot be read"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(
-    tmp_path: Path, name: str, content: bytes, words: str
-) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
     assert words in refusal(path)

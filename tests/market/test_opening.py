@@ -58,9 +58,7 @@ def test_an_origin_tells_where_the_rows_are(quotes_file: Path) -> None:
     assert len(origin.content_hash) == 64
 
 
-def test_a_relative_path_is_recorded_as_absolute(
-    quotes_file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_is_recorded_as_absolute(quotes_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(quotes_file.parent)
     assert open_tape([parse_source(quotes_file.name)]).origins[0].path == str(quotes_file)
 

@@ -59,9 +59,7 @@ def test_a_sign_within_a_path_is_part_of_the_path() -> None:
     assert parse_source("data/day=1/BTC.csv") == TapeSource(Path("data/day=1/BTC.csv"))
 
 
-def test_an_existing_file_goes_before_a_symbol(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_existing_file_goes_before_a_symbol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b.csv").touch()
     assert parse_source("a=b.csv") == TapeSource(Path("a=b.csv"))

@@ -100,7 +100,5 @@ def test_an_origin_survives_json() -> None:
 def test_streams_with_equal_columns_have_equal_hashes() -> None:
     columns = {"ts": [1], "bid": [1], "ask": [2]}
     other = {"ts": [1], "bid": [1], "ask": [3]}
-    assert (
-        Stream.of("A", columns).origin.content_hash == Stream.of("B", columns).origin.content_hash
-    )
+    assert Stream.of("A", columns).origin.content_hash == Stream.of("B", columns).origin.content_hash
     assert Stream.of("A", columns).origin.content_hash != Stream.of("A", other).origin.content_hash

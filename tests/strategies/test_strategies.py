@@ -1,14 +1,15 @@
 """Three strategies through one engine: momentum, a crossover on bars, one in plain Python."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.engine.replay import replay
-from autohedge.app import engine_for
 from autohedge.market import Kind, Stream, Tape, tape_of
 from autohedge.strategies import names
 from tests.support import Played, columns_tape, play, quotes_tape, settings
@@ -52,9 +53,7 @@ def _crossings(closes: list[float]) -> list[tuple[int, str]]:
     """Bars after which the fast mean lies on the other side of the slow one, by hand."""
     sides = [(n, _mean(closes, n, 2) > _mean(closes, n, 4)) for n in range(4, len(closes) + 1)]
     return [
-        (n - 1, "buy" if above else "sell")
-        for (_, before), (n, above) in zip(sides, sides[1:], strict=False)
-        if before != above
+        (n - 1, "buy" if above else "sell") for (_, before), (n, above) in pairwise(sides) if before != above
     ]
 
 
@@ -126,9 +125,7 @@ def test_a_python_strategy_can_read_bars(tmp_path: Path) -> None:
         "        assert bar.high == bar.close + 1 and bar.low == bar.open - 1 and bar.volume == 1\n"
         "        return Signal.BUY if bar.close == 11 else Signal.SELL if bar.close == 8 else None\n"
     )
-    wide = settings(
-        strategy__name=f"{file}:Wide", exits__take_profit_bps=9000, exits__stop_loss_bps=9000
-    )
+    wide = settings(strategy__name=f"{file}:Wide", exits__take_profit_bps=9000, exits__stop_loss_bps=9000)
     assert _trades(play(wide, _bars(FALL_RISE_FALL))) == [(7, "buy"), (11, "sell")]
 
 
@@ -181,9 +178,7 @@ def test_the_filters_need_sizes() -> None:
 def test_overrides_reach_only_their_symbol() -> None:
     never = play(settings(momentum__min_edge_bps=9999), _waves())
     assert never.result["buys"] == 0
-    wanted = settings(
-        momentum__min_edge_bps=9999, **{'symbol_overrides."WAVE".min_edge_bps': 1}
-    )
+    wanted = settings(momentum__min_edge_bps=9999, **{'symbol_overrides."WAVE".min_edge_bps': 1})
     fills = play(wanted, _waves()).engine.tally.fills
     assert {fill.symbol for fill in fills} == {"WAVE"}
 

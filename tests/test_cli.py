@@ -1,0 +1,210 @@
+"""The command line as its users meet it: what it prints, where, and how it ends."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+import pytest
+
+from autohedge import __version__, cli
+from autohedge.core.reasons import Reason
+
+HOUR = ("--set", "synthetic.hours=0.5")
+TIGHT = (
+    *("--set", "momentum.min_edge_bps=0.5", "--set", "exits.take_profit_bps=3"),
+    *("--set", "exits.stop_loss_bps=2", "--set", "simulated.fee_bps=2"),
+)
+
+
+class Done(NamedTuple):
+    """How one call ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """Call the command line in an empty working directory."""
+
+    def run(*args: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["autohedge", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_a_run_without_a_tape_trades_a_synthetic_day_and_sums_up(call: Call) -> None:
+    done = call("run", *HOUR)
+    assert (done.code, done.err) == (0, "")
+    for words in ("synthetic market", "no real money", "equity", "What became of every quote", "Next:"):
+        assert words in done.out
+
+
+def test_the_recorded_tape_gives_the_promised_figures(call: Call, shared: Path) -> None:
+    tape = shared / "data/binance/usdm/BTCUSDT_20240808_quotes.parquet"
+    result = call("run", "--tape", str(tape), "--mode", "hft", *TIGHT, "--json").json
+    assert (result["buys"], result["take_profits"], result["stop_losses"]) == (35, 13, 21)
+    assert result["equity"] == "9998.32088120148"
+    assert result["symbols"] == ["BTCUSDT"]
+    assert set(result["codes"]) == {reason.label for reason in Reason}
+
+
+def test_json_stands_alone_on_stdout_and_is_what_the_run_keeps(call: Call) -> None:
+    done = call("run", *HOUR, "--json")
+    kept = json.loads(Path("runs", done.json["run"], "results.json").read_text())
+    assert kept == done.json
+    assert done.err == ""
+
+
+def test_quiet_prints_nothing(call: Call) -> None:
+    assert call("run", *HOUR, "--quiet") == (0, "", "")
+
+
+def test_a_run_verifies_and_replays_by_id_and_by_path(call: Call) -> None:
+    run = call("run", *HOUR, "--json").json["run"]
+    for name in (run, f"runs/{run}"):
+        verified, replayed = call("journal", "verify", name), call("replay", name)
+        assert (verified.code, replayed.code) == (0, 0)
+        assert "chain unbroken" in verified.out
+        assert "every output reproduced" in replayed.out
+    assert call("replay", run, "--json").json == {"run": run, "same": True, "difference": None}
+
+
+def test_runs_holds_run_folders_only(call: Call) -> None:
+    run = call("run", *HOUR, "--json").json["run"]
+    assert [path.name for path in Path("runs").iterdir()] == [run]
+    assert [path.name for path in Path().iterdir()] == ["runs"]
+    assert {path.name for path in Path("runs", run).iterdir()} == {"files", "journal.jsonl", "results.json"}
+
+
+def test_damage_is_one_line_and_exit_code_1(call: Call) -> None:
+    run = call("run", *HOUR, "--json").json["run"]
+    journal = Path("runs", run, "journal.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"pos":', b'"qos":', 1))
+    for verb in (("journal", "verify"), ("replay",)):
+        done = call(*verb, run)
+        assert done.code == 1
+        assert done.err.startswith("autohedge: ") and "damaged" in done.err
+        assert done.err.count("\n") == 1
+
+
+def test_a_seed_names_the_market_and_the_ids(call: Call) -> None:
+    one, same, other = (call("run", *HOUR, "--seed", seed, "--json").json for seed in ("7", "7", "8"))
+    assert one["journal_head"] == same["journal_head"] != other["journal_head"]
+    assert one["codes"] != other["codes"]
+
+
+def test_two_tapes_trade_in_one_account(call: Call) -> None:
+    assert call("data", "synth", "tapes", "--set", "synthetic.hours=0.2").code == 0
+    tapes = sorted(str(path) for path in Path("tapes").iterdir())
+    done = call("run", "--tape", tapes[0], "--tape", f"MINE={tapes[1]}", "--json")
+    assert done.json["symbols"] == ["BTC-USD", "MINE"]
+    assert done.json["quotes"] == sum(len(pl.read_parquet(path)) for path in tapes[:2])
+
+
+def test_data_check_says_what_a_tape_holds(call: Call) -> None:
+    call("data", "synth", "tapes", "--set", "synthetic.hours=0.2", "--set", "synthetic.bad_quote_rate=0.1")
+    done = call("data", "check", "tapes/BTC-USD_quotes.parquet")
+    assert done.code == 0
+    assert "BTC-USD" in done.out and "crossed" in done.out
+    stream = call("data", "check", "tapes/BTC-USD_quotes.parquet", "--json").json["streams"][0]
+    assert stream["rows"] == len(pl.read_parquet("tapes/BTC-USD_quotes.parquet"))
+
+
+def _tape(**columns: Any) -> str:
+    frame = {"ts_ns": [1_700_000_000_000_000_000 + i for i in range(3)], "bid": [1.0] * 3, "ask": [1.1] * 3}
+    pl.DataFrame({k: v for k, v in (frame | columns).items() if v is not None}).write_parquet("T.parquet")
+    return "T.parquet"
+
+
+def _nothing() -> str:
+    schema = {"ts_ns": pl.Int64, "bid": pl.Float64, "ask": pl.Float64}
+    pl.DataFrame(schema=schema).write_parquet("T.parquet")
+    return "T.parquet"
+
+
+WRONG: list[tuple[Callable[[], tuple[str, ...]], str]] = [
+    (lambda: ("run", "--set", "momentum.min_edge_bsp=3"), "did you mean momentum.min_edge_bps?"),
+    (lambda: ("run", "--set", "momentum.lookback=0"), "greater than or equal to 1"),
+    (lambda: ("run", "--set", "exits.stop_loss_bps=much"), "valid number"),
+    (lambda: ("run", "--set", "nonsense"), "write section.key=value"),
+    (lambda: ("run", "--set", "strategy.name=momentun"), "did you mean momentum?"),
+    (lambda: ("run", "--mode", "fast"), "trading.mode"),
+    (lambda: ("run", "--config", "absent.toml"), "there is no settings file absent.toml"),
+    (lambda: ("run", "--tape", "absent.parquet"), "absent.parquet"),
+    (lambda: ("run", "--tape", _tape(ask=None)), "ask"),
+    (lambda: ("run", "--tape", _tape(ts_ns=[1_700_000_000_000 + i for i in range(3)])), "milliseconds"),
+    (lambda: ("run", "--tape", _tape(ts_ns=[1_700_000_000_000_000_000 - i for i in range(3)])), "decreases"),
+    (lambda: ("run", "--tape", _tape(bid=["a", "b", "c"])), "bid"),
+    (lambda: ("run", "--tape", _nothing()), "has no rows"),
+    (lambda: ("run", "--tape", _tape(), "--tape", _tape()), "one symbol"),
+    (lambda: ("run", "--tpae", "x"), "--tape"),
+    (lambda: ("rnu",), "run"),
+    (lambda: ("replay", "absent"), "there is no run absent"),
+    (lambda: ("replay",), "RUN"),
+    (lambda: ("journal", "verify", "absent"), "there is no run absent"),
+    (lambda: ("data", "check", "absent.csv"), "absent.csv"),
+]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_wrong_use_is_one_line_and_exit_code_2_and_writes_nothing(call: Call, number: int) -> None:
+    make, says = WRONG[number]
+    args = make()
+    before = sorted(Path().iterdir())
+    done = call(*args)
+    assert done.code == 2
+    assert says in done.err
+    assert done.err.startswith("autohedge: ")
+    assert done.err.count("\n") == 1
+    assert done.out == ""
+    assert sorted(Path().iterdir()) == before
+
+
+def test_settings_come_from_the_working_directory(call: Call) -> None:
+    Path("config.toml").write_text('[synthetic]\nsymbols = ["ONE"]\nhours = 0.1\n')
+    assert call("run", "--json").json["symbols"] == ["ONE"]
+
+
+def test_help_and_version_need_no_heavy_import() -> None:
+    code = (
+        "import sys; sys.argv = ['autohedge', '--help']\n"
+        "from autohedge import cli\n"
+        "try: cli.main()\n"
+        "except SystemExit as e: print('exit', e.code)\n"
+        "heavy = {'numba', 'numpy', 'polars', 'pydantic_settings', 'langchain', 'langgraph', 'openai'}\n"
+        "print('heavy', sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "exit 0" in done.stdout and "heavy []" in done.stdout
+
+
+def test_the_version_is_printed(call: Call) -> None:
+    assert call("--version") == (0, f"autohedge {__version__}\n", "")
+
+
+@pytest.mark.parametrize("module", ["autohedge", "autohedge.graph"])
+def test_the_modules_are_doors_to_the_same_command_line(workplace: Path, module: str) -> None:
+    root = Path(cli.__file__).parent.parent
+    env = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", module, "run", *HOUR, "--json"]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout)["quotes"] > 0
