@@ -1,8 +1,11 @@
 """What a person sees after a run: figures, why there was no trade, and what to do next."""
 
+import shutil
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -11,18 +14,18 @@ from rich.table import Table
 
 from autohedge.core.clock import readable
 
-BAR_WIDTH = 28
+BAR_WIDTH = 10
 CENTS = Decimal("0.01")
 
 MEANINGS = {
-    "bad_quote": "bid or ask missing, not positive, or crossed",
+    "bad_quote": "missing, not positive, crossed",
     "exit_pending": "an exit was on its way",
-    "wide_spread": "spread above momentum.max_spread_bps",
-    "debounce": "between two decisions (momentum.evaluate_every_quotes)",
+    "wide_spread": "spread above max_spread_bps",
+    "debounce": "between two decisions",
     "warming_up": "not enough history yet",
-    "no_edge": "the move was below momentum.min_edge_bps",
-    "in_position": "would have bought, but holds a position",
-    "order_pending": "would have bought, but an entry is in flight",
+    "no_edge": "moved less than min_edge_bps",
+    "in_position": "wanted to buy, holds already",
+    "order_pending": "wanted to buy, order in flight",
     "low_volume": "shown size below momentum.min_volume_ratio",
     "below_vwap": "price below the size-weighted mean",
     "bar_forming": "the bar is not finished",
@@ -56,13 +59,27 @@ def print_summary(results: Mapping[str, Any]) -> None:
     """The summary of a run, for a trader."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(_headline(results))
+    console.print()
     console.print(_figures(results))
+    console.print()
     console.print(_why(results))
-    run = escape(results["run"])
-    console.print(f"Recorded in [bold]runs/{run}[/bold]. Next:")
-    console.print(f"  autohedge replay {run}          reproduce every decision from the record")
-    console.print(f"  autohedge journal verify {run}  check that nothing in it was changed")
-    console.print("  autohedge run --set momentum.min_edge_bps=10   change a setting; see config.toml")
+    run, command = escape(results["run"]), escape(_command())
+    console.print(f"\nRecorded in [bold]runs/{run}[/bold]. Next:")
+    for verbs, purpose in (
+        (f"replay {run}", "reproduce every decision from the record"),
+        (f"journal verify {run}", "check that nothing in it was changed"),
+        ("run --set momentum.min_edge_bps=10", "change a setting; config.toml has them all"),
+    ):
+        console.print(f"  {command} {verbs}\n      [dim]{purpose}[/dim]")
+
+
+def _command() -> str:
+    """How to call this program again: its name if the shell finds it, else through this Python."""
+    if shutil.which("autohedge"):
+        return "autohedge"
+    python = Path(sys.executable)
+    inside = python.is_relative_to(Path.cwd())
+    return f"{python.relative_to(Path.cwd()) if inside else python} -m autohedge"
 
 
 def _headline(results: Mapping[str, Any]) -> str:
@@ -115,11 +132,14 @@ def _why(results: Mapping[str, Any]) -> Table:
     counts = {code: n for code, n in results["codes"].items() if n}
     total = max(sum(counts.values()), 1)
     table = Table(title="What became of every quote", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for heading, justify in (("code", "left"), ("count", "right"), ("", "left"), ("meaning", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    table.add_column("code")
+    table.add_column("count", justify="right")
+    table.add_column("share", justify="right")
+    table.add_column("")
+    table.add_column("meaning")
     for code, n in sorted(counts.items(), key=lambda item: -item[1]):
-        bar = "█" * max(round(n / total * BAR_WIDTH), 0)
-        table.add_row(code, f"{n:,}", f"{bar} {n / total:.1%}", MEANINGS[code])
+        bar = "█" * round(n / total * BAR_WIDTH)
+        table.add_row(code, f"{n:,}", f"{n / total:.2%}", bar, MEANINGS[code])
     return table
 
 

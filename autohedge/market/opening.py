@@ -14,7 +14,7 @@ from autohedge.market.columns import hash_columns, zeros
 from autohedge.market.importer import FileRequest, hash_file, load
 from autohedge.market.merge import cached_tape_of
 from autohedge.market.sources import TapeSource
-from autohedge.market.synthetic import VERSION, Recipe, quotes
+from autohedge.market.synthetic import Recipe, maker, quotes
 from autohedge.market.tape import (
     COLUMNS,
     Kind,
@@ -79,7 +79,7 @@ def _from_recipe(recipe: Recipe, symbol: str) -> Stream:
 
 def _generated(recipe: Recipe, symbol: str) -> Entry:
     # The other symbols of a recipe do not shape this one's quotes, so they stay out of the key.
-    parts = {**recipe.as_dict(), "symbols": [symbol], "version": VERSION}
+    parts = {**recipe.as_dict(), "symbols": [symbol], "maker": maker()}
     key = cache.key_of("synthetic", parts)
     return cache.find_or_build(key, partial(_generate, recipe=recipe, symbol=symbol))
 

@@ -1,6 +1,8 @@
 """A seeded synthetic market, so that a first run needs no file, network or key."""
 
 from dataclasses import dataclass, fields
+from hashlib import blake2b
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -9,7 +11,6 @@ from numpy.typing import NDArray
 from autohedge.core.errors import Misconfigured
 from autohedge.market.columns import Column
 
-VERSION = 1
 START_NS = 1_735_776_000_000_000_000  # 2025-01-02T00:00Z
 _NS_PER_HOUR = 3_600_000_000_000
 _KNOWN_PRICES = {"BTC/USD": 95_000.0, "ETH/USD": 3_400.0, "SOL/USD": 190.0}
@@ -65,6 +66,13 @@ class Recipe:
         """The recipe in values that JSON knows."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "symbols": list(self.symbols)}
+
+
+def maker() -> str:
+    """What made the quotes: the generator's own text and numpy's version, for the key of a cache."""
+    digest = blake2b(Path(__file__).read_bytes(), digest_size=8)
+    digest.update(np.__version__.encode())
+    return digest.hexdigest()
 
 
 def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
