@@ -184,9 +184,6 @@ class SimulatedVenue:
                 self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
                 self._match(command, now_ns, at_once=at_once)
             case None:
-                self._count += 1
-                venue_id = f"sim-{self._count}"
-                self._respond(Accepted(now_ns, command.order_id, venue_id), at_once=at_once)
                 self._match(command, now_ns, at_once=at_once)
 
     def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
@@ -201,9 +198,15 @@ class SimulatedVenue:
         if remaining == ZERO:
             return
         if order.time_in_force is TimeInForce.GTC and order.order_type is OrderType.LIMIT:
+            self._accept(order, now_ns, at_once=at_once)
             self._rest(_Resting(order, lane, remaining, 0), self._pos)
         else:
             self._respond(Report(now_ns, order.order_id, "expired", now_ns), at_once=at_once)
+
+    def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
+        """Acknowledge an order that stays; one that ends on arrival is answered by its reports alone."""
+        self._count += 1
+        self._respond(Accepted(now_ns, order.order_id, f"sim-{self._count}"), at_once=at_once)
 
     def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
         """The price at which the book fills the order now, or None."""

@@ -13,6 +13,7 @@ from autohedge import app
 from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.events import Booked, Entry, Input, Report, RunResult, SubmitOrder
+from autohedge.core.money import add, subtract
 from autohedge.core.orders import Side
 from autohedge.engine.replay import replay
 from autohedge.journal import RunFolder
@@ -78,8 +79,8 @@ def test_the_books_add_up_to_the_last_decimal(tape: Tape, wanted: Settings) -> N
     for symbol in tape.symbols:
         assert ledger.position(symbol).quantity == held[symbol] >= 0
     result = played.result
-    gains = Decimal(result["realized_pnl"]) + Decimal(result["unrealized_pnl"])
-    assert Decimal(result["equity"]) == ledger.initial_cash + gains - ledger.fees
+    gains = add(Decimal(result["realized_pnl"]), Decimal(result["unrealized_pnl"]))
+    assert Decimal(result["equity"]) == subtract(add(ledger.initial_cash, gains), ledger.fees)
 
 
 @budget(max_examples=60, deadline=None)
