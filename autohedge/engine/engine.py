@@ -34,7 +34,7 @@ from autohedge.core.events import (
     Unknown,
 )
 from autohedge.core.ids import derive, render
-from autohedge.core.money import ZERO, add, printed, subtract
+from autohedge.core.money import ZERO, add, multiply, printed, subtract
 from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
 from autohedge.core.reasons import Reason
 from autohedge.engine.desk import Desk, desks_for
@@ -133,7 +133,7 @@ class Engine:
         for lane, desk in enumerate(self.desks):
             position = self.ledger.position(desk.instrument.symbol)
             if position.quantity:
-                worth = position.quantity * printed(self._bid[lane])
+                worth = multiply(position.quantity, printed(self._bid[lane]))
                 total = add(total, subtract(worth, position.cost))
         return total
 

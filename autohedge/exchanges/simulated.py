@@ -137,7 +137,9 @@ class SimulatedVenue:
     @property
     def next_touch(self) -> int:
         """The first row that fills a resting order; the tape's length if none does."""
-        return min((rest.touched_at for rest in self._resting.values()), default=len(self._rows))
+        if not self._resting:
+            return len(self._rows)
+        return min(rest.touched_at for rest in self._resting.values())
 
     def watch(self, pos: int) -> None:
         """The tape has moved on: rows before `pos` are known."""

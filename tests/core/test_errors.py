@@ -1,0 +1,26 @@
+"""The tree of errors: what a caller may catch, by what it should do."""
+
+import pytest
+
+from autohedge.core import errors
+
+
+@pytest.mark.parametrize(
+    ("name", "parent"),
+    [
+        ("Misconfigured", "AutoHedgeError"),
+        ("Rejected", "AutoHedgeError"),
+        ("Ambiguous", "AutoHedgeError"),
+        ("Retryable", "AutoHedgeError"),
+        ("Unavailable", "AutoHedgeError"),
+        ("Corrupt", "AutoHedgeError"),
+        ("IllegalTransition", "Corrupt"),
+        ("Unexplained", "Corrupt"),
+    ],
+)
+def test_every_error_has_its_place_in_the_tree(name: str, parent: str) -> None:
+    assert getattr(errors, name).__bases__ == (getattr(errors, parent),)
+
+
+def test_an_unknown_outcome_is_neither_a_rejection_nor_worth_a_retry() -> None:
+    assert not issubclass(errors.Ambiguous, errors.Rejected | errors.Retryable)
