@@ -34,7 +34,13 @@ steps = st.sampled_from([Decimal(s) for s in ("1", "0.01", "0.000001", "0.5", "0
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(61800.2, "61800.2"), (0.1 + 0.2, "0.30000000000000004"), (1e-07, "1E-7"), (100, "100.0"), (5e22, "5E+22")],
+    [
+        (61800.2, "61800.2"),
+        (0.1 + 0.2, "0.30000000000000004"),
+        (1e-07, "1E-7"),
+        (100, "100.0"),
+        (5e22, "5E+22"),
+    ],
 )
 def test_a_price_is_taken_as_it_prints(value: float, text: str) -> None:
     assert str(printed(value)) == text

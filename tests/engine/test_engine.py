@@ -1,0 +1,253 @@
+"""The engine step by step: orders, exits, timers, refusals, the operator, lost answers."""
+
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import pytest
+
+from autohedge.app import engine_for
+from autohedge.core.clock import DAY_NS, NEVER
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import (
+    Booked,
+    CancelOrder,
+    Halted,
+    Operator,
+    Rejected,
+    Report,
+    Resumed,
+    RunNonce,
+    SubmitOrder,
+    Timer,
+    Unknown,
+)
+from autohedge.core.orders import OrderState
+from autohedge.engine.engine import Engine
+from autohedge.exchanges.simulated import Fault
+from autohedge.market import Rows
+from tests.support import Quotes, play, quotes_tape, settings
+
+START_NS = 1_700_000_000_000_000_000
+SECOND_NS = 1_000_000_000
+EAGER = {
+    "momentum__evaluate_every_quotes": 1,
+    "momentum__lookback": 1,
+    "momentum__warmup_count": 0,
+    "momentum__min_edge_bps": 0,
+    "exits__take_profit_bps": 100,
+    "exits__stop_loss_bps": 100,
+}
+FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(4)]
+
+
+def _engine(quotes: Quotes = FLAT, **changes: Any) -> tuple[Engine, Rows]:
+    tape = quotes_tape(quotes)
+    engine = engine_for(settings(**EAGER | changes), tape)
+    engine.step(RunNonce("n"))
+    engine.log.clear()
+    return engine, tape.rows
+
+
+def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
+    """Scan to the first order and return it."""
+    while not engine.log:
+        engine.scan(rows, engine.pos, len(rows))
+    order = engine.log.pop().event
+    assert isinstance(order, SubmitOrder)
+    return order
+
+
+def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> Report:
+    return Report(
+        at_ns=at_ns,
+        order_id=order.order_id,
+        kind="fill",
+        ts_ns=at_ns,
+        trade_id=trade_id,
+        quantity=order.quantity,
+        price=Decimal(price),
+        fee=Decimal(0),
+    )
+
+
+def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
+    engine, rows = _engine()
+    order = _submitted(engine, rows)
+    assert (order.side, order.order_type, order.time_in_force) == ("buy", "limit", "ioc")
+    assert (order.limit, order.quantity) == (Decimal("100.1"), Decimal("0.999000"))
+    assert (order.take_profit, order.stop_loss) == (100.05 * 1.01, 100.05 * 0.99)
+    assert len(order.order_id) == 32
+
+
+def test_ids_differ_by_nonce_and_by_place() -> None:
+    ids = set()
+    for nonce in ("a", "b"):
+        engine, rows = _engine()
+        engine.step(RunNonce(nonce))
+        engine.log.clear()
+        order = _submitted(engine, rows)
+        engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+        engine.log.clear()
+        ids |= {order.order_id, _submitted(engine, rows).order_id}
+    assert len(ids) == 4
+
+
+def test_a_rejected_entry_frees_its_money_and_its_lane() -> None:
+    engine, rows = _engine()
+    order = _submitted(engine, rows)
+    assert engine.orders.reserved == order.quantity * Decimal("100.1")
+    engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+    engine.log.clear()
+    assert engine.orders.reserved == 0
+    assert _submitted(engine, rows).side == "buy"
+
+
+def test_a_lost_answer_keeps_money_reserved_and_the_lane_closed_until_evidence() -> None:
+    engine, rows = _engine()
+    order = _submitted(engine, rows)
+    engine.step(Unknown(engine.now_ns, order.order_id, "timeout"))
+    engine.log.clear()
+    engine.scan(rows, engine.pos, len(rows))
+    assert not engine.log
+    assert engine.codes()["order_pending"] == 2
+    assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
+    assert engine.orders.reserved > 0
+    engine.step(_fill(order, engine.now_ns, "100.1"))
+    assert engine.orders.reserved == 0
+    assert engine.ledger.position("X").quantity == order.quantity
+
+
+def test_a_repeated_fill_is_booked_once() -> None:
+    engine, rows = _engine()
+    order = _submitted(engine, rows)
+    for _ in range(2):
+        engine.step(_fill(order, engine.now_ns, "100.1"))
+    assert sum(isinstance(entry.event, Booked) for entry in engine.log) == 1
+    assert engine.ledger.position("X").quantity == order.quantity
+
+
+def test_an_answer_for_an_order_that_was_never_sent_is_damage() -> None:
+    engine, _ = _engine()
+    with pytest.raises(Corrupt, match="never sent"):
+        engine.step(Rejected(START_NS, "stranger", "no"))
+
+
+def test_an_exit_that_is_refused_by_the_venue_is_tried_again_at_the_next_quote() -> None:
+    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(3))]
+    rejections = iter([None, Fault.REJECT, Fault.REJECT, None])
+    played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections))
+    sells = [order for order in played.events(SubmitOrder) if order.side == "sell"]
+    assert len(sells) == 3
+    assert played.result["codes"]["stop_loss"] == 3
+    assert played.result["stop_losses"] == 1
+    assert played.result["open_position"] == "0"
+
+
+def test_halting_stops_entries_with_a_code_but_never_an_exit() -> None:
+    engine, rows = _engine([*FLAT, (START_NS + 9 * SECOND_NS, 90.0, 90.1)])
+    order = _submitted(engine, rows)
+    engine.step(_fill(order, engine.now_ns, "100.1"))
+    engine.step(Operator(engine.now_ns, "halt", "lunch"))
+    assert engine.log.pop().event == Halted("lunch")
+    engine.log.clear()
+    sell = _submitted(engine, rows)
+    assert (sell.side, sell.reason) == ("sell", "stop_loss")
+
+
+def test_a_halted_engine_refuses_entries_until_it_is_resumed() -> None:
+    engine, rows = _engine()
+    engine.step(Operator(START_NS, "halt", "lunch"))
+    engine.log.clear()
+    for _ in range(3):
+        engine.scan(rows, engine.pos, engine.pos + 1)
+    assert engine.codes()["halted"] == 2
+    engine.step(Operator(engine.now_ns, "resume", "back"))
+    assert engine.log.pop().event == Resumed("back")
+    engine.log.clear()
+    assert _submitted(engine, rows).side == "buy"
+
+
+def test_a_resting_entry_is_taken_back_by_a_timer() -> None:
+    engine, rows = _engine(execution__time_in_force="gtc", execution__cancel_after_s=2.5)
+    order = _submitted(engine, rows)
+    deadline = engine.next_deadline_ns
+    assert deadline == engine.now_ns + 2_500_000_000
+    engine.step(Timer(deadline))
+    cancel = engine.log.pop().event
+    assert isinstance(cancel, CancelOrder)
+    assert cancel.order_id == order.order_id
+    engine.step(Report(deadline, order.order_id, "canceled", deadline))
+    assert not engine.orders.working
+    assert engine.orders.reserved == 0
+
+
+def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
+    quotes = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(8)]
+    refused = play(
+        settings(**EAGER, execution__min_order_interval_ms=2500),
+        quotes_tape(quotes),
+        lambda order, at_ns: Fault.REJECT,
+    )
+    codes = refused.result["codes"]
+    assert (codes["entry"], codes["rate_limited"]) == (3, 4)
+
+
+def test_after_an_exit_entries_cool_down() -> None:
+    prices = [100.0, 100.0, 90.0, 90.0, 90.0, 90.0, 90.0]
+    quotes = [(START_NS + i * SECOND_NS, p, p + 0.1) for i, p in enumerate(prices)]
+    codes = play(settings(**EAGER, execution__cooldown_ms=2500), quotes_tape(quotes)).result["codes"]
+    assert (codes["stop_loss"], codes["cooling_down"], codes["entry"]) == (1, 1, 2)
+
+
+def test_the_daily_loss_counts_from_utc_midnight() -> None:
+    late = (START_NS // DAY_NS + 1) * DAY_NS - 4 * SECOND_NS
+    prices = [100.0, 100.0, 90.0, 90.0, 90.0, 90.0, 90.0, 90.0]
+    quotes = [(late + i * SECOND_NS, p, p + 0.1) for i, p in enumerate(prices)]
+    wanted = settings(**EAGER, risk__max_daily_loss_pct=0.05)
+    played = play(wanted, quotes_tape(quotes))
+    midnights = [event.at_ns for event in played.events(Timer)]
+    assert midnights[0] % DAY_NS == 0
+    wishes_before_midnight = sum(ts <= midnights[0] for ts, _, _ in quotes[4:])
+    assert played.result["codes"]["daily_loss"] == wishes_before_midnight == 1
+    assert played.result["codes"]["entry"] == 2
+
+
+def test_an_engine_that_holds_nothing_waits_for_nothing() -> None:
+    engine, rows = _engine()
+    assert engine.next_deadline_ns == NEVER
+    order = _submitted(engine, rows)
+    assert engine.next_deadline_ns == (START_NS // DAY_NS + 1) * DAY_NS
+    engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+    engine.step(Timer(engine.next_deadline_ns))
+    assert engine.next_deadline_ns == NEVER
+
+
+def test_with_too_little_cash_the_code_says_buying_power() -> None:
+    played = play(settings(**EAGER, simulated__initial_cash=10), quotes_tape(FLAT))
+    assert played.result["codes"]["buying_power"] == 3
+    assert not played.events(SubmitOrder)
+
+
+def test_an_order_of_less_than_a_lot_is_refused() -> None:
+    wanted = settings(**EAGER, **{'instruments."X".lot': 5})
+    assert play(wanted, quotes_tape(FLAT)).result["codes"]["zero_quantity"] == 3
+
+
+def test_the_least_order_value_of_an_instrument_is_respected() -> None:
+    wanted = settings(**EAGER, **{'instruments."X".min_notional': 500})
+    assert play(wanted, quotes_tape(FLAT)).result["codes"]["min_notional"] == 3
+
+
+def test_an_open_position_is_valued_at_the_last_valid_bid() -> None:
+    quotes = [*FLAT, (START_NS + 9 * SECOND_NS, 100.5, 100.6), (START_NS + 10 * SECOND_NS, None, 99.0)]
+    played = play(settings(**EAGER, simulated__fee_bps=0), quotes_tape(quotes))
+    quantity = Decimal("0.999000")
+    assert Decimal(played.result["equity"]) == 10_000 + quantity * (Decimal("100.5") - Decimal("100.1"))
+
+
+def test_without_a_valid_quote_equity_is_cash() -> None:
+    played = play(settings(), quotes_tape([(START_NS, None, 1.0), (START_NS, 2.0, 1.0)]))
+    assert played.result["equity"] == "10000"
+    assert played.result["codes"]["bad_quote"] == 2
+    assert np.isnan(played.engine._bid[0])

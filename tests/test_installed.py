@@ -1,0 +1,62 @@
+"""An installed copy: the wheel holds what it needs, and trades with the slow plane deleted."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SLOW_PLANE = ("agents", "graph", "llm", "prompts", "tools")
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with the unpacked wheel."""
+    built = tmp_path / "built"
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+    site = tmp_path / "site"
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        wheel.extractall(site)
+    return site
+
+
+def _call(site: Path, *args: str) -> dict[str, Any]:
+    empty = site.parent / "empty"
+    empty.mkdir(exist_ok=True)
+    code = (
+        "import autohedge, sys; assert autohedge.__file__.startswith(sys.argv.pop(1)), autohedge.__file__\n"
+    )
+    code += "from autohedge.cli import main; main()"
+    command = [sys.executable, "-c", code, str(site), *args, "--json"]
+    env = os.environ | {"PYTHONPATH": str(site)}
+    done = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
+
+
+def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(site: Path) -> None:
+    assert (site / "autohedge" / "config.toml").read_bytes() == (ROOT / "config.toml").read_bytes()
+    for name in SLOW_PLANE:
+        shutil.rmtree(site / "autohedge" / name, ignore_errors=True)
+    assert not (site / "autohedge" / "graph").exists()
+    results = _call(site, "run", "--mode", "hft", "--set", "synthetic.hours=6")
+    assert results["buys"] > 0
+    assert _call(site, "replay", results["run"])["same"]
+
+
+def test_a_run_imports_no_package_of_a_language_model() -> None:
+    code = (
+        "import sys\n"
+        "import autohedge.app\n"
+        "banned = {'langgraph', 'langchain', 'langchain_core', 'langchain_openai', 'openai', 'polars'}\n"
+        "assert not banned & set(sys.modules), banned & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
