@@ -3,6 +3,7 @@
 Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety.
 """
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
@@ -175,7 +176,8 @@ def _print_json(value: dict[str, Any]) -> None:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    typer.echo(f"autohedge: {message}", err=True)
+    if message:
+        typer.echo(f"autohedge: {message}", err=True)
     sys.exit(code)
 
 
@@ -194,5 +196,10 @@ def main() -> None:
     except AutoHedgeError as error:
         _fail(str(error), FAILED)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted", FAILED)
+        _fail("interrupted; what was recorded until now can be verified and replayed", FAILED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        _fail(f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
     sys.exit(code or 0)

@@ -15,6 +15,8 @@ from typing import TypeVar, cast
 import numba
 import platformdirs
 
+from autohedge.core.log import warn
+
 F = TypeVar("F", bound=Callable[..., object])
 
 _PACKAGE = Path(__file__).parent.parent
@@ -45,9 +47,7 @@ def cache_directory() -> Path | None:
 
 
 def _warn(directory: Path, error: OSError) -> None:
-    import structlog
-
-    structlog.get_logger().warning(
+    warn(
         "compiled code cannot be kept, so every start compiles again",
         directory=str(directory),
         error=error.strerror,

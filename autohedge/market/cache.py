@@ -17,6 +17,7 @@ import numpy as np
 import platformdirs
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.log import warn
 from autohedge.market.columns import Column
 from autohedge.market.tape import Kind
 
@@ -194,11 +195,14 @@ def user_cache() -> Cache:
 
 @once
 def _stand_in() -> Cache:
-    from structlog import get_logger
 
     root = Path(tempfile.mkdtemp(prefix="autohedge-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    get_logger().warning("tape_cache_unwritable", path=str(root))
+    warn(
+        "imported tapes cannot be kept, so every run imports again",
+        directory=str(root),
+        cure="set AUTOHEDGE_CACHE_DIR to a directory that can be written",
+    )
     return Cache(root)
 
 
