@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import reduce
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -70,7 +71,8 @@ def run_result(engine: "Engine") -> dict[str, Any]:
     unrealized = engine.unrealized()
     gains = [fill.realized for fill in tally.fills if fill.side is Side.SELL]
     positions = {symbol: str(p.quantity) for symbol, p in ledger.positions.items() if p.quantity}
-    equity = add(add(ledger.cash, unrealized), sum((p.cost for p in ledger.positions.values()), ZERO))
+    invested = reduce(add, (p.cost for p in ledger.positions.values()), ZERO)
+    equity = add(add(ledger.cash, unrealized), invested)
     return {
         "quotes": sum(codes.values()),
         "codes": codes,

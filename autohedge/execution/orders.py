@@ -123,6 +123,8 @@ class OrderManager:
         """
         order = self._find(answer.order_id)
         fresh = self._advance(order, answer)
+        if order.state is OrderState.OPEN and order.filled > ZERO:
+            order.state = OrderState.PARTIAL
         self._reserve(order)
         if not order.working:
             self._finish(order)

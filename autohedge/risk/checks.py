@@ -111,8 +111,12 @@ def _not_finite(intent: Intent, book: Book, limits: Limits) -> bool:
 
 def _sane(intent: Intent) -> bool:
     """Nothing but finite positive prices; a limit order has a limit."""
-    priced = intent.order_type is OrderType.MARKET or (intent.limit is not None and intent.limit > 0)
-    return intent.price.is_finite() and intent.price > 0 and intent.quantity.is_finite() and priced
+    priced = intent.order_type is OrderType.MARKET or _positive(intent.limit)
+    return priced and _positive(intent.price) and intent.quantity.is_finite()
+
+
+def _positive(amount: Decimal | None) -> bool:
+    return amount is not None and amount.is_finite() and amount > 0
 
 
 def _zero_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
@@ -160,7 +164,7 @@ def _max_notional(intent: Intent, book: Book, limits: Limits) -> bool:
 
 
 def _price_band(intent: Intent, book: Book, limits: Limits) -> bool:
-    return abs(subtract(intent.price, book.mid)) > bps_of(book.mid, limits.price_band_bps)
+    return subtract(intent.price, book.mid).copy_abs() > bps_of(book.mid, limits.price_band_bps)
 
 
 def _max_position(intent: Intent, book: Book, limits: Limits) -> bool:

@@ -1,0 +1,130 @@
+"""Run folders: they appear whole, and what they keep is checked by name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.journal import Journal, RunFolder
+from autohedge.journal.folder import as_json, content_name
+
+
+def _published(run_id: str) -> RunFolder:
+    folder = RunFolder.prepare(run_id)
+    Journal(folder.journal, {"format": 1}).close()
+    return folder.publish(run_id)
+
+
+def test_a_folder_appears_in_runs_only_once_it_is_whole(workplace: Path) -> None:
+    draft = RunFolder.prepare("r1")
+    name = draft.keep(b"settings", ".json")
+    Journal(draft.journal, {"format": 1}).close()
+    assert not Path("runs").exists()
+    folder = draft.publish("r1")
+    assert folder.path == Path("runs/r1") and folder.id == "r1"
+    assert [path.name for path in Path().iterdir()] == ["runs"]
+    assert folder.journal.is_file() and folder.kept(name).read_bytes() == b"settings"
+
+
+def test_a_discarded_draft_leaves_nothing_behind(workplace: Path) -> None:
+    draft = RunFolder.prepare("r1")
+    draft.keep(b"settings", ".json")
+    draft.discard()
+    assert list(Path().iterdir()) == []
+
+
+def test_no_folder_where_none_can_be_made(workplace: Path) -> None:
+    Path(".runs-r1").write_text("in the way")
+    with pytest.raises(Unavailable, match="run where you may write"):
+        RunFolder.prepare("r1")
+
+
+def test_two_runs_never_share_a_folder(workplace: Path) -> None:
+    _published("r1")
+    with pytest.raises(OSError, match="not empty"):
+        _published("r1")
+    assert RunFolder.find("r1").journal.is_file()
+
+
+def test_a_kept_file_is_named_by_its_content(workplace: Path) -> None:
+    folder = RunFolder.prepare("r1")
+    name = folder.keep(b"abc", ".json")
+    # BLAKE2b-256 of "abc", its first 32 hex digits.
+    assert name == "bddd813c634239723171ef3fee98579b.json"
+    assert folder.keep(b"abc", ".json") == name
+    assert folder.keep(b"abd", ".json") != name
+    assert len(list((folder.path / "files").iterdir())) == 2
+
+
+def test_a_changed_file_is_found(workplace: Path) -> None:
+    folder = RunFolder.prepare("r1")
+    name = folder.keep(b"abc", ".json")
+    (folder.path / "files" / name).write_bytes(b"abd")
+    with pytest.raises(Corrupt, match=f"{name} was changed"):
+        folder.kept(name)
+
+
+def test_a_missing_file_is_found(workplace: Path) -> None:
+    name = content_name(b"abc", ".json")
+    with pytest.raises(Corrupt, match=f"{name} is missing"):
+        RunFolder.prepare("r1").kept(name)
+
+
+def test_results_come_back_as_they_were_written(workplace: Path) -> None:
+    folder = _published("r1")
+    assert folder.read_results() is None
+    folder.write_results({"cash": "10000.10", "symbols": ["Ä/USD"], "codes": {"entry": 2}})
+    assert folder.read_results() == {"cash": "10000.10", "symbols": ["Ä/USD"], "codes": {"entry": 2}}
+    folder.write_results({"cash": "1"})
+    assert folder.read_results() == {"cash": "1"}
+    assert {path.name for path in folder.path.iterdir()} == {"files", "journal.jsonl", "results.json"}
+
+
+def test_results_that_cannot_be_written_leave_the_old_ones_whole(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.write_results({"cash": "1"})
+    with pytest.raises(TypeError):
+        folder.write_results({"cash": object()})
+    assert folder.read_results() == {"cash": "1"}
+
+
+def test_results_replace_the_file_instead_of_writing_into_it(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.write_results({"cash": "1"})
+    Path("kept").hardlink_to(folder.results)
+    folder.write_results({"cash": "2"})
+    assert json.loads(Path("kept").read_text()) == {"cash": "1"}
+
+
+def test_damaged_results_are_corrupt(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.results.write_text('{"cash": ')
+    with pytest.raises(Corrupt, match="results.json is damaged"):
+        folder.read_results()
+
+
+def test_json_is_written_the_same_way_every_time() -> None:
+    assert as_json({"b": 1, "a": "é"}) == as_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+
+
+def test_a_run_is_found_by_its_id_and_by_its_path(workplace: Path) -> None:
+    folder = _published("20240101T000000-momentum-abc")
+    assert RunFolder.find(folder.id).path == folder.path
+    assert RunFolder.find(f"runs/{folder.id}").journal == folder.journal
+    assert RunFolder.find(str(folder.path.resolve())).id == folder.id
+
+
+def test_a_run_that_is_not_there_names_the_newest(workplace: Path) -> None:
+    with pytest.raises(Misconfigured, match="there is no run r9; there are no runs here yet"):
+        RunFolder.find("r9")
+    for run_id in ("20240102T000000-b", "20240101T000000-a"):
+        _published(run_id)
+    with pytest.raises(Misconfigured, match="there is no run r9; the newest is 20240102T000000-b"):
+        RunFolder.find("r9")
+
+
+def test_a_folder_without_a_journal_is_no_run(workplace: Path) -> None:
+    Path("runs/r1").mkdir(parents=True)
+    with pytest.raises(Misconfigured, match="there is no run r1"):
+        RunFolder.find("r1")
