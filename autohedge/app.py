@@ -18,7 +18,7 @@ from autohedge.core.events import RunResult
 from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
-from autohedge.engine.result import Fill, run_result
+from autohedge.engine.result import Fill
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
@@ -75,7 +75,7 @@ def run(settings: Settings, tape: Tape) -> dict[str, Any]:
 
 def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
     """What `results.json` says: the result, the fills, and what the figures rest on."""
-    return run_result(engine) | {
+    return engine.result() | {
         "mode": settings.trading.mode,
         "strategy": settings.strategy.name,
         "seed": settings.seed,

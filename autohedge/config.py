@@ -294,7 +294,7 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     if path or user.is_file():
         files.append(read_toml(user))
     below, above = merge(files), merge(parse_override(text) for text in overrides)
-    return _checked(lambda: _layered(below)(**above))
+    return _checked(lambda: _sourced(below, environment=True)(**above))
 
 
 def from_resolved(values: Mapping[str, Any]) -> Settings:
@@ -302,7 +302,7 @@ def from_resolved(values: Mapping[str, Any]) -> Settings:
 
     Raises Misconfigured if they are not valid.
     """
-    return _checked(lambda: _Recorded(**values))
+    return _checked(lambda: _sourced({}, environment=False)(**values))
 
 
 def resolved(settings: Settings) -> dict[str, Any]:
@@ -310,23 +310,10 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-class _Recorded(Settings):
-    """Settings from their values alone."""
+def _sourced(files: dict[str, Any], *, environment: bool) -> type[Settings]:
+    """Settings that look, below what they are called with, into the environment and then `files`."""
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        return (init_settings,)
-
-
-def _layered(below: dict[str, Any]) -> type[Settings]:
-    class Layered(Settings):
+    class Sourced(Settings):
         @classmethod
         def settings_customise_sources(
             cls,
@@ -336,10 +323,10 @@ def _layered(below: dict[str, Any]) -> type[Settings]:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            files = InitSettingsSource(settings_cls, below)
-            return init_settings, env_settings, dotenv_settings, files
+            around = (env_settings, dotenv_settings) if environment else ()
+            return init_settings, *around, InitSettingsSource(settings_cls, files)
 
-    return Layered
+    return Sourced
 
 
 def _checked(make: Callable[[], Settings]) -> Settings:

@@ -13,7 +13,6 @@ from autohedge.config import Settings
 from autohedge.core.events import Entry
 from autohedge.core.ids import nonce_from_seed
 from autohedge.engine.engine import Engine
-from autohedge.engine.result import run_result
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.exchanges.simulated import FaultScript, SimulatedVenue, Terms, lots_of, no_faults
 from autohedge.market import Stream, Tape, tape_of
@@ -58,7 +57,7 @@ class Played:
 
     @property
     def result(self) -> dict[str, Any]:
-        return run_result(self.engine)
+        return self.engine.result()
 
     def events(self, kind: type) -> list[Any]:
         return [entry.event for entry in self.record if isinstance(entry.event, kind)]

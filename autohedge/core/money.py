@@ -37,7 +37,11 @@ def bps_of(amount: Decimal, bps: Decimal) -> Decimal:
 
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
     """`value` rounded down to a multiple of `step`."""
-    return multiply(EXACT.divide_int(value, step), step) if value >= 0 else ceil_to(value.copy_negate(), step).copy_negate()
+    return (
+        multiply(EXACT.divide_int(value, step), step)
+        if value >= 0
+        else ceil_to(value.copy_negate(), step).copy_negate()
+    )
 
 
 def ceil_to(value: Decimal, step: Decimal) -> Decimal:

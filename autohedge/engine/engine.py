@@ -9,7 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import assert_never
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -118,9 +118,14 @@ class Engine:
             case Operator():
                 self._operate(event)
             case EndOfTape():
-                self._emit(RunResult(run_result(self)))
+                self._emit(RunResult(self.result()))
             case _:
                 assert_never(event)
+
+    def result(self) -> dict[str, Any]:
+        """What the run has come to so far."""
+        figures = run_result(self.ledger, self.orders, self.tally, self.codes(), self.unrealized())
+        return figures | {"first_ns": self.first_ns, "last_ns": self.now_ns}
 
     def codes(self) -> dict[str, int]:
         """How many rows ended in each code, all lanes together."""

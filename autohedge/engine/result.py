@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
@@ -12,10 +12,8 @@ from autohedge.core.events import Report
 from autohedge.core.money import ZERO, add
 from autohedge.core.orders import Side
 from autohedge.core.reasons import Reason
-from autohedge.execution.orders import Order
-
-if TYPE_CHECKING:
-    from autohedge.engine.engine import Engine
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.orders import Order, OrderManager
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
@@ -65,13 +63,16 @@ class Tally:
         return sum(f.side is side and reason in (None, f.reason) for f in self.fills)
 
 
-def run_result(engine: "Engine") -> dict[str, Any]:
-    """The figures of a run; money as strings, exact."""
-    ledger, tally, codes = engine.ledger, engine.tally, engine.codes()
-    unrealized = engine.unrealized()
+def run_result(
+    ledger: Ledger, orders: OrderManager, tally: Tally, codes: dict[str, int], unrealized: Decimal
+) -> dict[str, Any]:
+    """The figures of a run; money as strings, exact.
+
+    `open_position` is the quantity held; over several symbols, the bare sum of `open_positions`.
+    """
     gains = [fill.realized for fill in tally.fills if fill.side is Side.SELL]
-    positions = {symbol: str(p.quantity) for symbol, p in ledger.positions.items() if p.quantity}
-    invested = reduce(add, (p.cost for p in ledger.positions.values()), ZERO)
+    held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
+    invested = reduce(add, (p.cost for p in held.values()), ZERO)
     equity = add(add(ledger.cash, unrealized), invested)
     return {
         "quotes": sum(codes.values()),
@@ -81,23 +82,16 @@ def run_result(engine: "Engine") -> dict[str, Any]:
         "take_profits": tally.count(Side.SELL, Reason.TAKE_PROFIT.label),
         "stop_losses": tally.count(Side.SELL, Reason.STOP_LOSS.label),
         "exit_signals": tally.count(Side.SELL, Reason.EXIT_SIGNAL.label),
-        "expired": engine.orders.expired,
+        "expired": orders.expired,
         "exit_refusals": dict(sorted(tally.exit_refusals.items())),
         "winning_exits": sum(gain > 0 for gain in gains),
-        "open_position": _single(positions),
-        "open_positions": positions,
-        "open_orders": len(engine.orders.working),
+        "open_position": str(reduce(add, (p.quantity for p in held.values()), ZERO)),
+        "open_positions": {symbol: str(p.quantity) for symbol, p in held.items()},
+        "open_orders": len(orders.working),
         "initial_cash": str(ledger.initial_cash),
         "realized_pnl": str(ledger.realized),
         "unrealized_pnl": str(unrealized),
         "fees": str(ledger.fees),
         "cash": str(ledger.cash),
         "equity": str(equity),
-        "first_ns": engine.first_ns,
-        "last_ns": engine.now_ns,
     }
-
-
-def _single(positions: dict[str, str]) -> str:
-    """The one open position's quantity; with several, the figure that makes sense is `open_positions`."""
-    return next(iter(positions.values())) if len(positions) == 1 else "0" if not positions else "several"

@@ -98,7 +98,9 @@ def test_an_unknown_order_keeps_its_money_reserved_until_there_is_evidence() -> 
     assert (order.state, orders.reserved) == (S.EXPIRED, D(0))
 
 
-@given(st.lists(st.sampled_from([ACCEPTED, UNKNOWN, HALF, REST, WHOLE, EXPIRED, CANCELED, REJECTED]), max_size=8))
+@given(
+    st.lists(st.sampled_from([ACCEPTED, UNKNOWN, HALF, REST, WHOLE, EXPIRED, CANCELED, REJECTED]), max_size=8)
+)
 def test_reserved_money_always_covers_what_can_still_be_spent(answers: list[Answer]) -> None:
     orders, order = _sent()
     seen: dict[str, Decimal] = {}
@@ -114,7 +116,9 @@ def test_reserved_money_always_covers_what_can_still_be_spent(answers: list[Answ
         assert orders.reserved == open_rest * COST
 
 
-@pytest.mark.parametrize("news", [(ACCEPTED, HALF), (ACCEPTED, HALF, REST), (ACCEPTED, HALF, EXPIRED), (HALF, REST)])
+@pytest.mark.parametrize(
+    "news", [(ACCEPTED, HALF), (ACCEPTED, HALF, REST), (ACCEPTED, HALF, EXPIRED), (HALF, REST)]
+)
 def test_the_order_in_which_news_arrives_does_not_matter(news: tuple[Answer, ...]) -> None:
     ends = {(order.state, order.filled) for _, order in map(_sent, permutations(news))}
     assert len(ends) == 1

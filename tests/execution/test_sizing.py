@@ -45,9 +45,7 @@ def test_an_order_takes_its_percentage_within_the_bounds(
 
 
 def test_sizing_is_that_of_the_settings() -> None:
-    wanted = settings(
-        sizing__target_balance_pct=7, sizing__min_order_amount=8, sizing__max_order_amount=9
-    )
+    wanted = settings(sizing__target_balance_pct=7, sizing__min_order_amount=8, sizing__max_order_amount=9)
     assert Sizing.of(wanted) == Sizing(D(7), D(8), D(9))
 
 

@@ -105,7 +105,9 @@ def test_damaged_results_are_corrupt(workplace: Path) -> None:
 
 
 def test_json_is_written_the_same_way_every_time() -> None:
-    assert as_json({"b": 1, "a": "é"}) == as_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+    assert (
+        as_json({"b": 1, "a": "é"}) == as_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+    )
 
 
 def test_a_run_is_found_by_its_id_and_by_its_path(workplace: Path) -> None:

@@ -1,0 +1,172 @@
+"""The crossover kernel against plain means over gathered bars."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.kernels import crossover
+from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, Lanes, new_lanes
+from tests.kernels.quotes import INF, Quote, quotes, scanned, stepped, stops_of
+
+GUARDS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
+LATER = 1_000_000
+
+
+@dataclass
+class Params:
+    """The parameters of one lane; without a bar length each row is a bar."""
+
+    fast: int = 1
+    slow: int = 2
+    bar_ns: int = 0
+    status: int = FLAT
+
+
+params = st.builds(
+    lambda fast, more, bar_ns, status: Params(fast, fast + more, bar_ns, status),
+    st.sampled_from([1, 2, 3]),
+    st.sampled_from([1, 2, 4]),
+    st.sampled_from([0, 1, 10, 40]),
+    st.sampled_from([FLAT, FLAT, PENDING, OPEN, EXITING]),
+)
+
+
+def _lanes(*wanted: Params) -> Lanes:
+    lanes = new_lanes(crossover.DTYPE, len(wanted))
+    for lane, p in zip(lanes, wanted, strict=True):
+        lane["fast"], lane["slow"], lane["bar_ns"], lane["status"] = p.fast, p.slow, p.bar_ns, p.status
+        lane["take_profit"], lane["stop_loss"] = GUARDS[p.status]
+    return lanes
+
+
+def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
+    """Gather valid rows into bars, judge each closed bar by plain means; nothing is acted on."""
+    take_profit, stop_loss = GUARDS[p.status]
+    closes: list[float] = []
+    codes = []
+    forming: tuple[int, float] | None = None
+    for _, ts, bid, ask, *_ in rows:
+        mid = (bid + ask) / 2
+        if not (math.isfinite(bid) and math.isfinite(ask)) or bid <= 0 or ask < bid:
+            codes.append(Reason.BAD_QUOTE)
+        elif p.status == EXITING:
+            codes.append(Reason.EXIT_PENDING)
+        elif bid >= take_profit:
+            codes.append(Reason.TAKE_PROFIT)
+        elif bid <= stop_loss:
+            codes.append(Reason.STOP_LOSS)
+        elif p.bar_ns == 0:
+            closes.append(mid)
+            codes.append(_judged(p, closes))
+        else:
+            interval = ts // p.bar_ns
+            if forming is None or forming[0] == interval:
+                codes.append(Reason.BAR_FORMING)
+            else:
+                closes.append(forming[1])
+                codes.append(_judged(p, closes))
+            forming = (interval, mid)
+    return codes
+
+
+def _above(p: Params, closes: list[float]) -> bool:
+    newest_first = closes[::-1]
+    return sum(newest_first[: p.fast]) / p.fast > sum(newest_first[: p.slow]) / p.slow
+
+
+def _judged(p: Params, closes: list[float]) -> Reason:
+    if len(closes) < p.slow:
+        return Reason.WARMING_UP
+    above = _above(p, closes)
+    if len(closes) == p.slow or above == _above(p, closes[:-1]):
+        return Reason.NO_SIGNAL
+    if above:
+        return {OPEN: Reason.IN_POSITION, PENDING: Reason.ORDER_PENDING}.get(p.status, Reason.ENTRY)
+    return Reason.EXIT_SIGNAL if p.status == OPEN else Reason.NO_SIGNAL
+
+
+def _later(rows: Sequence[Quote]) -> list[Quote]:
+    return [row._replace(ts=row.ts + LATER) for row in rows]
+
+
+@budget(max_examples=100, deadline=None)
+@given(params, quotes())
+def test_every_row_ends_in_the_code_that_plain_means_give(p: Params, rows: list[Quote]) -> None:
+    rows, lanes = _later(rows), _lanes(p)
+    codes = stepped(lanes, crossover.step_one, rows)
+    assert [Reason(code) for code in codes] == _by_the_rules(p, rows)
+    final = Counter(code for code in codes if code < STOPS_FROM)
+    assert {i: n for i, n in enumerate(lanes[0]["counts"].tolist()) if n} == final
+
+
+@budget(max_examples=40, deadline=None)
+@given(params, params, quotes(lanes=2), st.lists(st.integers(1, 60), max_size=6))
+def test_one_scan_many_scans_and_single_steps_leave_the_same_bits(
+    p: Params, q: Params, rows: list[Quote], cuts: list[int]
+) -> None:
+    single, whole, parts, ones = (_lanes(p, q) for _ in range(4))
+    stops = stops_of(stepped(single, crossover.step_one, rows))
+    assert scanned(whole, crossover.scan, rows, []) == stops
+    assert scanned(parts, crossover.scan, rows, cuts) == stops
+    assert scanned(ones, crossover.scan, rows, range(len(rows))) == stops
+    assert whole.tobytes() == parts.tobytes() == ones.tobytes() == single.tobytes()
+
+
+def _bars(*closes: float, start: int = 0, step: int = 10) -> list[Quote]:
+    return [Quote(0, start + i * step, close, close, 1, 1) for i, close in enumerate(closes)]
+
+
+def _codes(p: Params, rows: Sequence[Quote]) -> list[str]:
+    return [Reason(code).label for code in stepped(_lanes(p), crossover.step_one, rows)]
+
+
+def test_it_buys_where_the_fast_mean_rises_above_the_slow_one() -> None:
+    codes = _codes(Params(1, 3), _bars(100, 100, 99, 98, 100, 101, 101, 100))
+    assert codes == ["warming_up"] * 2 + ["no_signal", "no_signal", "entry"] + ["no_signal"] * 3
+
+
+def test_it_leaves_where_the_fast_mean_falls_below_the_slow_one_and_only_with_a_position() -> None:
+    fall = _bars(100, 100, 100.5, 100, 99.5)
+    assert _codes(Params(1, 2, status=OPEN), fall)[-2:] == ["exit_signal", "no_signal"]
+    assert _codes(Params(1, 2, status=FLAT), fall)[-2:] == ["no_signal", "no_signal"]
+
+
+def test_equal_means_are_not_above() -> None:
+    assert _codes(Params(1, 2), _bars(100, 99, 99, 99, 99.01))[-2:] == ["no_signal", "entry"]
+
+
+def test_a_side_before_the_first_full_mean_is_no_crossing() -> None:
+    assert "entry" not in _codes(Params(1, 2), _bars(100, 101, 102, 103))
+
+
+@pytest.mark.parametrize("start", [0, 10, 1_700_000_000_000_000_000])
+def test_the_first_bar_counts_whenever_the_tape_begins(start: int) -> None:
+    codes = _codes(Params(1, 2, bar_ns=10), _bars(100, 99, 98, 101, 101, start=start))
+    assert codes == ["bar_forming", "warming_up", "no_signal", "no_signal", "entry"]
+
+
+def test_a_bar_closes_at_its_last_quote_and_is_judged_at_the_next_interval() -> None:
+    rows = _bars(100, 90, 99, 98.5, 98, 150, 101, start=LATER, step=5)
+    codes = _codes(Params(1, 2, bar_ns=10), rows)
+    # Bars close at 90, 98.5 and 150; the last quote opens the interval after them.
+    assert [code for code in codes if code != "bar_forming"] == ["warming_up", "no_signal", "no_signal"]
+
+
+def test_an_empty_interval_makes_no_bar() -> None:
+    rows = [row._replace(ts=row.ts * 7) for row in _bars(100, 99, 98, 101, 101, start=LATER)]
+    codes = _codes(Params(1, 2, bar_ns=10), rows)
+    assert codes == ["bar_forming", "warming_up", "no_signal", "no_signal", "entry"]
+
+
+def test_the_longest_slow_mean_keeps_all_its_bars() -> None:
+    closes = [100.0] * 1022 + [100.5, 100.0, 100.0, 100.5]
+    codes = _codes(Params(1, crossover.SLOW_MAX), _bars(*closes))
+    assert codes[:1022] == ["warming_up"] * 1022
+    assert codes[1022:] == ["no_signal", "no_signal", "no_signal", "entry"]

@@ -1,0 +1,101 @@
+"""Compiled code on disk: kept between processes, made afresh after an edit, never in the way."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import autohedge
+from autohedge.kernels.jit import INLINABLE, source_hash
+
+PACKAGE = Path(autohedge.__file__).parent
+PROGRAM = """
+import json
+from autohedge.kernels.lane import guard_one, lane_dtype, new_lanes
+lanes = new_lanes(lane_dtype([]), 1)
+code = guard_one(lanes, 0, 10.0, 9.0)
+hits = sum(guard_one.stats.cache_hits.values())
+print(json.dumps({"code": code, "counted": int(lanes["counts"].sum()), "hits": hits}))
+"""
+
+
+def _copy(folder: Path) -> Path:
+    """The package as a user's own checkout."""
+    target = folder / "autohedge"
+    shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
+    return target
+
+
+def _run(package: Path, cache: Path) -> dict[str, Any]:
+    """One process that compiles, or loads, one kernel of that copy and calls it."""
+    env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=env, cwd=package.parent, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return said
+
+
+def _machine_code(cache: Path) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb*")}
+
+
+def test_a_second_process_loads_what_the_first_compiled_until_an_inlined_step_is_edited(
+    tmp_path: Path,
+) -> None:
+    package, cache = _copy(tmp_path), tmp_path / "cache"
+    assert _run(package, cache) == {"code": 0, "counted": 1, "hits": 0}
+    kept = _machine_code(cache)
+    assert any(path.suffix == ".nbc" for path in kept)
+    assert _run(package, cache) == {"code": 0, "counted": 1, "hits": 1}
+    assert _machine_code(cache) == kept
+    _replace(package / "core" / "reasons.py", "BAD_QUOTE = 0", "EXIT_PENDING = 0")
+    _replace(package / "core" / "reasons.py", "    EXIT_PENDING = 1", "    BAD_QUOTE = 1")
+    assert _run(package, cache) == {"code": 1, "counted": 1, "hits": 0}
+    assert kept.items() < _machine_code(cache).items()
+
+
+def _replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+
+
+def test_a_cache_that_cannot_be_written_keeps_nobody_from_running(tmp_path: Path) -> None:
+    package, file = _copy(tmp_path), tmp_path / "file"
+    file.write_text("not a directory")
+    assert _run(package, file / "below") == {"code": 0, "counted": 1, "hits": 0}
+    assert file.read_text() == "not a directory"
+
+
+INLINED = ["kernels/lane.py", "kernels/momentum.py", "kernels/jit.py", "strategies/python.py", "core/reasons.py"]
+
+
+@pytest.mark.parametrize("name", INLINED)
+def test_an_edit_of_a_source_that_can_be_inlined_changes_the_hash(tmp_path: Path, name: str) -> None:
+    package = _copy(tmp_path)
+    assert source_hash(package) == source_hash()
+    with (package / name).open("a") as file:
+        file.write("\n# edited\n")
+    assert source_hash(package) != source_hash()
+
+
+def test_a_new_or_renamed_kernel_changes_the_hash(tmp_path: Path) -> None:
+    package = _copy(tmp_path)
+    (package / "kernels" / "breakout.py").write_text("")
+    added = source_hash(package)
+    (package / "kernels" / "breakout.py").rename(package / "kernels" / "breakdown.py")
+    assert len({source_hash(), added, source_hash(package)}) == 3
+
+
+def test_an_edit_elsewhere_keeps_the_cache(tmp_path: Path) -> None:
+    package = _copy(tmp_path)
+    _replace(package / "core" / "clock.py", "NEVER = 2**63 - 1", "NEVER = 2**62")
+    assert source_hash(package) == source_hash()
+    assert all((package / part).exists() for part in INLINABLE)
