@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from typing import Any
 
@@ -14,7 +14,7 @@ from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import stamp, wall_ns
 from autohedge.core.errors import Corrupt, Unavailable
-from autohedge.core.events import RunResult
+from autohedge.core.events import AnyEvent, Report, RunResult
 from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
@@ -29,6 +29,7 @@ from autohedge.strategies import build
 from autohedge.strategies.registry import source_of
 
 FORMAT = 1
+FILL_FACTS = ("order_id", "ts_ns", "qty", "price", "fee")
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
@@ -136,16 +137,15 @@ def verify(folder: RunFolder) -> Verified:
 
     Raises Corrupt at the first thing that does not fit.
     """
-    lines, head, result = 0, "", None
+    lines, head, claims = 0, "", Claims()
     for line in read(folder.journal):
         lines, head = lines + 1, line.hash
         if line.genesis is not None:
             _check_files(folder, line.genesis)
-        elif isinstance(line.event, RunResult):
-            result = line.event.result
+        claims.take(line.event)
     results = folder.read_results()
     if results is not None:
-        _check_results(folder, results, head, result)
+        _check_results(folder, results, head, claims)
     return Verified(lines, head, finished=results is not None)
 
 
@@ -155,16 +155,35 @@ def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
             folder.kept(name)
 
 
-def _check_results(
-    folder: RunFolder, results: dict[str, Any], head: str, result: dict[str, Any] | None
-) -> None:
+@dataclass(slots=True)
+class Claims:
+    """What the journal says that `results.json` must repeat: the figures, and every fill once."""
+
+    result: dict[str, Any] = field(default_factory=dict)
+    fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
+
+    def take(self, event: AnyEvent | None) -> None:
+        """Note an event of the journal."""
+        if isinstance(event, RunResult):
+            self.result = event.result
+        elif isinstance(event, Report) and event.kind == "fill":
+            fill = {"order_id": event.order_id, "ts_ns": event.ts_ns, "qty": str(event.quantity)}
+            fill |= {"price": str(event.price), "fee": str(event.fee)}
+            self.fills.setdefault((event.order_id, event.trade_id), fill)
+
+
+def _check_results(folder: RunFolder, results: dict[str, Any], head: str, claims: Claims) -> None:
     if results.get("journal_head") != head:
         msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
         raise Corrupt(msg)
-    for key, value in (result or {}).items():
+    for key, value in claims.result.items():
         if results.get(key) != value:
             msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
             raise Corrupt(msg)
+    listed = [{key: fill.get(key) for key in FILL_FACTS} for fill in results.get("fills", [])]
+    if listed != list(claims.fills.values()):
+        msg = f"{folder.results}: its fills are not those of the journal"
+        raise Corrupt(msg)
 
 
 def replay_run(folder: RunFolder) -> Difference | None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from autohedge.core.errors import Corrupt
 from autohedge.market import cache
 from autohedge.market.cache import Meta
 from autohedge.market.columns import Column, Columns, frozen, zeros
@@ -68,7 +69,14 @@ def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
     ]
     key = cache.key_of("merged", parts)
     entry = cache.find_or_build(key, partial(_fill, streams=streams, key=key))
+    _require_sound(entry.columns["lane"], len(streams))
     return Rows(**entry.columns)
+
+
+def _require_sound(lane: Column, streams: int) -> None:
+    """Refuse a damaged cache: a kernel would write outside its records, unnoticed."""
+    if not 0 <= int(lane.min()) <= int(lane.max()) < streams:
+        raise Corrupt("the cache of the merged tape is damaged; delete the cache directory and run again")
 
 
 def _fill(folder: Path, *, streams: Sequence[Stream], key: str) -> Meta:

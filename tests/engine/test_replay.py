@@ -146,6 +146,14 @@ def test_results_that_disagree_with_the_journal_are_found(folder: RunFolder) -> 
         app.verify(folder)
 
 
+def test_a_fill_that_only_the_results_know_is_found(folder: RunFolder) -> None:
+    results = json.loads(folder.results.read_text())
+    results["fills"][0]["price"] = "1"
+    folder.write_results(results)
+    with pytest.raises(Corrupt, match="fills are not those of the journal"):
+        app.verify(folder)
+
+
 def test_changed_settings_without_a_new_name_are_found(folder: RunFolder) -> None:
     kept = folder.kept(_lines(folder)[0]["genesis"]["settings"])
     kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 1'))

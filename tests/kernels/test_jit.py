@@ -35,7 +35,12 @@ def _run(package: Path, cache: Path) -> dict[str, Any]:
     """One process that compiles, or loads, one kernel of that copy and calls it."""
     env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env, cwd=package.parent, capture_output=True, text=True, check=False
+        [sys.executable, "-c", PROGRAM],
+        env=env,
+        cwd=package.parent,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -74,7 +79,13 @@ def test_a_cache_that_cannot_be_written_keeps_nobody_from_running(tmp_path: Path
     assert file.read_text() == "not a directory"
 
 
-INLINED = ["kernels/lane.py", "kernels/momentum.py", "kernels/jit.py", "strategies/python.py", "core/reasons.py"]
+INLINED = [
+    "kernels/lane.py",
+    "kernels/momentum.py",
+    "kernels/jit.py",
+    "strategies/python.py",
+    "core/reasons.py",
+]
 
 
 @pytest.mark.parametrize("name", INLINED)

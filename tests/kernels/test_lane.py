@@ -17,7 +17,17 @@ def test_a_new_lane_is_flat_and_no_price_stops_it() -> None:
 
 @pytest.mark.parametrize(
     ("bid", "ask"),
-    [(NAN, 1.0), (1.0, NAN), (0.0, 1.0), (-1.0, 1.0), (1.0, 0.9), (1.0, INF), (INF, INF), (-INF, 1.0), (0.0, 0.0)],
+    [
+        (NAN, 1.0),
+        (1.0, NAN),
+        (0.0, 1.0),
+        (-1.0, 1.0),
+        (1.0, 0.9),
+        (1.0, INF),
+        (INF, INF),
+        (-INF, 1.0),
+        (0.0, 0.0),
+    ],
 )
 def test_a_bad_quote_is_counted_and_changes_nothing_else(bid: float, ask: float) -> None:
     lanes = new_lanes(lane_dtype([]), 1)
