@@ -132,29 +132,6 @@ class Verified:
     finished: bool
 
 
-def verify(folder: RunFolder) -> Verified:
-    """Check a run's chain of hashes, the files that its genesis names, and its results.
-
-    Raises Corrupt at the first thing that does not fit.
-    """
-    lines, head, claims = 0, "", Claims()
-    for line in read(folder.journal):
-        lines, head = lines + 1, line.hash
-        if line.genesis is not None:
-            _check_files(folder, line.genesis)
-        claims.take(line.event)
-    results = folder.read_results()
-    if results is not None:
-        _check_results(folder, results, head, claims)
-    return Verified(lines, head, finished=results is not None)
-
-
-def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
-    for name in (genesis["settings"], genesis["strategy"]):
-        if name:
-            folder.kept(name)
-
-
 @dataclass(slots=True)
 class Claims:
     """What the journal says that `results.json` must repeat: the figures, and every fill once."""
@@ -171,27 +148,57 @@ class Claims:
             fill |= {"price": str(event.price), "fee": str(event.fee)}
             self.fills.setdefault((event.order_id, event.trade_id), fill)
 
+    def check(self, folder: RunFolder, results: dict[str, Any]) -> None:
+        """Hold `results.json` against the journal. Raises Corrupt at the first contradiction."""
+        for key, value in self.result.items():
+            if results.get(key) != value:
+                msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
+                raise Corrupt(msg)
+        listed = [{key: fill.get(key) for key in FILL_FACTS} for fill in results.get("fills", [])]
+        if listed != list(self.fills.values()):
+            msg = f"{folder.results}: its fills are not those of the journal"
+            raise Corrupt(msg)
 
-def _check_results(folder: RunFolder, results: dict[str, Any], head: str, claims: Claims) -> None:
-    if results.get("journal_head") != head:
+
+def verify(folder: RunFolder) -> Verified:
+    """Check a run's chain of hashes, the files that its genesis names, and its results.
+
+    Raises Corrupt at the first thing that does not fit.
+    """
+    claims = Claims()
+    verified, results = _unbroken(folder, claims)
+    if results is not None:
+        claims.check(folder, results)
+    return verified
+
+
+def _unbroken(folder: RunFolder, claims: Claims) -> tuple[Verified, dict[str, Any] | None]:
+    """Check every hash: of the lines, of the files, of the end; note what the journal claims."""
+    lines, head = 0, ""
+    for line in read(folder.journal):
+        lines, head = lines + 1, line.hash
+        if line.genesis is not None:
+            _check_files(folder, line.genesis)
+        claims.take(line.event)
+    results = folder.read_results()
+    if results is not None and results.get("journal_head") != head:
         msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
         raise Corrupt(msg)
-    for key, value in claims.result.items():
-        if results.get(key) != value:
-            msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
-            raise Corrupt(msg)
-    listed = [{key: fill.get(key) for key in FILL_FACTS} for fill in results.get("fills", [])]
-    if listed != list(claims.fills.values()):
-        msg = f"{folder.results}: its fills are not those of the journal"
-        raise Corrupt(msg)
+    return Verified(lines, head, finished=results is not None), results
+
+
+def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
+    for name in (genesis["settings"], genesis["strategy"]):
+        if name:
+            folder.kept(name)
 
 
 def replay_run(folder: RunFolder) -> Difference | None:
     """Replay a run's record from its own settings; return the first difference.
 
-    Raises Corrupt for a damaged record, Misconfigured where its tape is gone.
+    Raises Corrupt where a hash does not fit, Misconfigured where the tape is gone.
     """
-    verify(folder)
+    _unbroken(folder, Claims())
     lines = read(folder.journal)
     genesis = next(lines).genesis or {}
     settings = _recorded_settings(folder, genesis)
