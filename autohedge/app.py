@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
 
@@ -13,8 +13,7 @@ import autohedge
 from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import stamp, wall_ns
-from autohedge.core.errors import Corrupt, Unavailable
-from autohedge.core.events import AnyEvent, Report, RunResult
+from autohedge.core.errors import Unavailable
 from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
@@ -23,13 +22,13 @@ from autohedge.engine.virtual import VirtualRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.folder import as_json
+from autohedge.journal.verification import unbroken
 from autohedge.kernels.jit import source_hash
 from autohedge.market import Origin, Recipe, Tape, TapeSource, open_tape, reopen, synthesize
 from autohedge.strategies import build
 from autohedge.strategies.registry import source_of
 
 FORMAT = 1
-FILL_FACTS = ("order_id", "ts_ns", "qty", "price", "fee")
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
@@ -123,82 +122,12 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
-    """What verification found in a sound record."""
-
-    lines: int
-    head: str
-    finished: bool
-
-
-@dataclass(slots=True)
-class Claims:
-    """What the journal says that `results.json` must repeat: the figures, and every fill once."""
-
-    result: dict[str, Any] = field(default_factory=dict)
-    fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
-
-    def take(self, event: AnyEvent | None) -> None:
-        """Note an event of the journal."""
-        if isinstance(event, RunResult):
-            self.result = event.result
-        elif isinstance(event, Report) and event.kind == "fill":
-            fill = {"order_id": event.order_id, "ts_ns": event.ts_ns, "qty": str(event.quantity)}
-            fill |= {"price": str(event.price), "fee": str(event.fee)}
-            self.fills.setdefault((event.order_id, event.trade_id), fill)
-
-    def check(self, folder: RunFolder, results: dict[str, Any]) -> None:
-        """Hold `results.json` against the journal. Raises Corrupt at the first contradiction."""
-        for key, value in self.result.items():
-            if results.get(key) != value:
-                msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
-                raise Corrupt(msg)
-        listed = [{key: fill.get(key) for key in FILL_FACTS} for fill in results.get("fills", [])]
-        if listed != list(self.fills.values()):
-            msg = f"{folder.results}: its fills are not those of the journal"
-            raise Corrupt(msg)
-
-
-def verify(folder: RunFolder) -> Verified:
-    """Check a run's chain of hashes, the files that its genesis names, and its results.
-
-    Raises Corrupt at the first thing that does not fit.
-    """
-    claims = Claims()
-    verified, results = _unbroken(folder, claims)
-    if results is not None:
-        claims.check(folder, results)
-    return verified
-
-
-def _unbroken(folder: RunFolder, claims: Claims) -> tuple[Verified, dict[str, Any] | None]:
-    """Check every hash: of the lines, of the files, of the end; note what the journal claims."""
-    lines, head = 0, ""
-    for line in read(folder.journal):
-        lines, head = lines + 1, line.hash
-        if line.genesis is not None:
-            _check_files(folder, line.genesis)
-        claims.take(line.event)
-    results = folder.read_results()
-    if results is not None and results.get("journal_head") != head:
-        msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
-        raise Corrupt(msg)
-    return Verified(lines, head, finished=results is not None), results
-
-
-def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
-    for name in (genesis["settings"], genesis["strategy"]):
-        if name:
-            folder.kept(name)
-
-
 def replay_run(folder: RunFolder) -> Difference | None:
     """Replay a run's record from its own settings; return the first difference.
 
     Raises Corrupt where a hash does not fit, Misconfigured where the tape is gone.
     """
-    _unbroken(folder, Claims())
+    unbroken(folder)
     lines = read(folder.journal)
     genesis = next(lines).genesis or {}
     settings = _recorded_settings(folder, genesis)

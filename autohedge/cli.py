@@ -97,14 +97,13 @@ def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
         raise typer.Exit(FAILED)
 
 
-@journal_app.command()
-def verify(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+@journal_app.command("verify")
+def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Check that not a byte of a run's record has changed."""
-    from autohedge import app as application
-    from autohedge.journal import RunFolder
+    from autohedge.journal import RunFolder, verify
 
     folder = RunFolder.find(run)
-    found = application.verify(folder)
+    found = verify(folder)
     if as_json:
         _print_json({"run": folder.id, "lines": found.lines, "head": found.head, "finished": found.finished})
     elif not quiet:

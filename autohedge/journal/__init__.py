@@ -2,5 +2,6 @@
 
 from autohedge.journal.chain import Journal, Line, encode_line, read
 from autohedge.journal.folder import RunFolder
+from autohedge.journal.verification import verify
 
-__all__ = ["Journal", "Line", "RunFolder", "encode_line", "read"]
+__all__ = ["Journal", "Line", "RunFolder", "encode_line", "read", "verify"]

@@ -104,7 +104,7 @@ def test_every_state_is_either_working_or_final() -> None:
     assert {
         S.FILLED, S.CANCELED, S.EXPIRED, S.REJECTED, S.DENIED, S.NOT_PLACED,
     } == FINAL  # fmt: skip
-    assert FINAL | WORKING == set(S) and not FINAL & WORKING
+    assert set(S) == FINAL | WORKING and not FINAL & WORKING
 
 
 @pytest.mark.parametrize("state", sorted(WORKING, key=str))

@@ -10,7 +10,7 @@ import pytest
 
 from autohedge import app
 from autohedge.core.errors import Corrupt
-from autohedge.journal import RunFolder
+from autohedge.journal import RunFolder, verify
 from autohedge.market import Recipe, Stream, open_tape, parse_source, synthesize, write_parquet
 from tests.rebuild import Lines, content_hash, first, rewrite, rewrite_settings
 from tests.support import settings
@@ -56,7 +56,7 @@ def test_a_record_that_ends_early_is_a_prefix_of_its_replay(folder: RunFolder) -
     folder.results.unlink()
     folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
     assert app.replay_run(folder) is None
-    assert not app.verify(folder).finished
+    assert not verify(folder).finished
 
 
 def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, tape_file: Path) -> None:
@@ -127,7 +127,7 @@ def test_one_changed_byte_is_found_by_verify_and_refused_by_replay(folder: RunFo
     damaged[int(place * (len(damaged) - 2))] ^= 1
     folder.journal.write_bytes(damaged)
     with pytest.raises(Corrupt, match="damaged"):
-        app.verify(folder)
+        verify(folder)
     with pytest.raises(Corrupt, match="damaged"):
         app.replay_run(folder)
 
@@ -136,14 +136,14 @@ def test_a_cut_tail_shows_because_the_results_keep_the_head(folder: RunFolder) -
     whole = folder.journal.read_bytes().splitlines(keepends=True)
     folder.journal.write_bytes(b"".join(whole[:-1]))
     with pytest.raises(Corrupt, match="does not end where"):
-        app.verify(folder)
+        verify(folder)
 
 
 def test_results_that_disagree_with_the_journal_are_found(folder: RunFolder) -> None:
     text = folder.results.read_text().replace('"buys": ', '"buys": 1')
     folder.results.write_text(text)
     with pytest.raises(Corrupt, match="buys"):
-        app.verify(folder)
+        verify(folder)
 
 
 def test_a_fill_that_only_the_results_know_is_found(folder: RunFolder) -> None:
@@ -151,14 +151,14 @@ def test_a_fill_that_only_the_results_know_is_found(folder: RunFolder) -> None:
     results["fills"][0]["price"] = "1"
     folder.write_results(results)
     with pytest.raises(Corrupt, match="fills are not those of the journal"):
-        app.verify(folder)
+        verify(folder)
 
 
 def test_changed_settings_without_a_new_name_are_found(folder: RunFolder) -> None:
     kept = folder.kept(_lines(folder)[0]["genesis"]["settings"])
     kept.write_text(kept.read_text().replace('"seed": 0', '"seed": 1'))
     with pytest.raises(Corrupt, match="content does not fit its name"):
-        app.verify(folder)
+        verify(folder)
 
 
 def test_a_tape_whose_content_changed_is_refused(folder: RunFolder, tape_file: Path) -> None:

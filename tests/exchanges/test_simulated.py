@@ -1,0 +1,271 @@
+"""The simulated venue: at which price, how much, at what fee, and when the engine learns of it."""
+
+from decimal import Decimal
+
+import pytest
+
+from autohedge.core.clock import NEVER
+from autohedge.core.events import Accepted, CancelOrder, Report, SubmitOrder
+from autohedge.core.orders import Side, TimeInForce
+from autohedge.exchanges.simulated import Terms
+from tests.exchanges.venue import MS, NAN, desk, fills, kinds, market_sell, order, resting
+from tests.support import settings
+
+D = Decimal
+BOOK = [(1, 100.0, 100.5)]
+
+
+@pytest.mark.parametrize(
+    ("limit", "outcome"),
+    [("101", [("1", "100.5")]), ("100.5", [("1", "100.5")]), ("100.499999", []), ("99", [])],
+)
+def test_a_buy_fills_whole_at_the_ask_if_its_limit_reaches_it_else_expires(
+    limit: str, outcome: list[tuple[str, str]]
+) -> None:
+    at = desk(BOOK)
+    at.venue.send(order(limit=D(limit)), MS)
+    answers = at.heard()
+    assert fills(answers) == outcome
+    assert kinds(answers) == ["accepted", "fill" if outcome else "expired"]
+
+
+@pytest.mark.parametrize(("limit", "filled"), [("100", True), ("99", True), ("100.01", False)])
+def test_a_limit_sell_fills_at_the_bid_if_that_is_no_less(limit: str, filled: bool) -> None:
+    at = desk(BOOK)
+    at.venue.send(order(side=Side.SELL, limit=D(limit)), MS)
+    assert fills(at.heard()) == ([("1", "100.0")] if filled else [])
+
+
+def test_a_market_sell_takes_the_bid_whatever_it_is() -> None:
+    at = desk([(1, 100.0, 100.5), (2, 3.0, 250.0)])
+    at.to(1)
+    at.venue.send(market_sell(), 2 * MS)
+    assert fills(at.heard()) == [("1", "3.0")]
+
+
+def test_the_book_is_the_last_valid_quote() -> None:
+    at = desk([(1, 100.0, 100.5), (2, 99.0, NAN), (3, 99.0, 98.0), (4, 0.0, 98.0), (5, 90.0, 91.0)])
+    at.to(3)
+    at.venue.send(order(), 4 * MS)
+    assert fills(at.heard()) == [("1", "100.5")]
+
+
+@pytest.mark.parametrize("wish", [order(), market_sell()])
+def test_without_a_book_an_order_expires(wish: SubmitOrder) -> None:
+    at = desk([(1, NAN, NAN)])
+    at.venue.send(wish, MS)
+    assert kinds(at.heard()) == ["accepted", "expired"]
+
+
+def test_a_fee_is_exact_and_every_fill_has_an_id_of_its_own() -> None:
+    at = desk([(1, 61800.1, 61800.2)], fee_bps=D("12.5"))
+    at.venue.send(order(limit=D(70000), quantity=D("0.001618")), MS)
+    at.venue.send(order(order_id="b", limit=D(70000), quantity=D("0.001618")), MS)
+    first, second = (a for a in at.heard() if isinstance(a, Report))
+    assert first == Report(
+        MS, "a", "fill", MS, first.trade_id, D("0.001618"), D("61800.2"), D("0.12499090450")
+    )
+    assert second.order_id == "b" and second.trade_id != first.trade_id
+
+
+def test_accepted_orders_have_venue_ids_of_their_own() -> None:
+    at = desk(BOOK)
+    for name in "abc":
+        at.venue.send(order(order_id=name), MS)
+    accepted = [a for a in at.heard() if isinstance(a, Accepted)]
+    assert [a.order_id for a in accepted] == ["a", "b", "c"]
+    assert len({a.venue_order_id for a in accepted}) == 3
+
+
+# What is due at d meets the last quote with ts <= d.
+QUOTES = [(10, 99.0, 100.0), (11, 99.0, 100.1), (12, 99.0, 100.2), (12, 99.0, 100.3), (13, 99.0, 100.4)]
+
+
+@pytest.mark.parametrize(
+    ("latency", "response", "row", "price"),
+    [(0, 0, 0, "100.0"), (0, 5, 0, "100.0"), (2, 0, 3, "100.3"), (2, 7, 3, "100.3")],
+)
+def test_an_order_is_due_after_its_latency_and_known_after_the_response(
+    latency: int, response: int, row: int, price: str
+) -> None:
+    at = desk(QUOTES, order_latency_ns=latency * MS, response_latency_ns=response * MS)
+    at.venue.send(order(), 10 * MS)
+    if latency:
+        assert at.venue.next_due_ns == (10 + latency) * MS
+        at.to(row)
+        at.venue.advance()
+    if latency or response:
+        assert at.heard() == []
+        assert at.venue.next_due_ns == (10 + latency + response) * MS
+    _, report = at.delivered()
+    assert isinstance(report, Report)
+    assert (report.ts_ns, report.at_ns) == ((10 + latency) * MS, (10 + latency + response) * MS)
+    assert str(report.price) == price
+
+
+def test_without_any_latency_the_engine_knows_at_once() -> None:
+    at = desk(QUOTES)
+    at.venue.send(order(), 10 * MS)
+    assert at.venue.next_due_ns == NEVER
+    assert kinds(at.heard()) == ["accepted", "fill"]
+
+
+def test_at_one_time_orders_arrive_before_answers_leave() -> None:
+    at = desk(QUOTES, order_latency_ns=2 * MS, response_latency_ns=2 * MS)
+    at.venue.send(order(), 10 * MS)
+    at.venue.advance()
+    at.venue.send(order(order_id="b", limit=D(1)), 12 * MS)
+    at.venue.advance()
+    assert at.heard() == [] and at.venue.next_due_ns == 14 * MS
+    at.venue.advance()
+    assert at.venue.next_due_ns == 14 * MS and kinds(at.heard()) == []
+    assert kinds(at.delivered()) == ["accepted", "fill", "accepted", "expired"]
+
+
+def test_jitter_is_seeded_and_stays_within_its_bound() -> None:
+    delays = {nonce: _delays(nonce) for nonce in ("one", "two")}
+    assert delays["one"] == _delays("one") != delays["two"]
+    for drawn in delays.values():
+        assert min(drawn) >= 5 and max(drawn) <= 5 + 20
+        assert {5, 25} <= set(drawn)
+
+
+def _delays(nonce: str) -> list[int]:
+    at = desk(BOOK, nonce=nonce, order_latency_ns=5, jitter_ns=20)
+    drawn = []
+    for _ in range(300):
+        at.venue.send(order(), 1000)
+        drawn.append(at.venue.next_due_ns - 1000)
+        at.delivered()
+    return drawn
+
+
+def test_latencies_and_fees_are_those_of_the_settings() -> None:
+    wanted = settings(
+        simulated__fee_bps=2.5,
+        simulated__order_latency_ms=0.0015,
+        simulated__response_latency_ms=3,
+        simulated__latency_jitter_ms=0.5,
+        simulated__partial_fills=True,
+    )
+    assert Terms.of(wanted) == Terms(D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True)
+
+
+SIZED = [(1, 100.0, 100.5)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "filled"), [(0.4, "0.4"), (0.45678, "0.45"), (1.0, "1"), (7.0, "1"), (0.0, "1"), (NAN, "1")]
+)
+def test_the_book_gives_at_most_its_shown_size_in_whole_lots_and_all_if_none_is_shown(
+    shown: float, filled: str
+) -> None:
+    at = desk(SIZED, [shown], lot="0.01", partial_fills=True)
+    at.venue.send(order(), MS)
+    answers = at.heard()
+    assert [D(quantity) for quantity, _ in fills(answers)] == [D(filled)]
+    assert kinds(answers)[2:] == ([] if D(filled) == 1 else ["expired"])
+
+
+def test_a_size_below_one_lot_fills_nothing() -> None:
+    at = desk(SIZED, [0.009], lot="0.01", partial_fills=True)
+    at.venue.send(order(), MS)
+    assert kinds(at.heard()) == ["accepted", "expired"]
+
+
+def test_shown_sizes_are_ignored_unless_partial_fills_are_on() -> None:
+    at = desk(SIZED, [0.4])
+    at.venue.send(order(), MS)
+    assert fills(at.heard()) == [("1", "100.5")]
+
+
+def test_the_rest_of_a_partly_filled_market_order_expires() -> None:
+    at = desk(SIZED, [0.4], partial_fills=True)
+    at.venue.send(market_sell(), MS)
+    answers = at.heard()
+    assert kinds(answers) == ["accepted", "fill", "expired"]
+    assert [D(quantity) for quantity, _ in fills(answers)] == [D("0.4")]
+
+
+FALLING = [(1, 101.5, 102.0), (2, 101.0, 101.5), (3, NAN, 100.0), (4, 100.0, 100.75), (5, 99.0, 99.5)]
+
+
+def test_a_resting_buy_fills_at_its_limit_on_the_first_quote_that_touches_it() -> None:
+    at = desk(FALLING)
+    at.venue.send(resting(), MS)
+    assert kinds(at.heard()) == ["accepted"]
+    assert at.venue.next_touch == 3
+    at.to(4)
+    (report,) = at.heard()
+    assert isinstance(report, Report)
+    assert (report.price, report.quantity, report.ts_ns) == (D(101), D(1), 4 * MS)
+    assert at.venue.next_touch == len(at.rows)
+
+
+def test_a_resting_sell_fills_at_its_limit_on_the_first_bid_that_reaches_it() -> None:
+    at = desk([(1, 99.0, 99.5), (2, 100.0, 110.0), (3, 101.0, 102.0)])
+    at.venue.send(resting(side=Side.SELL), MS)
+    at.to(2)
+    assert fills(at.heard()) == [("1", "101")]
+
+
+def test_a_marketable_order_takes_the_better_price_before_it_rests() -> None:
+    at = desk(BOOK)
+    at.venue.send(resting(), MS)
+    assert fills(at.heard()) == [("1", "100.5")]
+    assert at.venue.next_touch == len(at.rows)
+
+
+def test_a_resting_order_does_not_react_to_the_quote_that_it_arrived_on() -> None:
+    at = desk([(1, 100.0, 102.0), (1, 99.0, 101.0)])
+    at.venue.send(resting(limit=D(100)), MS)
+    assert at.venue.next_touch == 2
+    at.venue.send(resting(order_id="b", limit=D(101)), MS)
+    assert at.venue.next_touch == 1
+
+
+def test_a_resting_order_fills_by_shown_size_until_it_is_whole() -> None:
+    books = [(1, 101.0, 102.0), (2, 100.0, 101.0), (3, 101.0, 101.5), (4, 100.0, 101.0), (5, 99.0, 100.0)]
+    at = desk(books, [1.0, 0.3, 5.0, 0.3, 5.0], partial_fills=True)
+    at.venue.send(resting(), MS)
+    at.to(4)
+    answers = at.heard()
+    assert [(D(q), D(p)) for q, p in fills(answers)] == [(D("0.3"), 101), (D("0.3"), 101), (D("0.4"), 101)]
+    times = [a.ts_ns // MS for a in answers if isinstance(a, Report)]
+    assert times == [2, 4, 5] and kinds(answers) == ["accepted", "fill", "fill", "fill"]
+
+
+def test_the_rest_of_a_partly_filled_resting_order_rests_on() -> None:
+    at = desk([(1, 100.0, 100.5), (2, 100.0, 100.5)], [0.4, 5.0], partial_fills=True)
+    at.venue.send(resting(), MS)
+    assert kinds(at.heard()) == ["accepted", "fill"]
+    at.to(1)
+    assert [(D(q), D(p)) for q, p in fills(at.heard())] == [(D("0.6"), D(101))]
+
+
+def test_a_cancelled_order_is_gone() -> None:
+    at = desk(FALLING)
+    at.venue.send(resting(), MS)
+    at.heard()
+    at.venue.send(CancelOrder("a", "enough"), 2 * MS)
+    assert at.heard() == [Report(2 * MS, "a", "canceled", 2 * MS)]
+    at.to(4)
+    assert at.heard() == []
+
+
+def test_a_cancel_that_comes_after_the_fill_is_answered_by_the_fill() -> None:
+    at = desk(FALLING)
+    at.venue.send(resting(), MS)
+    at.to(3)
+    at.venue.send(CancelOrder("a", "enough"), 4 * MS)
+    assert kinds(at.heard()) == ["accepted", "fill"]
+
+
+def test_a_cancel_leaves_other_orders_at_rest() -> None:
+    at = desk(FALLING)
+    at.venue.send(resting(), MS)
+    at.venue.send(resting(order_id="b", time_in_force=TimeInForce.GTC), MS)
+    at.venue.send(CancelOrder("a", "enough"), MS)
+    at.to(4)
+    ended = [(a.order_id, a.kind) for a in at.heard() if isinstance(a, Report)]
+    assert ended == [("a", "canceled"), ("b", "fill")]
