@@ -17,7 +17,6 @@ from autohedge.core.errors import Unavailable
 from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
-from autohedge.engine.result import Fill
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
@@ -81,15 +80,10 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
         "seed": settings.seed,
         "symbols": list(tape.symbols),
         "synthetic": any(origin.recipe for origin in tape.origins),
-        "fills": [_listed(fill) for fill in engine.tally.fills],
+        "fills": [msgspec.Raw(fill) for fill in engine.tally.encoded],
         "journal_head": head,
         "journal_lines": lines,
     }
-
-
-def _listed(fill: Fill) -> dict[str, Any]:
-    fields = msgspec.structs.asdict(fill)
-    return {key: value if key == "ts_ns" else str(value) for key, value in fields.items()}
 
 
 def _open_record(run_id: str, settings: Settings, tape: Tape) -> tuple[RunFolder, Journal]:

@@ -169,9 +169,9 @@ def _prepared(
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    import json
+    import msgspec
 
-    typer.echo(json.dumps(value, ensure_ascii=False))
+    typer.echo(msgspec.json.encode(value))
 
 
 def _fail(message: str, code: int) -> NoReturn:

@@ -30,12 +30,23 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     realized: Decimal
 
 
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+_decode = msgspec.json.Decoder(Fill).decode
+
+
 @dataclass(slots=True)
 class Tally:
-    """Fills and refusals of exits, in order of arrival."""
+    """Fills and refusals of exits, in order of arrival; fills are kept as JSON, a third of the memory."""
 
-    fills: list[Fill] = field(default_factory=list)
+    encoded: list[bytes] = field(default_factory=list)
+    counts: Counter[tuple[Side, str]] = field(default_factory=Counter)
+    winning_exits: int = 0
     exit_refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def fills(self) -> list[Fill]:
+        """All fills so far."""
+        return [_decode(line) for line in self.encoded]
 
     def refuse_exit(self, code: Reason) -> None:
         """Count a refused exit; its row keeps the exit's code."""
@@ -44,23 +55,26 @@ class Tally:
     def fill(self, order: Order, report: Report, realized: Decimal) -> None:
         """Keep one fill."""
         intent = order.intent
-        self.fills.append(
-            Fill(
-                symbol=intent.symbol,
-                side=intent.side,
-                ts_ns=report.ts_ns,
-                qty=report.quantity or ZERO,
-                price=report.price or ZERO,
-                fee=report.fee or ZERO,
-                reason=intent.reason,
-                order_id=order.id,
-                realized=realized,
-            )
+        self.counts[intent.side, intent.reason] += 1
+        self.winning_exits += intent.side is Side.SELL and realized > 0
+        fill = Fill(
+            symbol=intent.symbol,
+            side=intent.side,
+            ts_ns=report.ts_ns,
+            qty=report.quantity or ZERO,
+            price=report.price or ZERO,
+            fee=report.fee or ZERO,
+            reason=intent.reason,
+            order_id=order.id,
+            realized=realized,
         )
+        self.encoded.append(_encode(fill))
 
-    def count(self, side: Side, reason: str | None = None) -> int:
+    def count(self, side: Side, reason: Reason | None = None) -> int:
         """How many fills of a side, or of one reason on that side."""
-        return sum(f.side is side and reason in (None, f.reason) for f in self.fills)
+        if reason is not None:
+            return self.counts[side, reason.label]
+        return sum(n for (each, _), n in self.counts.items() if each is side)
 
 
 def run_result(
@@ -70,7 +84,6 @@ def run_result(
 
     `open_position` is the quantity held; over several symbols, the bare sum of `open_positions`.
     """
-    gains = [fill.realized for fill in tally.fills if fill.side is Side.SELL]
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
     invested = reduce(add, (p.cost for p in held.values()), ZERO)
     equity = add(add(ledger.cash, unrealized), invested)
@@ -79,12 +92,12 @@ def run_result(
         "codes": codes,
         "buys": tally.count(Side.BUY),
         "sells": tally.count(Side.SELL),
-        "take_profits": tally.count(Side.SELL, Reason.TAKE_PROFIT.label),
-        "stop_losses": tally.count(Side.SELL, Reason.STOP_LOSS.label),
-        "exit_signals": tally.count(Side.SELL, Reason.EXIT_SIGNAL.label),
+        "take_profits": tally.count(Side.SELL, Reason.TAKE_PROFIT),
+        "stop_losses": tally.count(Side.SELL, Reason.STOP_LOSS),
+        "exit_signals": tally.count(Side.SELL, Reason.EXIT_SIGNAL),
         "expired": orders.expired,
         "exit_refusals": dict(sorted(tally.exit_refusals.items())),
-        "winning_exits": sum(gain > 0 for gain in gains),
+        "winning_exits": tally.winning_exits,
         "open_position": str(reduce(add, (p.quantity for p in held.values()), ZERO)),
         "open_positions": {symbol: str(p.quantity) for symbol, p in held.items()},
         "open_orders": len(orders.working),

@@ -27,7 +27,7 @@ from autohedge.core.orders import (
 )
 from autohedge.risk import Approved
 
-REMEMBERED_MAX = 10_000
+REMEMBERED_MAX = 1_000
 
 
 @dataclass(slots=True)

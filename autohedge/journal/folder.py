@@ -8,6 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 
 RUNS = Path("runs")
@@ -99,7 +101,7 @@ class RunFolder:
         """Write `results.json` at once or not at all."""
         draft = self.results.with_suffix(".tmp")
         with draft.open("wb") as file:
-            file.write(as_json(results))
+            file.write(msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2) + b"\n")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.results)

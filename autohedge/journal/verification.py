@@ -1,4 +1,4 @@
-"""Verification: does every hash fit, and do the results say what the journal says?"""
+"""Verification: every hash must fit, and the results must say what the journal says."""
 
 from dataclasses import dataclass, field
 from typing import Any

@@ -37,8 +37,8 @@ def histories(draw: st.DrawFn) -> list[Trade]:
     return trades
 
 
-def _booked(trades: list[Trade], initial: Decimal = D(10_000)) -> Ledger:
-    ledger = Ledger(initial)
+def _booked(trades: list[Trade]) -> Ledger:
+    ledger = Ledger(D(10_000))
     for trade in trades:
         ledger.book(*trade)
     return ledger
@@ -88,7 +88,7 @@ def test_a_flat_position_has_no_cost_left(trades: list[Trade]) -> None:
         position = ledger.position(symbol)
         if position.quantity:
             ledger.book(symbol, Side.SELL, position.quantity, D(7), D(0))
-        assert (position.quantity, position.cost) == (0, 0)
+        assert position.quantity == position.cost == 0
 
 
 def test_a_partial_close_takes_its_share_of_the_cost_and_leaves_the_rest() -> None:

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from autohedge.core.events import (
     Accepted,
+    AnyEvent,
     Booked,
     CancelOrder,
     EndOfTape,
@@ -23,7 +24,7 @@ from autohedge.core.orders import OrderType, Side, TimeInForce
 
 D = Decimal
 GENESIS = {"format": 1, "settings": "0123.json", "strategy": None, "tape": [{"symbol": "BTC/USD"}]}
-EVENTS = [
+EVENTS: list[AnyEvent] = [
     RunNonce("00ff"),
     SubmitOrder(
         "id-1", "BTC/USD", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, D("61800.20"), D("0.001618"),

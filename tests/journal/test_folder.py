@@ -100,7 +100,7 @@ def test_results_replace_the_file_instead_of_writing_into_it(workplace: Path) ->
 def test_damaged_results_are_corrupt(workplace: Path) -> None:
     folder = _published("r1")
     folder.results.write_text('{"cash": ')
-    with pytest.raises(Corrupt, match="results.json is damaged"):
+    with pytest.raises(Corrupt, match=r"results\.json is damaged"):
         folder.read_results()
 
 

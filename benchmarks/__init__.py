@@ -1,0 +1,1 @@
+"""What AutoHedge promises about speed and memory, measured: `python -m benchmarks`."""

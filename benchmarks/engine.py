@@ -1,0 +1,69 @@
+"""Row `engine`: the whole engine in virtual time, journal included, its two costs taken apart."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from autohedge.core.reasons import Reason
+from autohedge.engine.engine import Engine
+from benchmarks import kernel, session
+from benchmarks.row import Row, Timed, clocked, interleaved
+
+QUOTE_BOUND_NS, ORDER_BOUND_US = 6.0, 60.0
+ROUNDS = 9
+
+
+def measure(quotes: int) -> list[Row]:
+    """A run that never trades gives the cost of a quote; what a trading run adds, that of its orders."""
+    tape = session.tape(quotes)
+    with tempfile.TemporaryDirectory() as folder:
+        runs: dict[str, Callable[[], Engine]] = {
+            "quiet": _run(quotes, session.NEVER_TRADES, Path(folder)),
+            "trading": _run(quotes, [], Path(folder)),
+        }
+        traded = runs["trading"]()
+        _require_same_decisions(quotes, traded)
+        variants = {name: _timed(run) for name, run in runs.items()}
+        _, loops = kernel.loops(tape, session.NEVER_TRADES)
+        times = interleaved(variants | loops, ROUNDS)
+    return [_quote_row(times, quotes), _order_row(times, len(traded.tally.fills))]
+
+
+def _run(quotes: int, overrides: list[str], folder: Path) -> Callable[[], Engine]:
+    wanted = session.settings(overrides)
+    return lambda: session.play_recorded(wanted, session.tape(quotes), folder)
+
+
+def _timed(run: Callable[[], Engine]) -> Callable[[], float]:
+    return lambda: clocked(run)
+
+
+def _quote_row(times: dict[str, Timed], quotes: int) -> Row:
+    quiet = times["quiet"]
+    median, least = (seconds / quotes * 1e9 for seconds in (quiet.median, quiet.least))
+    ratios = ", ".join(
+        f"{quiet.median / times[name].median:.2f}x {label}"
+        for name, label in (("c", "C"), ("numba", "the kernel alone"))
+        if name in times
+    )
+    figure = f"{median:.2f} ns (least {least:.2f})"
+    return Row("engine, a quote", f"<= {QUOTE_BOUND_NS:g} ns", figure, median <= QUOTE_BOUND_NS, ratios)
+
+
+def _order_row(times: dict[str, Timed], orders: int) -> Row:
+    """Each round's two runs stand side by side, so their difference is taken round by round."""
+    pairs = zip(times["trading"].seconds, times["quiet"].seconds, strict=True)
+    added = Timed(tuple((trading - quiet) / orders * 1e6 for trading, quiet in pairs))
+    figure = f"{added.median:.1f} us (least {added.least:.1f})"
+    note = f"{orders} orders, all filled; whole run {times['trading'].median:.3f} s"
+    return Row("engine, an order", f"<= {ORDER_BOUND_US:g} us", figure, added.median <= ORDER_BOUND_US, note)
+
+
+def _require_same_decisions(quotes: int, engine: Engine) -> None:
+    """Without latency the engine must decide where the bare kernel does."""
+    played, loops = kernel.loops(session.tape(quotes), [])
+    loops["numba"]()
+    counts = played.lanes["counts"].sum(axis=0)
+    if engine.codes() != {reason.label: int(counts[reason]) for reason in Reason}:
+        msg = "the engine and the bare kernel decide differently on one tape"
+        raise AssertionError(msg)

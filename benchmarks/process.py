@@ -1,0 +1,130 @@
+"""Rows `process` and `memory`: `autohedge run` from the outside, as its user meets it."""
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.market import SYMBOL, tape_file, write_tape
+from benchmarks.row import Row
+
+WALL_BOUND_S, WALL_AIM_S, RSS_BOUND_MB = 2.0, 0.8, 600.0
+MEMORY_BOUND, LONGER = 1.5, 10
+ROUNDS = 7
+
+_ROOT = Path(__file__).parent.parent
+_SAMPLE_EVERY_S = 0.002
+_FIELDS = ("VmHWM", "RssAnon")
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One process: seconds of wall time and peaks of memory in MB; `anonymous` leaves mapped files out."""
+
+    wall_s: float
+    rss_mb: float
+    anonymous_mb: float
+
+
+def measure(quotes: int) -> list[Row]:
+    """Wall time and memory with all caches warm: tape, machine code, bytecode."""
+    path = tape_file(quotes)
+    with tempfile.TemporaryDirectory() as folder:
+        _run(path, Path(folder))
+        runs = [_run(path, Path(folder)) for _ in range(ROUNDS)]
+    walls = [run.wall_s for run in runs]
+    wall, rss = statistics.median(walls), max(run.rss_mb for run in runs)
+    anonymous = max(run.anonymous_mb for run in runs)
+    return [
+        Row(
+            "process, wall",
+            f"<= {WALL_BOUND_S:g} s (aim {WALL_AIM_S:g})",
+            f"{wall:.2f} s (least {min(walls):.2f})",
+            wall <= WALL_BOUND_S,
+            "interpreter, imports and results included",
+        ),
+        Row(
+            "process, peak RSS",
+            f"<= {RSS_BOUND_MB:g} MB",
+            f"{rss:.0f} MB",
+            rss <= RSS_BOUND_MB,
+            f"of which anonymous {anonymous:.0f} MB; the rest is mapped files",
+        ),
+    ]
+
+
+def memory(quotes: int) -> list[Row]:
+    """Peak anonymous memory when the tape is imported too, against a tape ten times as long.
+
+    The longer tape brings ten times the fills as well, which are kept; the runs that never trade
+    tell what the tape itself costs.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        short, short_quiet = _cold(quotes, Path(folder))
+        long, long_quiet = _cold(quotes * LONGER, Path(folder))
+    ratio = long.anonymous_mb / short.anonymous_mb
+    quiet = long_quiet.anonymous_mb / short_quiet.anonymous_mb
+    note = (
+        f"anonymous {short.anonymous_mb:.0f} -> {long.anonymous_mb:.0f} MB, "
+        f"wall {short.wall_s:.1f} -> {long.wall_s:.1f} s, import included; without orders {quiet:.2f}x "
+        f"({short_quiet.anonymous_mb:.0f} -> {long_quiet.anonymous_mb:.0f} MB)"
+    )
+    bound = f"<= {MEMORY_BOUND:g}x for {LONGER}x the quotes"
+    return [Row("memory", bound, f"{ratio:.2f}x", ratio <= MEMORY_BOUND, note)]
+
+
+def _cold(quotes: int, folder: Path) -> tuple[Ran, Ran]:
+    """A trading run and a quiet one, each with a tape cache of its own that it fills first."""
+    path = folder / f"{SYMBOL}_{quotes}_quotes.parquet"
+    write_tape(path, quotes)
+    try:
+        return _uncached(path, folder), _uncached(path, folder, AUTOHEDGE__MOMENTUM__MIN_EDGE_BPS="1e9")
+    finally:
+        path.unlink()
+
+
+def _uncached(path: Path, folder: Path, **more: str) -> Ran:
+    with tempfile.TemporaryDirectory(dir=folder) as cache:
+        return _run(path, folder, AUTOHEDGE_CACHE_DIR=cache, **more)
+
+
+def _run(path: Path, folder: Path, **more: str) -> Ran:
+    """`autohedge run` in a directory without settings of its own.
+
+    Bytecode is kept, as for any installed program, even where the calling shell asks for none.
+    """
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOHEDGE__")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    search = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    command = [sys.executable, "-m", "autohedge", "run", "--tape", f"{SYMBOL}={path}", "--json"]
+    with (folder / "results.json").open("wb") as output:
+        started = time.perf_counter()
+        child = subprocess.Popen(
+            command, cwd=folder, env=inherited | {"PYTHONPATH": search} | more, stdout=output
+        )
+        peaks = _watched(child)
+        wall_s = time.perf_counter() - started
+    if child.returncode:
+        msg = f"{' '.join(command)} failed with exit code {child.returncode}"
+        raise RuntimeError(msg)
+    return Ran(wall_s, *(peaks[field] / 1024.0 for field in _FIELDS))
+
+
+def _watched(child: "subprocess.Popen[bytes]") -> dict[str, int]:
+    """The highest values of a process' status while it lives, in kB."""
+    peaks = dict.fromkeys(_FIELDS, 0)
+    status = Path(f"/proc/{child.pid}/status")
+    while True:
+        for line in status.read_text().splitlines():
+            name, _, value = line.partition(":")
+            if name in peaks:
+                peaks[name] = max(peaks[name], int(value.split()[0]))
+        try:
+            child.wait(_SAMPLE_EVERY_S)
+        except subprocess.TimeoutExpired:
+            continue
+        return peaks

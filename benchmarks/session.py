@@ -1,0 +1,55 @@
+"""Settings, tapes and runs as the rows need them, free of this machine's own settings."""
+
+from functools import cache
+from pathlib import Path
+
+from autohedge import config
+from autohedge.app import engine_for, venue_for
+from autohedge.config import Settings
+from autohedge.core.events import Entry
+from autohedge.core.ids import nonce_from_seed
+from autohedge.core.reasons import STOPS_TO, Reason
+from autohedge.engine.engine import Engine
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.journal import Journal
+from autohedge.market import Tape, TapeSource, open_tape
+from benchmarks.market import SYMBOL, tape_file
+
+NEVER_TRADES = ["momentum.min_edge_bps=1e9"]
+
+
+def settings(overrides: list[str]) -> Settings:
+    """The shipped settings with some changed, whatever lies in the working directory."""
+    return config.load(config.shipped_file(), overrides)
+
+
+@cache
+def tape(quotes: int) -> Tape:
+    """The benchmark's tape, through the tape cache."""
+    return open_tape([TapeSource(tape_file(quotes), SYMBOL)])
+
+
+class Kept(list[Entry]):
+    """A record in memory: a list is a recorder."""
+
+
+def play(wanted: Settings, market: Tape, recorder: Journal | Kept) -> Engine:
+    """One run in virtual time; refuses a tape on which a limit spoke, since refusals cost less."""
+    engine, nonce = engine_for(wanted, market), nonce_from_seed(wanted.seed)
+    VirtualRuntime(engine, venue_for(wanted, market, nonce), market.rows, recorder).run(nonce)
+    refused = {reason.label for reason in Reason if reason > STOPS_TO and engine.codes()[reason.label]}
+    if refused:
+        msg = f"the tape must not meet a limit, but it met {', '.join(sorted(refused))}"
+        raise AssertionError(msg)
+    return engine
+
+
+def play_recorded(wanted: Settings, market: Tape, folder: Path) -> Engine:
+    """One run with its journal written to `folder`."""
+    path = folder / "journal.jsonl"
+    path.unlink(missing_ok=True)
+    journal = Journal(path, {"benchmark": True})
+    try:
+        return play(wanted, market, journal)
+    finally:
+        journal.close()
