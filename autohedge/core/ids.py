@@ -4,8 +4,6 @@ import random
 import secrets
 from hashlib import blake2b
 
-HEX = "0123456789abcdef"
-
 
 def nonce_from_seed(seed: int) -> str:
     """The run nonce of a seeded run: the same seed gives the same ids and the same record."""
@@ -17,20 +15,17 @@ def fresh_suffix() -> str:
     return secrets.token_hex(3)
 
 
-def derive(nonce: str, seq: int, leg: int = 0) -> int:
-    """128 bits that name one output of one run: the hash of nonce, output seq and leg."""
-    digest = blake2b(f"{nonce} {seq} {leg}".encode(), digest_size=16).digest()
-    return int.from_bytes(digest, "big")
+def derive(nonce: str, seq: int, leg: int = 0) -> str:
+    """128 bits, in hex, that name one output of one run: the hash of nonce, output seq and leg."""
+    return blake2b(f"{nonce} {seq} {leg}".encode(), digest_size=16).hexdigest()
 
 
-def render(number: int, alphabet: str = HEX, length: int = 32) -> str:
-    """Write a derived id in a venue's alphabet, `length` characters, leading digits kept.
+def render(derived: str, alphabet: str, length: int) -> str:
+    """Write a derived id in a venue's alphabet, `length` characters.
 
     A venue that takes fewer characters than 128 bits need gets the low digits.
     """
-    if alphabet == HEX:
-        return f"{number:0{length}x}"[-length:]
-    digits = []
+    number, digits = int(derived, 16), []
     for _ in range(length):
         number, digit = divmod(number, len(alphabet))
         digits.append(alphabet[digit])

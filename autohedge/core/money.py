@@ -11,6 +11,7 @@ from decimal import (
     InvalidOperation,
     Overflow,
 )
+from functools import lru_cache
 
 _TRAPS = [DivisionByZero, InvalidOperation, Overflow]
 EXACT = Context(prec=120, traps=[*_TRAPS, Inexact])
@@ -25,6 +26,7 @@ BPS = Decimal("0.0001")
 PERCENT = Decimal("0.01")
 
 
+@lru_cache(maxsize=512)
 def printed(value: float) -> Decimal:
     """The price as printed: the shortest decimal that round-trips the float64."""
     return Decimal(repr(float(value)))

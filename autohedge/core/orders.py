@@ -41,6 +41,8 @@ class TimeInForce(StrEnum):
 class OrderState(StrEnum):
     """Where an order is in its life."""
 
+    __hash__ = str.__hash__
+
     INTENT = auto()
     SUBMITTED = auto()
     UNKNOWN = auto()
@@ -59,6 +61,8 @@ class OrderState(StrEnum):
 @unique
 class OrderEvent(StrEnum):
     """What can happen to an order."""
+
+    __hash__ = str.__hash__
 
     SUBMIT = auto()
     DENY = auto()

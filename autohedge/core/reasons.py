@@ -50,10 +50,11 @@ class Reason(IntEnum):
     EXCEEDS_POSITION = 32
     NOT_FINITE = 33
 
-    @property
-    def label(self) -> str:
-        """The code as results write it: `take_profit`."""
-        return self.name.lower()
+    label: str
+
+    def __init__(self, _number: int) -> None:
+        """Give the code the name that results write: `take_profit`."""
+        self.label = self.name.lower()
 
 
 STOPS_FROM = int(Reason.TAKE_PROFIT)

@@ -33,7 +33,7 @@ from autohedge.core.events import (
     Timer,
     Unknown,
 )
-from autohedge.core.ids import derive, render
+from autohedge.core.ids import derive
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
 from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
 from autohedge.core.reasons import Reason
@@ -47,6 +47,7 @@ from autohedge.market.tape import Rows
 from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
 from autohedge.strategies import Scanner
 
+REASONS = tuple(Reason)
 EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
 
 
@@ -109,10 +110,10 @@ class Engine:
         """Take one input other than a market row."""
         self._write(event)
         match event:
-            case RunNonce():
-                self._nonce = event.nonce
             case Accepted() | Rejected() | Unknown() | Report():
                 self._answered(event)
+            case RunNonce():
+                self._nonce = event.nonce
             case Timer():
                 self._timer(event.at_ns)
             case Operator():
@@ -154,7 +155,7 @@ class Engine:
     # decisions at a row
 
     def _decide(self, lane: int, quote_ns: int) -> None:
-        code = Reason(int(self._stop[lane]))
+        code = REASONS[self._stop[lane]]
         if code in EXIT_CODES:
             self._counts[lane, code] += 1
             self._leave(lane, code)
@@ -242,7 +243,7 @@ class Engine:
 
     def _submit(self, approved: Approved, lane: int) -> None:
         intent = approved.intent
-        order_id = render(derive(self._nonce, self.seq))
+        order_id = derive(self._nonce, self.seq)
         self._rate.take(self.now_ns)
         self._emit(self.orders.submit(approved, order_id))
         if intent.time_in_force is TimeInForce.GTC:

@@ -10,6 +10,8 @@ from autohedge.core.ports import Gateway
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
+COMMANDS = (SubmitOrder, CancelOrder)
+
 
 class VirtualVenue(Gateway, Protocol):
     """A venue that lives on the tape's time."""
@@ -59,6 +61,7 @@ class VirtualRuntime:
         self._recorder = recorder
         self._due_ns = NEVER
         self._due_row = len(rows)
+        self._end = len(rows)
 
     def run(self, nonce: str) -> None:
         """Play the tape to its end, then deliver what is still on its way."""
@@ -78,7 +81,7 @@ class VirtualRuntime:
 
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
-        stop = min(len(self._rows), self._venue.next_touch + 1)
+        stop = min(self._end, self._venue.next_touch + 1)
         due_ns = min(self._venue.next_due_ns, self._engine.next_deadline_ns)
         return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
 
@@ -118,5 +121,5 @@ class VirtualRuntime:
         while log:
             entry = log.popleft()
             self._recorder.append(entry)
-            if isinstance(entry.event, SubmitOrder | CancelOrder):
+            if isinstance(entry.event, COMMANDS):
                 self._venue.send(entry.event, self._engine.now_ns)

@@ -102,6 +102,7 @@ class SimulatedVenue:
         self._lots = lots
         self._lanes = {symbol: lane for lane, symbol in enumerate(lots)}
         self._rows = rows
+        self._end = len(rows)
         self._faults = faults
         self._jitter = randomness(nonce, "order latency")
         self._pos = 0
@@ -138,7 +139,7 @@ class SimulatedVenue:
     def next_touch(self) -> int:
         """The first row that fills a resting order; the tape's length if none does."""
         if not self._resting:
-            return len(self._rows)
+            return self._end
         return min(rest.touched_at for rest in self._resting.values())
 
     def watch(self, pos: int) -> None:

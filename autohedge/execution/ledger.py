@@ -40,7 +40,10 @@ class Ledger:
 
     def position(self, symbol: str) -> Position:
         """The position in `symbol`; flat if it was never traded."""
-        return self.positions.setdefault(symbol, Position())
+        position = self.positions.get(symbol)
+        if position is None:
+            position = self.positions[symbol] = Position()
+        return position
 
     def book(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         """Book one fill; return what it realized before fees.

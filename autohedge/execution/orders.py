@@ -146,14 +146,14 @@ class OrderManager:
 
     def _advance(self, order: Order, answer: Answer) -> bool:
         match answer:
+            case Report(kind="fill"):
+                return self._fill(order, answer)
             case Accepted():
                 order.state = after(order.state, OrderEvent.ACCEPT)
             case Rejected():
                 order.state = after(order.state, OrderEvent.REJECT)
             case Unknown():
                 order.state = after(order.state, OrderEvent.LOSE_ANSWER)
-            case Report(kind="fill"):
-                return self._fill(order, answer)
             case Report(kind="canceled"):
                 order.state = after(order.state, OrderEvent.CANCEL)
             case Report():

@@ -98,14 +98,11 @@ class Approved:
 
 _SEAL = object()
 
-Check = Callable[[Intent, Book, Limits], bool]
+Check = Callable[[Intent, Decimal, Book, Limits], bool]
+"""A check says whether it refuses, from intent, its notional, what is known, and the limits."""
 
 
-def _notional(intent: Intent) -> Decimal:
-    return multiply(intent.quantity, intent.price)
-
-
-def _not_finite(intent: Intent, book: Book, limits: Limits) -> bool:
+def _not_finite(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return not _sane(intent)
 
 
@@ -119,23 +116,23 @@ def _positive(amount: Decimal | None) -> bool:
     return amount is not None and amount.is_finite() and amount > 0
 
 
-def _zero_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+def _zero_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return intent.quantity <= 0
 
 
-def _halted(intent: Intent, book: Book, limits: Limits) -> bool:
+def _halted(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return book.halted
 
 
-def _stale(intent: Intent, book: Book, limits: Limits) -> bool:
+def _stale(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return book.now_ns - book.quote_ns > limits.stale_after_ns
 
 
-def _rate_limited(intent: Intent, book: Book, limits: Limits) -> bool:
+def _rate_limited(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return _within(book.last_entry_ns, book.now_ns, limits.entry_interval_ns)
 
 
-def _cooling_down(intent: Intent, book: Book, limits: Limits) -> bool:
+def _cooling_down(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return _within(book.last_exit_ns, book.now_ns, limits.cooldown_ns)
 
 
@@ -143,49 +140,49 @@ def _within(last_ns: int | None, now_ns: int, wait_ns: int) -> bool:
     return last_ns is not None and now_ns - last_ns < wait_ns
 
 
-def _buying_power(intent: Intent, book: Book, limits: Limits) -> bool:
-    return _notional(intent) > book.buying_power
+def _buying_power(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return notional > book.buying_power
 
 
-def _min_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+def _min_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return intent.quantity < limits.min_quantity
 
 
-def _max_quantity(intent: Intent, book: Book, limits: Limits) -> bool:
+def _max_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return intent.quantity > limits.max_quantity
 
 
-def _min_notional(intent: Intent, book: Book, limits: Limits) -> bool:
-    return _notional(intent) < limits.min_notional
+def _min_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return notional < limits.min_notional
 
 
-def _max_notional(intent: Intent, book: Book, limits: Limits) -> bool:
-    return _notional(intent) > limits.max_notional
+def _max_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return notional > limits.max_notional
 
 
-def _price_band(intent: Intent, book: Book, limits: Limits) -> bool:
+def _price_band(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return subtract(intent.price, book.mid).copy_abs() > bps_of(book.mid, limits.price_band_bps)
 
 
-def _max_position(intent: Intent, book: Book, limits: Limits) -> bool:
-    return add(book.position_notional, _notional(intent)) > limits.max_position
+def _max_position(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return add(book.position_notional, notional) > limits.max_position
 
 
-def _max_exposure(intent: Intent, book: Book, limits: Limits) -> bool:
-    return add(book.exposure, _notional(intent)) > limits.max_exposure
+def _max_exposure(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return add(book.exposure, notional) > limits.max_exposure
 
 
-def _daily_loss(intent: Intent, book: Book, limits: Limits) -> bool:
+def _daily_loss(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     loss = subtract(book.equity_at_midnight, book.equity)
     allowed = multiply(multiply(book.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
     return loss > ZERO and loss >= allowed
 
 
-def _order_rate(intent: Intent, book: Book, limits: Limits) -> bool:
+def _order_rate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return not book.rate.allows(book.now_ns)
 
 
-def _duplicate(intent: Intent, book: Book, limits: Limits) -> bool:
+def _duplicate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return book.duplicate
 
 
@@ -212,8 +209,9 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
 
 def check_entry(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
     """Approve an entry, or say which check refused it first."""
+    notional = multiply(intent.quantity, intent.price) if _sane(intent) else ZERO
     for code, refuses in ENTRY_CHECKS:
-        if refuses(intent, book, limits):
+        if refuses(intent, notional, book, limits):
             return code
     return Approved(intent, _SEAL)
 

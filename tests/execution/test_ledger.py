@@ -48,7 +48,7 @@ def _signed(trade: Trade) -> Fraction:
     return Fraction(trade[2]) * (1 if trade[1] is Side.BUY else -1)
 
 
-@budget(max_examples=40)
+@budget(max_examples=30)
 @given(histories())
 def test_cash_is_what_was_there_less_bought_plus_sold_less_fees(trades: list[Trade]) -> None:
     ledger = _booked(trades)
@@ -58,7 +58,7 @@ def test_cash_is_what_was_there_less_bought_plus_sold_less_fees(trades: list[Tra
     assert Fraction(ledger.cash) == 10_000 - spent - fees
 
 
-@budget(max_examples=40)
+@budget(max_examples=30)
 @given(histories())
 def test_a_position_is_the_sum_of_its_fills(trades: list[Trade]) -> None:
     ledger = _booked(trades)
@@ -67,7 +67,7 @@ def test_a_position_is_the_sum_of_its_fills(trades: list[Trade]) -> None:
         assert Fraction(ledger.position(symbol).quantity) == held >= 0
 
 
-@budget(max_examples=40)
+@budget(max_examples=30)
 @given(histories(), _decimals(1, 10**9, 4), _decimals(1, 10**9, 4))
 def test_results_equal_the_change_of_equity(trades: list[Trade], mark_a: Decimal, mark_b: Decimal) -> None:
     ledger = _booked(trades)
@@ -80,7 +80,7 @@ def test_results_equal_the_change_of_equity(trades: list[Trade], mark_a: Decimal
     assert Fraction(ledger.realized) == sum(Fraction(p.realized) for p in positions.values())
 
 
-@budget(max_examples=40)
+@budget(max_examples=30)
 @given(histories())
 def test_a_flat_position_has_no_cost_left(trades: list[Trade]) -> None:
     ledger = _booked(trades)

@@ -96,7 +96,7 @@ def _later(rows: Sequence[Quote]) -> list[Quote]:
     return [row._replace(ts=row.ts + LATER) for row in rows]
 
 
-@budget(max_examples=100, deadline=None)
+@budget(max_examples=60, deadline=None)
 @given(params, quotes())
 def test_every_row_ends_in_the_code_that_plain_means_give(p: Params, rows: list[Quote]) -> None:
     rows, lanes = _later(rows), _lanes(p)

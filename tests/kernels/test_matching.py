@@ -17,7 +17,7 @@ def _valid(row: Quote, lane: int) -> bool:
     return row.lane == lane and finite and 0 < row.bid <= row.ask
 
 
-@budget(max_examples=80, deadline=None)
+@budget(max_examples=40, deadline=None)
 @given(quotes(lanes=2, most=25))
 def test_the_book_at_a_moment_is_the_last_valid_quote_before_it(rows: list[Quote]) -> None:
     lane_of, _, bid, ask, *_ = columns(rows)
@@ -27,7 +27,7 @@ def test_the_book_at_a_moment_is_the_last_valid_quote_before_it(rows: list[Quote
             assert last_valid(lane_of, bid, ask, end, lane) == (found[-1] if found else -1)
 
 
-@budget(max_examples=80, deadline=None)
+@budget(max_examples=40, deadline=None)
 @given(quotes(lanes=2, most=25), st.integers(9_900, 10_100).map(lambda cents: cents / 100))
 def test_a_resting_order_is_touched_by_the_first_quote_that_meets_its_limit(
     rows: list[Quote], limit: float

@@ -105,7 +105,7 @@ def _judged(p: Params, mids: list[float], sizes: list[float]) -> Reason:
     return Reason.ENTRY
 
 
-@budget(max_examples=100, deadline=None)
+@budget(max_examples=60, deadline=None)
 @given(params, quotes())
 def test_every_quote_ends_in_the_code_that_the_rules_give(p: Params, rows: list[Quote]) -> None:
     lanes = _lanes(p)
