@@ -5,6 +5,7 @@ environment or `.env`, the file named by `--config` or `./config.toml`, the ship
 """
 
 import difflib
+import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -189,6 +190,9 @@ class Settings(BaseSettings):
     @classmethod
     def _sort_overrides(cls, values: dict[str, Any]) -> dict[str, Any]:
         overrides = values.get("symbol_overrides", {})
+        if not all(isinstance(table, dict) for table in (overrides, *_values(overrides))):
+            msg = 'symbol_overrides holds one table per symbol: [symbol_overrides."BTC/USD"]'
+            raise ValueError(msg)
         nested = {symbol: _by_section(symbol, keys) for symbol, keys in overrides.items()}
         return values | {"symbol_overrides": nested}
 
@@ -215,6 +219,10 @@ class Settings(BaseSettings):
         """The instrument with its configured rules, or the defaults."""
         rules = self.instruments.get(symbol, InstrumentRules())
         return Instrument(symbol, rules.tick, rules.lot, rules.min_notional)
+
+
+def _values(table: Any) -> Iterable[Any]:
+    return table.values() if isinstance(table, dict) else ()
 
 
 def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
@@ -264,7 +272,7 @@ def parse_override(text: str) -> dict[str, Any]:
     if not equals or not key.strip():
         msg = f"--set {text}: write section.key=value, for example momentum.min_edge_bps=10"
         raise Misconfigured(msg)
-    for written in (value, f'"{value.strip()}"'):
+    for written in (value, f"'{value.strip()}'"):
         try:
             return tomllib.loads(f"{key} = {written}")
         except tomllib.TOMLDecodeError:
@@ -293,8 +301,21 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     files = [read_toml(shipped_file())]
     if path or user.is_file():
         files.append(read_toml(user))
+    _check_environment()
     below, above = merge(files), merge(parse_override(text) for text in overrides)
     return _checked(lambda: _sourced(below, environment=True)(**above))
+
+
+def _check_environment() -> None:
+    """Refuse a variable that looks like a setting and names no section."""
+    prefix = "AUTOHEDGE__"
+    for name in os.environ:
+        if not name.upper().startswith(prefix):
+            continue
+        section = name[len(prefix) :].partition("__")[0].lower()
+        if section not in Settings.model_fields:
+            hint = _hint(section, Settings.model_fields)
+            raise Misconfigured(f"{name} in the environment: unknown setting {section}{hint}")
 
 
 def from_resolved(values: Mapping[str, Any]) -> Settings:
@@ -344,10 +365,16 @@ def _one_line(error: ValidationError | SettingsError) -> str:
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
     place = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {place}{_hint(place, _all_keys(Settings))}{more}"
+        return f"unknown setting {place}{_hint(place, _all_names())}{more}"
     message = first["msg"].removeprefix("Value error, ")
     given = f", got {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
     return f"{place}: {message}{given}{more}" if place else f"{message}{more}"
+
+
+def _all_names() -> list[str]:
+    """All settings by their full names, and by their last names, as overrides of a symbol use them."""
+    keys = _all_keys(Settings)
+    return keys + [key.rpartition(".")[2] for key in keys]
 
 
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -108,6 +108,7 @@ class SimulatedVenue:
         self._pos = 0
         self._count = 0
         self._trades = 0
+        self._last_arrival_ns = 0
         self._due: list[tuple[int, int, int, Command | Answer]] = []
         self._arrived: deque[Answer] = deque()
         self._resting: dict[str, _Resting] = {}
@@ -119,10 +120,12 @@ class SimulatedVenue:
         delay_ns = self._terms.order_latency_ns
         if self._terms.jitter_ns:
             delay_ns += self._jitter.randrange(self._terms.jitter_ns + 1)
-        if delay_ns == 0:
+        if delay_ns == 0 and self._last_arrival_ns <= now_ns:
             self._arrive(command, now_ns, at_once=True)
         else:
-            self._schedule(now_ns + delay_ns, 0, command)
+            # one connection: a command never overtakes an earlier one
+            self._last_arrival_ns = max(now_ns + delay_ns, self._last_arrival_ns)
+            self._schedule(self._last_arrival_ns, 0, command)
 
     def answer(self) -> Answer | None:
         """The next answer that has reached the engine, or None."""
@@ -185,11 +188,11 @@ class SimulatedVenue:
                 self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
             case Fault.LOSE_ANSWER:
                 self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
-                self._match(command, now_ns, at_once=at_once)
+                self._match(command, now_ns, at_once=at_once, acknowledge=False)
             case None:
-                self._match(command, now_ns, at_once=at_once)
+                self._match(command, now_ns, at_once=at_once, acknowledge=True)
 
-    def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
+    def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool, acknowledge: bool) -> None:
         lane = self._lanes[order.symbol]
         row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, lane)
         remaining = order.quantity
@@ -201,7 +204,8 @@ class SimulatedVenue:
         if remaining == ZERO:
             return
         if order.time_in_force is TimeInForce.GTC and order.order_type is OrderType.LIMIT:
-            self._accept(order, now_ns, at_once=at_once)
+            if acknowledge:
+                self._accept(order, now_ns, at_once=at_once)
             self._rest(_Resting(order, lane, remaining, 0), self._pos)
         else:
             self._respond(Report(now_ns, order.order_id, "expired", now_ns), at_once=at_once)

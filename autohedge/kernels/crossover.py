@@ -75,9 +75,8 @@ def _evaluate(lane: Any, ts: int, mid: float) -> int:
     lane["last"] = mid
     if interval == lane["interval"]:
         return _BAR_FORMING
-    first = lane["interval"] == 0
     lane["interval"] = interval
-    return _BAR_FORMING if first else _on_close(lane, close)
+    return _BAR_FORMING if close == 0.0 else _on_close(lane, close)
 
 
 @inlined

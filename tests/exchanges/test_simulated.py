@@ -133,9 +133,9 @@ def test_jitter_is_seeded_and_stays_within_its_bound() -> None:
 def _delays(nonce: str) -> list[int]:
     at = desk(BOOK, nonce=nonce, order_latency_ns=5, jitter_ns=20)
     drawn = []
-    for _ in range(300):
-        at.venue.send(order(), 1000)
-        drawn.append(at.venue.next_due_ns - 1000)
+    for now_ns in range(0, 30_000, 100):
+        at.venue.send(order(), now_ns)
+        drawn.append(at.venue.next_due_ns - now_ns)
         at.delivered()
     return drawn
 
