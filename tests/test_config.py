@@ -207,7 +207,7 @@ def test_an_override_is_toml_and_a_bare_word_is_text(text: str, parsed: dict[str
     assert parse_override(text) == parsed
 
 
-@pytest.mark.parametrize("text", ["seed", "=5", " =5", "a b=5", 'seed="5"6"', ""])
+@pytest.mark.parametrize("text", ["seed", "=5", " =5", "a b=5", "seed='5'6", ""])
 def test_an_override_that_cannot_be_read_is_told_how_to_write_it(text: str) -> None:
     with pytest.raises(Misconfigured, match=r"^--set "):
         parse_override(text)
