@@ -12,7 +12,7 @@ from typing import final
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.money import PERCENT, ZERO, add, bps_of, multiply, subtract
+from autohedge.core.money import PERCENT, add, bps_of, multiply, subtract
 from autohedge.core.orders import Intent, OrderType
 from autohedge.core.reasons import Reason
 from autohedge.risk.rate import NS_PER_MINUTE, Rate
@@ -102,10 +102,6 @@ Check = Callable[[Intent, Decimal, Book, Limits], bool]
 """A check says whether it refuses, from intent, its notional, what is known, and the limits."""
 
 
-def _not_finite(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return not _sane(intent)
-
-
 def _sane(intent: Intent) -> bool:
     """Nothing but finite positive prices; a limit order has a limit."""
     priced = intent.order_type is OrderType.MARKET or _positive(intent.limit)
@@ -173,9 +169,10 @@ def _max_exposure(intent: Intent, notional: Decimal, book: Book, limits: Limits)
 
 
 def _daily_loss(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    if book.equity >= book.equity_at_midnight:
+        return False
     loss = subtract(book.equity_at_midnight, book.equity)
-    allowed = multiply(multiply(book.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
-    return loss > ZERO and loss >= allowed
+    return loss >= multiply(multiply(book.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
 
 
 def _order_rate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
@@ -192,7 +189,6 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
     (Reason.RATE_LIMITED, _rate_limited),
     (Reason.COOLING_DOWN, _cooling_down),
     (Reason.DUPLICATE, _duplicate),
-    (Reason.NOT_FINITE, _not_finite),
     (Reason.ZERO_QUANTITY, _zero_quantity),
     (Reason.MIN_QUANTITY, _min_quantity),
     (Reason.MAX_QUANTITY, _max_quantity),
@@ -208,8 +204,10 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
 
 
 def check_entry(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
-    """Approve an entry, or say which check refused it first."""
-    notional = multiply(intent.quantity, intent.price) if _sane(intent) else ZERO
+    """Approve an entry, or say which check refused it first; on no number can the others judge."""
+    if not _sane(intent):
+        return Reason.NOT_FINITE
+    notional = multiply(intent.quantity, intent.price)
     for code, refuses in ENTRY_CHECKS:
         if refuses(intent, notional, book, limits):
             return code

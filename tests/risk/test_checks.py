@@ -20,12 +20,12 @@ NOTHING: Changes = {}
 
 # In the order of the checks: what to change in the intent, the book and the limits.
 VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
+    (Reason.NOT_FINITE, {"price": D("NaN")}, NOTHING, NOTHING),
     (Reason.HALTED, NOTHING, {"halted": True}, NOTHING),
     (Reason.STALE, NOTHING, {"quote_ns": NOW_NS - 5 * SECOND_NS - 1}, NOTHING),
     (Reason.RATE_LIMITED, NOTHING, {"last_entry_ns": NOW_NS - 2 * SECOND_NS + 1}, NOTHING),
     (Reason.COOLING_DOWN, NOTHING, {"last_exit_ns": NOW_NS - 3 * SECOND_NS + 1}, NOTHING),
     (Reason.DUPLICATE, NOTHING, {"duplicate": True}, NOTHING),
-    (Reason.NOT_FINITE, {"price": D("NaN")}, NOTHING, NOTHING),
     (Reason.ZERO_QUANTITY, {"quantity": D(0)}, NOTHING, NOTHING),
     (Reason.MIN_QUANTITY, NOTHING, NOTHING, {"min_quantity": D("1.000001")}),
     (Reason.MAX_QUANTITY, NOTHING, NOTHING, {"max_quantity": D("0.999999")}),
@@ -85,7 +85,7 @@ def test_of_two_violations_the_earlier_check_answers() -> None:
 
 
 def test_the_table_reaches_every_check_of_an_entry() -> None:
-    assert [code for code, *_ in VIOLATIONS] == [code for code, _ in ENTRY_CHECKS]
+    assert [code for code, *_ in VIOLATIONS] == [Reason.NOT_FINITE, *(code for code, _ in ENTRY_CHECKS)]
 
 
 INSANE: list[Changes] = [
