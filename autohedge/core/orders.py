@@ -80,6 +80,11 @@ class OrderEvent(StrEnum):
     PROVE_ABSENT = auto()
 
 
+# Names of their own: Python 3.11 takes a quarter of a microsecond to look a member up in its class.
+BUY, SELL = Side
+MARKET, LIMIT = OrderType
+IOC, GTC = TimeInForce
+
 _S, _E = OrderState, OrderEvent
 
 FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED, _S.NOT_PLACED})
@@ -163,4 +168,4 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     @property
     def reduce_only(self) -> bool:
         """Long-only: whatever sells, reduces."""
-        return self.side is Side.SELL
+        return self.side is SELL

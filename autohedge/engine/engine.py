@@ -35,7 +35,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
-from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
+from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, Intent, TimeInForce
 from autohedge.core.reasons import Reason
 from autohedge.engine.desk import Desk, desks_for
 from autohedge.engine.result import Tally, run_result
@@ -184,8 +184,8 @@ class Engine:
         return Intent(
             lane=lane,
             symbol=desk.instrument.symbol,
-            side=Side.BUY,
-            order_type=OrderType.LIMIT,
+            side=BUY,
+            order_type=LIMIT,
             time_in_force=self._time_in_force,
             quantity=quantity,
             price=limit,
@@ -202,9 +202,9 @@ class Engine:
         intent = Intent(
             lane=lane,
             symbol=desk.instrument.symbol,
-            side=Side.SELL,
-            order_type=OrderType.MARKET,
-            time_in_force=TimeInForce.IOC,
+            side=SELL,
+            order_type=MARKET,
+            time_in_force=IOC,
             quantity=held,
             price=printed(self._bid[lane]),
             limit=None,
@@ -246,7 +246,7 @@ class Engine:
         order_id = derive(self._nonce, self.seq)
         self._rate.take(self.now_ns)
         self._emit(self.orders.submit(approved, order_id))
-        if intent.time_in_force is TimeInForce.GTC:
+        if intent.time_in_force is GTC:
             heapq.heappush(self._cancels, (self.now_ns + self._cancel_after_ns, order_id))
         self._watch_midnight()
         self._sync(lane)
@@ -271,7 +271,7 @@ class Engine:
         position = self.ledger.position(intent.symbol)
         self._holding += bool(position.quantity) - bool(self._held[intent.lane])
         self._held[intent.lane] = float(position.quantity)
-        if intent.side is Side.BUY:
+        if intent.side is BUY:
             desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
         else:
             desk.last_exit_ns = self.now_ns

@@ -10,7 +10,7 @@ import msgspec
 
 from autohedge.core.events import Report
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import Side
+from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.reasons import Reason
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import Order, OrderManager
@@ -56,7 +56,7 @@ class Tally:
         """Keep one fill."""
         intent = order.intent
         self.counts[intent.side, intent.reason] += 1
-        self.winning_exits += intent.side is Side.SELL and realized > 0
+        self.winning_exits += intent.side is SELL and realized > 0
         fill = Fill(
             symbol=intent.symbol,
             side=intent.side,
@@ -90,11 +90,11 @@ def run_result(
     return {
         "quotes": sum(codes.values()),
         "codes": codes,
-        "buys": tally.count(Side.BUY),
-        "sells": tally.count(Side.SELL),
-        "take_profits": tally.count(Side.SELL, Reason.TAKE_PROFIT),
-        "stop_losses": tally.count(Side.SELL, Reason.STOP_LOSS),
-        "exit_signals": tally.count(Side.SELL, Reason.EXIT_SIGNAL),
+        "buys": tally.count(BUY),
+        "sells": tally.count(SELL),
+        "take_profits": tally.count(SELL, Reason.TAKE_PROFIT),
+        "stop_losses": tally.count(SELL, Reason.STOP_LOSS),
+        "exit_signals": tally.count(SELL, Reason.EXIT_SIGNAL),
         "expired": orders.expired,
         "exit_refusals": dict(sorted(tally.exit_refusals.items())),
         "winning_exits": tally.winning_exits,

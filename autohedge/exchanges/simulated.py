@@ -31,7 +31,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import randomness
 from autohedge.core.money import ZERO, bps_of, floor_to, multiply, printed, subtract
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import BUY, GTC, LIMIT
 from autohedge.kernels.matching import first_touch, last_valid
 from autohedge.market.tape import Rows
 
@@ -203,7 +203,7 @@ class SimulatedVenue:
             self._fill(order, quantity, price, now_ns, at_once=at_once)
         if remaining == ZERO:
             return
-        if order.time_in_force is TimeInForce.GTC and order.order_type is OrderType.LIMIT:
+        if order.time_in_force is GTC and order.order_type is LIMIT:
             if acknowledge:
                 self._accept(order, now_ns, at_once=at_once)
             self._rest(_Resting(order, lane, remaining, 0), self._pos)
@@ -219,7 +219,7 @@ class SimulatedVenue:
         """The price at which the book fills the order now, or None."""
         if row < 0:
             return None
-        buys = order.side is Side.BUY
+        buys = order.side is BUY
         price = printed(self._rows.ask[row] if buys else self._rows.bid[row])
         if order.limit is None:
             return price
@@ -230,7 +230,7 @@ class SimulatedVenue:
         """How much the book gives: all that is wanted, or at most the shown size in whole lots."""
         if not self._terms.partial_fills:
             return wanted
-        shown = (self._rows.ask_size if order.side is Side.BUY else self._rows.bid_size)[row]
+        shown = (self._rows.ask_size if order.side is BUY else self._rows.bid_size)[row]
         if not shown > 0:
             return wanted
         return min(wanted, floor_to(printed(shown), self._lots[order.symbol]))
@@ -257,7 +257,7 @@ class SimulatedVenue:
         order = rest.order
         rows = self._rows
         limit = float(order.limit or ZERO)
-        side = 1 if order.side is Side.BUY else -1
+        side = 1 if order.side is BUY else -1
         rest.touched_at = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
         self._resting[order.order_id] = rest
 

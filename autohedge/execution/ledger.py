@@ -10,7 +10,7 @@ from decimal import Decimal
 
 from autohedge.core.errors import Unexplained
 from autohedge.core.money import ZERO, add, multiply, quotient, subtract
-from autohedge.core.orders import Side
+from autohedge.core.orders import BUY, Side
 
 
 @dataclass(slots=True)
@@ -53,7 +53,7 @@ class Ledger:
         position = self.position(symbol)
         notional = multiply(quantity, price)
         realized = ZERO
-        if side is Side.BUY:
+        if side is BUY:
             position.quantity = add(position.quantity, quantity)
             position.cost = add(position.cost, notional)
             self.cash = subtract(self.cash, notional)

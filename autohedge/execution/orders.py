@@ -16,18 +16,22 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply, subtract
 from autohedge.core.orders import (
+    BUY,
     FINAL,
+    GTC,
+    SELL,
     TRANSITIONS,
     Intent,
     OrderEvent,
     OrderState,
-    Side,
-    TimeInForce,
     after,
 )
 from autohedge.risk import Approved
 
 REMEMBERED_MAX = 1_000
+
+_FILL_PART, _FILL_REST, _SUBMIT = OrderEvent.FILL_PART, OrderEvent.FILL_REST, OrderEvent.SUBMIT
+_OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
 
 
 @dataclass(slots=True)
@@ -54,12 +58,12 @@ class Order:
     @property
     def cancelable(self) -> bool:
         """Whether asking for it back makes sense: it may rest, and no one has asked yet."""
-        rests = self.intent.time_in_force is TimeInForce.GTC
+        rests = self.intent.time_in_force is GTC
         return rests and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
 
     def may_spend(self) -> Decimal:
         """Money that this order may still spend, as far as anyone knows."""
-        if not self.working or self.intent.side is Side.SELL:
+        if not self.working or self.intent.side is SELL:
             return ZERO
         return multiply(max(self.remaining, ZERO), self.intent.price)
 
@@ -92,11 +96,11 @@ class OrderManager:
         """Turn an approved intent into an order and the command that places it."""
         intent = approved.intent
         order = Order(order_id, intent)
-        order.state = after(order.state, OrderEvent.SUBMIT)
+        order.state = after(order.state, _SUBMIT)
         self.working[order_id] = order
         self._side(intent)[intent.lane] = order
         self._reserve(order)
-        guards = intent.side is Side.BUY
+        guards = intent.side is BUY
         return SubmitOrder(
             order_id=order_id,
             symbol=intent.symbol,
@@ -123,8 +127,8 @@ class OrderManager:
         """
         order = self._find(answer.order_id)
         fresh = self._advance(order, answer)
-        if order.state is OrderState.OPEN and order.filled > ZERO:
-            order.state = OrderState.PARTIAL
+        if order.state is _OPEN and order.filled > ZERO:
+            order.state = _PARTIAL
         self._reserve(order)
         if not order.working:
             self._finish(order)
@@ -132,7 +136,7 @@ class OrderManager:
 
     def _reserve(self, order: Order) -> None:
         """Bring the money reserved for an order up to date."""
-        if order.intent.side is Side.BUY:
+        if order.intent.side is BUY:
             money = order.may_spend()
             self.reserved = add(self.reserved, subtract(money, order.reserved))
             order.reserved = money
@@ -170,11 +174,11 @@ class OrderManager:
         order.trades.add(report.trade_id)
         order.filled = add(order.filled, report.quantity)
         done = order.filled >= order.intent.quantity
-        order.state = after(order.state, OrderEvent.FILL_REST if done else OrderEvent.FILL_PART)
+        order.state = after(order.state, _FILL_REST if done else _FILL_PART)
         return True
 
     def _side(self, intent: Intent) -> dict[int, Order]:
-        return self._entries if intent.side is Side.BUY else self._exits
+        return self._entries if intent.side is BUY else self._exits
 
     def _finish(self, order: Order) -> None:
         if self.working.pop(order.id, None) is None:

@@ -13,7 +13,7 @@ import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.money import PERCENT, add, bps_of, multiply, subtract
-from autohedge.core.orders import Intent, OrderType
+from autohedge.core.orders import MARKET, Intent
 from autohedge.core.reasons import Reason
 from autohedge.risk.rate import NS_PER_MINUTE, Rate
 
@@ -104,7 +104,7 @@ Check = Callable[[Intent, Decimal, Book, Limits], bool]
 
 def _sane(intent: Intent) -> bool:
     """Nothing but finite positive prices; a limit order has a limit."""
-    priced = intent.order_type is OrderType.MARKET or _positive(intent.limit)
+    priced = intent.order_type is MARKET or _positive(intent.limit)
     return priced and _positive(intent.price) and intent.quantity.is_finite()
 
 
