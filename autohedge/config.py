@@ -28,6 +28,8 @@ Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
+Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
+Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -87,7 +89,7 @@ class Exits(Section):
 class Sizing(Section):
     """How much money goes into one order."""
 
-    target_balance_pct: Annotated[Decimal, Field(gt=0, le=100)]
+    target_balance_pct: Percent
     min_order_amount: Money
     max_order_amount: Money
 
@@ -116,10 +118,10 @@ class Risk(Section):
     max_order_quantity: Money
     min_order_notional: Money
     max_order_notional: Money
-    price_band_bps: Annotated[Decimal, Field(gt=0)]
+    price_band_bps: Annotated[Decimal, Field(gt=0, max_digits=20)]
     max_position_notional: Money
     max_exposure_notional: Money
-    max_daily_loss_pct: Annotated[Decimal, Field(gt=0, le=100)]
+    max_daily_loss_pct: Percent
     max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
     stale_after_ms: Positive
 
@@ -147,8 +149,8 @@ class Synthetic(Section):
 class InstrumentRules(Section):
     """What a venue demands of prices and quantities."""
 
-    tick: Annotated[Decimal, Field(gt=0)] | None = None
-    lot: Annotated[Decimal, Field(gt=0)] = DEFAULT_LOT
+    tick: Step | None = None
+    lot: Step = DEFAULT_LOT
     min_notional: Money = Decimal(0)
 
 

@@ -166,6 +166,11 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     stop_loss: float
 
     @property
+    def worst_price(self) -> Decimal:
+        """What a unit may cost at most: the limit, or the expected price of a market order."""
+        return self.price if self.limit is None else self.limit
+
+    @property
     def reduce_only(self) -> bool:
         """Long-only: whatever sells, reduces."""
         return self.side is SELL

@@ -65,7 +65,7 @@ class Order:
         """Money that this order may still spend, as far as anyone knows."""
         if not self.working or self.intent.side is SELL:
             return ZERO
-        return multiply(max(self.remaining, ZERO), self.intent.price)
+        return multiply(max(self.remaining, ZERO), self.intent.worst_price)
 
 
 class OrderManager:

@@ -58,7 +58,7 @@ class Limits:
 
     def rate(self) -> Rate:
         """A fresh limiter for all orders of the account."""
-        return Rate(NS_PER_MINUTE // self.orders_per_minute, self.orders_per_minute)
+        return Rate(self.orders_per_minute, NS_PER_MINUTE)
 
 
 class Book(msgspec.Struct, frozen=True, gc=False):
@@ -157,7 +157,7 @@ def _max_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits)
 
 
 def _price_band(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return subtract(intent.price, book.mid).copy_abs() > bps_of(book.mid, limits.price_band_bps)
+    return subtract(intent.worst_price, book.mid).copy_abs() > bps_of(book.mid, limits.price_band_bps)
 
 
 def _max_position(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
@@ -207,7 +207,7 @@ def check_entry(intent: Intent, book: Book, limits: Limits) -> Approved | Reason
     """Approve an entry, or say which check refused it first; on no number can the others judge."""
     if not _sane(intent):
         return Reason.NOT_FINITE
-    notional = multiply(intent.quantity, intent.price)
+    notional = multiply(intent.quantity, intent.worst_price)
     for code, refuses in ENTRY_CHECKS:
         if refuses(intent, notional, book, limits):
             return code

@@ -1,25 +1,28 @@
-"""A rate limiter in engine time: constant memory, exact integers, no clock."""
+"""A rate limit in engine time: exact, bounded, without a clock."""
+
+from collections import deque
 
 NS_PER_MINUTE = 60 * 10**9
 
 
 class Rate:
-    """Allow `burst` events at once and one more every `interval_ns` (the generic cell rate algorithm).
+    """At most `most` events in any `window_ns`: it remembers the times of the last `most`.
 
-    Source: ITU-T I.371, virtual scheduling. Asking does not use a token; `take` does.
+    Asking takes nothing, `take` does; exits take without asking, so they count but never wait.
     """
 
-    __slots__ = ("_interval_ns", "_slack_ns", "_theoretical_ns")
+    __slots__ = ("_most", "_times_ns", "_window_ns")
 
-    def __init__(self, interval_ns: int, burst: int) -> None:
-        self._interval_ns = interval_ns
-        self._slack_ns = interval_ns * (burst - 1)
-        self._theoretical_ns = 0
+    def __init__(self, most: int, window_ns: int) -> None:
+        self._most = most
+        self._window_ns = window_ns
+        self._times_ns: deque[int] = deque(maxlen=most)
 
     def allows(self, now_ns: int) -> bool:
         """Whether one more event may happen now."""
-        return self._theoretical_ns - now_ns <= self._slack_ns
+        times = self._times_ns
+        return len(times) < self._most or now_ns - times[0] >= self._window_ns
 
     def take(self, now_ns: int) -> None:
         """Record one event."""
-        self._theoretical_ns = max(self._theoretical_ns, now_ns) + self._interval_ns
+        self._times_ns.append(now_ns)

@@ -80,7 +80,7 @@ def limits(**changes: Any) -> Limits:
 
 def exhausted() -> Rate:
     """A limiter that has just given its last token away."""
-    rate = Rate(SECOND_NS, 1)
+    rate = Rate(1, SECOND_NS)
     rate.take(NOW_NS)
     return rate
 
