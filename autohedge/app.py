@@ -116,17 +116,17 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any
     }
 
 
-def replay_run(folder: RunFolder) -> Difference | None:
-    """Replay a run's record from its own settings; return the first difference.
+def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
+    """Replay a run's record from its own settings; return the first difference, and if it finished.
 
     Raises Corrupt where a hash does not fit, Misconfigured where the tape is gone.
     """
-    unbroken(folder)
+    finished = unbroken(folder).finished
     lines = read(folder.journal)
     genesis = next(lines).genesis or {}
     settings = _recorded_settings(folder, genesis)
     tape = reopen(msgspec.convert(genesis["tape"], list[Origin]), folder.tape)
-    return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines))
+    return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
 
 
 def _recorded_settings(folder: RunFolder, genesis: dict[str, Any]) -> Settings:

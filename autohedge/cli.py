@@ -86,13 +86,14 @@ def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
-    difference = application.replay_run(folder)
+    difference, finished = application.replay_run(folder)
     if as_json:
         _print_json(application.difference_as_dict(folder, difference))
     elif difference:
         _fail(f"replay of {folder.id} differs at {difference}", FAILED)
     elif not quiet:
-        typer.echo(f"{folder.id}: every output reproduced")
+        so_far = "" if finished else " (unfinished: as far as the record goes)"
+        typer.echo(f"{folder.id}: every output reproduced{so_far}")
     if difference:
         raise typer.Exit(FAILED)
 
@@ -105,9 +106,12 @@ def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> N
     folder = RunFolder.find(run)
     found = verify(folder)
     if as_json:
-        _print_json({"run": folder.id, "lines": found.lines, "head": found.head, "finished": found.finished})
+        from dataclasses import asdict
+
+        _print_json({"run": folder.id} | asdict(found))
     elif not quiet:
-        state = "" if found.finished else " (unfinished: no results.json)"
+        torn = f", {found.torn_bytes} bytes of a torn last line left out" if found.torn_bytes else ""
+        state = "" if found.finished else f" (unfinished: no results.json{torn})"
         typer.echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
 
 

@@ -83,11 +83,14 @@ class Journal:
 def read(path: Path) -> Iterator[Line]:
     """The lines of a journal, genesis first, each verified before it is given out.
 
+    A last line without its line break was being written when the process died: it is left out.
     Raises Corrupt at the first damaged line.
     """
     previous = NO_HASH
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
+            if number > 1 and not raw.endswith(b"\n"):
+                break
             line = _verified(raw, previous, path, number)
             if (line.genesis is not None) != (number == 1):
                 msg = f"{path}: line {number} {'is no' if number == 1 else 'is a second'} genesis"
@@ -97,6 +100,15 @@ def read(path: Path) -> Iterator[Line]:
     if previous == NO_HASH:
         msg = f"{path} is empty"
         raise Corrupt(msg)
+
+
+def torn_bytes(path: Path) -> int:
+    """How many bytes of a last line without line break a journal ends with; 0 if it ends whole."""
+    with path.open("rb") as file:
+        torn = 0
+        for raw in file:
+            torn = 0 if raw.endswith(b"\n") else len(raw)
+    return torn
 
 
 def _verified(raw: bytes, previous: str, path: Path, number: int) -> Line:

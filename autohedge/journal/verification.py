@@ -5,7 +5,7 @@ from typing import Any
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import AnyEvent, Report, RunResult
-from autohedge.journal.chain import read
+from autohedge.journal.chain import read, torn_bytes
 from autohedge.journal.folder import RunFolder
 
 FILL_FACTS = ("order_id", "ts_ns", "qty", "price", "fee")
@@ -18,6 +18,7 @@ class Verified:
     lines: int
     head: str
     finished: bool
+    torn_bytes: int
 
 
 @dataclass(slots=True)
@@ -73,11 +74,11 @@ def unbroken(folder: RunFolder, claims: Claims | None = None) -> Verified:
         if line.genesis is not None:
             _check_files(folder, line.genesis)
         claims.take(line.event)
-    results = folder.read_results()
-    if results is not None and results.get("journal_head") != head:
+    results, torn = folder.read_results(), torn_bytes(folder.journal)
+    if results is not None and (torn or results.get("journal_head") != head):
         msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
         raise Corrupt(msg)
-    return Verified(lines, head, finished=results is not None)
+    return Verified(lines, head, finished=results is not None, torn_bytes=torn)
 
 
 def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:

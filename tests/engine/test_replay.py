@@ -48,15 +48,39 @@ def _lines(folder: RunFolder) -> Lines:
 
 
 def test_every_output_of_a_run_is_reproduced(folder: RunFolder) -> None:
-    assert app.replay_run(folder) is None
+    assert app.replay_run(folder) == (None, True)
 
 
 def test_a_record_that_ends_early_is_a_prefix_of_its_replay(folder: RunFolder) -> None:
     whole = folder.journal.read_bytes().splitlines(keepends=True)
     folder.results.unlink()
     folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
-    assert app.replay_run(folder) is None
+    assert app.replay_run(folder) == (None, False)
     assert not verify(folder).finished
+
+
+def test_a_torn_last_line_of_a_killed_run_is_left_out_and_reported(folder: RunFolder) -> None:
+    whole = folder.journal.read_bytes()
+    folder.results.unlink()
+    folder.journal.write_bytes(whole[: len(whole) // 2])
+    verified = verify(folder)
+    assert not verified.finished
+    assert 0 < verified.torn_bytes < 1000
+    assert app.replay_run(folder) == (None, False)
+
+
+def test_damage_before_a_torn_tail_is_refused(folder: RunFolder) -> None:
+    whole = folder.journal.read_bytes()
+    folder.results.unlink()
+    folder.journal.write_bytes(whole[: len(whole) // 2].replace(b'"pos":', b'"qos":', 1))
+    with pytest.raises(Corrupt, match="damaged"):
+        verify(folder)
+
+
+def test_a_torn_last_line_of_a_finished_run_is_damage(folder: RunFolder) -> None:
+    folder.journal.write_bytes(folder.journal.read_bytes()[:-1])
+    with pytest.raises(Corrupt, match="does not end where"):
+        verify(folder)
 
 
 def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, tape_file: Path) -> None:
@@ -71,7 +95,7 @@ def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, t
         lines[0]["genesis"]["tape"][0]["content_hash"] = content_hash(tape_file)
 
     rewrite(folder, point_to_it)
-    difference = app.replay_run(folder)
+    difference, _ = app.replay_run(folder)
     assert difference is not None
     assert (difference.seq, difference.field) == (order["seq"], "submit_order.limit")
     assert difference.recorded == order["event"]["limit"]
@@ -85,7 +109,7 @@ def test_one_changed_venue_report_is_named_by_the_books_it_changes(folder: RunFo
 
     booked = first(_lines(folder), type="booked")
     rewrite(folder, pay_more)
-    difference = app.replay_run(folder)
+    difference, _ = app.replay_run(folder)
     assert difference is not None
     assert (difference.seq, difference.field) == (booked["seq"], "booked.cash")
     assert difference.recorded == booked["event"]["cash"]
@@ -98,7 +122,7 @@ def test_one_changed_risk_limit_is_named_by_the_order_it_forbids(folder: RunFold
 
     order = first(_lines(folder), type="submit_order")
     rewrite_settings(folder, forbid)
-    difference = app.replay_run(folder)
+    difference, _ = app.replay_run(folder)
     assert difference is not None
     assert difference.seq == order["seq"]
     assert difference.recorded.startswith("submit_order buy")
@@ -115,7 +139,7 @@ def test_an_order_that_the_record_lacks_is_named(folder: RunFolder) -> None:
         lines.extend(end)
 
     rewrite(folder, drop_the_last_order_and_all_after)
-    difference = app.replay_run(folder)
+    difference, _ = app.replay_run(folder)
     assert difference is not None
     assert (difference.seq, difference.recorded) == (orders[-1]["seq"], "nothing")
     assert difference.replayed.startswith("submit_order")

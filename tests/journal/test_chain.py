@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import AnyEvent, Entry, Input, Timer
 from autohedge.journal import Journal, encode_line, read
-from autohedge.journal.chain import NO_HASH, chained
+from autohedge.journal.chain import NO_HASH, chained, torn_bytes
 from tests.journal.entries import ENTRIES, GENESIS
 
 
@@ -122,13 +122,21 @@ def test_one_changed_byte_anywhere_is_found_in_its_line(
 
 @budget(max_examples=50)
 @given(st.data())
-def test_a_cut_inside_a_line_is_found(written: Path, scratch: Path, data: st.DataObject) -> None:
+def test_a_line_cut_in_the_middle_is_left_out_and_measured(
+    written: Path, scratch: Path, data: st.DataObject
+) -> None:
     content = written.read_bytes()
     ends = {i + 1 for i, byte in enumerate(content) if byte == ord("\n")} | {0}
-    cut = data.draw(st.integers(1, len(content)).filter(lambda at: at not in ends))
-    line = content[:cut].count(b"\n") + 1
-    with pytest.raises(Corrupt, match=f": line {line} is damaged"):
-        list(read(_damage(scratch, content[:cut])))
+    genesis = min(ends - {0})
+    cut = data.draw(st.integers(genesis + 1, len(content)).filter(lambda at: at not in ends))
+    cut_file = _damage(scratch, content[:cut])
+    assert len(list(read(cut_file))) == content[:cut].count(b"\n")
+    assert torn_bytes(cut_file) == cut - max(end for end in ends if end < cut)
+
+
+def test_a_genesis_cut_in_the_middle_is_damage(written: Path, scratch: Path) -> None:
+    with pytest.raises(Corrupt, match=": line 1 is damaged"):
+        list(read(_damage(scratch, written.read_bytes()[:100])))
 
 
 LAST = len(ENTRIES) + 1
