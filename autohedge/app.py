@@ -1,8 +1,9 @@
 """The composition root: settings, tape, strategy, engine, venue and record put together."""
 
+import asyncio
 import json
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any
@@ -14,10 +15,11 @@ from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import stamp, wall_ns
 from autohedge.core.errors import Unavailable
-from autohedge.core.ids import fresh_suffix, nonce_from_seed
+from autohedge.core.ids import fresh_nonce, fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
 from autohedge.engine.virtual import VirtualRuntime
+from autohedge.engine.wall import WallRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.folder import as_json
@@ -59,15 +61,50 @@ def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
 
 def run(settings: Settings, tape: Tape) -> dict[str, Any]:
     """Trade a tape in virtual time and record it; return the content of `results.json`."""
+    nonce = nonce_from_seed(settings.seed)
+
+    def play(runtime: VirtualRuntime) -> dict[str, Any]:
+        runtime.run(nonce)
+        return {}
+
+    return _recorded(settings, tape, nonce, play)
+
+
+def run_on_clock(settings: Settings, tape: Tape, *, speed: float | None, seeded: bool) -> dict[str, Any]:
+    """Trade a tape in wall time, `speed` times its own, or as fast as it goes.
+
+    With a seed the record is that of virtual time; without one the run's nonce is drawn.
+    """
+    nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
+
+    def play(runtime: VirtualRuntime) -> dict[str, Any]:
+        clock = WallRuntime(runtime, int(tape.rows.ts[0]), speed)
+        asyncio.run(clock.run(nonce))
+        worst_ms = clock.lag.worst_ns / 1e6
+        return {"interrupted": clock.stopped, "wakes": clock.lag.wakes, "worst_lag_ms": worst_ms}
+
+    return _recorded(settings, tape, nonce, play, write_ahead=True)
+
+
+def _recorded(
+    settings: Settings,
+    tape: Tape,
+    nonce: str,
+    play: Callable[[VirtualRuntime], dict[str, Any]],
+    *,
+    write_ahead: bool = False,
+) -> dict[str, Any]:
+    """Play a run into a folder of its own; nothing is written before it could be put together."""
     engine = engine_for(settings, tape)
     run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
     folder, journal = _open_record(run_id, settings, tape)
+    venue = venue_for(settings, tape, nonce)
     try:
-        nonce = nonce_from_seed(settings.seed)
-        VirtualRuntime(engine, venue_for(settings, tape, nonce), tape.rows, journal).run(nonce)
+        runtime = VirtualRuntime(engine, venue, tape.rows, journal, write_ahead=write_ahead)
+        extra = play(runtime)
     finally:
         journal.close()
-    results = results_of(engine, settings, tape, journal.head, journal.lines) | {"run": run_id}
+    results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": run_id}
     folder.write_results(results)
     return results
 

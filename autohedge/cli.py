@@ -42,6 +42,10 @@ Overrides = Annotated[
 ]
 Mode = Annotated[str | None, typer.Option(help="Kind of run: hft.")]
 Seed = Annotated[int | None, typer.Option(help="Names the ids and the synthetic market.")]
+Speed = Annotated[
+    str | None,
+    typer.Option(help="Wall time: real, max, or how many times faster than the tape. Without: virtual time."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the path to its folder.")]
@@ -63,14 +67,19 @@ def run(
     mode: Mode = None,
     overrides: Overrides = None,
     seed: Seed = None,
+    speed: Speed = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
     """Trade a tape, record every input and output, print what came of it."""
+    pace = _pace(speed) if speed is not None else None
     settings, market = _prepared(config, tape, mode, overrides, seed)
     from autohedge import app as application
 
-    results = application.run(settings, market)
+    if speed is None:
+        results = application.run(settings, market)
+    else:
+        results = application.run_on_clock(settings, market, speed=pace, seeded=seed is not None)
     if as_json:
         _print_json(results)
     elif not quiet:
@@ -170,6 +179,19 @@ def _prepared(
         wanted.append(f"seed={seed}")
     settings = load(config, wanted)
     return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
+
+
+def _pace(speed: str) -> float | None:
+    """How many seconds of the tape pass in one of the clock; None is as many as can."""
+    if speed in ("real", "max"):
+        return 1.0 if speed == "real" else None
+    try:
+        pace = float(speed)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace < float("inf"):
+        raise Misconfigured(f"--speed {speed}: write real, max, or a number above 0, such as 50")
+    return pace
 
 
 def _print_json(value: dict[str, Any]) -> None:

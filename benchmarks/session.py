@@ -30,7 +30,10 @@ def tape(quotes: int) -> Tape:
 
 
 class Kept(list[Entry]):
-    """A record in memory: a list is a recorder."""
+    """A record in memory."""
+
+    def flush(self) -> None:
+        """Memory has nothing to flush."""
 
 
 def play(wanted: Settings, market: Tape, recorder: Journal | Kept) -> Engine:

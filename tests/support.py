@@ -45,7 +45,10 @@ def _prices(values: Sequence[float | None]) -> ArrayLike:
 
 
 class Recording(list[Entry]):
-    """A record kept in memory: a list is a recorder."""
+    """A record kept in memory."""
+
+    def flush(self) -> None:
+        """Memory has nothing to flush."""
 
 
 @dataclass

@@ -12,6 +12,11 @@ def wall_ns() -> int:
     return time.time_ns()
 
 
+def monotonic_ns() -> int:
+    """Nanoseconds that only ever grow, from no particular start."""
+    return time.monotonic_ns()
+
+
 def stamp(ts_ns: int) -> str:
     """A time as people and folder names write it: `20240808T235415`, UTC."""
     return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%S")

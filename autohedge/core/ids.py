@@ -10,6 +10,11 @@ def nonce_from_seed(seed: int) -> str:
     return blake2b(f"autohedge seed {seed}".encode(), digest_size=16).hexdigest()
 
 
+def fresh_nonce() -> str:
+    """The run nonce of a run without a seed."""
+    return secrets.token_hex(16)
+
+
 def fresh_suffix() -> str:
     """A few random characters that keep run folders of one second apart."""
     return secrets.token_hex(3)

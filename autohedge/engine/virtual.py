@@ -46,34 +46,75 @@ class Recorder(Protocol):
         """Add one event."""
         ...
 
+    def flush(self) -> None:
+        """Hand what was added to the operating system, so that it survives this process."""
+        ...
+
 
 class VirtualRuntime:
     """Drives one engine and one venue over one tape.
 
     What is due at a time happens before the first row later than it, and after all rows up to it;
-    of several things due, the venue comes before the engine's timers.
+    of several things due, the venue comes before the engine's timers. With `write_ahead` each line
+    leaves this process before anything follows from it.
     """
 
-    def __init__(self, engine: Engine, venue: VirtualVenue, rows: Rows, recorder: Recorder) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        venue: VirtualVenue,
+        rows: Rows,
+        recorder: Recorder,
+        *,
+        write_ahead: bool = False,
+    ) -> None:
         self._engine = engine
         self._venue = venue
         self._rows = rows
         self._recorder = recorder
+        self._write_ahead = write_ahead
         self._due_ns = NEVER
         self._due_row = len(rows)
         self._end = len(rows)
 
     def run(self, nonce: str) -> None:
         """Play the tape to its end, then deliver what is still on its way."""
+        self.begin(nonce)
+        self.advance(NEVER)
+        self.finish()
+
+    def begin(self, nonce: str) -> None:
+        """The first input: what the run's ids derive from."""
         self._engine.step(RunNonce(nonce))
         self._settle()
-        end = len(self._rows)
-        while self._engine.pos < end:
-            stop = self._next_stop()
+
+    @property
+    def next_ns(self) -> int:
+        """When something next happens while the tape lasts; NEVER once it has ended."""
+        pos = self._engine.pos
+        if pos == self._end:
+            return NEVER
+        return min(int(self._rows.ts[pos]), self._due_next_ns)
+
+    @property
+    def _due_next_ns(self) -> int:
+        """When the venue or a deadline is due next, rows apart."""
+        return min(self._venue.next_due_ns, self._engine.next_deadline_ns)
+
+    def advance(self, until_ns: int) -> None:
+        """Let everything happen up to `until_ns`, as long as the tape lasts."""
+        end = self._end if until_ns == NEVER else int(np.searchsorted(self._rows.ts, until_ns, side="right"))
+        while self._engine.pos < self._end:
+            stop = min(self._next_stop(), end)
             if stop > self._engine.pos:
                 self._scan(stop)
-            else:
+            elif self._due_next_ns <= until_ns:
                 self._happen()
+            else:
+                return
+
+    def finish(self) -> None:
+        """No more rows: deliver what is still on its way, and sum up."""
         while self._venue.next_due_ns < NEVER:
             self._happen()
         self._engine.step(EndOfTape())
@@ -82,7 +123,7 @@ class VirtualRuntime:
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
         stop = min(self._end, self._venue.next_touch + 1)
-        due_ns = min(self._venue.next_due_ns, self._engine.next_deadline_ns)
+        due_ns = self._due_next_ns
         return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
 
     def _row_after(self, due_ns: int) -> int:
@@ -121,5 +162,7 @@ class VirtualRuntime:
         while log:
             entry = log.popleft()
             self._recorder.append(entry)
+            if self._write_ahead:
+                self._recorder.flush()
             if isinstance(entry.event, COMMANDS):
                 self._venue.send(entry.event, self._engine.now_ns)
