@@ -31,6 +31,10 @@ journal_app = typer.Typer(help="The record of a run.", no_args_is_help=True)
 data_app = typer.Typer(help="Tapes: look at them, make one.", no_args_is_help=True)
 app.add_typer(journal_app, name="journal")
 app.add_typer(data_app, name="data")
+config_app = typer.Typer(help="The settings, and where each comes from.", no_args_is_help=True)
+runs_app = typer.Typer(help="The runs in this directory.", no_args_is_help=True)
+app.add_typer(config_app, name="config")
+app.add_typer(runs_app, name="runs")
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]
 Tapes = Annotated[
@@ -158,6 +162,69 @@ def synth_data(
         path = folder / f"{stream.symbol.replace('/', '-')}_quotes.parquet"
         write_parquet(stream, path)
         typer.echo(f"{path}: {len(stream)} quotes, seed {settings.seed}")
+
+
+@config_app.command("show")
+def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Every setting with its value and its origin."""
+    from autohedge.config import explain
+
+    rows = explain(config, overrides or [])
+    if as_json:
+        _print_json({row.key: {"value": row.value, "origin": row.origin} for row in rows})
+        return
+    from autohedge.console import print_settings
+
+    print_settings(rows)
+
+
+@config_app.command("check")
+def check_config(config: ConfigFile = None, overrides: Overrides = None, quiet: Quiet = False) -> None:
+    """Say whether the settings are valid, without running anything."""
+    from autohedge.config import explain
+
+    changed = [row for row in explain(config, overrides or []) if row.origin != "default"]
+    if not quiet:
+        typer.echo(f"the settings are valid; {len(changed)} of them were chosen, the rest are defaults")
+
+
+@runs_app.command("list")
+def list_runs(as_json: AsJson = False) -> None:
+    """All runs in ./runs, oldest first."""
+    from autohedge.journal import RunFolder
+
+    runs = [(folder.id, folder.read_results()) for folder in RunFolder.all()]
+    if as_json:
+        _print_json({"runs": [{"run": run, "finished": bool(results)} for run, results in runs]})
+        return
+    from autohedge.console import print_runs
+
+    print_runs(runs)
+
+
+@runs_app.command("show")
+def show_run(run: Run, as_json: AsJson = False) -> None:
+    """The summary of a finished run once more."""
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    results = folder.read_results()
+    if results is None:
+        raise Misconfigured(
+            f"run {folder.id} did not finish; `autohedge journal verify` says how far it came"
+        )
+    if as_json:
+        _print_json(results)
+        return
+    from autohedge.console import print_summary
+
+    print_summary(results)
+
+
+@app.command("version")
+def print_version() -> None:
+    """Print the version."""
+    typer.echo(f"autohedge {__version__}")
 
 
 def _prepared(

@@ -8,10 +8,12 @@ import difflib
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
@@ -23,6 +25,8 @@ from pydantic_settings.exceptions import SettingsError
 
 from autohedge.core.errors import Misconfigured
 from autohedge.core.instruments import DEFAULT_LOT, Instrument
+
+PREFIX = "AUTOHEDGE__"
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -168,7 +172,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         extra="forbid",
         frozen=True,
-        env_prefix="AUTOHEDGE__",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         env_file=".env",
         env_file_encoding="utf-8",
@@ -310,14 +314,51 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
 
 def _check_environment() -> None:
     """Refuse a variable that looks like a setting and names no section."""
-    prefix = "AUTOHEDGE__"
     for name in os.environ:
-        if not name.upper().startswith(prefix):
+        if not name.upper().startswith(PREFIX):
             continue
-        section = name[len(prefix) :].partition("__")[0].lower()
+        section = name[len(PREFIX) :].partition("__")[0].lower()
         if section not in Settings.model_fields:
             hint = _hint(section, Settings.model_fields)
             raise Misconfigured(f"{name} in the environment: unknown setting {section}{hint}")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """One setting: its full name, its value, and where the value comes from."""
+
+    key: str
+    value: Any
+    origin: str
+
+
+def explain(path: Path | None = None, overrides: Iterable[str] = ()) -> list[Resolved]:
+    """Every setting with its origin: default, a file, `.env`, the environment or `--set`.
+
+    Raises what `load` raises.
+    """
+    wanted = list(overrides)
+    values = _flat(resolved(load(path, wanted)))
+    user = path or Path("config.toml")
+    origins = dict.fromkeys(_flat(read_toml(user)), str(user)) if user.is_file() else {}
+    for origin, names in ((".env", dotenv_values(".env")), ("environment", os.environ)):
+        origins |= {_as_key(name): origin for name in names if name.upper().startswith(PREFIX)}
+    origins |= dict.fromkeys(_flat(merge(parse_override(text) for text in wanted)), "--set")
+    return [Resolved(key, value, origins.get(key, "default")) for key, value in values.items()]
+
+
+def _as_key(variable: str) -> str:
+    return variable[len(PREFIX) :].lower().replace("__", ".")
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        if isinstance(value, dict) and value:
+            flat |= _flat(value, f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
 
 
 def from_resolved(values: Mapping[str, Any]) -> Settings:

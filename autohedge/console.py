@@ -143,6 +143,35 @@ def _why(results: Mapping[str, Any]) -> Table:
     return table
 
 
+def print_settings(rows: Iterable[Any]) -> None:
+    """All settings, those that someone chose in bold."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("setting", "value", "origin"):
+        table.add_column(heading)
+    for row in rows:
+        style = None if row.origin == "default" else "bold"
+        table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)
+    console.print(table)
+
+
+def print_runs(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
+    """One line per run: what traded, and what it came to."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("run", "symbols", "rows", "fills", "equity"):
+        words = heading in ("run", "symbols")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "symbols")
+    for run, results in runs:
+        if results is None:
+            table.add_row(escape(run), "[dim]did not finish[/dim]", "", "", "")
+            continue
+        fills, equity = str(results["buys"] + results["sells"]), _money(Decimal(results["equity"]))
+        symbols = escape(", ".join(results["symbols"]))
+        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity)
+    console.print(table)
+
+
 def print_streams(reports: Iterable[Any]) -> None:
     """What `data check` found, one block per stream."""
     console = Console(highlight=False, soft_wrap=True)

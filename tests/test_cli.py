@@ -197,8 +197,42 @@ def test_help_and_version_need_no_heavy_import() -> None:
     assert "exit 0" in done.stdout and "heavy []" in done.stdout
 
 
-def test_the_version_is_printed(call: Call) -> None:
-    assert call("--version") == (0, f"autohedge {__version__}\n", "")
+@pytest.mark.parametrize("how", ["--version", "version"])
+def test_the_version_is_printed(call: Call, how: str) -> None:
+    assert call(how) == (0, f"autohedge {__version__}\n", "")
+
+
+def test_config_show_says_where_each_value_comes_from(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("config.toml").write_text("[momentum]\nlookback = 7\n")
+    Path(".env").write_text("AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500\n")
+    monkeypatch.setenv("AUTOHEDGE__EXITS__STOP_LOSS_BPS", "40")
+    shown = call("config", "show", "--set", "seed=3", "--json").json
+    origins = {key: row["origin"] for key, row in shown.items() if row["origin"] != "default"}
+    assert origins == {
+        "momentum.lookback": "config.toml",
+        "risk.max_order_notional": ".env",
+        "exits.stop_loss_bps": "environment",
+        "seed": "--set",
+    }
+    assert (shown["momentum.lookback"]["value"], shown["seed"]["value"]) == (7, 3)
+    assert "stop_loss_bps" in call("config", "show").out
+
+
+def test_config_check_judges_without_running(call: Call) -> None:
+    assert call("config", "check").code == 0
+    assert call("config", "check", "--set", "momentum.lookback=0").code == 2
+    assert not Path("runs").exists()
+
+
+def test_runs_are_listed_and_shown_again(call: Call) -> None:
+    assert call("runs", "list", "--json").json == {"runs": []}
+    run = call("run", *HOUR, "--json").json["run"]
+    assert call("runs", "list", "--json").json == {"runs": [{"run": run, "finished": True}]}
+    assert run in call("runs", "list").out
+    assert "What became of every quote" in call("runs", "show", run).out
+    Path("runs", run, "results.json").unlink()
+    assert "did not finish" in call("runs", "list").out
+    assert "did not finish" in call("runs", "show", run).err
 
 
 @pytest.mark.parametrize("module", ["autohedge", "autohedge.graph"])

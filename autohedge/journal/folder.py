@@ -49,10 +49,16 @@ class RunFolder:
         for path in (RUNS / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
-        known = sorted(p.name for p in RUNS.iterdir()) if RUNS.is_dir() else []
-        hint = f"the newest is {known[-1]}" if known else "there are no runs here yet"
+        known = cls.all()
+        hint = f"the newest is {known[-1].id}" if known else "there are no runs here yet"
         msg = f"there is no run {run}; {hint}"
         raise Misconfigured(msg)
+
+    @classmethod
+    def all(cls) -> list["RunFolder"]:
+        """All runs in the working directory, oldest first."""
+        paths = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
+        return [cls(path) for path in paths if (path / JOURNAL).is_file()]
 
     @classmethod
     def prepare(cls, run_id: str) -> "RunFolder":
