@@ -1,3 +1,4 @@
 """AutoHedge: LLM agents propose, a deterministic engine disposes."""
 
 __version__ = "0.1.0"
+__released__ = "2026-11-21"

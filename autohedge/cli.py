@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from autohedge.market import Tape
 
 FAILED, USAGE = 1, 2
+ENV_EXAMPLE = """\
+# Copy to .env. Secrets (venue keys, model keys) will live here and nowhere else; nothing needs one yet.
+# Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
+# AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500
+"""
 # typer carries its own click, and of its usage errors exports this one subclass
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 
@@ -219,6 +224,40 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
     from autohedge.console import print_summary
 
     print_summary(results)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look for what would keep this machine from trading well; exit code 1 if something would."""
+    from dataclasses import asdict
+
+    from autohedge.doctor import examine
+
+    findings = list(examine())
+    if as_json:
+        _print_json({"findings": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.check}: {finding.says}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def init() -> None:
+    """Write a commented config.toml and .env.example into this directory; nothing is overwritten."""
+    from autohedge.config import shipped_file
+
+    for path, content in (
+        (Path("config.toml"), shipped_file().read_text(encoding="utf-8")),
+        (Path(".env.example"), ENV_EXAMPLE),
+    ):
+        try:
+            with path.open("x", encoding="utf-8") as file:
+                file.write(content)
+            typer.echo(f"{path}: written")
+        except FileExistsError:
+            typer.echo(f"{path}: exists, left as it is")
 
 
 @app.command("version")

@@ -242,3 +242,26 @@ def test_the_modules_are_doors_to_the_same_command_line(workplace: Path, module:
     command = [sys.executable, "-m", module, "run", *HOUR, "--json"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert json.loads(done.stdout)["quotes"] > 0
+
+
+def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert call("doctor").code == 0
+    Path("file").touch()
+    monkeypatch.setenv("NUMBA_CACHE_DIR", "file/below")
+    done = call("doctor")
+    assert done.code == 1
+    assert "BAD  compiled code" in done.out
+    assert not call("doctor", "--json").json["findings"][1]["ok"]
+
+
+def test_init_writes_what_a_run_reads_and_overwrites_nothing(call: Call) -> None:
+    assert call("init").code == 0
+    assert {path.name for path in Path().iterdir()} == {"config.toml", ".env.example"}
+    assert call("config", "check").code == 0
+    Path("config.toml").write_text("seed = 5\n")
+    assert "left as it is" in call("init").out
+    assert Path("config.toml").read_text() == "seed = 5\n"
+
+
+def test_the_example_of_secrets_is_the_repository_s() -> None:
+    assert (Path(cli.__file__).parent.parent / ".env.example").read_text() == cli.ENV_EXAMPLE

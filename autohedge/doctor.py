@@ -1,0 +1,110 @@
+"""Is this machine fit to trade on? Each check says what it found and, if that is bad, the cure."""
+
+import os
+import platform
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+import platformdirs
+
+import autohedge
+from autohedge.core.clock import readable, wall_ns
+from autohedge.core.errors import AutoHedgeError
+from autohedge.journal import RunFolder
+
+FREE_BYTES_LEAST = 1 << 30
+NS_PER_S = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check found."""
+
+    check: str
+    ok: bool
+    says: str
+
+
+def examine() -> Iterator[Finding]:
+    """All checks, one after the other; none changes anything but a probe file that it removes."""
+    user = Path(os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge"))
+    compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("autohedge") / "jit")
+    yield _python()
+    yield writable("compiled code", compiled, "set NUMBA_CACHE_DIR to a directory that can be written")
+    yield writable("tape cache", user, "set AUTOHEDGE_CACHE_DIR to a directory that can be written")
+    yield writable("working directory", Path.cwd(), "run where runs/ can be written")
+    yield room(shutil.disk_usage(Path.cwd()).free)
+    yield clock(wall_ns())
+    yield Finding("cores", ok=True, says=str(os.cpu_count()))
+    yield _settings()
+
+
+def _python() -> Finding:
+    says = f"{platform.python_implementation()} {platform.python_version()} on {platform.system()}"
+    return Finding("python", sys.version_info >= (3, 11), says)
+
+
+def writable(check: str, directory: Path, cure: str) -> Finding:
+    """Whether a file can be made in a directory, or in what it would be made in."""
+    there = next(place for place in (directory, *directory.parents) if place.exists())
+    try:
+        with tempfile.TemporaryFile(dir=there):
+            return Finding(check, ok=True, says=str(directory))
+    except OSError as error:
+        return Finding(check, ok=False, says=f"{directory}: {error.strerror}; {cure}")
+
+
+def room(free_bytes: int) -> Finding:
+    """Whether the disk has room for records; when it is full, entries stop."""
+    free = f"{free_bytes / 2**30:.1f} GiB free"
+    if free_bytes >= FREE_BYTES_LEAST:
+        return Finding("disk", ok=True, says=free)
+    return Finding("disk", ok=False, says=f"only {free}; make room for the records of runs")
+
+
+def clock(now_ns: int) -> Finding:
+    """Whether the clock is later than this release and than every record in `runs/`."""
+    for what, then_ns in (("this release", _released_ns()), ("the newest run", _newest_run_ns())):
+        if now_ns < then_ns:
+            late = f"{readable(now_ns)} is before {what} ({readable(then_ns)}); set the clock"
+            return Finding("clock", ok=False, says=late)
+    return Finding("clock", ok=True, says=f"{readable(now_ns)} UTC")
+
+
+def _released_ns() -> int:
+    return _ns(f"{autohedge.__released__}T000000", "%Y-%m-%dT%H%M%S")
+
+
+def _newest_run_ns() -> int:
+    """The start of the newest run, from its id; 0 without one."""
+    stamps = [folder.id.partition("-")[0] for folder in RunFolder.all()]
+    return max((_ns(stamp, "%Y%m%dT%H%M%S") for stamp in stamps), default=0)
+
+
+def _ns(text: str, form: str) -> int:
+    """A UTC time as nanoseconds; 0 for a text of another form, such as a renamed run."""
+    try:
+        return int(datetime.strptime(f"{text}+0000", f"{form}%z").timestamp()) * NS_PER_S
+    except ValueError:
+        return 0
+
+
+def _settings() -> Finding:
+    from autohedge.config import explain
+
+    return attempt(
+        "settings", lambda: f"{sum(row.origin != 'default' for row in explain())} chosen, all valid"
+    )
+
+
+def attempt(check: str, look: Callable[[], str]) -> Finding:
+    """What `look` says, or the error that it met."""
+    try:
+        return Finding(check, ok=True, says=look())
+    except AutoHedgeError as error:
+        return Finding(check, ok=False, says=str(error))

@@ -1,0 +1,69 @@
+"""The doctor finds what is broken, and says how to mend it."""
+
+from pathlib import Path
+
+import pytest
+
+from autohedge.core.clock import wall_ns
+from autohedge.doctor import FREE_BYTES_LEAST, clock, examine, room, writable
+from autohedge.journal import Journal, RunFolder
+
+NS_PER_DAY = 86_400 * 10**9
+
+
+def _bad(monkeypatch: pytest.MonkeyPatch, variable: str, directory: Path) -> list[str]:
+    monkeypatch.setenv(variable, str(directory))
+    return [finding.check for finding in examine() if not finding.ok]
+
+
+def test_a_healthy_machine_has_no_finding_that_is_bad(workplace: Path) -> None:
+    assert [finding for finding in examine() if not finding.ok] == []
+    assert list(workplace.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_found(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workplace / "file").touch()
+    assert _bad(monkeypatch, "NUMBA_CACHE_DIR", workplace / "file" / "jit") == ["compiled code"]
+
+
+def test_a_tape_cache_that_cannot_be_written_is_found(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "file").touch()
+    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", workplace / "file") == ["tape cache"]
+
+
+def test_the_cure_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finding = writable("cache", tmp_path / "file" / "below", "set IT elsewhere")
+    assert not finding.ok
+    assert finding.says.endswith("set IT elsewhere")
+
+
+def test_a_full_disk_is_found() -> None:
+    assert room(FREE_BYTES_LEAST).ok
+    assert not room(FREE_BYTES_LEAST - 1).ok
+
+
+def test_a_clock_before_this_release_is_found(workplace: Path) -> None:
+    assert clock(wall_ns()).ok
+    finding = clock(1_700_000_000_000_000_000)
+    assert not finding.ok
+    assert "before this release" in finding.says
+
+
+def test_a_clock_before_the_newest_run_is_found(workplace: Path) -> None:
+    folder = RunFolder.prepare("29990101T000000-momentum-abcdef")
+    Journal(folder.journal, {}).close()
+    folder.publish("29990101T000000-momentum-abcdef")
+    finding = clock(wall_ns())
+    assert not finding.ok
+    assert "before the newest run (2999-01-01" in finding.says
+    assert clock(wall_ns() + 980 * 366 * NS_PER_DAY).ok
+
+
+def test_settings_that_are_wrong_are_found(workplace: Path) -> None:
+    Path("config.toml").write_text("[momentum]\nlokback = 3\n")
+    bad = [finding for finding in examine() if not finding.ok]
+    assert [finding.check for finding in bad] == ["settings"]
+    assert "did you mean momentum.lookback?" in bad[0].says
