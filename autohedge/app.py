@@ -3,9 +3,11 @@
 import asyncio
 import json
 import platform
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -164,6 +166,25 @@ def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
     settings = _recorded_settings(folder, genesis)
     tape = reopen(msgspec.convert(genesis["tape"], list[Origin]), folder.tape)
     return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
+
+
+def pack(folder: RunFolder) -> list[Path]:
+    """Copy a run's tape files into its folder, so that it replays wherever it is moved.
+
+    Streams of the synthetic market need no file: their recipe is in the genesis. Raises
+    Misconfigured where a tape is gone, Corrupt where it is not what the run saw.
+    """
+    genesis = next(read(folder.journal)).genesis or {}
+    origins = msgspec.convert(genesis["tape"], list[Origin])
+    reopen(origins, folder.tape)
+    packed = []
+    for origin in origins:
+        source = Path(origin.path or "")
+        target = folder.tape / f"{origin.content_hash}{source.suffix}"
+        if origin.path and not target.exists():
+            folder.tape.mkdir(exist_ok=True)
+            packed.append(shutil.copyfile(source, target))
+    return packed
 
 
 def _recorded_settings(folder: RunFolder, genesis: dict[str, Any]) -> Settings:

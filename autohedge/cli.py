@@ -226,6 +226,17 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
     print_summary(results)
 
 
+@runs_app.command("pack")
+def pack_run(run: Run) -> None:
+    """Copy a run's tape into its folder, so that it can be moved and still replays."""
+    from autohedge import app as application
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    packed = application.pack(folder)
+    typer.echo(f"{folder.id}: {len(packed)} tape files copied into {folder.tape}")
+
+
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Look for what would keep this machine from trading well; exit code 1 if something would."""

@@ -244,6 +244,19 @@ def test_the_modules_are_doors_to_the_same_command_line(workplace: Path, module:
     assert json.loads(done.stdout)["quotes"] > 0
 
 
+def test_a_packed_run_replays_without_its_tape_and_in_another_place(call: Call) -> None:
+    call("data", "synth", "tapes", "--set", "synthetic.hours=0.2")
+    tape = Path("tapes/BTC-USD_quotes.parquet")
+    run = call("run", "--tape", str(tape), "--json").json["run"]
+    tape.rename("elsewhere.parquet")
+    assert call("replay", run).code == 2
+    Path("elsewhere.parquet").rename(tape)
+    assert "1 tape files" in call("runs", "pack", run).out
+    tape.unlink()
+    Path("runs", run).rename("moved")
+    assert call("replay", "moved").code == 0
+
+
 def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("doctor").code == 0
     Path("file").touch()
