@@ -172,15 +172,18 @@ def synth_data(
 @config_app.command("show")
 def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
     """Every setting with its value and its origin."""
-    from autohedge.config import explain
+    from autohedge.config import explain, unused_names
 
-    rows = explain(config, overrides or [])
+    rows, unused = explain(config, overrides or []), unused_names()
     if as_json:
-        _print_json({row.key: {"value": row.value, "origin": row.origin} for row in rows})
+        shown = {row.key: {"value": row.value, "origin": row.origin} for row in rows}
+        _print_json(shown | {"unused": unused})
         return
     from autohedge.console import print_settings
 
     print_settings(rows)
+    if unused:
+        typer.echo(f"set, but not read by anything yet: {', '.join(unused)}")
 
 
 @config_app.command("check")

@@ -7,7 +7,7 @@ environment or `.env`, the file named by `--config` or `./config.toml`, the ship
 import difflib
 import os
 import tomllib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -17,12 +17,14 @@ from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 from pydantic_settings.exceptions import SettingsError
 
+from autohedge.core import aliases
 from autohedge.core.errors import Misconfigured
 from autohedge.core.instruments import DEFAULT_LOT, Instrument
 
@@ -174,8 +176,6 @@ class Settings(BaseSettings):
         frozen=True,
         env_prefix=PREFIX,
         env_nested_delimiter="__",
-        env_file=".env",
-        env_file_encoding="utf-8",
     )
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
@@ -308,19 +308,20 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     if path or user.is_file():
         files.append(read_toml(user))
     _check_environment()
-    below, above = merge(files), merge(parse_override(text) for text in overrides)
+    below = merge([*files, *_aliased()])
+    above = merge(parse_override(text) for text in overrides)
     return _checked(lambda: _sourced(below, environment=True)(**above))
 
 
 def _check_environment() -> None:
     """Refuse a variable that looks like a setting and names no section."""
-    for name in os.environ:
+    for name in (name for _, names in _surroundings() for name in names):
         if not name.upper().startswith(PREFIX):
             continue
         section = name[len(PREFIX) :].partition("__")[0].lower()
         if section not in Settings.model_fields:
             hint = _hint(section, Settings.model_fields)
-            raise Misconfigured(f"{name} in the environment: unknown setting {section}{hint}")
+            raise Misconfigured(f"{name} in the environment or .env: unknown setting {section}{hint}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,10 +342,31 @@ def explain(path: Path | None = None, overrides: Iterable[str] = ()) -> list[Res
     values = _flat(resolved(load(path, wanted)))
     user = path or Path("config.toml")
     origins = dict.fromkeys(_flat(read_toml(user)), str(user)) if user.is_file() else {}
-    for origin, names in ((".env", dotenv_values(".env")), ("environment", os.environ)):
+    for origin, names in _surroundings():
+        origins |= {aliases.SETTINGS[name]: f"{origin}: {name}" for name in names if name in aliases.SETTINGS}
+    for origin, names in _surroundings():
         origins |= {_as_key(name): origin for name in names if name.upper().startswith(PREFIX)}
     origins |= dict.fromkeys(_flat(merge(parse_override(text) for text in wanted)), "--set")
     return [Resolved(key, value, origins.get(key, "default")) for key, value in values.items()]
+
+
+def unused_names() -> list[str]:
+    """Names of earlier systems that are set, but that nothing reads yet."""
+    return sorted({name for _, names in _surroundings() for name in names if name in aliases.UNUSED})
+
+
+def _surroundings() -> tuple[tuple[str, Mapping[str, str | None]], ...]:
+    """`.env` and the environment, weaker first."""
+    return (".env", dotenv_values(".env")), ("environment", os.environ)
+
+
+def _aliased() -> Iterator[dict[str, Any]]:
+    """Settings given under the names of earlier systems, weaker first."""
+    for _, names in _surroundings():
+        for name, key in aliases.SETTINGS.items():
+            if names.get(name):
+                section, _, last = key.partition(".")
+                yield {section: {last: names[name]}}
 
 
 def _as_key(variable: str) -> str:
@@ -374,6 +396,14 @@ def resolved(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
+class _DotEnv(EnvSettingsSource):
+    """The settings in `.env`; what else stands there is none of our business."""
+
+    def _load_env_vars(self) -> Mapping[str, str | None]:
+        names = dotenv_values(".env").items()
+        return {name.lower(): value for name, value in names if name.upper().startswith(PREFIX)}
+
+
 def _sourced(files: dict[str, Any], *, environment: bool) -> type[Settings]:
     """Settings that look, below what they are called with, into the environment and then `files`."""
 
@@ -387,7 +417,7 @@ def _sourced(files: dict[str, Any], *, environment: bool) -> type[Settings]:
             dotenv_settings: PydanticBaseSettingsSource,
             file_secret_settings: PydanticBaseSettingsSource,
         ) -> tuple[PydanticBaseSettingsSource, ...]:
-            around = (env_settings, dotenv_settings) if environment else ()
+            around = (env_settings, _DotEnv(settings_cls)) if environment else ()
             return init_settings, *around, InitSettingsSource(settings_cls, files)
 
     return Sourced

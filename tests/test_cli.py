@@ -207,6 +207,7 @@ def test_config_show_says_where_each_value_comes_from(call: Call, monkeypatch: p
     Path(".env").write_text("AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500\n")
     monkeypatch.setenv("AUTOHEDGE__EXITS__STOP_LOSS_BPS", "40")
     shown = call("config", "show", "--set", "seed=3", "--json").json
+    assert shown.pop("unused") == []
     origins = {key: row["origin"] for key, row in shown.items() if row["origin"] != "default"}
     assert origins == {
         "momentum.lookback": "config.toml",
@@ -278,3 +279,28 @@ def test_init_writes_what_a_run_reads_and_overwrites_nothing(call: Call) -> None
 
 def test_the_example_of_secrets_is_the_repository_s() -> None:
     assert (Path(cli.__file__).parent.parent / ".env.example").read_text() == cli.ENV_EXAMPLE
+
+
+def test_names_of_earlier_systems_are_understood_or_listed_as_unused(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path(".env").write_text("HFT_MIN_EDGE_BPS=3\nCHATTER_LEVEL=low\nMAX_ORDER_AMOUNT=50\n")
+    monkeypatch.setenv("HFT_STOP_LOSS_BPS", "7")
+    monkeypatch.setenv("AUTOHEDGE__SIZING__MAX_ORDER_AMOUNT", "60")
+    shown = call("config", "show", "--json").json
+    chosen = {key: row for key, row in shown.items() if key != "unused" and row["origin"] != "default"}
+    assert chosen == {
+        "momentum.min_edge_bps": {"value": 3.0, "origin": ".env: HFT_MIN_EDGE_BPS"},
+        "exits.stop_loss_bps": {"value": 7.0, "origin": "environment: HFT_STOP_LOSS_BPS"},
+        "sizing.max_order_amount": {"value": "60", "origin": "environment"},
+    }
+    assert shown["unused"] == ["CHATTER_LEVEL"]
+    assert "CHATTER_LEVEL" in call("config", "show").out
+    assert call("run", "--set", "synthetic.hours=0.1", "--json").code == 0
+
+
+def test_a_wrong_value_under_an_old_name_is_an_error(call: Call) -> None:
+    Path(".env").write_text("HFT_MIN_EDGE_BPS=much\n")
+    done = call("config", "check")
+    assert done.code == 2
+    assert "momentum.min_edge_bps" in done.err

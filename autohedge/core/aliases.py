@@ -1,0 +1,36 @@
+"""Names of the environment that earlier systems used, and the settings that they mean here."""
+
+SETTINGS = {
+    "HFT_EVALUATE_EVERY_QUOTES": "momentum.evaluate_every_quotes",
+    "HFT_MAX_SPREAD_BPS": "momentum.max_spread_bps",
+    "HFT_MIN_EDGE_BPS": "momentum.min_edge_bps",
+    "HFT_STOP_LOSS_BPS": "exits.stop_loss_bps",
+    "HFT_TAKE_PROFIT_BPS": "exits.take_profit_bps",
+    "MAX_ORDER_AMOUNT": "sizing.max_order_amount",
+    "MIN_ORDER_AMOUNT": "sizing.min_order_amount",
+    "STRATEGY_MODE": "trading.mode",
+    "WARMUP_MIN_COUNT": "momentum.warmup_count",
+}
+
+# Known, but nothing here reads them yet: `config show` lists those that are set.
+UNUSED = frozenset(
+    {
+        "APCA_API_BASE_URL",
+        "APCA_API_KEY_ID",
+        "APCA_API_SECRET_KEY",
+        "CHATTER_LEVEL",
+        "EXCHANGE",
+        "EXIT_ON_QUOTES",
+        "HYBRID_GATE_REFRESH_QUOTES",
+        "HYBRID_NO_TRADE_COOLDOWN_QUOTES",
+        "KEEP_ALIVE_URL",
+        "LLM_MAX_CONCURRENT",
+        "LLM_QUEUE_SIZE",
+        "MARKET_HISTORY_LIMIT",
+        "NO_TRADE_COOLDOWN_QUOTES",
+        "OPENAI_API_KEY",
+        "OPENAI_BASE_URL",
+        "TRADING_MODE",
+        "TRADING_SYMBOLS",
+    }
+)
