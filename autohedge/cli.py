@@ -229,6 +229,25 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
     print_summary(results)
 
 
+@runs_app.command("export")
+def export_run(
+    run: Run,
+    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files go.")] = Path(
+        "data"
+    ),
+) -> None:
+    """Write trades.jsonl, trade_summary.json and trade_stats.json, as the earlier bot did."""
+    from autohedge.journal import RunFolder, read
+    from autohedge.reports import files
+
+    found = RunFolder.find(run)
+    made = files(line.event for line in read(found.journal) if line.event is not None)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in made.items():
+        (folder / name).write_bytes(_as_file(content))
+        typer.echo(f"{folder / name}: written")
+
+
 @runs_app.command("pack")
 def pack_run(run: Run) -> None:
     """Copy a run's tape into its folder, so that it can be moved and still replays."""
@@ -312,6 +331,15 @@ def _pace(speed: str) -> float | None:
     if not 0 < pace < float("inf"):
         raise Misconfigured(f"--speed {speed}: write real, max, or a number above 0, such as 50")
     return pace
+
+
+def _as_file(content: Any) -> bytes:
+    """A list as one JSON object per line, an object as readable JSON."""
+    import msgspec
+
+    if isinstance(content, list):
+        return b"".join(msgspec.json.encode(line) + b"\n" for line in content)
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"
 
 
 def _print_json(value: dict[str, Any]) -> None:

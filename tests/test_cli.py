@@ -258,6 +258,20 @@ def test_a_packed_run_replays_without_its_tape_and_in_another_place(call: Call) 
     assert call("replay", "moved").code == 0
 
 
+def test_a_run_exports_the_reports_of_the_earlier_bot(call: Call) -> None:
+    results = call("run", "--set", "synthetic.hours=8", "--json").json
+    assert call("runs", "export", results["run"], "--to", "out").code == 0
+    summary = json.loads(Path("out/trade_summary.json").read_text())
+    assert (summary["buys"], summary["sells"]) == (results["buys"], results["sells"])
+    assert summary["filled"] == len(results["fills"]) > 0
+    assert summary["open_positions"] == results["open_positions"]
+    lines = [json.loads(line) for line in Path("out/trades.jsonl").read_text().splitlines()]
+    assert sum(line["status"] == "filled" for line in lines) == summary["filled"]
+    assert json.loads(Path("out/trade_stats.json").read_text())["total_closed_trades"] == str(
+        summary["sells"]
+    )
+
+
 def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("doctor").code == 0
     Path("file").touch()

@@ -89,8 +89,9 @@ class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
 
 
 class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
-    """The intent, recorded before anything leaves for the venue."""
+    """The intent, recorded before anything leaves for the venue; `at_ns` is engine time."""
 
+    at_ns: int
     order_id: str
     symbol: str
     side: Side
@@ -104,8 +105,9 @@ class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
 
 
 class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
-    """A wish to take a resting order back."""
+    """A wish to take a resting order back; `at_ns` is engine time."""
 
+    at_ns: int
     order_id: str
     reason: str
 

@@ -245,7 +245,7 @@ class Engine:
         intent = approved.intent
         order_id = derive(self._nonce, self.seq)
         self._rate.take(self.now_ns)
-        self._emit(self.orders.submit(approved, order_id))
+        self._emit(self.orders.submit(approved, order_id, self.now_ns))
         if intent.time_in_force is GTC:
             heapq.heappush(self._cancels, (self.now_ns + self._cancel_after_ns, order_id))
         self._watch_midnight()
@@ -253,7 +253,7 @@ class Engine:
 
     def _cancel(self, order: Order | None, reason: str) -> None:
         if order is not None and order.cancelable:
-            self._emit(self.orders.cancel(order, reason))
+            self._emit(self.orders.cancel(order, reason, self.now_ns))
 
     # what the venue, the clock and the operator say
 

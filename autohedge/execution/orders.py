@@ -92,7 +92,7 @@ class OrderManager:
         order = self._entries.get(lane)
         return order.reserved if order else ZERO
 
-    def submit(self, approved: Approved, order_id: str) -> SubmitOrder:
+    def submit(self, approved: Approved, order_id: str, at_ns: int) -> SubmitOrder:
         """Turn an approved intent into an order and the command that places it."""
         intent = approved.intent
         order = Order(order_id, intent)
@@ -102,6 +102,7 @@ class OrderManager:
         self._reserve(order)
         guards = intent.side is BUY
         return SubmitOrder(
+            at_ns=at_ns,
             order_id=order_id,
             symbol=intent.symbol,
             side=intent.side,
@@ -114,10 +115,10 @@ class OrderManager:
             stop_loss=intent.stop_loss if guards else None,
         )
 
-    def cancel(self, order: Order, reason: str) -> CancelOrder:
+    def cancel(self, order: Order, reason: str, at_ns: int) -> CancelOrder:
         """Ask for an order back; it stays working until the venue says it is gone."""
         order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
-        return CancelOrder(order_id=order.id, reason=reason)
+        return CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason)
 
     def apply(self, answer: Answer) -> tuple[Order, bool]:
         """Apply a venue's answer; return its order, and whether it brought a new fill.

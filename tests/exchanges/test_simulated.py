@@ -251,7 +251,7 @@ def test_a_cancelled_order_is_gone() -> None:
     at = desk(FALLING)
     at.venue.send(resting(), MS)
     at.heard()
-    at.venue.send(CancelOrder("a", "enough"), 2 * MS)
+    at.venue.send(CancelOrder(0, "a", "enough"), 2 * MS)
     assert at.heard() == [Report(2 * MS, "a", "canceled", 2 * MS)]
     at.to(4)
     assert at.heard() == []
@@ -261,7 +261,7 @@ def test_a_cancel_that_comes_after_the_fill_is_answered_by_the_fill() -> None:
     at = desk(FALLING)
     at.venue.send(resting(), MS)
     at.to(3)
-    at.venue.send(CancelOrder("a", "enough"), 4 * MS)
+    at.venue.send(CancelOrder(0, "a", "enough"), 4 * MS)
     assert kinds(at.heard()) == ["accepted", "fill"]
 
 
@@ -269,7 +269,7 @@ def test_a_cancel_leaves_other_orders_at_rest() -> None:
     at = desk(FALLING)
     at.venue.send(resting(), MS)
     at.venue.send(resting(order_id="b", time_in_force=TimeInForce.GTC), MS)
-    at.venue.send(CancelOrder("a", "enough"), MS)
+    at.venue.send(CancelOrder(0, "a", "enough"), MS)
     at.to(4)
     ended = [(a.order_id, a.kind) for a in at.heard() if isinstance(a, Report)]
     assert ended == [("a", "canceled"), ("b", "fill")]

@@ -75,6 +75,7 @@ def desk(
 def order(**changes: Any) -> SubmitOrder:
     """A buy of one unit, limit 101, immediate or cancel."""
     plain = SubmitOrder(
+        at_ns=0,
         order_id="a",
         symbol="X",
         side=Side.BUY,

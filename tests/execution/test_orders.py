@@ -34,7 +34,7 @@ HALF, REST, WHOLE = _fill("t1", "0.4"), _fill("t2", "0.6"), _fill("t3", "1")
 def _sent(answers: Sequence[Answer] = (), *, gtc: bool = False) -> tuple[OrderManager, Order]:
     """A buy of one unit at 100 with the id "a", after these answers."""
     orders = OrderManager()
-    orders.submit(approved(buy(time_in_force=TimeInForce.GTC if gtc else TimeInForce.IOC)), "a")
+    orders.submit(approved(buy(time_in_force=TimeInForce.GTC if gtc else TimeInForce.IOC)), "a", 7)
     order = orders.entry(0)
     assert order is not None
     for answer in answers:
@@ -43,14 +43,14 @@ def _sent(answers: Sequence[Answer] = (), *, gtc: bool = False) -> tuple[OrderMa
 
 
 def test_a_command_says_all_that_the_venue_must_know() -> None:
-    command = OrderManager().submit(approved(buy(quantity=D(2), limit=D(99))), "id-1")
+    command = OrderManager().submit(approved(buy(quantity=D(2), limit=D(99))), "id-1", 7)
     assert command == SubmitOrder(
-        "id-1", "X", Side.BUY, OrderType.LIMIT, TimeInForce.IOC, D(99), D(2), "entry", 101.0, 99.0
+        7, "id-1", "X", Side.BUY, OrderType.LIMIT, TimeInForce.IOC, D(99), D(2), "entry", 101.0, 99.0
     )
 
 
 def test_a_sell_carries_no_guards() -> None:
-    command = OrderManager().submit(approved(sell()), "id-1")
+    command = OrderManager().submit(approved(sell()), "id-1", 7)
     assert (command.side, command.limit) == (Side.SELL, None)
     assert command.take_profit is command.stop_loss is None
 
@@ -152,7 +152,7 @@ def test_a_late_fill_is_booked_but_wakes_no_finished_order() -> None:
 
 def test_a_late_fill_leaves_the_next_order_of_the_lane_alone() -> None:
     orders, _ = _sent([CANCELED])
-    orders.submit(approved(buy()), "b")
+    orders.submit(approved(buy()), "b", 7)
     orders.apply(HALF)
     second = orders.entry(0)
     assert second is not None and second.id == "b"
@@ -195,7 +195,7 @@ def test_a_rejection_of_an_accepted_order_is_a_contradiction() -> None:
 def test_a_cancelled_order_works_until_the_venue_says_that_it_is_gone() -> None:
     orders, order = _sent([ACCEPTED, HALF], gtc=True)
     assert order.cancelable
-    assert orders.cancel(order, "too old") == CancelOrder("a", "too old")
+    assert orders.cancel(order, "too old", 9) == CancelOrder(9, "a", "too old")
     assert (order.state, order.cancelable, orders.reserved) == (S.PENDING_CANCEL, False, D(60))
     orders.apply(_fill("t9", "0.1"))
     assert (order.state, orders.reserved) == (S.PENDING_CANCEL, D(50))
@@ -205,7 +205,7 @@ def test_a_cancelled_order_works_until_the_venue_says_that_it_is_gone() -> None:
 
 def test_a_cancel_whose_answer_is_lost_keeps_the_money_reserved() -> None:
     orders, order = _sent([ACCEPTED], gtc=True)
-    orders.cancel(order, "too old")
+    orders.cancel(order, "too old", 9)
     orders.apply(UNKNOWN)
     assert (order.state, orders.reserved) == (S.UNKNOWN, COST)
 
@@ -217,7 +217,7 @@ def test_an_immediate_order_is_never_asked_back() -> None:
 
 def test_a_sell_reserves_no_money_and_has_a_place_of_its_own() -> None:
     orders, entry = _sent()
-    orders.submit(approved(sell()), "s")
+    orders.submit(approved(sell()), "s", 7)
     assert orders.reserved == COST
     exit_order = orders.exit(0)
     assert exit_order is not None and exit_order.id == "s" and orders.entry(0) is entry
@@ -227,5 +227,5 @@ def test_a_sell_reserves_no_money_and_has_a_place_of_its_own() -> None:
 
 def test_reservations_of_several_lanes_add_up() -> None:
     orders, _ = _sent([HALF])
-    orders.submit(approved(buy(lane=1, quantity=D(3), price=D(7), limit=D(7))), "b")
+    orders.submit(approved(buy(lane=1, quantity=D(3), price=D(7), limit=D(7))), "b", 7)
     assert (orders.reserved_in(0), orders.reserved_in(1), orders.reserved) == (D(60), D(21), D(81))

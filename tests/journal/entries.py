@@ -27,16 +27,16 @@ GENESIS = {"format": 1, "settings": "0123.json", "strategy": None, "tape": [{"sy
 EVENTS: list[AnyEvent] = [
     RunNonce("00ff"),
     SubmitOrder(
-        "id-1", "BTC/USD", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, D("61800.20"), D("0.001618"),
+        5, "id-1", "BTC/USD", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, D("61800.20"), D("0.001618"),
         "entry", 62418.202, 61491.199,
     ),
     Accepted(2**62, "id-1", "sim-1"),
     Report(7, "id-1", "fill", 5, "t1", D("0.001618"), D("61800.2"), D("0.0999927236")),
     Booked("id-1", D("0.001618"), D("99.9927236"), D("9899.9072836764"), D(0)),
-    CancelOrder("id-1", "it rested too long"),
+    CancelOrder(5, "id-1", "it rested too long"),
     Report(7, "id-1", "canceled", 6),
     SubmitOrder(
-        "id-2", "BTC/USD", Side.SELL, OrderType.MARKET, TimeInForce.IOC, None, D("1E-6"),
+        7, "id-2", "BTC/USD", Side.SELL, OrderType.MARKET, TimeInForce.IOC, None, D("1E-6"),
         "stop_loss", None, None,
     ),
     Rejected(8, "id-2", 'quotes " and \\ and line\nbreaks, Ünïcödé'),
