@@ -1,0 +1,99 @@
+"""What must hold after every recorded event, over latencies, partial fills and lost answers."""
+
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from autohedge.app import engine_for
+from autohedge.config import Settings
+from autohedge.core.events import Entry, SubmitOrder
+from autohedge.core.ids import nonce_from_seed, randomness
+from autohedge.core.money import ZERO, add, multiply
+from autohedge.core.orders import BUY, SELL
+from autohedge.engine.engine import Engine
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.exchanges.simulated import Fault, FaultScript, SimulatedVenue, Terms, lots_of
+from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING
+from autohedge.market import Tape
+from tests.engine.strategies import tapes, wishes
+
+POSITION_MAX, EXPOSURE_MAX = 150, 180
+LIMITS = {"max_position_notional": POSITION_MAX, "max_exposure_notional": EXPOSURE_MAX}
+
+
+class Watch:
+    """A recorder that looks at the engine after each event."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.seen = 0
+
+    def append(self, entry: Entry) -> None:
+        self.seen += 1
+        self._money()
+        for lane in range(len(self.engine.desks)):
+            self._lane(lane)
+        if isinstance(entry.event, SubmitOrder) and entry.event.side is BUY:
+            self._limits()
+
+    def flush(self) -> None:
+        """Nothing is kept."""
+
+    def _money(self) -> None:
+        orders = self.engine.orders
+        reserved = ZERO
+        for order in orders.working.values():
+            if order.intent.side is BUY:
+                reserved = add(reserved, multiply(order.remaining, order.intent.worst_price))
+        assert orders.reserved == reserved >= 0
+
+    def _lane(self, lane: int) -> None:
+        engine = self.engine
+        held = engine.ledger.position(engine.desks[lane].instrument.symbol).quantity
+        assert held >= 0
+        assert engine._held[lane] == float(held)
+        expected = FLAT
+        if engine.orders.exit(lane):
+            expected = EXITING
+        elif held:
+            expected = OPEN
+        elif engine.orders.entry(lane):
+            expected = PENDING
+        assert engine._status[lane] == expected
+        working = [o for o in engine.orders.working.values() if o.intent.lane == lane]
+        assert sum(o.intent.side is SELL for o in working) <= 1
+        assert sum(o.intent.side is BUY for o in working) <= 1
+
+    def _limits(self) -> None:
+        """An entry has just been sent: with every order filled, the limits still hold, at its own prices."""
+        engine = self.engine
+        assert engine._book(0, 0, ZERO).exposure <= EXPOSURE_MAX
+        for lane in range(len(engine.desks)):
+            if engine.orders.entry(lane):
+                assert engine._book(lane, 0, ZERO).position_notional <= POSITION_MAX
+
+
+def _faulty(seed: int, rate: float) -> FaultScript:
+    rng = randomness(str(seed), "faults")
+
+    def script(order: SubmitOrder, at_ns: int) -> Fault | None:
+        return rng.choice(list(Fault)) if rng.random() < rate else None
+
+    return script
+
+
+@budget(max_examples=80, deadline=None)
+@given(tapes(symbols=3), wishes(), st.sampled_from([0.0, 0.2]), st.integers(0, 99))
+def test_money_lanes_and_limits_agree_after_every_event(
+    tape: Tape, wanted: Settings, fault_rate: float, seed: int
+) -> None:
+    tight = wanted.model_copy(update={"risk": wanted.risk.model_copy(update=LIMITS)})
+    engine = engine_for(tight, tape)
+    watch, nonce = Watch(engine), nonce_from_seed(seed)
+    lots = lots_of(tight, tape.symbols)
+    faults = _faulty(seed, fault_rate)
+    venue = SimulatedVenue(Terms.of(tight), lots, tape.rows, nonce=nonce, faults=faults)
+    VirtualRuntime(engine, venue, tape.rows, watch).run(nonce)
+    assert watch.seen >= 3
+    if fault_rate == 0 and not engine.orders.working:
+        assert engine.orders.reserved == 0
