@@ -1,7 +1,6 @@
 """The composition root: settings, tape, strategy, engine, venue and record put together."""
 
 import asyncio
-import json
 import platform
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,7 +15,7 @@ import autohedge
 from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import stamp, wall_ns
-from autohedge.core.errors import Unavailable
+from autohedge.core.errors import Corrupt, Unavailable
 from autohedge.core.ids import fresh_nonce, fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
@@ -25,13 +24,12 @@ from autohedge.engine.wall import WallRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.folder import as_json
+from autohedge.journal.genesis import FORMAT, Genesis
 from autohedge.journal.verification import unbroken
 from autohedge.kernels.jit import source_hash
 from autohedge.market import Origin, Recipe, Tape, TapeSource, open_tape, reopen, synthesize
 from autohedge.strategies import build
 from autohedge.strategies.registry import source_of
-
-FORMAT = 1
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
@@ -141,18 +139,19 @@ def _open_record(run_id: str, settings: Settings, tape: Tape) -> tuple[RunFolder
 
 def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any]:
     strategy = source_of(settings.strategy.name)
-    return {
-        "format": FORMAT,
-        "autohedge": autohedge.__version__,
-        "code": source_hash(),
-        "python": platform.python_version(),
-        "numpy": version("numpy"),
-        "numba": version("numba"),
-        "platform": platform.platform(),
-        "settings": folder.keep(as_json(config.resolved(settings)), ".json"),
-        "strategy": folder.keep(strategy.read_bytes(), ".py") if strategy else None,
-        "tape": [asdict(origin) for origin in tape.origins],
-    }
+    genesis = Genesis(
+        format=FORMAT,
+        autohedge=autohedge.__version__,
+        code=source_hash(),
+        python=platform.python_version(),
+        numpy=version("numpy"),
+        numba=version("numba"),
+        platform=platform.platform(),
+        settings=folder.keep(as_json(config.resolved(settings)), ".json"),
+        strategy=folder.keep(strategy.read_bytes(), ".py") if strategy else None,
+        tape=[asdict(origin) for origin in tape.origins],
+    )
+    return msgspec.structs.asdict(genesis)
 
 
 def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
@@ -162,9 +161,9 @@ def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
     """
     finished = unbroken(folder).finished
     lines = read(folder.journal)
-    genesis = next(lines).genesis or {}
+    genesis = Genesis.of(next(lines))
     settings = _recorded_settings(folder, genesis)
-    tape = reopen(msgspec.convert(genesis["tape"], list[Origin]), folder.tape)
+    tape = reopen(_origins(genesis), folder.tape)
     return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
 
 
@@ -174,8 +173,7 @@ def pack(folder: RunFolder) -> list[Path]:
     Streams of the synthetic market need no file: their recipe is in the genesis. Raises
     Misconfigured where a tape is gone, Corrupt where it is not what the run saw.
     """
-    genesis = next(read(folder.journal)).genesis or {}
-    origins = msgspec.convert(genesis["tape"], list[Origin])
+    origins = _origins(Genesis.of(next(read(folder.journal))))
     reopen(origins, folder.tape)
     packed = []
     for origin in origins:
@@ -187,11 +185,18 @@ def pack(folder: RunFolder) -> list[Path]:
     return packed
 
 
-def _recorded_settings(folder: RunFolder, genesis: dict[str, Any]) -> Settings:
-    values = json.loads(folder.kept(genesis["settings"]).read_bytes())
-    if genesis["strategy"]:
+def _origins(genesis: Genesis) -> list[Origin]:
+    try:
+        return msgspec.convert(genesis.tape, list[Origin])
+    except msgspec.ValidationError as error:
+        raise Corrupt(f"the journal's genesis is damaged: {error}") from None
+
+
+def _recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
+    values = folder.settings(genesis.settings)
+    if genesis.strategy:
         class_name = values["strategy"]["name"].rpartition(":")[2]
-        values["strategy"]["name"] = f"{folder.kept(genesis['strategy'])}:{class_name}"
+        values["strategy"]["name"] = f"{folder.kept(genesis.strategy)}:{class_name}"
     return config.from_resolved(values)
 
 

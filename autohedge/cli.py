@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from autohedge.market import Tape
 
 FAILED, USAGE = 1, 2
+INTERRUPTED = 130
+SPEED_LEAST, SPEED_MOST = 0.001, 1e9
 ENV_EXAMPLE = """\
 # Copy to .env. Secrets (venue keys, model keys) will live here and nowhere else; nothing needs one yet.
 # Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
@@ -328,8 +330,8 @@ def _pace(speed: str) -> float | None:
         pace = float(speed)
     except ValueError:
         pace = 0.0
-    if not 0 < pace < float("inf"):
-        raise Misconfigured(f"--speed {speed}: write real, max, or a number above 0, such as 50")
+    if not SPEED_LEAST <= pace <= SPEED_MOST:
+        raise Misconfigured(f"--speed {speed}: write real, max, or a number from 0.001 to 1e9, such as 50")
     return pace
 
 
@@ -369,10 +371,16 @@ def main() -> None:
     except AutoHedgeError as error:
         _fail(str(error), FAILED)
     except (typer.Abort, KeyboardInterrupt):
-        _fail("interrupted; what was recorded until now can be verified and replayed", FAILED)
+        code = INTERRUPTED
+    except ArithmeticError as error:
+        _fail(
+            f"an amount cannot be computed exactly ({type(error).__name__}): prices out of any range?", FAILED
+        )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except OSError as error:
         _fail(f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
+    if code == INTERRUPTED:
+        _fail("interrupted; what was recorded until now can be verified and replayed", FAILED)
     sys.exit(code or 0)

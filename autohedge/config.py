@@ -36,6 +36,7 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
+Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -61,11 +62,11 @@ class Strategy(Section):
 class Momentum(Section):
     """Parameters of the momentum kernel."""
 
-    evaluate_every_quotes: Annotated[int, Field(ge=1)]
+    evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31)]
     lookback: Annotated[int, Field(ge=1, le=1023)]
     min_edge_bps: Finite
     max_spread_bps: NotNegative
-    warmup_count: Annotated[int, Field(ge=0)]
+    warmup_count: Annotated[int, Field(ge=0, le=2**31)]
     min_volume_ratio: NotNegative
     use_vwap_filter: bool
 
@@ -75,7 +76,7 @@ class Crossover(Section):
 
     fast: Annotated[int, Field(ge=1, le=1023)]
     slow: Annotated[int, Field(ge=2, le=1023)]
-    bar_s: Positive
+    bar_s: Seconds
 
     @model_validator(mode="after")
     def _fast_is_faster(self) -> "Crossover":
@@ -111,7 +112,7 @@ class Execution(Section):
     """How entries are priced, how long they rest, how often they may come."""
 
     time_in_force: Literal["ioc", "gtc"]
-    cancel_after_s: Positive
+    cancel_after_s: Seconds
     aggression_bps: NotNegative | None = None
     min_order_interval_ms: Latency
     cooldown_ms: Latency
@@ -129,7 +130,7 @@ class Risk(Section):
     max_exposure_notional: Money
     max_daily_loss_pct: Percent
     max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
-    stale_after_ms: Positive
+    stale_after_ms: Annotated[float, Field(gt=0, le=1e10)]
 
 
 class Simulated(Section):

@@ -156,6 +156,8 @@ class Engine:
 
     def _decide(self, lane: int, quote_ns: int) -> None:
         code = REASONS[self._stop[lane]]
+        if self.desks[lane].leaving and code in EXIT_CODES:
+            code = Reason.EXIT_SIGNAL
         if code in EXIT_CODES:
             self._counts[lane, code] += 1
             self._leave(lane, code)
@@ -198,6 +200,7 @@ class Engine:
     def _leave(self, lane: int, code: Reason) -> None:
         """Sell the whole position; a refusal is counted apart and the row keeps its code."""
         desk = self.desks[lane]
+        desk.leaving = code is Reason.EXIT_SIGNAL
         held = self.ledger.position(desk.instrument.symbol).quantity
         intent = Intent(
             lane=lane,
@@ -275,6 +278,7 @@ class Engine:
             desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
         else:
             desk.last_exit_ns = self.now_ns
+            desk.leaving = desk.leaving and position.quantity > ZERO
         self.tally.fill(order, report, realized)
         self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
 
@@ -313,6 +317,8 @@ class Engine:
             status, take_profit = EXITING, -np.inf
         elif self._held[lane] > 0.0:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss
+            if desk.leaving:
+                take_profit = -np.inf
         elif self.orders.entry(lane):
             status = PENDING
         self._status[lane] = status

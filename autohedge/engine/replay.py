@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 
+from autohedge.core.errors import AutoHedgeError
 from autohedge.core.events import Entry, Input
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
@@ -32,7 +33,10 @@ def replay(engine: Engine, rows: Rows, record: Iterable[Entry]) -> Difference | 
     A record that ends early is compared as far as it goes.
     """
     for recorded in record:
-        produced = _produce(engine, rows, recorded)
+        try:
+            produced = _produce(engine, rows, recorded)
+        except (AutoHedgeError, ArithmeticError) as error:
+            return Difference(recorded.seq, "event", _text(recorded), f"refused: {error}")
         if produced is None:
             return Difference(recorded.seq, "event", _text(recorded), NOTHING)
         if produced != recorded:
@@ -51,9 +55,10 @@ def _produce(engine: Engine, rows: Rows, recorded: Entry) -> Entry | None:
 
 
 def _compare(recorded: Entry, produced: Entry) -> Difference:
-    if (produced.seq, produced.pos) != (recorded.seq, recorded.pos) or type(produced.event) is not type(
-        recorded.event
-    ):
+    same_kind = type(produced.event) is type(recorded.event)
+    if same_kind and produced.seq == recorded.seq and produced.pos != recorded.pos:
+        return Difference(recorded.seq, "pos", str(recorded.pos), str(produced.pos))
+    if produced.seq != recorded.seq or not same_kind:
         first = min(recorded, produced, key=lambda entry: entry.seq)
         both = recorded.seq == produced.seq
         return Difference(

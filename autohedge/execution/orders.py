@@ -167,13 +167,13 @@ class OrderManager:
         return False
 
     def _fill(self, order: Order, report: Report) -> bool:
-        if report.trade_id is None or report.quantity is None:
-            msg = f"the venue reports a fill of order {order.id} without trade id or quantity"
+        if report.trade_id is None or not all(map(_positive, (report.quantity, report.price))):
+            msg = f"the venue reports an impossible fill of order {order.id}: {report}"
             raise Corrupt(msg)
         if report.trade_id in order.trades:
             return False
         order.trades.add(report.trade_id)
-        order.filled = add(order.filled, report.quantity)
+        order.filled = add(order.filled, report.quantity or ZERO)
         done = order.filled >= order.intent.quantity
         order.state = after(order.state, _FILL_REST if done else _FILL_PART)
         return True
@@ -189,3 +189,7 @@ class OrderManager:
         self._finished[order.id] = order
         if len(self._finished) > REMEMBERED_MAX:
             self._finished.popitem(last=False)
+
+
+def _positive(amount: Decimal | None) -> bool:
+    return amount is not None and amount.is_finite() and amount > 0

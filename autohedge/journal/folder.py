@@ -103,6 +103,19 @@ class RunFolder:
             raise Corrupt(msg)
         return path
 
+    def settings(self, name: str) -> dict[str, Any]:
+        """The settings that the run recorded under this name.
+
+        Raises Corrupt if they are not a table.
+        """
+        try:
+            values = json.loads(self.kept(name).read_bytes())
+        except ValueError as error:
+            raise Corrupt(f"{self.path / FILES / name} is damaged: {error}") from None
+        if not isinstance(values, dict):
+            raise Corrupt(f"{self.path / FILES / name} is damaged: it holds no settings")
+        return values
+
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write `results.json` at once or not at all."""
         draft = self.results.with_suffix(".tmp")
@@ -124,4 +137,6 @@ class RunFolder:
         except ValueError as error:
             msg = f"{self.results} is damaged: {error}"
             raise Corrupt(msg) from None
+        if not isinstance(results, dict) or not isinstance(results.get("fills", []), list):
+            raise Corrupt(f"{self.results} is damaged: it is no result of a run")
         return results

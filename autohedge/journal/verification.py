@@ -1,14 +1,15 @@
 """Verification: every hash must fit, and the results must say what the journal says."""
 
 from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import AnyEvent, Report, RunResult
+from autohedge.core.events import AnyEvent, Booked, Report, RunResult, SubmitOrder
+from autohedge.core.money import ZERO, subtract
 from autohedge.journal.chain import read, torn_bytes
 from autohedge.journal.folder import RunFolder
-
-FILL_FACTS = ("order_id", "ts_ns", "qty", "price", "fee")
+from autohedge.journal.genesis import Genesis
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,26 +28,56 @@ class Claims:
 
     result: dict[str, Any] = field(default_factory=dict)
     fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
+    lines: int = 0
+    _orders: dict[str, SubmitOrder] = field(default_factory=dict)
+    _realized: Decimal = ZERO
+    _last: dict[str, Any] = field(default_factory=dict)
 
     def take(self, event: AnyEvent | None) -> None:
-        """Note an event of the journal."""
-        if isinstance(event, RunResult):
-            self.result = event.result
-        elif isinstance(event, Report) and event.kind == "fill":
-            fill = {"order_id": event.order_id, "ts_ns": event.ts_ns, "qty": str(event.quantity)}
-            fill |= {"price": str(event.price), "fee": str(event.fee)}
-            self.fills.setdefault((event.order_id, event.trade_id), fill)
+        """Note a line of the journal."""
+        self.lines += 1
+        match event:
+            case RunResult():
+                self.result = event.result
+            case SubmitOrder():
+                self._orders[event.order_id] = event
+            case Report(kind="fill"):
+                self._last = self.fills.setdefault((event.order_id, event.trade_id), self._fill(event))
+            case Booked():
+                self._last["realized"] = subtract(event.realized, self._realized)
+                self._realized = event.realized
+
+    def _fill(self, report: Report) -> dict[str, Any]:
+        order = self._orders.get(report.order_id)
+        fill: dict[str, Any] = {"order_id": report.order_id, "ts_ns": report.ts_ns}
+        fill |= {"qty": report.quantity, "price": report.price, "fee": report.fee}
+        if order is None:
+            return fill
+        return fill | {"symbol": order.symbol, "side": str(order.side), "reason": order.reason}
 
     def check(self, folder: RunFolder, results: dict[str, Any]) -> None:
         """Hold `results.json` against the journal. Raises Corrupt at the first contradiction."""
-        for key, value in self.result.items():
+        self.require_end(folder)
+        for key, value in (self.result | {"journal_lines": self.lines}).items():
             if results.get(key) != value:
                 msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
                 raise Corrupt(msg)
-        listed = [{key: fill.get(key) for key in FILL_FACTS} for fill in results.get("fills", [])]
-        if listed != list(self.fills.values()):
-            msg = f"{folder.results}: its fills are not those of the journal"
-            raise Corrupt(msg)
+        if [_exact(fill) for fill in results["fills"]] != list(self.fills.values()):
+            raise Corrupt(f"{folder.results}: its fills are not those of the journal")
+
+    def require_end(self, folder: RunFolder) -> None:
+        """Raises Corrupt for results of a run whose journal has none."""
+        if not self.result:
+            raise Corrupt(f"{folder.results} is there, but the journal does not end with a run_result")
+
+
+def _exact(fill: dict[str, Any]) -> dict[str, Any]:
+    """A listed fill with its money as numbers; anything else stays, and will not compare equal."""
+    try:
+        money = {key: Decimal(fill[key]) for key in ("qty", "price", "fee", "realized")}
+    except (KeyError, TypeError, ArithmeticError):
+        return fill
+    return fill | money
 
 
 def verify(folder: RunFolder) -> Verified:
@@ -59,6 +90,7 @@ def verify(folder: RunFolder) -> Verified:
     results = folder.read_results()
     if results is not None:
         claims.check(folder, results)
+        _check_settings(folder, results)
     return verified
 
 
@@ -71,17 +103,35 @@ def unbroken(folder: RunFolder, claims: Claims | None = None) -> Verified:
     claims = claims or Claims()
     for line in read(folder.journal):
         lines, head = lines + 1, line.hash
-        if line.genesis is not None:
-            _check_files(folder, line.genesis)
+        if lines == 1:
+            _check_files(folder, Genesis.of(line))
         claims.take(line.event)
     results, torn = folder.read_results(), torn_bytes(folder.journal)
     if results is not None and (torn or results.get("journal_head") != head):
         msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
         raise Corrupt(msg)
+    if results is not None:
+        claims.require_end(folder)
     return Verified(lines, head, finished=results is not None, torn_bytes=torn)
 
 
-def _check_files(folder: RunFolder, genesis: dict[str, Any]) -> None:
-    for name in (genesis["settings"], genesis["strategy"]):
+def _check_files(folder: RunFolder, genesis: Genesis) -> None:
+    for name in (genesis.settings, genesis.strategy):
         if name:
             folder.kept(name)
+
+
+def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:
+    """What the results repeat of the settings and the tape must be what was recorded."""
+    genesis = Genesis.of(next(read(folder.journal)))
+    settings = folder.settings(genesis.settings)
+    recorded = {
+        "mode": settings["trading"]["mode"],
+        "strategy": settings["strategy"]["name"],
+        "seed": settings["seed"],
+        "symbols": [origin["symbol"] for origin in genesis.tape],
+        "synthetic": any(origin["recipe"] for origin in genesis.tape),
+    }
+    for key, value in recorded.items():
+        if results.get(key) != value:
+            raise Corrupt(f"{folder.results}: {key} is {results.get(key)!r}, but {value!r} was recorded")

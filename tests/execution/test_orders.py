@@ -181,7 +181,7 @@ def test_an_answer_for_an_order_that_was_never_sent_is_corrupt() -> None:
 )
 def test_a_fill_without_an_id_or_a_quantity_is_corrupt(report: Report) -> None:
     orders, order = _sent()
-    with pytest.raises(Corrupt, match="without trade id or quantity"):
+    with pytest.raises(Corrupt, match="an impossible fill"):
         orders.apply(report)
     assert order.filled == 0
 

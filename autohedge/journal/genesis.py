@@ -1,0 +1,43 @@
+"""The first line of a journal: what the run was made of."""
+
+from typing import Any
+
+import msgspec
+
+from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.journal.chain import Line
+
+FORMAT = 1
+
+
+class Genesis(msgspec.Struct, frozen=True):
+    """Versions of all that computes, names of the stored files, and each stream's origin.
+
+    `code` is a hash of the sources that can end up in compiled code.
+    """
+
+    format: int
+    autohedge: str
+    code: str
+    python: str
+    numpy: str
+    numba: str
+    platform: str
+    settings: str
+    strategy: str | None
+    tape: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, line: Line) -> "Genesis":
+        """The genesis of a journal's first line.
+
+        Raises Corrupt if it is none, Misconfigured for a format that this version cannot read.
+        """
+        try:
+            genesis = msgspec.convert(line.genesis, cls)
+        except msgspec.ValidationError as error:
+            raise Corrupt(f"the journal's genesis is damaged: {error}") from None
+        if genesis.format != FORMAT:
+            msg = f"this run has record format {genesis.format}, made by autohedge {genesis.autohedge}"
+            raise Misconfigured(f"{msg}; this version reads format {FORMAT}: use that one")
+        return genesis
