@@ -1,5 +1,7 @@
 """What must hold after every recorded event, over latencies, partial fills and lost answers."""
 
+from decimal import Decimal
+
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
@@ -17,8 +19,15 @@ from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING
 from autohedge.market import Tape
 from tests.engine.strategies import tapes, wishes
 
-POSITION_MAX, EXPOSURE_MAX = 150, 180
-LIMITS = {"max_position_notional": POSITION_MAX, "max_exposure_notional": EXPOSURE_MAX}
+POSITION_MAX, EXPOSURE_MAX, ORDERS_MAX, MINUTE_NS = 150, 180, 6, 60 * 10**9
+LIMITS = {
+    "max_position_notional": Decimal(POSITION_MAX),
+    "max_exposure_notional": Decimal(EXPOSURE_MAX),
+    "max_orders_per_minute": ORDERS_MAX,
+}
+
+
+NEARLY = Decimal("1e-9")
 
 
 class Watch:
@@ -27,25 +36,27 @@ class Watch:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.seen = 0
+        self.sent_ns: list[int] = []
 
     def append(self, entry: Entry) -> None:
         self.seen += 1
-        self._money()
+        assert self.engine.orders.reserved == self._reserved() >= 0
         for lane in range(len(self.engine.desks)):
             self._lane(lane)
-        if isinstance(entry.event, SubmitOrder) and entry.event.side is BUY:
-            self._limits()
+        if isinstance(entry.event, SubmitOrder):
+            self.sent_ns.append(entry.event.at_ns)
+            if entry.event.side is BUY:
+                self._limits(entry.event.at_ns)
 
     def flush(self) -> None:
         """Nothing is kept."""
 
-    def _money(self) -> None:
-        orders = self.engine.orders
+    def _reserved(self) -> Decimal:
         reserved = ZERO
-        for order in orders.working.values():
+        for order in self.engine.orders.working.values():
             if order.intent.side is BUY:
                 reserved = add(reserved, multiply(order.remaining, order.intent.worst_price))
-        assert orders.reserved == reserved >= 0
+        return reserved
 
     def _lane(self, lane: int) -> None:
         engine = self.engine
@@ -64,13 +75,18 @@ class Watch:
         assert sum(o.intent.side is SELL for o in working) <= 1
         assert sum(o.intent.side is BUY for o in working) <= 1
 
-    def _limits(self) -> None:
-        """An entry has just been sent: with every order filled, the limits still hold, at its own prices."""
-        engine = self.engine
-        assert engine._book(0, 0, ZERO).exposure <= EXPOSURE_MAX
+    def _limits(self, sent_ns: int) -> None:
+        """An entry has just been sent: with every order filled, all limits still hold."""
+        engine, reserved = self.engine, self._reserved()
+        assert reserved <= engine.ledger.cash
+        marked = [Decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        assert sum(marked) + reserved <= EXPOSURE_MAX + NEARLY
+        assert sum(at > sent_ns - MINUTE_NS for at in self.sent_ns[:-1]) < ORDERS_MAX
         for lane in range(len(engine.desks)):
-            if engine.orders.entry(lane):
-                assert engine._book(lane, 0, ZERO).position_notional <= POSITION_MAX
+            entry = engine.orders.entry(lane)
+            if entry:
+                held = Decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+                assert held + entry.reserved <= POSITION_MAX + NEARLY
 
 
 def _faulty(seed: int, rate: float) -> FaultScript:
@@ -83,11 +99,25 @@ def _faulty(seed: int, rate: float) -> FaultScript:
 
 
 @budget(max_examples=80, deadline=None)
-@given(tapes(symbols=3), wishes(), st.sampled_from([0.0, 0.2]), st.integers(0, 99))
+@given(
+    tapes(symbols=3),
+    wishes(),
+    st.sampled_from([0.0, 0.2]),
+    st.integers(0, 99),
+    st.sampled_from([120, 10_000]),
+)
 def test_money_lanes_and_limits_agree_after_every_event(
-    tape: Tape, wanted: Settings, fault_rate: float, seed: int
+    tape: Tape, wanted: Settings, fault_rate: float, seed: int, cash: int
 ) -> None:
-    tight = wanted.model_copy(update={"risk": wanted.risk.model_copy(update=LIMITS)})
+    poor = {"initial_cash": Decimal(cash)}
+    sizing = {"target_balance_pct": Decimal(90)}
+    tight = wanted.model_copy(
+        update={
+            "risk": wanted.risk.model_copy(update=LIMITS),
+            "simulated": wanted.simulated.model_copy(update=poor),
+            "sizing": wanted.sizing.model_copy(update=sizing),
+        }
+    )
     engine = engine_for(tight, tape)
     watch, nonce = Watch(engine), nonce_from_seed(seed)
     lots = lots_of(tight, tape.symbols)

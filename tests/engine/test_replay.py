@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from autohedge import app
-from autohedge.core.errors import Corrupt
+from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal import RunFolder, verify
 from autohedge.market import Recipe, Stream, open_tape, parse_source, synthesize, write_parquet
 from tests.rebuild import Lines, content_hash, first, rewrite, rewrite_settings
@@ -170,12 +170,66 @@ def test_results_that_disagree_with_the_journal_are_found(folder: RunFolder) -> 
         verify(folder)
 
 
-def test_a_fill_that_only_the_results_know_is_found(folder: RunFolder) -> None:
+@pytest.mark.parametrize(
+    "key", ["symbol", "side", "qty", "price", "fee", "reason", "order_id", "realized", "ts_ns"]
+)
+def test_a_fill_that_only_the_results_know_is_found(folder: RunFolder, key: str) -> None:
     results = json.loads(folder.results.read_text())
-    results["fills"][0]["price"] = "1"
+    results["fills"][1][key] = "1"
     folder.write_results(results)
     with pytest.raises(Corrupt, match="fills are not those of the journal"):
         verify(folder)
+
+
+@pytest.mark.parametrize(
+    "key", ["mode", "strategy", "seed", "symbols", "synthetic", "journal_lines", "equity"]
+)
+def test_results_that_repeat_the_record_wrongly_are_found(folder: RunFolder, key: str) -> None:
+    results = json.loads(folder.results.read_text())
+    folder.write_results(results | {key: "other"})
+    with pytest.raises(Corrupt, match=key):
+        verify(folder)
+
+
+@pytest.mark.parametrize("keep", [-1, 1])
+def test_results_without_their_last_output_are_refused(folder: RunFolder, keep: int) -> None:
+    def drop(lines: Lines) -> None:
+        del lines[keep:]
+
+    rewrite(folder, drop)
+    for judge in (verify, app.replay_run):
+        with pytest.raises(Corrupt, match="does not end with a run_result"):
+            judge(folder)
+
+
+def test_an_impossible_venue_report_is_named_by_replay(folder: RunFolder) -> None:
+    def forge(lines: Lines) -> None:
+        first(lines, type="report", kind="fill")["event"]["quantity"] = "-1"
+
+    seq = first(_lines(folder), type="report", kind="fill")["seq"]
+    rewrite(folder, forge)
+    difference, _ = app.replay_run(folder)
+    assert difference is not None
+    assert difference.seq == seq
+    assert "refused" in difference.replayed and "impossible fill" in difference.replayed
+
+
+def test_a_record_of_another_format_is_refused_with_its_version(folder: RunFolder) -> None:
+    def age(lines: Lines) -> None:
+        lines[0]["genesis"]["format"] = 99
+
+    rewrite(folder, age)
+    for judge in (verify, app.replay_run):
+        with pytest.raises(Misconfigured, match="record format 99"):
+            judge(folder)
+
+
+@pytest.mark.parametrize("content", ["[]", "3", '"x"', '{"fills": 3}', "{"])
+def test_results_that_are_none_are_damage(folder: RunFolder, content: str) -> None:
+    folder.results.write_text(content)
+    for judge in (verify, app.replay_run):
+        with pytest.raises(Corrupt, match=r"results\.json"):
+            judge(folder)
 
 
 def test_changed_settings_without_a_new_name_are_found(folder: RunFolder) -> None:

@@ -81,6 +81,22 @@ def test_the_crossover_gathers_quotes_into_bars() -> None:
     assert played.result["codes"]["bar_forming"] == 2 * 15 + 1
 
 
+def test_an_exit_signal_that_fills_in_parts_is_carried_through() -> None:
+    prices = np.array(FALL_RISE_FALL + [6.0] * 30)
+    columns = {
+        "ts": START_NS + MINUTE_NS * np.arange(1, len(prices) + 1),
+        **dict.fromkeys(("open", "high", "low", "close"), prices),
+        "volume": np.where(np.arange(len(prices)) < 10, 1000.0, 0.7),
+    }
+    tape = tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=MINUTE_NS)])
+    wanted = _crossover().model_copy(update={"simulated": settings(simulated__partial_fills=True).simulated})
+    result = play(wanted, tape).result
+    assert result["buys"] == 1
+    assert result["exit_signals"] > 5
+    assert result["open_position"] == "0"
+    assert result["codes"]["exit_signal"] == result["exit_signals"]
+
+
 def test_a_bar_is_known_at_its_end_and_never_before() -> None:
     bars = _bars(FALL_RISE_FALL)
     for cut in range(4, len(FALL_RISE_FALL)):
