@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -270,6 +271,46 @@ def test_a_run_exports_the_reports_of_the_earlier_bot(call: Call) -> None:
     assert json.loads(Path("out/trade_stats.json").read_text())["total_closed_trades"] == str(
         summary["sells"]
     )
+
+
+@pytest.mark.parametrize(
+    "setting",
+    ["momentum.warmup_count=99999999999999999999", "execution.cancel_after_s=1e300", "crossover.bar_s=1e-12"],
+)
+def test_values_beyond_any_use_are_refused_before_a_run(call: Call, setting: str) -> None:
+    done = call("run", "--set", setting)
+    assert done.code == 2
+    assert done.err.count("\n") == 1
+
+
+def test_prices_beyond_exact_arithmetic_end_in_one_line(call: Call) -> None:
+    rows = "".join(f"{1_700_000_000_000_000_000 + i},{1 + i}e-300,{1 + i}e-300\n" for i in range(9))
+    Path("tiny.csv").write_text("ts_ns,bid,ask\n" + rows)
+    sets = ("momentum.warmup_count=0", "momentum.evaluate_every_quotes=1")
+    done = call("run", "--tape", "tiny.csv", *(part for each in sets for part in ("--set", each)))
+    assert done.code == 1
+    assert "cannot be computed exactly" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_an_interrupted_run_says_what_is_left(workplace: Path) -> None:
+    root = Path(cli.__file__).parent.parent
+    env = os.environ | {"PYTHONPATH": str(root)}
+    command = [sys.executable, "-m", "autohedge", "run", "--set", "strategy.name=slow.py:Slow"]
+    Path("slow.py").write_text(
+        "from pathlib import Path\n"
+        "from autohedge.strategies import Strategy\n"
+        "class Slow(Strategy):\n"
+        "    def on_quote(self, quote):\n"
+        "        Path('begun').touch()\n"
+    )
+    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as running:
+        while not Path("begun").exists():
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=30)
+    assert running.returncode == 1
+    assert err == "autohedge: interrupted; what was recorded until now can be verified and replayed\n"
 
 
 def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,11 @@ def bps_of(amount: Decimal, bps: Decimal) -> Decimal:
     return multiply(multiply(amount, bps), BPS)
 
 
+def with_fee(amount: Decimal, fee_bps: Decimal) -> Decimal:
+    """What an amount costs with its fee, exactly."""
+    return add(amount, bps_of(amount, fee_bps))
+
+
 def floor_to(value: Decimal, step: Decimal) -> Decimal:
     """`value` rounded down to a multiple of `step`."""
     return (

@@ -62,7 +62,7 @@ class Engine:
         self.first_ns = 0
         self.halted = False
         self.ledger = Ledger(settings.simulated.initial_cash)
-        self.orders = OrderManager()
+        self.orders = OrderManager(settings.simulated.fee_bps)
         self.tally = Tally()
         self.desks = desks_for(settings, symbols)
         self._scanner = scanner

@@ -14,7 +14,7 @@ from autohedge.core.events import (
     SubmitOrder,
     Unknown,
 )
-from autohedge.core.money import ZERO, add, multiply, subtract
+from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import (
     BUY,
     FINAL,
@@ -62,7 +62,7 @@ class Order:
         return rests and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
 
     def may_spend(self) -> Decimal:
-        """Money that this order may still spend, as far as anyone knows."""
+        """Money that this order may still spend before fees, as far as anyone knows."""
         if not self.working or self.intent.side is SELL:
             return ZERO
         return multiply(max(self.remaining, ZERO), self.intent.worst_price)
@@ -71,7 +71,8 @@ class Order:
 class OrderManager:
     """All orders of the account; finished ones are remembered for late answers, up to a bound."""
 
-    def __init__(self) -> None:
+    def __init__(self, fee_bps: Decimal = ZERO) -> None:
+        self._fee_bps = fee_bps
         self.working: dict[str, Order] = {}
         self.reserved = ZERO
         self.expired = 0
@@ -136,9 +137,9 @@ class OrderManager:
         return order, fresh
 
     def _reserve(self, order: Order) -> None:
-        """Bring the money reserved for an order up to date."""
+        """Bring the money reserved for an order, fees included, up to date."""
         if order.intent.side is BUY:
-            money = order.may_spend()
+            money = with_fee(order.may_spend(), self._fee_bps)
             self.reserved = add(self.reserved, subtract(money, order.reserved))
             order.reserved = money
 

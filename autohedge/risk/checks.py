@@ -12,7 +12,7 @@ from typing import final
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.money import PERCENT, add, bps_of, multiply, subtract
+from autohedge.core.money import PERCENT, ZERO, add, bps_of, multiply, subtract, with_fee
 from autohedge.core.orders import MARKET, Intent
 from autohedge.core.reasons import Reason
 from autohedge.risk.rate import NS_PER_MINUTE, Rate
@@ -36,6 +36,7 @@ class Limits:
     stale_after_ns: int
     entry_interval_ns: int
     cooldown_ns: int
+    fee_bps: Decimal = ZERO
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -54,6 +55,7 @@ class Limits:
             stale_after_ns=round(risk.stale_after_ms * NS_PER_MS),
             entry_interval_ns=round(execution.min_order_interval_ms * NS_PER_MS),
             cooldown_ns=round(execution.cooldown_ms * NS_PER_MS),
+            fee_bps=settings.simulated.fee_bps,
         )
 
     def rate(self) -> Rate:
@@ -137,7 +139,7 @@ def _within(last_ns: int | None, now_ns: int, wait_ns: int) -> bool:
 
 
 def _buying_power(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return notional > book.buying_power
+    return with_fee(notional, limits.fee_bps) > book.buying_power
 
 
 def _min_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:

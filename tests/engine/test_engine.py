@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -96,7 +97,7 @@ def test_ids_differ_by_nonce_and_by_place() -> None:
 def test_a_rejected_entry_frees_its_money_and_its_lane() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
-    assert engine.orders.reserved == order.quantity * Decimal("100.1")
+    assert engine.orders.reserved == order.quantity * Decimal("100.1") * Decimal("1.001")
     engine.step(Rejected(engine.now_ns, order.order_id, "no"))
     engine.log.clear()
     assert engine.orders.reserved == 0
@@ -180,6 +181,30 @@ def test_a_resting_entry_is_taken_back_by_a_timer() -> None:
     engine.step(Report(deadline, order.order_id, "canceled", deadline))
     assert not engine.orders.working
     assert engine.orders.reserved == 0
+
+
+def test_closing_a_position_takes_its_resting_entry_back() -> None:
+    falling = [*FLAT[:2], *((START_NS + i * SECOND_NS, 90.0, 90.1) for i in (2, 3))]
+    engine, rows = _engine(falling, execution__time_in_force="gtc")
+    order = _submitted(engine, rows)
+    half = _fill(order, engine.now_ns, "100.1")
+    engine.step(msgspec.structs.replace(half, quantity=order.quantity / 2))
+    engine.log.clear()
+    while not engine.log:
+        engine.scan(rows, engine.pos, len(rows))
+    cancel, sell = (entry.event for entry in engine.log)
+    assert isinstance(cancel, CancelOrder) and isinstance(sell, SubmitOrder)
+    assert cancel.order_id == order.order_id
+    assert (sell.side, sell.quantity) == ("sell", order.quantity / 2)
+
+
+def test_a_position_held_over_two_midnights_is_valued_at_each() -> None:
+    engine, rows = _engine()
+    order = _submitted(engine, rows)
+    engine.step(_fill(order, engine.now_ns, "100.1"))
+    first = engine.next_deadline_ns
+    engine.step(Timer(first))
+    assert engine.next_deadline_ns == first + DAY_NS
 
 
 def test_the_interval_between_entries_counts_orders_not_refusals() -> None:

@@ -10,7 +10,7 @@ from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.events import Entry, SubmitOrder
 from autohedge.core.ids import nonce_from_seed, randomness
-from autohedge.core.money import ZERO, add, multiply
+from autohedge.core.money import ZERO, add, multiply, with_fee
 from autohedge.core.orders import BUY, SELL
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
@@ -27,6 +27,7 @@ LIMITS = {
 }
 
 
+FEE_BPS = Decimal(600)
 NEARLY = Decimal("1e-9")
 
 
@@ -41,6 +42,7 @@ class Watch:
     def append(self, entry: Entry) -> None:
         self.seen += 1
         assert self.engine.orders.reserved == self._reserved() >= 0
+        assert self.engine.ledger.cash >= 0
         for lane in range(len(self.engine.desks)):
             self._lane(lane)
         if isinstance(entry.event, SubmitOrder):
@@ -55,7 +57,8 @@ class Watch:
         reserved = ZERO
         for order in self.engine.orders.working.values():
             if order.intent.side is BUY:
-                reserved = add(reserved, multiply(order.remaining, order.intent.worst_price))
+                spent = multiply(order.remaining, order.intent.worst_price)
+                reserved = add(reserved, with_fee(spent, FEE_BPS))
         return reserved
 
     def _lane(self, lane: int) -> None:
@@ -109,7 +112,7 @@ def _faulty(seed: int, rate: float) -> FaultScript:
 def test_money_lanes_and_limits_agree_after_every_event(
     tape: Tape, wanted: Settings, fault_rate: float, seed: int, cash: int
 ) -> None:
-    poor = {"initial_cash": Decimal(cash)}
+    poor = {"initial_cash": Decimal(cash), "fee_bps": FEE_BPS}
     sizing = {"target_balance_pct": Decimal(90)}
     tight = wanted.model_copy(
         update={

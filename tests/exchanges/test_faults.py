@@ -12,7 +12,7 @@ from autohedge.exchanges.simulated import Fault, FaultScript
 from tests.support import Played, Quotes, play, quotes_tape, settings
 
 MS = 1_000_000
-COST = Decimal("0.990099") * 101
+COST = Decimal("0.990099") * 101 * Decimal("1.001")  # with the fee of 10 bps
 # The second quote triggers an entry at 101; the later ones neither trigger nor touch anything.
 RISE: Quotes = [(MS, 99.9, 100.0), (2 * MS, 100.9, 101.0)]
 QUIET: Quotes = [*RISE, *((n * MS, 101.0, 101.1) for n in range(3, 60))]

@@ -175,7 +175,7 @@ def test_limits_are_those_of_the_settings() -> None:
         execution__min_order_interval_ms=0.5,
         execution__cooldown_ms=12,
     )
-    numbers = (D(1), D(2), D(3), D(4), D(5), D(6), D(7), D(8), 9, 10_000_000, 500_000, 12_000_000)
+    numbers = (D(1), D(2), D(3), D(4), D(5), D(6), D(7), D(8), 9, 10_000_000, 500_000, 12_000_000, D(10))
     assert Limits.of(wanted) == Limits(*numbers)
 
 
