@@ -5,19 +5,20 @@ duplicate: an exit never waits for a limit.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import final
 
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.money import PERCENT, ZERO, add, bps_of, multiply, subtract, with_fee
+from autohedge.core.money import BPS, PERCENT, ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import MARKET, Intent
 from autohedge.core.reasons import Reason
 from autohedge.risk.rate import NS_PER_MINUTE, Rate
 
 NS_PER_MS = 1_000_000
+ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,13 @@ class Limits:
     entry_interval_ns: int
     cooldown_ns: int
     fee_bps: Decimal = ZERO
+    price_band: Decimal = field(init=False)
+    cost_factor: Decimal = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Shares of one, multiplied out once instead of at each check."""
+        object.__setattr__(self, "price_band", multiply(self.price_band_bps, BPS))
+        object.__setattr__(self, "cost_factor", with_fee(ONE, self.fee_bps))
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
@@ -106,12 +114,12 @@ Check = Callable[[Intent, Decimal, Book, Limits], bool]
 
 def _sane(intent: Intent) -> bool:
     """Nothing but finite positive prices; a limit order has a limit."""
-    priced = intent.order_type is MARKET or _positive(intent.limit)
-    return priced and _positive(intent.price) and intent.quantity.is_finite()
-
-
-def _positive(amount: Decimal | None) -> bool:
-    return amount is not None and amount.is_finite() and amount > 0
+    price, limit = intent.price, intent.limit
+    if not (price.is_finite() and price > 0 and intent.quantity.is_finite()):
+        return False
+    if limit is None:
+        return intent.order_type is MARKET
+    return limit.is_finite() and limit > 0
 
 
 def _zero_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
@@ -139,7 +147,7 @@ def _within(last_ns: int | None, now_ns: int, wait_ns: int) -> bool:
 
 
 def _buying_power(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return with_fee(notional, limits.fee_bps) > book.buying_power
+    return multiply(notional, limits.cost_factor) > book.buying_power
 
 
 def _min_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
@@ -159,7 +167,7 @@ def _max_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits)
 
 
 def _price_band(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return subtract(intent.worst_price, book.mid).copy_abs() > bps_of(book.mid, limits.price_band_bps)
+    return subtract(intent.worst_price, book.mid).copy_abs() > multiply(book.mid, limits.price_band)
 
 
 def _max_position(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
