@@ -11,6 +11,7 @@ from autohedge.app import engine_for
 from autohedge.core.clock import DAY_NS, NEVER
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
+    Accepted,
     Booked,
     CancelOrder,
     Halted,
@@ -27,7 +28,7 @@ from autohedge.core.orders import OrderState
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
-from tests.support import Quotes, play, quotes_tape, settings
+from tests.support import Quotes, columns_tape, play, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -276,3 +277,27 @@ def test_without_a_valid_quote_equity_is_cash() -> None:
     assert played.result["equity"] == "10000"
     assert played.result["codes"]["bad_quote"] == 2
     assert np.isnan(played.engine._bid[0])
+
+
+def test_at_one_time_the_venue_comes_before_the_engine_s_timers() -> None:
+    wanted = settings(
+        **EAGER,
+        execution__time_in_force="gtc",
+        execution__cancel_after_s=0.01,
+        execution__aggression_bps=0,
+        simulated__order_latency_ms=10,
+    )
+    record = play(wanted, quotes_tape(FLAT)).record
+    first = {type(entry.event): i for i, entry in reversed(list(enumerate(record)))}
+    accepted, timer = record[first[Accepted]].event, record[first[Timer]].event
+    assert isinstance(accepted, Accepted) and isinstance(timer, Timer)
+    assert accepted.at_ns == timer.at_ns
+    assert first[Accepted] < first[Timer]
+
+
+def test_a_price_at_the_weighted_mean_is_not_above_it() -> None:
+    columns: dict[str, Any] = {"ts": [ts for ts, _, _ in FLAT], "bid": [100.0] * 4, "ask": [100.5] * 4}
+    sizes: dict[str, Any] = {"bid_size": [1.0] * 4, "ask_size": [1.0] * 4}
+    wanted = settings(**EAGER, momentum__use_vwap_filter=True, momentum__max_spread_bps=100)
+    codes = play(wanted, columns_tape({"X": columns | sizes})).result["codes"]
+    assert (codes["below_vwap"], codes["entry"]) == (3, 0)
