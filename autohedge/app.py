@@ -1,9 +1,8 @@
 """The composition root: settings, tape, strategy, engine, venue and record put together."""
 
-import asyncio
 import platform
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
@@ -14,15 +13,16 @@ import msgspec
 import autohedge
 from autohedge import config
 from autohedge.config import Settings
-from autohedge.core.clock import stamp, wall_ns
+from autohedge.core.clock import NEVER, stamp, wall_ns
 from autohedge.core.errors import Corrupt, Unavailable
-from autohedge.core.ids import fresh_nonce, fresh_suffix, nonce_from_seed
+from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
 from autohedge.engine.virtual import VirtualRuntime
-from autohedge.engine.wall import WallRuntime
+from autohedge.engine.watch import Silent, Watch, shown
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
+from autohedge.journal.chain import Buffered
 from autohedge.journal.folder import as_json
 from autohedge.journal.genesis import FORMAT, Genesis
 from autohedge.journal.verification import unbroken
@@ -30,6 +30,8 @@ from autohedge.kernels.jit import source_hash
 from autohedge.market import Origin, Recipe, Tape, TapeSource, open_tape, reopen, synthesize
 from autohedge.strategies import build
 from autohedge.strategies.registry import source_of
+
+SLICE_ROWS = 1_000_000
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
@@ -59,52 +61,31 @@ def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
     return SimulatedVenue(Terms.of(settings), lots_of(settings, tape.symbols), tape.rows, nonce=nonce)
 
 
-def run(settings: Settings, tape: Tape) -> dict[str, Any]:
+def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]:
     """Trade a tape in virtual time and record it; return the content of `results.json`."""
-    nonce = nonce_from_seed(settings.seed)
-
-    def play(runtime: VirtualRuntime) -> dict[str, Any]:
-        runtime.run(nonce)
-        return {}
-
-    return _recorded(settings, tape, nonce, play)
-
-
-def run_on_clock(settings: Settings, tape: Tape, *, speed: float | None, seeded: bool) -> dict[str, Any]:
-    """Trade a tape in wall time, `speed` times its own, or as fast as it goes.
-
-    With a seed the record is that of virtual time; without one the run's nonce is drawn.
-    """
-    nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
-
-    def play(runtime: VirtualRuntime) -> dict[str, Any]:
-        clock = WallRuntime(runtime, int(tape.rows.ts[0]), speed)
-        asyncio.run(clock.run(nonce))
-        worst_ms = clock.lag.worst_ns / 1e6
-        return {"interrupted": clock.stopped, "wakes": clock.lag.wakes, "worst_lag_ms": worst_ms}
-
-    return _recorded(settings, tape, nonce, play, write_ahead=True)
-
-
-def _recorded(
-    settings: Settings,
-    tape: Tape,
-    nonce: str,
-    play: Callable[[VirtualRuntime], dict[str, Any]],
-    *,
-    write_ahead: bool = False,
-) -> dict[str, Any]:
-    """Play a run into a folder of its own; nothing is written before it could be put together."""
-    engine = engine_for(settings, tape)
-    run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
-    folder, journal = _open_record(run_id, settings, tape)
-    venue = venue_for(settings, tape, nonce)
+    nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
+    folder, head = open_record(settings, tape)
+    journal, watcher = Journal(Buffered(folder.journal), head, 1), watch(engine, rows)
+    runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher))
+    runtime.on_row = watcher.row if watcher.wants_rows else None
     try:
-        runtime = VirtualRuntime(engine, venue, tape.rows, journal, write_ahead=write_ahead)
-        extra = play(runtime)
+        runtime.begin(nonce)
+        for row in range(SLICE_ROWS, len(rows), SLICE_ROWS):
+            runtime.advance(int(rows.ts[row]))
+            watcher.wake()
+        runtime.advance(NEVER)
+        runtime.finish()
     finally:
+        watcher.close()
         journal.close()
-    results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": run_id}
+    return conclude(folder, engine, settings, tape, journal)
+
+
+def conclude(
+    folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **extra: Any
+) -> dict[str, Any]:
+    """Write and return the results of a run whose record is complete and closed."""
+    results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": folder.id}
     folder.write_results(results)
     return results
 
@@ -123,18 +104,24 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
     }
 
 
-def _open_record(run_id: str, settings: Settings, tape: Tape) -> tuple[RunFolder, Journal]:
-    """A published run folder whose journal holds the genesis."""
+def open_record(
+    settings: Settings, tape: Tape, pace: Mapping[str, Any] | None = None
+) -> tuple[RunFolder, str]:
+    """A published run folder whose journal holds the genesis, and the hash of that.
+
+    Raises Unavailable where it cannot be written; nothing is left behind then.
+    """
+    run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
     folder = RunFolder.prepare(run_id)
     try:
-        genesis = _genesis(folder, settings, tape)
-        journal = Journal(folder.journal, genesis)
-        journal.flush()
-        return folder.publish(run_id), journal
+        journal = Journal.begin(Buffered(folder.journal), _genesis(folder, settings, tape))
+        journal.close()
+        if pace is not None:
+            folder.write_pace(pace)
+        return folder.publish(run_id), journal.head
     except OSError as error:
         folder.discard()
-        msg = f"cannot write the run's folder: {error}"
-        raise Unavailable(msg) from None
+        raise Unavailable(f"cannot write the run's folder: {error}") from None
 
 
 def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any]:
@@ -162,8 +149,8 @@ def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
     finished = unbroken(folder).finished
     lines = read(folder.journal)
     genesis = Genesis.of(next(lines))
-    settings = _recorded_settings(folder, genesis)
-    tape = reopen(_origins(genesis), folder.tape)
+    settings = recorded_settings(folder, genesis)
+    tape = reopen(origins_of(genesis), folder.tape)
     return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
 
 
@@ -173,7 +160,7 @@ def pack(folder: RunFolder) -> list[Path]:
     Streams of the synthetic market need no file: their recipe is in the genesis. Raises
     Misconfigured where a tape is gone, Corrupt where it is not what the run saw.
     """
-    origins = _origins(Genesis.of(next(read(folder.journal))))
+    origins = origins_of(Genesis.of(next(read(folder.journal))))
     reopen(origins, folder.tape)
     packed = []
     for origin in origins:
@@ -185,14 +172,16 @@ def pack(folder: RunFolder) -> list[Path]:
     return packed
 
 
-def _origins(genesis: Genesis) -> list[Origin]:
+def origins_of(genesis: Genesis) -> list[Origin]:
+    """Where the streams of a recorded run came from. Raises Corrupt if that is damaged."""
     try:
         return msgspec.convert(genesis.tape, list[Origin])
     except msgspec.ValidationError as error:
         raise Corrupt(f"the journal's genesis is damaged: {error}") from None
 
 
-def _recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
+def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
+    """The settings of a recorded run, its own copy of a strategy file included."""
     values = folder.settings(genesis.settings)
     if genesis.strategy:
         class_name = values["strategy"]["name"].rpartition(":")[2]

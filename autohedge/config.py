@@ -50,6 +50,7 @@ class Trading(Section):
     """What kind of run this is."""
 
     mode: Literal["hft"]
+    live: bool
 
 
 class Strategy(Section):
@@ -144,6 +145,12 @@ class Simulated(Section):
     partial_fills: bool
 
 
+class Journal(Section):
+    """How safe the record of a run on a clock is."""
+
+    durability: Literal["process", "power"]
+
+
 class Synthetic(Section):
     """The market of a run without a tape."""
 
@@ -180,6 +187,7 @@ class Settings(BaseSettings):
     )
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
+    chatter_level: Literal["auto", "low", "normal", "verbose"]
     trading: Trading
     strategy: Strategy
     momentum: Momentum
@@ -189,6 +197,7 @@ class Settings(BaseSettings):
     execution: Execution
     risk: Risk
     simulated: Simulated
+    journal: Journal
     synthetic: Synthetic
     instruments: dict[str, InstrumentRules] = {}
     symbol_overrides: dict[str, dict[str, dict[str, Any]]] = {}
@@ -366,8 +375,8 @@ def _aliased() -> Iterator[dict[str, Any]]:
     for _, names in _surroundings():
         for name, key in aliases.SETTINGS.items():
             if names.get(name):
-                section, _, last = key.partition(".")
-                yield {section: {last: names[name]}}
+                section, _, last = key.rpartition(".")
+                yield {section: {last: names[name]}} if section else {last: names[name]}
 
 
 def _as_key(variable: str) -> str:

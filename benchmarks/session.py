@@ -12,6 +12,7 @@ from autohedge.core.reasons import STOPS_TO, Reason
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.journal import Journal
+from autohedge.journal.chain import Buffered
 from autohedge.market import Tape, TapeSource, open_tape
 from benchmarks.market import SYMBOL, tape_file
 
@@ -32,9 +33,6 @@ def tape(quotes: int) -> Tape:
 class Kept(list[Entry]):
     """A record in memory."""
 
-    def flush(self) -> None:
-        """Memory has nothing to flush."""
-
 
 def play(wanted: Settings, market: Tape, recorder: Journal | Kept) -> Engine:
     """One run in virtual time; refuses a tape on which a limit spoke, since refusals cost less."""
@@ -51,7 +49,7 @@ def play_recorded(wanted: Settings, market: Tape, folder: Path) -> Engine:
     """One run with its journal written to `folder`."""
     path = folder / "journal.jsonl"
     path.unlink(missing_ok=True)
-    journal = Journal(path, {"benchmark": True})
+    journal = Journal.begin(Buffered(path), {"benchmark": True})
     try:
         return play(wanted, market, journal)
     finally:

@@ -47,9 +47,6 @@ def _prices(values: Sequence[float | None]) -> ArrayLike:
 class Recording(list[Entry]):
     """A record kept in memory."""
 
-    def flush(self) -> None:
-        """Memory has nothing to flush."""
-
 
 @dataclass
 class Played:

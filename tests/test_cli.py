@@ -13,8 +13,10 @@ import polars as pl
 import pytest
 
 from autohedge import __version__, cli
+from autohedge.cli.look import ENV_EXAMPLE
 from autohedge.core.reasons import Reason
 
+ROOT = Path(__file__).parent.parent
 HOUR = ("--set", "synthetic.hours=0.5")
 TIGHT = (
     *("--set", "momentum.min_edge_bps=0.5", "--set", "exits.take_profit_bps=3"),
@@ -239,7 +241,7 @@ def test_runs_are_listed_and_shown_again(call: Call) -> None:
 
 @pytest.mark.parametrize("module", ["autohedge", "autohedge.graph"])
 def test_the_modules_are_doors_to_the_same_command_line(workplace: Path, module: str) -> None:
-    root = Path(cli.__file__).parent.parent
+    root = ROOT
     env = os.environ | {"PYTHONPATH": str(root)}
     command = [sys.executable, "-m", module, "run", *HOUR, "--json"]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
@@ -294,7 +296,7 @@ def test_prices_beyond_exact_arithmetic_end_in_one_line(call: Call) -> None:
 
 
 def test_an_interrupted_run_says_what_is_left(workplace: Path) -> None:
-    root = Path(cli.__file__).parent.parent
+    root = ROOT
     env = os.environ | {"PYTHONPATH": str(root)}
     command = [sys.executable, "-m", "autohedge", "run", "--set", "strategy.name=slow.py:Slow"]
     Path("slow.py").write_text(
@@ -310,7 +312,7 @@ def test_an_interrupted_run_says_what_is_left(workplace: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert err == "autohedge: interrupted; what was recorded until now can be verified and replayed\n"
+    assert err == "autohedge: interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN\n"
 
 
 def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,24 +335,25 @@ def test_init_writes_what_a_run_reads_and_overwrites_nothing(call: Call) -> None
 
 
 def test_the_example_of_secrets_is_the_repository_s() -> None:
-    assert (Path(cli.__file__).parent.parent / ".env.example").read_text() == cli.ENV_EXAMPLE
+    assert (ROOT / ".env.example").read_text() == ENV_EXAMPLE
 
 
 def test_names_of_earlier_systems_are_understood_or_listed_as_unused(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    Path(".env").write_text("HFT_MIN_EDGE_BPS=3\nCHATTER_LEVEL=low\nMAX_ORDER_AMOUNT=50\n")
+    Path(".env").write_text("HFT_MIN_EDGE_BPS=3\nCHATTER_LEVEL=low\nMAX_ORDER_AMOUNT=50\nEXCHANGE=kraken\n")
     monkeypatch.setenv("HFT_STOP_LOSS_BPS", "7")
     monkeypatch.setenv("AUTOHEDGE__SIZING__MAX_ORDER_AMOUNT", "60")
     shown = call("config", "show", "--json").json
     chosen = {key: row for key, row in shown.items() if key != "unused" and row["origin"] != "default"}
     assert chosen == {
+        "chatter_level": {"value": "low", "origin": ".env: CHATTER_LEVEL"},
         "momentum.min_edge_bps": {"value": 3.0, "origin": ".env: HFT_MIN_EDGE_BPS"},
         "exits.stop_loss_bps": {"value": 7.0, "origin": "environment: HFT_STOP_LOSS_BPS"},
         "sizing.max_order_amount": {"value": "60", "origin": "environment"},
     }
-    assert shown["unused"] == ["CHATTER_LEVEL"]
-    assert "CHATTER_LEVEL" in call("config", "show").out
+    assert shown["unused"] == ["EXCHANGE"]
+    assert "EXCHANGE" in call("config", "show").out
     assert call("run", "--set", "synthetic.hours=0.1", "--json").code == 0
 
 

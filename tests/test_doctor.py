@@ -7,6 +7,7 @@ import pytest
 from autohedge.core.clock import wall_ns
 from autohedge.doctor import FREE_BYTES_LEAST, clock, examine, room, writable
 from autohedge.journal import Journal, RunFolder
+from autohedge.journal.chain import Buffered
 
 NS_PER_DAY = 86_400 * 10**9
 
@@ -54,7 +55,7 @@ def test_a_clock_before_this_release_is_found(workplace: Path) -> None:
 
 def test_a_clock_before_the_newest_run_is_found(workplace: Path) -> None:
     folder = RunFolder.prepare("29990101T000000-momentum-abcdef")
-    Journal(folder.journal, {}).close()
+    Journal.begin(Buffered(folder.journal), {}).close()
     folder.publish("29990101T000000-momentum-abcdef")
     finding = clock(wall_ns())
     assert not finding.ok

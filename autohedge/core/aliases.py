@@ -1,6 +1,7 @@
 """Names of the environment that earlier systems used, and the settings that they mean here."""
 
 SETTINGS = {
+    "CHATTER_LEVEL": "chatter_level",
     "HFT_EVALUATE_EVERY_QUOTES": "momentum.evaluate_every_quotes",
     "HFT_MAX_SPREAD_BPS": "momentum.max_spread_bps",
     "HFT_MIN_EDGE_BPS": "momentum.min_edge_bps",
@@ -18,7 +19,6 @@ UNUSED = frozenset(
         "APCA_API_BASE_URL",
         "APCA_API_KEY_ID",
         "APCA_API_SECRET_KEY",
-        "CHATTER_LEVEL",
         "EXCHANGE",
         "EXIT_ON_QUOTES",
         "HYBRID_GATE_REFRESH_QUOTES",

@@ -1,6 +1,7 @@
 """The only place that reads the machine's clock; the engine's time comes from its inputs."""
 
 import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 NEVER = 2**63 - 1
@@ -31,3 +32,28 @@ def readable(ts_ns: int) -> str:
 def next_midnight_ns(ts_ns: int) -> int:
     """The first UTC midnight after `ts_ns`: a trading day is a UTC day."""
     return (ts_ns // DAY_NS + 1) * DAY_NS
+
+
+@dataclass(frozen=True, slots=True)
+class TapeClock:
+    """A tape's time on the machine's clock: `first_ns` of the tape at `begun_ns`, `speed` times as fast.
+
+    `begun_ns` is monotonic time, which all processes of one machine share and no one can set back.
+    """
+
+    first_ns: int
+    begun_ns: int
+    speed: float
+
+    @classmethod
+    def begin(cls, first_ns: int, speed: float) -> "TapeClock":
+        """A clock that starts now."""
+        return cls(first_ns, monotonic_ns(), speed)
+
+    def now_ns(self) -> int:
+        """How far the tape has come."""
+        return self.first_ns + int((monotonic_ns() - self.begun_ns) * self.speed)
+
+    def until_ns(self, tape_ns: int) -> int:
+        """Nanoseconds of the machine's clock until the tape comes to `tape_ns`; negative if it is past."""
+        return self.begun_ns + int((tape_ns - self.first_ns) / self.speed) + 1 - monotonic_ns()

@@ -3,6 +3,7 @@
 AutoHedgeError
 ├── Misconfigured   mend the input (command line, config, tape, strategy) and try again
 ├── Rejected        a venue or a check said no: do not repeat the request as it is
+├── Refused         a safety rule forbids it: nothing was done; change what makes it unsafe
 ├── Ambiguous       the outcome is unknown: ask the venue before doing anything else
 ├── Retryable       it may pass: try again later
 ├── Unavailable     something outside is missing: go on without it, or stop
@@ -22,6 +23,10 @@ class Misconfigured(AutoHedgeError):
 
 class Rejected(AutoHedgeError):
     """A venue or a check refused the request; repeating it unchanged will not help."""
+
+
+class Refused(AutoHedgeError):
+    """A safety rule of our own forbids this; nothing was done. The command line exits with 3."""
 
 
 class Ambiguous(AutoHedgeError):

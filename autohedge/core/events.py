@@ -56,6 +56,10 @@ class Unknown(VenueAnswer, frozen=True, gc=False, tag="unknown"):
     cause: str
 
 
+class NotFound(VenueAnswer, frozen=True, gc=False, tag="not_found"):
+    """The venue was asked, and never had the order: it has no exposure."""
+
+
 class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
@@ -77,11 +81,36 @@ class Timer(Input, frozen=True, gc=False, tag="timer"):
 
 
 class Operator(Input, frozen=True, gc=False, tag="operator"):
-    """A person's command."""
+    """A person's command; `halt_id` names the automatic halt that a `resume` lifts.
+
+    After `stop` no more rows are taken: the run delivers what is on its way, and ends.
+    """
 
     at_ns: int
-    command: Literal["halt", "resume"]
+    command: Literal["halt", "resume", "flatten", "stop"]
     reason: str
+    halt_id: str | None = None
+
+
+class Trouble(Input, frozen=True, gc=False, tag="trouble"):
+    """The machine failed in a way that must stop entries, such as a full disk."""
+
+    at_ns: int
+    cause: str
+
+
+class Restarted(Input, frozen=True, gc=False, tag="restarted"):
+    """The run goes on after its process died.
+
+    Rows before `pos` that were not taken are missed. Later ids derive from `nonce`, so that an id
+    lost with the end of a record is never given twice. `lost_at_crash` are the orders that the
+    rebuilding made beyond the end of the record; they were not sent.
+    """
+
+    at_ns: int
+    pos: int
+    nonce: str
+    lost_at_crash: tuple[str, ...] = ()
 
 
 class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
@@ -112,6 +141,20 @@ class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
     reason: str
 
 
+class QueryOrder(Output, frozen=True, gc=False, tag="query_order"):
+    """A question: what became of this order? Answered by all that the venue ever said of it."""
+
+    at_ns: int
+    order_id: str
+
+
+class QueryFills(Output, frozen=True, gc=False, tag="query_fills"):
+    """A question: which fills were there at or after `since_ns`? Answered by their reports."""
+
+    at_ns: int
+    since_ns: int
+
+
 class Booked(Output, frozen=True, gc=False, tag="booked"):
     """The books after one fill, so that a difference shows where it begins."""
 
@@ -123,9 +166,13 @@ class Booked(Output, frozen=True, gc=False, tag="booked"):
 
 
 class Halted(Output, frozen=True, gc=False, tag="halted"):
-    """Entries are off from here on, until an operator resumes."""
+    """Entries are off from here on, until an operator resumes.
+
+    A halt that no person ordered has a `halt_id`, which the person who resumes must give.
+    """
 
     reason: str
+    halt_id: str | None = None
 
 
 class Resumed(Output, frozen=True, gc=False, tag="resumed"):
@@ -140,10 +187,11 @@ class RunResult(Output, frozen=True, gc=False, tag="run_result"):
     result: dict[str, Any]
 
 
-Command = SubmitOrder | CancelOrder
-Answer = Accepted | Rejected | Unknown | Report
-AnyInput = RunNonce | Answer | Timer | Operator | EndOfTape
-AnyOutput = SubmitOrder | CancelOrder | Booked | Halted | Resumed | RunResult
+Command = SubmitOrder | CancelOrder | QueryOrder | QueryFills
+Answer = Accepted | Rejected | Unknown | NotFound | Report
+AnyInput = RunNonce | Answer | Timer | Operator | Trouble | Restarted | EndOfTape
+AnyOutput = Command | Booked | Halted | Resumed | RunResult
+COMMANDS = (SubmitOrder, CancelOrder, QueryOrder, QueryFills)
 AnyEvent = AnyInput | AnyOutput
 
 

@@ -2,7 +2,7 @@
 
 UNKNOWN means that the venue's answer was lost: it can follow any state that is not final, keeps
 the order's exposure reserved, and is left only on evidence from the venue. A late fill on a
-final order is legal: it changes the books, not the state.
+final order is legal: it changes the books, not the state. An end may be reported again.
 """
 
 from decimal import Decimal
@@ -102,6 +102,7 @@ _LIVE = _ENDS | {
     _E.REQUEST_REPLACE: _S.PENDING_REPLACE,
 }
 _LATE_FILL = (_E.FILL_PART, _E.FILL_REST)
+_AGAIN = {_S.CANCELED: (_E.CANCEL,), _S.EXPIRED: (_E.EXPIRE,), _S.REJECTED: (_E.REJECT,)}
 
 TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
     _S.INTENT: {_E.SUBMIT: _S.SUBMITTED, _E.DENY: _S.DENIED, _E.LOSE_ANSWER: _S.UNKNOWN},
@@ -131,7 +132,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.REPLACE: _S.OPEN,
         _E.REFUSE_CHANGE: _S.OPEN,
     },
-} | {state: dict.fromkeys((*_LATE_FILL, _E.ACCEPT), state) for state in FINAL}
+} | {state: dict.fromkeys((*_LATE_FILL, _E.ACCEPT, *_AGAIN.get(state, ())), state) for state in FINAL}
 
 
 def after(state: OrderState, event: OrderEvent) -> OrderState:

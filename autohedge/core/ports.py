@@ -8,8 +8,8 @@ from autohedge.core.events import Answer, Command
 class Gateway(Protocol):
     """Carries commands to one venue and brings its answers back as inputs.
 
-    Every answer is `Accepted`, `Rejected`, `Unknown` or `Report`: a timeout, a 5xx or a dropped
-    socket is `Unknown`, never `Rejected`.
+    Every answer is `Accepted`, `Rejected`, `Unknown`, `NotFound` or `Report`: a timeout, a 5xx or a
+    dropped socket is `Unknown`, never `Rejected`.
     """
 
     def send(self, command: Command, now_ns: int) -> None:

@@ -16,7 +16,8 @@ class Desk:
     """One lane's instrument, rules and memory.
 
     `take_profit` and `stop_loss` guard the position that is open; the `last_…_ns` are None
-    before the first entry and exit. `leaving` says that an exit signal is not carried out yet.
+    before the first entry and exit. `leaving` is the reason of an exit that must be carried through
+    to flat, until it is; else empty.
     """
 
     instrument: Instrument
@@ -29,7 +30,7 @@ class Desk:
     stop_loss: float = -np.inf
     last_entry_ns: int | None = None
     last_exit_ns: int | None = None
-    leaving: bool = False
+    leaving: str = ""
 
 
 def desks_for(settings: Settings, symbols: Sequence[str]) -> list[Desk]:

@@ -24,13 +24,17 @@ from autohedge.core.events import (
     EndOfTape,
     Entry,
     Halted,
+    NotFound,
     Operator,
+    QueryFills,
     Rejected,
     Report,
+    Restarted,
     Resumed,
     RunNonce,
     RunResult,
     Timer,
+    Trouble,
     Unknown,
 )
 from autohedge.core.ids import derive
@@ -49,6 +53,8 @@ from autohedge.strategies import Scanner
 
 REASONS = tuple(Reason)
 EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+FLATTEN = "flatten"
+CARRIED_THROUGH = frozenset({Reason.EXIT_SIGNAL.label, FLATTEN})
 
 
 class Engine:
@@ -61,12 +67,14 @@ class Engine:
         self.now_ns = 0
         self.first_ns = 0
         self.halted = False
+        self.halt_id: str | None = None
+        self.restarts = 0
         self.ledger = Ledger(settings.simulated.initial_cash)
         self.orders = OrderManager(settings.simulated.fee_bps)
         self.tally = Tally()
         self.desks = desks_for(settings, symbols)
         self._scanner = scanner
-        self._lanes = scanner.lanes
+        self.lanes = scanner.lanes
         self._counts = scanner.lanes["counts"]
         self._stop = scanner.lanes["stop"]
         self._bid, self._ask = scanner.lanes["bid"], scanner.lanes["ask"]
@@ -81,6 +89,7 @@ class Engine:
         self._equity_at_midnight = self.ledger.cash
         self._midnight_ns = NEVER
         self._cancels: list[tuple[int, str]] = []
+        self._last_fill_ns = 0
 
     @property
     def next_deadline_ns(self) -> int:
@@ -97,7 +106,7 @@ class Engine:
         taken = min(at + 1, stop)
         if taken == start:
             return taken
-        if self.pos == 0:
+        if self.first_ns == 0:
             self.first_ns = int(rows.ts[start])
         self.seq += taken - start
         self.pos += taken - start
@@ -110,7 +119,7 @@ class Engine:
         """Take one input other than a market row."""
         self._write(event)
         match event:
-            case Accepted() | Rejected() | Unknown() | Report():
+            case Accepted() | Rejected() | Unknown() | NotFound() | Report():
                 self._answered(event)
             case RunNonce():
                 self._nonce = event.nonce
@@ -118,6 +127,10 @@ class Engine:
                 self._timer(event.at_ns)
             case Operator():
                 self._operate(event)
+            case Trouble():
+                self._trouble(event)
+            case Restarted():
+                self._restart(event)
             case EndOfTape():
                 self._emit(RunResult(self.result()))
             case _:
@@ -126,7 +139,12 @@ class Engine:
     def result(self) -> dict[str, Any]:
         """What the run has come to so far."""
         figures = run_result(self.ledger, self.orders, self.tally, self.codes(), self.unrealized())
-        return figures | {"first_ns": self.first_ns, "last_ns": self.now_ns}
+        moments = {"first_ns": self.first_ns, "last_ns": self.now_ns}
+        return figures | moments | {"restarts": self.restarts}
+
+    def may_resume(self, halt_id: str | None) -> bool:
+        """Whether a person may lift the halt: one that no person ordered needs its id."""
+        return self.halted and self.halt_id in (None, halt_id)
 
     def codes(self) -> dict[str, int]:
         """How many rows ended in each code, all lanes together."""
@@ -156,11 +174,11 @@ class Engine:
 
     def _decide(self, lane: int, quote_ns: int) -> None:
         code = REASONS[self._stop[lane]]
-        if self.desks[lane].leaving and code in EXIT_CODES:
-            code = Reason.EXIT_SIGNAL
+        leaving = self.desks[lane].leaving
         if code in EXIT_CODES:
+            code = Reason.EXIT_SIGNAL if leaving else code
             self._counts[lane, code] += 1
-            self._leave(lane, code)
+            self._leave(lane, leaving or code.label)
         else:
             self._counts[lane, self._enter(lane, quote_ns)] += 1
 
@@ -175,6 +193,7 @@ class Engine:
             short = verdict is Reason.ZERO_QUANTITY and notional is None
             return Reason.BUYING_POWER if short else verdict
         desk.last_entry_ns = self.now_ns
+        desk.leaving = ""
         self._submit(verdict, lane)
         return Reason.ENTRY
 
@@ -197,10 +216,10 @@ class Engine:
             stop_loss=mid * (1.0 - desk.stop_loss_bps / 10_000.0),
         )
 
-    def _leave(self, lane: int, code: Reason) -> None:
+    def _leave(self, lane: int, reason: str) -> None:
         """Sell the whole position; a refusal is counted apart and the row keeps its code."""
         desk = self.desks[lane]
-        desk.leaving = code is Reason.EXIT_SIGNAL
+        desk.leaving = reason if reason in CARRIED_THROUGH else ""
         held = self.ledger.position(desk.instrument.symbol).quantity
         intent = Intent(
             lane=lane,
@@ -211,7 +230,7 @@ class Engine:
             quantity=held,
             price=printed(self._bid[lane]),
             limit=None,
-            reason=code.label,
+            reason=reason,
             take_profit=np.inf,
             stop_loss=-np.inf,
         )
@@ -272,13 +291,14 @@ class Engine:
         quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
         realized = self.ledger.book(intent.symbol, intent.side, quantity, price, fee)
         position = self.ledger.position(intent.symbol)
+        self._last_fill_ns = max(self._last_fill_ns, report.ts_ns)
         self._holding += bool(position.quantity) - bool(self._held[intent.lane])
         self._held[intent.lane] = float(position.quantity)
         if intent.side is BUY:
             desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
         else:
             desk.last_exit_ns = self.now_ns
-            desk.leaving = desk.leaving and position.quantity > ZERO
+            desk.leaving = desk.leaving if position.quantity else ""
         self.tally.fill(order, report, realized)
         self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
 
@@ -294,15 +314,49 @@ class Engine:
 
     def _operate(self, command: Operator) -> None:
         self.now_ns = max(self.now_ns, command.at_ns)
-        self.halted = command.command == "halt"
-        self._emit(Halted(command.reason) if self.halted else Resumed(command.reason))
+        if command.command != "resume":
+            self._halt(command.reason, self.halt_id)
+        elif self.may_resume(command.halt_id):
+            self.halted, self.halt_id = False, None
+            self._emit(Resumed(command.reason))
+        if command.command == "flatten":
+            self._flatten()
+
+    def _halt(self, reason: str, halt_id: str | None) -> None:
+        """No entry from here on; those that rest are asked back, for a fill would add exposure."""
+        self.halted, self.halt_id = True, halt_id
+        self._emit(Halted(reason, halt_id))
+        for order in self.orders.entries():
+            self._cancel(order, "entries were halted")
+
+    def _flatten(self) -> None:
+        """Sell every position now; what an entry in flight still brings is sold at its next quote."""
+        for lane, desk in enumerate(self.desks):
+            if self._held[lane] > 0.0:
+                self._leave(lane, FLATTEN)
+            elif self.orders.entry(lane):
+                desk.leaving = FLATTEN
+
+    def _trouble(self, trouble: Trouble) -> None:
+        self.now_ns = max(self.now_ns, trouble.at_ns)
+        self._halt(trouble.cause, self.halt_id or f"halt-{self.seq}")
+
+    def _restart(self, restarted: Restarted) -> None:
+        """Take nothing for granted: every order without an end is unknown until the venue speaks."""
+        self.now_ns = max(self.now_ns, restarted.at_ns)
+        self.pos = max(self.pos, restarted.pos)
+        self._nonce = restarted.nonce
+        self.restarts += 1
+        self._emit(QueryFills(self.now_ns, self._last_fill_ns))
+        for command in self.orders.doubt(self.now_ns):
+            self._emit(command)
 
     def _equity(self) -> Decimal:
         return add(self.ledger.cash, self._holdings())
 
     def _holdings(self) -> Decimal:
         """Worth of all positions at the last bids, for limits: a float64 sum, not the books."""
-        return printed(marked(self._lanes, self._held)) if self._holding else ZERO
+        return printed(marked(self.lanes, self._held)) if self._holding else ZERO
 
     def _watch_midnight(self) -> None:
         """Equity at UTC midnight matters only if it can have moved since the last one."""

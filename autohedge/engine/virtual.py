@@ -1,16 +1,18 @@
 """Virtual time: a tape is one large batch, and time jumps from one thing that happens to the next."""
 
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import CancelOrder, EndOfTape, Entry, RunNonce, SubmitOrder, Timer
+from autohedge.core.events import COMMANDS, AnyInput, EndOfTape, Entry, RunNonce, Timer
+from autohedge.core.orders import OrderState
 from autohedge.core.ports import Gateway
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
-COMMANDS = (SubmitOrder, CancelOrder)
+OWED = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PENDING_CANCEL})
 
 
 class VirtualVenue(Gateway, Protocol):
@@ -43,11 +45,7 @@ class Recorder(Protocol):
     """Takes the record, event by event; a journal is one."""
 
     def append(self, entry: Entry) -> None:
-        """Add one event."""
-        ...
-
-    def flush(self) -> None:
-        """Hand what was added to the operating system, so that it survives this process."""
+        """Add one event; on return it is as safe as this recorder promises to make it."""
         ...
 
 
@@ -55,8 +53,8 @@ class VirtualRuntime:
     """Drives one engine and one venue over one tape.
 
     What is due at a time happens before the first row later than it, and after all rows up to it;
-    of several things due, the venue comes before the engine's timers. With `write_ahead` each line
-    leaves this process before anything follows from it.
+    of several things due, the venue comes before the engine's timers. Each event is recorded before
+    anything follows from it. With `on_row` rows are taken, and told, one by one.
     """
 
     def __init__(
@@ -65,14 +63,12 @@ class VirtualRuntime:
         venue: VirtualVenue,
         rows: Rows,
         recorder: Recorder,
-        *,
-        write_ahead: bool = False,
     ) -> None:
         self._engine = engine
         self._venue = venue
         self._rows = rows
         self._recorder = recorder
-        self._write_ahead = write_ahead
+        self.on_row: Callable[[int], None] | None = None
         self._due_ns = NEVER
         self._due_row = len(rows)
         self._end = len(rows)
@@ -85,8 +81,12 @@ class VirtualRuntime:
 
     def begin(self, nonce: str) -> None:
         """The first input: what the run's ids derive from."""
-        self._engine.step(RunNonce(nonce))
-        self._settle()
+        self.take(RunNonce(nonce))
+
+    def take(self, event: AnyInput) -> None:
+        """Give the engine an input from outside of tape and venue, and let what follows happen."""
+        self._engine.step(event)
+        self.settle()
 
     @property
     def next_ns(self) -> int:
@@ -117,8 +117,7 @@ class VirtualRuntime:
         """No more rows: deliver what is still on its way, and sum up."""
         while self._venue.next_due_ns < NEVER:
             self._happen()
-        self._engine.step(EndOfTape())
-        self._settle()
+        self.take(EndOfTape())
 
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
@@ -136,11 +135,15 @@ class VirtualRuntime:
     def _scan(self, stop: int) -> None:
         engine, venue = self._engine, self._venue
         touch = venue.next_touch
+        if self.on_row:
+            stop = engine.pos + 1
         pos = engine.scan(self._rows, engine.pos, stop)
         venue.watch(pos)
+        if self.on_row:
+            self.on_row(pos - 1)
         if pos == touch + 1:
             venue.touch(touch)
-        self._settle()
+        self.settle()
 
     def _happen(self) -> None:
         deadline_ns = self._engine.next_deadline_ns
@@ -148,21 +151,25 @@ class VirtualRuntime:
             self._venue.advance()
         else:
             self._engine.step(Timer(deadline_ns))
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Record what happened, carry commands out, take answers in, until nothing moves."""
         self._carry_out()
         while (answer := self._venue.answer()) is not None:
             self._engine.step(answer)
             self._carry_out()
 
+    @property
+    def unanswered(self) -> bool:
+        """Whether the venue still owes an answer that is not on its way inside this process."""
+        states = (order.state for order in self._engine.orders.working.values())
+        return self._venue.next_due_ns == NEVER and any(state in OWED for state in states)
+
     def _carry_out(self) -> None:
         log = self._engine.log
         while log:
             entry = log.popleft()
             self._recorder.append(entry)
-            if self._write_ahead:
-                self._recorder.flush()
             if isinstance(entry.event, COMMANDS):
                 self._venue.send(entry.event, self._engine.now_ns)

@@ -1,18 +1,27 @@
-"""Wall time: a tape played on a clock, at its own speed, n times it, or as fast as it goes.
+"""Wall time: a run on a clock, at the tape's own speed, n times it, or as fast as it goes.
 
 The clock only says how far a run may go; what happens, and in which order, is the virtual
-runtime's business. So the same tape and nonce give the same record at every speed.
+runtime's business. So the same tape and nonce give the same record at every speed. Answers of a
+venue in another process and a person's commands come in between.
 """
 
 import asyncio
+import contextlib
 import signal
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Literal, Protocol
 
-from autohedge.core.clock import NEVER, monotonic_ns
+from autohedge.core.clock import NEVER, TapeClock, monotonic_ns
+from autohedge.core.errors import AutoHedgeError
+from autohedge.core.events import Operator, Restarted, RunNonce, Trouble
+from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
 
 SLICE_NS = 60 * 10**9
+LAST_ANSWERS_S = 5.0
 NS_PER_S = 1_000_000_000
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(slots=True)
@@ -28,53 +37,120 @@ class Lag:
         self.worst_ns = max(self.worst_ns, late_ns)
 
 
+class Disk(Protocol):
+    """What the record is kept on."""
+
+    trouble: str | None
+
+    def reserve(self) -> bool:
+        """Make sure that there is room again; say whether there is."""
+        ...
+
+
 @dataclass(slots=True)
 class WallRuntime:
-    """Plays a virtual runtime on the wall clock.
+    """Plays a virtual runtime on a clock; without one, as fast as it can.
 
-    `speed` is how many seconds of the tape pass in one of the clock; None goes as fast as it can,
-    but still lets a stop through now and then. `first_ns` is the tape's first time.
+    `reached_ns` is the tape's time up to which everything has happened; `watch` is called at each
+    wake.
     """
 
+    engine: Engine
     runtime: VirtualRuntime
-    first_ns: int
-    speed: float | None
+    clock: TapeClock | None
+    reached_ns: int
+    disk: Disk
+    watch: Callable[[], None] = lambda: None
     lag: Lag = field(default_factory=Lag)
     stopped: bool = False
+    failure: AutoHedgeError | None = None
+    _wake: asyncio.Event = field(default_factory=asyncio.Event)
+    _told: str | None = None
 
-    async def run(self, nonce: str) -> None:
-        """Play until the tape ends or a stop is asked for; either way the record is whole."""
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGINT, self._ask_to_stop, stop, loop)
-        self.runtime.begin(nonce)
-        begun_ns = monotonic_ns()
-        while (next_ns := self.runtime.next_ns) < NEVER and not stop.is_set():
-            await self._until(next_ns, begun_ns, stop)
-            self.runtime.advance(self._reached_ns(next_ns, begun_ns))
-        self.runtime.finish()
-        loop.remove_signal_handler(signal.SIGINT)
+    def wake(self) -> None:
+        """Something came from outside: look now instead of at the next row."""
+        self._wake.set()
 
-    def _ask_to_stop(self, stop: asyncio.Event, loop: asyncio.AbstractEventLoop) -> None:
-        """First interrupt: end well. The handler is gone then, so a second one ends at once."""
-        self.stopped = True
-        stop.set()
-        loop.remove_signal_handler(signal.SIGINT)
-
-    def _reached_ns(self, next_ns: int, begun_ns: int) -> int:
-        """How far the tape may have come by now."""
-        if self.speed is None:
-            return next_ns + SLICE_NS
-        return self.first_ns + int((monotonic_ns() - begun_ns) * self.speed)
-
-    async def _until(self, next_ns: int, begun_ns: int, stop: asyncio.Event) -> None:
-        """Wait until the clock reaches `next_ns` of the tape, or a stop."""
-        wait_ns = 0
-        if self.speed is not None:
-            planned_ns = begun_ns + int((next_ns - self.first_ns) / self.speed) + 1
-            wait_ns = max(planned_ns - monotonic_ns(), 0)
+    def operate(
+        self, command: Literal["halt", "resume", "flatten", "stop"], reason: str, halt_id: str | None = None
+    ) -> None:
+        """Carry out a person's command."""
         try:
-            await asyncio.wait_for(stop.wait(), wait_ns / NS_PER_S)
-        except TimeoutError:
-            if wait_ns:
-                self.lag.note(max(monotonic_ns() - planned_ns, 0))
+            self.runtime.take(Operator(self.reached_ns, command, reason, halt_id))
+        except AutoHedgeError as error:
+            self.fail(error)
+
+    def fail(self, error: AutoHedgeError) -> None:
+        """End the run with an error that came up outside its loop."""
+        self.failure = error
+        self._wake.set()
+
+    async def play(self, first: RunNonce | Restarted) -> None:
+        """Play from the first input until the tape ends or a stop is asked for; either way the record is whole."""
+        with self._signals():
+            self.runtime.take(first)
+            while (next_ns := self.runtime.next_ns) < NEVER and not self.stopped:
+                await self._until(next_ns)
+                self._catch_up(next_ns)
+            if self.stopped:
+                self.operate("stop", "interrupted")
+            await self._last_answers()
+            self.runtime.finish()
+
+    def _catch_up(self, next_ns: int) -> None:
+        """Let everything happen that the clock has come to, then look around."""
+        self._raise_failure()
+        reached_ns = self.clock.now_ns() if self.clock else next_ns + SLICE_NS
+        self.reached_ns = max(self.reached_ns, reached_ns)
+        self.runtime.advance(self.reached_ns)
+        self.runtime.settle()
+        trouble = self.disk.trouble
+        if trouble and trouble != self._told:
+            self.runtime.take(Trouble(self.reached_ns, trouble))
+        self._told = trouble
+        self.watch()
+
+    def _raise_failure(self) -> None:
+        if self.failure:
+            raise self.failure
+
+    async def _until(self, next_ns: int) -> None:
+        """Wait until the clock comes to `next_ns`, or something comes from outside."""
+        loop = asyncio.get_running_loop()
+        wait_ns = max(self.clock.until_ns(next_ns), 0) if self.clock else 0
+        planned_ns = monotonic_ns() + wait_ns
+        alarm = loop.call_later(wait_ns / NS_PER_S, self._wake.set)
+        await self._wake.wait()
+        self._wake.clear()
+        alarm.cancel()
+        late_ns = monotonic_ns() - planned_ns
+        if wait_ns and late_ns >= 0:
+            self.lag.note(late_ns)
+
+    async def _last_answers(self) -> None:
+        """What the venue still owes may take a moment; after that it is recorded as owed."""
+        deadline_ns = monotonic_ns() + int(LAST_ANSWERS_S * NS_PER_S)
+        while self.runtime.unanswered and monotonic_ns() < deadline_ns:
+            self._raise_failure()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), LAST_ANSWERS_S)
+            self._wake.clear()
+            self.runtime.settle()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """First interrupt or termination: end well. The second ends at once; recovery covers it."""
+        loop = asyncio.get_running_loop()
+        for each in SIGNALS:
+            loop.add_signal_handler(each, self._stop, loop)
+        try:
+            yield
+        finally:
+            for each in SIGNALS:
+                loop.remove_signal_handler(each)
+
+    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.stopped = True
+        self._wake.set()
+        for each in SIGNALS:
+            loop.remove_signal_handler(each)

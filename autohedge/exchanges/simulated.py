@@ -23,6 +23,9 @@ from autohedge.core.events import (
     Answer,
     CancelOrder,
     Command,
+    NotFound,
+    QueryFills,
+    QueryOrder,
     Rejected,
     Report,
     SubmitOrder,
@@ -112,6 +115,7 @@ class SimulatedVenue:
         self._due: list[tuple[int, int, int, Command | Answer]] = []
         self._arrived: deque[Answer] = deque()
         self._resting: dict[str, _Resting] = {}
+        self._said: dict[str, list[Answer]] = {}
 
     # the gateway seam
 
@@ -130,6 +134,18 @@ class SimulatedVenue:
     def answer(self) -> Answer | None:
         """The next answer that has reached the engine, or None."""
         return self._arrived.popleft() if self._arrived else None
+
+    # what it knows of the account
+
+    def fills(self, order_id: str) -> list[Report]:
+        """All fills of an order, in their order."""
+        said = self._said.get(order_id, [])
+        return [answer for answer in said if isinstance(answer, Report) and answer.kind == "fill"]
+
+    @property
+    def resting(self) -> tuple[str, ...]:
+        """The orders that rest in the book, oldest first."""
+        return tuple(self._resting)
 
     # virtual time
 
@@ -170,6 +186,10 @@ class SimulatedVenue:
         heapq.heappush(self._due, (due_ns, rank, self._count, what))
 
     def _respond(self, answer: Answer, *, at_once: bool) -> None:
+        self._said[answer.order_id].append(answer)
+        self._deliver(answer, at_once=at_once)
+
+    def _deliver(self, answer: Answer, *, at_once: bool) -> None:
         delay_ns = self._terms.response_latency_ns
         if at_once and delay_ns == 0:
             self._arrived.append(answer)
@@ -178,19 +198,47 @@ class SimulatedVenue:
             self._schedule(at_ns, 1, _delayed(answer, at_ns))
 
     def _arrive(self, command: Command, now_ns: int, *, at_once: bool) -> None:
-        if isinstance(command, CancelOrder):
-            self._cancel(command.order_id, now_ns, at_once=at_once)
+        match command:
+            case SubmitOrder():
+                self._place(command, now_ns, at_once=at_once)
+            case CancelOrder():
+                self._cancel(command.order_id, now_ns, at_once=at_once)
+            case QueryOrder():
+                self._tell(command.order_id, now_ns, at_once=at_once)
+            case QueryFills():
+                self._tell_fills(command.since_ns, now_ns, at_once=at_once)
+
+    def _place(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
+        """Take an order; one that is known already is not taken twice, but told of."""
+        if order.order_id in self._said:
+            self._tell(order.order_id, now_ns, at_once=at_once)
             return
-        match self._faults(command, now_ns):
-            case Fault.REJECT:
-                self._respond(Rejected(now_ns, command.order_id, "scripted"), at_once=at_once)
-            case Fault.LOSE_ORDER:
-                self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
-            case Fault.LOSE_ANSWER:
-                self._respond(Unknown(now_ns, command.order_id, "scripted"), at_once=at_once)
-                self._match(command, now_ns, at_once=at_once, acknowledge=False)
-            case None:
-                self._match(command, now_ns, at_once=at_once, acknowledge=True)
+        fault = self._faults(order, now_ns)
+        if fault in {Fault.LOSE_ORDER, Fault.LOSE_ANSWER}:
+            self._deliver(Unknown(now_ns, order.order_id, "scripted"), at_once=at_once)
+        if fault is Fault.LOSE_ORDER:
+            return
+        self._said[order.order_id] = []
+        if fault is Fault.REJECT:
+            self._respond(Rejected(now_ns, order.order_id, "scripted"), at_once=at_once)
+        else:
+            self._match(order, now_ns, at_once=at_once, acknowledge=fault is None)
+
+    def _tell(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
+        """Say once more all that was said of an order, that it rests, or that there is none."""
+        if order_id not in self._said:
+            self._deliver(NotFound(now_ns, order_id), at_once=at_once)
+            return
+        if order_id in self._resting:
+            self._deliver(Accepted(now_ns, order_id, f"sim-{order_id}"), at_once=at_once)
+        for answer in self._said[order_id]:
+            self._deliver(_delayed(answer, now_ns), at_once=at_once)
+
+    def _tell_fills(self, since_ns: int, now_ns: int, *, at_once: bool) -> None:
+        """Say all fills from a time on once more, oldest first."""
+        fills = (fill for order_id in self._said for fill in self.fills(order_id) if fill.ts_ns >= since_ns)
+        for fill in sorted(fills, key=lambda fill: fill.ts_ns):
+            self._deliver(_delayed(fill, now_ns), at_once=at_once)
 
     def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool, acknowledge: bool) -> None:
         lane = self._lanes[order.symbol]
@@ -212,8 +260,7 @@ class SimulatedVenue:
 
     def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
         """Acknowledge an order that stays; one that ends on arrival is answered by its reports alone."""
-        self._count += 1
-        self._respond(Accepted(now_ns, order.order_id, f"sim-{self._count}"), at_once=at_once)
+        self._respond(Accepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once)
 
     def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
         """The price at which the book fills the order now, or None."""

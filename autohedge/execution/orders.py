@@ -9,6 +9,9 @@ from autohedge.core.events import (
     Accepted,
     Answer,
     CancelOrder,
+    Command,
+    NotFound,
+    QueryOrder,
     Rejected,
     Report,
     SubmitOrder,
@@ -121,6 +124,24 @@ class OrderManager:
         order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
         return CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason)
 
+    def entries(self) -> list[Order]:
+        """All working entries, oldest first."""
+        return list(self._entries.values())
+
+    def doubt(self, at_ns: int) -> list[Command]:
+        """After a restart nothing about working orders is certain: ask for each, take back again.
+
+        Whether a cancel that was journaled ever left is unknown too; asking twice does no harm.
+        """
+        commands: list[Command] = []
+        for order in self.working.values():
+            asked_back = order.state is OrderState.PENDING_CANCEL
+            order.state = after(order.state, OrderEvent.LOSE_ANSWER)
+            commands.append(QueryOrder(at_ns, order.id))
+            if asked_back:
+                commands.append(self.cancel(order, "asked again after a restart", at_ns))
+        return commands
+
     def apply(self, answer: Answer) -> tuple[Order, bool]:
         """Apply a venue's answer; return its order, and whether it brought a new fill.
 
@@ -160,12 +181,20 @@ class OrderManager:
                 order.state = after(order.state, OrderEvent.REJECT)
             case Unknown():
                 order.state = after(order.state, OrderEvent.LOSE_ANSWER)
+            case NotFound():
+                self._prove_absent(order)
             case Report(kind="canceled"):
                 order.state = after(order.state, OrderEvent.CANCEL)
             case Report():
+                self.expired += order.working and order.filled == ZERO
                 order.state = after(order.state, OrderEvent.EXPIRE)
-                self.expired += order.filled == ZERO
         return False
+
+    def _prove_absent(self, order: Order) -> None:
+        if order.filled > ZERO:
+            msg = f"the venue does not know order {order.id}, of which it reported fills"
+            raise Corrupt(msg)
+        order.state = after(order.state, OrderEvent.PROVE_ABSENT)
 
     def _fill(self, order: Order, report: Report) -> bool:
         if report.trade_id is None or not all(map(_positive, (report.quantity, report.price))):

@@ -5,15 +5,17 @@ breaks the chain from there on; the hash of the last line, kept in `results.json
 tail. Hashes are BLAKE2b-256.
 """
 
-from collections.abc import Iterator
+import fcntl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from autohedge.core.errors import Corrupt
-from autohedge.core.events import AnyEvent, Entry, Input
+from autohedge.core.errors import Corrupt, Refused
+from autohedge.core.events import AnyEvent, Entry, Input, SubmitOrder
 
 NO_HASH = "0" * 64
 BUFFER_BYTES = 1 << 20
@@ -56,28 +58,89 @@ def encode_line(entry: Entry, previous: str) -> tuple[bytes, str]:
     return chained(body, previous)
 
 
-class Journal:
-    """Appends to a journal; what is appended leaves this process at `flush`, or when the buffer fills."""
+class Store(Protocol):
+    """Where lines go; how safe a line is after `write` is the store's promise."""
 
-    def __init__(self, path: Path, genesis: dict[str, Any]) -> None:
-        self._file: BinaryIO = path.open("xb", buffering=BUFFER_BYTES)
-        self.lines = 1
-        line, self.head = chained(b'{"genesis":%b' % _encode(genesis), NO_HASH)
-        self._file.write(line)
+    def write(self, line: bytes, /) -> Any:
+        """Add one line."""
+        ...
 
-    def append(self, entry: Entry) -> None:
-        """Add one event."""
-        line, self.head = encode_line(entry, self.head)
-        self._file.write(line)
-        self.lines += 1
-
-    def flush(self) -> None:
-        """Hand everything to the operating system."""
-        self._file.flush()
+    def secure(self) -> None:
+        """Make what was written survive what this store promises to survive, before an order leaves."""
+        ...
 
     def close(self) -> None:
-        """Flush and close."""
+        """Write what is left, and close."""
+        ...
+
+
+class Buffered:
+    """A store for virtual time: fast, and lost with the process, for a run can be made again."""
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("ab", buffering=BUFFER_BYTES)
+        self.write = self._file.write
+        with closing_on_error(self._file.close):
+            lock(self._file.fileno(), path)
+
+    def secure(self) -> None:
+        """Nothing: there is no order that could leave."""
+
+    def close(self) -> None:
+        """Write what is left, and close."""
         self._file.close()
+
+
+@contextmanager
+def closing_on_error(close: Callable[[], None]) -> Iterator[None]:
+    """Close what was opened if what follows fails."""
+    try:
+        yield
+    except BaseException:
+        close()
+        raise
+
+
+def lock(descriptor: int, path: Path) -> None:
+    """Keep every other process from writing this journal, as long as it is open here.
+
+    Raises Refused where another process has it.
+    """
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise Refused(f"{path.parent.name} is being written by another process; stop that first") from None
+
+
+class Journal:
+    """Appends to a journal, new or continued after its last line, through a store."""
+
+    def __init__(self, store: Store, head: str = NO_HASH, lines: int = 0) -> None:
+        self._store = store
+        self._write = store.write
+        self.head = head
+        self.lines = lines
+
+    @classmethod
+    def begin(cls, store: Store, genesis: dict[str, Any]) -> "Journal":
+        """A new journal: its first line says what the run is made of."""
+        journal = cls(store)
+        line, journal.head = chained(b'{"genesis":%b' % _encode(genesis), NO_HASH)
+        store.write(line)
+        journal.lines = 1
+        return journal
+
+    def append(self, entry: Entry) -> None:
+        """Add one event; an order is secured, for it leaves next."""
+        line, self.head = encode_line(entry, self.head)
+        self._write(line)
+        self.lines += 1
+        if isinstance(entry.event, SubmitOrder):
+            self._store.secure()
+
+    def close(self) -> None:
+        """Write what is left, and close."""
+        self._store.close()
 
 
 def read(path: Path) -> Iterator[Line]:

@@ -13,7 +13,7 @@ import msgspec
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 
 RUNS = Path("runs")
-JOURNAL, RESULTS, FILES, TAPE = "journal.jsonl", "results.json", "files", "tape"
+JOURNAL, RESULTS, FILES, TAPE, PACE = "journal.jsonl", "results.json", "files", "tape", "pace.json"
 
 
 def content_name(content: bytes, suffix: str) -> str:
@@ -115,6 +115,23 @@ class RunFolder:
         if not isinstance(values, dict):
             raise Corrupt(f"{self.path / FILES / name} is damaged: it holds no settings")
         return values
+
+    def write_pace(self, pace: Mapping[str, Any]) -> None:
+        """Keep how the run was driven: no part of the record, only what a restart repeats."""
+        (self.path / PACE).write_bytes(as_json(pace))
+
+    def read_pace(self) -> dict[str, Any]:
+        """How the run was driven; empty for a run without a clock.
+
+        Raises Corrupt if that cannot be read.
+        """
+        try:
+            pace = json.loads((self.path / PACE).read_bytes())
+        except FileNotFoundError:
+            return {}
+        except ValueError as error:
+            raise Corrupt(f"{self.path / PACE} is damaged: {error}") from None
+        return pace if isinstance(pace, dict) else {}
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write `results.json` at once or not at all."""

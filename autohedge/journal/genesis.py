@@ -7,7 +7,7 @@ import msgspec
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import Line
 
-FORMAT = 1
+FORMAT = 2
 
 
 class Genesis(msgspec.Struct, frozen=True):

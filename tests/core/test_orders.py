@@ -23,9 +23,9 @@ pending_cancel: expire>expired lose_answer>unknown
 pending_replace: fill_part>pending_replace fill_rest>filled cancel>canceled expire>expired
 pending_replace: lose_answer>unknown replace>open
 filled: accept>filled fill_part>filled fill_rest>filled
-canceled: accept>canceled fill_part>canceled fill_rest>canceled
-expired: accept>expired fill_part>expired fill_rest>expired
-rejected: accept>rejected fill_part>rejected fill_rest>rejected
+canceled: cancel>canceled accept>canceled fill_part>canceled fill_rest>canceled
+expired: expire>expired accept>expired fill_part>expired fill_rest>expired
+rejected: reject>rejected accept>rejected fill_part>rejected fill_rest>rejected
 denied: accept>denied fill_part>denied fill_rest>denied
 not_placed: accept>not_placed fill_part>not_placed fill_rest>not_placed
 """
@@ -38,9 +38,9 @@ NEVER = {
     E.ACCEPT: {S.INTENT},
     E.FILL_PART: {S.INTENT},
     E.FILL_REST: {S.INTENT},
-    E.EXPIRE: FINAL | {S.INTENT},
-    E.CANCEL: FINAL | {S.INTENT},
-    E.REJECT: FINAL | {S.INTENT, S.OPEN, S.PARTIAL},
+    E.EXPIRE: (FINAL - {S.EXPIRED}) | {S.INTENT},
+    E.CANCEL: (FINAL - {S.CANCELED}) | {S.INTENT},
+    E.REJECT: (FINAL - {S.REJECTED}) | {S.INTENT, S.OPEN, S.PARTIAL},
     E.LOSE_ANSWER: FINAL,
     E.REQUEST_CANCEL: FINAL | {S.INTENT},
     E.REQUEST_REPLACE: FINAL | {S.INTENT},

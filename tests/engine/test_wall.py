@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from autohedge import app
+from autohedge import app, session
 from autohedge.journal import RunFolder, read, verify
 from autohedge.market import Recipe, Tape, synthesize
+from autohedge.session import Pace
 from tests.support import settings
 
 ROOT = Path(__file__).parent.parent.parent
@@ -37,14 +38,14 @@ def _journal(results: dict[str, object]) -> bytes:
 def test_the_record_is_the_same_at_every_speed(workplace: Path, speed: float | None, latency_ms: int) -> None:
     wanted = settings(**EAGER, simulated__order_latency_ms=latency_ms, seed=9)
     virtual = app.run(wanted, _minute())
-    wall = app.run_on_clock(wanted, _minute(), speed=speed, seeded=True)
+    wall = session.begin(wanted, _minute(), Pace(speed), seeded=True)
     assert virtual["buys"] > 10
     assert _journal(wall) == _journal(virtual)
     assert app.replay_run(RunFolder.find(wall["run"])) == (None, True)
 
 
 def test_without_a_seed_the_nonce_is_drawn_and_recorded_first(workplace: Path) -> None:
-    runs = [app.run_on_clock(settings(**EAGER), _minute(), speed=None, seeded=False) for _ in range(2)]
+    runs = [session.begin(settings(**EAGER), _minute(), Pace(), seeded=False) for _ in range(2)]
     first, second = (list(read(RunFolder.find(run["run"]).journal)) for run in runs)
     nonces = [lines[1].entry.event.nonce for lines in (first, second)]  # type: ignore[union-attr]
     assert nonces[0] != nonces[1]
@@ -54,7 +55,7 @@ def test_without_a_seed_the_nonce_is_drawn_and_recorded_first(workplace: Path) -
 
 def test_a_clock_that_runs_at_tape_speed_takes_as_long_as_the_tape(workplace: Path) -> None:
     tape = synthesize(Recipe(hours=1 / 3600, quotes_per_s=20, seed=4))
-    results = app.run_on_clock(settings(), tape, speed=10.0, seeded=True)
+    results = session.begin(settings(), tape, Pace(10.0), seeded=True)
     assert results["wakes"] > 5
     assert not results["interrupted"]
 

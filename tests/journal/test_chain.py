@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from autohedge.core.errors import Corrupt
+from autohedge.core.errors import Corrupt, Refused
 from autohedge.core.events import AnyEvent, Entry, Input, Timer
 from autohedge.journal import Journal, encode_line, read
-from autohedge.journal.chain import NO_HASH, chained, torn_bytes
+from autohedge.journal.chain import NO_HASH, Buffered, chained, torn_bytes
 from tests.journal.entries import ENTRIES, GENESIS
 
 
@@ -33,7 +33,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write(path: Path) -> Journal:
-    journal = Journal(path, GENESIS)
+    journal = Journal.begin(Buffered(path), GENESIS)
     for entry in ENTRIES:
         journal.append(entry)
     journal.close()
@@ -87,21 +87,23 @@ def test_the_head_is_the_hash_of_the_last_line(tmp_path: Path) -> None:
     assert journal.lines == len(ENTRIES) + 1
 
 
-def test_a_journal_never_overwrites_another(written: Path) -> None:
-    before = written.read_bytes()
-    with pytest.raises(FileExistsError):
-        Journal(written, GENESIS)
-    assert written.read_bytes() == before
-
-
-def test_what_is_flushed_can_be_read_while_the_run_goes_on(tmp_path: Path) -> None:
+def test_a_journal_goes_on_after_its_last_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    journal = Journal(path, GENESIS)
-    journal.append(ENTRIES[0])
-    assert path.stat().st_size == 0
-    journal.flush()
-    assert [line.seq for line in read(path)] == [0, 1]
-    journal.close()
+    first = _write(path)
+    again = Journal(Buffered(path), first.head, first.lines)
+    again.append(Entry(99, 99, Timer(1)))
+    again.close()
+    assert [line.seq for line in read(path)][-2:] == [ENTRIES[-1].seq, 99]
+    assert again.lines == first.lines + 1
+
+
+def test_a_journal_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
+    path = tmp_path / "journal.jsonl"
+    store = Buffered(path)
+    with pytest.raises(Refused, match="another process"):
+        Buffered(path)
+    store.close()
+    Buffered(path).close()
 
 
 @budget(max_examples=150)

@@ -7,19 +7,20 @@ import pytest
 
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.journal import Journal, RunFolder
+from autohedge.journal.chain import Buffered
 from autohedge.journal.folder import as_json, content_name
 
 
 def _published(run_id: str) -> RunFolder:
     folder = RunFolder.prepare(run_id)
-    Journal(folder.journal, {"format": 1}).close()
+    Journal.begin(Buffered(folder.journal), {"format": 1}).close()
     return folder.publish(run_id)
 
 
 def test_a_folder_appears_in_runs_only_once_it_is_whole(workplace: Path) -> None:
     draft = RunFolder.prepare("r1")
     name = draft.keep(b"settings", ".json")
-    Journal(draft.journal, {"format": 1}).close()
+    Journal.begin(Buffered(draft.journal), {"format": 1}).close()
     assert not Path("runs").exists()
     folder = draft.publish("r1")
     assert folder.path == Path("runs/r1") and folder.id == "r1"

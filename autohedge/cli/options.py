@@ -1,0 +1,88 @@
+"""Options that verbs share, and how they print; what is heavy is imported when it is needed."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from autohedge.core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from autohedge.config import Settings
+    from autohedge.market import Tape
+
+FAILED, USAGE, REFUSED = 1, 2, 3
+SPEED_LEAST, SPEED_MOST = 0.001, 1e9
+
+ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]
+Tapes = Annotated[
+    list[str] | None,
+    typer.Option("--tape", help="FILE or SYMBOL=FILE, Parquet or CSV; repeatable. Without: synthetic."),
+]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value, any setting; repeatable.")
+]
+Mode = Annotated[str | None, typer.Option(help="Kind of run: hft.")]
+Seed = Annotated[int | None, typer.Option(help="Names the ids and the synthetic market.")]
+Speed = Annotated[
+    str | None,
+    typer.Option(help="Wall time: real, max, or how many times faster than the tape. Without: virtual time."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of every quote.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the path to its folder.")]
+
+
+def prepared(
+    config: Path | None,
+    tape: list[str] | None,
+    mode: str | None,
+    overrides: list[str] | None,
+    seed: int | None,
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> "tuple[Settings, Tape]":
+    """The resolved settings and the opened tape; nothing has been written yet."""
+    from autohedge import app as application
+    from autohedge.config import load
+    from autohedge.market import parse_source
+
+    wanted = list(overrides or [])
+    if mode is not None:
+        wanted.append(f'trading.mode="{mode}"')
+    if seed is not None:
+        wanted.append(f"seed={seed}")
+    if verbose or quiet:
+        wanted.append(f'chatter_level="{"verbose" if verbose else "low"}"')
+    settings = load(config, wanted)
+    return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
+
+
+def pace_of(speed: str) -> float | None:
+    """How many seconds of the tape pass in one of the clock; None is as many as can."""
+    if speed in ("real", "max"):
+        return 1.0 if speed == "real" else None
+    try:
+        pace = float(speed)
+    except ValueError:
+        pace = 0.0
+    if not SPEED_LEAST <= pace <= SPEED_MOST:
+        raise Misconfigured(f"--speed {speed}: write real, max, or a number from 0.001 to 1e9, such as 50")
+    return pace
+
+
+def print_json(value: dict[str, Any]) -> None:
+    """One JSON object on stdout."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(value))
+
+
+def fail(message: str, code: int) -> NoReturn:
+    """Say one line on stderr and end with an exit code."""
+    if message:
+        typer.echo(f"autohedge: {message}", err=True)
+    sys.exit(code)

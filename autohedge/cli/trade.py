@@ -1,0 +1,197 @@
+"""Verbs that trade: run, restart, the venue of its own, a person's commands, replay."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autohedge.cli.options import (
+    FAILED,
+    AsJson,
+    ConfigFile,
+    Mode,
+    Overrides,
+    Quiet,
+    Run,
+    Seed,
+    Speed,
+    Tapes,
+    Verbose,
+    fail,
+    pace_of,
+    prepared,
+    print_json,
+)
+from autohedge.cli.tree import app
+from autohedge.core.errors import Misconfigured, Refused
+
+if TYPE_CHECKING:
+    from autohedge.config import Settings
+    from autohedge.engine.watch import Watch
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the journal.")]
+Venue = Annotated[
+    str | None,
+    typer.Option(
+        "--venue", help="Port of a venue in another process (`autohedge venue`); it sets the speed."
+    ),
+]
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    tape: Tapes = None,
+    mode: Mode = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    speed: Speed = None,
+    venue: Venue = None,
+    live: Annotated[bool, typer.Option("--live", help="Real money: also needs trading.live = true.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Trade a tape, record every input and output, print what came of it."""
+    pace = pace_of(speed) if speed is not None else None
+    if speed is not None and venue is not None:
+        raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
+    settings, market = prepared(config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet)
+    _require_no_money(settings, live=live)
+    watch = _watch(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
+    if speed is None and venue is None:
+        from autohedge import app as application
+
+        results = application.run(settings, market, watch)
+    else:
+        from autohedge import session
+        from autohedge.exchanges.loopback import port_of
+
+        driven = session.Pace(pace, port_of(venue) if venue else None)
+        results = session.begin(settings, market, driven, seeded=seed is not None, watch=watch)
+    _sum_up(results, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Go on with a run whose process died: rebuild it from its record, ask the venue, trade on."""
+    from autohedge import session
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    settings = session.settings_of(folder)
+    results = session.restart(folder, _watch(settings, on_clock=True, quiet=quiet))
+    _sum_up(results, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def venue(
+    tape: Tapes = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 7001,
+    speed: Speed = "real",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+) -> None:
+    """Be the simulated venue of a run in another process, so that either can die on its own."""
+    from autohedge import session
+
+    pace = pace_of(speed or "real")
+    if pace is None:
+        raise Misconfigured("--speed max: two processes need a clock; write real or a number such as 50")
+    settings, market = prepared(config, tape, None, overrides, seed)
+    say = partial(_say_where, symbols=", ".join(market.symbols))
+    session.serve_venue(settings, market, port=port, speed=pace, ready=say)
+
+
+def _say_where(port: int, symbols: str) -> None:
+    typer.echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}")
+
+
+@app.command()
+def halt(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+    """Stop entries of a running run; exits go on."""
+    _operate(run, "halt", reason, None, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run: Run,
+    halt_id: Annotated[
+        str | None, typer.Option("--halt-id", help="Which halt, if the run halted by itself.")
+    ] = None,
+    reason: Reason = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Let a halted run enter again."""
+    _operate(run, "resume", reason, halt_id, as_json=as_json)
+
+
+@app.command()
+def flatten(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+    """Stop entries of a running run and sell every position it holds."""
+    _operate(run, "flatten", reason, None, as_json=as_json)
+
+
+@app.command()
+def status(run: Run, as_json: AsJson = False) -> None:
+    """Where a running run stands."""
+    _operate(run, "status", "", None, as_json=as_json)
+
+
+def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_json: bool) -> None:
+    from autohedge.engine.control import Request
+    from autohedge.engine.control import command as ask
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    reply = ask(folder.path, Request(command, reason, halt_id))
+    if as_json:
+        print_json({"run": folder.id, "says": reply.says} | reply.status)
+        return
+    held = ", ".join(f"{quantity} {symbol}" for symbol, quantity in reply.status["open_positions"].items())
+    typer.echo(f"{folder.id}: {reply.says}; equity {reply.status['equity']}, open: {held or 'nothing'}")
+
+
+def _require_no_money(settings: "Settings", *, live: bool) -> None:
+    """Real money takes two switches and a real venue; with less, nothing trades at all."""
+    if not live and not settings.trading.live:
+        return
+    if live and settings.trading.live:
+        raise Refused("there is no real venue yet: take --live and trading.live = true away")
+    given, missing = ("--live", "trading.live = true") if live else ("trading.live = true", "--live")
+    raise Refused(f"{given} without {missing}: real money takes both, and a real venue; for paper, neither")
+
+
+def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "Watch":
+    from autohedge.narrator import watch
+
+    return watch(settings, on_clock=on_clock, quiet=quiet)
+
+
+def _sum_up(results: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(results)
+    elif not quiet:
+        from autohedge.console import print_summary
+
+        print_summary(results)
+
+
+@app.command()
+def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Feed a run's recorded inputs to a fresh engine; name the first output that differs."""
+    from autohedge import app as application
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    difference, finished = application.replay_run(folder)
+    if as_json:
+        print_json(application.difference_as_dict(folder, difference))
+    elif difference:
+        fail(f"replay of {folder.id} differs at {difference}", FAILED)
+    elif not quiet:
+        so_far = "" if finished else " (unfinished: as far as the record goes)"
+        typer.echo(f"{folder.id}: every output reproduced{so_far}")
+    if difference:
+        raise typer.Exit(FAILED)

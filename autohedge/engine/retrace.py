@@ -1,0 +1,99 @@
+"""A run made once more, up to where its record ends: how a restart gets engine and venue back.
+
+With a simulated venue in the same process both are functions of tape, nonce and commands, so
+running again brings both back; every event must equal the recorded one. With a venue elsewhere
+only the engine is rebuilt, from the record alone, and nothing is sent.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from autohedge.core.clock import NEVER
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import EndOfTape, Entry, Operator, Restarted, RunNonce, SubmitOrder, Trouble
+from autohedge.engine.engine import Engine
+from autohedge.engine.replay import replay
+from autohedge.engine.virtual import Recorder, VirtualRuntime
+from autohedge.market.tape import Rows
+
+
+class Retraced:
+    """A recorder that holds each event against the record and, past its end, goes on recording."""
+
+    def __init__(self, record: Iterable[Entry], recorder: Recorder) -> None:
+        self._record = iter(record)
+        self._recorder = recorder
+        self.expected = next(self._record, None)
+
+    def require_end(self) -> None:
+        """Raises Corrupt if the run came to less than was recorded."""
+        if self.expected is not None:
+            raise self._parted(self.expected.seq)
+
+    def append(self, entry: Entry) -> None:
+        """Check an event, or record it.
+
+        Raises Corrupt where the run does not come out as it was recorded.
+        """
+        if self.expected is None:
+            self._recorder.append(entry)
+        elif entry == self.expected:
+            self.expected = next(self._record, None)
+        else:
+            raise self._parted(self.expected.seq)
+
+    def _parted(self, seq: int) -> Corrupt:
+        return Corrupt(f"the record cannot be made again, it parts at seq {seq}: autohedge replay says how")
+
+
+def retrace(runtime: VirtualRuntime, record: Sequence[Entry], rows: Rows) -> tuple[bool, int]:
+    """Run again to the end of a record that is not empty; return if that ended the run, and its time.
+
+    What the same inputs bring beyond the record's end is recorded and done.
+    """
+    for entry in record:
+        match entry.event:
+            case RunNonce(nonce):
+                runtime.begin(nonce)
+            case Operator() | Trouble() | Restarted():
+                runtime.advance(entry.event.at_ns)
+                runtime.take(entry.event)
+    end_ns = last_ns(record, rows)
+    over = stopping(record)
+    if not over:
+        runtime.advance(end_ns)
+        over = runtime.next_ns == NEVER
+    if over:
+        runtime.finish()
+    return over, end_ns
+
+
+def rebuild(engine: Engine, record: Sequence[Entry], rows: Rows, recorder: Recorder) -> tuple[str, ...]:
+    """Feed a record to a fresh engine; return the ids of orders that come out beyond its end.
+
+    Those are recorded and not sent. Raises Corrupt where an output differs.
+    """
+    if difference := replay(engine, rows, record):
+        raise Corrupt(f"the record cannot be replayed, so the run cannot go on: {difference}")
+    lost = []
+    while engine.log:
+        entry = engine.log.popleft()
+        recorder.append(entry)
+        if isinstance(entry.event, SubmitOrder):
+            lost.append(entry.event.order_id)
+    return tuple(lost)
+
+
+def last_ns(record: Sequence[Entry], rows: Rows) -> int:
+    """The latest time that a record speaks of; the moment before the first row, if of none."""
+    spoken_ns = max((getattr(entry.event, "at_ns", 0) for entry in record), default=0)
+    pos = min(record[-1].pos, len(rows)) if record else 0
+    row_ns = int(rows.ts[pos - 1]) if pos else int(rows.ts[0]) - 1
+    return max(spoken_ns, row_ns)
+
+
+def stopping(record: Sequence[Entry]) -> bool:
+    """Whether a run was ending when its record ends: it takes no more rows then."""
+    return any(
+        isinstance(event, EndOfTape) or (isinstance(event, Operator) and event.command == "stop")
+        for event in (entry.event for entry in record)
+    )

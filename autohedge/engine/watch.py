@@ -1,0 +1,74 @@
+"""A window on a running run: what is recorded, each row if wanted, and each wake of its loop.
+
+A watcher sees and says; it changes nothing, and the record is the same with and without it.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from autohedge.core.events import Entry
+from autohedge.engine.engine import Engine
+from autohedge.engine.virtual import Recorder
+from autohedge.market.tape import Rows
+
+
+class Watcher(Protocol):
+    """What someone who looks on is told."""
+
+    wants_rows: bool
+
+    def saw(self, entry: Entry) -> None:
+        """An event was recorded."""
+        ...
+
+    def row(self, row: int) -> None:
+        """A row was taken; asked for by `wants_rows`, which costs speed."""
+        ...
+
+    def wake(self) -> None:
+        """The run has come some way."""
+        ...
+
+    def close(self) -> None:
+        """The run is over, well or not."""
+        ...
+
+
+Watch = Callable[[Engine, Rows], Watcher]
+"""Makes the watcher of one run."""
+
+
+class Silent:
+    """Nobody looks."""
+
+    wants_rows = False
+
+    def __init__(self, engine: Engine, rows: Rows) -> None:
+        """Take what every watcher is given."""
+
+    def saw(self, entry: Entry) -> None:
+        """Say nothing."""
+
+    def row(self, row: int) -> None:
+        """Say nothing."""
+
+    def wake(self) -> None:
+        """Say nothing."""
+
+    def close(self) -> None:
+        """Say nothing."""
+
+
+class _Shown:
+    def __init__(self, recorder: Recorder, watcher: Watcher) -> None:
+        self._recorder = recorder
+        self._watcher = watcher
+
+    def append(self, entry: Entry) -> None:
+        self._recorder.append(entry)
+        self._watcher.saw(entry)
+
+
+def shown(recorder: Recorder, watcher: Watcher) -> Recorder:
+    """A recorder that shows a watcher what it has recorded."""
+    return recorder if isinstance(watcher, Silent) else _Shown(recorder, watcher)

@@ -1,0 +1,310 @@
+"""What a run says on the way: a line per thing that matters, and how far it has come.
+
+The lines keep the shapes of the Rust bot that came before (`[HFT] BUY trigger …`), so what was
+grepped for is still found. They go to stderr; stdout is the summary's.
+"""
+
+import sys
+from decimal import Decimal
+from typing import Any, Protocol
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from autohedge.config import Settings
+from autohedge.core.clock import monotonic_ns
+from autohedge.core.events import (
+    CancelOrder,
+    Entry,
+    Halted,
+    NotFound,
+    Rejected,
+    Report,
+    Restarted,
+    Resumed,
+    SubmitOrder,
+    Unknown,
+)
+from autohedge.core.orders import BUY
+from autohedge.core.reasons import Reason
+from autohedge.engine.engine import Engine
+from autohedge.engine.watch import Silent, Watch, Watcher
+from autohedge.market.tape import Rows
+
+FIRST_LINE_NS = 1_000_000_000
+LONGEST_PAUSE_NS = 60_000_000_000
+BAR_PAUSE_NS = 200_000_000
+CENTS = Decimal("0.01")
+REASONS = tuple(Reason)
+LEVELS = ("low", "normal", "verbose")
+
+
+def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
+    """Who looks on: nobody if `quiet`, else a narrator at the configured level."""
+    if quiet:
+        return Silent
+    level = settings.chatter_level
+    if level == "auto":
+        level = "normal" if on_clock else "low"
+
+    def narrator(engine: Engine, rows: Rows) -> Watcher:
+        pace: _Pace = _Bar(engine, len(rows)) if sys.stderr.isatty() else _Lines(engine, len(rows))
+        return Narrator(settings, engine, rows, LEVELS.index(level), pace)
+
+    return narrator
+
+
+class Narrator:
+    """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
+
+    def __init__(self, settings: Settings, engine: Engine, rows: Rows, level: int, pace: "_Pace") -> None:
+        self.wants_rows = level > 1
+        self._settings = settings
+        self._engine = engine
+        self._rows = rows
+        self._level = level
+        self._pace = pace
+        self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
+        self._before = engine.lanes["counts"].copy()
+
+    def wake(self) -> None:
+        """Show how far the run has come, now and then."""
+        self._pace.wake()
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._pace.close()
+
+    def saw(self, entry: Entry) -> None:
+        """Say an event, if it is worth a line at this level."""
+        event = entry.event
+        match event:
+            case Halted():
+                known = f" (halt id {event.halt_id})" if event.halt_id else ""
+                self._say(0, f"[RISK] Entries halted: {event.reason}{known}")
+            case Rejected() | Unknown():
+                why = event.reason if isinstance(event, Rejected) else event.cause
+                self._say(0, f"[FAILED] Order {event.order_id} {type(event).__name__.lower()}: {why}")
+            case Restarted():
+                lost = len(event.lost_at_crash)
+                self._say(
+                    0, f"[TRACKER] Restarted at row {event.pos}; {lost} orders lost at the crash, unsent"
+                )
+            case Resumed():
+                self._say(1, f"[RISK] Entries resumed: {event.reason}")
+            case SubmitOrder() if self._level:
+                self._submitted(event)
+            case CancelOrder():
+                self._say(1, f"[ORDER] CANCEL {event.order_id}: {event.reason}")
+            case Report(kind="fill"):
+                text = f"qty={event.quantity} @ ${event.price} fee=${event.fee}"
+                self._say(1, f"[SUCCESS] Order {event.order_id} status=filled {text}")
+            case Report():
+                self._say(1, f"[TRACKER] Order {event.order_id} status={event.kind}")
+            case NotFound():
+                self._say(1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it")
+
+    def row(self, row: int) -> None:
+        """Say what became of a row."""
+        lane = int(self._rows.lane[row])
+        counts = self._engine.lanes["counts"][lane]
+        code = REASONS[int(np.argmax(counts - self._before[lane]))]
+        self._before[lane] = counts
+        symbol = self._symbol(lane)
+        if code is Reason.DEBOUNCE and "debounce" in self._fields:
+            seen, wanted = (int(self._lane(lane)[key]) for key in ("debounce", "evaluate_every_quotes"))
+            self._say(
+                2, f"[HFT] Debounce {symbol}: {seen}/{wanted} quotes collected (mid={self._mid(lane):.8f})"
+            )
+        elif code not in SAID_ELSEWHERE:
+            self._say(2, f"[HFT] Skip {symbol}: {self._why(code, lane)}")
+        if held := self._entry_price(lane):
+            bid = self._quote(lane)[0]
+            self._say(
+                2, f"[MONITOR] Check {symbol}: entry={held:.8f} current={bid:.8f} pl={_percent(bid, held)}"
+            )
+
+    def _submitted(self, order: SubmitOrder) -> None:
+        lane = self._lane_of[order.symbol]
+        symbol, (bid, ask) = self._symbol(lane), self._quote(lane)
+        if order.side is BUY:
+            guards = f"entry(mid)={self._mid(lane):.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
+            self._say(1, f"[HFT] BUY trigger {symbol}: {self._edge(lane)}{self._spread(lane)} | {guards}")
+            price = order.limit or Decimal(str(ask))
+        else:
+            self._say(1, self._sell_trigger(order, lane))
+            price = Decimal(str(bid))
+        worth = (order.quantity * price).quantize(CENTS)
+        self._say(
+            1, f"[ORDER] {order.order_type.upper()} {symbol} qty={order.quantity} @ ${price} (${worth})"
+        )
+
+    def _sell_trigger(self, order: SubmitOrder, lane: int) -> str:
+        desk, entry, bid = self._engine.desks[lane], self._entry_price(lane), self._quote(lane)[0]
+        mark = {"take_profit": f" tp={desk.take_profit:.8f}", "stop_loss": f" sl={desk.stop_loss:.8f}"}
+        why = order.reason.upper().replace("_", " ")
+        figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
+        return (
+            f"[MONITOR] SELL trigger ({why}) for {self._symbol(lane)}: {figures}{mark.get(order.reason, '')}"
+        )
+
+    # what the lane knows
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return self._engine.lanes.dtype.names or ()
+
+    def _lane(self, lane: int) -> Any:
+        return self._engine.lanes[lane]
+
+    def _quote(self, lane: int) -> tuple[float, float]:
+        return float(self._lane(lane)["bid"]), float(self._lane(lane)["ask"])
+
+    def _mid(self, lane: int) -> float:
+        return sum(self._quote(lane)) / 2.0
+
+    def _symbol(self, lane: int) -> str:
+        """A symbol comes from outside: nothing in it may move a terminal's cursor."""
+        symbol = self._engine.desks[lane].instrument.symbol
+        return "".join(letter if letter.isprintable() else "?" for letter in symbol)
+
+    def _entry_price(self, lane: int) -> float:
+        position = self._engine.ledger.position(self._engine.desks[lane].instrument.symbol)
+        return float(position.cost) / float(position.quantity) if position.quantity else 0.0
+
+    def _edge_bps(self, lane: int) -> float:
+        state = self._lane(lane)
+        past = state["mids"][state["slot"] if state["accepted"] > state["lookback"] else 0]
+        return float((self._mid(lane) - past) / past * 10_000.0)
+
+    def _edge(self, lane: int) -> str:
+        if "min_edge_bps" not in self._fields:
+            return ""
+        least = float(self._lane(lane)["min_edge_bps"])
+        return f"edge_bps={self._edge_bps(lane):.2f} >= min_edge_bps={least:.2f}, "
+
+    def _spread_bps(self, lane: int) -> float:
+        bid, ask = self._quote(lane)
+        return (ask - bid) / self._mid(lane) * 10_000.0
+
+    def _spread(self, lane: int) -> str:
+        most = f" <= max_spread_bps={self._lane(lane)['max_spread_bps']:.2f}"
+        return f"spread_bps={self._spread_bps(lane):.2f}{most if 'max_spread_bps' in self._fields else ''}"
+
+    def _why(self, code: Reason, lane: int) -> str:
+        state = self._lane(lane)
+        match code:
+            case Reason.BAD_QUOTE:
+                return "invalid quote"
+            case Reason.WIDE_SPREAD:
+                return f"spread_bps={self._spread_bps(lane):.2f} > {state['max_spread_bps']:.2f}"
+            case Reason.WARMING_UP:
+                return "insufficient history"
+            case Reason.NO_EDGE:
+                return f"edge_bps={self._edge_bps(lane):.2f} < {state['min_edge_bps']:.2f}"
+            case _:
+                return code.label
+
+    def _say(self, level: int, line: str) -> None:
+        if self._level >= level:
+            self._pace.say(line)
+
+
+SAID_ELSEWHERE = frozenset({Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+
+
+def _percent(now: float, then: float) -> str:
+    return f"{(now - then) / then * 100.0:+.2f}%" if then else "?"
+
+
+class _Pace(Protocol):
+    """How far a run has come, and a place for lines beside that."""
+
+    def wake(self) -> None: ...
+
+    def say(self, line: str) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _stands(engine: Engine) -> str:
+    """Equity, what is open, how many fills."""
+    result = engine.result()
+    held = ", ".join(f"{quantity} {symbol}" for symbol, quantity in result["open_positions"].items())
+    equity = Decimal(result["equity"]).quantize(CENTS)
+    return f"equity {equity:,} · open: {held or 'nothing'} · {len(engine.tally.encoded)} fills"
+
+
+class _Lines:
+    """For logs and pipes: a line after a second, then after twice as long, up to once a minute."""
+
+    def __init__(self, engine: Engine, rows: int) -> None:
+        self._engine = engine
+        self._rows = max(rows, 1)
+        self._begun_ns = monotonic_ns()
+        self._begun_pos = -1
+        self._pause_ns = FIRST_LINE_NS
+        self._next_ns = self._begun_ns + self._pause_ns
+
+    def wake(self) -> None:
+        now_ns = monotonic_ns()
+        if self._begun_pos < 0:
+            self._begun_pos, self._begun_ns = self._engine.pos, now_ns
+        if now_ns < self._next_ns:
+            return
+        self._pause_ns = min(2 * self._pause_ns, LONGEST_PAUSE_NS)
+        self._next_ns = now_ns + self._pause_ns
+        self.say(self._line(now_ns))
+
+    def _line(self, now_ns: int) -> str:
+        pos = self._engine.pos
+        rate = (pos - self._begun_pos) / max(now_ns - self._begun_ns, 1) * 1e9
+        left_s = (self._rows - pos) / rate if rate else 0
+        how = f"{pos / self._rows:.1%} · {rate:,.0f} rows/s · ETA {left_s:,.0f} s"
+        return f"[PROGRESS] {how} · {_stands(self._engine)}"
+
+    def say(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar:
+    """For a terminal: one bar at its foot, lines above it."""
+
+    def __init__(self, engine: Engine, rows: int) -> None:
+        self._engine = engine
+        self._next_ns = 0
+        self._progress = Progress(
+            BarColumn(bar_width=20),
+            TaskProgressColumn(show_speed=True),
+            TextColumn("{task.fields[rate]}"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[stands]}", markup=False),
+            console=Console(stderr=True, highlight=False, soft_wrap=True),
+            transient=True,
+            auto_refresh=False,
+        )
+        self._task = self._progress.add_task("", total=rows, rate="", stands="")
+        self._progress.start()
+
+    def wake(self) -> None:
+        now_ns = monotonic_ns()
+        if now_ns < self._next_ns:
+            return
+        self._next_ns = now_ns + BAR_PAUSE_NS
+        rate = self._progress.tasks[0].speed or 0.0
+        stands = _stands(self._engine)
+        self._progress.update(
+            self._task, completed=self._engine.pos, rate=f"{rate:,.0f} rows/s", stands=stands
+        )
+        self._progress.refresh()
+
+    def say(self, line: str) -> None:
+        self._progress.console.print(line, markup=False)
+
+    def close(self) -> None:
+        self._progress.stop()

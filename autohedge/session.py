@@ -1,0 +1,256 @@
+"""Runs on a clock: begun, killed, restarted; and the venue in a process of its own."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from autohedge.app import conclude, engine_for, open_record, origins_of, recorded_settings, venue_for
+from autohedge.config import Settings
+from autohedge.core.clock import TapeClock
+from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.events import EndOfTape, Entry, Restarted, RunNonce
+from autohedge.core.ids import fresh_nonce, nonce_from_seed
+from autohedge.engine.control import Control
+from autohedge.engine.engine import Engine
+from autohedge.engine.retrace import Retraced, last_ns, rebuild, retrace, stopping
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.engine.wall import WallRuntime
+from autohedge.engine.watch import Silent, Watch, Watcher, shown
+from autohedge.exchanges.house import House
+from autohedge.exchanges.loopback import HOST, Hello, LoopbackVenue
+from autohedge.journal import Journal, RunFolder, read
+from autohedge.journal.chain import torn_bytes
+from autohedge.journal.durable import Durable
+from autohedge.journal.genesis import Genesis
+from autohedge.market import Tape, reopen
+
+
+class Pace(msgspec.Struct, frozen=True):
+    """How a run is driven: `speed` times the tape's own, None for as fast as it goes.
+
+    `venue_port` is where the venue listens if it is another process, which then sets the speed.
+    """
+
+    speed: float | None = None
+    venue_port: int | None = None
+
+
+@dataclass(slots=True)
+class _Run:
+    """All that a run on a clock is made of."""
+
+    settings: Settings
+    tape: Tape
+    pace: Pace
+    folder: RunFolder
+    store: Durable
+    journal: Journal
+    engine: Engine
+    watcher: Watcher
+
+
+def begin(
+    settings: Settings, tape: Tape, pace: Pace, *, seeded: bool, watch: Watch = Silent
+) -> dict[str, Any]:
+    """Trade a tape on a clock into a new run folder; return the content of `results.json`.
+
+    With a seed the record is that of virtual time; without one the run's nonce is drawn. Raises
+    Misconfigured for a seed with a venue elsewhere: its answers come when they come.
+    """
+    if seeded and pace.venue_port is not None:
+        raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
+    engine = engine_for(settings, tape)
+    folder, head = open_record(settings, tape, msgspec.to_builtins(pace))
+    with contextlib.closing(_store(folder, settings)) as store:
+        journal, watcher = Journal(store, head, 1), watch(engine, tape.rows)
+        run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
+        nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
+        try:
+            how = _in_loop(_play(run, nonce, []))
+        finally:
+            if journal.lines == 1:
+                folder.discard()
+    return conclude(folder, engine, settings, tape, journal, **how)
+
+
+def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
+    """Go on with a run whose process died; return the content of `results.json`.
+
+    Raises Misconfigured for a run that finished, Refused for one that still runs, Corrupt where
+    the record is damaged before its end.
+    """
+    _require_unfinished(folder)
+    with contextlib.closing(Durable(folder.journal)) as store:
+        _require_unfinished(folder)
+        store.cut(torn_bytes(folder.journal))
+        genesis, *lines = read(folder.journal)
+        origin = Genesis.of(genesis)
+        settings, tape = recorded_settings(folder, origin), reopen(origins_of(origin), folder.tape)
+        store.power = settings.journal.durability == "power"
+        journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
+        engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
+        run = _Run(settings, tape, pace, folder, store, journal, engine, watch(engine, tape.rows))
+        how = _in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
+    return conclude(folder, engine, settings, tape, journal, **how)
+
+
+def settings_of(folder: RunFolder) -> Settings:
+    """The settings of a recorded run.
+
+    Raises Corrupt where its record is damaged, Misconfigured where it is another version's.
+    """
+    return recorded_settings(folder, Genesis.of(next(read(folder.journal))))
+
+
+def _store(folder: RunFolder, settings: Settings) -> Durable:
+    """The store of a new run; without room for its reserve there is no run."""
+    store = Durable(folder.journal, power=settings.journal.durability == "power")
+    if store.trouble:
+        store.close()
+        folder.discard()
+        raise Unavailable(f"{store.trouble}; make room, 16 MiB at least")
+    return store
+
+
+def _require_unfinished(folder: RunFolder) -> None:
+    if folder.results.is_file():
+        raise Misconfigured(f"run {folder.id} finished; `autohedge run` begins a new one")
+
+
+def _in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run on the faster event loop if it is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(coroutine)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return made
+
+
+async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
+    """Begin a run, or go on after its record, and play it to its end; return how that went."""
+    async with _venue_elsewhere(run) as elsewhere:
+        start = (
+            _start_elsewhere(run, nonce, record, elsewhere) if elsewhere else _start_here(run, nonce, record)
+        )
+        if start.first is None:
+            return {}
+        if run.watcher.wants_rows:
+            start.runtime.on_row = run.watcher.row
+        wall = WallRuntime(
+            run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.watcher.wake
+        )
+        wall.stopped = start.stopped
+        listening = asyncio.ensure_future(_listen(elsewhere, wall))
+        try:
+            async with Control(run.folder.path, wall):
+                await wall.play(start.first)
+        finally:
+            listening.cancel()
+            run.watcher.close()
+        return {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
+
+
+@contextlib.asynccontextmanager
+async def _venue_elsewhere(run: _Run) -> AsyncIterator[LoopbackVenue | None]:
+    """The connection to the venue, if that is another process."""
+    if run.pace.venue_port is None:
+        yield None
+        return
+    venue = await LoopbackVenue.connect(run.pace.venue_port, hello_for(run.settings, run.tape, run.folder.id))
+    try:
+        yield venue
+    finally:
+        venue.close()
+
+
+async def _listen(elsewhere: LoopbackVenue | None, wall: WallRuntime) -> None:
+    """Take in what a venue elsewhere says; if it goes away, the run ends and can be restarted."""
+    if elsewhere:
+        await elsewhere.listen(wall.wake)
+        wall.fail(
+            Unavailable("the venue hung up; orders may still be open there: restart the run when it is back")
+        )
+
+
+@dataclass(slots=True)
+class _Start:
+    """Where a run stands before its clock goes: its first input, None if it is over already."""
+
+    runtime: VirtualRuntime
+    clock: TapeClock | None
+    reached_ns: int
+    first: RunNonce | Restarted | None
+    stopped: bool = False
+
+
+def _start_here(run: _Run, nonce: str, record: list[Entry]) -> _Start:
+    """With a simulated venue in this process: it died with the run, and comes back with it."""
+    rows, reached_ns = run.tape.rows, int(run.tape.rows.ts[0]) - 1
+    venue = venue_for(run.settings, run.tape, _nonce_of(record) or nonce)
+    recorder = Retraced(record, shown(run.journal, run.watcher))
+    runtime = VirtualRuntime(run.engine, venue, rows, recorder)
+    first: RunNonce | Restarted | None = RunNonce(nonce)
+    if record:
+        over, reached_ns = retrace(runtime, record, rows)
+        recorder.require_end()
+        first = None if over else Restarted(reached_ns, run.engine.pos, nonce)
+    speed = run.pace.speed
+    clock = TapeClock.begin(reached_ns + 1, speed) if speed else None
+    return _Start(runtime, clock, reached_ns, first)
+
+
+def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], venue: LoopbackVenue) -> _Start:
+    """With a venue in another process: it lived on, so rows were missed and it must be asked."""
+    rows, recorder = run.tape.rows, shown(run.journal, run.watcher)
+    runtime = VirtualRuntime(run.engine, venue, rows, recorder)
+    now_ns = venue.clock.now_ns()
+    if not record:
+        return _Start(runtime, venue.clock, now_ns, RunNonce(nonce))
+    if now_ns < last_ns(record, rows):
+        raise Unavailable("the venue began after this run did: it is not the one that has its orders")
+    lost = rebuild(run.engine, record, rows, recorder)
+    pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
+    over = any(isinstance(entry.event, EndOfTape) for entry in record)
+    first = None if over else Restarted(now_ns, pos, nonce, lost)
+    return _Start(runtime, venue.clock, now_ns, first, stopped=stopping(record))
+
+
+def _nonce_of(record: list[Entry]) -> str | None:
+    """The nonce that a record begins with; None for a record of nothing."""
+    if not record:
+        return None
+    if not isinstance(record[0].event, RunNonce):
+        raise Corrupt("the record does not begin with the run's nonce")
+    return record[0].event.nonce
+
+
+def hello_for(settings: Settings, tape: Tape, run_id: str) -> Hello:
+    """What a trader and its venue in another process must agree on."""
+    return Hello(run_id, tuple(origin.content_hash for origin in tape.origins), settings.simulated.fee_bps)
+
+
+def serve_venue(
+    settings: Settings, tape: Tape, *, port: int, speed: float, ready: Callable[[int], None]
+) -> None:
+    """Be the simulated venue of a run in another process, until interrupted.
+
+    Raises Unavailable where the port is taken.
+    """
+    venue = venue_for(settings, tape, fresh_nonce())
+    hello, cash = hello_for(settings, tape, ""), settings.simulated.initial_cash
+    house = House(venue, tape.rows, hello, initial_cash=cash, speed=speed)
+    try:
+        _in_loop(house.serve(port, ready))
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {HOST}:{port}: {error.strerror}; take another --port") from None
