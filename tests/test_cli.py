@@ -312,7 +312,10 @@ def test_an_interrupted_run_says_what_is_left(workplace: Path) -> None:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=30)
     assert running.returncode == 1
-    assert err == "autohedge: interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN\n"
+    assert (
+        err
+        == "autohedge: interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN\n"
+    )
 
 
 def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,103 @@
+"""Runs that are killed: nothing is lost, nothing is doubled, and the record stays one record."""
+
+import asyncio
+import json
+import signal
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge import app
+from autohedge.core.events import Report, Restarted, SubmitOrder
+from autohedge.core.ids import randomness
+from autohedge.exchanges.loopback import Statement, ask_statement
+from autohedge.journal import RunFolder, read, verify
+from tests.process import Place, kill, wait
+
+SPEED = 25.0
+EAGER: dict[str, Any] = {
+    "momentum__min_edge_bps": 0,
+    "momentum__warmup_count": 2,
+    "momentum__evaluate_every_quotes": 2,
+    "exits__take_profit_bps": 3,
+    "exits__stop_loss_bps": 3,
+    "execution__time_in_force": "gtc",
+    "execution__aggression_bps": 0,
+    "execution__cancel_after_s": 5,
+    "simulated__order_latency_ms": 50,
+    "simulated__response_latency_ms": 50,
+    "simulated__latency_jitter_ms": 200,
+    "synthetic__hours": 1,
+    "synthetic__quotes_per_s": 10,
+}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_run_killed_at_random_moments_loses_and_doubles_nothing(tmp_path: Path, seed: int) -> None:
+    _survives_kills(Place(tmp_path, EAGER), randomness(str(seed), "moments"), kills=5)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(10, 20))
+def test_a_hundred_kills(tmp_path: Path, seed: int) -> None:
+    _survives_kills(Place(tmp_path, EAGER), randomness(str(seed), "moments"), kills=10)
+
+
+def _survives_kills(place: Place, moments: Any, kills: int) -> None:
+    with place.venue(SPEED) as port:
+        trader = place.start("run", "--venue", str(port), "-q")
+        place.wait_for(trader, b"submit_order")
+        before = b""
+        for _ in range(kills):
+            wait(trader, moments.uniform(0.0, 2.5))
+            kill(trader)
+            before = _whole_and_longer(place, before)
+            trader = place.start("restart", _folder(place).id, "-q")
+        place.wait_for(trader, b'"restarted"', after=len(before))
+        wait(trader, 0.5)
+        trader.send_signal(signal.SIGINT)
+        _, err = trader.communicate(timeout=60)
+        assert trader.returncode == 0, err
+        statement = asyncio.run(ask_statement(port))
+    _agree(_folder(place), statement)
+    assert _folder(place).journal.read_bytes().startswith(before)
+
+
+def _folder(place: Place) -> RunFolder:
+    journal = place.journal()
+    assert journal
+    return RunFolder(journal.parent)
+
+
+def _whole_and_longer(place: Place, before: bytes) -> bytes:
+    """The record after a kill: valid, all of it replayed, and a continuation of the one before."""
+    folder = _folder(place)
+    assert not verify(folder).finished
+    assert app.replay_run(folder) == (None, False)
+    content = folder.journal.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    assert whole.startswith(before)
+    return whole
+
+
+def _agree(folder: RunFolder, venue: Statement) -> None:
+    """The run and the venue tell the same story, order by order and to the last digit."""
+    assert verify(folder).finished
+    assert app.replay_run(folder) == (None, True)
+    events = [line.event for line in read(folder.journal)]
+    sent = Counter(event.order_id for event in events if isinstance(event, SubmitOrder))
+    fills = {event.trade_id: event for event in events if isinstance(event, Report) and event.kind == "fill"}
+    filled: dict[str, Decimal] = {}
+    for fill in fills.values():
+        filled[fill.order_id] = filled.get(fill.order_id, Decimal(0)) + (fill.quantity or 0)
+    assert set(venue.filled) <= set(sent) and set(sent.values()) == {1}
+    assert filled == {order: quantity for order, quantity in venue.filled.items() if quantity}
+    assert not venue.resting
+    results = json.loads(folder.results.read_bytes())
+    assert results["restarts"] == sum(isinstance(event, Restarted) for event in events) > 0
+    assert {s: Decimal(q) for s, q in results["open_positions"].items()} == venue.positions
+    assert Decimal(results["cash"]) == venue.cash
+    assert results["buys"] > 5
