@@ -83,7 +83,8 @@ class Durable:
             file.seek(self._size - torn_bytes)
             torn = file.read()
         self._size -= torn_bytes
-        self.path.with_name(f"torn-at-{self._size}").write_bytes(torn)
+        if torn:
+            self.path.with_name(f"torn-at-{self._size}").write_bytes(torn)
         os.ftruncate(self._descriptor, self._size)
 
     def close(self) -> None:
