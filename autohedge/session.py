@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
+from selectors import SelectSelector
 from typing import Any
 
 import msgspec
@@ -71,7 +72,7 @@ def begin(
         run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
         nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
         try:
-            how = _in_loop(_play(run, nonce, []))
+            how = in_loop(_play(run, nonce, []))
         finally:
             if journal.lines == 1:
                 folder.discard()
@@ -95,7 +96,7 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
         engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
         run = _Run(settings, tape, pace, folder, store, journal, engine, watch(engine, tape.rows))
-        how = _in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
+        how = in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
     return conclude(folder, engine, settings, tape, journal, **how)
 
 
@@ -122,19 +123,10 @@ def _require_unfinished(folder: RunFolder) -> None:
         raise Misconfigured(f"run {folder.id} finished; `autohedge run` begins a new one")
 
 
-def _in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run on the faster event loop if it is installed."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+def in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run on a loop whose timers are exact: `select` waits in microseconds, epoll in milliseconds."""
+    with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(SelectSelector())) as runner:
         return runner.run(coroutine)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    made: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
-    return made
 
 
 async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
@@ -251,6 +243,6 @@ def serve_venue(
     hello, cash = hello_for(settings, tape, ""), settings.simulated.initial_cash
     house = House(venue, tape.rows, hello, initial_cash=cash, speed=speed)
     try:
-        _in_loop(house.serve(port, ready))
+        in_loop(house.serve(port, ready))
     except OSError as error:
         raise Unavailable(f"cannot listen on {HOST}:{port}: {error.strerror}; take another --port") from None

@@ -93,25 +93,25 @@ def _uncached(path: Path, folder: Path, **more: str) -> Ran:
 
 
 def _run(path: Path, folder: Path, **more: str) -> Ran:
-    """`autohedge run` in a directory without settings of its own.
-
-    Bytecode is kept, as for any installed program, even where the calling shell asks for none.
-    """
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOHEDGE__")}
-    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
-    search = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    """`autohedge run` in a directory without settings of its own."""
     command = [sys.executable, "-m", "autohedge", "run", "--tape", f"{SYMBOL}={path}", "--json"]
     with (folder / "results.json").open("wb") as output:
         started = time.perf_counter()
-        child = subprocess.Popen(
-            command, cwd=folder, env=inherited | {"PYTHONPATH": search} | more, stdout=output
-        )
+        child = subprocess.Popen(command, cwd=folder, env=surroundings() | more, stdout=output)
         peaks = _watched(child)
         wall_s = time.perf_counter() - started
     if child.returncode:
         msg = f"{' '.join(command)} failed with exit code {child.returncode}"
         raise RuntimeError(msg)
     return Ran(wall_s, *(peaks[field] / 1024.0 for field in _FIELDS))
+
+
+def surroundings() -> dict[str, str]:
+    """The environment without settings; bytecode is kept, even where the calling shell asks for none."""
+    inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOHEDGE__")}
+    inherited.pop("PYTHONDONTWRITEBYTECODE", None)
+    search = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
+    return inherited | {"PYTHONPATH": search}
 
 
 def _watched(child: "subprocess.Popen[bytes]") -> dict[str, int]:

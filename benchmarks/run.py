@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import engine, hot, kernel, process
+from benchmarks import engine, hot, kernel, process, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -19,8 +19,9 @@ ROWS: dict[str, Measure] = {
     "live": hot.live,
     "checks": hot.checks,
     "journal": hot.journal,
+    "start": wall.start,
 }
-LONG_ROWS: dict[str, Measure] = {"memory": process.memory}
+LONG_ROWS: dict[str, Measure] = {"memory": process.memory, "wall": wall.measure}
 
 
 def main() -> None:

@@ -171,7 +171,10 @@ def pack_run(run: Run) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Look for what would keep this machine from trading well; exit code 1 if something would."""
+    """Look for what would keep this machine from trading.
+
+    Exit code 1 if something would.
+    """
     from dataclasses import asdict
 
     from autohedge.doctor import examine
@@ -188,7 +191,10 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def init() -> None:
-    """Write a commented config.toml and .env.example into this directory; nothing is overwritten."""
+    """Write a commented config.toml and .env.example here.
+
+    Nothing is overwritten.
+    """
     from autohedge.config import shipped_file
 
     for path, content in (

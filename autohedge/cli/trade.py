@@ -52,7 +52,7 @@ def run(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Trade a tape, record every input and output, print what came of it."""
+    """Trade a tape, record everything, sum up."""
     pace = pace_of(speed) if speed is not None else None
     if speed is not None and venue is not None:
         raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
@@ -74,7 +74,10 @@ def run(
 
 @app.command()
 def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Go on with a run whose process died: rebuild it from its record, ask the venue, trade on."""
+    """Go on with a run whose process died.
+
+    It is rebuilt from its record, asks the venue what became of its orders, and trades on.
+    """
     from autohedge import session
     from autohedge.journal import RunFolder
 
@@ -93,7 +96,10 @@ def venue(
     overrides: Overrides = None,
     seed: Seed = None,
 ) -> None:
-    """Be the simulated venue of a run in another process, so that either can die on its own."""
+    """Be the simulated venue of a run in another process.
+
+    Either can be killed without the other; both play the same tape on one clock.
+    """
     from autohedge import session
 
     pace = pace_of(speed or "real")
@@ -180,7 +186,10 @@ def _sum_up(results: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 @app.command()
 def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Feed a run's recorded inputs to a fresh engine; name the first output that differs."""
+    """Reproduce a run's every output from its record.
+
+    Its recorded inputs are fed to a fresh engine; the first output that differs is named.
+    """
     from autohedge import app as application
     from autohedge.journal import RunFolder
 

@@ -11,6 +11,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain help starts twice as fast
 )
 journal_app = typer.Typer(help="The record of a run.", no_args_is_help=True)
 data_app = typer.Typer(help="Tapes: look at them, make one.", no_args_is_help=True)

@@ -1,0 +1,138 @@
+"""Rows `wall` and `start`: a run on a clock from the inside, and how long it takes to begin."""
+
+import contextlib
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from autohedge.app import engine_for
+from autohedge.core.clock import TapeClock, monotonic_ns
+from autohedge.core.events import Command, RunNonce, SubmitOrder
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.engine.wall import WallRuntime
+from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
+from autohedge.journal import Journal
+from autohedge.journal.durable import Durable
+from autohedge.market import Recipe, Tape, synthesize
+from autohedge.session import in_loop
+from benchmarks import session
+from benchmarks.process import surroundings
+from benchmarks.row import Row, percentile
+
+SYMBOLS, QUOTES_PER_S, SECONDS = 200, 2_000, 30
+COMMAND_BOUND_US, HELP_BOUND_S, FIRST_BOUND_S = 300.0, 0.3, 2.0
+ROUNDS = 9
+EAGER = [
+    "momentum.min_edge_bps=2",
+    "momentum.warmup_count=12",
+    "exits.take_profit_bps=4",
+    "exits.stop_loss_bps=4",
+    "sizing.max_order_amount=10",
+    "sizing.min_order_amount=10",
+]
+AT_ONCE = ["momentum.min_edge_bps=-1000", "momentum.warmup_count=2", "momentum.evaluate_every_quotes=1"]
+
+_NS_PER_US = 1_000.0
+
+
+class Timed(SimulatedVenue):
+    """A venue that notes when each order reaches it, against the clock's time of the quote behind it."""
+
+    clock: TapeClock
+    woke_ns: int
+    since_due_ns: list[int]
+    since_wake_ns: list[int]
+
+    def send(self, command: Command, now_ns: int) -> None:
+        """Note an order, then take it."""
+        if isinstance(command, SubmitOrder):
+            self.since_due_ns.append(-self.clock.until_ns(now_ns))
+            self.since_wake_ns.append(monotonic_ns() - self.woke_ns)
+        super().send(command, now_ns)
+
+
+def measure(quotes: int) -> list[Row]:
+    """From a quote's moment on the clock, and from the loop's waking for it, to its order's leaving."""
+    symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
+    tape = synthesize(Recipe(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+    venue = _play(tape)
+    due, own = (percentile(each, 99) / _NS_PER_US for each in (venue.since_due_ns, venue.since_wake_ns))
+    note = (
+        f"p50 {percentile(venue.since_wake_ns, 50) / _NS_PER_US:.0f} us, {len(venue.since_wake_ns)} orders; "
+        f"from the quote's moment on the clock p99 {due:.0f} us"
+    )
+    bound = f"p99 <= {COMMAND_BOUND_US:g} us"
+    return [Row("quote to command", bound, f"{own:.0f} us", own <= COMMAND_BOUND_US, note)]
+
+
+def _play(tape: Tape) -> Timed:
+    """Thirty seconds in real time, journal and all."""
+    settings = session.settings(EAGER)
+    engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
+    venue = Timed(Terms.of(settings), lots_of(settings, tape.symbols), rows, nonce=nonce)
+    venue.since_due_ns, venue.since_wake_ns = [], []
+    with tempfile.TemporaryDirectory() as folder:
+        store = Durable(Path(folder) / "journal.jsonl")
+        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        first_ns = int(rows.ts[0]) - 10**9
+        clock = venue.clock = TapeClock.begin(first_ns, 1.0)
+        advance = runtime.advance
+
+        def woken(until_ns: int) -> None:
+            venue.woke_ns = monotonic_ns()
+            advance(until_ns)
+
+        runtime.advance = woken  # type: ignore[method-assign]
+        wall = WallRuntime(engine, runtime, clock, first_ns, store)
+        in_loop(wall.play(RunNonce(nonce)))
+        store.close()
+    return venue
+
+
+def start(quotes: int) -> list[Row]:
+    """What `--help` costs beyond an empty Python, and when a run has taken its first quote."""
+    empty, helped = [], []
+    for _ in range(ROUNDS):
+        empty.append(_seconds("-c", "pass"))
+        helped.append(_seconds("-m", "autohedge", "--help"))
+    more = statistics.median(helped) - statistics.median(empty)
+    note = f"empty Python {statistics.median(empty):.3f} s"
+    first = [_first_quote_s() for _ in range(ROUNDS)]
+    return [
+        Row("autohedge --help", f"<= {HELP_BOUND_S:g} s more", f"{more:.2f} s", more <= HELP_BOUND_S, note),
+        Row(
+            "first quote",
+            f"<= {FIRST_BOUND_S:g} s",
+            f"{statistics.median(first):.2f} s (least {min(first):.2f})",
+            statistics.median(first) <= FIRST_BOUND_S,
+            "from the start of the process to its first journaled input, caches warm",
+        ),
+    ]
+
+
+def _seconds(*arguments: str) -> float:
+    started = time.perf_counter()
+    subprocess.run([sys.executable, *arguments], check=True, capture_output=True, env=surroundings())
+    return time.perf_counter() - started
+
+
+def _first_quote_s() -> float:
+    """Until a run on a clock has journaled an order, which the second quote of a symbol brings."""
+    command = [sys.executable, "-m", "autohedge", "run", "--speed", "real", "-q"]
+    for setting in (*AT_ONCE, "synthetic.hours=0.1", "synthetic.quotes_per_s=100"):
+        command += ["--set", setting]
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.perf_counter()
+        with subprocess.Popen(command, cwd=folder, env=surroundings()) as child:
+            while not any(
+                b"submit" in each.read_bytes() for each in Path(folder).glob("runs/*/journal.jsonl")
+            ):
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    child.wait(0.002)
+            spent_s = time.perf_counter() - started
+            child.kill()
+    return spent_s
