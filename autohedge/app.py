@@ -65,7 +65,7 @@ def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]
     """Trade a tape in virtual time and record it; return the content of `results.json`."""
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
     folder, head = open_record(settings, tape)
-    journal, watcher = Journal(Buffered(folder.journal), head, 1), watch(engine, rows)
+    journal, watcher = Journal(Buffered(folder.journal), head, 1), watch(engine, rows, folder.id)
     runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher))
     runtime.on_row = watcher.row if watcher.wants_rows else None
     try:

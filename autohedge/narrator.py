@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_ns
@@ -34,9 +35,11 @@ from autohedge.market.tape import Rows
 
 FIRST_LINE_NS = 1_000_000_000
 LONGEST_PAUSE_NS = 60_000_000_000
-BAR_PAUSE_NS = 200_000_000
+BAR_PAUSE_NS = 500_000_000
 CENTS = Decimal("0.01")
 REASONS = tuple(Reason)
+VENUE = "simulated venue, no real money"
+OPEN_SHOWN_MAX = 3
 LEVELS = ("low", "normal", "verbose")
 
 
@@ -48,9 +51,11 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
     if level == "auto":
         level = "normal" if on_clock else "low"
 
-    def narrator(engine: Engine, rows: Rows) -> Watcher:
+    def narrator(engine: Engine, rows: Rows, run: str) -> Watcher:
         pace: _Pace = _Bar(engine, len(rows)) if sys.stderr.isatty() else _Lines(engine, len(rows))
-        return Narrator(settings, engine, rows, LEVELS.index(level), pace)
+        made = Narrator(engine, rows, LEVELS.index(level), pace)
+        made.announce(f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}")
+        return made
 
     return narrator
 
@@ -58,15 +63,18 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
 class Narrator:
     """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
 
-    def __init__(self, settings: Settings, engine: Engine, rows: Rows, level: int, pace: "_Pace") -> None:
+    def __init__(self, engine: Engine, rows: Rows, level: int, pace: "_Pace") -> None:
         self.wants_rows = level > 1
-        self._settings = settings
         self._engine = engine
         self._rows = rows
         self._level = level
         self._pace = pace
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
         self._before = engine.lanes["counts"].copy()
+
+    def announce(self, banner: str) -> None:
+        """Say what begins: the run's id, which a person needs to halt it, and the mode."""
+        self._say(1, banner)
 
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
@@ -231,9 +239,10 @@ class _Pace(Protocol):
 def _stands(engine: Engine) -> str:
     """Equity, what is open, how many fills."""
     result = engine.result()
-    held = ", ".join(f"{quantity} {symbol}" for symbol, quantity in result["open_positions"].items())
+    held = [f"{quantity} {symbol}" for symbol, quantity in result["open_positions"].items()]
+    shown = ", ".join(held) if len(held) <= OPEN_SHOWN_MAX else f"{len(held)} symbols"
     equity = Decimal(result["equity"]).quantize(CENTS)
-    return f"equity {equity:,} · open: {held or 'nothing'} · {len(engine.tally.encoded)} fills"
+    return f"equity {equity:,} · {len(engine.tally.encoded)} fills · open: {shown or 'nothing'}"
 
 
 class _Lines:
@@ -279,12 +288,13 @@ class _Bar:
         self._engine = engine
         self._next_ns = 0
         self._progress = Progress(
-            BarColumn(bar_width=20),
-            TaskProgressColumn(show_speed=True),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[stands]}", markup=False),
-            console=Console(stderr=True, highlight=False, soft_wrap=True),
+            BarColumn(bar_width=10),
+            TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
+            TextColumn("{task.fields[rate]}", table_column=Column(min_width=12, no_wrap=True)),
+            TimeRemainingColumn(compact=True, table_column=Column(min_width=5, no_wrap=True)),
+            TextColumn("{task.fields[stands]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            console=Console(stderr=True, highlight=False),
+            expand=True,
             transient=True,
             auto_refresh=False,
         )
@@ -304,7 +314,7 @@ class _Bar:
         self._progress.refresh()
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False)
+        self._progress.console.print(line, markup=False, soft_wrap=True)
 
     def close(self) -> None:
         self._progress.stop()

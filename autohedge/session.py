@@ -68,7 +68,7 @@ def begin(
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(pace))
     with contextlib.closing(_store(folder, settings)) as store:
-        journal, watcher = Journal(store, head, 1), watch(engine, tape.rows)
+        journal, watcher = Journal(store, head, 1), watch(engine, tape.rows, folder.id)
         run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
         nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
         try:
@@ -95,7 +95,7 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
         engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
-        run = _Run(settings, tape, pace, folder, store, journal, engine, watch(engine, tape.rows))
+        run = _Run(settings, tape, pace, folder, store, journal, engine, watch(engine, tape.rows, folder.id))
         how = in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
     return conclude(folder, engine, settings, tape, journal, **how)
 

@@ -34,8 +34,8 @@ class Watcher(Protocol):
         ...
 
 
-Watch = Callable[[Engine, Rows], Watcher]
-"""Makes the watcher of one run."""
+Watch = Callable[[Engine, Rows, str], Watcher]
+"""Makes the watcher of one run, from its engine, its rows and its id."""
 
 
 class Silent:
@@ -43,7 +43,7 @@ class Silent:
 
     wants_rows = False
 
-    def __init__(self, engine: Engine, rows: Rows) -> None:
+    def __init__(self, engine: Engine, rows: Rows, run: str) -> None:
         """Take what every watcher is given."""
 
     def saw(self, entry: Entry) -> None:

@@ -1,0 +1,163 @@
+"""What a run says on the way: shapes that can be grepped, by level, and nothing on stdout."""
+
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+from autohedge import app, session
+from autohedge.core.events import Accepted, Entry, Halted, NotFound, Rejected, Restarted, Unknown
+from autohedge.journal import RunFolder
+from autohedge.market import Recipe, Tape, synthesize
+from autohedge.narrator import watch
+from autohedge.session import Pace
+from tests.support import quotes_tape, settings
+
+EAGER = {
+    "momentum__min_edge_bps": 1,
+    "momentum__warmup_count": 5,
+    "momentum__evaluate_every_quotes": 2,
+    "exits__take_profit_bps": 3,
+    "exits__stop_loss_bps": 3,
+}
+NUMBER = r"-?\d+\.\d{2}"
+PRICE = r"\d+\.\d{8}"
+BUY = (
+    rf"\[HFT\] BUY trigger \S+: edge_bps={NUMBER} >= min_edge_bps=1\.00, "
+    rf"spread_bps={NUMBER} <= max_spread_bps=25\.00 \| entry\(mid\)={PRICE} tp={PRICE} sl={PRICE}"
+)
+SELL = rf"\[MONITOR\] SELL trigger \(TAKE PROFIT\) for \S+: entry={PRICE} current={PRICE} \([+-]\d+\.\d+%\) tp={PRICE}"
+SKIP = [
+    r"\[HFT\] Skip \S+: invalid quote",
+    rf"\[HFT\] Skip \S+: spread_bps={NUMBER} > 25\.00",
+    r"\[HFT\] Skip \S+: insufficient history",
+    rf"\[HFT\] Skip \S+: edge_bps={NUMBER} < 1\.00",
+    rf"\[HFT\] Debounce \S+: 1/2 quotes collected \(mid={PRICE}\)",
+    rf"\[MONITOR\] Check \S+: entry={PRICE} current={PRICE} pl=[+-]\d+\.\d+%",
+]
+
+
+@pytest.fixture
+def market() -> Tape:
+    return synthesize(Recipe(("A/USD", "B/USD"), 1 / 60, 20, 0.02, seed=4))
+
+
+def _said(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    return captured.err.splitlines()
+
+
+def _matching(shape: str, lines: list[str]) -> int:
+    return sum(re.fullmatch(shape, line) is not None for line in lines)
+
+
+def test_normal_says_triggers_orders_fills_and_the_mode(
+    workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = settings(**EAGER)
+    results = session.begin(
+        wanted, market, Pace(), seeded=True, watch=watch(wanted, on_clock=True, quiet=False)
+    )
+    lines = _said(capsys)
+    assert lines[0] == f"[RUN] {results['run']}: hft · momentum · simulated venue, no real money"
+    assert _matching(BUY, lines) == results["buys"] > 3
+    assert _matching(SELL, lines) == results["take_profits"] > 0
+    assert sum("(STOP LOSS)" in line for line in lines) == results["stop_losses"] > 0
+    assert sum(line.startswith("[ORDER] LIMIT") for line in lines) == results["buys"]
+    assert sum(line.startswith("[SUCCESS] Order") for line in lines) == results["buys"] + results["sells"]
+    assert not any(_matching(shape, lines) for shape in SKIP)
+
+
+def test_verbose_says_what_became_of_every_quote_and_the_record_is_the_same(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wide = [(10**9 * n, 100.0 + n % 7 * 0.05, 100.04 + n % 7 * 0.05) for n in range(1, 60)]
+    tape = quotes_tape([wide[0], (2 * 10**9, 100.0, 101.0), (3 * 10**9, None, 101.0), *wide[3:]])
+    wanted = settings(**EAGER, chatter_level="verbose")
+    loud = app.run(wanted, tape, watch(wanted, on_clock=False, quiet=False))
+    lines = _said(capsys)
+    for shape in SKIP:
+        assert _matching(shape, lines) > 0, shape
+    codes = loud["codes"]
+    assert _matching(SKIP[4], lines) == codes["debounce"] and _matching(SKIP[3], lines) == codes["no_edge"]
+    still = app.run(wanted, tape)
+    assert (
+        RunFolder.find(loud["run"]).journal.read_bytes() == RunFolder.find(still["run"]).journal.read_bytes()
+    )
+
+
+@pytest.mark.parametrize(("level", "on_clock"), [("low", True), ("auto", False)])
+def test_low_says_nothing_of_a_run_that_goes_well(
+    workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str], level: str, on_clock: bool
+) -> None:
+    wanted = settings(**EAGER, chatter_level=level)
+    app.run(wanted, market, watch(wanted, on_clock=on_clock, quiet=False))
+    assert _said(capsys) == []
+
+
+def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = settings(chatter_level="low")
+    engine = app.engine_for(wanted, market)
+    narrator = watch(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    for event in (
+        Halted("disk full", "halt-7"),
+        Rejected(1, "id-1", "no money"),
+        Unknown(1, "id-2", "timeout"),
+        Restarted(1, 50, "00", ("id-3",)),
+        NotFound(1, "id-3"),
+        Accepted(1, "id-4", "v"),
+    ):
+        narrator.saw(Entry(1, 1, event))
+    assert _said(capsys) == [
+        "[RISK] Entries halted: disk full (halt id halt-7)",
+        "[FAILED] Order id-1 rejected: no money",
+        "[FAILED] Order id-2 unknown: timeout",
+        "[TRACKER] Restarted at row 50; 1 orders lost at the crash, unsent",
+    ]
+
+
+def test_a_long_run_says_how_far_it_is_in_plain_lines(
+    market: Tape, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now_ns = iter(range(0, 10**12, 10**9))
+    monkeypatch.setattr("autohedge.narrator.monotonic_ns", lambda: next(now_ns))
+    wanted = settings(chatter_level="low")
+    engine = app.engine_for(wanted, market)
+    narrator = watch(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    for _ in range(3):
+        narrator.wake()
+        engine.scan(market.rows, engine.pos, engine.pos + 10)
+    first, *_ = lines = _said(capsys)
+    assert re.fullmatch(
+        r"\[PROGRESS\] \d+\.\d% · \d+ rows/s · ETA \d+ s · equity 10,000\.00 · 0 fills · open: nothing", first
+    )
+    assert len(lines) == 2
+
+
+def test_a_symbol_cannot_move_the_cursor(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    quotes = [(10**9 * n, 100.0 + n, 100.01 + n) for n in range(1, 9)]
+    wanted = settings(**EAGER, chatter_level="normal")
+    app.run(wanted, quotes_tape(quotes, "A\x1b[2J"), watch(wanted, on_clock=True, quiet=False))
+    lines = _said(capsys)
+    assert any("BUY trigger A?[2J" in line for line in lines)
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_terminal_gets_one_bar(market: Tape, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    screen = Terminal()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "120")
+    wanted = settings(chatter_level="low")
+    engine = app.engine_for(wanted, market)
+    narrator = watch(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    engine.scan(market.rows, 0, len(market.rows))
+    narrator.wake()
+    narrator.close()
+    assert "100%" in screen.getvalue() and "equity 10,000.00" in screen.getvalue()
