@@ -16,6 +16,7 @@ from rich.table import Column
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_ns
 from autohedge.core.events import (
+    AnyEvent,
     CancelOrder,
     Entry,
     Halted,
@@ -24,6 +25,7 @@ from autohedge.core.events import (
     Report,
     Restarted,
     Resumed,
+    RunNonce,
     SubmitOrder,
     Unknown,
 )
@@ -53,9 +55,8 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
 
     def narrator(engine: Engine, rows: Rows, run: str) -> Watcher:
         pace: _Pace = _Bar(engine, len(rows)) if sys.stderr.isatty() else _Lines(engine, len(rows))
-        made = Narrator(engine, rows, LEVELS.index(level), pace)
-        made.announce(f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}")
-        return made
+        banner = f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}"
+        return Narrator(engine, rows, LEVELS.index(level), pace, banner)
 
     return narrator
 
@@ -63,18 +64,15 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
 class Narrator:
     """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
 
-    def __init__(self, engine: Engine, rows: Rows, level: int, pace: "_Pace") -> None:
+    def __init__(self, engine: Engine, rows: Rows, level: int, pace: "_Pace", banner: str) -> None:
         self.wants_rows = level > 1
         self._engine = engine
         self._rows = rows
         self._level = level
         self._pace = pace
+        self._banner = banner
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
         self._before = engine.lanes["counts"].copy()
-
-    def announce(self, banner: str) -> None:
-        """Say what begins: the run's id, which a person needs to halt it, and the mode."""
-        self._say(1, banner)
 
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
@@ -86,32 +84,13 @@ class Narrator:
 
     def saw(self, entry: Entry) -> None:
         """Say an event, if it is worth a line at this level."""
-        event = entry.event
-        match event:
-            case Halted():
-                known = f" (halt id {event.halt_id})" if event.halt_id else ""
-                self._say(0, f"[RISK] Entries halted: {event.reason}{known}")
-            case Rejected() | Unknown():
-                why = event.reason if isinstance(event, Rejected) else event.cause
-                self._say(0, f"[FAILED] Order {event.order_id} {type(event).__name__.lower()}: {why}")
-            case Restarted():
-                lost = len(event.lost_at_crash)
-                self._say(
-                    0, f"[TRACKER] Restarted at row {event.pos}; {lost} orders lost at the crash, unsent"
-                )
-            case Resumed():
-                self._say(1, f"[RISK] Entries resumed: {event.reason}")
+        match event := entry.event:
+            case RunNonce() | Restarted():
+                self._say(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
-            case CancelOrder():
-                self._say(1, f"[ORDER] CANCEL {event.order_id}: {event.reason}")
-            case Report(kind="fill"):
-                text = f"qty={event.quantity} @ ${event.price} fee=${event.fee}"
-                self._say(1, f"[SUCCESS] Order {event.order_id} status=filled {text}")
-            case Report():
-                self._say(1, f"[TRACKER] Order {event.order_id} status={event.kind}")
-            case NotFound():
-                self._say(1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it")
+        if said := _line(event):
+            self._say(*said)
 
     def row(self, row: int) -> None:
         """Say what became of a row."""
@@ -220,6 +199,39 @@ class Narrator:
 
 
 SAID_ELSEWHERE = frozenset({Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+
+
+def _line(event: AnyEvent) -> tuple[int, str] | None:
+    """From which level on an event is worth a line, and the line."""
+    match event:
+        case Halted():
+            known = f" (halt id {event.halt_id})" if event.halt_id else ""
+            return 0, f"[RISK] Entries halted: {event.reason}{known}"
+        case Rejected() | Unknown():
+            why = event.reason if isinstance(event, Rejected) else event.cause
+            return 0, f"[FAILED] Order {event.order_id} {type(event).__name__.lower()}: {why}"
+        case Restarted():
+            lost = len(event.lost_at_crash)
+            return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
+        case Resumed():
+            return 1, f"[RISK] Entries resumed: {event.reason}"
+        case CancelOrder() | Report() | NotFound():
+            return 1, _about_order(event)
+        case _:
+            return None
+
+
+def _about_order(event: CancelOrder | Report | NotFound) -> str:
+    match event:
+        case CancelOrder():
+            return f"[ORDER] CANCEL {event.order_id}: {event.reason}"
+        case Report(kind="fill"):
+            text = f"qty={event.quantity} @ ${event.price} fee=${event.fee}"
+            return f"[SUCCESS] Order {event.order_id} status=filled {text}"
+        case Report():
+            return f"[TRACKER] Order {event.order_id} status={event.kind}"
+        case NotFound():
+            return f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
 
 
 def _percent(now: float, then: float) -> str:

@@ -165,7 +165,58 @@ WRONG: list[tuple[Callable[[], tuple[str, ...]], str]] = [
     (lambda: ("replay",), "RUN"),
     (lambda: ("journal", "verify", "absent"), "there is no run absent"),
     (lambda: ("data", "check", "absent.csv"), "absent.csv"),
+    (lambda: ("run", "--speed", "fast"), "write real, max, or a number"),
+    (lambda: ("run", "--speed", "0"), "from 0.001"),
+    (lambda: ("run", "--speed", "5", "--venue", "7001"), "exclude each other"),
+    (lambda: ("run", "--venue", "example.org:7001"), "write a port of this machine"),
+    (lambda: ("run", "--venue", "7001", "--seed", "1"), "--seed promises the same record again"),
+    (lambda: ("run", "--set", "chatter_level=loud"), "chatter_level"),
+    (lambda: ("run", "--set", "journal.durability=always"), "'process' or 'power'"),
+    (lambda: ("run", "--set", "sizing.min_order_amount=500"), "exceeds max_order_amount"),
+    (lambda: ("run", "--set", "crossover.fast=50"), "must be less than slow"),
+    (lambda: ("venue", "--speed", "max"), "two processes need a clock"),
+    (lambda: ("venue", "--port", "70000"), "port"),
+    (lambda: ("restart", "absent"), "there is no run absent"),
+    (lambda: ("halt", "absent"), "there is no run absent"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("--live",), "--live without trading.live = true"),
+        (("--set", "trading.live=true"), "trading.live = true without --live"),
+        (("--live", "--set", "trading.live=true"), "there is no real venue yet"),
+    ],
+)
+def test_real_money_needs_more_than_a_switch_and_is_refused_with_3(
+    call: Call, args: tuple[str, ...], says: str
+) -> None:
+    done = call("run", *args)
+    assert (done.code, done.out, done.err.count("\n")) == (3, "", 1)
+    assert says in done.err
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize("verb", ["halt", "resume", "flatten", "status"])
+def test_what_does_not_run_cannot_be_commanded(call: Call, verb: str) -> None:
+    run = call("run", *HOUR, "--json").json["run"]
+    done = call(verb, run)
+    assert (done.code, done.out) == (1, "")
+    assert done.err == f"autohedge: run {run} is not running on a clock now: nobody listens\n"
+
+
+def test_a_venue_that_is_not_there_is_one_line_and_leaves_nothing(call: Call) -> None:
+    done = call("run", *HOUR, "--venue", "1")
+    assert (done.code, done.err.count("\n")) == (1, 1)
+    assert "no venue answers at 127.0.0.1:1; start one: autohedge venue" in done.err
+    assert not list(Path().glob("runs/*"))
+
+
+def test_verbose_and_quiet_choose_what_is_said(call: Call) -> None:
+    said = call("run", *HOUR, "-v").err
+    assert "[HFT] Debounce" in said
+    assert call("run", *HOUR, "-q") == Done(0, "", "")
 
 
 @pytest.mark.parametrize("number", range(len(WRONG)))

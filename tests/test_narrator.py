@@ -114,7 +114,7 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         "[RISK] Entries halted: disk full (halt id halt-7)",
         "[FAILED] Order id-1 rejected: no money",
         "[FAILED] Order id-2 unknown: timeout",
-        "[TRACKER] Restarted at row 50; 1 orders lost at the crash, unsent",
+        "[TRACKER] Restarted at row 50; orders lost at the crash, unsent: 1",
     ]
 
 
