@@ -5,7 +5,7 @@ from decimal import Decimal
 import pytest
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import Accepted, CancelOrder, Report, SubmitOrder
+from autohedge.core.events import Accepted, CancelOrder, QueryFills, QueryOrder, Report, SubmitOrder
 from autohedge.core.orders import Side, TimeInForce
 from autohedge.exchanges.simulated import Terms
 from tests.exchanges.venue import MS, NAN, desk, fills, kinds, market_sell, order, resting
@@ -273,3 +273,53 @@ def test_a_cancel_leaves_other_orders_at_rest() -> None:
     at.to(4)
     ended = [(a.order_id, a.kind) for a in at.heard() if isinstance(a, Report)]
     assert ended == [("a", "canceled"), ("b", "fill")]
+
+
+def test_asked_about_an_order_the_venue_says_all_it_ever_said_and_that_it_rests() -> None:
+    at = desk(
+        [(1, 100.0, 100.5), (2, 100.0, 100.5), (3, 98.0, 99.0)], sizes=[0.4, 0.4, 0.4], partial_fills=True
+    )
+    at.venue.send(resting(limit=D("100.5"), quantity=D("1")), MS)
+    assert kinds(at.heard()) == ["fill", "accepted"]
+    at.venue.send(QueryOrder(2 * MS, "a"), 2 * MS)
+    assert kinds(at.heard()) == ["accepted", "fill", "accepted"]
+    at.venue.send(CancelOrder(2 * MS, "a", "enough"), 2 * MS)
+    assert kinds(at.heard()) == ["canceled"]
+    at.venue.send(QueryOrder(3 * MS, "a"), 3 * MS)
+    told = at.heard()
+    assert kinds(told) == ["fill", "accepted", "canceled"]
+    assert {answer.at_ns for answer in told} == {3 * MS}
+
+
+def test_asked_about_an_order_it_never_had_the_venue_says_so() -> None:
+    at = desk(BOOK)
+    at.venue.send(QueryOrder(MS, "nobody's"), MS)
+    assert kinds(at.heard()) == ["notfound"]
+
+
+def test_an_id_sent_twice_is_one_order() -> None:
+    at = desk(BOOK)
+    at.venue.send(order(), MS)
+    at.venue.send(order(), MS)
+    answers = at.heard()
+    assert kinds(answers) == ["fill", "fill"]
+    assert answers[0] == answers[1]
+    assert len(at.venue.fills("a")) == 1
+
+
+def test_fills_are_told_from_a_time_on() -> None:
+    at = desk([(1, 100.0, 100.5), (2, 100.0, 100.5)])
+    at.venue.send(order(), MS)
+    at.to(1)
+    at.venue.send(order(order_id="b"), 2 * MS)
+    at.heard()
+    for since_ns, ids in ((0, ["a", "b"]), (2 * MS, ["b"]), (3 * MS, [])):
+        at.venue.send(QueryFills(3 * MS, since_ns), 3 * MS)
+        assert [answer.order_id for answer in at.heard()] == ids
+
+
+def test_a_question_is_answered_after_the_order_that_it_followed() -> None:
+    at = desk(BOOK, order_latency_ns=MS, response_latency_ns=MS)
+    at.venue.send(order(), MS)
+    at.venue.send(QueryOrder(MS, "a"), MS)
+    assert kinds(at.delivered()) == ["fill", "fill"]
