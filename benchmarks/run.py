@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import engine, hot, kernel, process, wall
+from benchmarks import day, engine, hot, kernel, process, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -21,7 +21,7 @@ ROWS: dict[str, Measure] = {
     "journal": hot.journal,
     "start": wall.start,
 }
-LONG_ROWS: dict[str, Measure] = {"memory": process.memory, "wall": wall.measure}
+LONG_ROWS: dict[str, Measure] = {"memory": process.memory, "wall": wall.measure, "day": day.measure}
 
 
 def main() -> None:

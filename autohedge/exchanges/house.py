@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable
 from decimal import Decimal
-from functools import reduce
 
 import msgspec
 import numpy as np
@@ -46,7 +45,10 @@ class House:
         self._venue = venue
         self._rows = rows
         self._hello = hello
-        self._initial_cash = initial_cash
+        self._cash = initial_cash
+        self._positions: dict[str, Decimal] = {}
+        self._filled: dict[str, Decimal] = {}
+        self._counted = 0
         self._speed = speed
         self._clock: TapeClock | None = None
         self._orders: dict[str, SubmitOrder] = {}
@@ -140,6 +142,8 @@ class House:
 
     def _speak(self) -> None:
         while (answer := self._venue.answer()) is not None:
+            if isinstance(answer, Report) and answer.kind == "fill":
+                self._book(answer)
             if self._trader is None:
                 continue
             self._trader.write(encode(answer) + b"\n")
@@ -157,20 +161,20 @@ class House:
 
     def statement(self) -> Statement:
         """The account as the venue sees it, from its own fills alone."""
-        cash, positions, filled = self._initial_cash, dict[str, Decimal](), dict[str, Decimal]()
-        for order_id, order in self._orders.items():
-            fills = self._venue.fills(order_id)
-            quantity = reduce(add, (fill.quantity or ZERO for fill in fills), ZERO)
-            held = positions.get(order.symbol, ZERO)
-            move = add if order.side is BUY else subtract
-            positions[order.symbol] = move(held, quantity)
-            filled[order_id] = quantity
-            cash = reduce(lambda money, fill: _paid(money, order, fill), fills, cash)
-        held_now = {symbol: quantity for symbol, quantity in positions.items() if quantity}
-        return Statement(cash, held_now, filled, self._venue.resting)
+        held = {symbol: quantity for symbol, quantity in self._positions.items() if quantity}
+        return Statement(self._cash, held, self._filled, self._venue.resting)
 
-
-def _paid(cash: Decimal, order: SubmitOrder, fill: Report) -> Decimal:
-    notional = multiply(fill.quantity or ZERO, fill.price or ZERO)
-    cash = subtract(cash, notional) if order.side is BUY else add(cash, notional)
-    return subtract(cash, fill.fee or ZERO)
+    def _book(self, fill: Report) -> None:
+        """Count a fill once, however often it is told: trades are numbered."""
+        number = int((fill.trade_id or "t0")[1:])
+        if number <= self._counted:
+            return
+        self._counted = number
+        order = self._orders[fill.order_id]
+        quantity, price = fill.quantity or ZERO, fill.price or ZERO
+        notional, buys = multiply(quantity, price), order.side is BUY
+        held = self._positions.get(order.symbol, ZERO)
+        self._positions[order.symbol] = add(held, quantity) if buys else subtract(held, quantity)
+        cash = subtract(self._cash, notional) if buys else add(self._cash, notional)
+        self._cash = subtract(cash, fill.fee or ZERO)
+        self._filled[fill.order_id] = add(self._filled.get(fill.order_id, ZERO), quantity)

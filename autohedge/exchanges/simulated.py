@@ -39,6 +39,7 @@ from autohedge.kernels.matching import first_touch, last_valid
 from autohedge.market.tape import Rows
 
 NS_PER_MS = 1_000_000
+REMEMBERED_MAX = 10_000
 
 
 @unique
@@ -218,11 +219,20 @@ class SimulatedVenue:
             self._deliver(Unknown(now_ns, order.order_id, "scripted"), at_once=at_once)
         if fault is Fault.LOSE_ORDER:
             return
-        self._said[order.order_id] = []
+        self._remember(order.order_id)
         if fault is Fault.REJECT:
             self._respond(Rejected(now_ns, order.order_id, "scripted"), at_once=at_once)
         else:
             self._match(order, now_ns, at_once=at_once, acknowledge=fault is None)
+
+    def _remember(self, order_id: str) -> None:
+        """Know an order from here on; of those that no longer rest, the oldest is forgotten past a bound."""
+        self._said[order_id] = []
+        if len(self._said) > REMEMBERED_MAX:
+            oldest = next(iter(self._said))
+            said = self._said.pop(oldest)
+            if oldest in self._resting:
+                self._said[oldest] = said
 
     def _tell(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
         """Say once more all that was said of an order, that it rests, or that there is none."""

@@ -323,3 +323,17 @@ def test_a_question_is_answered_after_the_order_that_it_followed() -> None:
     at.venue.send(order(), MS)
     at.venue.send(QueryOrder(MS, "a"), MS)
     assert kinds(at.delivered()) == ["fill", "fill"]
+
+
+def test_the_venue_forgets_the_oldest_orders_that_ended_but_none_that_rests(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("autohedge.exchanges.simulated.REMEMBERED_MAX", 2)
+    at = desk(BOOK)
+    at.venue.send(resting(limit=D("90")), MS)
+    for name in ("b", "c", "d"):
+        at.venue.send(order(order_id=name), MS)
+    at.heard()
+    for name, known in (("a", "accepted"), ("b", "notfound"), ("c", "fill"), ("d", "fill")):
+        at.venue.send(QueryOrder(MS, name), MS)
+        assert kinds(at.heard())[0] == known

@@ -1,0 +1,106 @@
+"""Row `day`: a simulated day at 2 000 quotes a second over 200 symbols; does anything grow?"""
+
+import gc
+import tempfile
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from autohedge.app import engine_for
+from autohedge.core.events import RunNonce
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.engine import Engine
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.engine.wall import WallRuntime
+from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
+from autohedge.journal import Journal
+from autohedge.journal.durable import Durable
+from autohedge.market import Recipe, Rows, synthesize
+from autohedge.session import in_loop
+from benchmarks import session
+from benchmarks.row import Row
+from benchmarks.wall import EAGER, QUOTES_PER_S, SYMBOLS
+
+HOURS, HOUR_NS = 24, 3_600 * 10**9
+SETTLED_HOURS = 4
+GROWTH_BOUND_BYTES = 400
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One simulated hour: anonymous memory, open files, fills so far."""
+
+    hour: int
+    anonymous_bytes: int
+    files: int
+    fills: int
+
+
+def measure(quotes: int) -> list[Row]:
+    """Anonymous memory, hour by hour; only the list of fills that results hold may grow."""
+    samples = _samples()
+    early, late = samples[SETTLED_HOURS], samples[-1]
+    fills = late.fills - early.fills
+    grown = late.anonymous_bytes - early.anonymous_bytes
+    each = grown / max(fills, 1)
+    note = (
+        f"{early.anonymous_bytes / 1e6:.0f} -> {late.anonymous_bytes / 1e6:.0f} MB from hour {early.hour} to "
+        f"{late.hour}, {fills} fills in between; open files {early.files} -> {late.files}"
+    )
+    bound = f"<= {GROWTH_BOUND_BYTES:,} B a fill"
+    met = each <= GROWTH_BOUND_BYTES and late.files <= early.files
+    return [Row("growth over a day", bound, f"{each:,.0f} B a fill", met, note)]
+
+
+def _samples() -> list[Sample]:
+    symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
+    settings = session.settings(
+        [*EAGER, "momentum.min_edge_bps=6", "risk.max_daily_loss_pct=100", "simulated.initial_cash=1e9"]
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        hour = synthesize(Recipe(symbols, 1.0, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+        rows = _day(hour.rows, Path(folder))
+        engine, nonce = engine_for(settings, hour), nonce_from_seed(0)
+        del hour
+        gc.collect()
+        venue = SimulatedVenue(Terms.of(settings), lots_of(settings, symbols), rows, nonce=nonce)
+        store = Durable(Path(folder) / "journal.jsonl")
+        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        first_ns, samples = int(rows.ts[0]), list[Sample]()
+
+        def watch() -> None:
+            hours = (engine.now_ns - first_ns) // HOUR_NS
+            if hours >= len(samples):
+                samples.append(_sample(len(samples), engine))
+
+        in_loop(WallRuntime(engine, runtime, None, first_ns - 1, store, watch).play(RunNonce(nonce)))
+        store.close()
+        return [*samples, _sample(len(samples), engine)]
+
+
+def _day(hour: Rows, folder: Path) -> Rows:
+    """The hour again and again, as mapped files: rows that were read need no memory of their own."""
+    columns = {}
+    for name in ("ts", "lane", "bid", "ask", "bid_size", "ask_size"):
+        column = getattr(hour, name)
+        shape = (len(column) * HOURS,)
+        mapped = np.lib.format.open_memmap(folder / f"{name}.npy", "w+", column.dtype, shape)
+        for repeat in range(HOURS):
+            part = slice(repeat * len(column), (repeat + 1) * len(column))
+            mapped[part] = column + repeat * HOUR_NS if name == "ts" else column
+        mapped.flush()
+        columns[name] = np.load(folder / f"{name}.npy", mmap_mode="r")
+    return replace(hour, row=None, **columns)
+
+
+def _sample(hour: int, engine: Engine) -> Sample:
+    gc.collect()
+    status = Path("/proc/self/status").read_text(encoding="ascii")
+    anonymous = next(line.split()[1] for line in status.splitlines() if line.startswith("RssAnon"))
+    return Sample(
+        hour,
+        int(anonymous) * 1024,
+        sum(1 for _ in Path("/proc/self/fd").iterdir()),
+        len(engine.tally.encoded),
+    )
