@@ -17,6 +17,7 @@ from autohedge.config import Settings
 from autohedge.core.clock import monotonic_ns
 from autohedge.core.events import (
     AnyEvent,
+    Booked,
     CancelOrder,
     Entry,
     Halted,
@@ -71,6 +72,7 @@ class Narrator:
         self._level = level
         self._pace = pace
         self._banner = banner
+        self._fill: Report | None = None
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
         self._before = engine.lanes["counts"].copy()
 
@@ -89,6 +91,10 @@ class Narrator:
                 self._say(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
+            case Report(kind="fill"):
+                self._fill = event
+            case Booked() if self._fill:
+                self._say(1, _about_fill(self._fill))
         if said := _line(event):
             self._say(*said)
 
@@ -215,23 +221,25 @@ def _line(event: AnyEvent) -> tuple[int, str] | None:
             return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
         case Resumed():
             return 1, f"[RISK] Entries resumed: {event.reason}"
-        case CancelOrder() | Report() | NotFound():
-            return 1, _about_order(event)
+        case CancelOrder():
+            return 1, f"[ORDER] CANCEL {event.order_id}: {event.reason}"
+        case Report() | NotFound():
+            return _about_end(event)
         case _:
             return None
 
 
-def _about_order(event: CancelOrder | Report | NotFound) -> str:
-    match event:
-        case CancelOrder():
-            return f"[ORDER] CANCEL {event.order_id}: {event.reason}"
-        case Report(kind="fill"):
-            text = f"qty={event.quantity} @ ${event.price} fee=${event.fee}"
-            return f"[SUCCESS] Order {event.order_id} status=filled {text}"
-        case Report():
-            return f"[TRACKER] Order {event.order_id} status={event.kind}"
-        case NotFound():
-            return f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
+def _about_end(event: Report | NotFound) -> tuple[int, str] | None:
+    """How an order ended; a fill is said when it is booked, for it may be told twice."""
+    if isinstance(event, NotFound):
+        return 1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
+    return None if event.kind == "fill" else (1, f"[TRACKER] Order {event.order_id} status={event.kind}")
+
+
+def _about_fill(fill: Report) -> str:
+    return (
+        f"[SUCCESS] Order {fill.order_id} status=filled qty={fill.quantity} @ ${fill.price} fee=${fill.fee}"
+    )
 
 
 def _percent(now: float, then: float) -> str:
