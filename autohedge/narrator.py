@@ -223,17 +223,19 @@ def _line(event: AnyEvent) -> tuple[int, str] | None:
             return 1, f"[RISK] Entries resumed: {event.reason}"
         case CancelOrder():
             return 1, f"[ORDER] CANCEL {event.order_id}: {event.reason}"
-        case Report() | NotFound():
+        case _:
             return _about_end(event)
+
+
+def _about_end(event: AnyEvent) -> tuple[int, str] | None:
+    """How an order ended; a fill is said when it is booked, for it may be told twice."""
+    match event:
+        case NotFound():
+            return 1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
+        case Report(kind="expired" | "canceled"):
+            return 1, f"[TRACKER] Order {event.order_id} status={event.kind}"
         case _:
             return None
-
-
-def _about_end(event: Report | NotFound) -> tuple[int, str] | None:
-    """How an order ended; a fill is said when it is booked, for it may be told twice."""
-    if isinstance(event, NotFound):
-        return 1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
-    return None if event.kind == "fill" else (1, f"[TRACKER] Order {event.order_id} status={event.kind}")
 
 
 def _about_fill(fill: Report) -> str:
