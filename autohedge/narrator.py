@@ -9,9 +9,6 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 import numpy as np
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Column
 
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_ns
@@ -66,6 +63,7 @@ class Narrator:
     """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
 
     def __init__(self, engine: Engine, rows: Rows, level: int, pace: "_Pace", banner: str) -> None:
+        self.wants = ALWAYS_WANTED if level == 0 else ALWAYS_WANTED | WANTED_TOO
         self.wants_rows = level > 1
         self._engine = engine
         self._rows = rows
@@ -204,6 +202,10 @@ class Narrator:
             self._pace.say(line)
 
 
+ALWAYS_WANTED: frozenset[type] = frozenset({Halted, Rejected, Unknown, Restarted})
+WANTED_TOO: frozenset[type] = frozenset(
+    {RunNonce, Resumed, SubmitOrder, CancelOrder, Report, Booked, NotFound}
+)
 SAID_ELSEWHERE = frozenset({Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
 
 
@@ -307,6 +309,10 @@ class _Bar:
     """For a terminal: one bar at its foot, lines above it."""
 
     def __init__(self, engine: Engine, rows: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.table import Column
+
         self._engine = engine
         self._next_ns = 0
         self._progress = Progress(

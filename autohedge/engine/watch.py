@@ -13,12 +13,13 @@ from autohedge.market.tape import Rows
 
 
 class Watcher(Protocol):
-    """What someone who looks on is told."""
+    """What someone who looks on is told: events of the types it wants, rows if it wants them."""
 
+    wants: frozenset[type]
     wants_rows: bool
 
     def saw(self, entry: Entry) -> None:
-        """An event was recorded."""
+        """An event that it wants was recorded."""
         ...
 
     def row(self, row: int) -> None:
@@ -41,6 +42,7 @@ Watch = Callable[[Engine, Rows, str], Watcher]
 class Silent:
     """Nobody looks."""
 
+    wants: frozenset[type] = frozenset()
     wants_rows = False
 
     def __init__(self, engine: Engine, rows: Rows, run: str) -> None:
@@ -63,12 +65,14 @@ class _Shown:
     def __init__(self, recorder: Recorder, watcher: Watcher) -> None:
         self._recorder = recorder
         self._watcher = watcher
+        self._wants = watcher.wants
 
     def append(self, entry: Entry) -> None:
         self._recorder.append(entry)
-        self._watcher.saw(entry)
+        if type(entry.event) in self._wants:
+            self._watcher.saw(entry)
 
 
 def shown(recorder: Recorder, watcher: Watcher) -> Recorder:
     """A recorder that shows a watcher what it has recorded."""
-    return recorder if isinstance(watcher, Silent) else _Shown(recorder, watcher)
+    return _Shown(recorder, watcher) if watcher.wants else recorder
