@@ -1,5 +1,5 @@
 """The command line."""
 
-from autohedge.cli.main import main
+from autohedge.cli.entry import main
 
 __all__ = ["main"]
