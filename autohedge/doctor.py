@@ -81,9 +81,10 @@ def _released_ns() -> int:
 
 
 def _newest_run_ns() -> int:
-    """The start of the newest run, from its id; 0 without one."""
-    stamps = [folder.id.partition("-")[0] for folder in RunFolder.all()]
-    return max((_ns(stamp, "%Y%m%dT%H%M%S") for stamp in stamps), default=0)
+    """The start of the newest run, from its id, or the last writing of any record; 0 without one."""
+    folders = RunFolder.all()
+    begun = [_ns(folder.id.partition("-")[0], "%Y%m%dT%H%M%S") for folder in folders]
+    return max([*begun, *(folder.journal.stat().st_mtime_ns for folder in folders)], default=0)
 
 
 def _ns(text: str, form: str) -> int:

@@ -1,5 +1,6 @@
 """The doctor finds what is broken, and says how to mend it."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,15 @@ def test_a_clock_before_the_newest_run_is_found(workplace: Path) -> None:
     assert not finding.ok
     assert "before the newest run (2999-01-01" in finding.says
     assert clock(wall_ns() + 980 * 366 * NS_PER_DAY).ok
+
+
+def test_a_clock_before_the_last_writing_of_a_record_is_found(workplace: Path) -> None:
+    folder = RunFolder.prepare("20250101T000000-momentum-abcdef")
+    Journal.begin(Buffered(folder.journal), {}).close()
+    written = folder.publish("20250101T000000-momentum-abcdef").journal
+    assert clock(wall_ns()).ok
+    os.utime(written, ns=(wall_ns(), wall_ns() + NS_PER_DAY))
+    assert not clock(wall_ns()).ok
 
 
 def test_settings_that_are_wrong_are_found(workplace: Path) -> None:
