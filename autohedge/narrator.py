@@ -5,7 +5,12 @@ grepped for is still found. They go to stderr; stdout is the summary's.
 """
 
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from decimal import Decimal
+from functools import partial
+from queue import Full, Queue
+from threading import Thread
 from typing import Any, Protocol
 
 import numpy as np
@@ -40,6 +45,8 @@ CENTS = Decimal("0.01")
 REASONS = tuple(Reason)
 VENUE = "simulated venue, no real money"
 OPEN_SHOWN_MAX = 3
+UNSAID_MAX = 10_000
+HEARD_S = 2.0
 LEVELS = ("low", "normal", "verbose")
 
 
@@ -52,7 +59,9 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
         level = "normal" if on_clock else "low"
 
     def narrator(engine: Engine, rows: Rows, run: str) -> Watcher:
-        pace: _Pace = _Bar(engine, len(rows)) if sys.stderr.isatty() else _Lines(engine, len(rows))
+        mouth = _Mouth(patient=not on_clock)
+        shape = _Bar if sys.stderr.isatty() else _Lines
+        pace: _Pace = shape(engine, len(rows), mouth)
         banner = f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}"
         return Narrator(engine, rows, LEVELS.index(level), pace, banner)
 
@@ -269,11 +278,54 @@ def _stands(engine: Engine) -> str:
     return f"equity {equity:,} · {len(engine.tally.encoded)} fills · open: {shown or 'nothing'}"
 
 
+class _Mouth:
+    """Speaks from a thread: a full pipe or a stopped terminal must not hold up an order.
+
+    Where more is to be said than is heard, a run on a clock drops lines and counts them; in virtual
+    time (`patient`) the run waits instead.
+    """
+
+    def __init__(self, *, patient: bool) -> None:
+        self._patient = patient
+        self._unsaid = 0
+        self._queue: Queue[Callable[[], None] | None] = Queue(UNSAID_MAX)
+        self._thread = Thread(target=self._speak, name="narrator", daemon=True)
+        self._thread.start()
+
+    def say(self, speak: Callable[[], None]) -> None:
+        try:
+            self._queue.put(speak, block=self._patient)
+        except Full:
+            self._unsaid += 1
+
+    def close(self) -> None:
+        """Say the rest, for as long as someone hears it."""
+        if self._unsaid:
+            self._say_last(partial(_write, f"[RUN] {self._unsaid} lines could not be written in time"))
+        self._say_last(None)
+        self._thread.join(HEARD_S)
+
+    def _say_last(self, speak: Callable[[], None] | None) -> None:
+        with suppress(Full):
+            self._queue.put(speak, timeout=HEARD_S)
+
+    def _speak(self) -> None:
+        while speak := self._queue.get():
+            with suppress(OSError, ValueError):
+                speak()
+
+
+def _write(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
 class _Lines:
     """For logs and pipes: a line after a second, then after twice as long, up to once a minute."""
 
-    def __init__(self, engine: Engine, rows: int) -> None:
+    def __init__(self, engine: Engine, rows: int, mouth: _Mouth) -> None:
         self._engine = engine
+        self._mouth = mouth
         self._rows = max(rows, 1)
         self._begun_ns = monotonic_ns()
         self._begun_pos = -1
@@ -298,22 +350,22 @@ class _Lines:
         return f"[PROGRESS] {how} · {_stands(self._engine)}"
 
     def say(self, line: str) -> None:
-        sys.stderr.write(f"{line}\n")
-        sys.stderr.flush()
+        self._mouth.say(partial(_write, line))
 
     def close(self) -> None:
-        pass
+        self._mouth.close()
 
 
 class _Bar:
     """For a terminal: one bar at its foot, lines above it."""
 
-    def __init__(self, engine: Engine, rows: int) -> None:
+    def __init__(self, engine: Engine, rows: int, mouth: _Mouth) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
         self._engine = engine
+        self._mouth = mouth
         self._next_ns = 0
         self._progress = Progress(
             BarColumn(bar_width=10),
@@ -334,15 +386,16 @@ class _Bar:
         if now_ns < self._next_ns:
             return
         self._next_ns = now_ns + BAR_PAUSE_NS
+        self._mouth.say(partial(self._draw, self._engine.pos, _stands(self._engine)))
+
+    def _draw(self, pos: int, stands: str) -> None:
         rate = self._progress.tasks[0].speed or 0.0
-        stands = _stands(self._engine)
-        self._progress.update(
-            self._task, completed=self._engine.pos, rate=f"{rate:,.0f} rows/s", stands=stands
-        )
+        self._progress.update(self._task, completed=pos, rate=f"{rate:,.0f} rows/s", stands=stands)
         self._progress.refresh()
 
     def say(self, line: str) -> None:
-        self._progress.console.print(line, markup=False, soft_wrap=True)
+        self._mouth.say(partial(self._progress.console.print, line, markup=False, soft_wrap=True))
 
     def close(self) -> None:
-        self._progress.stop()
+        self._mouth.say(self._progress.stop)
+        self._mouth.close()

@@ -74,6 +74,7 @@ def begin(
         try:
             how = in_loop(_play(run, nonce, []))
         finally:
+            watcher.close()
             if journal.lines == 1:
                 folder.discard()
     return conclude(folder, engine, settings, tape, journal, **how)
@@ -95,8 +96,9 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
         engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
-        run = _Run(settings, tape, pace, folder, store, journal, engine, watch(engine, tape.rows, folder.id))
-        how = in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
+        with contextlib.closing(watch(engine, tape.rows, folder.id)) as watcher:
+            run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
+            how = in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
     return conclude(folder, engine, settings, tape, journal, **how)
 
 
@@ -149,7 +151,6 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
                 await wall.play(start.first)
         finally:
             listening.cancel()
-            run.watcher.close()
         return {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
 
 

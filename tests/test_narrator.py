@@ -3,6 +3,7 @@
 import io
 import re
 from pathlib import Path
+from threading import Event
 
 import pytest
 
@@ -110,6 +111,7 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         Accepted(1, "id-4", "v"),
     ):
         narrator.saw(Entry(1, 1, event))
+    narrator.close()
     assert _said(capsys) == [
         "[RISK] Entries halted: disk full (halt id halt-7)",
         "[FAILED] Order id-1 rejected: no money",
@@ -129,6 +131,7 @@ def test_a_long_run_says_how_far_it_is_in_plain_lines(
     for _ in range(3):
         narrator.wake()
         engine.scan(market.rows, engine.pos, engine.pos + 10)
+    narrator.close()
     first, *_ = lines = _said(capsys)
     assert re.fullmatch(
         r"\[PROGRESS\] \d+\.\d% · \d+ rows/s · ETA \d+ s · equity 10,000\.00 · 0 fills · open: nothing", first
@@ -161,3 +164,30 @@ def test_a_terminal_gets_one_bar(market: Tape, monkeypatch: pytest.MonkeyPatch) 
     narrator.wake()
     narrator.close()
     assert "100%" in screen.getvalue() and "equity 10,000.00" in screen.getvalue()
+
+
+def test_nobody_who_does_not_listen_holds_up_a_run_on_a_clock(
+    market: Tape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard, deaf = Event(), Event()
+
+    class Deaf(io.StringIO):
+        def write(self, text: str) -> int:
+            heard.set()
+            deaf.wait()
+            return super().write(text)
+
+    screen = Deaf()
+    monkeypatch.setattr("sys.stderr", screen)
+    monkeypatch.setattr("autohedge.narrator.UNSAID_MAX", 5)
+    monkeypatch.setattr("autohedge.narrator.HEARD_S", 10.0)
+    wanted = settings()
+    narrator = watch(wanted, on_clock=True, quiet=False)(app.engine_for(wanted, market), market.rows, "r1")
+    narrator.saw(Entry(1, 1, Halted("first")))
+    assert heard.wait(10)
+    for _ in range(20):
+        narrator.saw(Entry(1, 1, Halted("again")))
+    deaf.set()
+    narrator.close()
+    assert screen.getvalue().count("again") == 5
+    assert "15 lines could not be written in time" in screen.getvalue()

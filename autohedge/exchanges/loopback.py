@@ -97,7 +97,7 @@ class LoopbackVenue:
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Collect answers until the connection ends, calling `wake` at each."""
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
             async for line in self._reader:
                 answer = _decode_answer(line)
                 self._arrived.append(msgspec.structs.replace(answer, at_ns=self.clock.now_ns()))

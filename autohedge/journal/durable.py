@@ -39,10 +39,21 @@ class Durable:
         with closing_on_error(lambda: os.close(self._descriptor)):
             lock(self._descriptor, path)
         self._size = os.fstat(self._descriptor).st_size
+        self._sync_names()
         self.reserve()
         self._dirty, self._closing = threading.Event(), threading.Event()
         self._syncer = threading.Thread(target=self._sync_behind, name="journal sync", daemon=True)
         self._syncer.start()
+
+    def _sync_names(self) -> None:
+        """A record that survives a power failure must still be found under its name."""
+        os.fsync(self._descriptor)
+        for folder in (self.path.parent, self.path.parent.parent):
+            descriptor = os.open(folder, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
 
     def reserve(self) -> bool:
         """Set room aside for a full disk; say whether there was enough."""
