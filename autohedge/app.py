@@ -19,7 +19,7 @@ from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
 from autohedge.engine.virtual import VirtualRuntime
-from autohedge.engine.watch import Silent, Watch, shown
+from autohedge.engine.watch import Contained, Silent, Watch, shown
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import Buffered
@@ -65,7 +65,8 @@ def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]
     """Trade a tape in virtual time and record it; return the content of `results.json`."""
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
     folder, head = open_record(settings, tape)
-    journal, watcher = Journal(Buffered(folder.journal), head, 1), watch(engine, rows, folder.id)
+    journal = Journal(Buffered(folder.journal), head, 1)
+    watcher = Contained(watch(engine, rows, folder.id))
     runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher))
     runtime.on_row = watcher.row if watcher.wants_rows else None
     try:

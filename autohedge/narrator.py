@@ -95,6 +95,7 @@ class Narrator:
         """Say an event, if it is worth a line at this level."""
         match event := entry.event:
             case RunNonce() | Restarted():
+                self._before = self._engine.lanes["counts"].copy()
                 self._say(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
@@ -189,8 +190,10 @@ class Narrator:
         return (ask - bid) / self._mid(lane) * 10_000.0
 
     def _spread(self, lane: int) -> str:
-        most = f" <= max_spread_bps={self._lane(lane)['max_spread_bps']:.2f}"
-        return f"spread_bps={self._spread_bps(lane):.2f}{most if 'max_spread_bps' in self._fields else ''}"
+        most = ""
+        if "max_spread_bps" in self._fields:
+            most = f" <= max_spread_bps={self._lane(lane)['max_spread_bps']:.2f}"
+        return f"spread_bps={self._spread_bps(lane):.2f}{most}"
 
     def _why(self, code: Reason, lane: int) -> str:
         state = self._lane(lane)

@@ -42,6 +42,7 @@ class Trades:
     span_ns: list[int] = field(default_factory=list)
     _orders: dict[str, SubmitOrder] = field(default_factory=dict)
     _seen: set[tuple[str, str | None]] = field(default_factory=set)
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
     def of(cls, events: Iterable[AnyEvent]) -> "Trades":
@@ -64,12 +65,15 @@ class Trades:
             case Report(kind="expired" | "canceled"):
                 self._report(event, event.kind)
             case Accepted() | Rejected() | Unknown():
-                status = type(event).__name__.lower()
-                self.counts["rejected"] += status == "rejected"
-                self._report(event, status)
+                self._report(event, type(event).__name__.lower())
 
     def _report(self, event: Accepted | Rejected | Unknown | Report, status: str, **facts: Any) -> None:
         order = self._orders[event.order_id]
+        told = (event.order_id, status)
+        if status != "filled" and told in self._told:
+            return
+        self._told.add(told)
+        self.counts["rejected"] += status == "rejected"
         self.counts["reports"] += 1
         line = {"ts": readable(event.at_ns), "symbol": order.symbol, "action": str(order.side)}
         self.lines.append(line | {"order_id": event.order_id, "status": status} | facts)

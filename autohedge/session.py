@@ -14,14 +14,14 @@ from autohedge.app import conclude, engine_for, open_record, origins_of, recorde
 from autohedge.config import Settings
 from autohedge.core.clock import TapeClock
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
-from autohedge.core.events import EndOfTape, Entry, Restarted, RunNonce
+from autohedge.core.events import Entry, Restarted, RunNonce
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.control import Control
 from autohedge.engine.engine import Engine
-from autohedge.engine.retrace import Retraced, last_ns, rebuild, retrace, stopping
+from autohedge.engine.retrace import Retraced, ended, last_ns, rebuild, retrace, stopping
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.engine.wall import WallRuntime
-from autohedge.engine.watch import Silent, Watch, Watcher, shown
+from autohedge.engine.watch import Contained, Silent, Watch, Watcher, shown
 from autohedge.exchanges.house import House
 from autohedge.exchanges.loopback import HOST, Hello, LoopbackVenue
 from autohedge.journal import Journal, RunFolder, read
@@ -34,11 +34,14 @@ from autohedge.market import Tape, reopen
 class Pace(msgspec.Struct, frozen=True):
     """How a run is driven: `speed` times the tape's own, None for as fast as it goes.
 
-    `venue_port` is where the venue listens if it is another process, which then sets the speed.
+    `venue_port` is where the venue listens if it is another process, which then sets the speed, and
+    `house` which venue it is: another one at that port would know nothing of the run's orders.
     """
 
     speed: float | None = None
     venue_port: int | None = None
+    house: str = ""
+    seeded: bool = False
 
 
 @dataclass(slots=True)
@@ -65,10 +68,11 @@ def begin(
     """
     if seeded and pace.venue_port is not None:
         raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
+    pace = msgspec.structs.replace(pace, seeded=seeded)
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(pace))
     with contextlib.closing(_store(folder, settings)) as store:
-        journal, watcher = Journal(store, head, 1), watch(engine, tape.rows, folder.id)
+        journal, watcher = Journal(store, head, 1), Contained(watch(engine, tape.rows, folder.id))
         run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
         nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
         try:
@@ -96,9 +100,11 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
         engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
-        with contextlib.closing(watch(engine, tape.rows, folder.id)) as watcher:
+        record = [line.entry for line in lines]
+        nonce = nonce_from_seed(settings.seed) if pace.seeded and not record else fresh_nonce()
+        with contextlib.closing(Contained(watch(engine, tape.rows, folder.id))) as watcher:
             run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
-            how = in_loop(_play(run, fresh_nonce(), [line.entry for line in lines]))
+            how = in_loop(_play(run, nonce, record))
     return conclude(folder, engine, settings, tape, journal, **how)
 
 
@@ -138,7 +144,7 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
             _start_elsewhere(run, nonce, record, elsewhere) if elsewhere else _start_here(run, nonce, record)
         )
         if start.first is None:
-            return {}
+            return {"interrupted": start.stopped}
         if run.watcher.wants_rows:
             start.runtime.on_row = run.watcher.row
         wall = WallRuntime(
@@ -160,8 +166,11 @@ async def _venue_elsewhere(run: _Run) -> AsyncIterator[LoopbackVenue | None]:
     if run.pace.venue_port is None:
         yield None
         return
-    venue = await LoopbackVenue.connect(run.pace.venue_port, hello_for(run.settings, run.tape, run.folder.id))
+    hello = hello_for(run.settings, run.tape, run.folder.id, run.pace.house)
+    venue = await LoopbackVenue.connect(run.pace.venue_port, hello)
     try:
+        if not run.pace.house:
+            run.folder.write_pace(msgspec.to_builtins(run.pace) | {"house": venue.house})
         yield venue
     finally:
         venue.close()
@@ -200,22 +209,19 @@ def _start_here(run: _Run, nonce: str, record: list[Entry]) -> _Start:
         first = None if over else Restarted(reached_ns, run.engine.pos, nonce)
     speed = run.pace.speed
     clock = TapeClock.begin(reached_ns + 1, speed) if speed else None
-    return _Start(runtime, clock, reached_ns, first)
+    return _Start(runtime, clock, reached_ns, first, stopped=stopping(record))
 
 
 def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], venue: LoopbackVenue) -> _Start:
     """With a venue in another process: it lived on, so rows were missed and it must be asked."""
     rows, recorder = run.tape.rows, shown(run.journal, run.watcher)
     runtime = VirtualRuntime(run.engine, venue, rows, recorder)
-    now_ns = venue.clock.now_ns()
     if not record:
-        return _Start(runtime, venue.clock, now_ns, RunNonce(nonce))
-    if now_ns < last_ns(record, rows):
-        raise Unavailable("the venue began after this run did: it is not the one that has its orders")
+        return _Start(runtime, venue.clock, venue.clock.now_ns(), RunNonce(nonce))
     lost = rebuild(run.engine, record, rows, recorder)
+    now_ns = max(venue.clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
-    over = any(isinstance(entry.event, EndOfTape) for entry in record)
-    first = None if over else Restarted(now_ns, pos, nonce, lost)
+    first = None if ended(record) else Restarted(now_ns, pos, nonce, lost)
     return _Start(runtime, venue.clock, now_ns, first, stopped=stopping(record))
 
 
@@ -228,9 +234,10 @@ def _nonce_of(record: list[Entry]) -> str | None:
     return record[0].event.nonce
 
 
-def hello_for(settings: Settings, tape: Tape, run_id: str) -> Hello:
+def hello_for(settings: Settings, tape: Tape, run_id: str, house: str) -> Hello:
     """What a trader and its venue in another process must agree on."""
-    return Hello(run_id, tuple(origin.content_hash for origin in tape.origins), settings.simulated.fee_bps)
+    tapes = tuple(origin.content_hash for origin in tape.origins)
+    return Hello(run_id, tapes, settings.simulated.fee_bps, house)
 
 
 def serve_venue(
@@ -241,7 +248,7 @@ def serve_venue(
     Raises Unavailable where the port is taken.
     """
     venue = venue_for(settings, tape, fresh_nonce())
-    hello, cash = hello_for(settings, tape, ""), settings.simulated.initial_cash
+    hello, cash = hello_for(settings, tape, "", fresh_nonce()), settings.simulated.initial_cash
     house = House(venue, tape.rows, hello, initial_cash=cash, speed=speed)
     try:
         in_loop(house.serve(port, ready))

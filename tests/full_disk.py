@@ -49,6 +49,13 @@ done = place.call("resume", run, "--halt-id", halt_id, "--reason", "made room")
 assert done.returncode == 0, done
 place.wait_for(process, b'"resumed"')
 wait(process, 0.5)
+size = journal.stat().st_size
+_fill(Path("filler"))
+place.wait_for(process, b'"trouble"', after=size)
+Path("filler").unlink()
+halt_id = place.call("resume", run).stderr.split()[-1]
+assert place.call("resume", run, "--halt-id", halt_id).returncode == 0
+wait(process, 0.5)
 process.send_signal(signal.SIGINT)
 process.communicate(timeout=60)
 assert process.returncode == 0

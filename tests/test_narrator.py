@@ -8,7 +8,8 @@ from threading import Event
 import pytest
 
 from autohedge import app, session
-from autohedge.core.events import Accepted, Entry, Halted, NotFound, Rejected, Restarted, Unknown
+from autohedge.core.events import Accepted, Entry, Halted, NotFound, Rejected, Restarted, RunNonce, Unknown
+from autohedge.engine.watch import Silent
 from autohedge.journal import RunFolder
 from autohedge.market import Recipe, Tape, synthesize
 from autohedge.narrator import watch
@@ -191,3 +192,36 @@ def test_nobody_who_does_not_listen_holds_up_a_run_on_a_clock(
     narrator.close()
     assert screen.getvalue().count("again") == 5
     assert "15 lines could not be written in time" in screen.getvalue()
+
+
+def test_a_strategy_without_a_spread_limit_is_told_of_too(
+    workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = settings(strategy__name="crossover", crossover__fast=2, crossover__slow=4, crossover__bar_s=1)
+    results = app.run(
+        wanted.model_copy(update={"chatter_level": "verbose"}),
+        market,
+        watch(wanted.model_copy(update={"chatter_level": "verbose"}), on_clock=False, quiet=False),
+    )
+    lines = _said(capsys)
+    assert sum("[HFT] BUY trigger" in line for line in lines) == results["buys"] > 0
+
+
+class _Broken(Silent):
+    wants = frozenset({RunNonce})
+    wants_rows = True
+
+    def saw(self, entry: Entry) -> None:
+        raise ValueError("no such field")
+
+    def row(self, row: int) -> None:
+        raise AssertionError("it was told more")
+
+
+def test_a_fault_of_who_looks_on_ends_the_looking_and_not_the_run(
+    workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    blind = session.begin(settings(**EAGER), market, Pace(), seeded=True)
+    broken = session.begin(settings(**EAGER), market, Pace(), seeded=True, watch=_Broken)
+    assert "the run goes on" in capsys.readouterr().err
+    assert blind["journal_head"] == broken["journal_head"]

@@ -85,3 +85,8 @@ def test_each_request_and_each_report_is_a_line() -> None:
         "notional": "200",
         "fee": "0.1",
     }
+
+
+def test_what_a_restart_is_told_again_counts_once() -> None:
+    again = Rejected(9 * MINUTE_NS, "b2", "no")
+    assert files(iter([*EVENTS, again])) == files(iter(EVENTS))

@@ -5,17 +5,22 @@ import json
 import signal
 from collections import Counter
 from decimal import Decimal
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from autohedge import app
-from autohedge.core.events import Report, Restarted, SubmitOrder
+from autohedge import app, session
+from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder
 from autohedge.core.ids import randomness
+from autohedge.engine.retrace import last_ns
 from autohedge.exchanges.loopback import Statement, ask_statement
 from autohedge.journal import RunFolder, read, verify
+from autohedge.journal.chain import encode_line
+from autohedge.session import Pace
 from tests.process import Place, kill, wait
+from tests.support import settings
 
 SPEED = 25.0
 EAGER: dict[str, Any] = {
@@ -33,6 +38,7 @@ EAGER: dict[str, Any] = {
     "synthetic__hours": 1,
     "synthetic__quotes_per_s": 10,
 }
+SMALL = EAGER | {"synthetic__hours": 0.02, "simulated__latency_jitter_ms": 0}
 
 
 @pytest.mark.parametrize("seed", [1, 2])
@@ -101,3 +107,43 @@ def _agree(folder: RunFolder, venue: Statement) -> None:
     assert {s: Decimal(q) for s, q in results["open_positions"].items()} == venue.positions
     assert Decimal(results["cash"]) == venue.cash
     assert results["buys"] > 5
+
+
+def test_a_record_that_is_whole_but_for_its_results_gets_them(workplace: Path) -> None:
+    wanted = settings(**SMALL)
+    results = session.begin(wanted, app.tape_for(wanted, []), Pace(), seeded=True)
+    folder = RunFolder.find(results["run"])
+    record = folder.journal.read_bytes()
+    folder.results.unlink()
+    again = session.restart(folder)
+    assert folder.journal.read_bytes() == record
+    assert again["interrupted"] is False
+    figures = ("journal_head", "buys", "sells", "cash", "fills", "restarts")
+    assert [again[key] for key in figures] == [results[key] for key in figures]
+
+
+def test_a_seeded_run_that_died_before_its_first_event_still_takes_its_seed(workplace: Path) -> None:
+    wanted = settings(**SMALL)
+    results = session.begin(wanted, app.tape_for(wanted, []), Pace(), seeded=True)
+    folder = RunFolder.find(results["run"])
+    record = folder.journal.read_bytes()
+    folder.results.unlink()
+    folder.journal.write_bytes(record[: record.index(b"\n") + 1])
+    session.restart(folder)
+    assert folder.journal.read_bytes() == record
+
+
+def test_a_run_that_was_stopped_and_died_before_its_results_says_that_it_was_stopped(workplace: Path) -> None:
+    wanted = settings(**SMALL)
+    results = session.begin(wanted, app.tape_for(wanted, []), Pace(), seeded=True)
+    folder = RunFolder.find(results["run"])
+    lines = list(read(folder.journal))
+    last = next(n for n, (one, two) in enumerate(pairwise(lines)) if n > 9 and two.pos > one.pos + 5)
+    at_ns = last_ns([line.entry for line in lines[1 : last + 1]], app.tape_for(wanted, []).rows)
+    stop = Entry(lines[last].seq + 1, lines[last].pos, Operator(at_ns, "stop", "interrupted"))
+    whole = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.journal.write_bytes(b"".join(whole[: last + 1]) + encode_line(stop, lines[last].hash)[0])
+    folder.results.unlink()
+    again = session.restart(folder)
+    assert again["interrupted"] is True
+    assert app.replay_run(folder) == (None, True)

@@ -83,9 +83,11 @@ class Control:
             return self._reply(done=True, says="halted" if engine.halted else "trading")
         if request.command == "resume" and not engine.may_resume(request.halt_id):
             return self._reply(done=False, says=_why_not(engine.halt_id))
-        if request.command == "resume" and self._wall.disk.trouble and not self._wall.disk.reserve():
-            return self._reply(done=False, says=str(self._wall.disk.trouble))
+        if request.command == "resume" and (trouble := self._wall.recover()):
+            return self._reply(done=False, says=trouble)
         self._wall.operate(request.command, request.reason, request.halt_id)
+        if self._wall.failure:
+            return self._reply(done=False, says=str(self._wall.failure))
         return self._reply(done=True, says=DONE[request.command])
 
     def _reply(self, *, done: bool, says: str) -> Reply:
@@ -116,11 +118,14 @@ def command(folder: Path, request: Request) -> Reply:
         line.settimeout(ANSWER_S)
         try:
             line.connect(str(_short(folder / SOCKET)))
-            line.sendall(_encode(request) + b"\n")
-            answer = b"".join(iter(lambda: line.recv(1 << 16), b""))
         except OSError:
             raise Unavailable(f"run {folder.name} is not running on a clock now: nobody listens") from None
-    reply = _decode_reply(answer)
+        try:
+            line.sendall(_encode(request) + b"\n")
+            reply = _decode_reply(b"".join(iter(lambda: line.recv(1 << 16), b"")))
+        except (OSError, msgspec.MsgspecError):
+            text = f"run {folder.name} was asked to {request.command}, but did not confirm it"
+            raise Unavailable(f"{text}: look with `autohedge status`, or at its journal") from None
     if not reply.done:
         raise Refused(f"run {folder.name}: {reply.says}")
     return reply

@@ -58,10 +58,10 @@ def retrace(runtime: VirtualRuntime, record: Sequence[Entry], rows: Rows) -> tup
                 runtime.advance(entry.event.at_ns)
                 runtime.take(entry.event)
     end_ns = last_ns(record, rows)
-    over = stopping(record)
-    if not over:
-        runtime.advance(end_ns)
-        over = runtime.next_ns == NEVER
+    stopped = stopping(record)
+    if not stopped:
+        runtime.advance(NEVER if ended(record) else end_ns)
+    over = stopped or runtime.next_ns == NEVER
     if over:
         runtime.finish()
     return over, end_ns
@@ -92,8 +92,11 @@ def last_ns(record: Sequence[Entry], rows: Rows) -> int:
 
 
 def stopping(record: Sequence[Entry]) -> bool:
-    """Whether a run was ending when its record ends: it takes no more rows then."""
-    return any(
-        isinstance(event, EndOfTape) or (isinstance(event, Operator) and event.command == "stop")
-        for event in (entry.event for entry in record)
-    )
+    """Whether a person had stopped the run when its record ends: it takes no more rows then."""
+    events = (entry.event for entry in record)
+    return any(isinstance(event, Operator) and event.command == "stop" for event in events)
+
+
+def ended(record: Sequence[Entry]) -> bool:
+    """Whether the record is whole: only the results are missing."""
+    return any(isinstance(entry.event, EndOfTape) for entry in record)

@@ -80,6 +80,12 @@ class WallRuntime:
         except AutoHedgeError as error:
             self.fail(error)
 
+    def recover(self) -> str | None:
+        """Make sure of the disk before entries go on; return what is still wrong with it."""
+        if self.disk.trouble and self.disk.reserve():
+            self._told = None
+        return self.disk.trouble
+
     def fail(self, error: AutoHedgeError) -> None:
         """End the run with an error that came up outside its loop."""
         self.failure = error

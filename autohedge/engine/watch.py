@@ -4,9 +4,10 @@ A watcher sees and says; it changes nothing, and the record is the same with and
 """
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from autohedge.core.events import Entry
+from autohedge.core.log import warn
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import Recorder
 from autohedge.market.tape import Rows
@@ -59,6 +60,46 @@ class Silent:
 
     def close(self) -> None:
         """Say nothing."""
+
+
+class Contained:
+    """A watcher whose own faults stay its own: said once, after which it sees no more.
+
+    It stands between the journal and the venue, and must not come between an order and its exit.
+    """
+
+    def __init__(self, watcher: Watcher) -> None:
+        self._watcher = watcher
+        self._sound = True
+        self.wants = watcher.wants
+        self.wants_rows = watcher.wants_rows
+
+    def saw(self, entry: Entry) -> None:
+        """Pass an event on."""
+        self._attempt(self._watcher.saw, entry)
+
+    def row(self, row: int) -> None:
+        """Pass a row on."""
+        self._attempt(self._watcher.row, row)
+
+    def wake(self) -> None:
+        """Pass a wake on."""
+        self._attempt(self._watcher.wake)
+
+    def close(self) -> None:
+        """Close, sound or not."""
+        self._sound = True
+        self._attempt(self._watcher.close)
+
+    def _attempt(self, tell: Callable[..., None], *what: Any) -> None:
+        if not self._sound:
+            return
+        try:
+            tell(*what)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
+            self._sound = False
+            fault = f"{type(error).__name__}: {error}"
+            warn("what is shown of this run ends here; the run goes on", fault=fault)
 
 
 class _Shown:

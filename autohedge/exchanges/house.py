@@ -83,9 +83,11 @@ class House:
             return "say hello first"
         if (knock.tape, knock.fee_bps) != (self._hello.tape, self._hello.fee_bps):
             return "it plays another tape, or takes other fees"
+        if knock.house not in {"", self._hello.house}:
+            return "it is another venue than the one that has this run's orders"
         if self._hello.run not in {"", knock.run}:
             return f"its account belongs to run {self._hello.run}"
-        self._hello = knock
+        self._hello = msgspec.structs.replace(self._hello, run=knock.run)
         return None
 
     async def _trade(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -107,7 +109,8 @@ class House:
     def _welcome(self) -> Welcome:
         if self._clock is None:
             self._clock = TapeClock.begin(int(self._rows.ts[0]), self._speed)
-        return Welcome(self._clock.first_ns, self._clock.begun_ns, self._clock.speed)
+        clock = self._clock
+        return Welcome(self._hello.house, clock.first_ns, clock.begun_ns, clock.speed)
 
     def _take(self, command: Hello | Ask | Command) -> None:
         if self._clock is None or isinstance(command, Hello | Ask):

@@ -9,6 +9,7 @@ import contextlib
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from typing import TypeVar
 
 import msgspec
 
@@ -16,21 +17,29 @@ from autohedge.core.clock import NEVER, TapeClock
 from autohedge.core.errors import Misconfigured, Refused, Unavailable
 from autohedge.core.events import Answer, Command
 
+Said = TypeVar("Said")
+
 HOST = "127.0.0.1"
+ANSWER_S = 10.0
 LINE_BYTES = 1 << 24
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A trader says who it is; both sides must see the same market and take the same fees."""
+    """A trader says who it is; both sides must see the same market and take the same fees.
+
+    `house` is the venue that a run that was killed knew; a new run knows none yet.
+    """
 
     run: str
     tape: tuple[str, ...]
     fee_bps: Decimal
+    house: str = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """The venue's clock, as in `TapeClock`."""
+    """Which venue this is, and its clock, as in `TapeClock`."""
 
+    house: str
     first_ns: int
     begun_ns: int
     speed: float
@@ -75,8 +84,9 @@ def port_of(address: str) -> int:
 class LoopbackVenue:
     """A trader's side of the connection: the gateway seam for a venue that lives elsewhere."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, clock: TapeClock) -> None:
-        self.clock = clock
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: Welcome) -> None:
+        self.clock = TapeClock(welcome.first_ns, welcome.begun_ns, welcome.speed)
+        self.house = welcome.house
         self.lost = False
         self._reader = reader
         self._writer = writer
@@ -86,14 +96,15 @@ class LoopbackVenue:
     async def connect(cls, port: int, hello: Hello) -> "LoopbackVenue":
         """Knock and say hello.
 
-        Raises Unavailable if no venue listens there, Refused if it sees another market or other fees.
+        Raises Unavailable if no venue listens there, Refused if it sees another market, takes other
+        fees, or never had this run's orders.
         """
         reader, writer = await _knock(port)
-        writer.write(encode(hello) + b"\n")
-        greeting = _decode_greeting(await _line(reader, port))
+        greeting = await _asked(reader, writer, encode(hello), _decode_greeting, port)
         if isinstance(greeting, Refusal):
+            writer.close()
             raise Refused(f"the venue at {HOST}:{port} refuses: {greeting.reason}")
-        return cls(reader, writer, TapeClock(greeting.first_ns, greeting.begun_ns, greeting.speed))
+        return cls(reader, writer, greeting)
 
     async def listen(self, wake: Callable[[], None]) -> None:
         """Collect answers until the connection ends, calling `wake` at each."""
@@ -136,8 +147,7 @@ class LoopbackVenue:
 async def ask_statement(port: int) -> Statement:
     """The venue's books of the account. Raises Unavailable if no venue listens there."""
     reader, writer = await _knock(port)
-    writer.write(encode(Ask()) + b"\n")
-    statement = _decode_statement(await _line(reader, port))
+    statement = await _asked(reader, writer, encode(Ask()), _decode_statement, port)
     writer.close()
     return statement
 
@@ -149,8 +159,18 @@ async def _knock(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
         raise Unavailable(f"no venue answers at {HOST}:{port}; start one: autohedge venue") from None
 
 
-async def _line(reader: asyncio.StreamReader, port: int) -> bytes:
-    line = await reader.readline()
-    if not line:
-        raise Unavailable(f"the venue at {HOST}:{port} hung up")
-    return line
+async def _asked(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    question: bytes,
+    decode: Callable[[bytes], Said],
+    port: int,
+) -> Said:
+    """The answer to one line; whoever listens there may be no venue at all."""
+    try:
+        writer.write(question + b"\n")
+        return decode(await asyncio.wait_for(reader.readline(), ANSWER_S))
+    except (OSError, ValueError, msgspec.MsgspecError) as error:
+        writer.close()
+        what = "is silent" if isinstance(error, TimeoutError) else "hung up, or speaks another language"
+        raise Unavailable(f"what listens at {HOST}:{port} {what}; start a venue: autohedge venue") from None

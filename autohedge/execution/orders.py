@@ -35,6 +35,7 @@ REMEMBERED_MAX = 1_000
 
 _FILL_PART, _FILL_REST, _SUBMIT = OrderEvent.FILL_PART, OrderEvent.FILL_REST, OrderEvent.SUBMIT
 _OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
+_RESTS = frozenset({_OPEN, _PARTIAL})
 
 
 @dataclass(slots=True)
@@ -46,6 +47,7 @@ class Order:
     state: OrderState = OrderState.INTENT
     filled: Decimal = ZERO
     reserved: Decimal = ZERO
+    asked_back: bool = False
     trades: set[str] = field(default_factory=set)
 
     @property
@@ -122,6 +124,7 @@ class OrderManager:
     def cancel(self, order: Order, reason: str, at_ns: int) -> CancelOrder:
         """Ask for an order back; it stays working until the venue says it is gone."""
         order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
+        order.asked_back = True
         return CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason)
 
     def entries(self) -> list[Order]:
@@ -135,10 +138,9 @@ class OrderManager:
         """
         commands: list[Command] = []
         for order in self.working.values():
-            asked_back = order.state is OrderState.PENDING_CANCEL
             order.state = after(order.state, OrderEvent.LOSE_ANSWER)
             commands.append(QueryOrder(at_ns, order.id))
-            if asked_back:
+            if order.asked_back:
                 commands.append(self.cancel(order, "asked again after a restart", at_ns))
         return commands
 
@@ -152,6 +154,8 @@ class OrderManager:
         fresh = self._advance(order, answer)
         if order.state is _OPEN and order.filled > ZERO:
             order.state = _PARTIAL
+        if order.asked_back and order.state in _RESTS:
+            order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
         self._reserve(order)
         if not order.working:
             self._finish(order)

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from autohedge.core.errors import Unavailable
 from autohedge.journal.chain import closing_on_error, lock
+from autohedge.journal.folder import sync_names
 
 RESERVE_BYTES = 16 << 20
 SYNC_PAUSE_S = 0.05
@@ -49,11 +50,7 @@ class Durable:
         """A record that survives a power failure must still be found under its name."""
         os.fsync(self._descriptor)
         for folder in (self.path.parent, self.path.parent.parent):
-            descriptor = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+            sync_names(folder)
 
     def reserve(self) -> bool:
         """Set room aside for a full disk; say whether there was enough."""

@@ -26,6 +26,22 @@ def as_json(value: Mapping[str, Any]) -> bytes:
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
+def sync_names(folder: Path) -> None:
+    """Make the names in a folder survive a power failure, as their content does."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 class RunFolder:
     """One run's folder; see `docs/record.md` for what is in it."""
 
@@ -76,6 +92,7 @@ class RunFolder:
 
     def publish(self, run_id: str) -> "RunFolder":
         """Move the prepared folder to its place, whole."""
+        sync_names(self.path / FILES)
         RUNS.mkdir(exist_ok=True)
         return RunFolder(self.path.rename(RUNS / run_id))
 
@@ -86,7 +103,7 @@ class RunFolder:
     def keep(self, content: bytes, suffix: str) -> str:
         """Store a file under the name of its content; return the name."""
         name = content_name(content, suffix)
-        (self.path / FILES / name).write_bytes(content)
+        _write_synced(self.path / FILES / name, content)
         return name
 
     def kept(self, name: str) -> Path:
@@ -118,7 +135,9 @@ class RunFolder:
 
     def write_pace(self, pace: Mapping[str, Any]) -> None:
         """Keep how the run was driven: no part of the record, only what a restart repeats."""
-        (self.path / PACE).write_bytes(as_json(pace))
+        draft = (self.path / PACE).with_suffix(".tmp")
+        _write_synced(draft, as_json(pace))
+        draft.replace(self.path / PACE)
 
     def read_pace(self) -> dict[str, Any]:
         """How the run was driven; empty for a run without a clock.
@@ -136,10 +155,8 @@ class RunFolder:
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write `results.json` at once or not at all."""
         draft = self.results.with_suffix(".tmp")
-        with draft.open("wb") as file:
-            file.write(msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2) + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+        content = msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2)
+        _write_synced(draft, content + b"\n")
         draft.replace(self.results)
 
     def read_results(self) -> dict[str, Any] | None:

@@ -12,6 +12,8 @@ from enum import Enum, auto, unique
 from typing import Any, ClassVar
 
 import msgspec
+import numpy as np
+from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
@@ -80,12 +82,13 @@ class PythonScanner:
         self._streams = streams
         self._reads_bars = make.reads is Kind.BARS
         self._strategies = [_make(make, settings.strategy.params) for _ in streams]
-        self._rows_seen = [0] * len(streams)
+        self._numbers: NDArray[np.int64] | None = None
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts = self.lanes["counts"]
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        self._numbers = rows.row
         for first in range(start, stop, CHUNK_ROWS):
             for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
                 if self._step(i, *row) >= STOPS_FROM:
@@ -96,14 +99,13 @@ class PythonScanner:
         self, i: int, lane: int, ts: int, bid: float, ask: float, bid_size: float, ask_size: float
     ) -> int:
         """One row: exactly one code, as in a compiled step."""
-        self._rows_seen[lane] += 1
         code: int = guard_one(self.lanes, lane, bid, ask)
         if code >= 0:
             return code
         strategy, symbol = self._strategies[lane], self._streams[lane].symbol
         try:
             if self._reads_bars:
-                signal = strategy.on_bar(self._bar(lane, ts))
+                signal = strategy.on_bar(self._bar(lane, i, ts))
             else:
                 signal = strategy.on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
         except Exception as error:
@@ -118,8 +120,8 @@ class PythonScanner:
             self._counts[lane, code] += 1
         return code
 
-    def _bar(self, lane: int, ts: int) -> Bar:
-        stream, row = self._streams[lane], self._rows_seen[lane] - 1
+    def _bar(self, lane: int, i: int, ts: int) -> Bar:
+        stream, row = self._streams[lane], i if self._numbers is None else int(self._numbers[i])
         prices = [float(stream.columns[name][row]) for name in ("open", "high", "low", "close", "volume")]
         return Bar(stream.symbol, ts, *prices)
 

@@ -27,7 +27,7 @@ canceled: cancel>canceled accept>canceled fill_part>canceled fill_rest>canceled
 expired: expire>expired accept>expired fill_part>expired fill_rest>expired
 rejected: reject>rejected accept>rejected fill_part>rejected fill_rest>rejected
 denied: accept>denied fill_part>denied fill_rest>denied
-not_placed: accept>not_placed fill_part>not_placed fill_rest>not_placed
+not_placed: accept>not_placed fill_part>not_placed fill_rest>not_placed prove_absent>not_placed
 """
 
 # Never legal, whatever else a table allows: an order is sent once, refused before it is sent, and
@@ -46,7 +46,7 @@ NEVER = {
     E.REQUEST_REPLACE: FINAL | {S.INTENT},
     E.REPLACE: set(S) - {S.PENDING_REPLACE},
     E.REFUSE_CHANGE: set(S) - {S.PENDING_CANCEL, S.PENDING_REPLACE, S.UNKNOWN},
-    E.PROVE_ABSENT: FINAL | {S.INTENT, S.SUBMITTED, S.OPEN, S.PARTIAL},
+    E.PROVE_ABSENT: (FINAL - {S.NOT_PLACED}) | {S.INTENT, S.SUBMITTED, S.OPEN, S.PARTIAL},
 }
 OUR_OWN = {E.SUBMIT, E.DENY, E.REQUEST_CANCEL, E.REQUEST_REPLACE, E.LOSE_ANSWER}
 

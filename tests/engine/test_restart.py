@@ -245,3 +245,23 @@ def test_flatten_sells_what_is_held_and_what_an_entry_in_flight_still_brings() -
     engine.log.clear()
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
+
+
+def test_an_order_asked_back_before_the_crash_is_still_asked_back_when_the_venue_has_it() -> None:
+    engine, rows = _engine()
+    order = _entered(engine, rows)
+    engine.step(Timer(engine.next_deadline_ns))
+    _restart(engine)
+    engine.step(Accepted(LATER_NS, order.order_id, "v"))
+    assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
+    engine.step(_report(order, "fill", "0.1", "t1"))
+    assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
+
+
+def test_two_restarts_in_a_row_may_each_be_told_that_an_order_never_was() -> None:
+    engine, rows = _engine()
+    order = _entered(engine, rows)
+    _restart(engine)
+    for _ in range(2):
+        engine.step(NotFound(LATER_NS, order.order_id))
+    assert not engine.orders.working

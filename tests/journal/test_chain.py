@@ -112,7 +112,7 @@ def test_one_changed_byte_anywhere_is_found_in_its_line(
     written: Path, scratch: Path, position: int, change: int
 ) -> None:
     content = bytearray(written.read_bytes())
-    position %= len(content)
+    position %= len(content) - 1  # without its last line break a line is torn, not damaged
     line = content[:position].count(b"\n") + 1
     content[position] ^= change
     damaged = _damage(scratch, bytes(content))

@@ -9,6 +9,7 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
+from autohedge.core.events import Restarted, RunNonce
 from autohedge.engine.replay import replay
 from autohedge.market import Kind, Stream, Tape, tape_of
 from autohedge.strategies import names
@@ -201,3 +202,22 @@ def test_overrides_reach_only_their_symbol() -> None:
 
 def test_the_built_in_strategies_are_listed() -> None:
     assert names() == ("crossover", "momentum")
+
+
+def test_a_python_strategy_sees_the_bars_of_now_after_rows_were_missed(tmp_path: Path) -> None:
+    path = tmp_path / "seen.py"
+    path.write_text(
+        "from autohedge.market import Kind\n"
+        "from autohedge.strategies import Bar, Strategy\n"
+        "class Seen(Strategy):\n"
+        "    reads = Kind.BARS\n"
+        "    def on_bar(self, bar: Bar) -> None:\n"
+        "        assert bar.close == bar.high - 1 and bar.ts_ns == START + MINUTE * (CLOSES.index(bar.close) + 1)\n"
+        f"START, MINUTE, CLOSES = {START_NS}, {MINUTE_NS}, [float(n) for n in range(20)]\n"
+    )
+    tape = _bars([float(n) for n in range(20)])
+    engine = engine_for(settings(strategy__name=f"{path}:Seen"), tape)
+    engine.step(RunNonce("n"))
+    engine.scan(tape.rows, 0, 3)
+    engine.step(Restarted(int(tape.rows.ts[9]), 10, "again"))
+    assert engine.scan(tape.rows, engine.pos, 20) == 20

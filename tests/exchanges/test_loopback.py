@@ -1,0 +1,62 @@
+"""Whoever listens at the venue's port, the trader hears of it in one line."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from autohedge.core.errors import Unavailable
+from autohedge.exchanges import loopback
+from autohedge.exchanges.loopback import HOST, Hello, LoopbackVenue, ask_statement
+
+HELLO = Hello("run", ("tape",), Decimal(10))
+
+
+async def _facing(says: bytes | None, talk: Callable[[int], Awaitable[Any]]) -> None:
+    """Talk to a listener that answers with `says`; with None it stays silent."""
+
+    gone = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(says or b"")
+        if says is None:
+            await reader.read()
+        writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
+        gone.set()
+
+    async with await asyncio.start_server(answer, HOST, 0) as server:
+        try:
+            await talk(server.sockets[0].getsockname()[1])
+        finally:
+            await gone.wait()
+
+
+async def _connect(port: int) -> LoopbackVenue:
+    return await LoopbackVenue.connect(port, HELLO)
+
+
+@pytest.mark.parametrize("talk", [_connect, ask_statement])
+@pytest.mark.parametrize(
+    "says", [b"", b"SSH-2.0-OpenSSH\r\n", b'{"type":"accepted"}\n', b"\xff\n", b"x" * (1 << 25)]
+)
+def test_what_is_no_venue_is_named_in_one_line(says: bytes, talk: Callable[[int], Awaitable[Any]]) -> None:
+    with pytest.raises(Unavailable, match="start a venue: autohedge venue") as caught:
+        asyncio.run(_facing(says, talk))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_listener_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loopback, "ANSWER_S", 0.05)
+    with pytest.raises(Unavailable, match="is silent"):
+        asyncio.run(_facing(None, _connect))
+
+
+def test_where_nobody_listens_the_cure_is_named() -> None:
+    with pytest.raises(Unavailable, match="no venue answers at 127.0.0.1:1; start one: autohedge venue"):
+        asyncio.run(_connect(1))
