@@ -51,27 +51,91 @@ class Rejected(VenueAnswer, frozen=True, gc=False, tag="rejected"):
 
 
 class Unknown(VenueAnswer, frozen=True, gc=False, tag="unknown"):
-    """The answer was lost: the order may or may not live."""
+    """The answer to a request was lost: what was asked for may or may not have happened."""
 
     cause: str
+    about: Literal["submit", "cancel", "replace", "query"] = "submit"
+
+
+class Throttled(VenueAnswer, frozen=True, gc=False, tag="throttled"):
+    """The venue did not look at the request, and wants none before `until_ns`: a 429, or a ban (418)."""
+
+    until_ns: int
+    about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
 class NotFound(VenueAnswer, frozen=True, gc=False, tag="not_found"):
-    """The venue was asked, and never had the order: it has no exposure."""
+    """The venue was asked, and knows no such order: it may never have come, or not be visible yet."""
+
+
+class ChangeRefused(VenueAnswer, frozen=True, gc=False, tag="change_refused"):
+    """The venue did not cancel or replace: the order may be gone already, or rest as it was."""
+
+    reason: str
+
+
+class Replaced(VenueAnswer, frozen=True, gc=False, tag="replaced"):
+    """The order rests on, with this limit and this whole quantity."""
+
+    limit: Decimal
+    quantity: Decimal
 
 
 class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
-    `quantity`, `price`, `fee` and `trade_id` belong to fills only.
+    `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust takes the fill `trade_id` back.
     """
 
-    kind: Literal["fill", "expired", "canceled"]
+    kind: Literal["fill", "expired", "canceled", "bust"]
     ts_ns: int
     trade_id: str | None = None
     quantity: Decimal | None = None
     price: Decimal | None = None
     fee: Decimal | None = None
+
+
+class VenueOrder(msgspec.Struct, frozen=True, gc=False):
+    """An order as its venue sees it; `filled` is what has filled of `quantity`."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    order_type: OrderType
+    time_in_force: TimeInForce
+    limit: Decimal | None
+    quantity: Decimal
+    filled: Decimal
+    status: Literal["open", "filled", "canceled", "expired", "rejected"]
+
+
+class OrderList(Input, frozen=True, gc=False, tag="order_list"):
+    """All open orders of the account, and those that ended recently."""
+
+    at_ns: int
+    orders: tuple[VenueOrder, ...]
+
+
+class Account(Input, frozen=True, gc=False, tag="account"):
+    """What the venue says is held: cash, and the quantity of each symbol that is not zero."""
+
+    at_ns: int
+    cash: Decimal
+    positions: dict[str, Decimal]
+
+
+class Link(Input, frozen=True, gc=False, tag="link"):
+    """The connection to the venue; while it is not `up`, answers may be missed."""
+
+    at_ns: int
+    state: Literal["up", "down", "maintenance"]
+
+
+class Lag(Input, frozen=True, gc=False, tag="lag"):
+    """The runtime is late by `lag_ms`; told when it crosses the limit, either way."""
+
+    at_ns: int
+    lag_ms: float
 
 
 class Timer(Input, frozen=True, gc=False, tag="timer"):
@@ -141,6 +205,15 @@ class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
     reason: str
 
 
+class ReplaceOrder(Output, frozen=True, gc=False, tag="replace_order"):
+    """A wish to give a resting order another limit and whole quantity; its id stays."""
+
+    at_ns: int
+    order_id: str
+    limit: Decimal
+    quantity: Decimal
+
+
 class QueryOrder(Output, frozen=True, gc=False, tag="query_order"):
     """A question: what became of this order? Answered by all that the venue ever said of it."""
 
@@ -155,6 +228,18 @@ class QueryFills(Output, frozen=True, gc=False, tag="query_fills"):
     since_ns: int
 
 
+class QueryOpen(Output, frozen=True, gc=False, tag="query_open"):
+    """A question: which orders are open, and which ended recently? Answered by an `OrderList`."""
+
+    at_ns: int
+
+
+class QueryAccount(Output, frozen=True, gc=False, tag="query_account"):
+    """A question: what is held? Answered by an `Account`."""
+
+    at_ns: int
+
+
 class Booked(Output, frozen=True, gc=False, tag="booked"):
     """The books after one fill, so that a difference shows where it begins."""
 
@@ -163,6 +248,54 @@ class Booked(Output, frozen=True, gc=False, tag="booked"):
     cost: Decimal
     cash: Decimal
     realized: Decimal
+
+
+class Overfilled(Output, frozen=True, gc=False, tag="overfilled"):
+    """The venue filled more than was ordered; the excess is booked, for the position is real."""
+
+    order_id: str
+    excess: Decimal
+
+
+class Alarm(Output, frozen=True, gc=False, tag="alarm"):
+    """Something that a person should know of; `subject` is an order or a symbol."""
+
+    code: str
+    subject: str
+    text: str
+
+
+class Adopted(Output, frozen=True, gc=False, tag="adopted"):
+    """An order found at the venue is now managed as our own."""
+
+    order: VenueOrder
+    why: Literal["lost_intent", "external"]
+
+
+class External(Output, frozen=True, gc=False, tag="external"):
+    """The venue holds `amount` more than the books explain; `policy` says what was done about it."""
+
+    kind: Literal["position", "cash"]
+    subject: str
+    amount: Decimal
+    policy: Literal["adopt", "alert", "halt"]
+
+
+class Reconciled(Output, frozen=True, gc=False, tag="reconciled"):
+    """Orders, fills, positions and cash were held against the venue's."""
+
+    at_ns: int
+    differences: int
+
+
+class Reducing(Output, frozen=True, gc=False, tag="reducing"):
+    """Entries are off while `causes` last; what reduces exposure goes on."""
+
+    causes: tuple[str, ...]
+
+
+class Active(Output, frozen=True, gc=False, tag="active"):
+    """No cause to reduce is left."""
 
 
 class Halted(Output, frozen=True, gc=False, tag="halted"):
@@ -187,11 +320,25 @@ class RunResult(Output, frozen=True, gc=False, tag="run_result"):
     result: dict[str, Any]
 
 
-Command = SubmitOrder | CancelOrder | QueryOrder | QueryFills
-Answer = Accepted | Rejected | Unknown | NotFound | Report
-AnyInput = RunNonce | Answer | Timer | Operator | Trouble | Restarted | EndOfTape
-AnyOutput = Command | Booked | Halted | Resumed | RunResult
-COMMANDS = (SubmitOrder, CancelOrder, QueryOrder, QueryFills)
+Command = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpen | QueryFills | QueryAccount
+OrderAnswer = Accepted | Rejected | Unknown | Throttled | NotFound | ChangeRefused | Replaced | Report
+Answer = OrderAnswer | OrderList | Account | Link
+AnyInput = RunNonce | Answer | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
+AnyOutput = (
+    Command
+    | Booked
+    | Overfilled
+    | Alarm
+    | Adopted
+    | External
+    | Reconciled
+    | Reducing
+    | Active
+    | Halted
+    | Resumed
+    | RunResult
+)
+COMMANDS = (SubmitOrder, CancelOrder, ReplaceOrder, QueryOrder, QueryOpen, QueryFills, QueryAccount)
 AnyEvent = AnyInput | AnyOutput
 
 
