@@ -37,6 +37,7 @@ Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
+Pause = Annotated[float, Field(ge=0, le=1e8)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -92,6 +93,7 @@ class Exits(Section):
 
     take_profit_bps: Positive
     stop_loss_bps: Positive
+    max_hold_s: Pause
 
 
 class Sizing(Section):
@@ -117,6 +119,30 @@ class Execution(Section):
     aggression_bps: NotNegative | None = None
     min_order_interval_ms: Latency
     cooldown_ms: Latency
+    limit_order_expiration_days: Annotated[int, Field(ge=1, le=3650)]
+    reprice_after_s: Pause
+    twap_slices: Annotated[int, Field(ge=1, le=1000)]
+    twap_s: Pause
+    ack_timeout_s: Seconds
+    query_backoff_s: Seconds
+    query_backoff_max_s: Seconds
+    visibility_lag_s: Pause
+    audit_s: Seconds
+
+    @model_validator(mode="after")
+    def _slices_have_time(self) -> "Execution":
+        if (self.twap_slices > 1) is not (self.twap_s > 0):
+            msg = f"twap_slices ({self.twap_slices}) and twap_s ({self.twap_s}) belong together: 1 and 0, or more and more"
+            raise ValueError(msg)
+        return self
+
+
+class Reconciliation(Section):
+    """Our books against the venue's."""
+
+    every_s: Seconds
+    fill_overlap_s: Pause
+    external: Literal["adopt", "alert", "halt"]
 
 
 class Risk(Section):
@@ -132,6 +158,10 @@ class Risk(Section):
     max_daily_loss_pct: Percent
     max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
     stale_after_ms: Annotated[float, Field(gt=0, le=1e10)]
+    max_errors_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
+    unknown_halt_s: Seconds
+    silent_feed_s: Seconds
+    max_lag_ms: Annotated[float, Field(gt=0, le=1e10)]
 
 
 class Simulated(Section):
@@ -195,6 +225,7 @@ class Settings(BaseSettings):
     exits: Exits
     sizing: Sizing
     execution: Execution
+    reconciliation: Reconciliation
     risk: Risk
     simulated: Simulated
     journal: Journal

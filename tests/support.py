@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from autohedge import config
 from autohedge.app import engine_for
 from autohedge.config import Settings
-from autohedge.core.events import Entry
+from autohedge.core.events import Account, Entry, OrderList, RunNonce
 from autohedge.core.ids import nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
@@ -42,6 +42,15 @@ def columns_tape(streams: Mapping[str, Mapping[str, ArrayLike]]) -> Tape:
 
 def _prices(values: Sequence[float | None]) -> ArrayLike:
     return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def begun(engine: Engine, nonce: str = "n") -> Engine:
+    """An engine that has begun and holds what its venue says: nothing but the cash."""
+    engine.step(RunNonce(nonce))
+    engine.step(OrderList(0, 0, ()))
+    engine.step(Account(0, 0, engine.ledger.cash, {}))
+    engine.log.clear()
+    return engine
 
 
 class Recording(list[Entry]):

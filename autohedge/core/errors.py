@@ -8,8 +8,7 @@ AutoHedgeError
 ├── Retryable       it may pass: try again later
 ├── Unavailable     something outside is missing: go on without it, or stop
 └── Corrupt         a record or a state is damaged: stop, keep the evidence
-    ├── IllegalTransition   an order was asked to do what its state table forbids
-    └── Unexplained         books that do not add up: more sold than held
+    └── IllegalTransition   an order was asked to do what its state table forbids
 """
 
 
@@ -47,7 +46,3 @@ class Corrupt(AutoHedgeError):
 
 class IllegalTransition(Corrupt):
     """The order state table has no such edge."""
-
-
-class Unexplained(Corrupt):
-    """The ledger cannot book this: it would not add up."""

@@ -65,7 +65,9 @@ class Throttled(VenueAnswer, frozen=True, gc=False, tag="throttled"):
 
 
 class NotFound(VenueAnswer, frozen=True, gc=False, tag="not_found"):
-    """The venue was asked, and knows no such order: it may never have come, or not be visible yet."""
+    """Asked at `asked_ns`, the venue knows no such order: it never came, or is not visible yet."""
+
+    asked_ns: int
 
 
 class ChangeRefused(VenueAnswer, frozen=True, gc=False, tag="change_refused"):
@@ -110,16 +112,18 @@ class VenueOrder(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderList(Input, frozen=True, gc=False, tag="order_list"):
-    """All open orders of the account, and those that ended recently."""
+    """All open orders of the account, and those that ended recently, as asked for at `asked_ns`."""
 
     at_ns: int
+    asked_ns: int
     orders: tuple[VenueOrder, ...]
 
 
 class Account(Input, frozen=True, gc=False, tag="account"):
-    """What the venue says is held: cash, and the quantity of each symbol that is not zero."""
+    """What the venue says is held, asked at `asked_ns`: cash, and each quantity that is not zero."""
 
     at_ns: int
+    asked_ns: int
     cash: Decimal
     positions: dict[str, Decimal]
 

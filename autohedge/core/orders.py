@@ -1,8 +1,9 @@
 """Orders and the one table of their states.
 
 UNKNOWN means that the venue's answer was lost: it can follow any state that is not final, keeps
-the order's exposure reserved, and is left only on evidence from the venue. A late fill on a
-final order is legal: it changes the books, not the state. An end may be reported again.
+the order's exposure reserved, and is left only on evidence from the venue. An order that is asked
+back stays PENDING_CANCEL until the venue says how it ended. A late fill on a final order is legal:
+it changes the books. Where several ends are reported, the strongest holds, in any order of arrival.
 """
 
 from decimal import Decimal
@@ -101,13 +102,28 @@ _LIVE = _ENDS | {
     _E.REQUEST_CANCEL: _S.PENDING_CANCEL,
     _E.REQUEST_REPLACE: _S.PENDING_REPLACE,
 }
-_LATE_FILL = (_E.FILL_PART, _E.FILL_REST)
-_AGAIN = {
-    _S.CANCELED: (_E.CANCEL,),
-    _S.EXPIRED: (_E.EXPIRE,),
-    _S.REJECTED: (_E.REJECT,),
-    _S.NOT_PLACED: (_E.PROVE_ABSENT,),
+_RANK = (_S.NOT_PLACED, _S.REJECTED, _S.EXPIRED, _S.CANCELED, _S.FILLED)
+_SAYS_END = {
+    _E.PROVE_ABSENT: _S.NOT_PLACED,
+    _E.REJECT: _S.REJECTED,
+    _E.EXPIRE: _S.EXPIRED,
+    _E.CANCEL: _S.CANCELED,
+    _E.FILL_REST: _S.FILLED,
 }
+
+
+def _ended(state: OrderState) -> dict[OrderEvent, OrderState]:
+    """What may still be said of an order that ended: the strongest end holds, whatever came first."""
+    stays = dict.fromkeys((_E.FILL_PART, _E.ACCEPT, _E.REPLACE, _E.REFUSE_CHANGE), state)
+    if state is _S.DENIED:
+        return {}
+    return stays | {event: max(state, end, key=_RANK.index) for event, end in _SAYS_END.items()}
+
+
+def _changed(state: OrderState) -> dict[OrderEvent, OrderState]:
+    """A change that is answered late, or twice, moves nothing."""
+    return dict.fromkeys((_E.REPLACE, _E.REFUSE_CHANGE), state)
+
 
 TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
     _S.INTENT: {_E.SUBMIT: _S.SUBMITTED, _E.DENY: _S.DENIED, _E.LOSE_ANSWER: _S.UNKNOWN},
@@ -115,20 +131,24 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
     _S.UNKNOWN: _LIVE
     | {
         _E.ACCEPT: _S.OPEN,
+        _E.REPLACE: _S.OPEN,
+        _E.REFUSE_CHANGE: _S.UNKNOWN,
         _E.REJECT: _S.REJECTED,
         _E.PROVE_ABSENT: _S.NOT_PLACED,
         _E.REQUEST_CANCEL: _S.UNKNOWN,
         _E.REQUEST_REPLACE: _S.UNKNOWN,
     },
-    _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN},
-    _S.PARTIAL: _LIVE | {_E.ACCEPT: _S.PARTIAL},
+    _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED} | _changed(_S.OPEN),
+    _S.PARTIAL: _LIVE | {_E.ACCEPT: _S.PARTIAL, _E.REJECT: _S.REJECTED} | _changed(_S.PARTIAL),
     _S.PENDING_CANCEL: _ENDS
     | {
         _E.ACCEPT: _S.PENDING_CANCEL,
         _E.REJECT: _S.REJECTED,
         _E.FILL_PART: _S.PENDING_CANCEL,
-        _E.REFUSE_CHANGE: _S.OPEN,
-    },
+        _E.REQUEST_CANCEL: _S.PENDING_CANCEL,
+        _E.PROVE_ABSENT: _S.NOT_PLACED,
+    }
+    | _changed(_S.PENDING_CANCEL),
     _S.PENDING_REPLACE: _LIVE
     | {
         _E.ACCEPT: _S.PENDING_REPLACE,
@@ -136,8 +156,9 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.FILL_PART: _S.PENDING_REPLACE,
         _E.REPLACE: _S.OPEN,
         _E.REFUSE_CHANGE: _S.OPEN,
+        _E.PROVE_ABSENT: _S.NOT_PLACED,
     },
-} | {state: dict.fromkeys((*_LATE_FILL, _E.ACCEPT, *_AGAIN.get(state, ())), state) for state in FINAL}
+} | {state: _ended(state) for state in FINAL}
 
 
 def after(state: OrderState, event: OrderEvent) -> OrderState:

@@ -49,6 +49,10 @@ class Reason(IntEnum):
     DUPLICATE = 31
     EXCEEDS_POSITION = 32
     NOT_FINITE = 33
+    TRAILING_STOP = 34
+    REDUCING = 35
+    DUST = 36
+    TIME_STOP = 37
 
     label: str
 

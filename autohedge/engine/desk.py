@@ -7,6 +7,8 @@ import numpy as np
 
 from autohedge.config import Settings
 from autohedge.core.instruments import Instrument
+from autohedge.execution.inquiry import NS_PER_S
+from autohedge.execution.schedule import Slices
 from autohedge.execution.sizing import Sizing
 from autohedge.risk import Limits
 
@@ -17,7 +19,8 @@ class Desk:
 
     `take_profit` and `stop_loss` guard the position that is open; the `last_…_ns` are None
     before the first entry and exit. `leaving` is the reason of an exit that must be carried through
-    to flat, until it is; else empty.
+    to flat, until it is; else empty. `refused` counts exits that the venue refused in a row; `dust` is
+    a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts.
     """
 
     instrument: Instrument
@@ -31,6 +34,10 @@ class Desk:
     last_entry_ns: int | None = None
     last_exit_ns: int | None = None
     leaving: str = ""
+    max_hold_ns: int = 0
+    refused: int = 0
+    dust: bool = False
+    slices: Slices | None = None
 
 
 def desks_for(settings: Settings, symbols: Sequence[str]) -> list[Desk]:
@@ -48,4 +55,5 @@ def _desk(settings: Settings, symbol: str) -> Desk:
         aggression_bps=settings.execution.aggression_bps,
         take_profit_bps=settings.exits.take_profit_bps,
         stop_loss_bps=settings.exits.stop_loss_bps,
+        max_hold_ns=round(settings.exits.max_hold_s * NS_PER_S),
     )

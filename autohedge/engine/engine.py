@@ -5,56 +5,61 @@ append what happened, inputs and outputs alike, to `log`, numbered by one `seq` 
 too. A runtime writes the log to the journal, then carries the commands in it to the venue.
 """
 
-import heapq
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any, assert_never
 
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.core.clock import NEVER, next_midnight_ns
+from autohedge.core.agenda import Agenda
+from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import (
     Accepted,
-    Answer,
+    Account,
     AnyInput,
     AnyOutput,
-    Booked,
+    ChangeRefused,
     EndOfTape,
     Entry,
-    Halted,
+    Lag,
+    Link,
     NotFound,
     Operator,
-    QueryFills,
+    OrderAnswer,
+    OrderList,
     Rejected,
+    Replaced,
     Report,
     Restarted,
-    Resumed,
     RunNonce,
     RunResult,
+    Throttled,
     Timer,
     Trouble,
     Unknown,
 )
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
-from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, Intent, TimeInForce
 from autohedge.core.reasons import Reason
-from autohedge.engine.desk import Desk, desks_for
-from autohedge.engine.result import Tally, run_result
-from autohedge.execution.ledger import Ledger
-from autohedge.execution.orders import Order, OrderManager
-from autohedge.execution.sizing import entry_limit, quantity_for
-from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, marked
+from autohedge.engine.dealer import FLATTEN, Dealer
+from autohedge.engine.desk import desks_for
+from autohedge.engine.office import Office
+from autohedge.engine.result import run_result
+from autohedge.execution.inquiry import NS_PER_S, Matter
+from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING
+from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
-from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
+from autohedge.risk.state import Cause
 from autohedge.strategies import Scanner
 
 REASONS = tuple(Reason)
 EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
-FLATTEN = "flatten"
-CARRIED_THROUGH = frozenset({Reason.EXIT_SIGNAL.label, FLATTEN})
+TIME_STOP = Reason.TIME_STOP.label
+ORDER_MATTERS = frozenset({"look", "resend", "reprice", "cancel"})
+MIDNIGHT: Matter = ("midnight", "")
+SILENCE: Matter = ("silence", "")
 
 
 class Engine:
@@ -66,13 +71,16 @@ class Engine:
         self.pos = 0
         self.now_ns = 0
         self.first_ns = 0
-        self.halted = False
-        self.halt_id: str | None = None
         self.restarts = 0
-        self.ledger = Ledger(settings.simulated.initial_cash)
-        self.orders = OrderManager(settings.simulated.fee_bps)
-        self.tally = Tally()
+        self.agenda: Agenda[Matter] = Agenda()
         self.desks = desks_for(settings, symbols)
+        self.office = Office(settings, self.desks, self.agenda, self._emit, self._mark)
+        self.ledger, self.orders = self.office.ledger, self.office.orders
+        self.tally, self.state = self.office.tally, self.office.state
+        self._held = self.office.held
+        self.dealer = Dealer(
+            settings, self.desks, scanner.lanes, self.agenda, self.office, self._new_id, self._quote_ns
+        )
         self._scanner = scanner
         self.lanes = scanner.lanes
         self._counts = scanner.lanes["counts"]
@@ -80,28 +88,35 @@ class Engine:
         self._bid, self._ask = scanner.lanes["bid"], scanner.lanes["ask"]
         self._status = scanner.lanes["status"]
         self._take_profit, self._stop_loss = scanner.lanes["take_profit"], scanner.lanes["stop_loss"]
-        self._rate = Limits.of(settings).rate()
-        self._time_in_force = TimeInForce(settings.execution.time_in_force)
-        self._cancel_after_ns = round(settings.execution.cancel_after_s * 10**9)
-        self._held = np.zeros(len(symbols))
-        self._holding = 0
+        self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
+        self._max_lag_ms = settings.risk.max_lag_ms
+        self._silent = False
+        self._row_ns = 0
+        self._seen: tuple[Rows | None, int] = (None, 0)
         self._nonce = ""
-        self._equity_at_midnight = self.ledger.cash
-        self._midnight_ns = NEVER
-        self._cancels: list[tuple[int, str]] = []
-        self._last_fill_ns = 0
+
+    @property
+    def halted(self) -> bool:
+        """Whether entries are off until a person resumes."""
+        return self.state.halted
+
+    @property
+    def halt_id(self) -> str | None:
+        """The id of a halt that no person ordered."""
+        return self.state.halt_id
 
     @property
     def next_deadline_ns(self) -> int:
         """When the engine next wants a `Timer`, rows or not; NEVER if it waits for nothing."""
-        cancel_ns = self._cancels[0][0] if self._cancels else NEVER
-        return min(cancel_ns, self._midnight_ns)
+        return self.agenda.next_ns
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Take rows `start` to `stop` of a batch, at most up to the first decision.
 
         Returns the first row not taken. How a stream is cut into batches changes nothing.
         """
+        if self._silent:
+            stop = min(stop, start + 1)
         at = self._scanner.scan(rows, start, stop)
         taken = min(at + 1, stop)
         if taken == start:
@@ -110,7 +125,12 @@ class Engine:
             self.first_ns = int(rows.ts[start])
         self.seq += taken - start
         self.pos += taken - start
-        self.now_ns = max(self.now_ns, int(rows.ts[taken - 1]))
+        self._row_ns = int(rows.ts[taken - 1])
+        self._seen = (rows, taken)
+        self.now_ns = max(self.now_ns, self._row_ns)
+        if self._silent:
+            self._silent = False
+            self.state.relieve(Cause.SILENT)
         if at < stop:
             self._decide(int(rows.lane[at]), int(rows.ts[at]))
         return taken
@@ -118,21 +138,46 @@ class Engine:
     def step(self, event: AnyInput) -> None:
         """Take one input other than a market row."""
         self._write(event)
+        if not isinstance(event, RunNonce | EndOfTape):
+            self.now_ns = max(self.now_ns, event.at_ns)
         match event:
-            case Accepted() | Rejected() | Unknown() | NotFound() | Report():
+            case (
+                Accepted()
+                | Rejected()
+                | Unknown()
+                | Throttled()
+                | NotFound()
+                | ChangeRefused()
+                | Replaced()
+                | Report()
+            ):
                 self._answered(event)
             case RunNonce():
-                self._nonce = event.nonce
+                self._begin(event)
             case Timer():
                 self._timer(event.at_ns)
             case Operator():
                 self._operate(event)
             case Trouble():
-                self._trouble(event)
+                self._halt(event.cause, self._new_halt_id())
             case Restarted():
                 self._restart(event)
             case EndOfTape():
                 self._emit(RunResult(self.result()))
+            case _:
+                self._told(event)
+
+    def _told(self, event: OrderList | Account | Link | Lag) -> None:
+        """What the venue or the runtime says that is not about one order."""
+        match event:
+            case OrderList():
+                self._sync_all(self.office.listed(event, self.now_ns, self._new_halt_id()))
+            case Account():
+                self._sync_all(self.office.account(event, self.now_ns, self._new_halt_id()))
+            case Link():
+                self.office.link(event, self.now_ns)
+            case Lag():
+                self._lag(event.lag_ms)
             case _:
                 assert_never(event)
 
@@ -140,11 +185,11 @@ class Engine:
         """What the run has come to so far."""
         figures = run_result(self.ledger, self.orders, self.tally, self.codes(), self.unrealized())
         moments = {"first_ns": self.first_ns, "last_ns": self.now_ns}
-        return figures | moments | {"restarts": self.restarts}
+        return figures | moments | {"restarts": self.restarts, "state": self.state.name}
 
     def may_resume(self, halt_id: str | None) -> bool:
         """Whether a person may lift the halt: one that no person ordered needs its id."""
-        return self.halted and self.halt_id in (None, halt_id)
+        return self.state.may_resume(halt_id)
 
     def codes(self) -> dict[str, int]:
         """How many rows ended in each code, all lanes together."""
@@ -178,198 +223,157 @@ class Engine:
         if code in EXIT_CODES:
             code = Reason.EXIT_SIGNAL if leaving else code
             self._counts[lane, code] += 1
-            self._leave(lane, leaving or code.label)
+            self.dealer.leave(lane, leaving or code.label, self.now_ns)
         else:
-            self._counts[lane, self._enter(lane, quote_ns)] += 1
-
-    def _enter(self, lane: int, quote_ns: int) -> Reason:
-        """Size, price and check an entry; return the code that the quote ends in."""
-        desk = self.desks[lane]
-        buying_power = subtract(self.ledger.cash, self.orders.reserved)
-        notional = desk.sizing.notional(buying_power)
-        intent = self._entry_intent(desk, lane, notional)
-        verdict = check_entry(intent, self._book(lane, quote_ns, buying_power), desk.limits)
-        if not isinstance(verdict, Approved):
-            short = verdict is Reason.ZERO_QUANTITY and notional is None
-            return Reason.BUYING_POWER if short else verdict
-        desk.last_entry_ns = self.now_ns
-        desk.leaving = ""
-        self._submit(verdict, lane)
-        return Reason.ENTRY
-
-    def _entry_intent(self, desk: Desk, lane: int, notional: Decimal | None) -> Intent:
-        bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        mid = (bid + ask) / 2.0
-        limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
-        quantity = quantity_for(notional, limit, desk.instrument.lot) if notional and limit else ZERO
-        return Intent(
-            lane=lane,
-            symbol=desk.instrument.symbol,
-            side=BUY,
-            order_type=LIMIT,
-            time_in_force=self._time_in_force,
-            quantity=quantity,
-            price=limit,
-            limit=limit,
-            reason=Reason.ENTRY.label,
-            take_profit=mid * (1.0 + desk.take_profit_bps / 10_000.0),
-            stop_loss=mid * (1.0 - desk.stop_loss_bps / 10_000.0),
-        )
-
-    def _leave(self, lane: int, reason: str) -> None:
-        """Sell the whole position; a refusal is counted apart and the row keeps its code."""
-        desk = self.desks[lane]
-        desk.leaving = reason if reason in CARRIED_THROUGH else ""
-        held = self.ledger.position(desk.instrument.symbol).quantity
-        intent = Intent(
-            lane=lane,
-            symbol=desk.instrument.symbol,
-            side=SELL,
-            order_type=MARKET,
-            time_in_force=IOC,
-            quantity=held,
-            price=printed(self._bid[lane]),
-            limit=None,
-            reason=reason,
-            take_profit=np.inf,
-            stop_loss=-np.inf,
-        )
-        verdict = check_exit(intent, held, duplicate=self.orders.exit(lane) is not None)
-        if not isinstance(verdict, Approved):
-            self.tally.refuse_exit(verdict)
-            return
-        self._cancel(self.orders.entry(lane), "the position is being closed")
-        self._submit(verdict, lane)
-
-    def _book(self, lane: int, quote_ns: int, buying_power: Decimal) -> Book:
-        """What the checks may know at this moment."""
-        desk = self.desks[lane]
-        bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        holdings = self._holdings()
-        held_here = printed(self._held[lane] * bid) if self._held[lane] else ZERO
-        return Book(
-            now_ns=self.now_ns,
-            quote_ns=quote_ns,
-            mid=printed((bid + ask) / 2.0),
-            halted=self.halted,
-            buying_power=buying_power,
-            position_notional=add(held_here, self.orders.reserved_in(lane)),
-            exposure=add(holdings, self.orders.reserved),
-            equity=add(self.ledger.cash, holdings),
-            equity_at_midnight=self._equity_at_midnight,
-            last_entry_ns=desk.last_entry_ns,
-            last_exit_ns=desk.last_exit_ns,
-            duplicate=self.orders.exit(lane) is not None,
-            rate=self._rate,
-        )
-
-    def _submit(self, approved: Approved, lane: int) -> None:
-        intent = approved.intent
-        order_id = derive(self._nonce, self.seq)
-        self._rate.take(self.now_ns)
-        self._emit(self.orders.submit(approved, order_id, self.now_ns))
-        if intent.time_in_force is GTC:
-            heapq.heappush(self._cancels, (self.now_ns + self._cancel_after_ns, order_id))
-        self._watch_midnight()
+            self._counts[lane, self.dealer.enter(lane, quote_ns, self.now_ns)] += 1
+        self._watch()
         self._sync(lane)
 
-    def _cancel(self, order: Order | None, reason: str) -> None:
-        if order is not None and order.cancelable:
-            self._emit(self.orders.cancel(order, reason, self.now_ns))
+    def _quote_ns(self, lane: int) -> int:
+        """When a lane's last valid quote came; 0, which is stale, if the batch at hand has none."""
+        rows, taken = self._seen
+        if rows is None:
+            return 0
+        row = last_valid(rows.lane, rows.bid, rows.ask, taken, lane)
+        return int(rows.ts[row]) if row >= 0 else 0
 
     # what the venue, the clock and the operator say
 
-    def _answered(self, answer: Answer) -> None:
-        self.now_ns = max(self.now_ns, answer.at_ns)
-        order, filled = self.orders.apply(answer)
-        if filled and isinstance(answer, Report):
-            self._book_fill(order, answer)
-        self._sync(order.intent.lane)
+    def _answered(self, answer: OrderAnswer) -> None:
+        lane = self.office.answered(answer, self.now_ns, self._new_halt_id())
+        self._watch()
+        if lane >= 0:
+            self._sync(lane)
 
-    def _book_fill(self, order: Order, report: Report) -> None:
-        intent, desk = order.intent, self.desks[order.intent.lane]
-        quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
-        realized = self.ledger.book(intent.symbol, intent.side, quantity, price, fee)
-        position = self.ledger.position(intent.symbol)
-        self._last_fill_ns = max(self._last_fill_ns, report.ts_ns)
-        self._holding += bool(position.quantity) - bool(self._held[intent.lane])
-        self._held[intent.lane] = float(position.quantity)
-        if intent.side is BUY:
-            desk.take_profit, desk.stop_loss = intent.take_profit, intent.stop_loss
-        else:
-            desk.last_exit_ns = self.now_ns
-            desk.leaving = desk.leaving if position.quantity else ""
-        self.tally.fill(order, report, realized)
-        self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
+    def _mark(self, lane: int) -> Decimal:
+        return self.dealer.mark(lane)
+
+    def _new_id(self) -> str:
+        return derive(self._nonce, self.seq)
+
+    def _new_halt_id(self) -> str:
+        return f"halt-{self.seq - 1}"
 
     def _timer(self, at_ns: int) -> None:
-        self.now_ns = max(self.now_ns, at_ns)
-        while self._cancels and self._cancels[0][0] <= at_ns:
-            _, order_id = heapq.heappop(self._cancels)
-            self._cancel(self.orders.working.get(order_id), "it rested too long")
-        if self._midnight_ns <= at_ns:
-            self._equity_at_midnight = self._equity()
-            self._midnight_ns = NEVER
-            self._watch_midnight()
+        for kind, subject in self.agenda.due(at_ns):
+            self._due(kind, subject)
+
+    def _due(self, kind: str, subject: str | int) -> None:
+        """Something on the agenda is due; its subject is an order's id, a lane or a cause."""
+        if isinstance(subject, int):
+            self._due_in(kind, subject)
+            self._sync(subject)
+        elif kind in ORDER_MATTERS:
+            self._due_of(kind, subject)
+        elif kind == "relieve":
+            self.state.relieve(Cause(subject))
+        elif kind == "reconcile":
+            self.office.reconciliation.idle(self._row_ns)
+            self.office.reconcile(self.now_ns)
+        elif kind == "midnight":
+            self.dealer.equity_at_midnight = self.dealer.equity()
+            self._watch()
+        else:
+            self._silence()
+
+    def _due_in(self, kind: str, lane: int) -> None:
+        if kind == "slice":
+            self.dealer.next_slice(lane, self.now_ns)
+            self._watch()
+        elif kind == "time_stop":
+            self._time_stop(lane)
+
+    def _due_of(self, kind: str, order_id: str) -> None:
+        if kind == "look":
+            lane = self.office.look(order_id, self.now_ns, self._new_halt_id())
+            self._sync_all([lane])
+        elif kind == "resend":
+            self.office.resend(order_id, self.now_ns)
+        elif kind == "reprice":
+            self.dealer.reprice(order_id, self.now_ns)
+        else:
+            self.office.cancel(self.orders.working.get(order_id), "it rested too long", self.now_ns)
+
+    def _time_stop(self, lane: int) -> None:
+        """A position was held long enough; it is sold now, or at its next quote if an exit is on its way."""
+        if self._held[lane] > 0.0 and not self.orders.exit(lane):
+            self.dealer.leave(lane, TIME_STOP, self.now_ns)
+        elif self._held[lane] > 0.0:
+            self.desks[lane].leaving = TIME_STOP
 
     def _operate(self, command: Operator) -> None:
-        self.now_ns = max(self.now_ns, command.at_ns)
         if command.command != "resume":
-            self._halt(command.reason, self.halt_id)
+            self._halt(command.reason, None)
         elif self.may_resume(command.halt_id):
-            self.halted, self.halt_id = False, None
-            self._emit(Resumed(command.reason))
+            self.state.resume(command.reason)
         if command.command == "flatten":
             self._flatten()
 
     def _halt(self, reason: str, halt_id: str | None) -> None:
-        """No entry from here on; those that rest are asked back, for a fill would add exposure."""
-        self.halted, self.halt_id = True, halt_id
-        self._emit(Halted(reason, halt_id))
-        for order in self.orders.entries():
-            self._cancel(order, "entries were halted")
+        self.office.halt(reason, halt_id, self.now_ns)
+        for lane in range(len(self.desks)):
+            self.dealer.plan(lane, None)
 
     def _flatten(self) -> None:
         """Sell every position now; what an entry in flight still brings is sold at its next quote."""
         for lane, desk in enumerate(self.desks):
             if self._held[lane] > 0.0:
-                self._leave(lane, FLATTEN)
+                self.dealer.leave(lane, FLATTEN, self.now_ns)
+                self._sync(lane)
             elif self.orders.entry(lane):
                 desk.leaving = FLATTEN
 
-    def _trouble(self, trouble: Trouble) -> None:
-        self.now_ns = max(self.now_ns, trouble.at_ns)
-        self._halt(trouble.cause, self.halt_id or f"halt-{self.seq}")
+    def _lag(self, lag_ms: float) -> None:
+        if lag_ms > self._max_lag_ms:
+            if self.state.reduce(Cause.LAG):
+                self.office.take_back("the loop is late", self.now_ns)
+        else:
+            self.state.relieve(Cause.LAG)
+
+    def _silence(self) -> None:
+        """The feed has been mute for too long, or spoke meanwhile."""
+        if self._row_ns + self._silent_ns > self.now_ns:
+            self._watch()
+        elif self.state.reduce(Cause.SILENT):
+            self._silent = True
+            self.office.take_back("the feed is silent", self.now_ns)
+
+    def _begin(self, begun: RunNonce) -> None:
+        self._nonce = begun.nonce
+        self.state.reduce(Cause.RECONCILING)
+        self.office.reconcile(self.now_ns)
 
     def _restart(self, restarted: Restarted) -> None:
         """Take nothing for granted: every order without an end is unknown until the venue speaks."""
-        self.now_ns = max(self.now_ns, restarted.at_ns)
+        lost_from = self.seq - 1
         self.pos = max(self.pos, restarted.pos)
-        self._nonce = restarted.nonce
         self.restarts += 1
-        self._emit(QueryFills(self.now_ns, self._last_fill_ns))
-        for command in self.orders.doubt(self.now_ns):
-            self._emit(command)
+        self.state.reduce(Cause.RECONCILING)
+        self.office.restart(self._nonce, lost_from, self.now_ns)
+        self._nonce = restarted.nonce
+        self._watch()
 
-    def _equity(self) -> Decimal:
-        return add(self.ledger.cash, self._holdings())
+    def _watch(self) -> None:
+        """While something is at stake, midnight, silence and the venue's books are watched."""
+        if not self.office.at_stake:
+            return
+        if MIDNIGHT not in self.agenda:
+            self.agenda.put(MIDNIGHT, next_midnight_ns(self.now_ns))
+        if SILENCE not in self.agenda and not self._silent:
+            self.agenda.put(SILENCE, max(self._row_ns, self.now_ns - self._silent_ns + 1) + self._silent_ns)
 
-    def _holdings(self) -> Decimal:
-        """Worth of all positions at the last bids, for limits: a float64 sum, not the books."""
-        return printed(marked(self.lanes, self._held)) if self._holding else ZERO
-
-    def _watch_midnight(self) -> None:
-        """Equity at UTC midnight matters only if it can have moved since the last one."""
-        if self._midnight_ns == NEVER and (self.orders.working or self._holding):
-            self._midnight_ns = next_midnight_ns(self.now_ns)
+    def _sync_all(self, lanes: Iterable[int]) -> None:
+        for lane in lanes:
+            if lane >= 0:
+                self._sync(lane)
 
     def _sync(self, lane: int) -> None:
         """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
         desk = self.desks[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        if self.orders.exit(lane):
+        if self.orders.exit(lane) or ("exit", lane) in self.agenda:
             status, take_profit = EXITING, -np.inf
-        elif self._held[lane] > 0.0:
+        elif self._held[lane] > 0.0 and not desk.dust:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss
             if desk.leaving:
                 take_profit = -np.inf

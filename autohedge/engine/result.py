@@ -42,6 +42,7 @@ class Tally:
     counts: Counter[tuple[Side, str]] = field(default_factory=Counter)
     winning_exits: int = 0
     exit_refusals: Counter[str] = field(default_factory=Counter)
+    slice_refusals: Counter[str] = field(default_factory=Counter)
 
     @property
     def fills(self) -> list[Fill]:
@@ -94,9 +95,11 @@ def run_result(
         "sells": tally.count(SELL),
         "take_profits": tally.count(SELL, Reason.TAKE_PROFIT),
         "stop_losses": tally.count(SELL, Reason.STOP_LOSS),
+        "time_stops": tally.count(SELL, Reason.TIME_STOP),
         "exit_signals": tally.count(SELL, Reason.EXIT_SIGNAL),
         "expired": orders.expired,
         "exit_refusals": dict(sorted(tally.exit_refusals.items())),
+        "slice_refusals": dict(sorted(tally.slice_refusals.items())),
         "winning_exits": tally.winning_exits,
         "open_position": str(reduce(add, (p.quantity for p in held.values()), ZERO)),
         "open_positions": {symbol: str(p.quantity) for symbol, p in held.items()},
@@ -105,6 +108,7 @@ def run_result(
         "realized_pnl": str(ledger.realized),
         "unrealized_pnl": str(unrealized),
         "fees": str(ledger.fees),
+        "external": str(ledger.external),
         "cash": str(ledger.cash),
         "equity": str(equity),
     }

@@ -13,33 +13,46 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto, unique
+from typing import Literal, TypeVar
 
 import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
+    COMMANDS,
     Accepted,
+    Account,
     Answer,
     CancelOrder,
+    ChangeRefused,
     Command,
     NotFound,
+    OrderAnswer,
+    OrderList,
+    QueryAccount,
     QueryFills,
+    QueryOpen,
     QueryOrder,
     Rejected,
+    Replaced,
+    ReplaceOrder,
     Report,
     SubmitOrder,
     Unknown,
-    VenueAnswer,
+    VenueOrder,
 )
 from autohedge.core.ids import randomness
-from autohedge.core.money import ZERO, bps_of, floor_to, multiply, printed, subtract
+from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, printed, subtract
 from autohedge.core.orders import BUY, GTC, LIMIT
 from autohedge.kernels.matching import first_touch, last_valid
 from autohedge.market.tape import Rows
 
 NS_PER_MS = 1_000_000
 REMEMBERED_MAX = 10_000
+LISTED_MAX = 500
+
+Told = TypeVar("Told", bound=Answer)
 
 
 @unique
@@ -68,6 +81,7 @@ class Terms:
     response_latency_ns: int
     jitter_ns: int
     partial_fills: bool
+    initial_cash: Decimal
 
     @classmethod
     def of(cls, settings: Settings) -> "Terms":
@@ -79,6 +93,7 @@ class Terms:
             response_latency_ns=round(simulated.response_latency_ms * NS_PER_MS),
             jitter_ns=round(simulated.latency_jitter_ms * NS_PER_MS),
             partial_fills=simulated.partial_fills,
+            initial_cash=simulated.initial_cash,
         )
 
 
@@ -88,6 +103,31 @@ class _Resting:
     lane: int
     remaining: Decimal
     touched_at: int
+
+
+@dataclass(slots=True)
+class _Known:
+    """An order that the venue has, and all that it said of it."""
+
+    order: SubmitOrder
+    said: list[OrderAnswer]
+    filled: Decimal = ZERO
+    status: Literal["open", "filled", "canceled", "expired", "rejected"] = "open"
+
+    def listed(self) -> VenueOrder:
+        """The order as a line of the venue's list."""
+        order = self.order
+        return VenueOrder(
+            order_id=order.order_id,
+            symbol=order.symbol,
+            side=order.side,
+            order_type=order.order_type,
+            time_in_force=order.time_in_force,
+            limit=order.limit,
+            quantity=order.quantity,
+            filled=self.filled,
+            status=self.status,
+        )
 
 
 class SimulatedVenue:
@@ -116,7 +156,9 @@ class SimulatedVenue:
         self._due: list[tuple[int, int, int, Command | Answer]] = []
         self._arrived: deque[Answer] = deque()
         self._resting: dict[str, _Resting] = {}
-        self._said: dict[str, list[Answer]] = {}
+        self._known: dict[str, _Known] = {}
+        self.cash = terms.initial_cash
+        self.positions: dict[str, Decimal] = {}
 
     # the gateway seam
 
@@ -140,8 +182,18 @@ class SimulatedVenue:
 
     def fills(self, order_id: str) -> list[Report]:
         """All fills of an order, in their order."""
-        said = self._said.get(order_id, [])
+        said = self._known[order_id].said if order_id in self._known else []
         return [answer for answer in said if isinstance(answer, Report) and answer.kind == "fill"]
+
+    @property
+    def orders(self) -> tuple[VenueOrder, ...]:
+        """All orders that it remembers, oldest first."""
+        return tuple(known.listed() for known in self._known.values())
+
+    @property
+    def held(self) -> dict[str, Decimal]:
+        """The quantity of each symbol that is not zero."""
+        return {symbol: quantity for symbol, quantity in self.positions.items() if quantity}
 
     @property
     def resting(self) -> tuple[str, ...]:
@@ -169,10 +221,10 @@ class SimulatedVenue:
     def advance(self) -> None:
         """Let the earliest due thing happen: at one time, arrivals here before answers there."""
         due_ns, _, _, what = heapq.heappop(self._due)
-        if isinstance(what, VenueAnswer):
-            self._arrived.append(what)
-        else:
+        if isinstance(what, COMMANDS):
             self._arrive(what, due_ns, at_once=False)
+        else:
+            self._arrived.append(what)
 
     def touch(self, row: int) -> None:
         """Fill the resting orders that this row touches, oldest first."""
@@ -186,8 +238,8 @@ class SimulatedVenue:
         self._count += 1
         heapq.heappush(self._due, (due_ns, rank, self._count, what))
 
-    def _respond(self, answer: Answer, *, at_once: bool) -> None:
-        self._said[answer.order_id].append(answer)
+    def _respond(self, answer: OrderAnswer, *, at_once: bool) -> None:
+        self._known[answer.order_id].said.append(answer)
         self._deliver(answer, at_once=at_once)
 
     def _deliver(self, answer: Answer, *, at_once: bool) -> None:
@@ -204,49 +256,62 @@ class SimulatedVenue:
                 self._place(command, now_ns, at_once=at_once)
             case CancelOrder():
                 self._cancel(command.order_id, now_ns, at_once=at_once)
+            case ReplaceOrder():
+                self._replace(command, now_ns, at_once=at_once)
             case QueryOrder():
-                self._tell(command.order_id, now_ns, at_once=at_once)
+                self._tell(command.order_id, command.at_ns, now_ns, at_once=at_once)
             case QueryFills():
                 self._tell_fills(command.since_ns, now_ns, at_once=at_once)
+            case QueryOpen():
+                self._deliver(OrderList(now_ns, command.at_ns, self._recent()), at_once=at_once)
+            case QueryAccount():
+                self._deliver(Account(now_ns, command.at_ns, self.cash, self.held), at_once=at_once)
+
+    def _recent(self) -> tuple[VenueOrder, ...]:
+        """All open orders, and the last of those that ended."""
+        newest = list(self._known.values())[-LISTED_MAX:]
+        open_before = [k for k in list(self._known.values())[:-LISTED_MAX] if k.status == "open"]
+        return tuple(known.listed() for known in (*open_before, *newest))
 
     def _place(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
         """Take an order; one that is known already is not taken twice, but told of."""
-        if order.order_id in self._said:
-            self._tell(order.order_id, now_ns, at_once=at_once)
+        if order.order_id in self._known:
+            self._tell(order.order_id, order.at_ns, now_ns, at_once=at_once)
             return
         fault = self._faults(order, now_ns)
         if fault in {Fault.LOSE_ORDER, Fault.LOSE_ANSWER}:
             self._deliver(Unknown(now_ns, order.order_id, "scripted"), at_once=at_once)
         if fault is Fault.LOSE_ORDER:
             return
-        self._remember(order.order_id)
+        self._remember(order)
         if fault is Fault.REJECT:
+            self._known[order.order_id].status = "rejected"
             self._respond(Rejected(now_ns, order.order_id, "scripted"), at_once=at_once)
         else:
             self._match(order, now_ns, at_once=at_once, acknowledge=fault is None)
 
-    def _remember(self, order_id: str) -> None:
+    def _remember(self, order: SubmitOrder) -> None:
         """Know an order from here on; of those that no longer rest, the oldest is forgotten past a bound."""
-        self._said[order_id] = []
-        if len(self._said) > REMEMBERED_MAX:
-            oldest = next(iter(self._said))
-            said = self._said.pop(oldest)
+        self._known[order.order_id] = _Known(order, [])
+        if len(self._known) > REMEMBERED_MAX:
+            oldest = next(iter(self._known))
+            known = self._known.pop(oldest)
             if oldest in self._resting:
-                self._said[oldest] = said
+                self._known[oldest] = known
 
-    def _tell(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
+    def _tell(self, order_id: str, asked_ns: int, now_ns: int, *, at_once: bool) -> None:
         """Say once more all that was said of an order, that it rests, or that there is none."""
-        if order_id not in self._said:
-            self._deliver(NotFound(now_ns, order_id), at_once=at_once)
+        if order_id not in self._known:
+            self._deliver(NotFound(now_ns, order_id, asked_ns), at_once=at_once)
             return
         if order_id in self._resting:
             self._deliver(Accepted(now_ns, order_id, f"sim-{order_id}"), at_once=at_once)
-        for answer in self._said[order_id]:
+        for answer in self._known[order_id].said:
             self._deliver(_delayed(answer, now_ns), at_once=at_once)
 
     def _tell_fills(self, since_ns: int, now_ns: int, *, at_once: bool) -> None:
         """Say all fills from a time on once more, oldest first."""
-        fills = (fill for order_id in self._said for fill in self.fills(order_id) if fill.ts_ns >= since_ns)
+        fills = (fill for order_id in self._known for fill in self.fills(order_id) if fill.ts_ns >= since_ns)
         for fill in sorted(fills, key=lambda fill: fill.ts_ns):
             self._deliver(_delayed(fill, now_ns), at_once=at_once)
 
@@ -266,6 +331,7 @@ class SimulatedVenue:
                 self._accept(order, now_ns, at_once=at_once)
             self._rest(_Resting(order, lane, remaining, 0), self._pos)
         else:
+            self._known[order.order_id].status = "expired"
             self._respond(Report(now_ns, order.order_id, "expired", now_ns), at_once=at_once)
 
     def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
@@ -298,6 +364,8 @@ class SimulatedVenue:
         if quantity == ZERO:
             return
         self._trades += 1
+        fee = bps_of(multiply(quantity, price), self._terms.fee_bps)
+        self._settle(order, quantity, price, fee)
         report = Report(
             at_ns=now_ns,
             order_id=order.order_id,
@@ -306,9 +374,23 @@ class SimulatedVenue:
             trade_id=f"t{self._trades}",
             quantity=quantity,
             price=price,
-            fee=bps_of(multiply(quantity, price), self._terms.fee_bps),
+            fee=fee,
         )
         self._respond(report, at_once=at_once)
+
+    def _settle(self, order: SubmitOrder, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
+        """Move the account by one fill."""
+        known, notional = self._known[order.order_id], multiply(quantity, price)
+        known.filled = add(known.filled, quantity)
+        if known.filled >= known.order.quantity:
+            known.status = "filled"
+        held = self.positions.get(order.symbol, ZERO)
+        if order.side is BUY:
+            self.positions[order.symbol] = add(held, quantity)
+            self.cash = subtract(self.cash, add(notional, fee))
+        else:
+            self.positions[order.symbol] = subtract(held, quantity)
+            self.cash = add(self.cash, subtract(notional, fee))
 
     def _rest(self, rest: _Resting, from_row: int) -> None:
         order = rest.order
@@ -331,10 +413,30 @@ class SimulatedVenue:
     def _cancel(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
         # An order that is gone already has its fill or expiry on the way: that is the answer.
         if self._resting.pop(order_id, None):
+            self._known[order_id].status = "canceled"
             self._respond(Report(now_ns, order_id, "canceled", now_ns), at_once=at_once)
 
+    def _replace(self, wish: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
+        """Move a resting order to another limit and quantity; it may fill there at once."""
+        rest = self._resting.pop(wish.order_id, None)
+        if rest is None:
+            self._deliver(ChangeRefused(now_ns, wish.order_id, "it does not rest"), at_once=at_once)
+            return
+        known = self._known[wish.order_id]
+        known.order = msgspec.structs.replace(known.order, limit=wish.limit, quantity=wish.quantity)
+        self._respond(Replaced(now_ns, wish.order_id, wish.limit, wish.quantity), at_once=at_once)
+        rest.order, rest.remaining = known.order, subtract(wish.quantity, known.filled)
+        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, rest.lane)
+        price = self._marketable(rest.order, row)
+        if price is not None:
+            quantity = self._available(rest.order, row, rest.remaining)
+            rest.remaining = subtract(rest.remaining, quantity)
+            self._fill(rest.order, quantity, price, now_ns, at_once=at_once)
+        if rest.remaining > ZERO:
+            self._rest(rest, self._pos)
 
-def _delayed(answer: Answer, at_ns: int) -> Answer:
+
+def _delayed(answer: Told, at_ns: int) -> Told:
     """The same answer, learned at `at_ns`."""
     return msgspec.structs.replace(answer, at_ns=at_ns)
 

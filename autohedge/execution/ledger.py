@@ -8,7 +8,6 @@ once and the remainder stays with the position, so nothing is lost.
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from autohedge.core.errors import Unexplained
 from autohedge.core.money import ZERO, add, multiply, quotient, subtract
 from autohedge.core.orders import BUY, Side
 
@@ -26,13 +25,15 @@ class Position:
 class Ledger:
     """One account in one currency.
 
-    Laws: cash = initial - bought + sold - fees; equity = initial + realized + unrealized - fees.
+    Laws: cash = initial - bought + sold - fees; equity = initial + realized + unrealized - fees +
+    external. A short position has a negative quantity and a negative cost: what it brought in.
     """
 
     initial_cash: Decimal
     cash: Decimal = field(init=False)
     fees: Decimal = ZERO
     realized: Decimal = ZERO
+    external: Decimal = ZERO
     positions: dict[str, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -48,32 +49,67 @@ class Ledger:
     def book(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         """Book one fill; return what it realized before fees.
 
-        Raises Unexplained when more is sold than held.
+        What exceeds the position opens one on the other side: the venue's fills are real, whether
+        they were meant or not.
         """
         position = self.position(symbol)
         notional = multiply(quantity, price)
+        buys = side is BUY
+        held = position.quantity
         realized = ZERO
-        if side is BUY:
-            position.quantity = add(position.quantity, quantity)
-            position.cost = add(position.cost, notional)
-            self.cash = subtract(self.cash, notional)
+        if held and buys is (held < 0):
+            realized = self._close(position, side, quantity, notional)
         else:
-            realized = self._close(symbol, position, quantity, notional)
-            self.cash = add(self.cash, notional)
+            self._open(position, side, quantity, notional)
+        self.cash = subtract(self.cash, notional) if buys else add(self.cash, notional)
         self.fees = add(self.fees, fee)
         self.cash = subtract(self.cash, fee)
         return realized
 
-    def _close(self, symbol: str, position: Position, quantity: Decimal, notional: Decimal) -> Decimal:
-        if quantity > position.quantity:
-            msg = f"{symbol}: a fill sells {quantity}, but only {position.quantity} is held"
-            raise Unexplained(msg)
+    def take_over(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
+        """Book a difference of a position that no fill explains, at `price`; no cash moves."""
+        position = self.position(symbol)
+        cost = multiply(quantity, price)
+        if position.quantity and (quantity < 0) is not (position.quantity < 0):
+            left = add(position.quantity, quantity)
+            shrinks = not left or (left < 0) is (position.quantity < 0)
+            kept = (
+                quotient(multiply(position.cost, left), position.quantity)
+                if shrinks
+                else multiply(left, price)
+            )
+            cost = subtract(kept, position.cost)
+        position.quantity = add(position.quantity, quantity)
+        position.cost = add(position.cost, cost)
+        self.external = add(self.external, cost)
+
+    def take_cash(self, amount: Decimal) -> None:
+        """Book a difference of cash that no fill explains."""
+        self.cash = add(self.cash, amount)
+        self.external = add(self.external, amount)
+
+    def _open(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> None:
+        if side is BUY:
+            position.quantity = add(position.quantity, quantity)
+            position.cost = add(position.cost, notional)
+        else:
+            position.quantity = subtract(position.quantity, quantity)
+            position.cost = subtract(position.cost, notional)
+
+    def _close(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> Decimal:
+        """Close as much as there is; open the rest, if any, on the other side."""
+        size = position.quantity.copy_abs()
+        if quantity > size:
+            rest = quotient(multiply(notional, subtract(quantity, size)), quantity)
+            realized = self._close(position, side, size, subtract(notional, rest))
+            self._open(position, side, subtract(quantity, size), rest)
+            return realized
         share = position.cost
-        if quantity < position.quantity:
-            share = quotient(multiply(position.cost, quantity), position.quantity)
-        position.quantity = subtract(position.quantity, quantity)
+        if quantity < size:
+            share = quotient(multiply(position.cost, quantity), size)
+        self._open(position, side, quantity, ZERO)
         position.cost = subtract(position.cost, share)
-        realized = subtract(notional, share)
+        realized = subtract(notional.copy_negate() if side is BUY else notional, share)
         position.realized = add(position.realized, realized)
         self.realized = add(self.realized, realized)
         return realized

@@ -1,21 +1,35 @@
-"""The order manager: what is working, what it reserves, what each venue answer means for it."""
+"""The order manager: what is working, what it reserves, what each venue answer means for it.
+
+An order's state follows from what the venue said of it, whatever came first: fills are counted by
+their ids, an end that is known stays, and a busted fill is taken back even before it is told.
+"""
 
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
+from enum import IntEnum, unique
+
+import msgspec
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Accepted,
-    Answer,
+    Alarm,
+    AnyOutput,
     CancelOrder,
-    Command,
+    ChangeRefused,
     NotFound,
-    QueryOrder,
+    OrderAnswer,
+    Overfilled,
     Rejected,
+    Replaced,
+    ReplaceOrder,
     Report,
     SubmitOrder,
+    Throttled,
     Unknown,
+    VenueOrder,
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import (
@@ -31,29 +45,51 @@ from autohedge.core.orders import (
 )
 from autohedge.risk import Approved
 
-REMEMBERED_MAX = 1_000
+REMEMBERED_MAX = 10_000
 
 _FILL_PART, _FILL_REST, _SUBMIT = OrderEvent.FILL_PART, OrderEvent.FILL_REST, OrderEvent.SUBMIT
-_OPEN, _PARTIAL = OrderState.OPEN, OrderState.PARTIAL
+_OPEN, _PARTIAL, _SUBMITTED = OrderState.OPEN, OrderState.PARTIAL, OrderState.SUBMITTED
 _RESTS = frozenset({_OPEN, _PARTIAL})
+
+Trade = tuple[Decimal, Decimal, Decimal]
+"""Quantity, price and fee of a fill."""
+
+
+@unique
+class News(IntEnum):
+    """What an answer brings for the books."""
+
+    NONE = 0
+    FILL = 1
+    BUST = -1
 
 
 @dataclass(slots=True)
 class Order:
-    """One order: its intent, its state, and the fills that prove how far it got."""
+    """One order: its intent, its state, and the fills that prove how far it got.
+
+    `executed` counts all fills, busted ones too, and decides the state; `filled` is what is left of
+    them in the books. `wanted` is the limit and whole quantity that were asked for instead.
+    """
 
     id: str
     intent: Intent
+    sent: SubmitOrder | None = None
+    sent_ns: int = 0
     state: OrderState = OrderState.INTENT
     filled: Decimal = ZERO
+    executed: Decimal = ZERO
     reserved: Decimal = ZERO
+    accepted: bool = False
     asked_back: bool = False
-    trades: set[str] = field(default_factory=set)
+    wanted: tuple[Decimal, Decimal] | None = None
+    trades: dict[str, Trade] = field(default_factory=dict)
+    busted: set[str] = field(default_factory=set)
 
     @property
     def remaining(self) -> Decimal:
         """What may still fill."""
-        return subtract(self.intent.quantity, self.filled)
+        return subtract(self.intent.quantity, self.executed)
 
     @property
     def working(self) -> bool:
@@ -64,19 +100,24 @@ class Order:
     def cancelable(self) -> bool:
         """Whether asking for it back makes sense: it may rest, and no one has asked yet."""
         rests = self.intent.time_in_force is GTC
-        return rests and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
+        return rests and not self.asked_back and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
 
     def may_spend(self) -> Decimal:
         """Money that this order may still spend before fees, as far as anyone knows."""
         if not self.working or self.intent.side is SELL:
             return ZERO
-        return multiply(max(self.remaining, ZERO), self.intent.worst_price)
+        spends = multiply(max(self.remaining, ZERO), self.intent.worst_price)
+        if self.wanted is None:
+            return spends
+        limit, quantity = self.wanted
+        return max(spends, multiply(max(subtract(quantity, self.executed), ZERO), limit))
 
 
 class OrderManager:
     """All orders of the account; finished ones are remembered for late answers, up to a bound."""
 
-    def __init__(self, fee_bps: Decimal = ZERO) -> None:
+    def __init__(self, emit: Callable[[AnyOutput], None], fee_bps: Decimal = ZERO) -> None:
+        self._emit = emit
         self._fee_bps = fee_bps
         self.working: dict[str, Order] = {}
         self.reserved = ZERO
@@ -98,16 +139,26 @@ class OrderManager:
         order = self._entries.get(lane)
         return order.reserved if order else ZERO
 
-    def submit(self, approved: Approved, order_id: str, at_ns: int) -> SubmitOrder:
-        """Turn an approved intent into an order and the command that places it."""
+    def entries(self) -> list[Order]:
+        """All working entries, oldest first."""
+        return list(self._entries.values())
+
+    def find(self, order_id: str) -> Order | None:
+        """An order that works, or ended not too long ago."""
+        return self.working.get(order_id) or self._finished.get(order_id)
+
+    # what we ask
+
+    def submit(self, approved: Approved, order_id: str, at_ns: int) -> Order:
+        """Turn an approved intent into an order, and the command that places it."""
         intent = approved.intent
-        order = Order(order_id, intent)
+        order = Order(order_id, intent, sent_ns=at_ns)
         order.state = after(order.state, _SUBMIT)
         self.working[order_id] = order
         self._side(intent)[intent.lane] = order
         self._reserve(order)
         guards = intent.side is BUY
-        return SubmitOrder(
+        order.sent = SubmitOrder(
             at_ns=at_ns,
             order_id=order_id,
             symbol=intent.symbol,
@@ -120,46 +171,62 @@ class OrderManager:
             take_profit=intent.take_profit if guards else None,
             stop_loss=intent.stop_loss if guards else None,
         )
+        self._emit(order.sent)
+        return order
 
-    def cancel(self, order: Order, reason: str, at_ns: int) -> CancelOrder:
+    def cancel(self, order: Order, reason: str, at_ns: int) -> None:
         """Ask for an order back; it stays working until the venue says it is gone."""
         order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
         order.asked_back = True
-        return CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason)
+        self._emit(CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason))
 
-    def entries(self) -> list[Order]:
-        """All working entries, oldest first."""
-        return list(self._entries.values())
+    def replace(self, order: Order, limit: Decimal, at_ns: int) -> None:
+        """Ask for another limit; until the venue answers, the dearer of both is reserved."""
+        order.state = after(order.state, OrderEvent.REQUEST_REPLACE)
+        order.wanted = (limit, order.intent.quantity)
+        self._reserve(order)
+        self._emit(ReplaceOrder(at_ns, order.id, limit, order.intent.quantity))
 
-    def doubt(self, at_ns: int) -> list[Command]:
-        """After a restart nothing about working orders is certain: ask for each, take back again.
+    def lose(self, order: Order) -> None:
+        """Nothing that was known of this order is certain any more."""
+        order.state = after(order.state, OrderEvent.LOSE_ANSWER)
 
-        Whether a cancel that was journaled ever left is unknown too; asking twice does no harm.
+    def adopt(self, found: VenueOrder, intent: Intent, at_ns: int) -> Order:
+        """Manage an order that was found at the venue; what filled of it is still to be told."""
+        order = Order(found.order_id, intent, sent_ns=at_ns, state=OrderState.UNKNOWN)
+        self.working[order.id] = order
+        self._side(intent).setdefault(intent.lane, order)
+        self._reserve(order)
+        return order
+
+    def prove_absent(self, order: Order) -> None:
+        """The venue does not have it, after all that can be asked: what it reserved is free."""
+        if order.accepted or order.executed:
+            self._alarm("vanished", order.id, "the venue had this order and does not know it any more")
+            order.state = after(order.state, OrderEvent.CANCEL)
+        else:
+            order.state = after(order.state, OrderEvent.PROVE_ABSENT)
+        self._settle(order)
+
+    # what the venue says
+
+    def apply(self, answer: OrderAnswer, order: Order) -> News:
+        """Apply a venue's answer to its order.
+
+        Raises Corrupt for an impossible fill, IllegalTransition where the state table has no edge.
         """
-        commands: list[Command] = []
-        for order in self.working.values():
-            order.state = after(order.state, OrderEvent.LOSE_ANSWER)
-            commands.append(QueryOrder(at_ns, order.id))
-            if order.asked_back:
-                commands.append(self.cancel(order, "asked again after a restart", at_ns))
-        return commands
-
-    def apply(self, answer: Answer) -> tuple[Order, bool]:
-        """Apply a venue's answer; return its order, and whether it brought a new fill.
-
-        Raises Corrupt for an order that this run never sent, IllegalTransition where the answer
-        contradicts what is known.
-        """
-        order = self._find(answer.order_id)
-        fresh = self._advance(order, answer)
-        if order.state is _OPEN and order.filled > ZERO:
+        news = self._advance(order, answer)
+        if order.state is _OPEN and order.executed > ZERO:
             order.state = _PARTIAL
         if order.asked_back and order.state in _RESTS:
             order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
+        self._settle(order)
+        return news
+
+    def _settle(self, order: Order) -> None:
         self._reserve(order)
         if not order.working:
             self._finish(order)
-        return order, fresh
 
     def _reserve(self, order: Order) -> None:
         """Bring the money reserved for an order, fees included, up to date."""
@@ -168,49 +235,99 @@ class OrderManager:
             self.reserved = add(self.reserved, subtract(money, order.reserved))
             order.reserved = money
 
-    def _find(self, order_id: str) -> Order:
-        order = self.working.get(order_id) or self._finished.get(order_id)
-        if order is None:
-            msg = f"the venue answers for order {order_id}, which this run never sent"
-            raise Corrupt(msg)
-        return order
-
-    def _advance(self, order: Order, answer: Answer) -> bool:
+    def _advance(self, order: Order, answer: OrderAnswer) -> News:
         match answer:
             case Report(kind="fill"):
                 return self._fill(order, answer)
+            case Report(kind="bust"):
+                return self._bust(order, answer)
             case Accepted():
-                order.state = after(order.state, OrderEvent.ACCEPT)
+                self._accept(order)
             case Rejected():
                 order.state = after(order.state, OrderEvent.REJECT)
-            case Unknown():
-                order.state = after(order.state, OrderEvent.LOSE_ANSWER)
-            case NotFound():
-                self._prove_absent(order)
-            case Report(kind="canceled"):
-                order.state = after(order.state, OrderEvent.CANCEL)
+            case Unknown() | Throttled():
+                self._unanswered(order, answer)
+            case Replaced():
+                self._replaced(order, answer)
+            case ChangeRefused():
+                self._refused(order)
             case Report():
-                self.expired += order.working and order.filled == ZERO
-                order.state = after(order.state, OrderEvent.EXPIRE)
-        return False
+                self._end(order, answer)
+            case NotFound():
+                pass  # absence is proven by more than one answer: see Inquiry
+        return News.NONE
 
-    def _prove_absent(self, order: Order) -> None:
-        if order.filled > ZERO:
-            msg = f"the venue does not know order {order.id}, of which it reported fills"
-            raise Corrupt(msg)
-        order.state = after(order.state, OrderEvent.PROVE_ABSENT)
+    def _evidence(self, order: Order, event: OrderEvent) -> None:
+        order.accepted = True
+        order.state = after(order.state, event)
 
-    def _fill(self, order: Order, report: Report) -> bool:
-        if report.trade_id is None or not all(map(_positive, (report.quantity, report.price))):
-            msg = f"the venue reports an impossible fill of order {order.id}: {report}"
-            raise Corrupt(msg)
-        if report.trade_id in order.trades:
-            return False
-        order.trades.add(report.trade_id)
-        order.filled = add(order.filled, report.quantity or ZERO)
-        done = order.filled >= order.intent.quantity
-        order.state = after(order.state, _FILL_REST if done else _FILL_PART)
-        return True
+    def _end(self, order: Order, report: Report) -> None:
+        if report.kind == "canceled":
+            self._evidence(order, OrderEvent.CANCEL)
+        else:
+            self.expired += order.working and order.executed == ZERO
+            self._evidence(order, OrderEvent.EXPIRE)
+
+    def _accept(self, order: Order) -> None:
+        if order.state is OrderState.NOT_PLACED:
+            self._alarm("alive", order.id, "the venue has this order after all; it is asked back")
+            self._emit(CancelOrder(order.sent_ns, order.id, "it was taken for absent"))
+        self._evidence(order, OrderEvent.ACCEPT)
+
+    def _unanswered(self, order: Order, answer: Unknown | Throttled) -> None:
+        """Only the fate of an order that nothing is known of yet becomes unknown by silence."""
+        if answer.about != "submit" or order.state is not _SUBMITTED:
+            return
+        if isinstance(answer, Unknown):
+            self.lose(order)
+        elif order.intent.side is BUY:
+            order.state = after(order.state, OrderEvent.REJECT)
+
+    def _replaced(self, order: Order, answer: Replaced) -> None:
+        order.intent = msgspec.structs.replace(
+            order.intent, limit=answer.limit, price=answer.limit, quantity=answer.quantity
+        )
+        order.wanted = None
+        self._evidence(order, OrderEvent.REPLACE)
+
+    def _refused(self, order: Order) -> None:
+        order.wanted = None
+        order.state = after(order.state, OrderEvent.REFUSE_CHANGE)
+
+    def _fill(self, order: Order, report: Report) -> News:
+        trade = _trade(order, report)
+        trade_id = report.trade_id or ""
+        known = order.trades.get(trade_id)
+        if known is not None:
+            if known != trade:
+                self._alarm("fill_changed", order.id, f"trade {trade_id} is told again with other figures")
+            return News.NONE
+        order.trades[trade_id] = trade
+        order.accepted = True
+        order.executed = add(order.executed, trade[0])
+        over = subtract(order.executed, order.intent.quantity)
+        order.state = after(order.state, _FILL_REST if over >= ZERO else _FILL_PART)
+        if over > ZERO:
+            self._emit(Overfilled(order.id, min(over, trade[0])))
+        if trade_id in order.busted:
+            return News.NONE
+        order.filled = add(order.filled, trade[0])
+        return News.FILL
+
+    def _bust(self, order: Order, report: Report) -> News:
+        trade_id = report.trade_id or ""
+        if trade_id in order.busted:
+            return News.NONE
+        order.busted.add(trade_id)
+        self._alarm("bust", order.id, f"the venue took trade {trade_id} back")
+        trade = order.trades.get(trade_id)
+        if trade is None:
+            return News.NONE
+        order.filled = subtract(order.filled, trade[0])
+        return News.BUST
+
+    def _alarm(self, code: str, order_id: str, text: str) -> None:
+        self._emit(Alarm(code, order_id, text))
 
     def _side(self, intent: Intent) -> dict[int, Order]:
         return self._entries if intent.side is BUY else self._exits
@@ -223,6 +340,13 @@ class OrderManager:
         self._finished[order.id] = order
         if len(self._finished) > REMEMBERED_MAX:
             self._finished.popitem(last=False)
+
+
+def _trade(order: Order, report: Report) -> Trade:
+    if not report.trade_id or not _positive(report.quantity) or not _positive(report.price):
+        msg = f"the venue reports an impossible fill of order {order.id}: {report}"
+        raise Corrupt(msg)
+    return report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
 
 
 def _positive(amount: Decimal | None) -> bool:

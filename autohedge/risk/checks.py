@@ -91,6 +91,7 @@ class Book(msgspec.Struct, frozen=True, gc=False):
     last_exit_ns: int | None
     duplicate: bool
     rate: Rate
+    reducing: bool = False
 
 
 @final
@@ -189,6 +190,10 @@ def _order_rate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -
     return not book.rate.allows(book.now_ns)
 
 
+def _reducing(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+    return book.reducing
+
+
 def _duplicate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
     return book.duplicate
 
@@ -210,6 +215,7 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
     (Reason.MAX_EXPOSURE, _max_exposure),
     (Reason.DAILY_LOSS, _daily_loss),
     (Reason.ORDER_RATE, _order_rate),
+    (Reason.REDUCING, _reducing),
 )
 
 

@@ -23,6 +23,10 @@ class Rate:
         times = self._times_ns
         return len(times) < self._most or now_ns - times[0] >= self._window_ns
 
+    def frees_ns(self, now_ns: int) -> int:
+        """When one more event may happen."""
+        return now_ns if self.allows(now_ns) else self._times_ns[0] + self._window_ns
+
     def take(self, now_ns: int) -> None:
         """Record one event."""
         self._times_ns.append(now_ns)

@@ -15,7 +15,6 @@ from autohedge.core import errors
         ("Unavailable", "AutoHedgeError"),
         ("Corrupt", "AutoHedgeError"),
         ("IllegalTransition", "Corrupt"),
-        ("Unexplained", "Corrupt"),
     ],
 )
 def test_every_error_has_its_place_in_the_tree(name: str, parent: str) -> None:

@@ -28,7 +28,7 @@ from autohedge.core.orders import OrderState
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
-from tests.support import Quotes, columns_tape, play, quotes_tape, settings
+from tests.support import Quotes, begun, columns_tape, play, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -45,10 +45,7 @@ FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(4)]
 
 def _engine(quotes: Quotes = FLAT, **changes: Any) -> tuple[Engine, Rows]:
     tape = quotes_tape(quotes)
-    engine = engine_for(settings(**EAGER | changes), tape)
-    engine.step(RunNonce("n"))
-    engine.log.clear()
-    return engine, tape.rows
+    return begun(engine_for(settings(**EAGER | changes), tape)), tape.rows
 
 
 def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:

@@ -18,7 +18,6 @@ from autohedge.core.events import (
     Report,
     Restarted,
     Resumed,
-    RunNonce,
     SubmitOrder,
     Timer,
     Trouble,
@@ -26,7 +25,7 @@ from autohedge.core.events import (
 from autohedge.core.orders import OrderState
 from autohedge.engine.engine import Engine
 from autohedge.market import Rows
-from tests.support import quotes_tape, settings
+from tests.support import begun, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -44,10 +43,7 @@ LATER_NS = START_NS + 3 * SECOND_NS
 
 def _engine(**changes: Any) -> tuple[Engine, Rows]:
     tape = quotes_tape(FLAT)
-    engine = engine_for(settings(**EAGER | changes), tape)
-    engine.step(RunNonce("n"))
-    engine.log.clear()
-    return engine, tape.rows
+    return begun(engine_for(settings(**EAGER | changes), tape)), tape.rows
 
 
 def _entered(engine: Engine, rows: Rows) -> SubmitOrder:

@@ -1,0 +1,152 @@
+"""What the venue owes an answer to: when to ask, how often, and when silence proves absence.
+
+Nothing here waits: each question that is still to be asked is a time on the engine's agenda. A
+venue may not see an order for a while that it has taken, so one "not found" proves nothing: it
+must be said again to a question asked beyond the venue's visibility lag, and then the order must
+be missing from the list of open and recent orders, too.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from autohedge.config import Settings
+from autohedge.core.agenda import Agenda
+from autohedge.core.events import AnyOutput, CancelOrder, NotFound, OrderList, QueryOpen, QueryOrder
+from autohedge.core.orders import OrderState
+from autohedge.execution.orders import Order, OrderManager
+
+NS_PER_S = 10**9
+LOOK = "look"
+CANCELS_MAX = 10
+PATIENT_TRIES = 20
+Matter = tuple[str, str | int]
+
+_S = OrderState
+_RESTS = frozenset({_S.OPEN, _S.PARTIAL})
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long an answer may take, in ns."""
+
+    ack_ns: int
+    backoff_ns: int
+    backoff_max_ns: int
+    visibility_ns: int
+    audit_ns: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Patience":
+        """The patience that the settings ask for."""
+        execution = settings.execution
+        return cls(
+            ack_ns=round(execution.ack_timeout_s * NS_PER_S),
+            backoff_ns=round(execution.query_backoff_s * NS_PER_S),
+            backoff_max_ns=round(execution.query_backoff_max_s * NS_PER_S),
+            visibility_ns=round(execution.visibility_lag_s * NS_PER_S),
+            audit_ns=round(execution.audit_s * NS_PER_S),
+        )
+
+    def pause_ns(self, tries: int) -> int:
+        """How long to wait before asking once more: twice as long each time, up to a bound.
+
+        A venue that stays mute far beyond that is asked ever more seldom.
+        """
+        mute = max(tries - PATIENT_TRIES, 0)
+        return min(self.backoff_ns << min(tries, 32), self.backoff_max_ns) << min(mute, 20)
+
+
+@dataclass(slots=True)
+class _Doubt:
+    """What was asked of one order, and what the venue denied."""
+
+    since_ns: int
+    tries: int = 0
+    denied_ns: int | None = None
+    list_asked_ns: int | None = None
+
+
+class Inquiry:
+    """Watches each working order until the venue has said how it ended."""
+
+    def __init__(
+        self,
+        patience: Patience,
+        orders: OrderManager,
+        agenda: Agenda[Matter],
+        emit: Callable[[AnyOutput], None],
+    ) -> None:
+        self.patience = patience
+        self._orders = orders
+        self._agenda = agenda
+        self._emit = emit
+        self._doubts: dict[str, _Doubt] = {}
+        self.hold_until_ns = 0
+
+    def watch(self, order: Order, now_ns: int) -> None:
+        """Set when to look after an order next, from the state it is in now."""
+        matter = (LOOK, order.id)
+        if not order.working:
+            self._doubts.pop(order.id, None)
+            self._agenda.drop(matter)
+        elif order.state is _S.SUBMITTED:
+            self._agenda.put(matter, now_ns + self.patience.ack_ns)
+        elif order.state in _RESTS:
+            self._doubts.pop(order.id, None)
+            self._agenda.put(matter, now_ns + self.patience.audit_ns)
+        elif order.id not in self._doubts:
+            self._doubts[order.id] = _Doubt(now_ns)
+            self._agenda.put(matter, now_ns + self.patience.backoff_ns)
+
+    def hold(self, until_ns: int) -> None:
+        """The venue wants to hear nothing before `until_ns`."""
+        self.hold_until_ns = max(self.hold_until_ns, until_ns)
+
+    def in_doubt_since(self, order: Order) -> int | None:
+        """Since when nothing certain is known of an order; None if its state is known."""
+        doubt = self._doubts.get(order.id)
+        return doubt.since_ns if doubt and order.state is _S.UNKNOWN else None
+
+    def look(self, order: Order, now_ns: int) -> None:
+        """Ask what became of an order; ask for it back once more, if it was."""
+        if now_ns < self.hold_until_ns:
+            self._agenda.put((LOOK, order.id), self.hold_until_ns)
+            return
+        if order.state is _S.SUBMITTED:
+            self._orders.lose(order)
+        doubt = self._doubts.setdefault(order.id, _Doubt(now_ns))
+        if order.asked_back and doubt.tries < CANCELS_MAX:
+            self._emit(CancelOrder(now_ns, order.id, "not answered yet"))
+        self._emit(QueryOrder(now_ns, order.id))
+        if doubt.list_asked_ns is not None:
+            self._ask_for_list(doubt, now_ns)
+        self._agenda.put((LOOK, order.id), now_ns + self.patience.pause_ns(doubt.tries))
+        doubt.tries += 1
+
+    def denied(self, order: Order, answer: NotFound, now_ns: int) -> None:
+        """The venue does not know an order; if it said so before, and late enough, look at its list."""
+        if not order.working:
+            return
+        if order.state in _RESTS or order.state is _S.SUBMITTED:
+            self._orders.lose(order)
+            self.watch(order, now_ns)
+        doubt = self._doubts.setdefault(order.id, _Doubt(now_ns))
+        visible_ns = order.sent_ns + self.patience.visibility_ns
+        if doubt.denied_ns is None:
+            doubt.denied_ns = answer.asked_ns
+        elif answer.asked_ns > max(doubt.denied_ns, visible_ns) and doubt.list_asked_ns is None:
+            self._ask_for_list(doubt, now_ns)
+
+    def missing_from(self, listed: OrderList) -> list[Order]:
+        """The orders that this list proves absent: it was asked for once all else had been."""
+        names = {found.order_id for found in listed.orders}
+        missing = []
+        for order_id, doubt in self._doubts.items():
+            asked = doubt.list_asked_ns is not None and listed.asked_ns >= doubt.list_asked_ns
+            if asked and order_id not in names and order_id in self._orders.working:
+                missing.append(self._orders.working[order_id])
+        return missing
+
+    def _ask_for_list(self, doubt: _Doubt, now_ns: int) -> None:
+        doubt.list_asked_ns = now_ns if doubt.list_asked_ns is None else doubt.list_asked_ns
+        self._emit(QueryOpen(now_ns))

@@ -1,0 +1,140 @@
+"""Our books held against the venue's: orders, fills, positions, cash.
+
+A pass asks for all four at once. Positions and cash move while orders work, so a symbol is compared
+only while it rests, and a difference counts once it was seen twice, a visibility lag apart, with
+our side unmoved. The second of two passes over an unchanged venue says nothing.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal
+
+from autohedge.config import Settings
+from autohedge.core.agenda import Agenda
+from autohedge.core.events import Account, AnyOutput, QueryAccount, QueryFills, QueryOpen, Reconciled
+from autohedge.core.money import ZERO, add, subtract
+from autohedge.execution.inquiry import Matter
+from autohedge.execution.ledger import Ledger
+
+NS_PER_S = 10**9
+PASS: Matter = ("reconcile", "")
+CASH = ""
+RETRY_NS = 2 * NS_PER_S
+
+Policy = Literal["adopt", "alert", "halt"]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """How often, how far back, and what becomes of what no order explains."""
+
+    every_ns: int
+    overlap_ns: int
+    visibility_ns: int
+    policy: Policy
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Terms":
+        """The terms that the settings ask for."""
+        wanted = settings.reconciliation
+        return cls(
+            every_ns=round(wanted.every_s * NS_PER_S),
+            overlap_ns=round(wanted.fill_overlap_s * NS_PER_S),
+            visibility_ns=round(settings.execution.visibility_lag_s * NS_PER_S),
+            policy=wanted.external,
+        )
+
+
+class Reconciliation:
+    """One pass after the other; what was asked, what is still to come, what differed before."""
+
+    def __init__(self, terms: Terms, agenda: Agenda[Matter], emit: Callable[[AnyOutput], None]) -> None:
+        self.terms = terms
+        self.asked_ns = 0
+        self._idle = 0
+        self._agenda = agenda
+        self._emit = emit
+        self._waits: set[str] = set()
+        self._differences = 0
+        self._seen: dict[str, tuple[Decimal, int]] = {}
+        self._told: dict[str, Decimal] = {}
+
+    @property
+    def open(self) -> bool:
+        """Whether a pass is under way."""
+        return bool(self._waits)
+
+    def begin(self, now_ns: int, since_ns: int) -> None:
+        """Ask for everything; fills from a while before the last one known, for clocks differ."""
+        self.asked_ns = now_ns
+        self._waits = {"orders", "account"}
+        self._differences = 0
+        self._emit(QueryOpen(now_ns))
+        self._emit(QueryFills(now_ns, max(since_ns - self.terms.overlap_ns, 0)))
+        self._emit(QueryAccount(now_ns))
+        self._agenda.put(PASS, now_ns + RETRY_NS)
+
+    def idle(self, row_ns: int) -> None:
+        """With no row since the last pass, the next ones come ever more seldom."""
+        self._idle = self._idle + 1 if row_ns < self.asked_ns else 0
+
+    def again(self, now_ns: int) -> None:
+        """Plan the next pass, unless one is planned already."""
+        if self._agenda.due_ns(PASS) > now_ns + self.terms.every_ns:
+            self._agenda.put(PASS, now_ns + self.terms.every_ns)
+
+    def heard(self, what: str, asked_ns: int, differences: int, now_ns: int, *, at_stake: bool) -> bool:
+        """One part of the pass is in; say whether that completes it."""
+        if asked_ns < self.asked_ns or what not in self._waits:
+            return False
+        self._waits.remove(what)
+        self._differences += differences
+        if self._waits:
+            return False
+        self._emit(Reconciled(now_ns, self._differences))
+        if self._seen:
+            self._agenda.put(PASS, now_ns + self.terms.visibility_ns)
+        elif at_stake:
+            self._agenda.put(PASS, now_ns + (self.terms.every_ns << min(self._idle, 20)))
+        else:
+            self._agenda.drop(PASS)
+        return True
+
+    def unexplained(
+        self, account: Account, ledger: Ledger, rests: Callable[[str, int], bool]
+    ) -> Iterator[tuple[str, Decimal]]:
+        """What the venue holds beyond our books, seen twice: by symbol, cash under "".
+
+        `rests(symbol, since_ns)` says whether nothing of ours has moved a symbol since then.
+        """
+        for subject, amount in self._differing(account, ledger, rests).items():
+            seen = self._seen.get(subject)
+            if seen is None or seen[0] != amount:
+                self._seen[subject] = (amount, account.asked_ns)
+            elif account.asked_ns >= seen[1] + self.terms.visibility_ns:
+                del self._seen[subject]
+                yield subject, amount
+
+    def told(self, subject: str, amount: Decimal) -> None:
+        """A difference that stays, because a person is to judge it: it is not told again."""
+        self._told[subject] = add(self._told.get(subject, ZERO), amount)
+
+    def _differing(
+        self, account: Account, ledger: Ledger, rests: Callable[[str, int], bool]
+    ) -> Mapping[str, Decimal]:
+        """Differences of what rests now; those that are gone are forgotten."""
+        found = {}
+        held = {symbol: position.quantity for symbol, position in ledger.positions.items()}
+        for symbol in sorted(held.keys() | account.positions.keys()):
+            found[symbol] = subtract(account.positions.get(symbol, ZERO), held.get(symbol, ZERO))
+        found[CASH] = subtract(account.cash, ledger.cash)
+        differing = {
+            subject: beyond
+            for subject, amount in found.items()
+            if (beyond := subtract(amount, self._told.get(subject, ZERO)))
+            and rests(subject, account.asked_ns)
+        }
+        for subject in self._seen.keys() - differing.keys():
+            del self._seen[subject]
+        return differing
