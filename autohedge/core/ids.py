@@ -4,6 +4,8 @@ import random
 import secrets
 from hashlib import blake2b
 
+Randomness = random.Random
+
 
 def nonce_from_seed(seed: int) -> str:
     """The run nonce of a seeded run: the same seed gives the same ids and the same record."""

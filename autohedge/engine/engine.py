@@ -296,7 +296,7 @@ class Engine:
 
     def _time_stop(self, lane: int) -> None:
         """A position was held long enough; it is sold now, or at its next quote if an exit is on its way."""
-        if self._held[lane] > 0.0 and not self.orders.exit(lane):
+        if self._held[lane] > 0.0 and not self.orders.exit(lane) and not self.office.exits_wait:
             self.dealer.leave(lane, TIME_STOP, self.now_ns)
         elif self._held[lane] > 0.0:
             self.desks[lane].leaving = TIME_STOP
@@ -317,7 +317,9 @@ class Engine:
     def _flatten(self) -> None:
         """Sell every position now; what an entry in flight still brings is sold at its next quote."""
         for lane, desk in enumerate(self.desks):
-            if self._held[lane] > 0.0:
+            if self._held[lane] > 0.0 and self.office.exits_wait:
+                desk.leaving = FLATTEN
+            elif self._held[lane] > 0.0:
                 self.dealer.leave(lane, FLATTEN, self.now_ns)
                 self._sync(lane)
             elif self.orders.entry(lane):
@@ -352,6 +354,7 @@ class Engine:
         self.office.restart(self._nonce, lost_from, self.now_ns)
         self._nonce = restarted.nonce
         self._watch()
+        self._sync_all(range(len(self.desks)))
 
     def _watch(self) -> None:
         """While something is at stake, midnight, silence and the venue's books are watched."""
@@ -371,7 +374,7 @@ class Engine:
         """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
         desk = self.desks[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        if self.orders.exit(lane) or ("exit", lane) in self.agenda:
+        if self.office.exits_wait or self.orders.exit(lane) or ("exit", lane) in self.agenda:
             status, take_profit = EXITING, -np.inf
         elif self._held[lane] > 0.0 and not desk.dust:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss

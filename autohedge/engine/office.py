@@ -92,6 +92,7 @@ class Office:
         self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
         self._lost_from: list[tuple[str, int]] = []
         self._strangers: dict[str, _Stranger] = {}
+        self.exits_wait = False
 
     @property
     def at_stake(self) -> bool:
@@ -135,9 +136,11 @@ class Office:
     def restart(self, nonce: str, seq: int, now_ns: int) -> None:
         """Take nothing for granted: every order is unknown until the venue speaks.
 
-        Orders of `nonce` from `seq` on may live at the venue without a line in the record.
+        Orders of `nonce` from `seq` on may live at the venue without a line in the record: until its
+        list is in, exits wait too, for one may be under way already.
         """
         self._lost_from.append((nonce, seq))
+        self.exits_wait = True
         self.reconcile(now_ns)
         for order in list(self.orders.working.values()):
             self.orders.lose(order)
@@ -274,7 +277,8 @@ class Office:
             self.inquiry.watch(order, now_ns)
             differences += 1
             yield order.intent.lane
-        self._heard("orders", answer.asked_ns, differences, now_ns)
+        if self._heard("orders", answer.asked_ns, differences, now_ns):
+            yield from range(len(self.desks))
 
     def _agree(self, found: VenueOrder, order: Order, now_ns: int, halt_id: str) -> bool:
         """Take what the list says of an order of ours; say whether it was news."""
@@ -334,7 +338,8 @@ class Office:
         for subject, amount in list(self.reconciliation.unexplained(answer, self.ledger, self._rests)):
             differences += 1
             yield self._external(subject, amount, now_ns, halt_id)
-        self._heard("account", answer.asked_ns, differences, now_ns)
+        if self._heard("account", answer.asked_ns, differences, now_ns):
+            yield from range(len(self.desks))
 
     def _rests(self, subject: str, since_ns: int) -> bool:
         """Whether nothing of ours works in a symbol, or has moved since then; cash: in any."""
@@ -359,9 +364,13 @@ class Office:
             self.halt(f"{subject or 'cash'} differs from the venue's by {amount}", halt_id, now_ns)
         return lane
 
-    def _heard(self, what: str, asked_ns: int, differences: int, now_ns: int) -> None:
-        if self.reconciliation.heard(what, asked_ns, differences, now_ns, at_stake=self.at_stake):
-            self.state.relieve(Cause.RECONCILING)
+    def _heard(self, what: str, asked_ns: int, differences: int, now_ns: int) -> bool:
+        """A part of the pass is in; say whether exits that waited for all of it may go."""
+        if not self.reconciliation.heard(what, asked_ns, differences, now_ns, at_stake=self.at_stake):
+            return False
+        self.state.relieve(Cause.RECONCILING)
+        waited, self.exits_wait = self.exits_wait, False
+        return waited
 
     def link(self, answer: Link, now_ns: int) -> None:
         """The connection went, or came: what was said meanwhile is asked for."""

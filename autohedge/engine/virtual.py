@@ -173,3 +173,20 @@ class VirtualRuntime:
             self._recorder.append(entry)
             if isinstance(entry.event, COMMANDS):
                 self._venue.send(entry.event, self._engine.now_ns)
+
+
+def pass_by(venue: VirtualVenue, rows: Rows, until_ns: int) -> None:
+    """Let a venue live on to a time with no one listening: rows and arrivals in their order."""
+    ts = rows.ts
+    while True:
+        touch, due_ns = venue.next_touch, venue.next_due_ns
+        touch_ns = int(ts[touch]) if touch < len(ts) else NEVER
+        if min(touch_ns, due_ns) > until_ns:
+            break
+        if touch_ns <= due_ns:
+            venue.watch(touch + 1)
+            venue.touch(touch)
+        else:
+            venue.watch(int(np.searchsorted(ts, due_ns, side="right")))
+            venue.advance()
+    venue.watch(int(np.searchsorted(ts, until_ns, side="right")))

@@ -6,7 +6,7 @@ tail. Hashes are BLAKE2b-256.
 """
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from hashlib import blake2b
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from autohedge.core.errors import Corrupt, Refused
-from autohedge.core.events import AnyEvent, Entry, Input, SubmitOrder
+from autohedge.core.events import AnyEvent, Entry, Input, Restarted, RunNonce, SubmitOrder
 
 NO_HASH = "0" * 64
 BUFFER_BYTES = 1 << 20
@@ -69,6 +69,10 @@ class Store(Protocol):
         """Make what was written survive what this store promises to survive, before an order leaves."""
         ...
 
+    def sync(self) -> None:
+        """Make what was written survive a power failure, where there is a disk."""
+        ...
+
     def close(self) -> None:
         """Write what is left, and close."""
         ...
@@ -85,6 +89,9 @@ class Buffered:
 
     def secure(self) -> None:
         """Nothing: there is no order that could leave."""
+
+    def sync(self) -> None:
+        """Nothing: the run can be made again."""
 
     def close(self) -> None:
         """Write what is left, and close."""
@@ -131,12 +138,14 @@ class Journal:
         return journal
 
     def append(self, entry: Entry) -> None:
-        """Add one event; an order is secured, for it leaves next."""
+        """Add one event; an order is secured, for it leaves next, and what ids derive from is synced."""
         line, self.head = encode_line(entry, self.head)
         self._write(line)
         self.lines += 1
         if isinstance(entry.event, SubmitOrder):
             self._store.secure()
+        elif isinstance(entry.event, RunNonce | Restarted):
+            self._store.sync()
 
     def close(self) -> None:
         """Write what is left, and close."""
@@ -149,17 +158,22 @@ def read(path: Path) -> Iterator[Line]:
     A last line without its line break was being written when the process died: it is left out.
     Raises Corrupt at the first damaged line.
     """
-    previous = NO_HASH
     with path.open("rb") as file:
-        for number, raw in enumerate(file, start=1):
-            if number > 1 and not raw.endswith(b"\n"):
-                break
-            line = _verified(raw, previous, path, number)
-            if (line.genesis is not None) != (number == 1):
-                msg = f"{path}: line {number} {'is no' if number == 1 else 'is a second'} genesis"
-                raise Corrupt(msg)
-            previous = line.hash
-            yield line
+        yield from lines_of(file, path)
+
+
+def lines_of(file: Iterable[bytes], path: Path) -> Iterator[Line]:
+    """The same for a journal that is open already, or lies in memory; `path` is for messages."""
+    previous = NO_HASH
+    for number, raw in enumerate(file, start=1):
+        if number > 1 and not raw.endswith(b"\n"):
+            break
+        line = _verified(raw, previous, path, number)
+        if (line.genesis is not None) != (number == 1):
+            msg = f"{path}: line {number} {'is no' if number == 1 else 'is a second'} genesis"
+            raise Corrupt(msg)
+        previous = line.hash
+        yield line
     if previous == NO_HASH:
         msg = f"{path} is empty"
         raise Corrupt(msg)

@@ -78,8 +78,11 @@ class Durable:
 
     def secure(self) -> None:
         """With `power`: the disk has everything before this returns."""
-        if not self.power:
-            return
+        if self.power:
+            self.sync()
+
+    def sync(self) -> None:
+        """The disk has everything before this returns."""
         try:
             _datasync(self._descriptor)
         except OSError as error:

@@ -1,0 +1,70 @@
+"""The settings of a fault history: eager, varied, and with limits tight enough to bind."""
+
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from autohedge import config
+from autohedge.backtest.market import SYMBOLS, TICK
+from autohedge.config import InstrumentRules, Settings
+from autohedge.core.ids import Randomness
+
+
+@cache
+def _shipped() -> Settings:
+    """The defaults alone: nothing of the user's files or environment."""
+    return config.from_resolved(config.read_toml(config.shipped_file()))
+
+
+def conditions(draw: Randomness) -> Settings:
+    """The settings that a seed trades under."""
+    slow = draw.random() < 0.6
+    sliced = draw.random() < 0.3
+    changes: dict[str, dict[str, Any]] = {
+        "momentum": {
+            "evaluate_every_quotes": draw.randint(1, 3),
+            "lookback": draw.randint(2, 5),
+            "warmup_count": 5,
+            "min_edge_bps": draw.choice([0.0, 1.0, 3.0]),
+            "max_spread_bps": 100.0,
+        },
+        "exits": {
+            "take_profit_bps": draw.uniform(4, 25),
+            "stop_loss_bps": draw.uniform(4, 25),
+            "max_hold_s": draw.choice([0.0, 0.0, 15.0]),
+        },
+        "sizing": {
+            "target_balance_pct": Decimal(draw.choice(["1", "5", "20"])),
+            "max_order_amount": Decimal(draw.choice([50, 400])),
+        },
+        "execution": {
+            "time_in_force": draw.choice(["ioc", "gtc"]),
+            "aggression_bps": draw.choice([None, 0.0, 2.0]),
+            "cancel_after_s": draw.uniform(2, 15),
+            "reprice_after_s": draw.choice([0.0, 1.5]),
+            "twap_slices": 3 if sliced else 1,
+            "twap_s": draw.uniform(3, 25) if sliced else 0.0,
+            "ack_timeout_s": 3.0,
+            "query_backoff_max_s": 5.0,
+            "audit_s": 10.0,
+        },
+        "reconciliation": {"every_s": 20.0, "external": "adopt"},
+        "risk": {
+            "max_exposure_notional": Decimal(draw.choice([500, 3_000])),
+            "max_orders_per_minute": draw.choice([30, 600]),
+            "max_errors_per_minute": draw.choice([5, 15, 100]),
+            "unknown_halt_s": draw.uniform(8, 40),
+            "silent_feed_s": draw.uniform(5, 20),
+            "stale_after_ms": 5_000.0,
+        },
+        "simulated": {
+            "order_latency_ms": draw.uniform(5, 200) if slow else 0.0,
+            "response_latency_ms": draw.uniform(5, 200) if slow else 0.0,
+            "latency_jitter_ms": draw.choice([0.0, 80.0]) if slow else 0.0,
+            "partial_fills": draw.random() < 0.5,
+        },
+    }
+    rules = InstrumentRules(tick=TICK, lot=Decimal("0.001"), min_notional=Decimal(draw.choice([0, 15])))
+    base = _shipped()
+    sections = {name: getattr(base, name).model_copy(update=keys) for name, keys in changes.items()}
+    return base.model_copy(update=sections | {"instruments": dict.fromkeys(SYMBOLS, rules)})

@@ -1,0 +1,222 @@
+"""What must hold at every moment of every run, whatever fails around it.
+
+The checker keeps its own account from the record alone, and knows the truth of the simulated
+venue, which the engine does not. Each violation is one sentence; the first of a history counts.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from autohedge.config import Settings
+from autohedge.core.events import (
+    Active,
+    Adopted,
+    Entry,
+    External,
+    Halted,
+    Overfilled,
+    Reducing,
+    ReplaceOrder,
+    Report,
+    Restarted,
+    Resumed,
+    SubmitOrder,
+)
+from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
+from autohedge.core.orders import BUY, SELL
+from autohedge.engine.engine import Engine
+from autohedge.exchanges.unreliable import MoodyVenue
+from autohedge.kernels.matching import last_valid
+from autohedge.market.tape import Rows
+
+
+class Violated(Exception):
+    """An invariant does not hold; the text names it and what was seen."""
+
+
+@dataclass(slots=True)
+class _Told:
+    """What the record tells of one order."""
+
+    quantity: Decimal
+    buys: bool
+    symbol: str
+    fills: dict[str, tuple[Decimal, Decimal, Decimal]] = field(default_factory=dict)
+    busted: set[str] = field(default_factory=set)
+    overfilled: Decimal = ZERO
+
+
+class Checker:
+    """Follows one history across crashes; every method raises Violated."""
+
+    def __init__(self, settings: Settings, rows: Rows, symbols: tuple[str, ...], venue: MoodyVenue) -> None:
+        self._settings = settings
+        self._rows = rows
+        self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
+        self._venue = venue
+        self.twisted = False
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the account: the record is told again, from its beginning."""
+        self._orders: dict[str, _Told] = {}
+        self._strange: defaultdict[str, list[Report]] = defaultdict(list)
+        self._cash = self._settings.simulated.initial_cash
+        self._held: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self._halted = False
+        self._reducing = False
+        self.missed = 0
+
+    # 2, 1: the account as the record tells it
+
+    def note(self, entry: Entry) -> None:
+        """Follow one recorded event."""
+        match event := entry.event:
+            case SubmitOrder():
+                told = _Told(event.quantity, event.side is BUY, event.symbol)
+                self._orders.setdefault(event.order_id, told)
+                self._no_new_exposure(event)
+            case ReplaceOrder():
+                self._no_new_exposure(event)
+            case Report(kind="fill" | "bust"):
+                self._report(event)
+            case Adopted():
+                order = event.order
+                self._orders[order.order_id] = _Told(order.quantity, order.side == BUY, order.symbol)
+                for report in self._strange.pop(order.order_id, []):
+                    self._report(report)
+            case Overfilled():
+                told = self._orders[event.order_id]
+                told.overfilled = add(told.overfilled, event.excess)
+            case Restarted():
+                self.missed += max(event.pos - entry.pos, 0)
+            case External(policy="adopt"):
+                self._external(event)
+            case Halted():
+                self._halted = True
+            case Resumed():
+                self._halted = False
+            case Reducing() | Active():
+                self._reducing = isinstance(event, Reducing)
+            case _:
+                pass
+
+    def _no_new_exposure(self, command: SubmitOrder | ReplaceOrder) -> None:
+        """Invariant 5; the one order that may be sent again under its id is an exit."""
+        if isinstance(command, SubmitOrder) and command.side is SELL:
+            return
+        if self._halted or self._reducing:
+            raise Violated(f"5: {type(command).__name__} adds exposure while entries are off")
+
+    def _report(self, report: Report) -> None:
+        told = self._orders.get(report.order_id)
+        if told is None:
+            self._strange[report.order_id].append(report)
+            return
+        trade_id = report.trade_id or ""
+        if report.kind == "bust":
+            known = told.fills.get(trade_id)
+            if trade_id not in told.busted and known:
+                self._move(told, known, -1)
+            told.busted.add(trade_id)
+        elif trade_id not in told.fills:
+            told.fills[trade_id] = (report.quantity or ZERO, report.price or ZERO, report.fee or ZERO)
+            if trade_id not in told.busted:
+                self._move(told, told.fills[trade_id], 1)
+
+    def _move(self, told: _Told, fill: tuple[Decimal, Decimal, Decimal], times: int) -> None:
+        quantity, price, fee = fill
+        signed = multiply(quantity, Decimal(times if told.buys else -times))
+        self._held[told.symbol] = add(self._held[told.symbol], signed)
+        self._cash = subtract(self._cash, add(multiply(signed, price), multiply(fee, Decimal(times))))
+
+    def _external(self, event: External) -> None:
+        if event.kind == "cash":
+            self._cash = add(self._cash, event.amount)
+        else:
+            self._held[event.subject] = add(self._held[event.subject], event.amount)
+
+    # after every step
+
+    def step(self, engine: Engine) -> None:
+        """What must hold whenever the engine has said all it has to say."""
+        self._books(engine)
+        self._fills(engine)
+        self._reserved(engine)
+        self._alive(engine)
+        counted = int(engine.lanes["counts"].sum())
+        if counted + self.missed != engine.pos:
+            raise Violated(f"9: {engine.pos - self.missed} rows were taken, {counted} have a code")
+
+    def _books(self, engine: Engine) -> None:
+        if engine.ledger.cash != self._cash:
+            raise Violated(f"2: cash is {engine.ledger.cash}, its fills make {self._cash}")
+        for symbol, position in engine.ledger.positions.items():
+            if position.quantity != self._held[symbol]:
+                raise Violated(f"2: {symbol} is {position.quantity}, its fills make {self._held[symbol]}")
+
+    def _fills(self, engine: Engine) -> None:
+        for order in engine.orders.working.values():
+            told = self._orders[order.id]
+            filled = sum((fill[0] for fill in told.fills.values()), ZERO)
+            if order.executed != filled:
+                raise Violated(f"1: order {order.id} has {order.executed} filled, told were {filled}")
+            if filled > add(order.intent.quantity, told.overfilled):
+                raise Violated(f"1: order {order.id} is overfilled without a word")
+
+    def _reserved(self, engine: Engine) -> None:
+        fee_bps, needed = self._settings.simulated.fee_bps, ZERO
+        for order in engine.orders.working.values():
+            if order.intent.side is BUY:
+                left = max(subtract(order.intent.quantity, order.executed), ZERO)
+                needed = add(needed, with_fee(multiply(left, order.intent.worst_price), fee_bps))
+        if engine.orders.reserved < needed:
+            raise Violated(f"3: {engine.orders.reserved} is reserved, {needed} may still be spent")
+        if not self.twisted and subtract(engine.ledger.cash, engine.orders.reserved) < ZERO:
+            raise Violated("3: more is reserved than there is cash")
+
+    def _alive(self, engine: Engine) -> None:
+        """No order that rests at the venue is taken for ended: its fill would be unreserved."""
+        for order_id in self._venue.resting:
+            order = engine.orders.find(order_id)
+            if order is not None and not order.working:
+                raise Violated(f"3: order {order_id} rests at the venue and is {order.state} here")
+
+    # 4, 8: what leaves
+
+    def leaving(self, order: SubmitOrder, engine: Engine) -> None:
+        """An order on its way out: its intent is recorded, its quote fresh, its position there."""
+        if order.order_id not in self._orders:
+            raise Violated(f"4: order {order.order_id} leaves without a recorded intent")
+        if order.side is BUY:
+            self._fresh(order, engine)
+        elif not self.twisted:
+            self._sold_once(order)
+
+    def _fresh(self, order: SubmitOrder, engine: Engine) -> None:
+        rows, lane = self._rows, self._lane_of[order.symbol]
+        row = last_valid(rows.lane, rows.bid, rows.ask, engine.pos, lane)
+        age_ns = engine.now_ns - int(rows.ts[row])
+        if age_ns > self._settings.risk.stale_after_ms * 1e6:
+            raise Violated(f"8: {order.symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
+
+    def _sold_once(self, order: SubmitOrder) -> None:
+        """What the venue may still sell of a symbol, this order included, is no more than it holds."""
+        if order.quantity > self._held[order.symbol]:
+            raise Violated(f"1: {order.quantity} {order.symbol} is sold, {self._held[order.symbol]} is held")
+
+    # at the end
+
+    def settled(self, engine: Engine) -> None:
+        """After a calm: the books are the venue's, to the last digit, and nothing is in doubt."""
+        if engine.orders.working:
+            states = {order.id: str(order.state) for order in engine.orders.working.values()}
+            raise Violated(f"7: orders are still in doubt or open after the calm: {states}")
+        if engine.ledger.cash != self._venue.cash:
+            raise Violated(f"7: cash is {engine.ledger.cash}, the venue has {self._venue.cash}")
+        held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}
+        if held != self._venue.held:
+            raise Violated(f"7: positions are {held}, the venue has {self._venue.held}")
+        if not self.twisted and any(quantity < ZERO for quantity in self._venue.held.values()):
+            raise Violated(f"1: more was sold than was held: {self._venue.held}")
