@@ -87,6 +87,7 @@ class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust takes the fill `trade_id` back.
+    An end says how much had `filled` until then, so that a fill whose report was lost is missed.
     """
 
     kind: Literal["fill", "expired", "canceled", "bust"]
@@ -95,6 +96,7 @@ class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
     quantity: Decimal | None = None
     price: Decimal | None = None
     fee: Decimal | None = None
+    filled: Decimal | None = None
 
 
 class VenueOrder(msgspec.Struct, frozen=True, gc=False):

@@ -168,8 +168,9 @@ class Office:
 
     def _take(self, answer: OrderAnswer, order: Order, now_ns: int, halt_id: str) -> None:
         lane, was_working = order.intent.lane, order.working
-        self._moved_ns[lane] = now_ns if was_working or isinstance(answer, Report) else self._moved_ns[lane]
         news = self.orders.apply(answer, order)
+        if was_working or news:
+            self._moved_ns[lane] = now_ns
         if news and isinstance(answer, Report):
             self._book(order, answer, news, now_ns, halt_id)
         if isinstance(answer, NotFound):
@@ -420,7 +421,7 @@ def _evidence(found: VenueOrder, order: Order, now_ns: int) -> OrderAnswer | Non
         return None
     if found.status == "rejected":
         return Rejected(now_ns, found.order_id, "listed as rejected")
-    return Report(now_ns, found.order_id, found.status, now_ns)
+    return Report(now_ns, found.order_id, found.status, now_ns, filled=found.filled)
 
 
 def _intent_of(found: VenueOrder, lane: int, desk: Desk, mark: Decimal) -> Intent:

@@ -331,8 +331,7 @@ class SimulatedVenue:
                 self._accept(order, now_ns, at_once=at_once)
             self._rest(_Resting(order, lane, remaining, 0), self._pos)
         else:
-            self._known[order.order_id].status = "expired"
-            self._respond(Report(now_ns, order.order_id, "expired", now_ns), at_once=at_once)
+            self._finish(order.order_id, "expired", now_ns, at_once=at_once)
 
     def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
         """Acknowledge an order that stays; one that ends on arrival is answered by its reports alone."""
@@ -413,8 +412,14 @@ class SimulatedVenue:
     def _cancel(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
         # An order that is gone already has its fill or expiry on the way: that is the answer.
         if self._resting.pop(order_id, None):
-            self._known[order_id].status = "canceled"
-            self._respond(Report(now_ns, order_id, "canceled", now_ns), at_once=at_once)
+            self._finish(order_id, "canceled", now_ns, at_once=at_once)
+
+    def _finish(
+        self, order_id: str, kind: Literal["expired", "canceled"], now_ns: int, *, at_once: bool
+    ) -> None:
+        known = self._known[order_id]
+        known.status = kind
+        self._respond(Report(now_ns, order_id, kind, now_ns, filled=known.filled), at_once=at_once)
 
     def _replace(self, wish: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
         """Move a resting order to another limit and quantity; it may fill there at once."""

@@ -209,7 +209,7 @@ class UnreliableVenue:
             self._not_sent(command, now_ns)
             return
         fault = self._strikes(ON_THE_WAY_THERE, now_ns)
-        if isinstance(command, CancelOrder) and self._strikes((F.CANCEL_RACE,), now_ns):
+        if isinstance(command, CancelOrder) and self._strikes((F.CANCEL_RACE,), now_ns, often=10):
             self._count_if(F.CANCEL_RACE, happened=self.venue.nibble(command.order_id, now_ns))
         if fault is None:
             self._carry(command, now_ns)
@@ -313,11 +313,12 @@ class UnreliableVenue:
         """The venue may undo what it has just said, a little later."""
         now_ns = getattr(answer, "at_ns", 0)
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
+        often = 1.0
         if isinstance(answer, Accepted):
-            undo = {F.LATE_REJECT: self.venue.kill}
+            undo, often = {F.LATE_REJECT: self.venue.kill}, 4.0
         elif isinstance(answer, Report) and answer.kind == "fill":
             undo = {F.BUST: self.venue.bust, F.OVERFILL: self.venue.overfill}
-        fault = self._strikes(tuple(undo), now_ns)
+        fault = self._strikes(tuple(undo), now_ns, often=often)
         if fault and isinstance(answer, Accepted | Report):
             order_id, do = answer.order_id, undo[fault]
             wait_ns = self._between(0.01, 2)

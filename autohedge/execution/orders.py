@@ -69,7 +69,8 @@ class Order:
     """One order: its intent, its state, and the fills that prove how far it got.
 
     `executed` counts all fills, busted ones too, and decides the state; `filled` is what is left of
-    them in the books. `wanted` is the limit and whole quantity that were asked for instead.
+    them in the books. `wanted` is the limit and whole quantity that were asked for instead, `ended` an
+    end that the venue told, and how much it says had filled: it holds once those fills are here.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Order:
     accepted: bool = False
     asked_back: bool = False
     wanted: tuple[Decimal, Decimal] | None = None
+    ended: tuple[OrderEvent, Decimal] | None = None
     trades: dict[str, Trade] = field(default_factory=dict)
     busted: set[str] = field(default_factory=set)
 
@@ -216,6 +218,10 @@ class OrderManager:
         Raises Corrupt for an impossible fill, IllegalTransition where the state table has no edge.
         """
         news = self._advance(order, answer)
+        if order.ended and order.working and order.executed >= order.ended[1]:
+            self._evidence(order, order.ended[0])
+        elif order.ended and order.working:
+            self.lose(order)
         if order.state is _OPEN and order.executed > ZERO:
             order.state = _PARTIAL
         if order.asked_back and order.state in _RESTS:
@@ -262,11 +268,15 @@ class OrderManager:
         order.state = after(order.state, event)
 
     def _end(self, order: Order, report: Report) -> None:
-        if report.kind == "canceled":
-            self._evidence(order, OrderEvent.CANCEL)
-        else:
-            self.expired += order.working and order.executed == ZERO
-            self._evidence(order, OrderEvent.EXPIRE)
+        """An end with fills that never came would be taken for the whole story: ask for them first."""
+        event = OrderEvent.CANCEL if report.kind == "canceled" else OrderEvent.EXPIRE
+        filled = report.filled or ZERO
+        if order.working and filled > order.executed:
+            order.ended, order.accepted = (event, filled), True
+            self.lose(order)
+            return
+        self.expired += event is OrderEvent.EXPIRE and order.working and order.executed == ZERO
+        self._evidence(order, event)
 
     def _accept(self, order: Order) -> None:
         if order.state is OrderState.NOT_PLACED:
