@@ -225,7 +225,10 @@ class Engine:
             self._counts[lane, code] += 1
             self.dealer.leave(lane, leaving or code.label, self.now_ns)
         else:
-            self._counts[lane, self.dealer.enter(lane, quote_ns, self.now_ns)] += 1
+            code = self.dealer.enter(lane, quote_ns, self.now_ns)
+            self._counts[lane, code] += 1
+            if code is not Reason.ENTRY:
+                return
         self._watch()
         self._sync(lane)
 
