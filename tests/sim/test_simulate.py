@@ -112,7 +112,7 @@ def test_a_failing_seed_prints_the_command_that_repeats_it(
 ) -> None:
     from typer.testing import CliRunner
 
-    from autohedge.cli.entry import app
+    from autohedge.cli.tree import app
     from tests.sim.mutants.planted import crash_point_skipped
 
     crash_point_skipped(monkeypatch)
