@@ -219,6 +219,7 @@ class Office:
         desk, lane = self.desks[order.intent.lane], order.intent.lane
         if order.intent.side is BUY:
             desk.take_profit, desk.stop_loss = order.intent.take_profit, order.intent.stop_loss
+            desk.trail_from = order.intent.trail_from
             if desk.max_hold_ns and self._agenda.due_ns(("time_stop", lane)) > now_ns + desk.max_hold_ns:
                 self._agenda.put(("time_stop", lane), now_ns + desk.max_hold_ns)
         else:
@@ -440,4 +441,5 @@ def _intent_of(found: VenueOrder, lane: int, desk: Desk, mark: Decimal) -> Inten
         reason="adopted",
         take_profit=reference * (1.0 + desk.take_profit_bps / 10_000.0),
         stop_loss=reference * (1.0 - desk.stop_loss_bps / 10_000.0),
+        trail_from=reference * (1.0 + desk.trailing_activation_bps / 10_000.0),
     )
