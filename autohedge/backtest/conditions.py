@@ -20,6 +20,7 @@ def conditions(draw: Randomness) -> Settings:
     """The settings that a seed trades under."""
     slow = draw.random() < 0.6
     sliced = draw.random() < 0.3
+    trails = draw.random() < 0.3
     changes: dict[str, dict[str, Any]] = {
         "momentum": {
             "evaluate_every_quotes": draw.randint(1, 3),
@@ -32,6 +33,8 @@ def conditions(draw: Randomness) -> Settings:
             "take_profit_bps": draw.uniform(4, 25),
             "stop_loss_bps": draw.uniform(4, 25),
             "max_hold_s": draw.choice([0.0, 0.0, 15.0]),
+            "trailing_activation_bps": 3.0 if trails else 0.0,
+            "trailing_distance_bps": 2.0 if trails else 0.0,
         },
         "sizing": {
             "target_balance_pct": Decimal(draw.choice(["1", "5", "20"])),
