@@ -176,7 +176,7 @@ def test_a_run_with_its_venue_inside_comes_back_whole(tmp_path: Path, speed: str
 
 def test_a_venue_that_dies_ends_the_run_in_one_line_and_another_one_is_not_taken_for_it(place: Place) -> None:
     with place.venue(5.0) as port:
-        process = place.start("run", "--venue", str(port), "-q")
+        process = place.start("run", "--venue", str(port), "--patience", "0.5", "-q")
         place.wait_for(process, b"submit_order")
         wait(process, 1.0)
     _, err = process.communicate(timeout=30)

@@ -15,7 +15,8 @@ from autohedge import app, session
 from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder
 from autohedge.core.ids import randomness
 from autohedge.engine.retrace import last_ns
-from autohedge.exchanges.loopback import Statement, ask_statement
+from autohedge.exchanges.loopback import ask_statement
+from autohedge.exchanges.wire import Statement
 from autohedge.journal import RunFolder, read, verify
 from autohedge.journal.chain import encode_line
 from autohedge.session import Pace

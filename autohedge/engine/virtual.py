@@ -113,6 +113,17 @@ class VirtualRuntime:
             else:
                 return
 
+    @property
+    def next_deadline_ns(self) -> int:
+        """When the engine next wants to be told the time; NEVER if it waits for nothing."""
+        return self._engine.next_deadline_ns
+
+    def ring(self, until_ns: int) -> None:
+        """Once no more rows are taken: deliver the engine's deadlines up to `until_ns`."""
+        while (deadline_ns := self._engine.next_deadline_ns) <= until_ns:
+            self._engine.step(Timer(deadline_ns))
+            self.settle()
+
     def finish(self) -> None:
         """No more rows: deliver what is still on its way, and sum up."""
         while self._venue.next_due_ns < NEVER:
