@@ -275,9 +275,9 @@ def serve_venue(
 
     Raises Unavailable where the port is taken.
     """
-    lots, cash = lots_of(settings, tape.symbols), settings.simulated.initial_cash
+    terms, lots = Terms.of(settings), lots_of(settings, tape.symbols)
     hello = hello_for(settings, tape, "", fresh_nonce())
-    house = House(Terms.of(settings), lots, tape.rows, hello, initial_cash=cash, speed=speed, faults=faults)
+    house = House(terms, lots, tape.rows, hello, speed=speed, faults=faults)
     try:
         in_loop(house.serve(port, ready))
     except OSError as error:

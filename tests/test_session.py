@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from autohedge import app, session
-from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder
+from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder, Throttled
 from autohedge.core.ids import randomness
 from autohedge.engine.retrace import last_ns
 from autohedge.exchanges.loopback import ask_statement
@@ -39,6 +39,11 @@ EAGER: dict[str, Any] = {
     "synthetic__hours": 1,
     "synthetic__quotes_per_s": 10,
 }
+FAULTY = EAGER | {
+    "execution__ack_timeout_s": 10,
+    "risk__max_errors_per_minute": 10_000,
+    "risk__unknown_halt_s": 3_600,
+}
 SMALL = EAGER | {"synthetic__hours": 0.02, "simulated__latency_jitter_ms": 0}
 
 
@@ -53,8 +58,21 @@ def test_a_hundred_kills(tmp_path: Path, seed: int) -> None:
     _survives_kills(Place(tmp_path, EAGER), randomness(str(seed), "moments"), kills=10)
 
 
-def _survives_kills(place: Place, moments: Any, kills: int) -> None:
-    with place.venue(SPEED) as port:
+@pytest.mark.parametrize("seed", [1])
+def test_a_run_killed_at_random_moments_survives_a_venue_with_all_faults(tmp_path: Path, seed: int) -> None:
+    moments, faults = randomness(str(seed), "moments"), ("--faults", "all", "--fault-seed", str(seed))
+    _survives_kills(Place(tmp_path, FAULTY), moments, 2, *faults)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_a_hundred_kills_at_a_venue_with_all_faults(tmp_path: Path, seed: int) -> None:
+    moments, faults = randomness(str(seed), "moments"), ("--faults", "all", "--fault-seed", str(seed))
+    _survives_kills(Place(tmp_path, FAULTY), moments, 10, *faults)
+
+
+def _survives_kills(place: Place, moments: Any, kills: int, *faults: str) -> None:
+    with place.venue(SPEED, *faults) as port:
         trader = place.start("run", "--venue", str(port), "-q")
         place.wait_for(trader, b"submit_order")
         before = b""
@@ -95,12 +113,16 @@ def _agree(folder: RunFolder, venue: Statement) -> None:
     assert verify(folder).finished
     assert app.replay_run(folder) == (None, True)
     events = [line.event for line in read(folder.journal)]
-    sent = Counter(event.order_id for event in events if isinstance(event, SubmitOrder))
+    sent = {event.order_id: event for event in events if isinstance(event, SubmitOrder)}
+    times = Counter(event.order_id for event in events if isinstance(event, SubmitOrder))
+    throttled = Counter(e.order_id for e in events if isinstance(e, Throttled) and e.about == "submit")
     fills = {event.trade_id: event for event in events if isinstance(event, Report) and event.kind == "fill"}
     filled: dict[str, Decimal] = {}
     for fill in fills.values():
         filled[fill.order_id] = filled.get(fill.order_id, Decimal(0)) + (fill.quantity or 0)
-    assert set(venue.filled) <= set(sent) and set(sent.values()) == {1}
+    assert set(venue.filled) <= set(sent)
+    assert all(1 <= times[each] <= 1 + throttled[each] for each in sent)
+    assert all(event == sent[event.order_id] for event in events if isinstance(event, SubmitOrder))
     assert filled == {order: quantity for order, quantity in venue.filled.items() if quantity}
     assert not venue.resting
     results = json.loads(folder.results.read_bytes())

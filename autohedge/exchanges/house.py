@@ -16,10 +16,8 @@ import msgspec
 import numpy as np
 
 from autohedge.core.clock import NEVER, TapeClock
-from autohedge.core.events import Answer, Command, NotFound, Report, SubmitOrder
+from autohedge.core.events import Answer, NotFound, SubmitOrder
 from autohedge.core.ids import randomness
-from autohedge.core.money import ZERO, add, multiply, subtract
-from autohedge.core.orders import BUY
 from autohedge.exchanges.simulated import SimulatedVenue, Terms
 from autohedge.exchanges.wire import (
     HOST,
@@ -56,7 +54,6 @@ class House:
         rows: Rows,
         hello: Hello,
         *,
-        initial_cash: Decimal,
         speed: float,
         faults: Faults | None = None,
     ) -> None:
@@ -65,10 +62,6 @@ class House:
         self._venue = SimulatedVenue(at_once, lots, rows)
         self._rows = rows
         self._hello = hello
-        self._cash = initial_cash
-        self._positions: dict[str, Decimal] = {}
-        self._filled: dict[str, Decimal] = {}
-        self._counted = 0
         self._speed = speed
         self._faults = faults or SeededFaults((), 0)
         self._jitter = randomness(hello.house, "order latency")
@@ -77,7 +70,8 @@ class House:
         self._count = 0
         self._last_arrival_ns = 0
         self._banned_until_ns = 0
-        self._orders: dict[str, SubmitOrder] = {}
+        self._symbols = frozenset(lots)
+        self._taken: set[str] = set()
         self._trader: asyncio.StreamWriter | None = None
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
@@ -226,24 +220,21 @@ class House:
     def _act(self, request: Request, now_ns: int) -> Response:
         """Let the venue do it; an order id that it has already stands for the first order alone."""
         number, command = request.number, request.command
-        if not self._is_new(command):
-            return Response(number, Status.DUPLICATE)
+        if isinstance(command, SubmitOrder):
+            if command.order_id in self._taken:
+                return Response(number, Status.DUPLICATE)
+            if command.symbol not in self._symbols:
+                return Response(number, Status.BAD_REQUEST)
+            self._taken.add(command.order_id)
         self._venue.send(command, now_ns)
         answers = tuple(self._said())
         absent = any(isinstance(answer, NotFound) for answer in answers)
         return Response(number, Status.NOT_FOUND if absent else Status.OK, answers)
 
-    def _is_new(self, command: Command) -> bool:
-        if not isinstance(command, SubmitOrder):
-            return True
-        return self._orders.setdefault(command.order_id, command) is command
-
     def _said(self) -> list[Answer]:
-        """What the venue has just said; its fills are booked."""
+        """What the venue has just said."""
         said = []
         while (answer := self._venue.answer()) is not None:
-            if isinstance(answer, Report) and answer.kind == "fill":
-                self._book(answer)
             said.append(answer)
         return said
 
@@ -268,24 +259,8 @@ class House:
         if trader.transport.get_write_buffer_size() > UNREAD_BYTES_MAX:
             trader.transport.abort()
 
-    # its own books
-
     def statement(self) -> Statement:
-        """The account as the venue sees it, from its own fills alone."""
-        held = {symbol: quantity for symbol, quantity in self._positions.items() if quantity}
-        return Statement(self._cash, held, self._filled, self._venue.resting)
-
-    def _book(self, fill: Report) -> None:
-        """Count a fill once, however often it is told: trades are numbered."""
-        number = int((fill.trade_id or "t0")[1:])
-        if number <= self._counted:
-            return
-        self._counted = number
-        order = self._orders[fill.order_id]
-        quantity, price = fill.quantity or ZERO, fill.price or ZERO
-        notional, buys = multiply(quantity, price), order.side is BUY
-        held = self._positions.get(order.symbol, ZERO)
-        self._positions[order.symbol] = add(held, quantity) if buys else subtract(held, quantity)
-        cash = subtract(self._cash, notional) if buys else add(self._cash, notional)
-        self._cash = subtract(cash, fill.fee or ZERO)
-        self._filled[fill.order_id] = add(self._filled.get(fill.order_id, ZERO), quantity)
+        """The account as the venue sees it."""
+        venue = self._venue
+        filled = {order.order_id: order.filled for order in venue.orders if order.filled}
+        return Statement(venue.cash, venue.held, filled, venue.resting)

@@ -88,7 +88,7 @@ class LoopbackVenue:
         self._hello = msgspec.structs.replace(self._hello, house=greeting.house)
 
     async def request(self, command: Command) -> Sequence[Answer]:
-        """Send a command and wait for its response, which `reports` takes from the wire.
+        """Send a command and wait for its response; its answers come with the reports, in the wire's order.
 
         Raises what its status means, and Unavailable if the connection ends meanwhile.
         """
@@ -99,12 +99,13 @@ class LoopbackVenue:
         self._asked[number] = asked
         try:
             self._writer.write(encode(Request(number, command)) + b"\n")
-            return _meaning(await asked)
+            _require_success(await asked)
         finally:
             del self._asked[number]
+        return ()
 
     async def reports(self) -> AsyncIterator[Answer]:
-        """What the venue pushes, and responses that nobody waits for any more: they are evidence too."""
+        """What the venue pushes, and what it responds; that is evidence even if nobody waits any more."""
         try:
             with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
                 async for line in self._reader:
@@ -124,27 +125,26 @@ class LoopbackVenue:
         if isinstance(word, Push):
             return (word.answer,)
         asked = self._asked.get(word.number)
-        if asked is None or asked.done():
-            return word.answers
-        asked.set_result(word)
-        return ()
+        if asked is not None and not asked.done():
+            asked.set_result(word)
+        return word.answers
 
 
-def _meaning(response: Response | None) -> Sequence[Answer]:
-    """The answers of a response, or the error that its status stands for."""
+def _require_success(response: Response | None) -> None:
+    """Raises the error that a status stands for; None is a response that never came."""
     if response is None:
         raise Unavailable("the connection to the venue was lost")
     match response.status:
         case Status.OK | Status.NOT_FOUND:
-            return response.answers
+            return
         case Status.DUPLICATE:
             raise Duplicate("the venue has an order under this id already")
         case Status.TOO_MANY | Status.BANNED:
             raise Retryable(f"the venue answered {response.status}", response.after_s)
         case Status.UNAVAILABLE:
             raise Ambiguous(f"the venue answered {response.status}")
-        case _:
-            raise Rejected(f"the venue answered {response.status}")
+        case Status.BAD_REQUEST:
+            raise Rejected("the venue does not trade this symbol")
 
 
 async def ask_statement(port: int) -> Statement:

@@ -60,6 +60,7 @@ class Status(IntEnum):
     """How a request went."""
 
     OK = 200
+    BAD_REQUEST = 400
     NOT_FOUND = 404
     DUPLICATE = 409
     BANNED = 418
