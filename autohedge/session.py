@@ -34,7 +34,7 @@ from autohedge.journal.durable import Durable
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape, reopen
 
-DEADLINE_LEAST_S = 0.2
+DEADLINE_LEAST_S = 1.0
 
 
 class Pace(msgspec.Struct, frozen=True):
@@ -238,6 +238,7 @@ def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], elsewhere: _Els
     """With a venue in another process: it lived on, so rows were missed and it must be asked."""
     rows, recorder, clock = run.tape.rows, shown(run.journal, run.watcher), elsewhere.clock
     runtime = VirtualRuntime(run.engine, elsewhere.gateway, rows, recorder)
+    runtime.late_as_one = True
     if not record:
         return _Start(runtime, clock, clock.now_ns(), RunNonce(nonce))
     lost = rebuild(run.engine, record, rows, recorder)

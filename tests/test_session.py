@@ -20,7 +20,7 @@ from autohedge.exchanges.wire import Statement
 from autohedge.journal import RunFolder, read, verify
 from autohedge.journal.chain import encode_line
 from autohedge.session import Pace
-from tests.process import Place, kill, wait
+from tests.process import Place, Process, kill, wait
 from tests.support import settings
 
 SPEED = 25.0
@@ -39,11 +39,7 @@ EAGER: dict[str, Any] = {
     "synthetic__hours": 1,
     "synthetic__quotes_per_s": 10,
 }
-FAULTY = EAGER | {
-    "execution__ack_timeout_s": 10,
-    "risk__max_errors_per_minute": 10_000,
-    "risk__unknown_halt_s": 3_600,
-}
+FAULTY = EAGER | {"risk__max_errors_per_minute": 10_000, "risk__unknown_halt_s": 3_600}
 SMALL = EAGER | {"synthetic__hours": 0.02, "simulated__latency_jitter_ms": 0}
 
 
@@ -82,7 +78,7 @@ def _survives_kills(place: Place, moments: Any, kills: int, *faults: str) -> Non
             before = _whole_and_longer(place, before)
             trader = place.start("restart", _folder(place).id, "-q")
         place.wait_for(trader, b'"restarted"', after=len(before))
-        wait(trader, 0.5)
+        _wait_for_trades(trader, _folder(place), 14)
         trader.send_signal(signal.SIGINT)
         _, err = trader.communicate(timeout=60)
         assert trader.returncode == 0, err
@@ -95,6 +91,12 @@ def _folder(place: Place) -> RunFolder:
     journal = place.journal()
     assert journal
     return RunFolder(journal.parent)
+
+
+def _wait_for_trades(trader: Process, folder: RunFolder, count: int) -> None:
+    """A slow machine trades later, not less."""
+    while folder.journal.read_bytes().count(b'"booked"') < count and trader.poll() is None:
+        wait(trader, 0.5)
 
 
 def _whole_and_longer(place: Place, before: bytes) -> bytes:
