@@ -14,7 +14,7 @@ import msgspec
 
 from autohedge.core.clock import NEVER, monotonic_ns
 from autohedge.core.errors import Refused, Retryable, Unavailable
-from autohedge.core.events import Answer, Command, Link
+from autohedge.core.events import Answer, Command, Link, ReplaceOrder, SubmitOrder
 from autohedge.core.ids import randomness
 from autohedge.core.ports import Adapter
 from autohedge.engine.outcome import NS_PER_S, failed, lost, throttled, unsent
@@ -167,8 +167,9 @@ class VenueGateway:
             return unsent(command, "not connected", now_ns)
         if now_ns < self._quiet_until_ns:
             return throttled(command, now_ns, self._quiet_until_ns)
-        if monotonic_ns() - since_ns > self._deadline_s * NS_PER_S:
-            return unsent(command, "too many requests came before it", now_ns)
+        late = monotonic_ns() - since_ns > self._deadline_s * NS_PER_S
+        if late and isinstance(command, SubmitOrder | ReplaceOrder):
+            return unsent(command, "it waited too long for its turn", now_ns)
         return None
 
     async def _ask(self, command: Command) -> Sequence[Answer]:

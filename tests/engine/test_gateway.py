@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from decimal import Decimal
-from itertools import pairwise
 
 import pytest
 
@@ -332,10 +331,22 @@ def test_an_order_that_waited_too_long_for_its_turn_does_not_leave_late() -> Non
         desk.send(SUBMIT, order("b"))
         lost, late = await desk.hears(2)
         assert isinstance(lost, Unknown) and lost.order_id == "a"
-        assert late == RejectedAnswer(NOW_NS, "b", "too many requests came before it")
+        assert late == RejectedAnswer(NOW_NS, "b", "it waited too long for its turn")
         assert desk.adapter.asked == [SUBMIT]
 
     _play(scenario, _is_mute, deadline_s=0.02, in_flight_max=1)
+
+
+def test_a_cancel_leaves_however_long_its_submit_kept_it_waiting() -> None:
+    async def scenario(desk: Desk) -> None:
+        desk.send(SUBMIT, REPLACE, CANCEL)
+        lost, late, taken_back = await desk.hears(3)
+        assert isinstance(lost, Unknown) and lost.about == "submit"
+        assert late == Unknown(NOW_NS, "a", "it waited too long for its turn", "replace")
+        assert isinstance(taken_back, Unknown) and taken_back.about == "cancel"
+        assert desk.adapter.asked == [SUBMIT, CANCEL]
+
+    _play(scenario, _is_mute, deadline_s=0.02)
 
 
 def test_only_so_many_requests_may_wait(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -404,13 +415,12 @@ def test_it_knocks_until_the_venue_is_back_whatever_is_wrong_there() -> None:
 
 def test_pauses_between_knocks_grow_so_that_a_venue_in_trouble_is_not_stormed() -> None:
     async def scenario(desk: Desk) -> None:
-        times: list[float] = []
-        while len(times) < 4:
+        begun = asyncio.get_running_loop().time()
+        for _ in range(8):
             desk.adapter.said.put_nowait(None)
             await desk.hears(2)
-            times.append(asyncio.get_running_loop().time())
-        first, *_, last = (later - earlier for earlier, later in pairwise(times))
-        assert last > first
+        least = sum(0.5 * 0.001 * 2**n for n in range(8))
+        assert asyncio.get_running_loop().time() - begun >= least
 
     _play(scenario, _accepts)
 
