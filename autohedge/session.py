@@ -13,35 +13,43 @@ import numpy as np
 from autohedge.app import conclude, engine_for, open_record, origins_of, recorded_settings, venue_for
 from autohedge.config import Settings
 from autohedge.core.clock import TapeClock
-from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured, Unavailable
 from autohedge.core.events import Entry, Restarted, RunNonce
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.control import Control
 from autohedge.engine.engine import Engine
+from autohedge.engine.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.engine.retrace import Retraced, ended, last_ns, rebuild, retrace, stopping
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.engine.wall import WallRuntime
 from autohedge.engine.watch import Contained, Silent, Watch, Watcher, shown
 from autohedge.exchanges.house import House
-from autohedge.exchanges.loopback import HOST, Hello, LoopbackVenue
+from autohedge.exchanges.loopback import LoopbackVenue
+from autohedge.exchanges.simulated import Terms, lots_of
+from autohedge.exchanges.wire import HOST, Hello
+from autohedge.exchanges.wire_faults import Faults
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import torn_bytes
 from autohedge.journal.durable import Durable
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape, reopen
 
+DEADLINE_LEAST_S = 1.0
+
 
 class Pace(msgspec.Struct, frozen=True):
     """How a run is driven: `speed` times the tape's own, None for as fast as it goes.
 
     `venue_port` is where the venue listens if it is another process, which then sets the speed, and
-    `house` which venue it is: another one at that port would know nothing of the run's orders.
+    `house` which venue it is: another one at that port would know nothing of the run's orders. If
+    the connection is lost, the run waits `patience_s` for it.
     """
 
     speed: float | None = None
     venue_port: int | None = None
     house: str = ""
     seeded: bool = False
+    patience_s: float = PATIENCE_S
 
 
 @dataclass(slots=True)
@@ -139,7 +147,7 @@ def in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
 
 async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
     """Begin a run, or go on after its record, and play it to its end; return how that went."""
-    async with _venue_elsewhere(run) as elsewhere:
+    async with _venue_elsewhere(run, nonce) as elsewhere:
         start = (
             _start_elsewhere(run, nonce, record, elsewhere) if elsewhere else _start_here(run, nonce, record)
         )
@@ -160,29 +168,43 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
         return {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
 
 
+@dataclass(frozen=True, slots=True)
+class _Elsewhere:
+    """A venue in another process: the way to it, and its clock."""
+
+    gateway: VenueGateway
+    clock: TapeClock
+
+
 @contextlib.asynccontextmanager
-async def _venue_elsewhere(run: _Run) -> AsyncIterator[LoopbackVenue | None]:
+async def _venue_elsewhere(run: _Run, nonce: str) -> AsyncIterator[_Elsewhere | None]:
     """The connection to the venue, if that is another process."""
     if run.pace.venue_port is None:
         yield None
         return
-    hello = hello_for(run.settings, run.tape, run.folder.id, run.pace.house)
-    venue = await LoopbackVenue.connect(run.pace.venue_port, hello)
+    venue = LoopbackVenue(
+        run.pace.venue_port, hello_for(run.settings, run.tape, run.folder.id, run.pace.house)
+    )
+    await venue.connect()
+    clock, patience_s = venue.clock, run.pace.patience_s
+    # The venue's two seconds; but this machine needs a moment, too, however fast the tape plays.
+    deadline_s = max(DEADLINE_S / clock.speed, DEADLINE_LEAST_S)
+    gateway = VenueGateway(venue, clock.now_ns, nonce, deadline_s=deadline_s, patience_s=patience_s)
     try:
         if not run.pace.house:
             run.folder.write_pace(msgspec.to_builtins(run.pace) | {"house": venue.house})
-        yield venue
+        yield _Elsewhere(gateway, clock)
     finally:
-        venue.close()
+        gateway.close()
 
 
-async def _listen(elsewhere: LoopbackVenue | None, wall: WallRuntime) -> None:
-    """Take in what a venue elsewhere says; if it goes away, the run ends and can be restarted."""
+async def _listen(elsewhere: _Elsewhere | None, wall: WallRuntime) -> None:
+    """Take in what a venue elsewhere says; if it stays away, the run ends and can be restarted."""
     if elsewhere:
-        await elsewhere.listen(wall.wake)
-        wall.fail(
-            Unavailable("the venue hung up; orders may still be open there: restart the run when it is back")
-        )
+        try:
+            await elsewhere.gateway.serve(wall.wake)
+        except AutoHedgeError as error:
+            wall.fail(error)
 
 
 @dataclass(slots=True)
@@ -212,17 +234,18 @@ def _start_here(run: _Run, nonce: str, record: list[Entry]) -> _Start:
     return _Start(runtime, clock, reached_ns, first, stopped=stopping(record))
 
 
-def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], venue: LoopbackVenue) -> _Start:
+def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], elsewhere: _Elsewhere) -> _Start:
     """With a venue in another process: it lived on, so rows were missed and it must be asked."""
-    rows, recorder = run.tape.rows, shown(run.journal, run.watcher)
-    runtime = VirtualRuntime(run.engine, venue, rows, recorder)
+    rows, recorder, clock = run.tape.rows, shown(run.journal, run.watcher), elsewhere.clock
+    runtime = VirtualRuntime(run.engine, elsewhere.gateway, rows, recorder)
+    runtime.late_as_one = True
     if not record:
-        return _Start(runtime, venue.clock, venue.clock.now_ns(), RunNonce(nonce))
+        return _Start(runtime, clock, clock.now_ns(), RunNonce(nonce))
     lost = rebuild(run.engine, record, rows, recorder)
-    now_ns = max(venue.clock.now_ns(), last_ns(record, rows))
+    now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
     first = None if ended(record) else Restarted(now_ns, pos, nonce, lost)
-    return _Start(runtime, venue.clock, now_ns, first, stopped=stopping(record))
+    return _Start(runtime, clock, now_ns, first, stopped=stopping(record))
 
 
 def _nonce_of(record: list[Entry]) -> str | None:
@@ -241,15 +264,21 @@ def hello_for(settings: Settings, tape: Tape, run_id: str, house: str) -> Hello:
 
 
 def serve_venue(
-    settings: Settings, tape: Tape, *, port: int, speed: float, ready: Callable[[int], None]
+    settings: Settings,
+    tape: Tape,
+    *,
+    port: int,
+    speed: float,
+    ready: Callable[[int], None],
+    faults: Faults | None = None,
 ) -> None:
     """Be the simulated venue of a run in another process, until interrupted.
 
     Raises Unavailable where the port is taken.
     """
-    venue = venue_for(settings, tape, fresh_nonce())
-    hello, cash = hello_for(settings, tape, "", fresh_nonce()), settings.simulated.initial_cash
-    house = House(venue, tape.rows, hello, initial_cash=cash, speed=speed)
+    terms, lots = Terms.of(settings), lots_of(settings, tape.symbols)
+    hello = hello_for(settings, tape, "", fresh_nonce())
+    house = House(terms, lots, tape.rows, hello, speed=speed, faults=faults)
     try:
         in_loop(house.serve(port, ready))
     except OSError as error:

@@ -36,9 +36,9 @@ class Place:
         return subprocess.CompletedProcess(args, process.returncode, out, err)
 
     @contextmanager
-    def venue(self, speed: float) -> Iterator[int]:
+    def venue(self, speed: float, *args: str) -> Iterator[int]:
         """A venue in another process; gives its port."""
-        process = self.start("venue", "--port", "0", "--speed", str(speed))
+        process = self.start("venue", "--port", "0", "--speed", str(speed), *args)
         assert process.stdout
         said = re.search(r"listening on 127\.0\.0\.1:(\d+)", process.stdout.readline())
         assert said, process.stderr and process.stderr.read()

@@ -15,7 +15,9 @@ import pytest
 
 from autohedge import __version__, cli
 from autohedge.cli.look import ENV_EXAMPLE
+from autohedge.cli.trade import FAULTS
 from autohedge.core.reasons import Reason
+from autohedge.exchanges.wire_faults import WireFault
 
 ROOT = Path(__file__).parent.parent
 HOUR = ("--set", "synthetic.hours=0.5")
@@ -428,3 +430,17 @@ def test_a_wrong_value_under_an_old_name_is_an_error(call: Call) -> None:
     done = call("config", "check")
     assert done.code == 2
     assert "momentum.min_edge_bps" in done.err
+
+
+def test_faults_of_the_wire_are_named_by_the_help_and_a_wrong_name_gets_a_hint(call: Call) -> None:
+    assert all(fault in FAULTS for fault in WireFault)
+    assert "disconnect" in call("venue", "--help").out
+    wrong = call("venue", "--faults", "drop,disconect")
+    assert (wrong.code, wrong.err.count("\n")) == (2, 1)
+    assert "did you mean disconnect?" in wrong.err
+
+
+def test_patience_without_a_venue_elsewhere_is_refused(call: Call) -> None:
+    refused = call("run", "--patience", "5")
+    assert (refused.code, refused.err.count("\n")) == (2, 1)
+    assert "--patience is for a --venue" in refused.err

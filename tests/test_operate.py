@@ -13,7 +13,16 @@ from typing import Any
 import pytest
 
 from autohedge import app
-from autohedge.core.events import AnyEvent, CancelOrder, Halted, Operator, Restarted, Resumed, SubmitOrder
+from autohedge.core.events import (
+    AnyEvent,
+    CancelOrder,
+    Halted,
+    Link,
+    Operator,
+    Restarted,
+    Resumed,
+    SubmitOrder,
+)
 from autohedge.core.orders import Side
 from autohedge.journal import RunFolder, read, verify
 from tests.process import ROOT, Place, Process, kill, wait
@@ -176,7 +185,7 @@ def test_a_run_with_its_venue_inside_comes_back_whole(tmp_path: Path, speed: str
 
 def test_a_venue_that_dies_ends_the_run_in_one_line_and_another_one_is_not_taken_for_it(place: Place) -> None:
     with place.venue(5.0) as port:
-        process = place.start("run", "--venue", str(port), "-q")
+        process = place.start("run", "--venue", str(port), "--patience", "0.5", "-q")
         place.wait_for(process, b"submit_order")
         wait(process, 1.0)
     _, err = process.communicate(timeout=30)
@@ -190,6 +199,19 @@ def test_a_venue_that_dies_ends_the_run_in_one_line_and_another_one_is_not_taken
         for _ in range(2):
             wrong = place.call("restart", _folder(place).id)
             assert wrong.returncode == 3 and "another venue than the one" in wrong.stderr
+
+
+def test_a_run_waits_for_a_venue_that_hung_up_but_takes_no_other_one_in_its_place(place: Place) -> None:
+    with place.venue(5.0) as port:
+        process = place.start("run", "--venue", str(port), "-q")
+        place.wait_for(process, b"submit_order")
+    place.wait_for(process, b'"down"')
+    with place.venue(5.0, "--port", str(port)):
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (3, 1)
+    assert "another venue than the one" in err
+    assert [event.state for event in _events(place, Link)] == ["down"]
+    assert app.replay_run(_folder(place)) == (None, False)
 
 
 def test_a_venue_refuses_another_market_and_another_run(place: Place) -> None:

@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from autohedge import app, session
-from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder
+from autohedge.core.events import Entry, Operator, Report, Restarted, SubmitOrder, Throttled
 from autohedge.core.ids import randomness
 from autohedge.engine.retrace import last_ns
-from autohedge.exchanges.loopback import Statement, ask_statement
+from autohedge.exchanges.loopback import ask_statement
+from autohedge.exchanges.wire import Statement
 from autohedge.journal import RunFolder, read, verify
 from autohedge.journal.chain import encode_line
 from autohedge.session import Pace
-from tests.process import Place, kill, wait
+from tests.process import Place, Process, kill, wait
 from tests.support import settings
 
 SPEED = 25.0
@@ -38,6 +39,7 @@ EAGER: dict[str, Any] = {
     "synthetic__hours": 1,
     "synthetic__quotes_per_s": 10,
 }
+FAULTY = EAGER | {"risk__max_errors_per_minute": 10_000, "risk__unknown_halt_s": 3_600}
 SMALL = EAGER | {"synthetic__hours": 0.02, "simulated__latency_jitter_ms": 0}
 
 
@@ -52,8 +54,21 @@ def test_a_hundred_kills(tmp_path: Path, seed: int) -> None:
     _survives_kills(Place(tmp_path, EAGER), randomness(str(seed), "moments"), kills=10)
 
 
-def _survives_kills(place: Place, moments: Any, kills: int) -> None:
-    with place.venue(SPEED) as port:
+@pytest.mark.parametrize("seed", [1])
+def test_a_run_killed_at_random_moments_survives_a_venue_with_all_faults(tmp_path: Path, seed: int) -> None:
+    moments, faults = randomness(str(seed), "moments"), ("--faults", "all", "--fault-seed", str(seed))
+    _survives_kills(Place(tmp_path, FAULTY), moments, 2, *faults)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(20, 30))
+def test_a_hundred_kills_at_a_venue_with_all_faults(tmp_path: Path, seed: int) -> None:
+    moments, faults = randomness(str(seed), "moments"), ("--faults", "all", "--fault-seed", str(seed))
+    _survives_kills(Place(tmp_path, FAULTY), moments, 10, *faults)
+
+
+def _survives_kills(place: Place, moments: Any, kills: int, *faults: str) -> None:
+    with place.venue(SPEED, *faults) as port:
         trader = place.start("run", "--venue", str(port), "-q")
         place.wait_for(trader, b"submit_order")
         before = b""
@@ -63,7 +78,7 @@ def _survives_kills(place: Place, moments: Any, kills: int) -> None:
             before = _whole_and_longer(place, before)
             trader = place.start("restart", _folder(place).id, "-q")
         place.wait_for(trader, b'"restarted"', after=len(before))
-        wait(trader, 0.5)
+        _wait_for_trades(trader, _folder(place), 14)
         trader.send_signal(signal.SIGINT)
         _, err = trader.communicate(timeout=60)
         assert trader.returncode == 0, err
@@ -76,6 +91,12 @@ def _folder(place: Place) -> RunFolder:
     journal = place.journal()
     assert journal
     return RunFolder(journal.parent)
+
+
+def _wait_for_trades(trader: Process, folder: RunFolder, count: int) -> None:
+    """A slow machine trades later, not less."""
+    while folder.journal.read_bytes().count(b'"booked"') < count and trader.poll() is None:
+        wait(trader, 0.5)
 
 
 def _whole_and_longer(place: Place, before: bytes) -> bytes:
@@ -94,12 +115,16 @@ def _agree(folder: RunFolder, venue: Statement) -> None:
     assert verify(folder).finished
     assert app.replay_run(folder) == (None, True)
     events = [line.event for line in read(folder.journal)]
-    sent = Counter(event.order_id for event in events if isinstance(event, SubmitOrder))
+    sent = {event.order_id: event for event in events if isinstance(event, SubmitOrder)}
+    times = Counter(event.order_id for event in events if isinstance(event, SubmitOrder))
+    throttled = Counter(e.order_id for e in events if isinstance(e, Throttled) and e.about == "submit")
     fills = {event.trade_id: event for event in events if isinstance(event, Report) and event.kind == "fill"}
     filled: dict[str, Decimal] = {}
     for fill in fills.values():
         filled[fill.order_id] = filled.get(fill.order_id, Decimal(0)) + (fill.quantity or 0)
-    assert set(venue.filled) <= set(sent) and set(sent.values()) == {1}
+    assert set(venue.filled) <= set(sent)
+    assert all(1 <= times[each] <= 1 + throttled[each] for each in sent)
+    assert all(event == sent[event.order_id] for event in events if isinstance(event, SubmitOrder))
     assert filled == {order: quantity for order, quantity in venue.filled.items() if quantity}
     assert not venue.resting
     results = json.loads(folder.results.read_bytes())

@@ -36,6 +36,14 @@ Venue = Annotated[
         "--venue", help="Port of a venue in another process (`autohedge venue`); it sets the speed."
     ),
 ]
+Patience = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds to wait for a --venue whose connection is lost; default 60."),
+]
+FAULTS = (
+    "What goes wrong on the wire: all, or names with commas between: drop, lost, delay, throttle, ban, error, "
+    "error_after, disconnect, drop_push, duplicate_push, reorder_push."
+)
 
 
 @app.command()
@@ -47,6 +55,7 @@ def run(
     seed: Seed = None,
     speed: Speed = None,
     venue: Venue = None,
+    patience: Patience = None,
     live: Annotated[bool, typer.Option("--live", help="Real money: also needs trading.live = true.")] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -56,6 +65,8 @@ def run(
     pace = pace_of(speed) if speed is not None else None
     if speed is not None and venue is not None:
         raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
+    if patience is not None and venue is None:
+        raise Misconfigured("--patience is for a --venue in another process")
     settings, market = prepared(config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet)
     _require_no_money(settings, live=live)
     watch = _watch(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
@@ -65,9 +76,11 @@ def run(
         results = application.run(settings, market, watch)
     else:
         from autohedge import session
+        from autohedge.engine.gateway import PATIENCE_S
         from autohedge.exchanges.loopback import port_of
 
-        driven = session.Pace(pace, port_of(venue) if venue else None)
+        patience_s = PATIENCE_S if patience is None else patience
+        driven = session.Pace(pace, port_of(venue) if venue else None, patience_s=patience_s)
         results = session.begin(settings, market, driven, seeded=seed is not None, watch=watch)
     _sum_up(results, as_json=as_json, quiet=quiet)
 
@@ -95,23 +108,29 @@ def venue(
     config: ConfigFile = None,
     overrides: Overrides = None,
     seed: Seed = None,
+    faults: Annotated[str | None, typer.Option(help=FAULTS)] = None,
+    fault_seed: Annotated[int, typer.Option(help="Decides which requests and pushes go wrong.")] = 0,
 ) -> None:
     """Be the simulated venue of a run in another process.
 
     Either can be killed without the other; both play the same tape on one clock.
     """
     from autohedge import session
+    from autohedge.exchanges.wire_faults import SeededFaults, parse
 
+    wanted = parse(faults) if faults is not None else ()
     pace = pace_of(speed or "real")
     if pace is None:
         raise Misconfigured("--speed max: two processes need a clock; write real or a number such as 50")
     settings, market = prepared(config, tape, None, overrides, seed)
-    say = partial(_say_where, symbols=", ".join(market.symbols))
-    session.serve_venue(settings, market, port=port, speed=pace, ready=say)
+    say = partial(_say_where, symbols=", ".join(market.symbols), faults=", ".join(wanted))
+    script = SeededFaults(wanted, fault_seed)
+    session.serve_venue(settings, market, port=port, speed=pace, ready=say, faults=script)
 
 
-def _say_where(port: int, symbols: str) -> None:
-    typer.echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}")
+def _say_where(port: int, symbols: str, faults: str) -> None:
+    broken = f"; faults: {faults}" if faults else ""
+    typer.echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}{broken}")
 
 
 @app.command()

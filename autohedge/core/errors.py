@@ -3,6 +3,7 @@
 AutoHedgeError
 ├── Misconfigured   mend the input (command line, config, tape, strategy) and try again
 ├── Rejected        a venue or a check said no: do not repeat the request as it is
+│   └── Duplicate       the venue has an order under this id already: that it was taken is proven
 ├── Refused         a safety rule forbids it: nothing was done; change what makes it unsafe
 ├── Ambiguous       the outcome is unknown: ask the venue before doing anything else
 ├── Retryable       it may pass: try again later
@@ -24,6 +25,10 @@ class Rejected(AutoHedgeError):
     """A venue or a check refused the request; repeating it unchanged will not help."""
 
 
+class Duplicate(Rejected):
+    """The venue has an order under this id already; an earlier request for it arrived."""
+
+
 class Refused(AutoHedgeError):
     """A safety rule of our own forbids this; nothing was done. The command line exits with 3."""
 
@@ -33,7 +38,11 @@ class Ambiguous(AutoHedgeError):
 
 
 class Retryable(AutoHedgeError):
-    """A passing fault: the same request may succeed later."""
+    """A passing fault: nothing was done, and the same request may succeed `after_s` seconds from now."""
+
+    def __init__(self, text: str, after_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.after_s = after_s
 
 
 class Unavailable(AutoHedgeError):

@@ -54,7 +54,9 @@ class VirtualRuntime:
 
     What is due at a time happens before the first row later than it, and after all rows up to it;
     of several things due, the venue comes before the engine's timers. Each event is recorded before
-    anything follows from it. With `on_row` rows are taken, and told, one by one.
+    anything follows from it. With `on_row` rows are taken, and told, one by one. With `late_as_one`
+    deadlines that have passed together are one timer, at the last moment before the next row: for a
+    venue elsewhere, which cannot answer in between.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class VirtualRuntime:
         self._rows = rows
         self._recorder = recorder
         self.on_row: Callable[[int], None] | None = None
+        self.late_as_one = False
         self._due_ns = NEVER
         self._due_row = len(rows)
         self._end = len(rows)
@@ -109,9 +112,20 @@ class VirtualRuntime:
             if stop > self._engine.pos:
                 self._scan(stop)
             elif self._due_next_ns <= until_ns:
-                self._happen()
+                self._happen(min(until_ns, int(self._rows.ts[stop]) - 1) if self.late_as_one else 0)
             else:
                 return
+
+    @property
+    def next_deadline_ns(self) -> int:
+        """When the engine next wants to be told the time; NEVER if it waits for nothing."""
+        return self._engine.next_deadline_ns
+
+    def ring(self, until_ns: int) -> None:
+        """Once no more rows are taken: deliver the engine's deadlines up to `until_ns`."""
+        while (deadline_ns := self._engine.next_deadline_ns) <= until_ns:
+            self._engine.step(Timer(deadline_ns))
+            self.settle()
 
     def finish(self) -> None:
         """No more rows: deliver what is still on its way, and sum up."""
@@ -145,12 +159,12 @@ class VirtualRuntime:
             venue.touch(touch)
         self.settle()
 
-    def _happen(self) -> None:
+    def _happen(self, reached_ns: int = 0) -> None:
         deadline_ns = self._engine.next_deadline_ns
         if self._venue.next_due_ns <= deadline_ns:
             self._venue.advance()
         else:
-            self._engine.step(Timer(deadline_ns))
+            self._engine.step(Timer(max(deadline_ns, reached_ns)))
         self.settle()
 
     def settle(self) -> None:

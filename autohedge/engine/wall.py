@@ -134,14 +134,16 @@ class WallRuntime:
             self.lag.note(late_ns)
 
     async def _last_answers(self) -> None:
-        """What the venue still owes may take a moment; after that it is recorded as owed."""
-        deadline_ns = monotonic_ns() + int(LAST_ANSWERS_S * NS_PER_S)
-        while self.runtime.unanswered and monotonic_ns() < deadline_ns:
+        """What the venue still owes may take a moment, and be asked for; after that it is recorded as owed."""
+        if self.clock is None:
+            return
+        last_ns = self.clock.now_ns() + int(LAST_ANSWERS_S * NS_PER_S * self.clock.speed)
+        while self.runtime.unanswered and self.reached_ns < last_ns:
             self._raise_failure()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), LAST_ANSWERS_S)
-            self._wake.clear()
+            await self._until(min(self.runtime.next_deadline_ns, last_ns))
+            self.reached_ns = max(self.reached_ns, self.clock.now_ns())
             self.runtime.settle()
+            self.runtime.ring(self.reached_ns)
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:

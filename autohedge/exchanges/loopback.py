@@ -1,73 +1,46 @@
-"""A simulated venue in another process of this machine, over a loopback socket.
+"""A simulated venue in another process of this machine, over a loopback socket: the trader's side.
 
-The wire is one JSON object per line: a hello and its answer, then commands one way and answers the
-other. Both sides play the same tape on one clock, so killing one of them is a real fault.
+Both sides play the same tape on one clock, so killing one of them is a real fault.
 """
 
 import asyncio
 import contextlib
-from collections import deque
-from collections.abc import Callable
-from decimal import Decimal
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TypeVar
 
 import msgspec
 
-from autohedge.core.clock import NEVER, TapeClock
-from autohedge.core.errors import Misconfigured, Refused, Unavailable
+from autohedge.core.clock import TapeClock
+from autohedge.core.errors import (
+    Ambiguous,
+    Duplicate,
+    Misconfigured,
+    Refused,
+    Rejected,
+    Retryable,
+    Unavailable,
+)
 from autohedge.core.events import Answer, Command
+from autohedge.exchanges.wire import (
+    HOST,
+    LINE_BYTES,
+    Ask,
+    Hello,
+    Push,
+    Refusal,
+    Request,
+    Response,
+    Statement,
+    Status,
+    decode_greeting,
+    decode_statement,
+    decode_word,
+    encode,
+)
 
 Said = TypeVar("Said")
 
-HOST = "127.0.0.1"
 ANSWER_S = 10.0
-LINE_BYTES = 1 << 24
-
-
-class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A trader says who it is; both sides must see the same market and take the same fees.
-
-    `house` is the venue that a run that was killed knew; a new run knows none yet.
-    """
-
-    run: str
-    tape: tuple[str, ...]
-    fee_bps: Decimal
-    house: str = ""
-
-
-class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """Which venue this is, and its clock, as in `TapeClock`."""
-
-    house: str
-    first_ns: int
-    begun_ns: int
-    speed: float
-
-
-class Refusal(msgspec.Struct, frozen=True, tag="refusal"):
-    """Why the venue does not take this trader."""
-
-    reason: str
-
-
-class Ask(msgspec.Struct, frozen=True, tag="ask"):
-    """Ask for a statement instead of trading."""
-
-
-class Statement(msgspec.Struct, frozen=True, tag="statement"):
-    """The venue's own books of the account: what filled of each order, what is held, the cash."""
-
-    cash: Decimal
-    positions: dict[str, Decimal]
-    filled: dict[str, Decimal]
-    resting: tuple[str, ...]
-
-
-encode = msgspec.json.Encoder(decimal_format="string").encode
-_decode_greeting = msgspec.json.Decoder(Welcome | Refusal).decode
-_decode_answer = msgspec.json.Decoder(Answer).decode
-_decode_statement = msgspec.json.Decoder(Statement).decode
 
 
 def port_of(address: str) -> int:
@@ -82,72 +55,102 @@ def port_of(address: str) -> int:
 
 
 class LoopbackVenue:
-    """A trader's side of the connection: the gateway seam for a venue that lives elsewhere."""
+    """The adapter of a venue in another process; `clock` is that venue's, once connected."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, welcome: Welcome) -> None:
-        self.clock = TapeClock(welcome.first_ns, welcome.begun_ns, welcome.speed)
-        self.house = welcome.house
-        self.lost = False
-        self._reader = reader
-        self._writer = writer
-        self._arrived: deque[Answer] = deque()
+    clock: TapeClock
+    _reader: asyncio.StreamReader
+    _writer: asyncio.StreamWriter
 
-    @classmethod
-    async def connect(cls, port: int, hello: Hello) -> "LoopbackVenue":
+    def __init__(self, port: int, hello: Hello) -> None:
+        self._port = port
+        self._hello = hello
+        self._number = 0
+        self._asked: dict[int, asyncio.Future[Response | None]] = {}
+
+    @property
+    def house(self) -> str:
+        """Which venue this is; no other one is taken for it later."""
+        return self._hello.house
+
+    async def connect(self) -> None:
         """Knock and say hello.
 
         Raises Unavailable if no venue listens there, Refused if it sees another market, takes other
         fees, or never had this run's orders.
         """
-        reader, writer = await _knock(port)
-        greeting = await _asked(reader, writer, encode(hello), _decode_greeting, port)
+        reader, writer = await _knock(self._port)
+        greeting = await _said(reader, writer, encode(self._hello), decode_greeting, self._port)
         if isinstance(greeting, Refusal):
             writer.close()
-            raise Refused(f"the venue at {HOST}:{port} refuses: {greeting.reason}")
-        return cls(reader, writer, greeting)
+            raise Refused(f"the venue at {HOST}:{self._port} refuses: {greeting.reason}")
+        self._reader, self._writer = reader, writer
+        self.clock = TapeClock(greeting.first_ns, greeting.begun_ns, greeting.speed)
+        self._hello = msgspec.structs.replace(self._hello, house=greeting.house)
 
-    async def listen(self, wake: Callable[[], None]) -> None:
-        """Collect answers until the connection ends, calling `wake` at each."""
-        with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
-            async for line in self._reader:
-                answer = _decode_answer(line)
-                self._arrived.append(msgspec.structs.replace(answer, at_ns=self.clock.now_ns()))
-                wake()
-        self.lost = True
-        wake()
+    async def request(self, command: Command) -> Sequence[Answer]:
+        """Send a command and wait for its response; its answers come with the reports, in the wire's order.
+
+        Raises what its status means, and Unavailable if the connection ends meanwhile.
+        """
+        if self._writer.is_closing():
+            raise Unavailable("the connection to the venue is closed")
+        self._number += 1
+        number, asked = self._number, asyncio.get_running_loop().create_future()
+        self._asked[number] = asked
+        try:
+            self._writer.write(encode(Request(number, command)) + b"\n")
+            _require_success(await asked)
+        finally:
+            del self._asked[number]
+        return ()
+
+    async def reports(self) -> AsyncIterator[Answer]:
+        """What the venue pushes, and what it responds; that is evidence even if nobody waits any more."""
+        try:
+            with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
+                async for line in self._reader:
+                    for answer in self._heard(decode_word(line)):
+                        yield answer
+        finally:
+            self.close()
 
     def close(self) -> None:
-        """End the connection."""
+        """End the connection; requests that wait for a response learn of it."""
         self._writer.close()
+        for asked in self._asked.values():
+            if not asked.done():
+                asked.set_result(None)
 
-    # the gateway seam; rows and virtual time are the other process's business
+    def _heard(self, word: Response | Push) -> Sequence[Answer]:
+        if isinstance(word, Push):
+            return (word.answer,)
+        asked = self._asked.get(word.number)
+        if asked is not None and not asked.done():
+            asked.set_result(word)
+        return word.answers
 
-    next_due_ns = NEVER
-    next_touch = NEVER
 
-    def send(self, command: Command, now_ns: int) -> None:  # noqa: ARG002 - the venue has the same clock
-        """Hand a command to the operating system; without a connection it goes nowhere, unanswered."""
-        if not self.lost:
-            self._writer.write(encode(command) + b"\n")
-
-    def answer(self) -> Answer | None:
-        """The next answer that has arrived, or None."""
-        return self._arrived.popleft() if self._arrived else None
-
-    def watch(self, pos: int) -> None:
-        """Nothing: the venue watches its own tape."""
-
-    def advance(self) -> None:
-        """Nothing: nothing is ever due here."""
-
-    def touch(self, row: int) -> None:
-        """Nothing: resting orders rest at the venue."""
+def _require_success(response: Response | None) -> None:
+    """Raises the error that a status stands for; None is a response that never came."""
+    if response is None:
+        raise Unavailable("the connection to the venue was lost")
+    match response.status:
+        case Status.OK | Status.NOT_FOUND:
+            return
+        case Status.DUPLICATE:
+            raise Duplicate("the venue has an order under this id already")
+        case Status.TOO_MANY | Status.BANNED:
+            raise Retryable(f"the venue answered {response.status}", response.after_s)
+        case Status.UNAVAILABLE:
+            raise Ambiguous(f"the venue answered {response.status}")
+        case Status.BAD_REQUEST:
+            raise Rejected("the venue does not trade this symbol")
 
 
 async def ask_statement(port: int) -> Statement:
     """The venue's books of the account. Raises Unavailable if no venue listens there."""
     reader, writer = await _knock(port)
-    statement = await _asked(reader, writer, encode(Ask()), _decode_statement, port)
+    statement = await _said(reader, writer, encode(Ask()), decode_statement, port)
     writer.close()
     return statement
 
@@ -159,7 +162,7 @@ async def _knock(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]
         raise Unavailable(f"no venue answers at {HOST}:{port}; start one: autohedge venue") from None
 
 
-async def _asked(
+async def _said(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
     question: bytes,
@@ -174,3 +177,6 @@ async def _asked(
         writer.close()
         what = "is silent" if isinstance(error, TimeoutError) else "hung up, or speaks another language"
         raise Unavailable(f"what listens at {HOST}:{port} {what}; start a venue: autohedge venue") from None
+    except asyncio.CancelledError:
+        writer.close()
+        raise

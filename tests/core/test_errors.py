@@ -10,6 +10,7 @@ from autohedge.core import errors
     [
         ("Misconfigured", "AutoHedgeError"),
         ("Rejected", "AutoHedgeError"),
+        ("Duplicate", "Rejected"),
         ("Ambiguous", "AutoHedgeError"),
         ("Retryable", "AutoHedgeError"),
         ("Unavailable", "AutoHedgeError"),

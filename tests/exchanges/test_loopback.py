@@ -10,7 +10,8 @@ import pytest
 
 from autohedge.core.errors import Unavailable
 from autohedge.exchanges import loopback
-from autohedge.exchanges.loopback import HOST, Hello, LoopbackVenue, ask_statement
+from autohedge.exchanges.loopback import LoopbackVenue, ask_statement
+from autohedge.exchanges.wire import HOST, Hello
 
 HELLO = Hello("run", ("tape",), Decimal(10))
 
@@ -37,8 +38,8 @@ async def _facing(says: bytes | None, talk: Callable[[int], Awaitable[Any]]) -> 
             await gone.wait()
 
 
-async def _connect(port: int) -> LoopbackVenue:
-    return await LoopbackVenue.connect(port, HELLO)
+async def _connect(port: int) -> None:
+    await LoopbackVenue(port, HELLO).connect()
 
 
 @pytest.mark.parametrize("talk", [_connect, ask_statement])
