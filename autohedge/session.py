@@ -240,7 +240,7 @@ def _start_elsewhere(run: _Run, nonce: str, record: list[Entry], elsewhere: _Els
     runtime = VirtualRuntime(run.engine, elsewhere.gateway, rows, recorder)
     runtime.late_as_one = True
     if not record:
-        return _Start(runtime, clock, clock.now_ns(), RunNonce(nonce))
+        return _Start(runtime, clock, clock.now_ns(), RunNonce(nonce, clock.now_ns()))
     lost = rebuild(run.engine, record, rows, recorder)
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))

@@ -26,9 +26,10 @@ class Output(Event, frozen=True, gc=False):
 
 
 class RunNonce(Input, frozen=True, gc=False, tag="run_nonce"):
-    """First of all inputs: what the ids of this run derive from."""
+    """First of all inputs: what the ids of this run derive from; `at_ns` is 0 long before a tape."""
 
     nonce: str
+    at_ns: int = 0
 
 
 class VenueAnswer(Input, frozen=True, gc=False):

@@ -140,7 +140,7 @@ class Engine:
     def step(self, event: AnyInput) -> None:
         """Take one input other than a market row."""
         self._write(event)
-        if not isinstance(event, RunNonce | EndOfTape):
+        if not isinstance(event, EndOfTape):
             self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case (
