@@ -53,6 +53,9 @@ MEANINGS = {
     "exceeds_position": "would sell more than is held",
     "not_finite": "a price or quantity was not a number",
     "trailing_stop": "sold below its highest bid",
+    "reducing": "entries were off for a while; the journal says why",
+    "dust": "too small to be sold alone",
+    "time_stop": "sold because it was held long enough",
 }
 
 
