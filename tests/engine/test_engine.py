@@ -51,6 +51,7 @@ def _engine(quotes: Quotes = FLAT, **changes: Any) -> tuple[Engine, Rows]:
 def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
     """Scan to the first order and return it."""
     while not engine.log:
+        assert engine.pos < len(rows)
         engine.scan(rows, engine.pos, len(rows))
     order = engine.log.pop().event
     assert isinstance(order, SubmitOrder)
