@@ -38,6 +38,7 @@ Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Pause = Annotated[float, Field(ge=0, le=1e8)]
+Distance = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -94,6 +95,15 @@ class Exits(Section):
     take_profit_bps: Positive
     stop_loss_bps: Positive
     max_hold_s: Pause
+    trailing_activation_bps: NotNegative
+    trailing_distance_bps: Distance
+
+    @model_validator(mode="after")
+    def _a_trail_has_its_distance(self) -> "Exits":
+        if self.trailing_activation_bps and not self.trailing_distance_bps:
+            msg = f"trailing_activation_bps ({self.trailing_activation_bps}) needs a trailing_distance_bps above 0"
+            raise ValueError(msg)
+        return self
 
 
 class Sizing(Section):

@@ -52,6 +52,7 @@ MEANINGS = {
     "duplicate": "such an order is already working",
     "exceeds_position": "would sell more than is held",
     "not_finite": "a price or quantity was not a number",
+    "trailing_stop": "sold below its highest bid",
 }
 
 
@@ -119,6 +120,7 @@ def _exits(results: Mapping[str, Any]) -> str:
     parts = [
         f"{results['take_profits']} take-profits",
         f"{results['stop_losses']} stop-losses",
+        f"{results['trailing_stops']} trailing-stops" if results.get("trailing_stops") else "",
         f"{results['exit_signals']} by signal" if results["exit_signals"] else "",
         f"{results['expired']} entries expired" if results["expired"] else "",
         f"{results['winning_exits']} of {results['sells']} exits gained before fees"

@@ -143,7 +143,11 @@ class Narrator:
 
     def _sell_trigger(self, order: SubmitOrder, lane: int) -> str:
         desk, entry, bid = self._engine.desks[lane], self._entry_price(lane), self._quote(lane)[0]
-        mark = {"take_profit": f" tp={desk.take_profit:.8f}", "stop_loss": f" sl={desk.stop_loss:.8f}"}
+        mark = {
+            "take_profit": f" tp={desk.take_profit:.8f}",
+            "stop_loss": f" sl={desk.stop_loss:.8f}",
+            "trailing_stop": f" highest={self._lane(lane)['highest']:.8f}",
+        }
         why = order.reason.upper().replace("_", " ")
         figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
         return (
@@ -218,7 +222,9 @@ ALWAYS_WANTED: frozenset[type] = frozenset({Halted, Rejected, Unknown, Restarted
 WANTED_TOO: frozenset[type] = frozenset(
     {RunNonce, Resumed, SubmitOrder, CancelOrder, Report, Booked, NotFound}
 )
-SAID_ELSEWHERE = frozenset({Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+SAID_ELSEWHERE = frozenset(
+    {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
+)
 
 
 def _line(event: AnyEvent) -> tuple[int, str] | None:

@@ -8,8 +8,10 @@
 enum { FLAT, PENDING, OPEN, EXITING };
 
 struct lane {
-    double take_profit, stop_loss, bid, ask;
-    int64_t status, stop, counts[COUNT];
+    double take_profit, stop_loss, trail_from, bid, ask;
+    int64_t status, stop;
+    double highest, trail_keep;
+    int64_t counts[COUNT];
     double max_spread_bps, min_edge_bps, min_volume_ratio;
     int64_t evaluate_every_quotes, lookback, warmup_count, filters, use_vwap;
     int64_t accepted, debounce, slot;
@@ -40,12 +42,23 @@ static inline double remember(struct lane *lane, double mid, double volume) {
     return lane->mids[lane->accepted > lane->lookback ? slot : 0];
 }
 
+static inline int trail(struct lane *lane, double bid) {
+    if (lane->trail_from > -INFINITY) {
+        lane->trail_from = -INFINITY;
+        lane->highest = bid;
+    } else if (bid > lane->highest) {
+        lane->highest = bid;
+    }
+    return bid <= lane->highest * lane->trail_keep ? TRAILING_STOP : -1;
+}
+
 static inline int step(struct lane *lane, double bid, double ask, double volume) {
     if (!(bid > 0.0 && ask >= bid && ask < INFINITY)) return BAD_QUOTE;
     lane->bid = bid;
     lane->ask = ask;
     if (bid >= lane->take_profit) return lane->status == EXITING ? EXIT_PENDING : TAKE_PROFIT;
     if (bid <= lane->stop_loss) return STOP_LOSS;
+    if (bid >= lane->trail_from && trail(lane, bid) >= 0) return TRAILING_STOP;
     double mid = (bid + ask) / 2.0;
     if ((ask - bid) / mid * 10000.0 > lane->max_spread_bps) return WIDE_SPREAD;
     double past = remember(lane, mid, volume);

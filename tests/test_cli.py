@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -59,6 +60,17 @@ def test_a_run_without_a_tape_trades_a_synthetic_day_and_sums_up(call: Call) -> 
     assert (done.code, done.err) == (0, "")
     for words in ("synthetic market", "no real money", "equity", "What became of every quote", "Next:"):
         assert words in done.out
+
+
+def test_the_summary_counts_trailing_stops_where_there_are_any(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    trail = ("--set", "exits.trailing_activation_bps=1", "--set", "exits.trailing_distance_bps=1")
+    done = call("run", *HOUR, *TIGHT, *trail)
+    assert re.search(r"[1-9]\d* trailing-stops", done.out)
+    assert "sold below its highest bid" in done.out
+    assert "trailing" not in call("run", *HOUR, *TIGHT).out
 
 
 def test_the_recorded_tape_gives_the_promised_figures(call: Call, shared: Path) -> None:

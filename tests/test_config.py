@@ -134,7 +134,9 @@ def test_an_unknown_key_like_no_other_is_named_without_a_guess() -> None:
         "momentum.min_edge_bps=inf", "momentum.min_edge_bps=nan", "momentum.max_spread_bps=-1",
         "momentum.warmup_count=-1", "momentum.use_vwap_filter=perhaps", "momentum.min_volume_ratio=-0.1",
         "crossover.fast=0", "crossover.slow=1024", "crossover.bar_s=0", "exits.take_profit_bps=0",
-        "exits.stop_loss_bps=-1", "sizing.target_balance_pct=0", "sizing.target_balance_pct=100.1",
+        "exits.stop_loss_bps=-1", "exits.trailing_activation_bps=-1", "exits.trailing_activation_bps=inf",
+        "exits.trailing_distance_bps=-1", "exits.trailing_distance_bps=10000", "exits.trailing_distance_bps=nan",
+        "sizing.target_balance_pct=0", "sizing.target_balance_pct=100.1",
         "sizing.min_order_amount=-1", "sizing.max_order_amount=inf", "execution.time_in_force=day",
         "execution.cancel_after_s=0", "execution.aggression_bps=-1", "execution.cooldown_ms=-1",
         "execution.min_order_interval_ms=nan", "risk.price_band_bps=0", "risk.price_band_bps=nan",
@@ -156,6 +158,14 @@ def test_a_value_out_of_range_is_named_with_what_was_given(wrong: str) -> None:
     ("wrong", "told"),
     [
         ("crossover.fast=30", "crossover: fast (30) must be less than slow (30)"),
+        (
+            "exits.trailing_activation_bps=40",
+            "exits: trailing_activation_bps (40.0) needs a trailing_distance_bps above 0",
+        ),
+        (
+            'symbol_overrides."X".trailing_activation_bps=40',
+            'symbol_overrides."X": trailing_activation_bps (40.0) needs a trailing_distance_bps above 0',
+        ),
         ("sizing.min_order_amount=101", "sizing: min_order_amount (101) exceeds max_order_amount (100)"),
     ],
 )

@@ -72,6 +72,20 @@ def test_normal_says_triggers_orders_fills_and_the_mode(
     assert not any(_matching(shape, lines) for shape in SKIP)
 
 
+def test_a_trailing_stop_is_said_with_the_highest_bid(
+    workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = settings(**EAGER | {"exits__trailing_activation_bps": 0.5, "exits__trailing_distance_bps": 1})
+    results = session.begin(
+        wanted, market, Pace(), seeded=True, watch=watch(wanted, on_clock=True, quiet=False)
+    )
+    said = [line for line in _said(capsys) if "(TRAILING STOP)" in line]
+    assert len(said) == results["trailing_stops"] > 0
+    for line in said:
+        figures = re.search(rf"current=({PRICE}) \S+ highest=({PRICE})$", line)
+        assert figures and float(figures[1]) <= float(figures[2]) * 0.9999
+
+
 def test_verbose_says_what_became_of_every_quote_and_the_record_is_the_same(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -25,7 +25,7 @@ def conditions(draw: Randomness) -> Settings:
             "evaluate_every_quotes": draw.randint(1, 3),
             "lookback": draw.randint(2, 5),
             "warmup_count": 5,
-            "min_edge_bps": draw.choice([0.0, 1.0, 3.0]),
+            "min_edge_bps": draw.choice([-5.0, -1.0, 0.0]),
             "max_spread_bps": 100.0,
         },
         "exits": {
@@ -51,7 +51,7 @@ def conditions(draw: Randomness) -> Settings:
         "reconciliation": {"every_s": 20.0, "external": "adopt"},
         "risk": {
             "max_exposure_notional": Decimal(draw.choice([500, 3_000])),
-            "max_orders_per_minute": draw.choice([30, 600]),
+            "max_orders_per_minute": draw.choice([60, 600]),
             "max_errors_per_minute": draw.choice([5, 15, 100]),
             "unknown_halt_s": draw.uniform(8, 40),
             "silent_feed_s": draw.uniform(5, 20),

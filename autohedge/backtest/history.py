@@ -199,7 +199,10 @@ class History:
         return True
 
     def _take(self, event: Moment) -> None:
-        self.runtime.take(msgspec.structs.replace(event, at_ns=max(event.at_ns, self.engine.now_ns)))
+        event = msgspec.structs.replace(event, at_ns=max(event.at_ns, self.engine.now_ns))
+        if isinstance(event, Operator) and event.command == "resume":
+            event = msgspec.structs.replace(event, halt_id=self.engine.halt_id)
+        self.runtime.take(event)
 
     def _moments(self) -> list[tuple[int, Moment]]:
         """What people and the machine do, and when; someone always comes back to resume."""

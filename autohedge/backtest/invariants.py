@@ -72,35 +72,38 @@ class Checker:
 
     def note(self, entry: Entry) -> None:
         """Follow one recorded event."""
+        event = entry.event
+        if isinstance(event, SubmitOrder | ReplaceOrder):
+            self._order(event)
+        elif isinstance(event, Report) and event.kind in {"fill", "bust"}:
+            self._report(event)
+        elif isinstance(event, Halted | Resumed):
+            self._halted = isinstance(event, Halted)
+        elif isinstance(event, Reducing | Active):
+            self._reducing = isinstance(event, Reducing)
+        else:
+            self._rare(entry)
+
+    def _order(self, command: SubmitOrder | ReplaceOrder) -> None:
+        if isinstance(command, SubmitOrder):
+            told = _Told(command.quantity, command.side is BUY, command.symbol)
+            self._orders.setdefault(command.order_id, told)
+        self._no_new_exposure(command)
+
+    def _rare(self, entry: Entry) -> None:
         match event := entry.event:
-            case SubmitOrder():
-                told = _Told(event.quantity, event.side is BUY, event.symbol)
-                self._orders.setdefault(event.order_id, told)
-                self._no_new_exposure(event)
-            case ReplaceOrder():
-                self._no_new_exposure(event)
-            case Report(kind="fill" | "bust"):
-                self._report(event)
+            case Restarted():
+                self.missed += max(event.pos - entry.pos, 0)
             case Adopted():
                 order = event.order
-                self._orders[order.order_id] = _Told(order.quantity, order.side == BUY, order.symbol)
+                self._orders[order.order_id] = _Told(order.quantity, order.side is BUY, order.symbol)
                 for report in self._strange.pop(order.order_id, []):
                     self._report(report)
             case Overfilled():
                 told = self._orders[event.order_id]
                 told.overfilled = add(told.overfilled, event.excess)
-            case Restarted():
-                self.missed += max(event.pos - entry.pos, 0)
             case External(policy="adopt"):
                 self._external(event)
-            case Halted():
-                self._halted = True
-            case Resumed():
-                self._halted = False
-            case Reducing() | Active():
-                self._reducing = isinstance(event, Reducing)
-            case _:
-                pass
 
     def _no_new_exposure(self, command: SubmitOrder | ReplaceOrder) -> None:
         """Invariant 5; the one order that may be sent again under its id is an exit."""

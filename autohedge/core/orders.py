@@ -8,6 +8,7 @@ it changes the books. Where several ends are reported, the strongest holds, in a
 
 from decimal import Decimal
 from enum import StrEnum, auto, unique
+from math import inf
 
 import msgspec
 
@@ -177,7 +178,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     """A sized and priced wish, before risk has seen it.
 
     `price` is what the order is expected to pay or get; `limit` is None for a market order.
-    `take_profit` and `stop_loss` are the prices that will guard the position, as float64.
+    `take_profit`, `stop_loss` and `trail_from` are the prices that will guard the position, as float64.
     """
 
     lane: int
@@ -191,6 +192,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     reason: str
     take_profit: float
     stop_loss: float
+    trail_from: float = inf
 
     @property
     def worst_price(self) -> Decimal:

@@ -1,8 +1,8 @@
 """One code for every outcome: what became of a quote, why an order was refused.
 
-The kernels count codes by number, so a number never changes its meaning. Codes from
-`STOPS_FROM` to `STOPS_TO` make a scan stop for the engine to decide; those below are final
-in the kernel, those above are given by the engine, the risk checks or the sizing.
+The kernels count codes by number, so a number never changes its meaning. Codes below `STOPS_FROM`
+are final in the kernel, those in `STOPS` make a scan stop for the engine to decide, and the others
+are given by the engine, the risk checks or the sizing.
 """
 
 from enum import IntEnum, unique
@@ -49,7 +49,9 @@ class Reason(IntEnum):
     DUPLICATE = 31
     EXCEEDS_POSITION = 32
     NOT_FINITE = 33
+    # a later place where a scan stops
     TRAILING_STOP = 34
+    # and later words of the engine
     REDUCING = 35
     DUST = 36
     TIME_STOP = 37
@@ -62,5 +64,7 @@ class Reason(IntEnum):
 
 
 STOPS_FROM = int(Reason.TAKE_PROFIT)
-STOPS_TO = int(Reason.ENTRY)
+STOPS = frozenset(
+    {Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.ENTRY, Reason.TRAILING_STOP}
+)
 COUNT = len(Reason)

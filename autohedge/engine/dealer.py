@@ -136,6 +136,7 @@ class Dealer:
             reason=Reason.ENTRY.label,
             take_profit=mid * (1.0 + desk.take_profit_bps / 10_000.0),
             stop_loss=mid * (1.0 - desk.stop_loss_bps / 10_000.0),
+            trail_from=mid * (1.0 + desk.trailing_activation_bps / 10_000.0),
         )
 
     def leave(self, lane: int, reason: str, now_ns: int) -> None:

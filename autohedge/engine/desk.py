@@ -17,10 +17,11 @@ from autohedge.risk import Limits
 class Desk:
     """One lane's instrument, rules and memory.
 
-    `take_profit` and `stop_loss` guard the position that is open; the `last_…_ns` are None
+    `take_profit`, `stop_loss` and `trail_from` guard the position that is open; the `last_…_ns` are None
     before the first entry and exit. `leaving` is the reason of an exit that must be carried through
     to flat, until it is; else empty. `refused` counts exits that the venue refused in a row; `dust` is
     a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts.
+    A trail that is off has its activation at infinity.
     """
 
     instrument: Instrument
@@ -29,8 +30,11 @@ class Desk:
     aggression_bps: float | None
     take_profit_bps: float
     stop_loss_bps: float
+    trailing_activation_bps: float
+    trailing_distance_bps: float
     take_profit: float = np.inf
     stop_loss: float = -np.inf
+    trail_from: float = np.inf
     last_entry_ns: int | None = None
     last_exit_ns: int | None = None
     leaving: str = ""
@@ -55,5 +59,7 @@ def _desk(settings: Settings, symbol: str) -> Desk:
         aggression_bps=settings.execution.aggression_bps,
         take_profit_bps=settings.exits.take_profit_bps,
         stop_loss_bps=settings.exits.stop_loss_bps,
+        trailing_activation_bps=settings.exits.trailing_activation_bps or np.inf,
+        trailing_distance_bps=settings.exits.trailing_distance_bps,
         max_hold_ns=round(settings.exits.max_hold_s * NS_PER_S),
     )

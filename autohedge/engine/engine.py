@@ -42,7 +42,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
-from autohedge.core.reasons import Reason
+from autohedge.core.reasons import STOPS, Reason
 from autohedge.engine.dealer import FLATTEN, Dealer
 from autohedge.engine.desk import desks_for
 from autohedge.engine.office import Office
@@ -55,7 +55,7 @@ from autohedge.risk.state import Cause
 from autohedge.strategies import Scanner
 
 REASONS = tuple(Reason)
-EXIT_CODES = frozenset({Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL})
+EXIT_CODES = STOPS - {Reason.ENTRY}
 TIME_STOP = Reason.TIME_STOP.label
 ORDER_MATTERS = frozenset({"look", "resend", "reprice", "cancel"})
 MIDNIGHT: Matter = ("midnight", "")
@@ -88,6 +88,8 @@ class Engine:
         self._bid, self._ask = scanner.lanes["bid"], scanner.lanes["ask"]
         self._status = scanner.lanes["status"]
         self._take_profit, self._stop_loss = scanner.lanes["take_profit"], scanner.lanes["stop_loss"]
+        self._trail_from = scanner.lanes["trail_from"]
+        scanner.lanes["trail_keep"] = [1.0 - desk.trailing_distance_bps / 10_000.0 for desk in self.desks]
         self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
         self._max_lag_ms = settings.risk.max_lag_ms
         self._silent = False
@@ -225,7 +227,10 @@ class Engine:
             self._counts[lane, code] += 1
             self.dealer.leave(lane, leaving or code.label, self.now_ns)
         else:
-            self._counts[lane, self.dealer.enter(lane, quote_ns, self.now_ns)] += 1
+            code = self.dealer.enter(lane, quote_ns, self.now_ns)
+            self._counts[lane, code] += 1
+            if code is not Reason.ENTRY:
+                return
         self._watch()
         self._sync(lane)
 
@@ -385,3 +390,7 @@ class Engine:
         self._status[lane] = status
         self._take_profit[lane] = take_profit
         self._stop_loss[lane] = stop_loss
+        if not self._held[lane] > 0.0 or desk.dust:
+            self._trail_from[lane] = np.inf
+        elif self._trail_from[lane] > -np.inf:
+            self._trail_from[lane] = desk.trail_from

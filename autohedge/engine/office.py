@@ -44,7 +44,7 @@ from autohedge.execution.reconciliation import CASH, Reconciliation, Terms
 from autohedge.risk import Approved, Rate
 from autohedge.risk.state import Cause, TradingState
 
-LOST_IDS_MAX = 20_000
+LOST_IDS_MAX = 5_000
 STRANGERS_MAX = 1_000
 DAY_NS = 86_400 * NS_PER_S
 MINUTE_NS = 60 * NS_PER_S
@@ -91,6 +91,7 @@ class Office:
         self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
         self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
         self._lost_from: list[tuple[str, int]] = []
+        self._lost_ids: set[str] = set()
         self._strangers: dict[str, _Stranger] = {}
         self.exits_wait = False
 
@@ -218,6 +219,7 @@ class Office:
         desk, lane = self.desks[order.intent.lane], order.intent.lane
         if order.intent.side is BUY:
             desk.take_profit, desk.stop_loss = order.intent.take_profit, order.intent.stop_loss
+            desk.trail_from = order.intent.trail_from
             if desk.max_hold_ns and self._agenda.due_ns(("time_stop", lane)) > now_ns + desk.max_hold_ns:
                 self._agenda.put(("time_stop", lane), now_ns + desk.max_hold_ns)
         else:
@@ -313,11 +315,10 @@ class Office:
 
     def _is_ours(self, order_id: str) -> bool:
         """Whether an id derives from a nonce of ours, at a place that the record may have lost."""
-        return any(
-            derive(nonce, seq) == order_id
-            for nonce, first in self._lost_from
-            for seq in range(first, first + LOST_IDS_MAX)
-        )
+        while self._lost_from:
+            nonce, first = self._lost_from.pop()
+            self._lost_ids.update(derive(nonce, seq) for seq in range(first, first + LOST_IDS_MAX))
+        return order_id in self._lost_ids
 
     def _adopt(
         self, found: VenueOrder, lane: int, stranger: _Stranger, now_ns: int, halt_id: str, *, lost: bool
@@ -440,4 +441,5 @@ def _intent_of(found: VenueOrder, lane: int, desk: Desk, mark: Decimal) -> Inten
         reason="adopted",
         take_profit=reference * (1.0 + desk.take_profit_bps / 10_000.0),
         stop_loss=reference * (1.0 - desk.stop_loss_bps / 10_000.0),
+        trail_from=reference * (1.0 + desk.trailing_activation_bps / 10_000.0),
     )

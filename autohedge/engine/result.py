@@ -95,6 +95,7 @@ def run_result(
         "sells": tally.count(SELL),
         "take_profits": tally.count(SELL, Reason.TAKE_PROFIT),
         "stop_losses": tally.count(SELL, Reason.STOP_LOSS),
+        "trailing_stops": tally.count(SELL, Reason.TRAILING_STOP),
         "time_stops": tally.count(SELL, Reason.TIME_STOP),
         "exit_signals": tally.count(SELL, Reason.EXIT_SIGNAL),
         "expired": orders.expired,

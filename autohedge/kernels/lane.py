@@ -3,7 +3,8 @@
 A lane is one structured record: prices that stop the scan, the last valid quote, the position's
 status, a count per outcome code, then the strategy's own parameters and state. Two infinities
 let one comparison cover every status: a flat lane has take-profit at +inf and stop-loss at -inf,
-a lane whose exit is in flight has take-profit at -inf.
+a lane whose exit is in flight has take-profit at -inf. No bid reaches a trail that is off, at +inf, and
+every bid one that is on, at -inf: the kernel puts it on, the engine takes it off when nothing is held.
 """
 
 from typing import Any
@@ -19,10 +20,13 @@ FLAT, PENDING, OPEN, EXITING = 0, 1, 2, 3
 FIELDS: list[Any] = [
     ("take_profit", "f8"),
     ("stop_loss", "f8"),
+    ("trail_from", "f8"),
     ("bid", "f8"),
     ("ask", "f8"),
     ("status", "i8"),
     ("stop", "i8"),
+    ("highest", "f8"),
+    ("trail_keep", "f8"),
     ("counts", "i8", (COUNT,)),
 ]
 
@@ -36,6 +40,7 @@ _BAD_QUOTE = int(Reason.BAD_QUOTE)
 _EXIT_PENDING = int(Reason.EXIT_PENDING)
 _TAKE_PROFIT = int(Reason.TAKE_PROFIT)
 _STOP_LOSS = int(Reason.STOP_LOSS)
+_TRAILING_STOP = int(Reason.TRAILING_STOP)
 _IN_POSITION = int(Reason.IN_POSITION)
 _ORDER_PENDING = int(Reason.ORDER_PENDING)
 _ENTRY = int(Reason.ENTRY)
@@ -49,9 +54,20 @@ def lane_dtype(own: list[Any]) -> np.dtype[np.void]:
 def new_lanes(dtype: np.dtype[np.void], count: int) -> Lanes:
     """`count` flat lanes that have seen nothing yet."""
     lanes = np.zeros(count, dtype)
-    lanes["take_profit"], lanes["stop_loss"] = np.inf, -np.inf
+    lanes["take_profit"], lanes["stop_loss"], lanes["trail_from"] = np.inf, -np.inf, np.inf
     lanes["bid"] = lanes["ask"] = np.nan
     return lanes
+
+
+@inlined
+def _trail(lane: Any, bid: float) -> int:
+    """A bid that puts the trail on, or meets it: the stop lies below the highest, so it only rises."""
+    if lane["trail_from"] > -np.inf:
+        lane["trail_from"] = -np.inf
+        lane["highest"] = bid
+    elif bid > lane["highest"]:
+        lane["highest"] = bid
+    return _TRAILING_STOP if bid <= lane["highest"] * lane["trail_keep"] else _NO_CODE
 
 
 @inlined
@@ -65,6 +81,8 @@ def guard(lane: Any, bid: float, ask: float) -> int:
         return _EXIT_PENDING if lane["status"] == _EXITING else _TAKE_PROFIT
     if bid <= lane["stop_loss"]:
         return _STOP_LOSS
+    if bid >= lane["trail_from"]:
+        return _trail(lane, bid)
     return _NO_CODE
 
 

@@ -1,6 +1,6 @@
 """Outcome codes: kernels count them by number, so the numbers are pinned."""
 
-from autohedge.core.reasons import COUNT, STOPS_FROM, STOPS_TO, Reason
+from autohedge.core.reasons import COUNT, STOPS, STOPS_FROM, Reason
 
 PINNED = """
 bad_quote exit_pending wide_spread debounce warming_up no_edge in_position order_pending low_volume
@@ -20,6 +20,8 @@ def test_codes_count_up_without_a_gap_so_that_an_array_can_hold_their_counts() -
     assert len({reason.label for reason in Reason}) == COUNT
 
 
-def test_the_codes_at_which_a_scan_stops_are_contiguous() -> None:
-    stops = [Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.ENTRY]
-    assert list(range(STOPS_FROM, STOPS_TO + 1)) == sorted(stops)
+def test_no_code_at_which_a_scan_stops_is_final_in_the_kernel() -> None:
+    assert {reason.label for reason in STOPS} == {
+        *("take_profit", "stop_loss", "trailing_stop", "exit_signal", "entry")
+    }
+    assert min(STOPS) == STOPS_FROM

@@ -45,6 +45,8 @@ def wishes(draw: st.DrawFn) -> Settings:
         momentum__min_edge_bps=draw(st.sampled_from([-5, 0, 10])),
         exits__take_profit_bps=draw(st.sampled_from([10, 40])),
         exits__stop_loss_bps=draw(st.sampled_from([10, 40])),
+        exits__trailing_activation_bps=draw(st.sampled_from([0, 5])),
+        exits__trailing_distance_bps=draw(st.sampled_from([1, 8])),
         execution__time_in_force=draw(st.sampled_from(["ioc", "gtc"])),
         execution__cancel_after_s=draw(st.sampled_from([0.001, 0.1, 60])),
         simulated__order_latency_ms=draw(st.sampled_from([0, 1, 50])),

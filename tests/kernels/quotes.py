@@ -76,6 +76,12 @@ def scanned(lanes: Lanes, scan: Callable[..., int], rows: Sequence[Quote], cuts:
     return stops
 
 
+def trailed(watched: Sequence[float], trail: tuple[float, float]) -> bool:
+    """The trailing stop's rule, over all bids since the entry that met no other exit."""
+    start, keep = trail
+    return max(watched) >= start and watched[-1] <= max(watched) * keep
+
+
 def stops_of(codes: Sequence[int]) -> list[int]:
     """Where the engine would have to decide."""
     return [row for row, code in enumerate(codes) if code >= STOPS_FROM]

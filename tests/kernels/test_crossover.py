@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import crossover
 from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, Lanes, new_lanes
-from tests.kernels.quotes import INF, Quote, quotes, scanned, stepped, stops_of
+from tests.kernels.quotes import INF, Quote, quotes, scanned, stepped, stops_of, trailed
 
 GUARDS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
+TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
 LATER = 1_000_000
 
 
@@ -27,14 +28,16 @@ class Params:
     slow: int = 2
     bar_ns: int = 0
     status: int = FLAT
+    trail: tuple[float, float] = (INF, 0.0)
 
 
 params = st.builds(
-    lambda fast, more, bar_ns, status: Params(fast, fast + more, bar_ns, status),
+    lambda fast, more, bar_ns, status, trail: Params(fast, fast + more, bar_ns, status, trail),
     st.sampled_from([1, 2, 3]),
     st.sampled_from([1, 2, 4]),
     st.sampled_from([0, 1, 10, 40]),
     st.sampled_from([FLAT, FLAT, PENDING, OPEN, EXITING]),
+    TRAILS,
 )
 
 
@@ -43,6 +46,8 @@ def _lanes(*wanted: Params) -> Lanes:
     for lane, p in zip(lanes, wanted, strict=True):
         lane["fast"], lane["slow"], lane["bar_ns"], lane["status"] = p.fast, p.slow, p.bar_ns, p.status
         lane["take_profit"], lane["stop_loss"] = GUARDS[p.status]
+        if p.status == OPEN:
+            lane["trail_from"], lane["trail_keep"] = p.trail
     return lanes
 
 
@@ -50,6 +55,7 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
     """Gather valid rows into bars, judge each closed bar by plain means; nothing is acted on."""
     take_profit, stop_loss = GUARDS[p.status]
     closes: list[float] = []
+    watched: list[float] = []
     codes = []
     forming: tuple[int, float] | None = None
     for _, ts, bid, ask, *_ in rows:
@@ -62,6 +68,8 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
             codes.append(Reason.TAKE_PROFIT)
         elif bid <= stop_loss:
             codes.append(Reason.STOP_LOSS)
+        elif p.status == OPEN and trailed(watched := [*watched, bid], p.trail):
+            codes.append(Reason.TRAILING_STOP)
         elif p.bar_ns == 0:
             closes.append(mid)
             codes.append(_judged(p, closes))

@@ -1,11 +1,24 @@
-"""What all lanes share: how they begin, one guarded quote, and the worth of what is held."""
+"""What all lanes share: how they begin, one guarded quote, the trail, and the worth of what is held."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
 
 from autohedge.core.reasons import Reason
-from autohedge.kernels.lane import EXITING, OPEN, guard_one, lane_dtype, marked, new_lanes
-from tests.kernels.quotes import INF, NAN
+from autohedge.kernels import momentum
+from autohedge.kernels.lane import EXITING, OPEN, Lanes, guard_one, lane_dtype, marked, new_lanes
+from tests.kernels.quotes import INF, NAN, Quote, scanned, trailed
+
+ROOT = Path(__file__).parent.parent.parent
+NONE = "none"
 
 
 def test_a_new_lane_is_flat_and_no_price_stops_it() -> None:
@@ -53,6 +66,117 @@ def test_an_exit_comes_before_any_strategy(
     counted = code is Reason.EXIT_PENDING
     assert lanes[0]["counts"][code] == counted
     assert counted or lanes[0]["stop"] == code
+
+
+def _open(
+    trail_from: float = 128.0, trail_keep: float = 0.75, take_profit: float = INF, stop_loss: float = -INF
+) -> Lanes:
+    lanes = new_lanes(lane_dtype([]), 1)
+    lanes["status"], lanes["take_profit"], lanes["stop_loss"] = OPEN, take_profit, stop_loss
+    lanes["trail_from"], lanes["trail_keep"] = trail_from, trail_keep
+    return lanes
+
+
+def _guarded(lanes: Lanes, bids: Sequence[float]) -> list[str]:
+    """What each bid meets; nothing is acted on."""
+    codes = [guard_one(lanes, 0, bid, bid) for bid in bids]
+    return [NONE if code < 0 else Reason(code).label for code in codes]
+
+
+@pytest.mark.parametrize(
+    ("bids", "last"),
+    [
+        ([127.99, 1.0, 127.99, 90.0], NONE),
+        ([128.0], NONE),
+        ([128.0, 96.01], NONE),
+        ([128.0, 96.0], "trailing_stop"),
+        ([100.0, 140.0, 105.0], "trailing_stop"),
+        ([128.0, 160.0, 120.01], NONE),
+        ([128.0, 160.0, 120.0], "trailing_stop"),
+        ([160.0, 130.0, 150.0, 121.0, 120.0], "trailing_stop"),
+        ([160.0, 1.0], "trailing_stop"),
+        ([160.0, NAN, INF, 121.0], NONE),
+    ],
+)
+def test_once_a_bid_reached_the_activation_the_stop_follows_the_highest(bids: list[float], last: str) -> None:
+    codes = _guarded(_open(), bids)
+    assert codes[-1] == last
+    assert set(codes[:-1]) <= {NONE, "bad_quote"}
+
+
+def test_a_trail_at_infinity_is_never_met() -> None:
+    assert set(_guarded(_open(trail_from=INF), [1.0, 1e300, 1e-300])) == {NONE}
+
+
+@pytest.mark.parametrize(
+    ("take_profit", "stop_loss", "bids", "codes"),
+    [
+        (120.0, 90.0, [119.0, 120.0], [NONE, "take_profit"]),
+        (120.0, 90.0, [130.0], ["take_profit"]),
+        (200.0, 90.0, [128.0, 96.0], [NONE, "trailing_stop"]),
+        (200.0, 90.0, [128.0, 200.0], [NONE, "take_profit"]),
+        (200.0, 90.0, [100.0, 90.0], [NONE, "stop_loss"]),
+        (200.0, 100.0, [128.0, 96.0], [NONE, "stop_loss"]),
+    ],
+)
+def test_of_take_profit_stop_loss_and_trail_the_first_that_a_bid_meets_counts(
+    take_profit: float, stop_loss: float, bids: list[float], codes: list[str]
+) -> None:
+    assert _guarded(_open(take_profit=take_profit, stop_loss=stop_loss), bids) == codes
+
+
+def test_while_an_exit_is_on_its_way_the_trail_rests_and_then_goes_on() -> None:
+    lanes = _open()
+    assert _guarded(lanes, [160.0, 120.0]) == [NONE, "trailing_stop"]
+    lanes["status"], lanes["take_profit"] = EXITING, -INF
+    assert _guarded(lanes, [300.0, 120.0]) == ["exit_pending", "exit_pending"]
+    lanes["status"], lanes["take_profit"] = OPEN, INF
+    assert _guarded(lanes, [120.01, 120.0]) == [NONE, "trailing_stop"]
+
+
+_PRICES = st.integers(90, 110).map(float)
+
+
+@budget(max_examples=200, deadline=None)
+@given(
+    st.lists(_PRICES, min_size=1, max_size=60),
+    st.tuples(st.one_of(_PRICES, st.just(INF)), st.sampled_from([0.9, 0.95, 0.99, 100 / 101])),
+    st.one_of(_PRICES, st.just(INF)),
+    st.one_of(_PRICES, st.just(-INF)),
+)
+def test_the_trail_is_what_looking_back_over_all_bids_gives(
+    bids: list[float], trail: tuple[float, float], take_profit: float, stop_loss: float
+) -> None:
+    expected, watched = [], []
+    for bid in bids:
+        if bid >= take_profit:
+            expected.append("take_profit")
+        elif bid <= stop_loss:
+            expected.append("stop_loss")
+        else:
+            watched.append(bid)
+            expected.append("trailing_stop" if trailed(watched, trail) else NONE)
+    assert _guarded(_open(*trail, take_profit, stop_loss), bids) == expected
+
+
+def walked() -> str:
+    """A seeded walk under a trail, scanned: where it stops, and all bits that it leaves."""
+    lanes = new_lanes(momentum.DTYPE, 1)
+    lanes["evaluate_every_quotes"], lanes["lookback"], lanes["min_edge_bps"] = 1, 1, INF
+    lanes["status"], lanes["trail_from"], lanes["trail_keep"] = OPEN, 101.0, 0.99
+    walk = 100.0 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.003, 300)))
+    rows = [Quote(0, i, float(mid), float(mid), 1.0, 1.0) for i, mid in enumerate(walk)]
+    return f"{scanned(lanes, momentum.scan, rows, [])} {lanes.tobytes().hex()}"
+
+
+def test_without_the_compiler_the_trail_leaves_the_same_bits() -> None:
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    program = "from tests.kernels.test_lane import walked; print(walked())"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == walked()
+    assert not walked().startswith("[]")
 
 
 def test_holdings_are_worth_their_last_bids_and_empty_lanes_nothing() -> None:

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import momentum
 from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, Lanes, new_lanes
-from tests.kernels.quotes import INF, NAN, Quote, quotes, scanned, stepped, stops_of
+from tests.kernels.quotes import INF, NAN, Quote, quotes, scanned, stepped, stops_of, trailed
 
 GUARDS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.5, 99.5), EXITING: (-INF, -INF)}
+TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
 
 
 @dataclass
@@ -30,6 +31,7 @@ class Params:
     min_volume_ratio: float = 0.0
     use_vwap: bool = False
     status: int = FLAT
+    trail: tuple[float, float] = (INF, 0.0)
 
 
 params = st.builds(
@@ -42,6 +44,7 @@ params = st.builds(
     min_volume_ratio=st.sampled_from([0.0, 0.5, 1.0, 1.5]),
     use_vwap=st.booleans(),
     status=st.sampled_from([FLAT, FLAT, PENDING, OPEN, EXITING]),
+    trail=TRAILS,
 )
 
 
@@ -54,12 +57,15 @@ def _lanes(*wanted: Params) -> Lanes:
         lane["filters"] = p.min_volume_ratio > 0 or p.use_vwap
         lane["status"] = p.status
         lane["take_profit"], lane["stop_loss"] = GUARDS[p.status]
+        if p.status == OPEN:
+            lane["trail_from"], lane["trail_keep"] = p.trail
     return lanes
 
 
 def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
     """Rules 1 to 8 up to the trigger; a trigger is not acted on."""
     mids: list[float] = []
+    watched: list[float] = []
     sizes: list[float] = []
     debounce = 0
     codes = []
@@ -74,6 +80,8 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
             codes.append(Reason.TAKE_PROFIT)
         elif p.status == OPEN and bid <= stop_loss:
             codes.append(Reason.STOP_LOSS)
+        elif p.status == OPEN and trailed(watched := [*watched, bid], p.trail):
+            codes.append(Reason.TRAILING_STOP)
         elif (ask - bid) / mid * 10_000 > p.max_spread_bps:
             codes.append(Reason.WIDE_SPREAD)
         else:

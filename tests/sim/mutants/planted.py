@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 
 from autohedge.core.events import (
@@ -15,7 +16,7 @@ from autohedge.core.events import (
     Unknown,
 )
 from autohedge.core.ids import derive
-from autohedge.core.money import ZERO, subtract
+from autohedge.core.money import ZERO
 from autohedge.core.orders import OrderState
 from autohedge.engine.office import Office
 from autohedge.engine.virtual import VirtualRuntime
@@ -23,8 +24,6 @@ from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import News, Order, OrderManager
 from autohedge.execution.reconciliation import Reconciliation
 from autohedge.risk import checks
-
-import msgspec
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
