@@ -5,27 +5,31 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.clock import DAY_NS, NEVER
-from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Accepted,
+    Account,
+    Alarm,
     Booked,
     CancelOrder,
     Halted,
     Operator,
+    OrderList,
+    Output,
+    QueryAccount,
+    QueryFills,
+    QueryOpen,
     Rejected,
     Report,
     Resumed,
-    RunNonce,
     SubmitOrder,
     Timer,
     Unknown,
 )
 from autohedge.core.orders import OrderState
-from autohedge.engine.engine import Engine
+from autohedge.engine.engine import MIDNIGHT, Engine
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
 from tests.support import Quotes, begun, columns_tape, play, quotes_tape, settings
@@ -43,9 +47,9 @@ EAGER = {
 FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(4)]
 
 
-def _engine(quotes: Quotes = FLAT, **changes: Any) -> tuple[Engine, Rows]:
+def _engine(quotes: Quotes = FLAT, nonce: str = "n", **changes: Any) -> tuple[Engine, Rows]:
     tape = quotes_tape(quotes)
-    return begun(engine_for(settings(**EAGER | changes), tape)), tape.rows
+    return begun(engine_for(settings(**EAGER | changes), tape), nonce), tape.rows
 
 
 def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
@@ -71,6 +75,18 @@ def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> R
     )
 
 
+def _answer(engine: Engine) -> None:
+    """Give the answers of a venue that has no orders to what the engine asked last."""
+    asked = [entry.event for entry in engine.log]
+    engine.log.clear()
+    for question in asked:
+        if isinstance(question, QueryOpen):
+            engine.step(OrderList(engine.now_ns, question.at_ns, ()))
+        elif isinstance(question, QueryAccount):
+            held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}
+            engine.step(Account(engine.now_ns, question.at_ns, engine.ledger.cash, held))
+
+
 def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
@@ -83,9 +99,7 @@ def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
 def test_ids_differ_by_nonce_and_by_place() -> None:
     ids = set()
     for nonce in ("a", "b"):
-        engine, rows = _engine()
-        engine.step(RunNonce(nonce))
-        engine.log.clear()
+        engine, rows = _engine(nonce=nonce)
         order = _submitted(engine, rows)
         engine.step(Rejected(engine.now_ns, order.order_id, "no"))
         engine.log.clear()
@@ -127,94 +141,24 @@ def test_a_repeated_fill_is_booked_once() -> None:
     assert engine.ledger.position("X").quantity == order.quantity
 
 
-def test_an_answer_for_an_order_that_was_never_sent_is_damage() -> None:
+def test_word_of_an_order_that_was_never_sent_alarms_once_and_the_venue_s_list_is_asked_for() -> None:
     engine, _ = _engine()
-    with pytest.raises(Corrupt, match="never sent"):
+    for _ in range(2):
         engine.step(Rejected(START_NS, "stranger", "no"))
+    said = [entry.event for entry in engine.log if isinstance(entry.event, Output)]
+    assert isinstance(said[0], Alarm) and (said[0].code, said[0].subject) == ("unknown_order", "stranger")
+    assert said[1:] == [QueryOpen(START_NS), QueryFills(START_NS, 0), QueryAccount(START_NS)]
 
 
-def test_an_exit_that_is_refused_by_the_venue_is_tried_again_at_the_next_quote() -> None:
-    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(3))]
-    rejections = iter([None, Fault.REJECT, Fault.REJECT, None])
-    played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections))
+def test_an_exit_that_is_refused_by_the_venue_is_tried_again_ever_more_seldom() -> None:
+    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(12))]
+    rejections = iter([None, *[Fault.REJECT] * 4, None])
+    played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections, None))
     sells = [order for order in played.events(SubmitOrder) if order.side == "sell"]
-    assert len(sells) == 3
-    assert played.result["codes"]["stop_loss"] == 3
+    assert [(order.at_ns - START_NS) // SECOND_NS for order in sells] == [2, 3, 5, 8, 13]
+    assert played.result["codes"]["stop_loss"] == 5
     assert played.result["stop_losses"] == 1
     assert played.result["open_position"] == "0"
-
-
-TRAILING = {
-    "exits__take_profit_bps": 900,
-    "exits__trailing_activation_bps": 100,
-    "exits__trailing_distance_bps": 100,
-}
-
-
-def _path(*bids: float) -> Quotes:
-    return [(START_NS + i * SECOND_NS, bid, bid + 0.1) for i, bid in enumerate(bids)]
-
-
-def test_a_position_that_gained_enough_is_sold_at_the_distance_below_its_highest_bid() -> None:
-    played = play(settings(**EAGER | TRAILING), quotes_tape(_path(100, 100, 101.1, 104, 103, 102.96)))
-    sell = played.engine.tally.fills[-1]
-    assert (sell.reason, sell.price) == ("trailing_stop", Decimal("102.96"))
-    assert played.result["trailing_stops"] == played.result["codes"]["trailing_stop"] == 1
-    assert played.result["open_position"] == "0"
-
-
-@pytest.mark.parametrize(
-    ("bids", "changes", "reason"),
-    [
-        ((101.05, 100.0), {}, None),
-        ((101.06, 100.04), {}, "trailing_stop"),
-        ((101.06, 99.0), {}, "stop_loss"),
-        ((101.06, 100.04), {"exits__trailing_activation_bps": 0}, None),
-        ((104.0, 105.1), {"exits__take_profit_bps": 500}, "take_profit"),
-        ((104.0, 102.9, 105.1), {"exits__take_profit_bps": 500}, "trailing_stop"),
-        ((101.0,), {"exits__take_profit_bps": 90}, "take_profit"),
-    ],
-)
-def test_a_trail_counts_from_its_activation_on_and_beside_the_other_exits(
-    bids: tuple[float, ...], changes: dict[str, Any], reason: str | None
-) -> None:
-    played = play(settings(**EAGER | TRAILING | changes), quotes_tape(_path(100, 100, *bids)))
-    sold = [fill.reason for fill in played.engine.tally.fills[1:2]]
-    assert sold == ([reason] if reason else [])
-
-
-def test_the_next_position_starts_without_the_trail_of_the_last() -> None:
-    bids = (100, 100, 104, 102.9, 102.9, 102.9, 102.0)
-    codes = play(settings(**EAGER | TRAILING), quotes_tape(_path(*bids))).result["codes"]
-    assert (codes["entry"], codes["trailing_stop"], codes["no_edge"]) == (2, 1, 2)
-
-
-def test_what_a_partial_exit_leaves_keeps_its_highest_bid() -> None:
-    engine, rows = _engine(_path(100, 100, 104, 102.9, 102.95, 102.95), **TRAILING)
-    order = _submitted(engine, rows)
-    engine.step(_fill(order, engine.now_ns, "100.1"))
-    engine.log.clear()
-    sell = _submitted(engine, rows)
-    half = msgspec.structs.replace(_fill(sell, engine.now_ns, "102.9", "t2"), quantity=sell.quantity / 2)
-    engine.step(half)
-    engine.step(Report(engine.now_ns, sell.order_id, "expired", engine.now_ns))
-    engine.log.clear()
-    engine.scan(rows, engine.pos, len(rows))
-    again = engine.log.pop().event
-    assert isinstance(again, SubmitOrder)
-    assert (again.reason, again.quantity) == ("trailing_stop", sell.quantity / 2)
-    assert engine.pos == 5
-
-
-def test_each_symbol_has_a_trail_of_its_own() -> None:
-    quotes: dict[str, Any] = {"ts": [START_NS], "bid": [100.0], "ask": [100.1]}
-    own = {
-        'symbol_overrides."X".trailing_distance_bps': 50,
-        'symbol_overrides."X".trailing_activation_bps': 80,
-    }
-    engine = engine_for(settings(**EAGER | own), columns_tape({"X": quotes, "Y": quotes}))
-    assert engine.lanes["trail_keep"].tolist() == [0.995, 1.0]
-    assert [desk.trailing_activation_bps for desk in engine.desks] == [80, np.inf]
 
 
 def test_halting_stops_entries_with_a_code_but_never_an_exit() -> None:
@@ -274,9 +218,10 @@ def test_a_position_held_over_two_midnights_is_valued_at_each() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
-    first = engine.next_deadline_ns
+    first = engine.agenda.due_ns(MIDNIGHT)
+    assert first == (START_NS // DAY_NS + 1) * DAY_NS
     engine.step(Timer(first))
-    assert engine.next_deadline_ns == first + DAY_NS
+    assert engine.agenda.due_ns(MIDNIGHT) == first + DAY_NS
 
 
 def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
@@ -314,10 +259,13 @@ def test_an_engine_that_holds_nothing_waits_for_nothing() -> None:
     engine, rows = _engine()
     assert engine.next_deadline_ns == NEVER
     order = _submitted(engine, rows)
-    assert engine.next_deadline_ns == (START_NS // DAY_NS + 1) * DAY_NS
+    assert engine.next_deadline_ns == engine.now_ns + 5 * SECOND_NS
     engine.step(Rejected(engine.now_ns, order.order_id, "no"))
-    engine.step(Timer(engine.next_deadline_ns))
-    assert engine.next_deadline_ns == NEVER
+    while (due_ns := engine.next_deadline_ns) < NEVER:
+        assert due_ns <= (START_NS // DAY_NS + 1) * DAY_NS
+        engine.step(Timer(due_ns))
+        _answer(engine)
+    assert engine.state.name == "active"
 
 
 def test_with_too_little_cash_the_code_says_buying_power() -> None:
