@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.clock import DAY_NS, NEVER
@@ -159,6 +160,79 @@ def test_an_exit_that_is_refused_by_the_venue_is_tried_again_ever_more_seldom() 
     assert played.result["codes"]["stop_loss"] == 5
     assert played.result["stop_losses"] == 1
     assert played.result["open_position"] == "0"
+
+
+TRAILING = {
+    "exits__take_profit_bps": 900,
+    "exits__trailing_activation_bps": 100,
+    "exits__trailing_distance_bps": 100,
+}
+
+
+def _path(*bids: float) -> Quotes:
+    return [(START_NS + i * SECOND_NS, bid, bid + 0.1) for i, bid in enumerate(bids)]
+
+
+def test_a_position_that_gained_enough_is_sold_at_the_distance_below_its_highest_bid() -> None:
+    played = play(settings(**EAGER | TRAILING), quotes_tape(_path(100, 100, 101.1, 104, 103, 102.96)))
+    sell = played.engine.tally.fills[-1]
+    assert (sell.reason, sell.price) == ("trailing_stop", Decimal("102.96"))
+    assert played.result["trailing_stops"] == played.result["codes"]["trailing_stop"] == 1
+    assert played.result["open_position"] == "0"
+
+
+@pytest.mark.parametrize(
+    ("bids", "changes", "reason"),
+    [
+        ((101.05, 100.0), {}, None),
+        ((101.06, 100.04), {}, "trailing_stop"),
+        ((101.06, 99.0), {}, "stop_loss"),
+        ((101.06, 100.04), {"exits__trailing_activation_bps": 0}, None),
+        ((104.0, 105.1), {"exits__take_profit_bps": 500}, "take_profit"),
+        ((104.0, 102.9, 105.1), {"exits__take_profit_bps": 500}, "trailing_stop"),
+        ((101.0,), {"exits__take_profit_bps": 90}, "take_profit"),
+    ],
+)
+def test_a_trail_counts_from_its_activation_on_and_beside_the_other_exits(
+    bids: tuple[float, ...], changes: dict[str, Any], reason: str | None
+) -> None:
+    played = play(settings(**EAGER | TRAILING | changes), quotes_tape(_path(100, 100, *bids)))
+    sold = [fill.reason for fill in played.engine.tally.fills[1:2]]
+    assert sold == ([reason] if reason else [])
+
+
+def test_the_next_position_starts_without_the_trail_of_the_last() -> None:
+    bids = (100, 100, 104, 102.9, 102.9, 102.9, 102.0)
+    codes = play(settings(**EAGER | TRAILING), quotes_tape(_path(*bids))).result["codes"]
+    assert (codes["entry"], codes["trailing_stop"], codes["no_edge"]) == (2, 1, 2)
+
+
+def test_what_a_partial_exit_leaves_keeps_its_highest_bid() -> None:
+    engine, rows = _engine(_path(100, 100, 104, 102.9, 102.95, 102.95), **TRAILING)
+    order = _submitted(engine, rows)
+    engine.step(_fill(order, engine.now_ns, "100.1"))
+    engine.log.clear()
+    sell = _submitted(engine, rows)
+    half = msgspec.structs.replace(_fill(sell, engine.now_ns, "102.9", "t2"), quantity=sell.quantity / 2)
+    engine.step(half)
+    engine.step(Report(engine.now_ns, sell.order_id, "expired", engine.now_ns))
+    engine.log.clear()
+    engine.scan(rows, engine.pos, len(rows))
+    again = engine.log.pop().event
+    assert isinstance(again, SubmitOrder)
+    assert (again.reason, again.quantity) == ("trailing_stop", sell.quantity / 2)
+    assert engine.pos == 5
+
+
+def test_each_symbol_has_a_trail_of_its_own() -> None:
+    quotes: dict[str, Any] = {"ts": [START_NS], "bid": [100.0], "ask": [100.1]}
+    own = {
+        'symbol_overrides."X".trailing_distance_bps': 50,
+        'symbol_overrides."X".trailing_activation_bps': 80,
+    }
+    engine = engine_for(settings(**EAGER | own), columns_tape({"X": quotes, "Y": quotes}))
+    assert engine.lanes["trail_keep"].tolist() == [0.995, 1.0]
+    assert [desk.trailing_activation_bps for desk in engine.desks] == [80, np.inf]
 
 
 def test_halting_stops_entries_with_a_code_but_never_an_exit() -> None:
