@@ -122,7 +122,7 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         Rejected(1, "id-1", "no money"),
         Unknown(1, "id-2", "timeout"),
         Restarted(1, 50, "00", ("id-3",)),
-        NotFound(1, "id-3"),
+        NotFound(1, "id-3", 0),
         Accepted(1, "id-4", "v"),
     ):
         narrator.saw(Entry(1, 1, event))

@@ -82,7 +82,7 @@ class Dealer:
         if code is Reason.ORDER_RATE and self._office.state.reduce(Cause.ORDER_RATE):
             self._agenda.put(("relieve", Cause.ORDER_RATE), self._rate.frees_ns(now_ns))
         elif code is Reason.DAILY_LOSS and self._office.state.reduce(Cause.DAILY_LOSS):
-            self._agenda.put(("relieve", Cause.DAILY_LOSS), next_midnight_ns(now_ns))
+            self._agenda.put(("relieve", Cause.DAILY_LOSS), next_midnight_ns(now_ns - 1))
 
     def _sliced(self, intent: Intent, desk: Desk, now_ns: int) -> Twap | None:
         """How an entry is cut into parts; None if it goes out whole."""

@@ -341,7 +341,7 @@ class Engine:
         """The feed has been mute for too long, or spoke meanwhile."""
         if self._row_ns + self._silent_ns > self.now_ns:
             self._watch()
-        elif self.state.reduce(Cause.SILENT):
+        elif self.office.at_stake and self.state.reduce(Cause.SILENT):
             self._silent = True
             self.office.take_back("the feed is silent", self.now_ns)
 

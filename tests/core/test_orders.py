@@ -1,5 +1,7 @@
 """The order state table: what is legal, what is not, what no answer may do."""
 
+from itertools import product
+
 import pytest
 
 from autohedge.core.errors import Corrupt, IllegalTransition
@@ -7,46 +9,49 @@ from autohedge.core.orders import FINAL, WORKING, OrderEvent, OrderState, after
 
 S, E = OrderState, OrderEvent
 
-# One line per state: the events that are legal there, and where each leads.
+# The events that are legal in each state, and where each leads.
 TABLE = """
 intent: submit>submitted deny>denied lose_answer>unknown
 submitted: accept>open reject>rejected lose_answer>unknown fill_part>partial fill_rest>filled
-submitted: cancel>canceled expire>expired
+submitted: cancel>canceled expire>expired request_cancel>pending_cancel request_replace>pending_replace
 unknown: accept>open reject>rejected prove_absent>not_placed lose_answer>unknown fill_part>partial
-unknown: fill_rest>filled cancel>canceled expire>expired
+unknown: fill_rest>filled cancel>canceled expire>expired request_cancel>unknown request_replace>unknown
+unknown: replace>open refuse_change>unknown
 open: accept>open fill_part>partial fill_rest>filled cancel>canceled expire>expired lose_answer>unknown
-open: request_cancel>pending_cancel request_replace>pending_replace
+open: request_cancel>pending_cancel request_replace>pending_replace reject>rejected replace>open
+open: refuse_change>open
 partial: accept>partial fill_part>partial fill_rest>filled cancel>canceled expire>expired
 partial: lose_answer>unknown request_cancel>pending_cancel request_replace>pending_replace
+partial: reject>rejected replace>partial refuse_change>partial
 pending_cancel: accept>pending_cancel fill_part>pending_cancel fill_rest>filled cancel>canceled
-pending_cancel: expire>expired lose_answer>unknown
-pending_replace: fill_part>pending_replace fill_rest>filled cancel>canceled expire>expired
-pending_replace: lose_answer>unknown replace>open
-filled: accept>filled fill_part>filled fill_rest>filled
-canceled: cancel>canceled accept>canceled fill_part>canceled fill_rest>canceled
-expired: expire>expired accept>expired fill_part>expired fill_rest>expired
-rejected: reject>rejected accept>rejected fill_part>rejected fill_rest>rejected
-denied: accept>denied fill_part>denied fill_rest>denied
-not_placed: accept>not_placed fill_part>not_placed fill_rest>not_placed prove_absent>not_placed
+pending_cancel: expire>expired lose_answer>unknown reject>rejected request_cancel>pending_cancel
+pending_cancel: prove_absent>not_placed replace>pending_cancel refuse_change>pending_cancel
+pending_replace: accept>pending_replace fill_part>pending_replace fill_rest>filled cancel>canceled
+pending_replace: expire>expired lose_answer>unknown replace>open refuse_change>open reject>rejected
+pending_replace: request_cancel>pending_cancel request_replace>pending_replace prove_absent>not_placed
 """
 
+# What the venue may still say of an order that ended, and what it may say of its change.
+LATE = {E.ACCEPT, E.FILL_PART, E.REPLACE, E.REFUSE_CHANGE}
+ENDS = {
+    E.FILL_REST: S.FILLED,
+    E.CANCEL: S.CANCELED,
+    E.EXPIRE: S.EXPIRED,
+    E.REJECT: S.REJECTED,
+    E.PROVE_ABSENT: S.NOT_PLACED,
+}
+STRONGEST_FIRST = list(ENDS.values())
+
 # Never legal, whatever else a table allows: an order is sent once, refused before it is sent, and
-# proven absent only while its fate is unknown.
+# proven absent only while nothing is known of it; of one that was never sent the venue knows nothing.
 NEVER = {
     E.SUBMIT: set(S) - {S.INTENT},
     E.DENY: set(S) - {S.INTENT},
-    E.ACCEPT: {S.INTENT},
-    E.FILL_PART: {S.INTENT},
-    E.FILL_REST: {S.INTENT},
-    E.EXPIRE: (FINAL - {S.EXPIRED}) | {S.INTENT},
-    E.CANCEL: (FINAL - {S.CANCELED}) | {S.INTENT},
-    E.REJECT: (FINAL - {S.REJECTED}) | {S.INTENT, S.OPEN, S.PARTIAL},
     E.LOSE_ANSWER: FINAL,
     E.REQUEST_CANCEL: FINAL | {S.INTENT},
     E.REQUEST_REPLACE: FINAL | {S.INTENT},
-    E.REPLACE: set(S) - {S.PENDING_REPLACE},
-    E.REFUSE_CHANGE: set(S) - {S.PENDING_CANCEL, S.PENDING_REPLACE, S.UNKNOWN},
-    E.PROVE_ABSENT: (FINAL - {S.NOT_PLACED}) | {S.INTENT, S.SUBMITTED, S.OPEN, S.PARTIAL},
+    E.PROVE_ABSENT: {S.INTENT, S.DENIED, S.SUBMITTED, S.OPEN, S.PARTIAL},
+    **{event: {S.INTENT, S.DENIED} for event in sorted(LATE | ENDS.keys() - {E.PROVE_ABSENT})},
 }
 OUR_OWN = {E.SUBMIT, E.DENY, E.REQUEST_CANCEL, E.REQUEST_REPLACE, E.LOSE_ANSWER}
 
@@ -117,9 +122,20 @@ def test_unknown_is_never_left_without_evidence_from_the_venue(event: OrderEvent
     assert _after(S.UNKNOWN, event) in (None, S.UNKNOWN)
 
 
-@pytest.mark.parametrize("state", sorted(FINAL, key=str))
-def test_a_late_fill_changes_no_final_state(state: OrderState) -> None:
-    assert after(state, E.FILL_PART) is after(state, E.FILL_REST) is state
+@pytest.mark.parametrize("event", sorted(LATE))
+@pytest.mark.parametrize("state", STRONGEST_FIRST)
+def test_what_is_told_late_of_an_order_that_ended_changes_no_end(
+    state: OrderState, event: OrderEvent
+) -> None:
+    assert after(state, event) is state
+
+
+@pytest.mark.parametrize(("first", "second"), list(product(ENDS, repeat=2)))
+def test_of_two_ends_the_stronger_holds_in_any_order_of_arrival(
+    first: OrderEvent, second: OrderEvent
+) -> None:
+    strongest = min(ENDS[first], ENDS[second], key=STRONGEST_FIRST.index)
+    assert after(ENDS[first], second) is after(ENDS[second], first) is strongest
 
 
 @pytest.mark.parametrize("event", [E.ACCEPT, E.REJECT, E.FILL_PART, E.FILL_REST, E.EXPIRE, E.LOSE_ANSWER])

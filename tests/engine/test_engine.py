@@ -9,23 +9,28 @@ import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.clock import DAY_NS, NEVER
-from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Accepted,
+    Account,
+    Alarm,
     Booked,
     CancelOrder,
     Halted,
     Operator,
+    OrderList,
+    Output,
+    QueryAccount,
+    QueryFills,
+    QueryOpen,
     Rejected,
     Report,
     Resumed,
-    RunNonce,
     SubmitOrder,
     Timer,
     Unknown,
 )
 from autohedge.core.orders import OrderState
-from autohedge.engine.engine import Engine
+from autohedge.engine.engine import MIDNIGHT, Engine
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
 from tests.support import Quotes, begun, columns_tape, play, quotes_tape, settings
@@ -43,14 +48,15 @@ EAGER = {
 FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(4)]
 
 
-def _engine(quotes: Quotes = FLAT, **changes: Any) -> tuple[Engine, Rows]:
+def _engine(quotes: Quotes = FLAT, nonce: str = "n", **changes: Any) -> tuple[Engine, Rows]:
     tape = quotes_tape(quotes)
-    return begun(engine_for(settings(**EAGER | changes), tape)), tape.rows
+    return begun(engine_for(settings(**EAGER | changes), tape), nonce), tape.rows
 
 
 def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
     """Scan to the first order and return it."""
     while not engine.log:
+        assert engine.pos < len(rows)
         engine.scan(rows, engine.pos, len(rows))
     order = engine.log.pop().event
     assert isinstance(order, SubmitOrder)
@@ -70,6 +76,18 @@ def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> R
     )
 
 
+def _answer(engine: Engine) -> None:
+    """Give the answers of a venue that has no orders to what the engine asked last."""
+    asked = [entry.event for entry in engine.log]
+    engine.log.clear()
+    for question in asked:
+        if isinstance(question, QueryOpen):
+            engine.step(OrderList(engine.now_ns, question.at_ns, ()))
+        elif isinstance(question, QueryAccount):
+            held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}
+            engine.step(Account(engine.now_ns, question.at_ns, engine.ledger.cash, held))
+
+
 def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
@@ -82,9 +100,7 @@ def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
 def test_ids_differ_by_nonce_and_by_place() -> None:
     ids = set()
     for nonce in ("a", "b"):
-        engine, rows = _engine()
-        engine.step(RunNonce(nonce))
-        engine.log.clear()
+        engine, rows = _engine(nonce=nonce)
         order = _submitted(engine, rows)
         engine.step(Rejected(engine.now_ns, order.order_id, "no"))
         engine.log.clear()
@@ -126,19 +142,22 @@ def test_a_repeated_fill_is_booked_once() -> None:
     assert engine.ledger.position("X").quantity == order.quantity
 
 
-def test_an_answer_for_an_order_that_was_never_sent_is_damage() -> None:
+def test_word_of_an_order_that_was_never_sent_alarms_once_and_the_venue_s_list_is_asked_for() -> None:
     engine, _ = _engine()
-    with pytest.raises(Corrupt, match="never sent"):
+    for _ in range(2):
         engine.step(Rejected(START_NS, "stranger", "no"))
+    said = [entry.event for entry in engine.log if isinstance(entry.event, Output)]
+    assert isinstance(said[0], Alarm) and (said[0].code, said[0].subject) == ("unknown_order", "stranger")
+    assert said[1:] == [QueryOpen(START_NS), QueryFills(START_NS, 0), QueryAccount(START_NS)]
 
 
-def test_an_exit_that_is_refused_by_the_venue_is_tried_again_at_the_next_quote() -> None:
-    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(3))]
-    rejections = iter([None, Fault.REJECT, Fault.REJECT, None])
-    played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections))
+def test_an_exit_that_is_refused_by_the_venue_is_tried_again_ever_more_seldom() -> None:
+    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(12))]
+    rejections = iter([None, *[Fault.REJECT] * 4, None])
+    played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections, None))
     sells = [order for order in played.events(SubmitOrder) if order.side == "sell"]
-    assert len(sells) == 3
-    assert played.result["codes"]["stop_loss"] == 3
+    assert [(order.at_ns - START_NS) // SECOND_NS for order in sells] == [2, 3, 5, 8, 13]
+    assert played.result["codes"]["stop_loss"] == 5
     assert played.result["stop_losses"] == 1
     assert played.result["open_position"] == "0"
 
@@ -273,9 +292,10 @@ def test_a_position_held_over_two_midnights_is_valued_at_each() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
-    first = engine.next_deadline_ns
+    first = engine.agenda.due_ns(MIDNIGHT)
+    assert first == (START_NS // DAY_NS + 1) * DAY_NS
     engine.step(Timer(first))
-    assert engine.next_deadline_ns == first + DAY_NS
+    assert engine.agenda.due_ns(MIDNIGHT) == first + DAY_NS
 
 
 def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
@@ -313,10 +333,13 @@ def test_an_engine_that_holds_nothing_waits_for_nothing() -> None:
     engine, rows = _engine()
     assert engine.next_deadline_ns == NEVER
     order = _submitted(engine, rows)
-    assert engine.next_deadline_ns == (START_NS // DAY_NS + 1) * DAY_NS
+    assert engine.next_deadline_ns == engine.now_ns + 5 * SECOND_NS
     engine.step(Rejected(engine.now_ns, order.order_id, "no"))
-    engine.step(Timer(engine.next_deadline_ns))
-    assert engine.next_deadline_ns == NEVER
+    while (due_ns := engine.next_deadline_ns) < NEVER:
+        assert due_ns <= (START_NS // DAY_NS + 1) * DAY_NS
+        engine.step(Timer(due_ns))
+        _answer(engine)
+    assert engine.state.name == "active"
 
 
 def test_with_too_little_cash_the_code_says_buying_power() -> None:

@@ -67,7 +67,7 @@ class Watch:
         assert held >= 0
         assert engine._held[lane] == float(held)
         expected = FLAT
-        if engine.orders.exit(lane):
+        if engine.orders.exit(lane) or ("exit", lane) in engine.agenda:
             expected = EXITING
         elif held:
             expected = OPEN

@@ -6,15 +6,22 @@ from typing import Any
 import pytest
 
 from autohedge.app import engine_for
-from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Accepted,
+    Account,
+    Active,
+    Alarm,
     CancelOrder,
     Halted,
     NotFound,
     Operator,
+    OrderList,
+    QueryAccount,
     QueryFills,
+    QueryOpen,
     QueryOrder,
+    Reconciled,
+    Reducing,
     Report,
     Restarted,
     Resumed,
@@ -68,6 +75,24 @@ def _restart(engine: Engine, pos: int | None = None) -> list[Any]:
     return _said(engine)
 
 
+def _reconciled(engine: Engine, at_ns: int = LATER_NS) -> list[Any]:
+    """The venue has no orders, and holds what the engine thinks that it holds."""
+    held = {s: position.quantity for s, position in engine.ledger.positions.items() if position.quantity}
+    engine.step(OrderList(at_ns, at_ns, ()))
+    engine.step(Account(at_ns, at_ns, engine.ledger.cash, held))
+    engine.log.popleft()
+    return _said(engine)
+
+
+def _proven_absent(engine: Engine, order: SubmitOrder) -> None:
+    """All that it takes: two denials, the second beyond the venue's visibility lag, and a list without it."""
+    for asked_ns in (LATER_NS, LATER_NS + 6 * SECOND_NS):
+        engine.step(NotFound(asked_ns, order.order_id, asked_ns))
+    assert [entry.event for entry in engine.log][-1] == QueryOpen(engine.now_ns)
+    engine.step(OrderList(engine.now_ns, engine.now_ns, ()))
+    engine.log.clear()
+
+
 def _report(order: SubmitOrder, kind: Any, quantity: str = "", trade_id: str | None = None) -> Report:
     if kind != "fill":
         return Report(LATER_NS, order.order_id, kind, LATER_NS)
@@ -77,10 +102,20 @@ def _report(order: SubmitOrder, kind: Any, quantity: str = "", trade_id: str | N
     )
 
 
-def test_without_orders_only_fills_are_asked_for() -> None:
-    engine, _ = _engine()
-    assert _restart(engine) == [QueryFills(LATER_NS, 0)]
+def _asked(since_ns: int = 0) -> list[Any]:
+    """How every restart begins: no entries until orders, fills and account are in."""
+    questions = [QueryOpen(LATER_NS), QueryFills(LATER_NS, since_ns), QueryAccount(LATER_NS)]
+    return [Reducing(("reconciling",)), *questions]
+
+
+def test_everything_is_asked_for_and_entries_wait_for_the_answers() -> None:
+    engine, rows = _engine()
+    assert _restart(engine) == _asked()
     assert engine.result()["restarts"] == 1
+    engine.scan(rows, engine.pos, len(rows))
+    assert not engine.log
+    assert _reconciled(engine) == [Reconciled(engine.now_ns, 0), Active()]
+    assert engine.codes()["reducing"] > 0
 
 
 def test_an_order_without_an_end_is_unknown_keeps_its_money_and_is_asked_for() -> None:
@@ -88,7 +123,9 @@ def test_an_order_without_an_end_is_unknown_keeps_its_money_and_is_asked_for() -
     order = _entered(engine, rows)
     reserved = engine.orders.reserved
     assert reserved > 0
-    assert _restart(engine) == [QueryFills(LATER_NS, 0), QueryOrder(LATER_NS, order.order_id)]
+    assert _restart(engine) == [*_asked(), QueryOrder(LATER_NS, order.order_id)]
+    assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
+    _reconciled(engine)
     assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
     assert engine.orders.reserved == reserved
     engine.scan(rows, engine.pos, len(rows))
@@ -100,10 +137,10 @@ def test_an_order_that_the_venue_never_had_frees_its_money_and_its_lane() -> Non
     engine, rows = _engine()
     order = _entered(engine, rows)
     _restart(engine)
-    engine.step(NotFound(LATER_NS, order.order_id))
+    _reconciled(engine)
+    _proven_absent(engine, order)
     assert not engine.orders.working
     assert engine.orders.reserved == 0
-    engine.log.clear()
     assert _entered(engine, rows).side == "buy"
 
 
@@ -113,7 +150,7 @@ def test_fills_that_were_missed_are_booked_and_those_known_are_not_booked_again(
     engine.step(Accepted(START_NS, order.order_id, "v"))
     engine.step(_report(order, "fill", "0.4", "t1"))
     engine.log.clear()
-    assert _restart(engine)[0] == QueryFills(LATER_NS, START_NS)
+    assert _restart(engine)[:4] == _asked(START_NS - 10 * SECOND_NS)
     for answer in (
         _report(order, "fill", "0.4", "t1"),
         _report(order, "fill", "0.1", "t2"),
@@ -145,18 +182,24 @@ def test_a_cancel_that_may_not_have_left_is_sent_again() -> None:
     assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
     engine.log.clear()
     asked = _restart(engine)
-    assert [type(event) for event in asked] == [QueryFills, QueryOrder, CancelOrder]
+    assert [type(event) for event in asked[4:]] == [CancelOrder, QueryOrder]
     engine.step(_report(order, "canceled"))
     assert not engine.orders.working
 
 
-def test_a_venue_that_forgot_an_order_it_filled_contradicts_itself() -> None:
+def test_a_venue_that_forgot_an_order_it_filled_is_reported_and_the_fill_stays() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     engine.step(_report(order, "fill", "0.4", "t1"))
-    engine.step(Restarted(LATER_NS, engine.pos, "fresh"))
-    with pytest.raises(Corrupt, match="of which it reported fills"):
-        engine.step(NotFound(LATER_NS, order.order_id))
+    _restart(engine)
+    for asked_ns in (LATER_NS, LATER_NS + 6 * SECOND_NS):
+        engine.step(NotFound(asked_ns, order.order_id, asked_ns))
+    engine.log.clear()
+    engine.step(OrderList(engine.now_ns, engine.now_ns, ()))
+    alarm = _said(engine)[0]
+    assert isinstance(alarm, Alarm) and (alarm.code, alarm.subject) == ("vanished", order.order_id)
+    assert not engine.orders.working
+    assert engine.ledger.position("X").quantity == Decimal("0.4")
 
 
 def test_ids_after_a_restart_are_new_even_at_the_same_place() -> None:
@@ -164,7 +207,7 @@ def test_ids_after_a_restart_are_new_even_at_the_same_place() -> None:
     for nonce in ("a", "b"):
         engine, rows = _engine()
         engine.step(Restarted(START_NS, 0, nonce))
-        engine.log.clear()
+        _reconciled(engine, START_NS)
         ids.add(_entered(engine, rows).order_id)
     assert len(ids) == 2
 
@@ -258,6 +301,9 @@ def test_two_restarts_in_a_row_may_each_be_told_that_an_order_never_was() -> Non
     engine, rows = _engine()
     order = _entered(engine, rows)
     _restart(engine)
-    for _ in range(2):
-        engine.step(NotFound(LATER_NS, order.order_id))
-    assert not engine.orders.working
+    _proven_absent(engine, order)
+    assert order.order_id not in engine.orders.working
+    engine.step(NotFound(engine.now_ns, order.order_id, LATER_NS))
+    assert len(engine.log) == 1
+    _restart(engine)
+    assert order.order_id not in engine.orders.working

@@ -147,8 +147,10 @@ def test_latencies_and_fees_are_those_of_the_settings() -> None:
         simulated__response_latency_ms=3,
         simulated__latency_jitter_ms=0.5,
         simulated__partial_fills=True,
+        simulated__initial_cash=500,
     )
-    assert Terms.of(wanted) == Terms(D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True)
+    terms = Terms(D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True, initial_cash=D(500))
+    assert Terms.of(wanted) == terms
 
 
 SIZED = [(1, 100.0, 100.5)]
@@ -252,7 +254,7 @@ def test_a_cancelled_order_is_gone() -> None:
     at.venue.send(resting(), MS)
     at.heard()
     at.venue.send(CancelOrder(0, "a", "enough"), 2 * MS)
-    assert at.heard() == [Report(2 * MS, "a", "canceled", 2 * MS)]
+    assert at.heard() == [Report(2 * MS, "a", "canceled", 2 * MS, filled=D(0))]
     at.to(4)
     assert at.heard() == []
 

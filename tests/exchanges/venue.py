@@ -16,7 +16,7 @@ from autohedge.market import Rows
 
 MS = 1_000_000
 NAN = float("nan")
-INSTANT = Terms(Decimal(10), 0, 0, 0, partial_fills=False)
+INSTANT = Terms(Decimal(10), 0, 0, 0, partial_fills=False, initial_cash=Decimal(10_000))
 Book = tuple[int, float, float]
 
 

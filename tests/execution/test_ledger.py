@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
-from autohedge.core.errors import Unexplained
 from autohedge.core.orders import Side
 from autohedge.execution.ledger import Ledger, Position
 
@@ -22,19 +21,33 @@ def _decimals(least: int, most: int, places: int) -> st.SearchStrategy[Decimal]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Trade]:
-    """Buys and sells in two symbols that never sell more than is held."""
+    """Buys and sells in two symbols, long and short; now and then all is closed, or a trade busted."""
     held = {"A": D(0), "B": D(0)}
-    trades = []
+    trades: list[Trade] = []
     for _ in range(draw(st.integers(1, 25))):
         symbol = draw(st.sampled_from("AB"))
-        price = draw(_decimals(1, 10**9, 4))
-        sells = held[symbol] > 0 and draw(st.booleans())
-        most = int(held[symbol].scaleb(6)) if sells else 10**9
-        quantity = held[symbol] if sells and draw(st.booleans()) else draw(_decimals(1, most, 6))
-        held[symbol] += -quantity if sells else quantity
-        fee = draw(_decimals(0, 10**6, 8))
-        trades.append((symbol, Side.SELL if sells else Side.BUY, quantity, price, fee))
+        if trades and draw(st.integers(0, 5)) == 0:
+            trade = _busted(draw(st.sampled_from(trades)))
+        else:
+            closes = held[symbol] and draw(st.booleans())
+            side = draw(st.sampled_from(Side)) if not closes else _closing(held[symbol])
+            most = draw(st.sampled_from([D(0), abs(held[symbol])]))
+            quantity = most if closes and most else draw(_decimals(1, 10**9, 6))
+            price = draw(_decimals(1, 10**9, 4))
+            trade = (symbol, side, quantity, price, draw(_decimals(0, 10**6, 8)))
+        held[trade[0]] += trade[2] * (1 if trade[1] is Side.BUY else -1)
+        trades.append(trade)
     return trades
+
+
+def _closing(held: Decimal) -> Side:
+    return Side.SELL if held > 0 else Side.BUY
+
+
+def _busted(trade: Trade) -> Trade:
+    """The same trade, taken back."""
+    symbol, side, quantity, price, fee = trade
+    return symbol, Side.SELL if side is Side.BUY else Side.BUY, quantity, price, -fee
 
 
 def _booked(trades: list[Trade]) -> Ledger:
@@ -48,7 +61,7 @@ def _signed(trade: Trade) -> Fraction:
     return Fraction(trade[2]) * (1 if trade[1] is Side.BUY else -1)
 
 
-@budget(max_examples=30)
+@budget(max_examples=30, deadline=None)
 @given(histories())
 def test_cash_is_what_was_there_less_bought_plus_sold_less_fees(trades: list[Trade]) -> None:
     ledger = _booked(trades)
@@ -58,16 +71,16 @@ def test_cash_is_what_was_there_less_bought_plus_sold_less_fees(trades: list[Tra
     assert Fraction(ledger.cash) == 10_000 - spent - fees
 
 
-@budget(max_examples=30)
+@budget(max_examples=30, deadline=None)
 @given(histories())
 def test_a_position_is_the_sum_of_its_fills(trades: list[Trade]) -> None:
     ledger = _booked(trades)
     for symbol in "AB":
         held = sum(_signed(trade) for trade in trades if trade[0] == symbol)
-        assert Fraction(ledger.position(symbol).quantity) == held >= 0
+        assert Fraction(ledger.position(symbol).quantity) == held
 
 
-@budget(max_examples=30)
+@budget(max_examples=30, deadline=None)
 @given(histories(), _decimals(1, 10**9, 4), _decimals(1, 10**9, 4))
 def test_results_equal_the_change_of_equity(trades: list[Trade], mark_a: Decimal, mark_b: Decimal) -> None:
     ledger = _booked(trades)
@@ -80,14 +93,14 @@ def test_results_equal_the_change_of_equity(trades: list[Trade], mark_a: Decimal
     assert Fraction(ledger.realized) == sum(Fraction(p.realized) for p in positions.values())
 
 
-@budget(max_examples=30)
+@budget(max_examples=30, deadline=None)
 @given(histories())
 def test_a_flat_position_has_no_cost_left(trades: list[Trade]) -> None:
     ledger = _booked(trades)
     for symbol in "AB":
         position = ledger.position(symbol)
         if position.quantity:
-            ledger.book(symbol, Side.SELL, position.quantity, D(7), D(0))
+            ledger.book(symbol, _closing(position.quantity), abs(position.quantity), D(7), D(0))
         assert position.quantity == position.cost == 0
 
 
@@ -112,18 +125,93 @@ def test_a_share_that_cannot_be_written_is_rounded_once_and_the_remainder_stays(
     assert ledger.realized == D(120) - cost
 
 
-@pytest.mark.parametrize("quantity", ["1.000001", "5"])
-def test_selling_more_than_is_held_is_refused_and_changes_nothing(quantity: str) -> None:
+def test_what_is_sold_beyond_the_position_opens_a_short_one_and_buying_closes_it() -> None:
     ledger = _booked([("A", Side.BUY, D(1), D(100), D("0.1"))])
-    with pytest.raises(Unexplained, match=f"A: a fill sells {quantity}, but only 1 is held"):
-        ledger.book("A", Side.SELL, D(quantity), D(100), D("0.1"))
-    assert ledger.position("A") == Position(D(1), D(100))
-    assert (ledger.cash, ledger.fees, ledger.realized) == (D("9899.9"), D("0.1"), D(0))
+    assert ledger.book("A", Side.SELL, D(3), D(110), D("0.3")) == 10
+    assert ledger.position("A") == Position(D(-2), D(-220), D(10))
+    assert ledger.book("A", Side.BUY, D(1), D(90), D(0)) == 20
+    assert ledger.position("A") == Position(D(-1), D(-110), D(30))
+    assert ledger.book("A", Side.BUY, D(3), D(120), D(0)) == -10
+    assert ledger.position("A") == Position(D(2), D(240), D(20))
+    assert ledger.cash == D(10_000) - 100 + 330 - 90 - 360 - D("0.4")
 
 
-def test_what_was_never_traded_cannot_be_sold() -> None:
-    with pytest.raises(Unexplained):
-        Ledger(D(1)).book("B", Side.SELL, D(1), D(1), D(0))
+def test_the_excess_that_a_short_position_opens_with_is_rounded_once_and_nothing_is_lost() -> None:
+    ledger = _booked([("A", Side.BUY, D(1), D(100), D(0))])
+    ledger.book("A", Side.SELL, D(7), D(1) / 3, D(0))
+    position = ledger.position("A")
+    assert position.quantity == -6
+    assert Fraction(ledger.cash) + Fraction(position.cost) == 10_000 + Fraction(ledger.realized)
+    assert len(position.cost.as_tuple().digits) == 28
+
+
+@budget(max_examples=30, deadline=None)
+@given(histories(), st.data())
+def test_a_trade_that_is_busted_leaves_cash_fees_and_quantity_as_if_it_had_never_been(
+    trades: list[Trade], data: st.DataObject
+) -> None:
+    busted = data.draw(st.integers(0, len(trades) - 1))
+    with_bust = _booked([*trades, _busted(trades[busted])])
+    without = _booked(trades[:busted] + trades[busted + 1 :])
+    assert (with_bust.cash, with_bust.fees) == (without.cash, without.fees)
+    for symbol in "AB":
+        assert with_bust.position(symbol).quantity == without.position(symbol).quantity
+
+
+def test_a_busted_entry_leaves_nothing_at_all() -> None:
+    trade = ("A", Side.BUY, D(1) / 3, D(100) / 7, D("0.1"))
+    ledger = _booked([trade, _busted(trade)])
+    assert ledger.position("A") == Position()
+    assert (ledger.cash, ledger.fees, ledger.realized) == (D(10_000), D(0), D(0))
+
+
+Taken = tuple[str, Decimal, Decimal]
+
+
+@budget(max_examples=30, deadline=None)
+@given(
+    histories(),
+    st.lists(
+        st.tuples(st.sampled_from("AB"), _decimals(-(10**9), 10**9, 6), _decimals(0, 10**9, 4)), max_size=4
+    ),
+    _decimals(-(10**9), 10**9, 4),
+    histories(),
+)
+def test_what_came_from_outside_is_equity_but_no_result(
+    before: list[Trade], taken: list[Taken], money: Decimal, afterwards: list[Trade]
+) -> None:
+    ledger = _booked(before)
+    results, fees, cash = ledger.realized, ledger.fees, ledger.cash
+    held = {symbol: ledger.position(symbol).quantity for symbol in "AB"}
+    for symbol, quantity, price in taken:
+        ledger.take_over(symbol, quantity, price)
+        held[symbol] += quantity
+    ledger.take_cash(money)
+    assert (ledger.realized, ledger.fees, ledger.cash) == (results, fees, cash + money)
+    assert held == {symbol: ledger.position(symbol).quantity for symbol in "AB"}
+    for trade in afterwards:
+        ledger.book(*trade)
+    invested = sum(Fraction(position.cost) for position in ledger.positions.values())
+    explained = 10_000 + Fraction(ledger.realized) - Fraction(ledger.fees) + Fraction(ledger.external)
+    assert Fraction(ledger.cash) + invested == explained
+    assert all(position.quantity or not position.cost for position in ledger.positions.values())
+
+
+# What is held first, what is taken over at 50, and what it then cost.
+TAKEN = [("0", "2", "100"), ("2", "2", "300"), ("2", "-1", "100"), ("2", "-2", "0"), ("2", "-3", "-50")]
+
+
+@pytest.mark.parametrize(("held", "taken", "cost"), TAKEN)
+def test_a_position_taken_over_costs_today_s_price_and_one_that_shrinks_keeps_its_own(
+    held: str, taken: str, cost: str
+) -> None:
+    ledger = Ledger(D(10_000))
+    if D(held):
+        ledger.book("A", Side.BUY, D(held), D(100), D(0))
+    invested = ledger.position("A").cost
+    ledger.take_over("A", D(taken), D(50))
+    assert ledger.position("A") == Position(D(held) + D(taken), D(cost))
+    assert ledger.external == D(cost) - invested
 
 
 def test_one_symbols_trades_leave_the_others_alone() -> None:

@@ -38,7 +38,9 @@ def test_a_line_has_left_the_process_when_append_returns(path: Path) -> None:
 
 
 @pytest.mark.parametrize("power", [False, True])
-def test_with_power_every_order_is_on_the_disk_before_append_returns(path: Path, power: bool) -> None:
+def test_what_ids_derive_from_and_with_power_every_order_is_on_the_disk_before_append_returns(
+    path: Path, power: bool
+) -> None:
     script = f"""
 from pathlib import Path
 from autohedge.journal import Journal
@@ -52,11 +54,12 @@ journal = Journal.begin(store, GENESIS)
 for entry in ENTRIES:
     journal.append(entry)
 store.close()
-print(sum(b'submit_order' in line for line in synced), len(synced))
+kinds = (b'"run_nonce"', b'"restarted"', b'"submit_order"')
+print(*(sum(kind in line for line in synced) for kind in kinds), len(synced))
 """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == (["2", "2"] if power else ["0", "0"])
+    assert done.stdout.split() == (["1", "1", "2", "4"] if power else ["1", "1", "0", "2"])
 
 
 def test_a_second_process_is_refused(path: Path) -> None:

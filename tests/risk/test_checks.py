@@ -37,6 +37,7 @@ VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
     (Reason.MAX_EXPOSURE, NOTHING, {"exposure": D("900.000001")}, NOTHING),
     (Reason.DAILY_LOSS, NOTHING, {"equity": D(9500)}, NOTHING),
     (Reason.ORDER_RATE, NOTHING, {"rate": exhausted()}, NOTHING),
+    (Reason.REDUCING, NOTHING, {"reducing": True}, NOTHING),
 ]
 
 # The last value that each check lets pass.
