@@ -379,7 +379,8 @@ class Engine:
         """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
         desk = self.desks[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        if self.office.exits_wait or self.orders.exit(lane) or ("exit", lane) in self.agenda:
+        waits = self.office.exits_wait and self._held[lane] > 0.0
+        if waits or self.orders.exit(lane) or ("exit", lane) in self.agenda:
             status, take_profit = EXITING, -np.inf
         elif self._held[lane] > 0.0 and not desk.dust:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss

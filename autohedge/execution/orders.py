@@ -218,7 +218,7 @@ class OrderManager:
         Raises Corrupt for an impossible fill, IllegalTransition where the state table has no edge.
         """
         news = self._advance(order, answer)
-        if order.ended and order.working and order.executed >= order.ended[1]:
+        if order.ended and (order.executed >= order.ended[1] or not order.working):
             self._evidence(order, order.ended[0])
         elif order.ended and order.working:
             self.lose(order)
@@ -271,6 +271,9 @@ class OrderManager:
         """An end with fills that never came would be taken for the whole story: ask for them first."""
         event = OrderEvent.CANCEL if report.kind == "canceled" else OrderEvent.EXPIRE
         filled = report.filled or ZERO
+        if order.ended:
+            event = event if order.ended[0] is OrderEvent.EXPIRE else order.ended[0]
+            filled = max(filled, order.ended[1])
         if order.working and filled > order.executed:
             order.ended, order.accepted = (event, filled), True
             self.lose(order)
