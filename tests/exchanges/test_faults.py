@@ -12,6 +12,7 @@ from autohedge.exchanges.simulated import Fault, FaultScript
 from tests.support import Played, Quotes, play, quotes_tape, settings
 
 MS = 1_000_000
+START_NS = 10**9  # time for the account to be asked for, however slow the venue
 COST = Decimal("0.990099") * 101 * Decimal("1.001")  # with the fee of 10 bps
 # The second quote triggers an entry at 101; the later ones neither trigger nor touch anything.
 RISE: Quotes = [(MS, 99.9, 100.0), (2 * MS, 100.9, 101.0)]
@@ -37,7 +38,8 @@ def _play(quotes: Quotes, faults: FaultScript, **changes: Any) -> Played:
         "momentum__warmup_count": 2,
         "momentum__min_edge_bps": 20,
     }
-    return play(settings(**(eager | changes)), quotes_tape(quotes), faults)
+    later = [(START_NS + ts, bid, ask) for ts, bid, ask in quotes]
+    return play(settings(**(eager | changes)), quotes_tape(later), faults)
 
 
 def _states(played: Played) -> list[OrderState]:
@@ -89,9 +91,11 @@ def test_a_lost_exit_keeps_the_position_and_sends_no_second_sell() -> None:
     assert [order.side for order in played.events(SubmitOrder)] == [Side.BUY, Side.SELL]
 
 
-def test_a_rejected_exit_is_tried_again_at_the_next_quote() -> None:
-    played = _play(PROFIT, _first(Fault.REJECT, Side.SELL))
-    assert played.result["codes"]["take_profit"] == 2
+def test_a_rejected_exit_is_tried_again_at_the_first_quote_after_a_pause() -> None:
+    later = [*PROFIT, *((n * MS, 110.0, 110.1) for n in (503, 504))]
+    played = _play(later, _first(Fault.REJECT, Side.SELL))
+    codes = played.result["codes"]
+    assert (codes["take_profit"], codes["exit_pending"]) == (2, 2)
     assert played.result["take_profits"] == 1 and played.result["open_position"] == "0"
 
 
@@ -117,7 +121,7 @@ def test_a_resting_order_is_taken_back_after_its_time() -> None:
     played = _play(QUIET, _first(Fault.REJECT, Side.SELL), **RESTING)
     assert _kinds(played) == ["canceled"] and _states(played) == []
     (report,) = played.events(Report)
-    assert report.ts_ns == 2 * MS + 10 * MS + 1_500_000
+    assert report.ts_ns == START_NS + 2 * MS + 10 * MS + 1_500_000
 
 
 def test_a_resting_order_of_unknown_fate_is_taken_back_too() -> None:
