@@ -115,7 +115,7 @@ def test_everything_is_asked_for_and_entries_wait_for_the_answers() -> None:
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
     assert _reconciled(engine) == [Reconciled(engine.now_ns, 0), Active()]
-    assert engine.codes()["exit_pending"] > 0
+    assert engine.codes()["reducing"] > 0
 
 
 def test_an_order_without_an_end_is_unknown_keeps_its_money_and_is_asked_for() -> None:
