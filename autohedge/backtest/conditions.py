@@ -23,7 +23,7 @@ def conditions(draw: Randomness) -> Settings:
     trails = draw.random() < 0.3
     changes: dict[str, dict[str, Any]] = {
         "momentum": {
-            "evaluate_every_quotes": draw.randint(1, 3),
+            "evaluate_every_quotes": draw.randint(2, 8),
             "lookback": draw.randint(2, 5),
             "warmup_count": 5,
             "min_edge_bps": draw.choice([-5.0, -1.0, 0.0]),

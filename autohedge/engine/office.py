@@ -44,7 +44,7 @@ from autohedge.execution.reconciliation import CASH, Reconciliation, Terms
 from autohedge.risk import Approved, Rate
 from autohedge.risk.state import Cause, TradingState
 
-LOST_IDS_MAX = 5_000
+LOST_IDS_MAX = 2_000
 STRANGERS_MAX = 1_000
 DAY_NS = 86_400 * NS_PER_S
 MINUTE_NS = 60 * NS_PER_S
