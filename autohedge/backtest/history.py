@@ -48,8 +48,8 @@ from autohedge.market.tape import Rows
 from autohedge.strategies import build
 
 NS_PER_S = 10**9
-ROWS = 2_100
-CALM_S = 150.0
+ROWS = 1_850
+CALM_S = 120.0
 CRASH_RATE = 0.004
 FAULT_RATE = 0.06
 RESUMES = 24

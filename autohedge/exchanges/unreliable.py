@@ -152,6 +152,7 @@ class UnreliableVenue:
         self._arrived: deque[Answer] = deque()
         self._down = ""
         self._young: dict[str, int] = {}
+        self._undone: set[str] = set()
         self.skew_ns = 0
         if F.SKEW in faults:
             self.skew_ns = draw.randrange(-2 * NS_PER_S, 2 * NS_PER_S)
@@ -310,7 +311,7 @@ class UnreliableVenue:
                 self._at(now_ns + self._between(0.1, 3), answer)
 
     def _second_thoughts(self, answer: Answer) -> None:
-        """The venue may undo what it has just said, a little later."""
+        """The venue may undo what it has just said, a little later, and once per order."""
         now_ns = getattr(answer, "at_ns", 0)
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
         often = 1.0
@@ -319,7 +320,8 @@ class UnreliableVenue:
         elif isinstance(answer, Report) and answer.kind == "fill":
             undo = {F.BUST: self.venue.bust, F.OVERFILL: self.venue.overfill}
         fault = self._strikes(tuple(undo), now_ns, often=often)
-        if fault and isinstance(answer, Accepted | Report):
+        if fault and isinstance(answer, Accepted | Report) and answer.order_id not in self._undone:
+            self._undone.add(answer.order_id)
             order_id, do = answer.order_id, undo[fault]
             wait_ns = self._between(0.01, 2)
             self._at(now_ns + wait_ns, lambda due_ns: self._count_if(fault, happened=do(order_id, due_ns)))
