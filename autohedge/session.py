@@ -158,7 +158,7 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
         wall = WallRuntime(
             run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.watcher.wake
         )
-        wall.stopped = start.stopped
+        wall.stopped, wall.tells_lag = start.stopped, not run.pace.seeded
         listening = asyncio.ensure_future(_listen(elsewhere, wall))
         try:
             async with Control(run.folder.path, wall):

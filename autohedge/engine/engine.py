@@ -91,7 +91,7 @@ class Engine:
         self._trail_from = scanner.lanes["trail_from"]
         scanner.lanes["trail_keep"] = [1.0 - desk.trailing_distance_bps / 10_000.0 for desk in self.desks]
         self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
-        self._max_lag_ms = settings.risk.max_lag_ms
+        self.max_lag_ms = settings.risk.max_lag_ms
         self._silent = False
         self._row_ns = 0
         self._seen: tuple[Rows | None, int] = (None, 0)
@@ -331,7 +331,7 @@ class Engine:
                 desk.leaving = FLATTEN
 
     def _lag(self, lag_ms: float) -> None:
-        if lag_ms > self._max_lag_ms:
+        if lag_ms > self.max_lag_ms:
             if self.state.reduce(Cause.LAG):
                 self.office.take_back("the loop is late", self.now_ns)
         else:

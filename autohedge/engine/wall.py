@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from autohedge.core.clock import NEVER, TapeClock, monotonic_ns
 from autohedge.core.errors import AutoHedgeError
+from autohedge.core.events import Lag as LagInput
 from autohedge.core.events import Operator, Restarted, RunNonce, Trouble
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
@@ -21,6 +22,7 @@ from autohedge.engine.virtual import VirtualRuntime
 SLICE_NS = 60 * 10**9
 LAST_ANSWERS_S = 5.0
 NS_PER_S = 1_000_000_000
+NS_PER_MS = 1_000_000
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -29,11 +31,13 @@ class Lag:
     """How late the loop woke, against when it meant to; in ns."""
 
     worst_ns: int = 0
+    last_ns: int = 0
     wakes: int = 0
 
     def note(self, late_ns: int) -> None:
         """Count one wake."""
         self.wakes += 1
+        self.last_ns = late_ns
         self.worst_ns = max(self.worst_ns, late_ns)
 
 
@@ -52,7 +56,7 @@ class WallRuntime:
     """Plays a virtual runtime on a clock; without one, as fast as it can.
 
     `reached_ns` is the tape's time up to which everything has happened; `watch` is called at each
-    wake.
+    wake. With `tells_lag` the engine hears how late the loop is; a seeded run must not depend on that.
     """
 
     engine: Engine
@@ -63,9 +67,11 @@ class WallRuntime:
     watch: Callable[[], None] = lambda: None
     lag: Lag = field(default_factory=Lag)
     stopped: bool = False
+    tells_lag: bool = True
     failure: AutoHedgeError | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _told: str | None = None
+    _late: bool = False
 
     def wake(self) -> None:
         """Something came from outside: look now instead of at the next row."""
@@ -114,7 +120,17 @@ class WallRuntime:
         if trouble and trouble != self._told:
             self.runtime.take(Trouble(self.reached_ns, trouble))
         self._told = trouble
+        self._tell_lag()
         self.watch()
+
+    def _tell_lag(self) -> None:
+        """The engine hears when the loop is later than it may be, and when it no longer is."""
+        if not self.tells_lag:
+            return
+        late = self.lag.last_ns > self.engine.max_lag_ms * NS_PER_MS
+        if late is not self._late:
+            self._late = late
+            self.runtime.take(LagInput(self.reached_ns, self.lag.last_ns / NS_PER_MS))
 
     def _raise_failure(self) -> None:
         if self.failure:
@@ -123,14 +139,14 @@ class WallRuntime:
     async def _until(self, next_ns: int) -> None:
         """Wait until the clock comes to `next_ns`, or something comes from outside."""
         loop = asyncio.get_running_loop()
-        wait_ns = max(self.clock.until_ns(next_ns), 0) if self.clock else 0
+        wait_ns = self.clock.until_ns(next_ns) if self.clock else 0
         planned_ns = monotonic_ns() + wait_ns
-        alarm = loop.call_later(wait_ns / NS_PER_S, self._wake.set)
+        alarm = loop.call_later(max(wait_ns, 0) / NS_PER_S, self._wake.set)
         await self._wake.wait()
         self._wake.clear()
         alarm.cancel()
         late_ns = monotonic_ns() - planned_ns
-        if wait_ns and late_ns >= 0:
+        if self.clock and late_ns >= 0:
             self.lag.note(late_ns)
 
     async def _last_answers(self) -> None:

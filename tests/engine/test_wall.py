@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from autohedge import app, session
+from autohedge.core.events import Lag, Reducing
 from autohedge.journal import RunFolder, read, verify
 from autohedge.market import Recipe, Tape, synthesize
 from autohedge.session import Pace
@@ -80,3 +81,14 @@ def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
 def _has_begun(workplace: Path) -> bool:
     """Whether the first input is recorded: from then on an interrupt is handled."""
     return any(b"run_nonce" in path.read_bytes() for path in workplace.glob("runs/*/journal.jsonl"))
+
+
+def test_a_loop_that_is_late_takes_no_entries_until_it_has_caught_up(workplace: Path) -> None:
+    wanted = settings(**EAGER | {"risk__max_lag_ms": 0.0001})
+    results = session.begin(wanted, _minute(), Pace(speed=500.0), seeded=False)
+    lines = list(read(RunFolder.find(results["run"]).journal))
+    told = [line.event for line in lines if isinstance(line.event, Lag)]
+    assert told and told[0].lag_ms > 0.0001
+    reducing = [line.event for line in lines if isinstance(line.event, Reducing)]
+    assert ("lag",) in [event.causes for event in reducing]
+    assert app.replay_run(RunFolder.find(results["run"])) == (None, True)
