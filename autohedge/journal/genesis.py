@@ -7,7 +7,7 @@ import msgspec
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import Line
 
-FORMAT = 2
+FORMAT = 3
 
 
 class Genesis(msgspec.Struct, frozen=True):

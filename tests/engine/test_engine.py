@@ -162,7 +162,7 @@ def test_an_exit_that_is_refused_by_the_venue_is_tried_again_ever_more_seldom() 
     assert played.result["open_position"] == "0"
 
 
-TRAILING = {
+TRAILING: dict[str, Any] = {
     "exits__take_profit_bps": 900,
     "exits__trailing_activation_bps": 100,
     "exits__trailing_distance_bps": 100,

@@ -317,7 +317,7 @@ def test_fills_are_told_from_a_time_on() -> None:
     at.heard()
     for since_ns, ids in ((0, ["a", "b"]), (2 * MS, ["b"]), (3 * MS, [])):
         at.venue.send(QueryFills(3 * MS, since_ns), 3 * MS)
-        assert [answer.order_id for answer in at.heard()] == ids
+        assert [getattr(answer, "order_id", None) for answer in at.heard()] == ids
 
 
 def test_a_question_is_answered_after_the_order_that_it_followed() -> None:

@@ -161,10 +161,15 @@ def test_after_a_restart_an_order_is_lost_whatever_was_known_of_it() -> None:
 EVIDENCE: list[OrderAnswer] = [
     ACCEPTED, UNKNOWN, HALF, REST, WHOLE, EXPIRED, CANCELED, REJECTED, _bust("t1"), _bust("t3"),
 ]  # fmt: skip
-ALIKE = [
+ALIKE: list[OrderAnswer] = [
     ACCEPTED, UNKNOWN, HALF, REST, WHOLE, REJECTED, _bust("t1"), _ended(EXPIRED, "0.4"), _ended(CANCELED, "0.4"),
 ]  # fmt: skip
-COUNTED = [*EVIDENCE, _ended(EXPIRED, "0.4"), _ended(CANCELED, "0.4"), _ended(CANCELED, "1")]
+COUNTED: list[OrderAnswer] = [
+    *EVIDENCE,
+    _ended(EXPIRED, "0.4"),
+    _ended(CANCELED, "0.4"),
+    _ended(CANCELED, "1"),
+]
 
 
 @budget(max_examples=60, deadline=None)
