@@ -108,7 +108,7 @@ def _kinds(said: list[Any], *kinds: type) -> list[Any]:
 
 
 def _listed(order: SubmitOrder, order_id: str | None = None, **facts: Any) -> VenueOrder:
-    told = {"filled": D(0), "status": "open"} | facts
+    told: dict[str, Any] = {"filled": D(0), "status": "open"} | facts
     return VenueOrder(
         order_id or order.order_id, order.symbol, order.side, LIMIT, GTC, order.limit, order.quantity, **told
     )
