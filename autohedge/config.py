@@ -150,7 +150,7 @@ class Execution(Section):
 class Reconciliation(Section):
     """Our books against the venue's."""
 
-    every_s: Seconds
+    every_s: Pause
     fill_overlap_s: Pause
     external: Literal["adopt", "alert", "halt"]
 
@@ -170,7 +170,7 @@ class Risk(Section):
     stale_after_ms: Annotated[float, Field(gt=0, le=1e10)]
     max_errors_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
     unknown_halt_s: Seconds
-    silent_feed_s: Seconds
+    silent_feed_s: Pause
     max_lag_ms: Annotated[float, Field(gt=0, le=1e10)]
 
 

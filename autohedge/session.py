@@ -37,6 +37,9 @@ from autohedge.market import Tape, reopen
 DEADLINE_LEAST_S = 1.0
 
 
+WATCH_S = 300.0
+
+
 class Pace(msgspec.Struct, frozen=True):
     """How a run is driven: `speed` times the tape's own, None for as fast as it goes.
 
@@ -77,6 +80,7 @@ def begin(
     if seeded and pace.venue_port is not None:
         raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
     pace = msgspec.structs.replace(pace, seeded=seeded)
+    settings = settings if pace.venue_port is None else watchful(settings)
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(pace))
     with contextlib.closing(_store(folder, settings)) as store:
@@ -114,6 +118,16 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
             run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
             how = in_loop(_play(run, nonce, record))
     return conclude(folder, engine, settings, tape, journal, **how)
+
+
+def watchful(settings: Settings) -> Settings:
+    """What is left to us with a venue elsewhere: compare books, and notice silence, every five minutes."""
+    books, risk = settings.reconciliation, settings.risk
+    changes = {
+        "reconciliation": books.model_copy(update={"every_s": books.every_s or WATCH_S}),
+        "risk": risk.model_copy(update={"silent_feed_s": risk.silent_feed_s or WATCH_S}),
+    }
+    return settings.model_copy(update=changes)
 
 
 def settings_of(folder: RunFolder) -> Settings:

@@ -367,7 +367,7 @@ class Engine:
             return
         if MIDNIGHT not in self.agenda:
             self.agenda.put(MIDNIGHT, next_midnight_ns(self.now_ns))
-        if SILENCE not in self.agenda and not self._silent:
+        if self._silent_ns and SILENCE not in self.agenda and not self._silent:
             self.agenda.put(SILENCE, max(self._row_ns, self.now_ns - self._silent_ns + 1) + self._silent_ns)
 
     def _sync_all(self, lanes: Iterable[int]) -> None:

@@ -81,7 +81,7 @@ class Reconciliation:
 
     def again(self, now_ns: int) -> None:
         """Plan the next pass, unless one is planned already."""
-        if self._agenda.due_ns(PASS) > now_ns + self.terms.every_ns:
+        if self.terms.every_ns and self._agenda.due_ns(PASS) > now_ns + self.terms.every_ns:
             self._agenda.put(PASS, now_ns + self.terms.every_ns)
 
     def heard(self, what: str, asked_ns: int, differences: int, now_ns: int, *, at_stake: bool) -> bool:
@@ -95,7 +95,7 @@ class Reconciliation:
         self._emit(Reconciled(now_ns, self._differences))
         if self._seen:
             self._agenda.put(PASS, now_ns + self.terms.visibility_ns)
-        elif at_stake:
+        elif at_stake and self.terms.every_ns:
             self._agenda.put(PASS, now_ns + (self.terms.every_ns << min(self._idle, 20)))
         else:
             self._agenda.drop(PASS)
