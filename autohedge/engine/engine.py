@@ -133,6 +133,7 @@ class Engine:
         if self._silent:
             self._silent = False
             self.state.relieve(Cause.SILENT)
+            self._watch()
         if at < stop:
             self._decide(int(rows.lane[at]), int(rows.ts[at]))
         return taken

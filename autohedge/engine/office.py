@@ -178,7 +178,7 @@ class Office:
             self.inquiry.denied(order, answer, now_ns)
         elif isinstance(answer, Throttled):
             self._throttled(order, answer, now_ns)
-        elif isinstance(answer, Rejected) and order.intent.side is SELL:
+        elif isinstance(answer, Rejected) and order.intent.side is SELL and was_working:
             self._refused_exit(order, now_ns)
         self.inquiry.watch(order, now_ns)
         if was_working and not order.working:
@@ -331,6 +331,7 @@ class Office:
         if found.time_in_force is GTC and lost:
             self._agenda.put(("cancel", order.id), now_ns + self._rest_ns)
         self._agree(found, order, now_ns, halt_id)
+        self.inquiry.watch(order, now_ns)
 
     # positions and cash
 
@@ -391,7 +392,7 @@ class Office:
     def look(self, order_id: str, now_ns: int, halt_id: str) -> int:
         """Look after an order in doubt; one that stays unknown too long halts entries."""
         order = self.orders.working.get(order_id)
-        if order is None:
+        if order is None or ("resend", order_id) in self._agenda:
             return -1
         self.inquiry.look(order, now_ns)
         since_ns = self.inquiry.in_doubt_since(order)
@@ -410,6 +411,7 @@ class Office:
             self._agenda.put(("resend", order_id), self.inquiry.hold_until_ns)
             return
         self._emit(order.sent)
+        order.sent_ns = now_ns
         self._agenda.put((LOOK, order_id), now_ns + self.inquiry.patience.ack_ns)
 
 
