@@ -3,10 +3,17 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pytest
+
 from autohedge.app import engine_for
 from autohedge.core.events import (
+    Accepted,
+    Account,
     Active,
+    AnyInput,
     Event,
+    Halted,
     Input,
     Link,
     NotFound,
@@ -17,6 +24,7 @@ from autohedge.core.events import (
     Rejected,
     Report,
     Restarted,
+    RunNonce,
     SubmitOrder,
     Throttled,
     Timer,
@@ -139,3 +147,80 @@ def test_a_feed_that_falls_silent_twice_reduces_twice() -> None:
     silent = [entry.pos for entry in played.record if entry.event == Reducing(("silent",))]
     heard = [entry.pos for entry in played.record if isinstance(entry.event, Active)]
     assert (silent, heard) == ([3, 5], [0, 4, 6])
+
+
+def test_a_venue_whose_answers_take_longer_than_the_questions_are_repeated_is_heard_all_the_same() -> None:
+    engine = engine_for(settings(**EAGER), quotes_tape(FLAT))
+    engine.step(RunNonce("n"))
+    for _ in range(2):
+        engine.step(Timer(engine.next_deadline_ns))
+    late_ns = engine.now_ns
+    engine.step(OrderList(late_ns, 0, ()))
+    engine.step(Account(late_ns, 0, engine.ledger.cash, {}))
+    assert engine.state.name == "active"
+
+
+@pytest.mark.parametrize("first", ["accepted", "fill", "listed"])
+def test_an_order_of_someone_else_halts_once_however_it_is_heard_of(first: str) -> None:
+    engine, rows = _engine()
+    engine.scan(rows, 0, 1)
+    now_ns = engine.now_ns
+    told: dict[str, AnyInput] = {
+        "accepted": Accepted(now_ns, "theirs", "v"),
+        "fill": Report(now_ns, "theirs", "fill", now_ns, "t9", D(1), D(99), D(0)),
+        "listed": _found("theirs"),
+    }
+    engine.step(told[first])
+    for _ in range(3):
+        engine.step(_found("theirs"))
+    assert sum(isinstance(event, Halted) for event in _said(engine)) == 1
+
+
+def test_an_order_that_shows_itself_after_all_must_be_denied_anew() -> None:
+    engine, rows = _engine(execution__time_in_force="gtc")
+    while not engine.log:
+        engine.scan(rows, engine.pos, len(rows))
+    order, sent_ns = _submitted(engine), engine.now_ns
+    engine.step(Accepted(sent_ns, order.order_id, "v"))
+    engine.step(Operator(sent_ns, "halt", "lunch"))
+    for asked_ns in (sent_ns + SECOND_NS, sent_ns + 7 * SECOND_NS):
+        engine.step(NotFound(asked_ns, order.order_id, asked_ns))
+    listed_ns = engine.now_ns
+    engine.step(Accepted(listed_ns + SECOND_NS, order.order_id, "v"))
+    engine.step(OrderList(listed_ns + SECOND_NS, listed_ns, ()))
+    assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
+
+
+def _pass(engine: Engine, at_ns: int, cash: Decimal, positions: dict[str, Decimal]) -> None:
+    """One reconciliation pass, which a reconnection begins."""
+    engine.step(Link(at_ns, "up"))
+    engine.step(OrderList(at_ns, at_ns, ()))
+    engine.step(Account(at_ns, at_ns, cash, positions))
+
+
+def test_a_position_from_outside_that_is_adopted_is_guarded_by_the_exits() -> None:
+    engine, rows = _engine(reconciliation__external="adopt")
+    engine.scan(rows, 0, 1)
+    for pause in (1, 7):
+        _pass(engine, engine.now_ns + pause * SECOND_NS, engine.ledger.cash, {"X": D(1)})
+    assert engine.ledger.position("X").quantity == 1
+    assert engine._stop_loss[0] > 0
+
+
+def test_money_that_is_taken_out_is_no_loss_of_the_day() -> None:
+    engine, rows = _engine(reconciliation__external="adopt")
+    engine.scan(rows, 0, 1)
+    for pause in (1, 7):
+        _pass(engine, engine.now_ns + pause * SECOND_NS, D(4000), {})
+    assert engine.ledger.cash == 4000
+    while engine.pos < len(rows):
+        engine.scan(rows, engine.pos, len(rows))
+    assert engine.codes()["daily_loss"] == 0
+
+
+def test_a_short_position_is_a_debt_in_the_equity_that_limits_are_measured_by() -> None:
+    engine, _, order = _leaving()
+    for trade in ("t2", "t3"):
+        engine.step(msgspec.structs.replace(_filled(order, engine.now_ns), trade_id=trade))
+    assert engine.ledger.position("X").quantity == -order.quantity
+    assert engine.dealer.equity() == D(engine.result()["equity"])
