@@ -31,7 +31,7 @@ RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
 
 class Dealer:
-    """One account's hand in the market; `equity_at_midnight` is what the daily loss is measured from."""
+    """One account's hand in the market."""
 
     def __init__(
         self,
@@ -43,7 +43,8 @@ class Dealer:
         new_id: Callable[[], str],
         quote_ns: Callable[[int], int],
     ) -> None:
-        self.equity_at_midnight = office.ledger.cash
+        self._equity_at_midnight = office.ledger.cash
+        self._external_at_midnight = office.ledger.external
         self._desks = desks
         self._lanes = lanes
         self._bid, self._ask = lanes["bid"], lanes["ask"]
@@ -121,7 +122,7 @@ class Dealer:
 
     def _entry_intent(self, desk: Desk, lane: int, notional: Decimal | None) -> Intent:
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        mid = (bid + ask) / 2.0
+        take_profit, stop_loss, trail_from = desk.guards((bid + ask) / 2.0)
         limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
         quantity = quantity_for(notional, limit, desk.instrument.lot) if notional and limit else ZERO
         return Intent(
@@ -134,9 +135,9 @@ class Dealer:
             price=limit,
             limit=limit,
             reason=Reason.ENTRY.label,
-            take_profit=mid * (1.0 + desk.take_profit_bps / 10_000.0),
-            stop_loss=mid * (1.0 - desk.stop_loss_bps / 10_000.0),
-            trail_from=mid * (1.0 + desk.trailing_activation_bps / 10_000.0),
+            take_profit=take_profit,
+            stop_loss=stop_loss,
+            trail_from=trail_from,
         )
 
     def leave(self, lane: int, reason: str, now_ns: int) -> None:
@@ -173,8 +174,8 @@ class Dealer:
         """What the checks may know at this moment."""
         desk = self._desks[lane]
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        holdings = self._holdings()
-        held_here = printed(self._held[lane] * bid) if self._held[lane] else ZERO
+        net, gross = self._holdings()
+        held_here = printed(abs(self._held[lane]) * bid) if self._held[lane] else ZERO
         return Book(
             now_ns=now_ns,
             quote_ns=quote_ns,
@@ -182,9 +183,9 @@ class Dealer:
             halted=self._office.state.halted,
             buying_power=buying_power,
             position_notional=add(held_here, self._office.orders.reserved_in(lane)),
-            exposure=add(holdings, self._office.orders.reserved),
-            equity=add(self._office.ledger.cash, holdings),
-            equity_at_midnight=self.equity_at_midnight,
+            exposure=add(gross, self._office.orders.reserved),
+            equity=add(self._office.ledger.cash, net),
+            equity_at_midnight=self._day_began_with(),
             last_entry_ns=desk.last_entry_ns,
             last_exit_ns=desk.last_exit_ns,
             duplicate=self._office.orders.exit(lane) is not None,
@@ -228,8 +229,24 @@ class Dealer:
 
     def equity(self) -> Decimal:
         """Cash and holdings at the last bids, for limits."""
-        return add(self._office.ledger.cash, self._holdings())
+        return add(self._office.ledger.cash, self._holdings()[0])
 
-    def _holdings(self) -> Decimal:
-        """Worth of all positions at the last bids, for limits: a float64 sum, not the books."""
-        return printed(marked(self._lanes, self._held)) if self._office.holding else ZERO
+    def midnight(self) -> None:
+        """A new day begins: its loss is measured from here."""
+        self._equity_at_midnight = self.equity()
+        self._external_at_midnight = self._office.ledger.external
+
+    def _day_began_with(self) -> Decimal:
+        """Equity at midnight, with what was put in or taken out since: neither is gain or loss."""
+        external = self._office.ledger.external
+        if external == self._external_at_midnight:
+            return self._equity_at_midnight
+        return add(self._equity_at_midnight, subtract(external, self._external_at_midnight))
+
+    def _holdings(self) -> tuple[Decimal, Decimal]:
+        """Worth of all positions at the last bids, shorts as debts and as exposure, for limits: not the books."""
+        if not self._office.holding:
+            return ZERO, ZERO
+        net, gross = marked(self._lanes, self._held)
+        worth = printed(net)
+        return worth, worth if gross == net else printed(gross)

@@ -43,6 +43,14 @@ class Desk:
     dust: bool = False
     slices: Slices | None = None
 
+    def guards(self, reference: float) -> tuple[float, float, float]:
+        """The take-profit, the stop-loss and the price from which a trail runs, for an entry at `reference`."""
+        return (
+            reference * (1.0 + self.take_profit_bps / 10_000.0),
+            reference * (1.0 - self.stop_loss_bps / 10_000.0),
+            reference * (1.0 + self.trailing_activation_bps / 10_000.0),
+        )
+
 
 def desks_for(settings: Settings, symbols: Sequence[str]) -> list[Desk]:
     """One desk per lane, each with its symbol's settings."""

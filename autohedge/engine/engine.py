@@ -133,6 +133,7 @@ class Engine:
         if self._silent:
             self._silent = False
             self.state.relieve(Cause.SILENT)
+            self._watch()
         if at < stop:
             self._decide(int(rows.lane[at]), int(rows.ts[at]))
         return taken
@@ -274,9 +275,9 @@ class Engine:
             self.state.relieve(Cause(subject))
         elif kind == "reconcile":
             self.office.reconciliation.idle(self._row_ns)
-            self.office.reconcile(self.now_ns)
+            self.office.ask(self.now_ns)
         elif kind == "midnight":
-            self.dealer.equity_at_midnight = self.dealer.equity()
+            self.dealer.midnight()
             self._watch()
         else:
             self._silence()

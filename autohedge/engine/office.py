@@ -27,6 +27,7 @@ from autohedge.core.events import (
     OrderList,
     QueryFills,
     Rejected,
+    Replaced,
     Report,
     Throttled,
     Unknown,
@@ -40,7 +41,7 @@ from autohedge.engine.result import Tally
 from autohedge.execution.inquiry import LOOK, NS_PER_S, Inquiry, Matter, Patience
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import News, Order, OrderManager
-from autohedge.execution.reconciliation import CASH, Reconciliation, Terms
+from autohedge.execution.reconciliation import CASH, PASS, Reconciliation, Terms
 from autohedge.risk import Approved, Rate
 from autohedge.risk.state import Cause, TradingState
 
@@ -56,6 +57,7 @@ class _Stranger:
 
     fills: list[Report]
     told: bool = False
+    judged: bool = False
 
 
 class Office:
@@ -150,10 +152,15 @@ class Office:
 
     def reconcile(self, now_ns: int) -> None:
         """Begin a pass; at the start, and after an interruption, entries wait for its end."""
+        self.reconciliation.give_up()
+        self.ask(now_ns)
+
+    def ask(self, now_ns: int) -> None:
+        """Ask what a pass needs, or what is missing of the one under way, unless the venue wants rest."""
         if now_ns < self.inquiry.hold_until_ns:
-            self._agenda.put(("reconcile", ""), self.inquiry.hold_until_ns)
+            self._agenda.put(PASS, self.inquiry.hold_until_ns)
         else:
-            self.reconciliation.begin(now_ns, self.last_fill_ns)
+            self.reconciliation.ask(now_ns, self.last_fill_ns)
 
     # what comes in
 
@@ -174,12 +181,15 @@ class Office:
             self._moved_ns[lane] = now_ns
         if news and isinstance(answer, Report):
             self._book(order, answer, news, now_ns, halt_id)
-        if isinstance(answer, NotFound):
-            self.inquiry.denied(order, answer, now_ns)
-        elif isinstance(answer, Throttled):
-            self._throttled(order, answer, now_ns)
-        elif isinstance(answer, Rejected) and order.intent.side is SELL:
-            self._refused_exit(order, now_ns)
+        match answer:
+            case Accepted() | Report() | Replaced():
+                self.inquiry.shown(order)
+            case NotFound():
+                self.inquiry.denied(order, answer, now_ns)
+            case Throttled():
+                self._throttled(order, answer, now_ns)
+            case Rejected() if order.intent.side is SELL and was_working:
+                self._refused_exit(order, now_ns)
         self.inquiry.watch(order, now_ns)
         if was_working and not order.working:
             self._agenda.drop(("cancel", order.id))
@@ -220,12 +230,16 @@ class Office:
         if order.intent.side is BUY:
             desk.take_profit, desk.stop_loss = order.intent.take_profit, order.intent.stop_loss
             desk.trail_from = order.intent.trail_from
-            if desk.max_hold_ns and self._agenda.due_ns(("time_stop", lane)) > now_ns + desk.max_hold_ns:
-                self._agenda.put(("time_stop", lane), now_ns + desk.max_hold_ns)
+            self._time(lane, now_ns)
         else:
             desk.last_exit_ns = now_ns
             desk.refused = 0
             desk.leaving = desk.leaving if self.held[lane] else ""
+
+    def _time(self, lane: int, now_ns: int) -> None:
+        until_ns = now_ns + self.desks[lane].max_hold_ns
+        if until_ns > now_ns and self._agenda.due_ns(("time_stop", lane)) > until_ns:
+            self._agenda.put(("time_stop", lane), until_ns)
 
     def _throttled(self, order: Order, answer: Throttled, now_ns: int) -> None:
         """Be still until the venue listens again; an exit is sent again then, under its id."""
@@ -300,9 +314,9 @@ class Office:
         if lane is not None and self._is_ours(found.order_id):
             self._adopt(found, lane, stranger, now_ns, halt_id, lost=True)
             return 1
-        if found.status != "open" or (stranger.told and not stranger.fills):
+        if found.status != "open" or stranger.judged:
             return 0
-        stranger.told = True
+        stranger.told = stranger.judged = True
         policy = self.reconciliation.terms.policy
         if policy == "adopt" and lane is not None:
             self._adopt(found, lane, stranger, now_ns, halt_id, lost=False)
@@ -331,6 +345,7 @@ class Office:
         if found.time_in_force is GTC and lost:
             self._agenda.put(("cancel", order.id), now_ns + self._rest_ns)
         self._agree(found, order, now_ns, halt_id)
+        self.inquiry.watch(order, now_ns)
 
     # positions and cash
 
@@ -353,18 +368,30 @@ class Office:
     def _external(self, subject: str, amount: Decimal, now_ns: int, halt_id: str) -> int:
         """Deal with what no order of ours explains, as the settings say."""
         policy = self.reconciliation.terms.policy
-        self._emit(External("cash" if subject == CASH else "position", subject, amount, policy))
         lane = self._lane_of.get(subject, -1)
+        if policy == "adopt" and lane >= 0 and not self._mark(lane):
+            self.reconciliation.wait_for_price(subject, amount, now_ns)
+            return -1
+        self._emit(External("cash" if subject == CASH else "position", subject, amount, policy))
         if policy == "adopt" and subject == CASH:
             self.ledger.take_cash(amount)
         elif policy == "adopt" and lane >= 0:
-            self.ledger.take_over(subject, amount, self._mark(lane))
-            self._held_changed(lane, now_ns, halt_id)
+            self._take_over(lane, amount, now_ns, halt_id)
         else:
             self.reconciliation.told(subject, amount)
         if policy == "halt":
             self.halt(f"{subject or 'cash'} differs from the venue's by {amount}", halt_id, now_ns)
         return lane
+
+    def _take_over(self, lane: int, amount: Decimal, now_ns: int, halt_id: str) -> None:
+        """Hold what the venue holds; what was flat is guarded from today's price on."""
+        desk, was_flat = self.desks[lane], not self.held[lane]
+        self.ledger.take_over(desk.instrument.symbol, amount, self._mark(lane))
+        self._held_changed(lane, now_ns, halt_id)
+        if was_flat:
+            guards = desk.guards(float(self._mark(lane)))
+            desk.take_profit, desk.stop_loss, desk.trail_from = guards
+            self._time(lane, now_ns)
 
     def _heard(self, what: str, asked_ns: int, differences: int, now_ns: int) -> bool:
         """A part of the pass is in; say whether exits that waited for all of it may go."""
@@ -391,7 +418,7 @@ class Office:
     def look(self, order_id: str, now_ns: int, halt_id: str) -> int:
         """Look after an order in doubt; one that stays unknown too long halts entries."""
         order = self.orders.working.get(order_id)
-        if order is None:
+        if order is None or ("resend", order_id) in self._agenda:
             return -1
         self.inquiry.look(order, now_ns)
         since_ns = self.inquiry.in_doubt_since(order)
@@ -410,6 +437,7 @@ class Office:
             self._agenda.put(("resend", order_id), self.inquiry.hold_until_ns)
             return
         self._emit(order.sent)
+        order.sent_ns = now_ns
         self._agenda.put((LOOK, order_id), now_ns + self.inquiry.patience.ack_ns)
 
 
@@ -428,7 +456,7 @@ def _evidence(found: VenueOrder, order: Order, now_ns: int) -> OrderAnswer | Non
 def _intent_of(found: VenueOrder, lane: int, desk: Desk, mark: Decimal) -> Intent:
     """The intent of an adopted order, as far as the venue's list tells; its guards are today's."""
     price = found.limit or mark
-    reference = float(price)
+    take_profit, stop_loss, trail_from = desk.guards(float(price))
     return Intent(
         lane=lane,
         symbol=found.symbol,
@@ -439,7 +467,7 @@ def _intent_of(found: VenueOrder, lane: int, desk: Desk, mark: Decimal) -> Inten
         price=price,
         limit=found.limit,
         reason="adopted",
-        take_profit=reference * (1.0 + desk.take_profit_bps / 10_000.0),
-        stop_loss=reference * (1.0 - desk.stop_loss_bps / 10_000.0),
-        trail_from=reference * (1.0 + desk.trailing_activation_bps / 10_000.0),
+        take_profit=take_profit,
+        stop_loss=stop_loss,
+        trail_from=trail_from,
     )

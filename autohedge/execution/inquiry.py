@@ -137,6 +137,12 @@ class Inquiry:
         elif answer.asked_ns > max(doubt.denied_ns, visible_ns) and doubt.list_asked_ns is None:
             self._ask_for_list(doubt, now_ns)
 
+    def shown(self, order: Order) -> None:
+        """The venue knows an order after all: what it denied before counts no more."""
+        doubt = self._doubts.get(order.id)
+        if doubt:
+            doubt.denied_ns = doubt.list_asked_ns = None
+
     def missing_from(self, listed: OrderList) -> list[Order]:
         """The orders that this list proves absent: it was asked for once all else had been."""
         names = {found.order_id for found in listed.orders}

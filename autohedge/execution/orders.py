@@ -304,7 +304,7 @@ class OrderManager:
         self._evidence(order, OrderEvent.REPLACE)
 
     def _refused(self, order: Order) -> None:
-        order.wanted = None
+        order.wanted = order.wanted if order.asked_back else None
         order.state = after(order.state, OrderEvent.REFUSE_CHANGE)
 
     def _fill(self, order: Order, report: Report) -> News:

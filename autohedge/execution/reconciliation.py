@@ -57,6 +57,7 @@ class Reconciliation:
         self._emit = emit
         self._waits: set[str] = set()
         self._differences = 0
+        self._moving = False
         self._seen: dict[str, tuple[Decimal, int]] = {}
         self._told: dict[str, Decimal] = {}
 
@@ -65,11 +66,20 @@ class Reconciliation:
         """Whether a pass is under way."""
         return bool(self._waits)
 
-    def begin(self, now_ns: int, since_ns: int) -> None:
-        """Ask for everything; fills from a while before the last one known, for clocks differ."""
-        self.asked_ns = now_ns
-        self._waits = {"orders", "account"}
-        self._differences = 0
+    def give_up(self) -> None:
+        """The pass under way, if any, proves nothing any more."""
+        self._waits = set()
+
+    def ask(self, now_ns: int, since_ns: int) -> None:
+        """Ask for everything; fills from a while before the last one known, for clocks differ.
+
+        A pass that is asked for again takes the answers to earlier questions too: they may be slow.
+        """
+        if not self._waits:
+            self.asked_ns = now_ns
+            self._waits = {"orders", "account"}
+            self._differences = 0
+            self._moving = False
         self._emit(QueryOpen(now_ns))
         self._emit(QueryFills(now_ns, max(since_ns - self.terms.overlap_ns, 0)))
         self._emit(QueryAccount(now_ns))
@@ -97,6 +107,8 @@ class Reconciliation:
             self._agenda.put(PASS, now_ns + self.terms.visibility_ns)
         elif at_stake and self.terms.every_ns:
             self._agenda.put(PASS, now_ns + (self.terms.every_ns << min(self._idle, 20)))
+        elif self._moving:
+            self._agenda.put(PASS, now_ns + self.terms.visibility_ns)
         else:
             self._agenda.drop(PASS)
         return True
@@ -116,6 +128,10 @@ class Reconciliation:
                 del self._seen[subject]
                 yield subject, amount
 
+    def wait_for_price(self, subject: str, amount: Decimal, seen_ns: int) -> None:
+        """A difference that cannot be taken over yet, for nothing says what it is worth."""
+        self._seen[subject] = (amount, seen_ns)
+
     def told(self, subject: str, amount: Decimal) -> None:
         """A difference that stays, because a person is to judge it: it is not told again."""
         self._told[subject] = add(self._told.get(subject, ZERO), amount)
@@ -123,18 +139,21 @@ class Reconciliation:
     def _differing(
         self, account: Account, ledger: Ledger, rests: Callable[[str, int], bool]
     ) -> Mapping[str, Decimal]:
-        """Differences of what rests now; those that are gone are forgotten."""
+        """Differences of what rests now; those that are gone are forgotten, those that move noted."""
         found = {}
         held = {symbol: position.quantity for symbol, position in ledger.positions.items()}
         for symbol in sorted(held.keys() | account.positions.keys()):
             found[symbol] = subtract(account.positions.get(symbol, ZERO), held.get(symbol, ZERO))
         found[CASH] = subtract(account.cash, ledger.cash)
-        differing = {
-            subject: beyond
-            for subject, amount in found.items()
-            if (beyond := subtract(amount, self._told.get(subject, ZERO)))
-            and rests(subject, account.asked_ns)
+        beyond = {
+            subject: subtract(amount, self._told.get(subject, ZERO)) for subject, amount in found.items()
         }
+        differing = {
+            subject: amount
+            for subject, amount in beyond.items()
+            if amount and rests(subject, account.asked_ns)
+        }
+        self._moving = len(differing) < sum(map(bool, beyond.values()))
         for subject in self._seen.keys() - differing.keys():
             del self._seen[subject]
         return differing

@@ -116,11 +116,13 @@ def guard_one(lanes: Lanes, lane: int, bid: float, ask: float) -> int:
 
 
 @compiled
-def marked(lanes: Lanes, held: NDArray[np.float64]) -> float:
-    """Value of all holdings at the last bids, summed in lane order so that every machine agrees."""
-    total = 0.0
+def marked(lanes: Lanes, held: NDArray[np.float64]) -> tuple[float, float]:
+    """Net and gross value of all holdings at the last bids, summed in lane order so that every machine agrees."""
+    net = gross = 0.0
     for i in range(len(held)):
         u = np.uintp(i)
-        if held[u] > 0.0:
-            total += held[u] * lanes[u]["bid"]
-    return total
+        if held[u] != 0.0:
+            worth = held[u] * lanes[u]["bid"]
+            net += worth
+            gross += abs(worth)
+    return net, gross

@@ -373,6 +373,14 @@ def test_a_change_that_is_refused_leaves_the_order_as_it_was() -> None:
     assert (order.state, order.intent.limit, orders.reserved) == (S.OPEN, D(100), COST)
 
 
+def test_a_refused_cancel_says_nothing_of_a_new_limit_that_was_asked_for_before_it() -> None:
+    orders, order = _sent([ACCEPTED], gtc=True)
+    orders.replace(order, D(110), 9)
+    orders.cancel(order, "too old", 9)
+    orders.apply(ChangeRefused(9, "a", "it cannot be cancelled now"), order)
+    assert (order.state, orders.reserved) == (S.PENDING_CANCEL, D(110))
+
+
 def test_a_change_whose_answer_is_lost_reserves_the_dearer_of_both() -> None:
     orders, order = _sent([ACCEPTED], gtc=True)
     orders.replace(order, D(110), 9)

@@ -182,5 +182,5 @@ def test_without_the_compiler_the_trail_leaves_the_same_bits() -> None:
 def test_holdings_are_worth_their_last_bids_and_empty_lanes_nothing() -> None:
     lanes = new_lanes(lane_dtype([]), 3)
     lanes["bid"] = [10.0, NAN, 0.5]
-    assert marked(lanes, np.array([2.0, 0.0, 3.0])) == 21.5
-    assert marked(lanes, np.zeros(3)) == 0.0
+    assert marked(lanes, np.array([2.0, 0.0, 3.0])) == (21.5, 21.5)
+    assert marked(lanes, np.zeros(3)) == (0.0, 0.0)
