@@ -22,7 +22,6 @@ from autohedge.backtest.market import FeedFault, market
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError
 from autohedge.core.events import (
-    COMMANDS,
     Account,
     Answer,
     Command,
@@ -32,6 +31,7 @@ from autohedge.core.events import (
     OrderList,
     QueryFills,
     Reconciled,
+    Request,
     Restarted,
     SubmitOrder,
     Trouble,
@@ -363,7 +363,7 @@ class _Recorder:
         if isinstance(entry.event, OrderList | Account):
             history.last[type(entry.event)] = entry.event
         history.reconciled |= isinstance(entry.event, Reconciled)
-        if isinstance(entry.event, COMMANDS):
+        if isinstance(entry.event, Request):
             history.crash_point(MachineFault.CRASH_SUBMIT)
 
 

@@ -188,7 +188,11 @@ class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
     """No more rows will come; the engine sums up."""
 
 
-class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
+class Request(Output, frozen=True, gc=False):
+    """What a gateway is to carry to the venue."""
+
+
+class SubmitOrder(Request, frozen=True, gc=False, tag="submit_order"):
     """The intent, recorded before anything leaves for the venue; `at_ns` is engine time."""
 
     at_ns: int
@@ -204,7 +208,7 @@ class SubmitOrder(Output, frozen=True, gc=False, tag="submit_order"):
     stop_loss: float | None
 
 
-class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
+class CancelOrder(Request, frozen=True, gc=False, tag="cancel_order"):
     """A wish to take a resting order back; `at_ns` is engine time."""
 
     at_ns: int
@@ -212,7 +216,7 @@ class CancelOrder(Output, frozen=True, gc=False, tag="cancel_order"):
     reason: str
 
 
-class ReplaceOrder(Output, frozen=True, gc=False, tag="replace_order"):
+class ReplaceOrder(Request, frozen=True, gc=False, tag="replace_order"):
     """A wish to give a resting order another limit and whole quantity; its id stays."""
 
     at_ns: int
@@ -221,27 +225,27 @@ class ReplaceOrder(Output, frozen=True, gc=False, tag="replace_order"):
     quantity: Decimal
 
 
-class QueryOrder(Output, frozen=True, gc=False, tag="query_order"):
+class QueryOrder(Request, frozen=True, gc=False, tag="query_order"):
     """A question: what became of this order? Answered by all that the venue ever said of it."""
 
     at_ns: int
     order_id: str
 
 
-class QueryFills(Output, frozen=True, gc=False, tag="query_fills"):
+class QueryFills(Request, frozen=True, gc=False, tag="query_fills"):
     """A question: which fills were there at or after `since_ns`? Answered by their reports."""
 
     at_ns: int
     since_ns: int
 
 
-class QueryOpen(Output, frozen=True, gc=False, tag="query_open"):
+class QueryOpen(Request, frozen=True, gc=False, tag="query_open"):
     """A question: which orders are open, and which ended recently? Answered by an `OrderList`."""
 
     at_ns: int
 
 
-class QueryAccount(Output, frozen=True, gc=False, tag="query_account"):
+class QueryAccount(Request, frozen=True, gc=False, tag="query_account"):
     """A question: what is held? Answered by an `Account`."""
 
     at_ns: int
@@ -345,7 +349,6 @@ AnyOutput = (
     | Resumed
     | RunResult
 )
-COMMANDS = (SubmitOrder, CancelOrder, ReplaceOrder, QueryOrder, QueryOpen, QueryFills, QueryAccount)
 AnyEvent = AnyInput | AnyOutput
 
 

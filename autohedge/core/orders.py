@@ -19,6 +19,8 @@ from autohedge.core.errors import IllegalTransition
 class Side(StrEnum):
     """Which way an order trades."""
 
+    __hash__ = str.__hash__
+
     BUY = auto()
     SELL = auto()
 

@@ -26,6 +26,8 @@ from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
 from autohedge.risk.state import Cause
 
 FLATTEN = "flatten"
+ENTRY = Reason.ENTRY
+ENTERS = ENTRY.label
 CARRIED_THROUGH = frozenset({Reason.EXIT_SIGNAL.label, Reason.TIME_STOP.label, FLATTEN})
 RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
@@ -76,7 +78,7 @@ class Dealer:
         desk.leaving = ""
         self.plan(lane, slices)
         self._submit(verdict, now_ns)
-        return Reason.ENTRY
+        return ENTRY
 
     def _refused(self, code: Reason, now_ns: int) -> None:
         """Some refusals hold for a while: the account then reduces until that is over."""
@@ -94,7 +96,10 @@ class Dealer:
 
     def plan(self, lane: int, slices: Slices | None) -> None:
         """Put the next part of an entry on the agenda."""
-        self._desks[lane].slices = slices
+        desk = self._desks[lane]
+        if slices is desk.slices is None:
+            return
+        desk.slices = slices
         if slices and slices.next_ns is not None:
             self._agenda.put(("slice", lane), slices.next_ns)
         else:
@@ -134,7 +139,7 @@ class Dealer:
             quantity=quantity,
             price=limit,
             limit=limit,
-            reason=Reason.ENTRY.label,
+            reason=ENTERS,
             take_profit=take_profit,
             stop_loss=stop_loss,
             trail_from=trail_from,

@@ -43,7 +43,7 @@ from autohedge.core.events import (
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
 from autohedge.core.reasons import STOPS, Reason
-from autohedge.engine.dealer import FLATTEN, Dealer
+from autohedge.engine.dealer import ENTRY, FLATTEN, Dealer
 from autohedge.engine.desk import desks_for
 from autohedge.engine.office import Office
 from autohedge.engine.result import run_result
@@ -74,7 +74,7 @@ class Engine:
         self.restarts = 0
         self.agenda: Agenda[Matter] = Agenda()
         self.desks = desks_for(settings, symbols)
-        self.office = Office(settings, self.desks, self.agenda, self._emit, self._mark)
+        self.office = Office(settings, self.desks, self.agenda, self._emit, self._mark, self._new_halt_id)
         self.ledger, self.orders = self.office.ledger, self.office.orders
         self.tally, self.state = self.office.tally, self.office.state
         self._held = self.office.held
@@ -93,8 +93,10 @@ class Engine:
         self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
         self.max_lag_ms = settings.risk.max_lag_ms
         self._silent = False
+        self._watched = False
         self._row_ns = 0
         self._seen: tuple[Rows | None, int] = (None, 0)
+        self._input_seq = 0
         self._nonce = ""
 
     @property
@@ -131,7 +133,7 @@ class Engine:
         self._seen = (rows, taken)
         self.now_ns = max(self.now_ns, self._row_ns)
         if self._silent:
-            self._silent = False
+            self._silent = self._watched = False
             self.state.relieve(Cause.SILENT)
             self._watch()
         if at < stop:
@@ -140,19 +142,19 @@ class Engine:
 
     def step(self, event: AnyInput) -> None:
         """Take one input other than a market row."""
-        self._write(event)
+        self._input_seq = self._write(event)
         if not isinstance(event, EndOfTape):
             self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case (
-                Accepted()
+                Report()
+                | Accepted()
                 | Rejected()
                 | Unknown()
                 | Throttled()
                 | NotFound()
                 | ChangeRefused()
                 | Replaced()
-                | Report()
             ):
                 self._answered(event)
             case RunNonce():
@@ -174,9 +176,9 @@ class Engine:
         """What the venue or the runtime says that is not about one order."""
         match event:
             case OrderList():
-                self._sync_all(self.office.listed(event, self.now_ns, self._new_halt_id()))
+                self._sync_all(self.office.listed(event, self.now_ns))
             case Account():
-                self._sync_all(self.office.account(event, self.now_ns, self._new_halt_id()))
+                self._sync_all(self.office.account(event, self.now_ns))
             case Link():
                 self.office.link(event, self.now_ns)
             case Lag():
@@ -230,7 +232,7 @@ class Engine:
         else:
             code = self.dealer.enter(lane, quote_ns, self.now_ns)
             self._counts[lane, code] += 1
-            if code is not Reason.ENTRY:
+            if code is not ENTRY:
                 return
         self._watch()
         self._sync(lane)
@@ -246,7 +248,7 @@ class Engine:
     # what the venue, the clock and the operator say
 
     def _answered(self, answer: OrderAnswer) -> None:
-        lane = self.office.answered(answer, self.now_ns, self._new_halt_id())
+        lane = self.office.answered(answer, self.now_ns)
         self._watch()
         if lane >= 0:
             self._sync(lane)
@@ -258,7 +260,7 @@ class Engine:
         return derive(self._nonce, self.seq)
 
     def _new_halt_id(self) -> str:
-        return f"halt-{self.seq - 1}"
+        return f"halt-{self._input_seq}"
 
     def _timer(self, at_ns: int) -> None:
         for kind, subject in self.agenda.due(at_ns):
@@ -278,6 +280,7 @@ class Engine:
             self.office.ask(self.now_ns)
         elif kind == "midnight":
             self.dealer.midnight()
+            self._watched = False
             self._watch()
         else:
             self._silence()
@@ -291,7 +294,7 @@ class Engine:
 
     def _due_of(self, kind: str, order_id: str) -> None:
         if kind == "look":
-            lane = self.office.look(order_id, self.now_ns, self._new_halt_id())
+            lane = self.office.look(order_id, self.now_ns)
             self._sync_all([lane])
         elif kind == "resend":
             self.office.resend(order_id, self.now_ns)
@@ -340,6 +343,7 @@ class Engine:
 
     def _silence(self) -> None:
         """The feed has been mute for too long, or spoke meanwhile."""
+        self._watched = False
         if self._row_ns + self._silent_ns > self.now_ns:
             self._watch()
         elif self.office.at_stake and self.state.reduce(Cause.SILENT):
@@ -364,8 +368,9 @@ class Engine:
 
     def _watch(self) -> None:
         """While something is at stake, midnight, silence and the venue's books are watched."""
-        if not self.office.at_stake:
+        if self._watched or not self.office.at_stake:
             return
+        self._watched = True
         if MIDNIGHT not in self.agenda:
             self.agenda.put(MIDNIGHT, next_midnight_ns(self.now_ns))
         if self._silent_ns and SILENCE not in self.agenda and not self._silent:
@@ -380,10 +385,11 @@ class Engine:
         """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
         desk = self.desks[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        waits = self.office.exits_wait and self._held[lane] > 0.0
-        if waits or self.orders.exit(lane) or ("exit", lane) in self.agenda:
+        held = self._held.item(lane) > 0.0
+        waits = self.office.exits_wait and held
+        if waits or self.orders.exit(lane) or (desk.refused and ("exit", lane) in self.agenda):
             status, take_profit = EXITING, -np.inf
-        elif self._held[lane] > 0.0 and not desk.dust:
+        elif held and not desk.dust:
             status, take_profit, stop_loss = OPEN, desk.take_profit, desk.stop_loss
             if desk.leaving:
                 take_profit = -np.inf
@@ -392,7 +398,7 @@ class Engine:
         self._status[lane] = status
         self._take_profit[lane] = take_profit
         self._stop_loss[lane] = stop_loss
-        if not self._held[lane] > 0.0 or desk.dust:
+        if not held or desk.dust:
             self._trail_from[lane] = np.inf
-        elif self._trail_from[lane] > -np.inf:
+        elif self._trail_from.item(lane) > -np.inf:
             self._trail_from[lane] = desk.trail_from

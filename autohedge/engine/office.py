@@ -40,7 +40,7 @@ from autohedge.engine.desk import Desk
 from autohedge.engine.result import Tally
 from autohedge.execution.inquiry import LOOK, NS_PER_S, Inquiry, Matter, Patience
 from autohedge.execution.ledger import Ledger
-from autohedge.execution.orders import News, Order, OrderManager
+from autohedge.execution.orders import BUST, FILL, News, Order, OrderManager
 from autohedge.execution.reconciliation import CASH, PASS, Reconciliation, Terms
 from autohedge.risk import Approved, Rate
 from autohedge.risk.state import Cause, TradingState
@@ -48,6 +48,7 @@ from autohedge.risk.state import Cause, TradingState
 LOST_IDS_MAX = 2_000
 STRANGERS_MAX = 1_000
 DAY_NS = 86_400 * NS_PER_S
+ERRORS = (Rejected, Unknown, Throttled)
 MINUTE_NS = 60 * NS_PER_S
 
 
@@ -70,8 +71,10 @@ class Office:
         agenda: Agenda[Matter],
         emit: Callable[[AnyOutput], None],
         mark: Callable[[int], Decimal],
+        new_halt_id: Callable[[], str],
     ) -> None:
         self._mark = mark
+        self._new_halt_id = new_halt_id
         self.ledger = Ledger(settings.simulated.initial_cash)
         self.orders = OrderManager(emit, settings.simulated.fee_bps)
         self.state = TradingState(emit)
@@ -131,6 +134,9 @@ class Office:
         self.state.halt(reason, halt_id)
         self.take_back("entries were halted", now_ns)
 
+    def _stop(self, reason: str, now_ns: int) -> None:
+        self.halt(reason, self._new_halt_id(), now_ns)
+
     def take_back(self, reason: str, now_ns: int) -> None:
         """Ask all resting entries back."""
         for order in self.orders.entries():
@@ -164,25 +170,25 @@ class Office:
 
     # what comes in
 
-    def answered(self, answer: OrderAnswer, now_ns: int, halt_id: str) -> int:
+    def answered(self, answer: OrderAnswer, now_ns: int) -> int:
         """Take an answer about one order; return the lane that it concerns, -1 if none."""
-        self._count_error(answer, halt_id, now_ns)
+        self._count_error(answer, now_ns)
         order = self.orders.find(answer.order_id)
         if order is None:
             self._strange(answer, now_ns)
             return -1
-        self._take(answer, order, now_ns, halt_id)
+        self._take(answer, order, now_ns)
         return order.intent.lane
 
-    def _take(self, answer: OrderAnswer, order: Order, now_ns: int, halt_id: str) -> None:
+    def _take(self, answer: OrderAnswer, order: Order, now_ns: int) -> None:
         lane, was_working = order.intent.lane, order.working
         news = self.orders.apply(answer, order)
         if was_working or news:
             self._moved_ns[lane] = now_ns
         if news and isinstance(answer, Report):
-            self._book(order, answer, news, now_ns, halt_id)
+            self._book(order, answer, news, now_ns)
         match answer:
-            case Accepted() | Report() | Replaced():
+            case Report() | Accepted() | Replaced():
                 self.inquiry.shown(order)
             case NotFound():
                 self.inquiry.denied(order, answer, now_ns)
@@ -191,38 +197,38 @@ class Office:
             case Rejected() if order.intent.side is SELL and was_working:
                 self._refused_exit(order, now_ns)
         self.inquiry.watch(order, now_ns)
-        if was_working and not order.working:
+        if was_working and order.intent.time_in_force is GTC and not order.working:
             self._agenda.drop(("cancel", order.id))
             self._agenda.drop(("reprice", order.id))
 
-    def _book(self, order: Order, report: Report, news: News, now_ns: int, halt_id: str) -> None:
+    def _book(self, order: Order, report: Report, news: News, now_ns: int) -> None:
         """Bring the books up to one fill, or to one that was taken back."""
         lane, symbol = order.intent.lane, order.intent.symbol
         quantity, price, fee = order.trades[report.trade_id or ""]
         side = order.intent.side
-        if news is News.BUST:
+        if news is BUST:
             side, fee = SELL if side is BUY else BUY, fee.copy_negate()
         realized = self.ledger.book(symbol, side, quantity, price, fee)
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
-        self._held_changed(lane, now_ns, halt_id)
+        self._held_changed(lane, now_ns)
         self._guard(order, now_ns)
-        if news is News.FILL:
+        if news is FILL:
             self.tally.fill(order, report, realized)
         position = self.ledger.position(symbol)
         self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
 
-    def _held_changed(self, lane: int, now_ns: int, halt_id: str) -> None:
+    def _held_changed(self, lane: int, now_ns: int) -> None:
         desk = self.desks[lane]
         quantity = self.ledger.position(desk.instrument.symbol).quantity
         self.holding += bool(quantity) - bool(self.held[lane])
         self.held[lane] = float(quantity)
         desk.dust = False
-        if not quantity:
+        if desk.max_hold_ns and not quantity:
             self._agenda.drop(("time_stop", lane))
         if quantity < ZERO:
             text = f"{quantity} {desk.instrument.symbol}: more was sold than was held"
             self._emit(Alarm("short", desk.instrument.symbol, text))
-            self.halt(text, halt_id, now_ns)
+            self._stop(text, now_ns)
 
     def _guard(self, order: Order, now_ns: int) -> None:
         """Set what guards the position that an entry brought; remember when it was left."""
@@ -256,11 +262,11 @@ class Office:
         self._agenda.put(("exit", order.intent.lane), now_ns + self.inquiry.patience.pause_ns(desk.refused))
         desk.refused += 1
 
-    def _count_error(self, answer: OrderAnswer, halt_id: str, now_ns: int) -> None:
-        if not isinstance(answer, Rejected | Unknown | Throttled):
+    def _count_error(self, answer: OrderAnswer, now_ns: int) -> None:
+        if not isinstance(answer, ERRORS):
             return
         if not self._errors.allows(now_ns) and not self.state.halted:
-            self.halt("the venue refuses or loses too many requests", halt_id, now_ns)
+            self._stop("the venue refuses or loses too many requests", now_ns)
         self._errors.take(now_ns)
 
     # orders that the record does not know
@@ -279,14 +285,14 @@ class Office:
             )
             self.reconcile(now_ns)
 
-    def listed(self, answer: OrderList, now_ns: int, halt_id: str) -> Iterator[int]:
+    def listed(self, answer: OrderList, now_ns: int) -> Iterator[int]:
         """Take the venue's list of orders; give the lanes that it concerns."""
         differences = 0
         for found in answer.orders:
             order = self.orders.find(found.order_id)
             if order is None:
-                differences += self._meet(found, now_ns, halt_id)
-            elif self._agree(found, order, now_ns, halt_id):
+                differences += self._meet(found, now_ns)
+            elif self._agree(found, order, now_ns):
                 differences += 1
                 yield order.intent.lane
         for order in self.inquiry.missing_from(answer):
@@ -297,34 +303,34 @@ class Office:
         if self._heard("orders", answer.asked_ns, differences, now_ns):
             yield from range(len(self.desks))
 
-    def _agree(self, found: VenueOrder, order: Order, now_ns: int, halt_id: str) -> bool:
+    def _agree(self, found: VenueOrder, order: Order, now_ns: int) -> bool:
         """Take what the list says of an order of ours; say whether it was news."""
         before = order.state
         if found.filled > order.executed:
             since_ns = max(order.sent_ns - self.reconciliation.terms.overlap_ns, 0)
             self._emit(QueryFills(now_ns, since_ns))
         if evidence := _evidence(found, order, now_ns):
-            self._take(evidence, order, now_ns, halt_id)
+            self._take(evidence, order, now_ns)
         return order.state is not before
 
-    def _meet(self, found: VenueOrder, now_ns: int, halt_id: str) -> int:
+    def _meet(self, found: VenueOrder, now_ns: int) -> int:
         """An order at the venue that we do not know: lost from our record, or another's."""
         stranger = self._strangers.setdefault(found.order_id, _Stranger([]))
         lane = self._lane_of.get(found.symbol)
         if lane is not None and self._is_ours(found.order_id):
-            self._adopt(found, lane, stranger, now_ns, halt_id, lost=True)
+            self._adopt(found, lane, stranger, now_ns, lost=True)
             return 1
         if found.status != "open" or stranger.judged:
             return 0
         stranger.told = stranger.judged = True
         policy = self.reconciliation.terms.policy
         if policy == "adopt" and lane is not None:
-            self._adopt(found, lane, stranger, now_ns, halt_id, lost=False)
+            self._adopt(found, lane, stranger, now_ns, lost=False)
             return 1
         text = f"{found.side} {found.quantity} {found.symbol}: not an order of this run"
         self._emit(Alarm("external_order", found.order_id, text))
         if policy == "halt":
-            self.halt(f"{found.symbol}: an order of someone else", halt_id, now_ns)
+            self._stop(f"{found.symbol}: an order of someone else", now_ns)
         return 1
 
     def _is_ours(self, order_id: str) -> bool:
@@ -334,27 +340,25 @@ class Office:
             self._lost_ids.update(derive(nonce, seq) for seq in range(first, first + LOST_IDS_MAX))
         return order_id in self._lost_ids
 
-    def _adopt(
-        self, found: VenueOrder, lane: int, stranger: _Stranger, now_ns: int, halt_id: str, *, lost: bool
-    ) -> None:
+    def _adopt(self, found: VenueOrder, lane: int, stranger: _Stranger, now_ns: int, *, lost: bool) -> None:
         self._emit(Adopted(found, "lost_intent" if lost else "external"))
         order = self.orders.adopt(found, _intent_of(found, lane, self.desks[lane], self._mark(lane)), now_ns)
         del self._strangers[found.order_id]
         for fill in stranger.fills:
-            self._take(fill, order, now_ns, halt_id)
+            self._take(fill, order, now_ns)
         if found.time_in_force is GTC and lost:
             self._agenda.put(("cancel", order.id), now_ns + self._rest_ns)
-        self._agree(found, order, now_ns, halt_id)
+        self._agree(found, order, now_ns)
         self.inquiry.watch(order, now_ns)
 
     # positions and cash
 
-    def account(self, answer: Account, now_ns: int, halt_id: str) -> Iterator[int]:
+    def account(self, answer: Account, now_ns: int) -> Iterator[int]:
         """Hold the books against the venue's account; give the lanes that change."""
         differences = 0
         for subject, amount in list(self.reconciliation.unexplained(answer, self.ledger, self._rests)):
             differences += 1
-            yield self._external(subject, amount, now_ns, halt_id)
+            yield self._external(subject, amount, now_ns)
         if self._heard("account", answer.asked_ns, differences, now_ns):
             yield from range(len(self.desks))
 
@@ -365,7 +369,7 @@ class Office:
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
-    def _external(self, subject: str, amount: Decimal, now_ns: int, halt_id: str) -> int:
+    def _external(self, subject: str, amount: Decimal, now_ns: int) -> int:
         """Deal with what no order of ours explains, as the settings say."""
         policy = self.reconciliation.terms.policy
         lane = self._lane_of.get(subject, -1)
@@ -376,18 +380,18 @@ class Office:
         if policy == "adopt" and subject == CASH:
             self.ledger.take_cash(amount)
         elif policy == "adopt" and lane >= 0:
-            self._take_over(lane, amount, now_ns, halt_id)
+            self._take_over(lane, amount, now_ns)
         else:
             self.reconciliation.told(subject, amount)
         if policy == "halt":
-            self.halt(f"{subject or 'cash'} differs from the venue's by {amount}", halt_id, now_ns)
+            self._stop(f"{subject or 'cash'} differs from the venue's by {amount}", now_ns)
         return lane
 
-    def _take_over(self, lane: int, amount: Decimal, now_ns: int, halt_id: str) -> None:
+    def _take_over(self, lane: int, amount: Decimal, now_ns: int) -> None:
         """Hold what the venue holds; what was flat is guarded from today's price on."""
         desk, was_flat = self.desks[lane], not self.held[lane]
         self.ledger.take_over(desk.instrument.symbol, amount, self._mark(lane))
-        self._held_changed(lane, now_ns, halt_id)
+        self._held_changed(lane, now_ns)
         if was_flat:
             guards = desk.guards(float(self._mark(lane)))
             desk.take_profit, desk.stop_loss, desk.trail_from = guards
@@ -415,7 +419,7 @@ class Office:
 
     # what is due
 
-    def look(self, order_id: str, now_ns: int, halt_id: str) -> int:
+    def look(self, order_id: str, now_ns: int) -> int:
         """Look after an order in doubt; one that stays unknown too long halts entries."""
         order = self.orders.working.get(order_id)
         if order is None or ("resend", order_id) in self._agenda:
@@ -425,7 +429,7 @@ class Office:
         if since_ns is not None and now_ns - since_ns >= self._unknown_ns and not self.state.halted:
             if order.intent.side is SELL:
                 self._emit(Alarm("exit_unknown", order.id, "whether the position was sold is not known"))
-            self.halt(f"the fate of order {order.id} is not known", halt_id, now_ns)
+            self._stop(f"the fate of order {order.id} is not known", now_ns)
         return order.intent.lane
 
     def resend(self, order_id: str, now_ns: int) -> None:

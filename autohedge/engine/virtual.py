@@ -6,7 +6,7 @@ from typing import Protocol
 import numpy as np
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import COMMANDS, AnyInput, EndOfTape, Entry, RunNonce, Timer
+from autohedge.core.events import AnyInput, EndOfTape, Entry, Request, RunNonce, Timer
 from autohedge.core.orders import OrderState
 from autohedge.core.ports import Gateway
 from autohedge.engine.engine import Engine
@@ -185,7 +185,7 @@ class VirtualRuntime:
         while log:
             entry = log.popleft()
             self._recorder.append(entry)
-            if isinstance(entry.event, COMMANDS):
+            if isinstance(entry.event, Request):
                 self._venue.send(entry.event, self._engine.now_ns)
 
 

@@ -20,7 +20,6 @@ import msgspec
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
-    COMMANDS,
     Accepted,
     Account,
     Answer,
@@ -38,6 +37,7 @@ from autohedge.core.events import (
     Replaced,
     ReplaceOrder,
     Report,
+    Request,
     SubmitOrder,
     Unknown,
     VenueOrder,
@@ -221,7 +221,7 @@ class SimulatedVenue:
     def advance(self) -> None:
         """Let the earliest due thing happen: at one time, arrivals here before answers there."""
         due_ns, _, _, what = heapq.heappop(self._due)
-        if isinstance(what, COMMANDS):
+        if isinstance(what, Request):
             self._arrive(what, due_ns, at_once=False)
         else:
             self._arrived.append(what)
@@ -363,8 +363,9 @@ class SimulatedVenue:
         if quantity == ZERO:
             return
         self._trades += 1
-        fee = bps_of(multiply(quantity, price), self._terms.fee_bps)
-        self._settle(order, quantity, price, fee)
+        notional = multiply(quantity, price)
+        fee = bps_of(notional, self._terms.fee_bps)
+        self._settle(order, quantity, notional, fee)
         report = Report(
             at_ns=now_ns,
             order_id=order.order_id,
@@ -377,9 +378,9 @@ class SimulatedVenue:
         )
         self._respond(report, at_once=at_once)
 
-    def _settle(self, order: SubmitOrder, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
+    def _settle(self, order: SubmitOrder, quantity: Decimal, notional: Decimal, fee: Decimal) -> None:
         """Move the account by one fill."""
-        known, notional = self._known[order.order_id], multiply(quantity, price)
+        known = self._known[order.order_id]
         known.filled = add(known.filled, quantity)
         if known.filled >= known.order.quantity:
             known.status = "filled"

@@ -61,7 +61,10 @@ class News(IntEnum):
 
     NONE = 0
     FILL = 1
-    BUST = -1
+    BUST = 2
+
+
+NONE, FILL, BUST = News
 
 
 @dataclass(slots=True)
@@ -86,7 +89,7 @@ class Order:
     wanted: tuple[Decimal, Decimal] | None = None
     ended: tuple[OrderEvent, Decimal] | None = None
     trades: dict[str, Trade] = field(default_factory=dict)
-    busted: set[str] = field(default_factory=set)
+    busted: frozenset[str] = frozenset()
 
     @property
     def remaining(self) -> Decimal:
@@ -261,7 +264,7 @@ class OrderManager:
                 self._end(order, answer)
             case NotFound():
                 pass  # absence is proven by more than one answer: see Inquiry
-        return News.NONE
+        return NONE
 
     def _evidence(self, order: Order, event: OrderEvent) -> None:
         order.accepted = True
@@ -314,7 +317,7 @@ class OrderManager:
         if known is not None:
             if known != trade:
                 self._alarm("fill_changed", order.id, f"trade {trade_id} is told again with other figures")
-            return News.NONE
+            return NONE
         order.trades[trade_id] = trade
         order.accepted = True
         order.executed = add(order.executed, trade[0])
@@ -323,21 +326,21 @@ class OrderManager:
         if over > ZERO:
             self._emit(Overfilled(order.id, min(over, trade[0])))
         if trade_id in order.busted:
-            return News.NONE
+            return NONE
         order.filled = add(order.filled, trade[0])
-        return News.FILL
+        return FILL
 
     def _bust(self, order: Order, report: Report) -> News:
         trade_id = report.trade_id or ""
         if trade_id in order.busted:
-            return News.NONE
-        order.busted.add(trade_id)
+            return NONE
+        order.busted |= {trade_id}
         self._alarm("bust", order.id, f"the venue took trade {trade_id} back")
         trade = order.trades.get(trade_id)
         if trade is None:
-            return News.NONE
+            return NONE
         order.filled = subtract(order.filled, trade[0])
-        return News.BUST
+        return BUST
 
     def _alarm(self, code: str, order_id: str, text: str) -> None:
         self._emit(Alarm(code, order_id, text))
@@ -363,4 +366,4 @@ def _trade(order: Order, report: Report) -> Trade:
 
 
 def _positive(amount: Decimal | None) -> bool:
-    return amount is not None and amount.is_finite() and amount > 0
+    return amount is not None and amount.is_finite() and amount > ZERO

@@ -18,6 +18,7 @@ from autohedge.core.errors import Corrupt, Refused
 from autohedge.core.events import AnyEvent, Entry, Input, Restarted, RunNonce, SubmitOrder
 
 NO_HASH = "0" * 64
+NONCES = (RunNonce, Restarted)
 BUFFER_BYTES = 1 << 20
 _TAIL_BYTES = len(',"hash":""}') + 64
 
@@ -144,7 +145,7 @@ class Journal:
         self.lines += 1
         if isinstance(entry.event, SubmitOrder):
             self._store.secure()
-        elif isinstance(entry.event, RunNonce | Restarted):
+        elif isinstance(entry.event, NONCES):
             self._store.sync()
 
     def close(self) -> None:

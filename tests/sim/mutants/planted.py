@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from autohedge.core.events import (
-    COMMANDS,
     Account,
     CancelOrder,
     Report,
+    Request,
     Throttled,
     Unknown,
 )
@@ -124,7 +124,7 @@ def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
     def carry_out(self: Any) -> None:
         while self._engine.log:
             entry = self._engine.log.popleft()
-            if isinstance(entry.event, COMMANDS):
+            if isinstance(entry.event, Request):
                 self._venue.send(entry.event, self._engine.now_ns)
             self._recorder.append(entry)
 
