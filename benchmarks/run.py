@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import day, engine, hot, kernel, process, wall
+from benchmarks import day, engine, hot, kernel, orders, process, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -20,6 +20,8 @@ ROWS: dict[str, Measure] = {
     "checks": hot.checks,
     "journal": hot.journal,
     "start": wall.start,
+    "histories": orders.histories,
+    "reconciling": orders.reconciling,
 }
 LONG_ROWS: dict[str, Measure] = {"memory": process.memory, "wall": wall.measure, "day": day.measure}
 

@@ -84,7 +84,7 @@ class Replaced(VenueAnswer, frozen=True, gc=False, tag="replaced"):
     quantity: Decimal
 
 
-class Report(VenueAnswer, frozen=True, gc=False, tag="report"):
+class Report(VenueAnswer, frozen=True, gc=False, omit_defaults=True, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust takes the fill `trade_id` back.

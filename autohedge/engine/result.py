@@ -57,7 +57,7 @@ class Tally:
         """Keep one fill."""
         intent = order.intent
         self.counts[intent.side, intent.reason] += 1
-        self.winning_exits += intent.side is SELL and realized > 0
+        self.winning_exits += intent.side is SELL and realized > ZERO
         fill = Fill(
             symbol=intent.symbol,
             side=intent.side,

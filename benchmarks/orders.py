@@ -1,0 +1,71 @@
+"""Rows `histories` and `reconciling`: what the proof of the order path costs, and a pass over a thousand orders."""
+
+from decimal import Decimal
+from functools import partial
+
+from autohedge.app import engine_for
+from autohedge.backtest.history import FAULTS, run_history
+from autohedge.core.events import Account, Link, OrderList, RunNonce, VenueOrder
+from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.engine.engine import Engine
+from benchmarks import session
+from benchmarks.market import SYMBOL
+from benchmarks.row import Row, Timed, clocked
+
+SEEDS, PER_MINUTE_BOUND = 40, 200
+OPEN_ORDERS, PASS_BOUND_S, PASSES = 1_000, 1.0, 9
+NS_PER_S = 10**9
+
+
+def histories(quotes: int) -> list[Row]:
+    """Histories a minute of processor time, all faults on, one after the other."""
+    faults = frozenset(FAULTS.values())
+    run_history(0, faults)
+    seconds = [clocked(partial(run_history, seed, faults)) for seed in range(1, SEEDS + 1)]
+    per_minute = 60.0 * SEEDS / sum(seconds)
+    figure = f"{per_minute:.0f} a minute"
+    note = f"{SEEDS} seeds, one core; the slowest took {max(seconds):.2f} s"
+    return [Row("fault histories", f">= {PER_MINUTE_BOUND}", figure, per_minute >= PER_MINUTE_BOUND, note)]
+
+
+def reconciling(quotes: int) -> list[Row]:
+    """A pass over open orders that are not in our books, which adopts them, then passes over the same."""
+    engine = _begun(quotes)
+    orders = tuple(_order(number) for number in range(OPEN_ORDERS))
+    adopting = clocked(partial(_pass, engine, orders))
+    if len(engine.orders.working) != OPEN_ORDERS:
+        msg = f"{len(engine.orders.working)} orders were adopted, not {OPEN_ORDERS}"
+        raise AssertionError(msg)
+    passes = Timed(tuple(clocked(partial(_pass, engine, orders)) for _ in range(PASSES)))
+    figure = f"{passes.median * 1e3:.0f} ms (least {passes.least * 1e3:.0f})"
+    bound = f"<= {PASS_BOUND_S:g} s"
+    met = max(passes.median, adopting) <= PASS_BOUND_S
+    return [
+        Row(
+            f"reconciling {OPEN_ORDERS:,} orders",
+            bound,
+            figure,
+            met,
+            f"adopting them {adopting * 1e3:.0f} ms",
+        )
+    ]
+
+
+def _begun(quotes: int) -> Engine:
+    engine = engine_for(session.settings(["reconciliation.external=adopt"]), session.tape(quotes))
+    engine.step(RunNonce("benchmark", 1))
+    return engine
+
+
+def _order(number: int) -> VenueOrder:
+    name, one = f"theirs-{number}", Decimal(1)
+    return VenueOrder(name, SYMBOL, BUY, LIMIT, GTC, one, one, Decimal(0), "open")
+
+
+def _pass(engine: Engine, orders: tuple[VenueOrder, ...]) -> None:
+    """A link that comes back begins a pass; then the venue's two lists."""
+    at_ns = engine.now_ns + NS_PER_S
+    engine.step(Link(at_ns, "up"))
+    engine.step(OrderList(at_ns, at_ns, orders))
+    engine.step(Account(at_ns, at_ns, engine.ledger.cash, {}))
+    engine.log.clear()
