@@ -18,18 +18,27 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_ns
 from autohedge.core.events import (
+    Active,
+    Adopted,
+    Alarm,
     AnyEvent,
     Booked,
     CancelOrder,
     Entry,
+    External,
     Halted,
+    Link,
     NotFound,
+    Overfilled,
+    Reducing,
     Rejected,
+    ReplaceOrder,
     Report,
     Restarted,
     Resumed,
     RunNonce,
     SubmitOrder,
+    Throttled,
     Unknown,
 )
 from autohedge.core.orders import BUY
@@ -170,9 +179,7 @@ class Narrator:
         return sum(self._quote(lane)) / 2.0
 
     def _symbol(self, lane: int) -> str:
-        """A symbol comes from outside: nothing in it may move a terminal's cursor."""
-        symbol = self._engine.desks[lane].instrument.symbol
-        return "".join(letter if letter.isprintable() else "?" for letter in symbol)
+        return self._engine.desks[lane].instrument.symbol
 
     def _entry_price(self, lane: int) -> float:
         position = self._engine.ledger.position(self._engine.desks[lane].instrument.symbol)
@@ -214,13 +221,16 @@ class Narrator:
                 return code.label
 
     def _say(self, level: int, line: str) -> None:
+        """Symbols and a venue's words come from outside: nothing in them may move a terminal's cursor."""
         if self._level >= level:
-            self._pace.say(line)
+            self._pace.say(line if line.isprintable() else "".join(map(_shown, line)))
 
 
-ALWAYS_WANTED: frozenset[type] = frozenset({Halted, Rejected, Unknown, Restarted})
+ALWAYS_WANTED: frozenset[type] = frozenset(
+    {Halted, Rejected, Unknown, Throttled, Restarted, Alarm, Overfilled, Adopted, External, Link}
+)
 WANTED_TOO: frozenset[type] = frozenset(
-    {RunNonce, Resumed, SubmitOrder, CancelOrder, Report, Booked, NotFound}
+    {RunNonce, Resumed, Reducing, Active, SubmitOrder, CancelOrder, ReplaceOrder, Report, Booked, NotFound}
 )
 SAID_ELSEWHERE = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
@@ -241,17 +251,43 @@ def _line(event: AnyEvent) -> tuple[int, str] | None:
             return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
         case Resumed():
             return 1, f"[RISK] Entries resumed: {event.reason}"
+        case Reducing():
+            return 1, f"[RISK] Entries wait: {', '.join(event.causes)}"
+        case Active():
+            return 1, "[RISK] Entries go on"
+        case _:
+            return _about_venue(event) or _about_order(event)
+
+
+def _about_venue(event: AnyEvent) -> tuple[int, str] | None:
+    """What the venue has that the books do not, or will not do."""
+    match event:
+        case Throttled():
+            return 0, f"[FAILED] Order {event.order_id} throttled: the venue wants rest"
+        case Alarm():
+            return 0, f"[TRACKER] {event.code} {event.subject}: {event.text}"
+        case Overfilled():
+            return 0, f"[TRACKER] Order {event.order_id} overfilled by {event.excess}; the excess is booked"
+        case Adopted():
+            return 0, f"[TRACKER] Order {event.order.order_id} adopted: {event.why}"
+        case External():
+            what = f"{event.amount} {event.subject}".strip()
+            return 0, f"[TRACKER] The venue holds {what} more than our books ({event.kind}): {event.policy}"
+        case Link():
+            return 0, f"[TRACKER] Connection to the venue: {event.state}"
+        case _:
+            return None
+
+
+def _about_order(event: AnyEvent) -> tuple[int, str] | None:
+    """What is asked of an order, and how it ended; a fill is said when booked, for it may be told twice."""
+    match event:
         case CancelOrder():
             return 1, f"[ORDER] CANCEL {event.order_id}: {event.reason}"
-        case _:
-            return _about_end(event)
-
-
-def _about_end(event: AnyEvent) -> tuple[int, str] | None:
-    """How an order ended; a fill is said when it is booked, for it may be told twice."""
-    match event:
+        case ReplaceOrder():
+            return 1, f"[ORDER] REPLACE {event.order_id}: limit ${event.limit}"
         case NotFound():
-            return 1, f"[TRACKER] Order {event.order_id} status=not_placed: the venue never had it"
+            return 1, f"[TRACKER] Order {event.order_id}: the venue does not know it, or not yet"
         case Report(kind="expired" | "canceled"):
             return 1, f"[TRACKER] Order {event.order_id} status={event.kind}"
         case _:
@@ -262,6 +298,10 @@ def _about_fill(fill: Report) -> str:
     return (
         f"[SUCCESS] Order {fill.order_id} status=filled qty={fill.quantity} @ ${fill.price} fee=${fill.fee}"
     )
+
+
+def _shown(letter: str) -> str:
+    return letter if letter.isprintable() else "?"
 
 
 def _percent(now: float, then: float) -> str:

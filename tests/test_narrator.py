@@ -2,13 +2,29 @@
 
 import io
 import re
+from decimal import Decimal
 from pathlib import Path
 from threading import Event
 
 import pytest
 
 from autohedge import app, session
-from autohedge.core.events import Accepted, Entry, Halted, NotFound, Rejected, Restarted, RunNonce, Unknown
+from autohedge.core.events import (
+    Accepted,
+    Alarm,
+    Entry,
+    External,
+    Halted,
+    Link,
+    NotFound,
+    Overfilled,
+    Reducing,
+    Rejected,
+    Restarted,
+    RunNonce,
+    Throttled,
+    Unknown,
+)
 from autohedge.engine.watch import Silent
 from autohedge.journal import RunFolder
 from autohedge.market import Recipe, Tape, synthesize
@@ -122,6 +138,12 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         Rejected(1, "id-1", "no money"),
         Unknown(1, "id-2", "timeout"),
         Restarted(1, 50, "00", ("id-3",)),
+        Throttled(1, "id-5", 9),
+        Alarm("short", "X", "more was sold\x1b[2J than was held"),
+        Overfilled("id-6", Decimal(2)),
+        External("cash", "", Decimal(-3), "halt"),
+        Link(1, "down"),
+        Reducing(("link",)),
         NotFound(1, "id-3", 0),
         Accepted(1, "id-4", "v"),
     ):
@@ -132,6 +154,11 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         "[FAILED] Order id-1 rejected: no money",
         "[FAILED] Order id-2 unknown: timeout",
         "[TRACKER] Restarted at row 50; orders lost at the crash, unsent: 1",
+        "[FAILED] Order id-5 throttled: the venue wants rest",
+        "[TRACKER] short X: more was sold?[2J than was held",
+        "[TRACKER] Order id-6 overfilled by 2; the excess is booked",
+        "[TRACKER] The venue holds -3 more than our books (cash): halt",
+        "[TRACKER] Connection to the venue: down",
     ]
 
 
