@@ -239,13 +239,15 @@ SAID_ELSEWHERE = frozenset(
 
 def _line(event: AnyEvent) -> tuple[int, str] | None:
     """From which level on an event is worth a line, and the line."""
+    return _about_us(event) or _about_venue(event) or _about_order(event)
+
+
+def _about_us(event: AnyEvent) -> tuple[int, str] | None:
+    """Whether we trade."""
     match event:
         case Halted():
             known = f" (halt id {event.halt_id})" if event.halt_id else ""
             return 0, f"[RISK] Entries halted: {event.reason}{known}"
-        case Rejected() | Unknown():
-            why = event.reason if isinstance(event, Rejected) else event.cause
-            return 0, f"[FAILED] Order {event.order_id} {type(event).__name__.lower()}: {why}"
         case Restarted():
             lost = len(event.lost_at_crash)
             return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
@@ -256,14 +258,12 @@ def _line(event: AnyEvent) -> tuple[int, str] | None:
         case Active():
             return 1, "[RISK] Entries go on"
         case _:
-            return _about_venue(event) or _about_order(event)
+            return None
 
 
 def _about_venue(event: AnyEvent) -> tuple[int, str] | None:
-    """What the venue has that the books do not, or will not do."""
+    """What the venue has that the books do not."""
     match event:
-        case Throttled():
-            return 0, f"[FAILED] Order {event.order_id} throttled: the venue wants rest"
         case Alarm():
             return 0, f"[TRACKER] {event.code} {event.subject}: {event.text}"
         case Overfilled():
@@ -282,6 +282,8 @@ def _about_venue(event: AnyEvent) -> tuple[int, str] | None:
 def _about_order(event: AnyEvent) -> tuple[int, str] | None:
     """What is asked of an order, and how it ended; a fill is said when booked, for it may be told twice."""
     match event:
+        case Rejected() | Unknown() | Throttled():
+            return 0, f"[FAILED] Order {event.order_id} {_why_failed(event)}"
         case CancelOrder():
             return 1, f"[ORDER] CANCEL {event.order_id}: {event.reason}"
         case ReplaceOrder():
@@ -292,6 +294,16 @@ def _about_order(event: AnyEvent) -> tuple[int, str] | None:
             return 1, f"[TRACKER] Order {event.order_id} status={event.kind}"
         case _:
             return None
+
+
+def _why_failed(event: Rejected | Unknown | Throttled) -> str:
+    match event:
+        case Rejected():
+            return f"rejected: {event.reason}"
+        case Unknown():
+            return f"unknown: {event.cause}"
+        case _:
+            return "throttled: the venue wants rest"
 
 
 def _about_fill(fill: Report) -> str:
