@@ -51,7 +51,7 @@ class Section(BaseModel):
 class Trading(Section):
     """What kind of run this is."""
 
-    mode: Literal["hft"]
+    mode: Literal["hft", "hybrid"]
     live: bool
 
 
@@ -60,6 +60,46 @@ class Strategy(Section):
 
     name: str
     params: dict[str, Any]
+
+
+class Hybrid(Section):
+    """The gate that a model's verdict opens, per symbol."""
+
+    gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31)]
+    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
+    min_refresh_s: Pause
+    verdict_ttl_s: Seconds
+    deadline_s: Seconds
+    starts_open: bool
+
+
+class LLM(Section):
+    """Which model answers, and how it is asked; its key comes from the environment alone."""
+
+    provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
+    base_url: str
+    script: str
+    model: str
+    queue_size: Annotated[int, Field(ge=1, le=1_000_000)]
+    max_concurrent: Annotated[int, Field(ge=1, le=10_000)]
+    timeout_s: Seconds
+    retries: Annotated[int, Field(ge=0, le=10)]
+    breaker_failures: Annotated[int, Field(ge=1, le=10_000)]
+    breaker_pause_s: Seconds
+    context_tokens: Annotated[int, Field(ge=512, le=100_000_000)]
+    max_calls: Annotated[int, Field(ge=0, le=2**53)]
+    max_tokens: Annotated[int, Field(ge=0, le=2**53)]
+    latency: Literal["fixed", "measured"]
+    virtual_latency_s: Pause
+
+
+class Tools(Section):
+    """What agents are shown of a snapshot."""
+
+    table_rows: Annotated[int, Field(ge=1, le=50)]
+    headlines: str
+    headlines_shown: Annotated[int, Field(ge=0, le=50)]
+    lessons_shown: Annotated[int, Field(ge=0, le=50)]
 
 
 class Momentum(Section):
@@ -229,6 +269,9 @@ class Settings(BaseSettings):
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     chatter_level: Literal["auto", "low", "normal", "verbose"]
     trading: Trading
+    hybrid: Hybrid
+    llm: LLM
+    tools: Tools
     strategy: Strategy
     momentum: Momentum
     crossover: Crossover

@@ -1,0 +1,1 @@
+"""The agents: each a prompt, a schema, a function."""

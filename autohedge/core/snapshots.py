@@ -1,0 +1,92 @@
+"""What an agent may know of one symbol at one moment: nothing that came later, nothing of another account.
+
+The engine takes a snapshot when it asks; its hash is in the journaled question, so that prompts can be
+rendered again from it, to the byte.
+"""
+
+from decimal import Decimal
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+Kind = Literal["gate", "learning"]
+
+
+class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One valid quote; a size that the tape does not know is 0."""
+
+    ts_ns: int
+    bid: float
+    bid_size: float
+    ask: float
+    ask_size: float
+
+
+class Holding(msgspec.Struct, frozen=True, gc=False):
+    """What is held of the symbol: `price` is what it cost on average, 0 if flat; guards are 0 if flat."""
+
+    quantity: Decimal
+    price: float
+    take_profit: float
+    stop_loss: float
+
+
+class Closed(msgspec.Struct, frozen=True, gc=False):
+    """A round trip that ended: `realized` is before `fees`, both in money; `reason` is the exit's code."""
+
+    symbol: str
+    opened_ns: int
+    closed_ns: int
+    quantity: Decimal
+    entry_price: float
+    exit_price: float
+    realized: Decimal
+    fees: Decimal
+    reason: str
+
+
+class Bounds(msgspec.Struct, frozen=True, gc=False):
+    """The limits that no answer moves, as the agent may see them."""
+
+    max_order_notional: Decimal
+    max_position_notional: Decimal
+    max_exposure_notional: Decimal
+    take_profit_bps: float
+    stop_loss_bps: float
+    fee_bps: Decimal
+    min_edge_bps: float
+    max_spread_bps: float
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
+    """One symbol and the account at `at_ns`, the decision clock.
+
+    `quotes` are the last valid ones, oldest first; `seen` counts all valid ones so far. `state` is the account's
+    trading state, `gate` the symbol's. `closed` is what a learning deliberation is about, newest last.
+    """
+
+    number: int
+    kind: Kind
+    symbol: str
+    at_ns: int
+    quotes: tuple[QuoteRow, ...]
+    seen: int
+    held: Holding
+    cash: Decimal
+    equity: Decimal
+    buying_power: Decimal
+    exposure: Decimal
+    state: str
+    gate: str
+    bounds: Bounds
+    closed: tuple[Closed, ...] = ()
+
+    @property
+    def hash(self) -> str:
+        """BLAKE2b-128 of the snapshot as JSON."""
+        return blake2b(encoded(self), digest_size=16).hexdigest()
+
+
+encoded = msgspec.json.Encoder(decimal_format="string").encode
+decoded = msgspec.json.Decoder(Snapshot).decode

@@ -1,0 +1,1 @@
+"""Asking models: backends, the bounded queue before them, and what is made of their answers."""

@@ -1,0 +1,1 @@
+"""What agents are shown: tables, figures and texts made of one snapshot."""
