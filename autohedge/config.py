@@ -70,6 +70,7 @@ class Hybrid(Section):
     min_refresh_s: Pause
     verdict_ttl_s: Seconds
     deadline_s: Seconds
+    learn_every_trades: Annotated[int, Field(ge=0, le=20)]
     starts_open: bool
 
 

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.snapshots import Kind
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
@@ -184,6 +185,26 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
     lost_at_crash: tuple[str, ...] = ()
 
 
+class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision"):
+    """What deliberation `number` came to; it was asked at `asked_ns` and is known from `at_ns` on.
+
+    `keep` changes nothing. An abstention's `code` says why there is no verdict; `calls` are the hashes of
+    the transcript's lines, `source` who answered: a model, the rules, or nobody where `bypass` sufficed.
+    """
+
+    at_ns: int
+    number: int
+    kind: Kind
+    symbol: str
+    asked_ns: int
+    verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
+    code: str = ""
+    direction: Literal["long", "short", "exit", ""] = ""
+    confidence_pct: int = 0
+    source: str = ""
+    calls: tuple[str, ...] = ()
+
+
 class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
     """No more rows will come; the engine sums up."""
 
@@ -249,6 +270,26 @@ class QueryAccount(Request, frozen=True, gc=False, tag="query_account"):
     """A question: what is held? Answered by an `Account`."""
 
     at_ns: int
+
+
+class Deliberate(Output, frozen=True, gc=False, tag="deliberate"):
+    """A question to the slow plane; the snapshot that it is about has the hash `snapshot`."""
+
+    at_ns: int
+    number: int
+    kind: Kind
+    symbol: str
+    snapshot: str
+
+
+class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
+    """Whether a symbol may be bought from here on; an open gate closes by itself at `valid_until_ns`."""
+
+    at_ns: int
+    symbol: str
+    state: Literal["open", "closed", "cooldown", "expired"]
+    why: str
+    valid_until_ns: int
 
 
 class Booked(Output, frozen=True, gc=False, tag="booked"):
@@ -334,9 +375,11 @@ class RunResult(Output, frozen=True, gc=False, tag="run_result"):
 Command = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpen | QueryFills | QueryAccount
 OrderAnswer = Accepted | Rejected | Unknown | Throttled | NotFound | ChangeRefused | Replaced | Report
 Answer = OrderAnswer | OrderList | Account | Link
-AnyInput = RunNonce | Answer | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
+AnyInput = RunNonce | Answer | Decision | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
 AnyOutput = (
     Command
+    | Deliberate
+    | GateChanged
     | Booked
     | Overfilled
     | Alarm

@@ -55,6 +55,10 @@ class Reason(IntEnum):
     REDUCING = 35
     DUST = 36
     TIME_STOP = 37
+    # final in the kernel, too: a wish to buy before a gate that is not open
+    GATE_CLOSED = 38
+    GATE_COOLDOWN = 39
+    GATE_EXPIRED = 40
 
     label: str
 
@@ -67,4 +71,5 @@ STOPS_FROM = int(Reason.TAKE_PROFIT)
 STOPS = frozenset(
     {Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.ENTRY, Reason.TRAILING_STOP}
 )
+GATES_FROM = int(Reason.GATE_CLOSED)
 COUNT = len(Reason)

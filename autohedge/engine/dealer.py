@@ -179,7 +179,7 @@ class Dealer:
         """What the checks may know at this moment."""
         desk = self._desks[lane]
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        net, gross = self._holdings()
+        net, gross = self.holdings()
         held_here = printed(abs(self._held[lane]) * bid) if self._held[lane] else ZERO
         return Book(
             now_ns=now_ns,
@@ -234,7 +234,7 @@ class Dealer:
 
     def equity(self) -> Decimal:
         """Cash and holdings at the last bids, for limits."""
-        return add(self._office.ledger.cash, self._holdings()[0])
+        return add(self._office.ledger.cash, self.holdings()[0])
 
     def midnight(self) -> None:
         """A new day begins: its loss is measured from here."""
@@ -248,7 +248,7 @@ class Dealer:
             return self._equity_at_midnight
         return add(self._equity_at_midnight, subtract(external, self._external_at_midnight))
 
-    def _holdings(self) -> tuple[Decimal, Decimal]:
+    def holdings(self) -> tuple[Decimal, Decimal]:
         """Worth of all positions at the last bids, shorts as debts and as exposure, for limits: not the books."""
         if not self._office.holding:
             return ZERO, ZERO

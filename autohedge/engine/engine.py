@@ -21,6 +21,7 @@ from autohedge.core.events import (
     AnyInput,
     AnyOutput,
     ChangeRefused,
+    Decision,
     EndOfTape,
     Entry,
     Lag,
@@ -47,8 +48,9 @@ from autohedge.engine.dealer import ENTRY, FLATTEN, Dealer
 from autohedge.engine.desk import desks_for
 from autohedge.engine.office import Office
 from autohedge.engine.result import run_result
+from autohedge.engine.slow import SLOW_MATTERS, SlowPlane
 from autohedge.execution.inquiry import NS_PER_S, Matter
-from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING
+from autohedge.kernels.lane import DUE, EXITING, FLAT, OPEN, PENDING
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
 from autohedge.risk.state import Cause
@@ -90,6 +92,19 @@ class Engine:
         self._take_profit, self._stop_loss = scanner.lanes["take_profit"], scanner.lanes["stop_loss"]
         self._trail_from = scanner.lanes["trail_from"]
         scanner.lanes["trail_keep"] = [1.0 - desk.trailing_distance_bps / 10_000.0 for desk in self.desks]
+        self._refresh_in = scanner.lanes["refresh_in"]
+        self.slow: SlowPlane | None = None
+        if settings.trading.mode == "hybrid":
+            self.slow = SlowPlane(
+                settings,
+                self.desks,
+                self.lanes,
+                self.agenda,
+                self.office,
+                self.dealer,
+                self._emit,
+                self._tape,
+            )
         self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
         self.max_lag_ms = settings.risk.max_lag_ms
         self._silent = False
@@ -172,7 +187,7 @@ class Engine:
             case _:
                 self._told(event)
 
-    def _told(self, event: OrderList | Account | Link | Lag) -> None:
+    def _told(self, event: OrderList | Account | Link | Lag | Decision) -> None:
         """What the venue or the runtime says that is not about one order."""
         match event:
             case OrderList():
@@ -183,6 +198,9 @@ class Engine:
                 self.office.link(event, self.now_ns)
             case Lag():
                 self._lag(event.lag_ms)
+            case Decision():
+                if self.slow:
+                    self.slow.decided(event, self.now_ns)
             case _:
                 assert_never(event)
 
@@ -190,7 +208,8 @@ class Engine:
         """What the run has come to so far."""
         figures = run_result(self.ledger, self.orders, self.tally, self.codes(), self.unrealized())
         moments = {"first_ns": self.first_ns, "last_ns": self.now_ns}
-        return figures | moments | {"restarts": self.restarts, "state": self.state.name}
+        deliberations = {"deliberations": self.slow.result()} if self.slow else {}
+        return figures | moments | {"restarts": self.restarts, "state": self.state.name} | deliberations
 
     def may_resume(self, halt_id: str | None) -> bool:
         """Whether a person may lift the halt: one that no person ordered needs its id."""
@@ -223,6 +242,9 @@ class Engine:
     # decisions at a row
 
     def _decide(self, lane: int, quote_ns: int) -> None:
+        if self._stop[lane] == DUE:
+            self._count_down(lane)
+            return
         code = REASONS[self._stop[lane]]
         leaving = self.desks[lane].leaving
         if code in EXIT_CODES:
@@ -232,10 +254,19 @@ class Engine:
         else:
             code = self.dealer.enter(lane, quote_ns, self.now_ns)
             self._counts[lane, code] += 1
-            if code is not ENTRY:
-                return
-        self._watch()
-        self._sync(lane)
+        if code is ENTRY or code in EXIT_CODES:
+            self._watch()
+            self._sync(lane)
+        if self.slow and self._refresh_in[lane] == 0:
+            self._count_down(lane)
+
+    def _count_down(self, lane: int) -> None:
+        if self.slow:
+            self.slow.counted_down(lane, self.now_ns)
+
+    def _tape(self) -> tuple[Rows | None, int]:
+        """The tape, and how much of it is known."""
+        return self._seen
 
     def _quote_ns(self, lane: int) -> int:
         """When a lane's last valid quote came; 0, which is stale, if the batch at hand has none."""
@@ -286,7 +317,9 @@ class Engine:
             self._silence()
 
     def _due_in(self, kind: str, lane: int) -> None:
-        if kind == "slice":
+        if kind in SLOW_MATTERS and self.slow:
+            self.slow.due(kind, lane, self.now_ns)
+        elif kind == "slice":
             self.dealer.next_slice(lane, self.now_ns)
             self._watch()
         elif kind == "time_stop":
@@ -320,6 +353,8 @@ class Engine:
 
     def _halt(self, reason: str, halt_id: str | None) -> None:
         self.office.halt(reason, halt_id, self.now_ns)
+        if self.slow:
+            self.slow.close_all("halted", self.now_ns)
         for lane in range(len(self.desks)):
             self.dealer.plan(lane, None)
 
@@ -362,6 +397,8 @@ class Engine:
         self.restarts += 1
         self.state.reduce(Cause.RECONCILING)
         self.office.restart(self._nonce, lost_from, self.now_ns)
+        if self.slow:
+            self.slow.close_all("restarted", self.now_ns)
         self._nonce = restarted.nonce
         self._watch()
         self._sync_all(range(len(self.desks)))

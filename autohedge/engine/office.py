@@ -99,6 +99,7 @@ class Office:
         self._lost_ids: set[str] = set()
         self._strangers: dict[str, _Stranger] = {}
         self.exits_wait = False
+        self.on_fill: Callable[..., None] | None = None
 
     @property
     def at_stake(self) -> bool:
@@ -215,6 +216,9 @@ class Office:
         if news is FILL:
             self.tally.fill(order, report, realized)
         position = self.ledger.position(symbol)
+        if self.on_fill and news is FILL:
+            held, reason = position.quantity, order.intent.reason
+            self.on_fill(lane, side, quantity, price, fee, realized, held, reason, now_ns)
         self._emit(Booked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized))
 
     def _held_changed(self, lane: int, now_ns: int) -> None:

@@ -9,7 +9,17 @@ from collections.abc import Iterable, Sequence
 
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import EndOfTape, Entry, Lag, Operator, Restarted, RunNonce, SubmitOrder, Trouble
+from autohedge.core.events import (
+    Decision,
+    EndOfTape,
+    Entry,
+    Lag,
+    Operator,
+    Restarted,
+    RunNonce,
+    SubmitOrder,
+    Trouble,
+)
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import replay
 from autohedge.engine.virtual import Recorder, VirtualRuntime
@@ -54,7 +64,7 @@ def retrace(runtime: VirtualRuntime, record: Sequence[Entry], rows: Rows) -> tup
         match entry.event:
             case RunNonce(nonce):
                 runtime.begin(nonce)
-            case Operator() | Trouble() | Lag() | Restarted():
+            case Operator() | Trouble() | Lag() | Decision() | Restarted():
                 runtime.advance(entry.event.at_ns)
                 runtime.take(entry.event)
     end_ns = last_ns(record, rows)

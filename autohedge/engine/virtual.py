@@ -6,9 +6,10 @@ from typing import Protocol
 import numpy as np
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import AnyInput, EndOfTape, Entry, Request, RunNonce, Timer
+from autohedge.core.events import AnyInput, Decision, Deliberate, EndOfTape, Entry, Request, RunNonce, Timer
 from autohedge.core.orders import OrderState
 from autohedge.core.ports import Gateway
+from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
@@ -49,11 +50,41 @@ class Recorder(Protocol):
         ...
 
 
+class Counsel(Protocol):
+    """The slow plane, seen from a runtime: questions in, decisions out, each when it is due."""
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next decision is known; NEVER if none is on its way in this process."""
+        ...
+
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+        """Take a question that is already in the journal."""
+        ...
+
+    def decision(self, by_ns: int) -> Decision | None:
+        """The next decision that is known by `by_ns`, or None."""
+        ...
+
+
+class Mute:
+    """No slow plane: every question stays unanswered, until the engine's own deadline."""
+
+    next_due_ns = NEVER
+
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+        """Hear nothing."""
+
+    def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
+        """Say nothing."""
+        return None
+
+
 class VirtualRuntime:
     """Drives one engine and one venue over one tape.
 
     What is due at a time happens before the first row later than it, and after all rows up to it;
-    of several things due, the venue comes before the engine's timers. Each event is recorded before
+    of several things due, the venue comes before the engine's timers, and these before decisions. Each event is recorded before
     anything follows from it. With `on_row` rows are taken, and told, one by one. With `late_as_one`
     deadlines that have passed together are one timer, at the last moment before the next row: for a
     venue elsewhere, which cannot answer in between.
@@ -65,11 +96,13 @@ class VirtualRuntime:
         venue: VirtualVenue,
         rows: Rows,
         recorder: Recorder,
+        counsel: Counsel | None = None,
     ) -> None:
         self._engine = engine
         self._venue = venue
         self._rows = rows
         self._recorder = recorder
+        self.counsel: Counsel = counsel or Mute()
         self.on_row: Callable[[int], None] | None = None
         self.late_as_one = False
         self._due_ns = NEVER
@@ -102,7 +135,7 @@ class VirtualRuntime:
     @property
     def _due_next_ns(self) -> int:
         """When the venue or a deadline is due next, rows apart."""
-        return min(self._venue.next_due_ns, self._engine.next_deadline_ns)
+        return min(self._venue.next_due_ns, self._engine.next_deadline_ns, self.counsel.next_due_ns)
 
     def advance(self, until_ns: int) -> None:
         """Let everything happen up to `until_ns`, as long as the tape lasts."""
@@ -160,11 +193,13 @@ class VirtualRuntime:
         self.settle()
 
     def _happen(self, reached_ns: int = 0) -> None:
-        deadline_ns = self._engine.next_deadline_ns
-        if self._venue.next_due_ns <= deadline_ns:
+        deadline_ns, decision_ns = self._engine.next_deadline_ns, self.counsel.next_due_ns
+        if self._venue.next_due_ns <= min(deadline_ns, decision_ns):
             self._venue.advance()
-        else:
+        elif deadline_ns <= decision_ns:
             self._engine.step(Timer(max(deadline_ns, reached_ns)))
+        elif decision := self.counsel.decision(decision_ns):
+            self._engine.step(decision)
         self.settle()
 
     def settle(self) -> None:
@@ -187,6 +222,8 @@ class VirtualRuntime:
             self._recorder.append(entry)
             if isinstance(entry.event, Request):
                 self._venue.send(entry.event, self._engine.now_ns)
+            elif isinstance(entry.event, Deliberate) and self._engine.slow:
+                self.counsel.ask(entry.event, self._engine.slow.snapshots[entry.event.number])
 
 
 def pass_by(venue: VirtualVenue, rows: Rows, until_ns: int) -> None:

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
-from autohedge.kernels.lane import OPEN, Lanes, entry_code, guard, lane_dtype, settle
+from autohedge.kernels.lane import OPEN, Lanes, entry_code, guard, lane_dtype, settle, stops
 
 SLOW_MAX = 1023
 
@@ -30,7 +30,6 @@ DTYPE = lane_dtype(
     ]
 )
 
-_STOPS_FROM = STOPS_FROM
 _OPEN = OPEN
 _BAR_FORMING = int(Reason.BAR_FORMING)
 _WARMING_UP = int(Reason.WARMING_UP)
@@ -110,6 +109,7 @@ def scan(
     """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
     for i in range(start, stop):
         u = np.uintp(i)
-        if step(lanes[np.uintp(lane_of[u])], ts[u], bid[u], ask[u]) >= _STOPS_FROM:
+        lane = lanes[np.uintp(lane_of[u])]
+        if stops(lane, step(lane, ts[u], bid[u], ask[u])):
             return i
     return stop

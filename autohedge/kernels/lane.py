@@ -4,7 +4,8 @@ A lane is one structured record: prices that stop the scan, the last valid quote
 status, a count per outcome code, then the strategy's own parameters and state. Two infinities
 let one comparison cover every status: a flat lane has take-profit at +inf and stop-loss at -inf,
 a lane whose exit is in flight has take-profit at -inf. No bid reaches a trail that is off, at +inf, and
-every bid one that is on, at -inf: the kernel puts it on, the engine takes it off when nothing is held.
+every bid one that is on, at -inf: the kernel puts it on, the engine takes it off when nothing is held. `gate` is the
+code of a wish to buy while the gate is not open, else 0; after `refresh_in` more valid quotes the engine looks at it.
 """
 
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autohedge.core.reasons import COUNT, STOPS_FROM, Reason
+from autohedge.core.clock import NEVER
+from autohedge.core.reasons import COUNT, GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.jit import compiled, inlined
 
 FLAT, PENDING, OPEN, EXITING = 0, 1, 2, 3
+DUE = -1
 
 FIELDS: list[Any] = [
     ("take_profit", "f8"),
@@ -27,13 +30,15 @@ FIELDS: list[Any] = [
     ("stop", "i8"),
     ("highest", "f8"),
     ("trail_keep", "f8"),
+    ("gate", "i8"),
+    ("refresh_in", "i8"),
     ("counts", "i8", (COUNT,)),
 ]
 
 Lanes = NDArray[np.void]
 
 _NO_CODE = -1
-_STOPS_FROM = STOPS_FROM
+_STOPS_FROM, _GATES_FROM = STOPS_FROM, GATES_FROM
 _EXITING = EXITING
 _OPEN, _PENDING = OPEN, PENDING
 _BAD_QUOTE = int(Reason.BAD_QUOTE)
@@ -56,6 +61,7 @@ def new_lanes(dtype: np.dtype[np.void], count: int) -> Lanes:
     lanes = np.zeros(count, dtype)
     lanes["take_profit"], lanes["stop_loss"], lanes["trail_from"] = np.inf, -np.inf, np.inf
     lanes["bid"] = lanes["ask"] = np.nan
+    lanes["refresh_in"] = NEVER
     return lanes
 
 
@@ -77,6 +83,7 @@ def guard(lane: Any, bid: float, ask: float) -> int:
         return _BAD_QUOTE
     lane["bid"] = bid
     lane["ask"] = ask
+    lane["refresh_in"] -= 1
     if bid >= lane["take_profit"]:
         return _EXIT_PENDING if lane["status"] == _EXITING else _TAKE_PROFIT
     if bid <= lane["stop_loss"]:
@@ -88,21 +95,32 @@ def guard(lane: Any, bid: float, ask: float) -> int:
 
 @inlined
 def entry_code(lane: Any) -> int:
-    """What a wish to buy meets: a position, an order in flight, or the engine's decision."""
+    """What a wish to buy meets: a position, an order in flight, a gate's code, or the engine's decision."""
     if lane["status"] == _OPEN:
         return _IN_POSITION
     if lane["status"] == _PENDING:
         return _ORDER_PENDING
-    return _ENTRY
+    return lane["gate"] or _ENTRY
 
 
 @inlined
 def settle(lane: Any, code: int) -> None:
     """Count a code that is final here; leave one that the engine must decide in `stop`."""
-    if code < _STOPS_FROM:
+    if code < _STOPS_FROM or code >= _GATES_FROM:
         lane["counts"][np.uintp(code)] += 1
     else:
         lane["stop"] = code
+
+
+@inlined
+def stops(lane: Any, code: int) -> bool:
+    """Whether the engine must look: a code that it decides, or the quote after which its gate is due."""
+    if _STOPS_FROM <= code < _GATES_FROM:
+        return True
+    if lane["refresh_in"] == 0:
+        lane["stop"] = DUE
+        return True
+    return False
 
 
 @compiled

@@ -1,4 +1,4 @@
-"""What a simulated venue asks of a tape: its book at a moment, and when a resting order is touched."""
+"""What is asked of a tape: its book at a moment, its last quotes, when a resting order is touched."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,3 +43,24 @@ def first_touch(
         if (side > 0 and ask[u] <= limit) or (side < 0 and bid[u] >= limit):
             return i
     return len(lane_of)
+
+
+@compiled
+def recent(
+    lane_of: NDArray[np.int32],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    end: int,
+    lane: int,
+    found: NDArray[np.int64],
+) -> int:
+    """Fill `found` from its end with the last valid rows of `lane` before `end`; return how many there are."""
+    count = 0
+    for back in range(1, end + 1):
+        if count == len(found):
+            break
+        u = np.uintp(end - back)
+        if lane_of[u] == lane and bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf:
+            count += 1
+            found[len(found) - count] = end - back
+    return count

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autohedge.core.reasons import STOPS_FROM, Reason
+from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
-from autohedge.kernels.lane import Lanes, entry_code, guard, lane_dtype, settle
+from autohedge.kernels.lane import Lanes, entry_code, guard, lane_dtype, settle, stops
 
 LOOKBACK_MAX = 1023
 
@@ -34,7 +34,6 @@ DTYPE = lane_dtype(
     ]
 )
 
-_STOPS_FROM = STOPS_FROM
 _WIDE_SPREAD = int(Reason.WIDE_SPREAD)
 _DEBOUNCE = int(Reason.DEBOUNCE)
 _WARMING_UP = int(Reason.WARMING_UP)
@@ -127,6 +126,6 @@ def scan(
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]
         volume = bid_size[u] + ask_size[u] if lane["filters"] else 0.0
-        if step(lane, bid[u], ask[u], volume) >= _STOPS_FROM:
+        if stops(lane, step(lane, bid[u], ask[u], volume)):
             return i
     return stop

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.core.reasons import STOPS_FROM, Reason
-from autohedge.kernels.lane import FLAT, OPEN, Lanes, guard_one, lane_dtype, new_lanes
+from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
+from autohedge.kernels.lane import DUE, FLAT, OPEN, Lanes, guard_one, lane_dtype, new_lanes
 from autohedge.market.tape import Kind, Rows, Stream
 
 CHUNK_ROWS = 512
@@ -85,13 +85,14 @@ class PythonScanner:
         self._numbers: NDArray[np.int64] | None = None
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts = self.lanes["counts"]
+        self._gate, self._refresh_in = self.lanes["gate"], self.lanes["refresh_in"]
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
         self._numbers = rows.row
         for first in range(start, stop, CHUNK_ROWS):
             for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
-                if self._step(i, *row) >= STOPS_FROM:
+                if self._stops(row[0], self._step(i, *row)):
                     return i
         return stop
 
@@ -111,10 +112,18 @@ class PythonScanner:
         except Exception as error:
             msg = f"strategy {type(strategy).__name__} failed at row {i}: {type(error).__name__}: {error}"
             raise Misconfigured(msg) from error
-        return self._settle(lane, _code(signal, int(self._status[lane])))
+        return self._settle(lane, _code(signal, int(self._status[lane]), int(self._gate[lane])))
+
+    def _stops(self, lane: int, code: int) -> bool:
+        if STOPS_FROM <= code < GATES_FROM:
+            return True
+        if self._refresh_in[lane] == 0:
+            self._stop[lane] = DUE
+            return True
+        return False
 
     def _settle(self, lane: int, code: int) -> int:
-        if code >= STOPS_FROM:
+        if STOPS_FROM <= code < GATES_FROM:
             self._stop[lane] = code
         else:
             self._counts[lane, code] += 1
@@ -140,14 +149,14 @@ def _make(make: type[Strategy], params: dict[str, Any]) -> Strategy:
         raise Misconfigured(msg) from None
 
 
-def _code(signal: Signal | None, status: int) -> int:
+def _code(signal: Signal | None, status: int, gate: int) -> int:
     match signal:
         case None:
             return Reason.NO_SIGNAL
         case Signal.SELL:
             return Reason.EXIT_SIGNAL if status == OPEN else Reason.NO_SIGNAL
         case Signal.BUY if status == FLAT:
-            return Reason.ENTRY
+            return gate or Reason.ENTRY
         case Signal.BUY:
             return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING
     msg = f"a strategy must return Signal.BUY, Signal.SELL or None, not {signal!r}"

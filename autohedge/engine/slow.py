@@ -1,0 +1,204 @@
+"""The engine's side of the slow plane: what it asks, what it shows, and what an answer changes.
+
+It is there in hybrid mode only. An answer can open a gate or shut it, and nothing else.
+"""
+
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.config import Settings
+from autohedge.core.agenda import Agenda
+from autohedge.core.events import AnyOutput, Decision
+from autohedge.core.money import add, subtract
+from autohedge.core.orders import Side
+from autohedge.core.snapshots import Bounds, Closed, Holding, Kind, QuoteRow, Snapshot
+from autohedge.engine.dealer import Dealer
+from autohedge.engine.desk import Desk
+from autohedge.engine.gate import ASK, DEADLINE, EXPIRY, Gates
+from autohedge.engine.learning import LEARNED, School
+from autohedge.engine.office import Office
+from autohedge.execution.inquiry import NS_PER_S, Matter
+from autohedge.kernels.lane import Lanes
+from autohedge.kernels.matching import recent
+from autohedge.market.tape import Rows
+
+SHOWN_ROWS = 50
+SLOW_MATTERS = frozenset({ASK, DEADLINE, EXPIRY, LEARNED})
+
+
+class SlowPlane:
+    """Gates, lessons, and the snapshots of the questions that are on their way."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        desks: list[Desk],
+        lanes: Lanes,
+        agenda: Agenda[Matter],
+        office: Office,
+        dealer: Dealer,
+        emit: Callable[[AnyOutput], None],
+        tape: Callable[[], tuple[Rows | None, int]],
+    ) -> None:
+        self._settings = settings
+        self._desks = desks
+        self._office, self._dealer = office, dealer
+        self._tape = tape
+        self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
+        self._now_ns = 0
+        self._number = 0
+        self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(desks)}
+        self.snapshots: dict[int, Snapshot] = {}
+        symbols = list(self._lane_of)
+        hybrid = settings.hybrid
+        warmups = [settings.for_symbol(symbol).momentum.warmup_count for symbol in symbols]
+        self.gates = Gates(
+            hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot_gate, self._shut
+        )
+        deadline_ns = round(hybrid.deadline_s * NS_PER_S)
+        self.school: School | None = None
+        if hybrid.learn_every_trades:
+            self.school = School(
+                symbols, hybrid.learn_every_trades, deadline_ns, agenda, emit, self._next_number, self._shoot
+            )
+            office.on_fill = self._filled
+
+    # what comes in
+
+    def counted_down(self, lane: int, now_ns: int) -> None:
+        """As many quotes came as a gate waited for."""
+        self._now_ns = now_ns
+        self.gates.counted_down(lane, now_ns)
+
+    def due(self, kind: str, lane: int, now_ns: int) -> None:
+        """A time of the slow plane has come."""
+        self._now_ns = now_ns
+        if kind == LEARNED and self.school:
+            self.school.give_up(lane)
+        else:
+            self.gates.due(kind, lane, now_ns)
+
+    def decided(self, decision: Decision, now_ns: int) -> None:
+        """Take an answer, whatever it says."""
+        self._now_ns = now_ns
+        self.snapshots.pop(decision.number, None)
+        if decision.kind == "gate":
+            self.gates.decided(decision, now_ns)
+        elif self.school and (lane := self._lane_of.get(decision.symbol)) is not None:
+            self.school.decided(decision, lane)
+
+    def close_all(self, why: str, now_ns: int) -> None:
+        """What was asked counts no more, and every gate is shut."""
+        self._now_ns = now_ns
+        self.snapshots.clear()
+        self.gates.close_all(why, now_ns)
+        if self.school:
+            for lane in range(len(self._desks)):
+                self.school.give_up(lane)
+
+    def result(self) -> dict[str, Any]:
+        """What became of the questions."""
+        tally, school = self.gates.tally, self.school
+        return {
+            "asked": self._number,
+            "opened": tally.opened,
+            "closed": tally.closed,
+            "late": tally.late,
+            "verdicts": dict(sorted(tally.verdicts.items())),
+            "abstentions": dict(sorted(tally.abstentions.items())),
+            "lessons": school.lessons if school else 0,
+            "gates": {
+                symbol: gate.state for symbol, gate in zip(self._lane_of, self.gates.gates, strict=True)
+            },
+        }
+
+    def _filled(
+        self,
+        lane: int,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal,
+        fee: Decimal,
+        realized: Decimal,
+        held: Decimal,
+        reason: str,
+        now_ns: int,
+    ) -> None:
+        self._now_ns = now_ns
+        if self.school:
+            self.school.filled(lane, side, quantity, price, fee, realized, held, reason, now_ns)
+
+    def _shut(self, lane: int) -> None:
+        """A gate is open no more: what is still to be bought is not."""
+        self._dealer.plan(lane, None)
+        self._office.cancel(self._office.orders.entry(lane), "the gate closed", self._now_ns)
+
+    # what is shown
+
+    def _next_number(self) -> int:
+        self._number += 1
+        return self._number
+
+    def _shoot_gate(self, lane: int, number: int) -> str:
+        return self._shoot(lane, number, ())
+
+    def _shoot(self, lane: int, number: int, closed: tuple[Closed, ...]) -> str:
+        """Take the snapshot of a question; it stays until the answer."""
+        kind: Kind = "learning" if closed else "gate"
+        desk = self._desks[lane]
+        orders, ledger = self._office.orders, self._office.ledger
+        net, gross = self._dealer.holdings()
+        snapshot = Snapshot(
+            number=number,
+            kind=kind,
+            symbol=desk.instrument.symbol,
+            at_ns=self._now_ns,
+            quotes=self._quotes(lane),
+            seen=self.gates.seen(lane),
+            held=self._holding(desk),
+            cash=ledger.cash,
+            equity=add(ledger.cash, net),
+            buying_power=subtract(ledger.cash, orders.reserved),
+            exposure=add(gross, orders.reserved),
+            state=self._office.state.name,
+            gate=self.gates.gates[lane].state,
+            bounds=self._bounds(desk),
+            closed=closed,
+        )
+        self.snapshots[number] = snapshot
+        while len(self.snapshots) > 4 * len(self._desks):
+            del self.snapshots[next(iter(self.snapshots))]
+        return snapshot.hash
+
+    def _quotes(self, lane: int) -> tuple[QuoteRow, ...]:
+        rows, taken = self._tape()
+        if rows is None:
+            return ()
+        count = recent(rows.lane, rows.bid, rows.ask, taken, lane, self._found)
+        at = self._found[SHOWN_ROWS - count :]
+        columns = (rows.ts, rows.bid, rows.bid_size, rows.ask, rows.ask_size)
+        return tuple(QuoteRow(*row) for row in zip(*(column[at].tolist() for column in columns), strict=True))
+
+    def _holding(self, desk: Desk) -> Holding:
+        position = self._office.ledger.position(desk.instrument.symbol)
+        if not position.quantity:
+            return Holding(position.quantity, 0.0, 0.0, 0.0)
+        price = float(position.cost) / float(position.quantity)
+        return Holding(position.quantity, price, desk.take_profit, desk.stop_loss)
+
+    def _bounds(self, desk: Desk) -> Bounds:
+        settings = self._settings.for_symbol(desk.instrument.symbol)
+        return Bounds(
+            max_order_notional=min(settings.sizing.max_order_amount, settings.risk.max_order_notional),
+            max_position_notional=settings.risk.max_position_notional,
+            max_exposure_notional=settings.risk.max_exposure_notional,
+            take_profit_bps=desk.take_profit_bps,
+            stop_loss_bps=desk.stop_loss_bps,
+            fee_bps=settings.simulated.fee_bps,
+            min_edge_bps=settings.momentum.min_edge_bps,
+            max_spread_bps=settings.momentum.max_spread_bps,
+        )
