@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -29,6 +29,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.instruments import DEFAULT_LOT, Instrument
 
 PREFIX = "AUTOHEDGE__"
+KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -448,6 +449,27 @@ def explain(path: Path | None = None, overrides: Iterable[str] = ()) -> list[Res
 def unused_names() -> list[str]:
     """Names of earlier systems that are set, but that nothing reads yet."""
     return sorted({name for _, names in _surroundings() for name in names if name in aliases.UNUSED})
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What no settings file holds and no record repeats: its text form hides it."""
+
+    llm_api_key: SecretStr | None
+
+
+def secrets() -> Secrets:
+    """The keys in the environment or, weaker, in `.env`; our own name goes before OPENAI_API_KEY.
+
+    Raises Misconfigured for a key that no request could carry.
+    """
+    given = (names.get(name) for _, names in reversed(_surroundings()) for name in KEY_NAMES)
+    key = next((value.strip() for value in given if value and value.strip()), "")
+    if not (key.isascii() and key.isprintable()):
+        raise Misconfigured(
+            f"{KEY_NAMES[0]} or {KEY_NAMES[1]} holds characters that no key has; copy it again"
+        )
+    return Secrets(SecretStr(key) if key else None)
 
 
 def _surroundings() -> tuple[tuple[str, Mapping[str, str | None]], ...]:

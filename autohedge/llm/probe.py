@@ -1,0 +1,122 @@
+"""Which form of asking for JSON a model honours, measured once and kept on disk.
+
+Servers differ, and what they claim is not what they do: `json_schema` is tried first, then
+`json_object`, then plain `text`, each with a schema whose key no model could guess.
+"""
+
+import os
+import tempfile
+from contextlib import suppress
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import msgspec
+import platformdirs
+
+from autohedge.core.clock import DAY_NS, wall_ns
+from autohedge.llm.backend import Message, Request, Response
+from autohedge.llm.failures import FormatRefused
+
+Form = Literal["json_schema", "json_object", "text"]
+FORMS: tuple[Form, ...] = ("json_schema", "json_object", "text")
+KEPT_NS = 30 * DAY_NS
+
+_KEY = "blue_7f3"
+SCHEMA: dict[str, Any] = {
+    "title": "Probe",
+    "type": "object",
+    "properties": {_KEY: {"type": "boolean"}},
+    "required": [_KEY],
+    "additionalProperties": False,
+}
+
+
+class Capability(msgspec.Struct, frozen=True):
+    """What was found about one model behind one address, and when."""
+
+    base_url: str
+    model: str
+    server: str
+    form: Form
+    probed_ns: int
+
+
+def below(form: Form) -> Form | None:
+    """The next weaker form; None below text."""
+    later = FORMS[FORMS.index(form) + 1 :]
+    return later[0] if later else None
+
+
+def question(form: Form) -> Request:
+    """A tiny question in the form to be tried; only a schema that is honoured tells the key of its answer."""
+    asked = Message("user", "Is the sky blue? Answer in JSON.")
+    return Request("probe", "", (asked,), SCHEMA, 0.0, 200, prompt_hash=f"probe {form}", snapshot="")
+
+
+class Asks(Protocol):
+    """A model that can be asked in each form."""
+
+    async def ask(self, request: Request, form: Form) -> Response:
+        """Raises ModelFailure; FormatRefused if the server objects to the form."""
+        ...
+
+
+async def measure(model: Asks) -> Form:
+    """The strongest form that a model honours; text needs no trial.
+
+    Raises ModelFailure if the server fails otherwise: then nothing is known.
+    """
+    for form in FORMS[:-1]:
+        with suppress(FormatRefused):
+            answer = await model.ask(question(form), form)
+            if _honours(form, answer.text):
+                return form
+    return "text"
+
+
+def _honours(form: Form, text: str) -> bool:
+    try:
+        said = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    if not isinstance(said, dict):
+        return False
+    return form == "json_object" or (set(said) == {_KEY} and isinstance(said[_KEY], bool))
+
+
+def recall(base_url: str, model: str) -> Capability | None:
+    """What is kept about a model; None if nothing is, or if it is old, damaged or of something else."""
+    try:
+        kept = msgspec.json.decode(_file(base_url, model).read_bytes(), type=Capability)
+    except (OSError, ValueError, RecursionError):
+        return None
+    fits = (kept.base_url, kept.model) == (base_url, model)
+    return kept if fits and 0 <= wall_ns() - kept.probed_ns < KEPT_NS else None
+
+
+def remember(found: Capability) -> Capability:
+    """Keep what was found, dated now; a cache that cannot be written costs another probe, no more."""
+    dated = msgspec.structs.replace(found, probed_ns=wall_ns())
+    with suppress(OSError):
+        _replace(_file(found.base_url, found.model), msgspec.json.encode(dated))
+    return dated
+
+
+def _file(base_url: str, model: str) -> Path:
+    root = os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge")
+    name = blake2b(msgspec.json.encode((base_url, model)), digest_size=16).hexdigest()
+    return Path(root) / "models" / f"{name}.json"
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Written aside and renamed: a reader sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(prefix="probe-", dir=path.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        Path(aside).replace(path)
+    except OSError:
+        Path(aside).unlink(missing_ok=True)
+        raise

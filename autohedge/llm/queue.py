@@ -1,0 +1,192 @@
+"""The one queue before a model: bounded, by priority, and nobody waits in it past a deadline.
+
+A place that comes free goes to the best lane: continuation, then gate, then learning. A lane that was
+passed over ten times in a row is served next, so that none waits forever. Who runs is never interrupted.
+"""
+
+import asyncio
+import math
+from collections import Counter, OrderedDict
+from collections.abc import AsyncIterator, Callable, Hashable
+from contextlib import asynccontextmanager
+from typing import get_args
+
+from autohedge.core.errors import AutoHedgeError
+from autohedge.llm.outcome import Lane
+
+LANES: tuple[Lane, ...] = get_args(Lane)
+PASSES = 10
+
+
+class Dropped(AutoHedgeError):
+    """A question left the queue without being asked: `code` says why."""
+
+    def __init__(self, code: str, text: str) -> None:
+        super().__init__(text)
+        self.code = code
+
+
+_TEXTS = {
+    "deadline": "the deadline passed before the model was free",
+    "superseded": "a newer question of the same kind took its place",
+    "queue_full": "too many questions wait already: ask less often or raise llm.queue_size",
+    "cancelled": "the queue was closed",
+}
+
+
+class _Waiter:
+    """One question in line; `code` is why it was dropped, empty when its turn came, None until then."""
+
+    __slots__ = ("code", "deadline", "ended", "key", "lane", "number")
+
+    def __init__(self, number: int, lane: Lane, key: Hashable | None, deadline: float) -> None:
+        self.number, self.lane, self.key, self.deadline = number, lane, key, deadline
+        self.code: str | None = None
+        self.ended = asyncio.Event()
+
+    def end(self, code: str) -> None:
+        self.code = code
+        self.ended.set()
+
+
+class LLMQueue:
+    """At most `size` wait and `concurrent` run; `now` is monotonic, in seconds.
+
+    A full queue makes room for a better lane by dropping the newest of the worst lane.
+    `counts` are those dropped by reason, `high_water` the most that ever waited, `running` those on their way.
+    """
+
+    def __init__(self, size: int, concurrent: int, now: Callable[[], float]) -> None:
+        self._size, self._concurrent, self._now = size, concurrent, now
+        self._lanes: dict[Lane, OrderedDict[int, _Waiter]] = {lane: OrderedDict() for lane in LANES}
+        self._keys: dict[Hashable, _Waiter] = {}
+        self._passed: Counter[Lane] = Counter()
+        self._number = 0
+        self._closed = False
+        self.running = 0
+        self.high_water = 0
+        self.counts: Counter[str] = Counter()
+
+    @property
+    def waiting(self) -> int:
+        """How many wait."""
+        return sum(map(len, self._lanes.values()))
+
+    @asynccontextmanager
+    async def place(
+        self, lane: Lane, key: Hashable | None = None, deadline: float = math.inf
+    ) -> AsyncIterator[None]:
+        """Hold one of the places in which a call may run. Raises Dropped if it never comes to that.
+
+        Of those that wait under one `key` only the newest stays, in the place of the one before if it
+        is in the same lane.
+        """
+        await self._turn(lane, key, deadline)
+        try:
+            yield
+        finally:
+            self._leave()
+
+    def close(self) -> None:
+        """End all that wait, and refuse what comes; who runs may finish."""
+        self._closed = True
+        for lane in self._lanes.values():
+            for waiter in list(lane.values()):
+                self._drop(waiter, "cancelled")
+
+    async def _turn(self, lane: Lane, key: Hashable | None, deadline: float) -> None:
+        if self._closed:
+            raise self._refused("cancelled")
+        if self._now() >= deadline:
+            raise self._refused("deadline")
+        if self.running < self._concurrent:
+            self.running += 1
+        else:
+            await self._wait(self._queued(lane, key, deadline))
+
+    def _queued(self, lane: Lane, key: Hashable | None, deadline: float) -> _Waiter:
+        older = self._keys.get(key) if key is not None else None
+        if older is not None and older.lane == lane:
+            self.counts["superseded"] += 1
+            older.end("superseded")
+            return self._insert(_Waiter(older.number, lane, key, deadline))
+        if older is not None:
+            self._drop(older, "superseded")
+        elif self.waiting >= self._size:
+            self._evict_for(lane)
+        self._number += 1
+        return self._insert(_Waiter(self._number, lane, key, deadline))
+
+    def _insert(self, waiter: _Waiter) -> _Waiter:
+        self._lanes[waiter.lane][waiter.number] = waiter
+        if waiter.key is not None:
+            self._keys[waiter.key] = waiter
+        self.high_water = max(self.high_water, self.waiting)
+        return waiter
+
+    def _evict_for(self, lane: Lane) -> None:
+        worst = next(each for each in reversed(LANES) if self._lanes[each])
+        if LANES.index(worst) <= LANES.index(lane):
+            raise self._refused("queue_full")
+        self._drop(next(reversed(self._lanes[worst].values())), "queue_full")
+
+    async def _wait(self, waiter: _Waiter) -> None:
+        try:
+            async with asyncio.timeout(_until(waiter.deadline, self._now())):
+                await waiter.ended.wait()
+        except TimeoutError:
+            self._abandon(waiter, "deadline")
+        except asyncio.CancelledError:
+            self._abandon(waiter, "cancelled")
+            raise
+        if waiter.code:
+            raise Dropped(waiter.code, _TEXTS[waiter.code])
+
+    def _abandon(self, waiter: _Waiter, code: str) -> None:
+        """Take back a question that stopped waiting, also in the moment in which its turn came."""
+        if waiter.code is None:
+            self._drop(waiter, code)
+        elif not waiter.code:
+            self.counts[code] += 1
+            waiter.code = code
+            self._leave()
+
+    def _refused(self, code: str) -> Dropped:
+        self.counts[code] += 1
+        return Dropped(code, _TEXTS[code])
+
+    def _drop(self, waiter: _Waiter, code: str) -> None:
+        self.counts[code] += 1
+        self._end(waiter, code)
+
+    def _end(self, waiter: _Waiter, code: str) -> None:
+        del self._lanes[waiter.lane][waiter.number]
+        if waiter.key is not None:
+            del self._keys[waiter.key]
+        waiter.end(code)
+
+    def _leave(self) -> None:
+        self.running -= 1
+        while self.running < self._concurrent and (waiter := self._next()):
+            if self._now() >= waiter.deadline:
+                self._drop(waiter, "deadline")
+            else:
+                self._grant(waiter)
+
+    def _next(self) -> _Waiter | None:
+        busy = [lane for lane in LANES if self._lanes[lane]]
+        if not busy:
+            return None
+        lane = next((lane for lane in busy if self._passed[lane] >= PASSES), busy[0])
+        return next(iter(self._lanes[lane].values()))
+
+    def _grant(self, waiter: _Waiter) -> None:
+        for lane in LANES[LANES.index(waiter.lane) + 1 :]:
+            self._passed[lane] += bool(self._lanes[lane])
+        self._passed[waiter.lane] = 0
+        self.running += 1
+        self._end(waiter, "")
+
+
+def _until(deadline: float, now: float) -> float | None:
+    return None if math.isinf(deadline) else deadline - now

@@ -1,0 +1,100 @@
+"""A model whose answers are written down beforehand: for tests, for trying agents out, without any server."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from autohedge.core.errors import Misconfigured
+from autohedge.llm.backend import Code, ModelFailure, Request, Response, Usage
+from autohedge.llm.failures import plain
+
+
+class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One answer of a script, or one `failure`; `service_ms` is what the answer claims to have taken."""
+
+    text: str = ""
+    finish_reason: str = "stop"
+    refusal: str | None = None
+    failure: Code | None = None
+    after_s: float = 0.0
+    service_ms: float = 0.0
+    usage: Usage | None = None
+
+
+Answers = Sequence[str | Line] | Callable[[Request], str | Response]
+
+
+class Scripted:
+    """Gives its answers in turn, from the beginning again after the last; or asks a function for each.
+
+    Nothing waits: `service_ms` of a line is only reported. Raises Misconfigured without any answer.
+    """
+
+    name = "scripted"
+    model = "script"
+    server = "scripted"
+
+    def __init__(self, answers: Answers) -> None:
+        self._answer = answers if callable(answers) else _in_turn(answers)
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Scripted":
+        """Read a JSON-lines file: a string or any other JSON is an answer's text as it stands.
+
+        An object with `text` or `failure` is a Line. Raises Misconfigured, naming file and line.
+        """
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misconfigured(f"cannot read the script {path}: {error}; set llm.script to a file") from None
+        return cls([_read(path, number, line) for number, line in enumerate(lines, 1) if line.strip()])
+
+    async def complete(self, request: Request) -> Response:
+        """The next answer. Raises ModelFailure where the script says so."""
+        said = self._answer(request)
+        return _response(Line(said)) if isinstance(said, str) else said
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _in_turn(answers: Sequence[str | Line]) -> Callable[[Request], str | Response]:
+    if not answers:
+        raise Misconfigured("the script holds no answer; write one a line")
+    turns: Iterator[str | Line] = itertools.cycle(answers)
+
+    def answer(_: Request) -> str | Response:
+        said = next(turns)
+        return said if isinstance(said, str) else _response(said)
+
+    return answer
+
+
+def _response(line: Line) -> Response:
+    if line.failure:
+        raise ModelFailure(line.failure, f"the script fails here: {line.failure}", line.after_s)
+    return Response(
+        line.text,
+        line.finish_reason,
+        Scripted.model,
+        Scripted.server,
+        "script",
+        line.usage,
+        line.service_ms,
+        line.refusal,
+    )
+
+
+def _read(path: Path, number: int, line: str) -> str | Line:
+    try:
+        said = msgspec.json.decode(line)
+        if isinstance(said, str):
+            return said
+        if isinstance(said, dict) and {"text", "failure"} & said.keys():
+            return msgspec.convert(said, Line)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        told = f"{path}:{number}: {plain(str(error))}"
+        raise Misconfigured(f"{told}; write a JSON string, or an object with text or failure") from None
+    return line

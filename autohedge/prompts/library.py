@@ -1,0 +1,253 @@
+"""Prompts are Markdown files: a front matter, a `# System` and a `# User` part with fields such as `{table}`.
+
+`./prompts/NAME.md` stands in for the packaged file of that name. A file is read line by line, so that
+every complaint names the line. A rendered value is never read as a template again.
+"""
+
+import difflib
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import NoReturn
+
+from autohedge.core.errors import Misconfigured
+from autohedge.prompts.naming import FIELDS
+
+FOLDER = Path("prompts")
+_PACKAGED = Path(__file__).parent
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_BRACE = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}|[{}]")
+_RULE = "---"
+_SECTIONS = ("System", "User")
+_KEYS = {"version": 1, "temperature": 0.2, "max_tokens": 300}
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """One prompt; `system` and `user` are templates.
+
+    `fields` gives each field that they name the line where it stands first. `hash` is the first 32 hex
+    digits of the BLAKE2b-256 of the file's bytes, `origin` the file's path.
+    """
+
+    name: str
+    version: int
+    temperature: float
+    max_tokens: int
+    system: str
+    user: str
+    fields: Mapping[str, int]
+    hash: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """A line of a prompt file, and where it stands."""
+
+    text: str
+    number: int
+    origin: str
+
+    def wrong(self, why: str) -> NoReturn:
+        raise Misconfigured(f"{self.origin}, line {self.number}: {why}")
+
+
+def packaged() -> tuple[str, ...]:
+    """The names of all prompts that the agents read."""
+    return tuple(sorted(path.stem for path in _PACKAGED.glob("*.md")))
+
+
+def names(folder: Path = FOLDER) -> tuple[str, ...]:
+    """The names of all prompts, those that only stand in `folder` included."""
+    return tuple(sorted({*packaged(), *strays(folder)}))
+
+
+def strays(folder: Path = FOLDER) -> tuple[str, ...]:
+    """Prompts in `folder` that stand in for no packaged one: no agent reads them."""
+    own = {path.stem for path in folder.glob("*.md") if _NAME.fullmatch(path.stem)}
+    return tuple(sorted(own - set(packaged())))
+
+
+def packaged_file(name: str) -> Path:
+    """Where the packaged prompt of that name lies."""
+    return _PACKAGED / f"{name}.md"
+
+
+def load(name: str, folder: Path = FOLDER) -> Prompt:
+    """The prompt of that name: from `folder` if it stands there, else the packaged one.
+
+    Raises Misconfigured for a name that is none, and as `parse` does.
+    """
+    path = folder / f"{name}.md"
+    if not _NAME.fullmatch(name) or not (path.is_file() or packaged_file(name).is_file()):
+        raise Misconfigured(f"there is no prompt {name}{hint(name)}; there are {', '.join(names(folder))}")
+    path = path if path.is_file() else packaged_file(name)
+    return parse(name, _read(path), str(path))
+
+
+def hint(name: str) -> str:
+    """The question after the packaged name that was probably meant, or nothing."""
+    return _hint(name, packaged())
+
+
+def parse(name: str, text: str, origin: str) -> Prompt:
+    """A prompt from its file's text, which is checked throughout.
+
+    Raises Misconfigured with file and line for a bad front matter, a missing or strange section, a brace
+    that is no field, a field that there is not, or an untrusted one in the system part.
+    """
+    lines = _lines(text, origin)
+    head, body = _front_matter(lines)
+    sections = _sections(body, lines[-1])
+    fields = _fields(sections)
+    return Prompt(
+        name=name,
+        version=_whole(head, "version", 10**6),
+        temperature=_temperature(head["temperature"]),
+        max_tokens=_whole(head, "max_tokens", 10**6),
+        system=_joined(sections["System"]),
+        user=_joined(sections["User"]),
+        fields=fields,
+        hash=blake2b(text.encode(), digest_size=32).hexdigest()[:32],
+        origin=origin,
+    )
+
+
+def render(prompt: Prompt, fields: Mapping[str, str]) -> tuple[str, str]:
+    """The system and the user part with every field replaced, once.
+
+    Raises Misconfigured with file and line if a field that the template names is missing.
+    """
+    for name, number in prompt.fields.items():
+        if name not in fields:
+            _Line("", number, prompt.origin).wrong(f"nothing was given for {{{name}}}")
+    return _filled(prompt.system, fields), _filled(prompt.user, fields)
+
+
+def _filled(template: str, fields: Mapping[str, str]) -> str:
+    return _BRACE.sub(lambda found: fields[found[1]] if found[1] else found[0][0], template)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"cannot read {path}: {error}; a prompt is text in UTF-8") from None
+
+
+def _lines(text: str, origin: str) -> list[_Line]:
+    texts = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
+    return [_Line(each, number, origin) for number, each in enumerate(texts, 1)]
+
+
+def _front_matter(lines: list[_Line]) -> tuple[dict[str, _Line], list[_Line]]:
+    """Each key's line, from behind its colon, and the lines after the front matter."""
+    rules = [index for index, line in enumerate(lines) if line.text.strip() == _RULE]
+    if len(rules) < 2 or rules[0] != 0:
+        lines[0].wrong("a prompt begins with a front matter: key: value lines between two lines of ---")
+    head: dict[str, _Line] = {}
+    for line in lines[1 : rules[1]]:
+        _take_key(head, line)
+    for key, example in _KEYS.items():
+        if key not in head:
+            lines[rules[1]].wrong(f"the front matter ends without {key}; add a line {key}: {example}")
+    return head, lines[rules[1] + 1 :]
+
+
+def _take_key(head: dict[str, _Line], line: _Line) -> None:
+    if not line.text.strip():
+        return
+    key, colon, value = (part.strip() for part in line.text.partition(":"))
+    if not colon:
+        line.wrong(f"write key: value, for example version: 1, not {line.text.strip()[:40]!r}")
+    if key not in _KEYS:
+        line.wrong(f"unknown key {key[:40]!r}{_hint(key, _KEYS)}; the keys are {', '.join(_KEYS)}")
+    if key in head:
+        line.wrong(f"{key} stands here twice; keep one")
+    head[key] = _Line(value, line.number, line.origin)
+
+
+def _whole(head: Mapping[str, _Line], key: str, most: int) -> int:
+    line = head[key]
+    value = int(line.text) if line.text.isdecimal() and len(line.text) < 10 else 0
+    if not 1 <= value <= most:
+        line.wrong(f"{key} is a whole number from 1 to {most}, not {line.text[:40]!r}")
+    return value
+
+
+def _temperature(line: _Line) -> float:
+    try:
+        value = float(line.text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= 2:
+        line.wrong(f"temperature is a number from 0 to 2, not {line.text[:40]!r}")
+    return value
+
+
+def _sections(body: list[_Line], last: _Line) -> dict[str, list[_Line]]:
+    """The lines of each section, by its name."""
+    sections: dict[str, list[_Line]] = {}
+    for line in body:
+        if line.text.startswith("# "):
+            _open_section(sections, line)
+        elif sections:
+            next(reversed(sections.values())).append(line)
+        elif line.text.strip():
+            line.wrong("text before the first section; put it under # System or # User")
+    for name in _SECTIONS:
+        if not any(line.text.strip() for line in sections.get(name, ())):
+            last.wrong(f"the file ends without text under # {name}; add it")
+    return sections
+
+
+def _open_section(sections: dict[str, list[_Line]], line: _Line) -> None:
+    name = line.text[2:].strip()
+    if name not in _SECTIONS:
+        line.wrong(
+            f"unknown section {name[:40]!r}{_hint(name, _SECTIONS)}; the sections are # System and # User"
+        )
+    if name in sections:
+        line.wrong(f"# {name} stands here twice; keep one")
+    sections[name] = []
+
+
+def _fields(sections: Mapping[str, list[_Line]]) -> dict[str, int]:
+    fields: dict[str, int] = {}
+    for section in _SECTIONS:
+        for line in sections[section]:
+            for name in _named(line):
+                _check_field(name, section, line)
+                fields.setdefault(name, line.number)
+    return fields
+
+
+def _named(line: _Line) -> Iterator[str]:
+    """The fields of a line; a single brace that belongs to none is an error."""
+    for found in _BRACE.finditer(line.text):
+        if found[0] in ("{", "}"):
+            line.wrong(
+                f"a single {found[0]} at column {found.start() + 1}; double it, or write a field such as {{table}}"
+            )
+        if found[1]:
+            yield found[1]
+
+
+def _check_field(name: str, section: str, line: _Line) -> None:
+    if name not in FIELDS:
+        line.wrong(f"there is no field {{{name}}}{_hint(name, FIELDS)}; there are {', '.join(FIELDS)}")
+    if section == "System" and FIELDS[name].untrusted:
+        line.wrong(f"{{{name}}} is written by others and must not stand under # System; move it under # User")
+
+
+def _joined(lines: list[_Line]) -> str:
+    return "\n".join(line.text for line in lines).strip()
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,54 @@
+"""The account in a few lines: what is held, what is left, and the bounds that no answer moves."""
+
+from autohedge.core.snapshots import Bounds, Holding, Snapshot
+from autohedge.tools.wording import amount, figure, name, plain, price
+
+
+def account_text(snapshot: Snapshot) -> str:
+    """Position, money, exposure against its bounds, exits and costs, trading state and gate."""
+    return "\n".join(
+        (
+            f"position: {_position(snapshot)}",
+            _money(snapshot),
+            f"exposure: {amount(snapshot.exposure)}{_at_most(snapshot.bounds)}",
+            _exits(snapshot.bounds),
+            f"trading: {name(snapshot.state)}, gate: {name(snapshot.gate)}",
+        )
+    )
+
+
+def _money(snapshot: Snapshot) -> str:
+    cash, free, equity = map(amount, (snapshot.cash, snapshot.buying_power, snapshot.equity))
+    return f"cash: {cash}, free to buy: {free}, equity: {equity}"
+
+
+def _position(snapshot: Snapshot) -> str:
+    held = snapshot.held
+    if not held.quantity:
+        return "none"
+    gain = _gain(snapshot, held)
+    guards = f"take-profit {price(held.take_profit)}, stop-loss {price(held.stop_loss)}"
+    return f"{plain(held.quantity)} bought at {price(held.price)}{gain}, {guards}"
+
+
+def _gain(snapshot: Snapshot, held: Holding) -> str:
+    """How far the last bid is from the cost, where both are known."""
+    if not snapshot.quotes or held.price <= 0:
+        return ""
+    return f" ({(snapshot.quotes[-1].bid / held.price - 1) * 1e4:+.1f} bps at the last bid)"
+
+
+def _at_most(bounds: Bounds) -> str:
+    return (
+        f" of at most {amount(bounds.max_exposure_notional)}; at most {amount(bounds.max_position_notional)} "
+        f"in one symbol, {amount(bounds.max_order_notional)} in one order"
+    )
+
+
+def _exits(bounds: Bounds) -> str:
+    return (
+        f"sold at +{figure(bounds.take_profit_bps)} or -{figure(bounds.stop_loss_bps)} bps; "
+        f"fee {plain(bounds.fee_bps)} bps each way; "
+        f"bought only from a rise of {figure(bounds.min_edge_bps)} bps "
+        f"and within a spread of {figure(bounds.max_spread_bps)} bps"
+    )

@@ -1,0 +1,36 @@
+"""Everything that a template may name, filled from one snapshot and the files given.
+
+The table of fields stands in `autohedge.prompts.naming`; this module fills each of them. The same snapshot
+and files give the same bytes.
+"""
+
+from collections.abc import Sequence
+
+from autohedge.config import Tools
+from autohedge.core.clock import readable
+from autohedge.core.snapshots import Snapshot
+from autohedge.tools.account import account_text
+from autohedge.tools.headlines import Headlines, headlines_text
+from autohedge.tools.indicators import indicators_text
+from autohedge.tools.lessons import Lesson, lessons_text
+from autohedge.tools.market import market_table
+from autohedge.tools.trades import trades_text
+from autohedge.tools.wording import name
+
+
+def fields_for(
+    snapshot: Snapshot, tools: Tools, headlines: Headlines, lessons: Sequence[Lesson]
+) -> dict[str, str]:
+    """The value of every field in `prompts.FIELDS`."""
+    rows = tools.table_rows
+    return {
+        "symbol": name(snapshot.symbol),
+        "at": f"{readable(snapshot.at_ns)} UTC",
+        "rows": str(min(rows, len(snapshot.quotes))),
+        "table": market_table(snapshot, rows),
+        "indicators": indicators_text(snapshot, rows),
+        "account": account_text(snapshot),
+        "trades": trades_text(snapshot),
+        "headlines": headlines_text(snapshot, headlines, tools.headlines_shown),
+        "lessons": lessons_text(snapshot, lessons, tools.lessons_shown),
+    }

@@ -1,0 +1,118 @@
+"""Headlines from a JSON-lines file, each shown only from the moment when it could have been read.
+
+A line is an object with `title` and `available_at` (RFC 3339 with its offset, or nanoseconds), and, where
+known, `source` and `symbols` (a list; without it the headline is about all). One without `available_at`
+is undated and never shown; what came later than the decision clock is refused.
+"""
+
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+
+from autohedge.core.clock import readable
+from autohedge.core.errors import Misconfigured
+from autohedge.core.snapshots import Snapshot
+from autohedge.tools.moments import FORM, moment_ns
+from autohedge.tools.untrusted import cleaned, fence
+
+NONE = "No recent news."
+TITLE_LIMIT, SOURCE_LIMIT = 200, 40
+
+
+class Headline(NamedTuple):
+    """One headline; `symbols` is empty if it is about all."""
+
+    available_ns: int
+    title: str
+    source: str = ""
+    symbols: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Headlines:
+    """All dated headlines of a file, oldest first, and how many were undated."""
+
+    dated: tuple[Headline, ...] = ()
+    undated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What one snapshot may see, newest first, and how many were refused as undated or as later.
+
+    How many are later is itself news from the future: it is for logs and never goes into a prompt.
+    """
+
+    headlines: tuple[Headline, ...]
+    undated: int
+    later: int
+
+
+class _Line(msgspec.Struct):
+    title: str
+    available_at: Any = None
+    source: str | None = None
+    symbols: tuple[str, ...] | None = None
+
+
+def read_headlines(path: Path) -> Headlines:
+    """All headlines of a file.
+
+    Raises Misconfigured with the line's number for one that is not such an object.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise Misconfigured(f"cannot read the headlines {path}: {error.strerror}") from None
+    lines = content.split(b"\n")
+    return collected(_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def collected(headlines: Iterable[Headline | None]) -> Headlines:
+    """Headlines in the order in which they became available; None is an undated one."""
+    found = list(headlines)
+    dated = sorted((each for each in found if each), key=lambda each: each.available_ns)
+    return Headlines(tuple(dated), len(found) - len(dated))
+
+
+def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> Shown:
+    """The newest headlines of the snapshot's symbol that were there at its decision clock."""
+    dated = headlines.dated
+    known = bisect_right(dated, snapshot.at_ns, key=lambda each: each.available_ns)
+    shown: list[Headline] = []
+    for each in reversed(dated[:known]):
+        if len(shown) >= most:
+            break
+        if not each.symbols or snapshot.symbol in each.symbols:
+            shown.append(each)
+    return Shown(tuple(shown), headlines.undated, len(dated) - known)
+
+
+def headlines_text(snapshot: Snapshot, headlines: Headlines, most: int) -> str:
+    """The headlines in their fence, newest first."""
+    shown = headlines_for(snapshot, headlines, most).headlines
+    return fence(map(_told, shown)) if shown else NONE
+
+
+def _told(headline: Headline) -> str:
+    source = cleaned(headline.source, SOURCE_LIMIT)
+    when = readable(headline.available_ns)[:16]
+    return f"{when} {cleaned(headline.title, TITLE_LIMIT)}{f' ({source})' if source else ''}"
+
+
+def _line(path: Path, number: int, text: bytes) -> Headline | None:
+    try:
+        line = msgspec.json.decode(text, type=_Line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Misconfigured(f"{path}, line {number}: {error}; write one object with a title") from None
+    if line.available_at is None:
+        return None
+    available_ns = moment_ns(line.available_at)
+    if available_ns is None:
+        given = str(line.available_at)[:40]
+        raise Misconfigured(f"{path}, line {number}: available_at is {FORM}, not {given!r}")
+    return Headline(available_ns, line.title, line.source or "", line.symbols or ())

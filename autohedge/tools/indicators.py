@@ -1,0 +1,124 @@
+"""Figures over the market table, each by a formula that is written down; what is undefined says `n/a`.
+
+All of them are of the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i / m_(i-1)).
+"""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from dataclasses import dataclass
+
+from autohedge.core.moves import log_returns, mean, mids, sample_sd, spreads_bps
+from autohedge.core.snapshots import QuoteRow, Snapshot
+
+RSI_CHANGES = 14
+_ROUNDING = 1e-14
+
+
+@dataclass(frozen=True, slots=True)
+class Indicators:
+    """The figures; None is undefined."""
+
+    return_bps: float | None
+    volatility_bps: float | None
+    mean_spread_bps: float | None
+    last_spread_bps: float | None
+    slope_t: float | None
+    rsi: float | None
+    imbalance: float | None
+
+
+def indicators(snapshot: Snapshot, rows: int) -> Indicators:
+    """The figures over the last `rows` quotes."""
+    quotes = snapshot.quotes[-rows:]
+    prices, spreads = mids(quotes), spreads_bps(quotes)
+    return Indicators(
+        return_bps=return_bps(prices),
+        volatility_bps=volatility_bps(prices),
+        mean_spread_bps=mean(spreads),
+        last_spread_bps=spreads[-1] if spreads else None,
+        slope_t=slope_t([math.log(price) for price in prices]),
+        rsi=rsi(prices),
+        imbalance=imbalance(quotes),
+    )
+
+
+def indicators_text(snapshot: Snapshot, rows: int) -> str:
+    """The figures as lines for a prompt."""
+    found = indicators(snapshot, rows)
+    return "\n".join(
+        (
+            f"return over the table: {_shown(found.return_bps, '+.2f')} bps",
+            f"volatility per quote: {_shown(found.volatility_bps, '.3f')} bps",
+            f"spread: last {_shown(found.last_spread_bps, '.3f')} bps, mean {_shown(found.mean_spread_bps, '.3f')} bps",
+            f"t-value of the slope: {_shown(found.slope_t, '+.2f')}",
+            f"RSI of the last {RSI_CHANGES} changes: {_shown(found.rsi, '.1f')}",
+            f"size imbalance, -1 all ask to 1 all bid: {_shown(found.imbalance, '+.2f')}",
+        )
+    )
+
+
+def return_bps(prices: Sequence[float]) -> float | None:
+    """The simple return from the first to the last price, 10^4 (m_n / m_1 - 1); needs two prices."""
+    return (prices[-1] / prices[0] - 1) * 1e4 if len(prices) > 1 else None
+
+
+def volatility_bps(prices: Sequence[float]) -> float | None:
+    """The sample standard deviation of the log returns, 10^4 sqrt(Σ(r_i - mean)² / (k - 1)); needs two returns.
+
+    Close-to-close volatility per step, not scaled to any time: Hull, Options, Futures, and Other Derivatives,
+    "Estimating volatility from historical data".
+    """
+    deviation = sample_sd(log_returns(prices))
+    return None if deviation is None else deviation * 1e4
+
+
+def slope_t(values: Sequence[float]) -> float | None:
+    """The t-value of the least-squares slope of the values on 1 … n: b / sqrt(SSR / (n - 2) / Σ(i - mean)²).
+
+    Any textbook of regression, for example Greene, Econometric Analysis, on the simple regression. Prices are
+    no independent draws: a random walk passes the usual 2 more often than not, so this says how straight the
+    path was, not how likely a trend is. Undefined for fewer than three values, or if they lie on a line.
+    """
+    n = len(values)
+    if n < 3:
+        return None
+    middle, level = (n - 1) / 2, math.fsum(values) / n
+    across = n * (n * n - 1) / 12
+    slope = math.fsum((i - middle) * (value - level) for i, value in enumerate(values)) / across
+    left = [value - level - slope * (i - middle) for i, value in enumerate(values)]
+    unexplained = math.fsum(each * each for each in left)
+    if math.sqrt(unexplained / n) <= _ROUNDING * max(1.0, abs(level)):
+        return None
+    return slope / math.sqrt(unexplained / (n - 2) / across)
+
+
+def rsi(prices: Sequence[float], changes: int = RSI_CHANGES) -> float | None:
+    """100 U / (U + D), of the sums of rises U and falls D over the last `changes` changes.
+
+    Wilder, New Concepts in Technical Trading Systems (1978), in the form of its first value: plain sums, no
+    smoothing. Undefined with fewer changes, or if nothing changed.
+    """
+    scale = max(prices, default=1.0)
+    steps = [later / scale - earlier / scale for earlier, later in pairwise(prices)][-changes:]
+    rises = math.fsum(step for step in steps if step > 0)
+    falls = math.fsum(-step for step in steps if step < 0)
+    return 100 * rises / (rises + falls) if len(steps) == changes and rises + falls > 0 else None
+
+
+def imbalance(quotes: Sequence[QuoteRow]) -> float | None:
+    """The mean of (bid size - ask size) / (bid size + ask size) over the quotes whose sizes are both known.
+
+    Gould and Bonart, Queue Imbalance as a One-Tick-Ahead Price Predictor in a Limit Order Book (2016).
+    """
+    return mean(
+        [
+            (row.bid_size - row.ask_size) / (row.bid_size + row.ask_size)
+            for row in quotes
+            if row.bid_size > 0 and row.ask_size > 0
+        ]
+    )
+
+
+def _shown(value: float | None, form: str) -> str:
+    return "n/a" if value is None or not math.isfinite(value) else format(value, form)

@@ -1,0 +1,31 @@
+"""Lessons of the learning agent, each only between the moment it was formed and its expiry."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from autohedge.core.snapshots import Snapshot
+from autohedge.tools.untrusted import cleaned, fence
+
+NONE = "No lessons yet."
+TEXT_LIMIT = 200
+
+
+class Lesson(NamedTuple):
+    """One lesson: a model wrote the text."""
+
+    formed_ns: int
+    expires_ns: int
+    text: str
+
+
+def lessons_for(snapshot: Snapshot, lessons: Sequence[Lesson], most: int) -> list[Lesson]:
+    """The newest lessons that were formed before the decision clock and have not expired, newest first."""
+    at_ns = snapshot.at_ns
+    valid = [lesson for lesson in lessons if lesson.formed_ns < at_ns < lesson.expires_ns]
+    return sorted(valid, reverse=True)[:most]
+
+
+def lessons_text(snapshot: Snapshot, lessons: Sequence[Lesson], most: int) -> str:
+    """The lessons in their fence."""
+    shown = lessons_for(snapshot, lessons, most)
+    return fence(cleaned(lesson.text, TEXT_LIMIT) for lesson in shown) if shown else NONE

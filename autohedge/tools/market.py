@@ -1,0 +1,32 @@
+"""The market as a table: the last quotes, oldest first."""
+
+from autohedge.core.snapshots import QuoteRow, Snapshot
+
+HEADER = "Time | Bid | BidSz | Ask | AskSz"
+UNKNOWN = "n/a"
+_DAY_MS = 86_400_000
+
+
+def market_table(snapshot: Snapshot, rows: int) -> str:
+    """The last `rows` quotes under a header: times of day in UTC, 8 decimals, `n/a` for an unknown size."""
+    return "\n".join([HEADER, *map(_row, snapshot.quotes[-rows:])])
+
+
+def _row(quote: QuoteRow) -> str:
+    sides = (_price(quote.bid), _size(quote.bid_size), _price(quote.ask), _size(quote.ask_size))
+    return " | ".join([time_of_day(quote.ts_ns), *sides])
+
+
+def time_of_day(ts_ns: int) -> str:
+    """UTC as `HH:MM:SS.mmm`, cut to the millisecond."""
+    seconds, ms = divmod(ts_ns // 10**6 % _DAY_MS, 1000)
+    minutes, second = divmod(seconds, 60)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{ms:03d}"
+
+
+def _price(value: float) -> str:
+    return f"{value:.8f}"
+
+
+def _size(value: float) -> str:
+    return f"{value:.8f}" if value > 0 else UNKNOWN
