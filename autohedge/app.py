@@ -1,12 +1,13 @@
 """The composition root: settings, tape, strategy, engine, venue and record put together."""
 
+import contextlib
 import platform
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -30,6 +31,9 @@ from autohedge.kernels.jit import source_hash
 from autohedge.market import Origin, Recipe, Tape, TapeSource, open_tape, reopen, synthesize
 from autohedge.strategies import build
 from autohedge.strategies.registry import source_of
+
+if TYPE_CHECKING:
+    from autohedge.graph.plane import VirtualPlane
 
 SLICE_ROWS = 1_000_000
 
@@ -63,11 +67,17 @@ def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
 
 def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]:
     """Trade a tape in virtual time and record it; return the content of `results.json`."""
+    with slow_plane(settings) as plane:
+        return _run(settings, tape, watch, plane)
+
+
+def _run(settings: Settings, tape: Tape, watch: Watch, plane: "VirtualPlane | None") -> dict[str, Any]:
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
-    folder, head = open_record(settings, tape)
+    folder, head = open_record(settings, tape, plane=plane)
     journal = Journal(Buffered(folder.journal), head, 1)
     watcher = Contained(watch(engine, rows, folder.id))
-    runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher))
+    counsel = plane.counsel(folder.transcript) if plane else None
+    runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher), counsel)
     runtime.on_row = watcher.row if watcher.wants_rows else None
     try:
         runtime.begin(nonce)
@@ -79,7 +89,23 @@ def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]
     finally:
         watcher.close()
         journal.close()
-    return conclude(folder, engine, settings, tape, journal)
+    extra = {"slow": plane.report()} if plane else {}
+    return conclude(folder, engine, settings, tape, journal, **extra)
+
+
+@contextlib.contextmanager
+def slow_plane(settings: Settings) -> Iterator["VirtualPlane | None"]:
+    """The slow plane in this process; None for a run that asks nothing.
+
+    Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
+    """
+    if settings.trading.mode == "hft":
+        yield None
+        return
+    from autohedge.graph.plane import VirtualPlane
+
+    with contextlib.closing(VirtualPlane(settings)) as plane:
+        yield plane
 
 
 def conclude(
@@ -106,7 +132,10 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
 
 
 def open_record(
-    settings: Settings, tape: Tape, pace: Mapping[str, Any] | None = None
+    settings: Settings,
+    tape: Tape,
+    pace: Mapping[str, Any] | None = None,
+    plane: "Kept | None" = None,
 ) -> tuple[RunFolder, str]:
     """A published run folder whose journal holds the genesis, and the hash of that.
 
@@ -115,7 +144,7 @@ def open_record(
     run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
     folder = RunFolder.prepare(run_id)
     try:
-        journal = Journal.begin(Buffered(folder.journal), _genesis(folder, settings, tape))
+        journal = Journal.begin(Buffered(folder.journal), _genesis(folder, settings, tape, plane))
         journal.close()
         if pace is not None:
             folder.write_pace(pace)
@@ -125,7 +154,15 @@ def open_record(
         raise Unavailable(f"cannot write the run's folder: {error}") from None
 
 
-def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any]:
+class Kept(Protocol):
+    """A slow plane that belongs into a run's genesis."""
+
+    def keep(self, keep: Callable[[bytes, str], str]) -> dict[str, Any]:
+        """What the genesis says of it; its files go through `keep`, which names them."""
+        ...
+
+
+def _genesis(folder: RunFolder, settings: Settings, tape: Tape, plane: Kept | None) -> dict[str, Any]:
     strategy = source_of(settings.strategy.name)
     genesis = Genesis(
         format=FORMAT,
@@ -138,6 +175,7 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape) -> dict[str, Any
         settings=folder.keep(as_json(config.resolved(settings)), ".json"),
         strategy=folder.keep(strategy.read_bytes(), ".py") if strategy else None,
         tape=[asdict(origin) for origin in tape.origins],
+        slow=plane.keep(folder.keep) if plane else None,
     )
     return msgspec.structs.asdict(genesis)
 

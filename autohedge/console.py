@@ -56,6 +56,9 @@ MEANINGS = {
     "reducing": "entries were off for a while; the journal says why",
     "dust": "too small to be sold alone",
     "time_stop": "sold because it was held long enough",
+    "gate_closed": "wanted to buy, but nobody had said that it may",
+    "gate_cooldown": "wanted to buy, but a no was not long ago",
+    "gate_expired": "wanted to buy, but the verdict was too old",
 }
 
 
@@ -66,6 +69,9 @@ def print_summary(results: Mapping[str, Any]) -> None:
     console.print()
     console.print(_figures(results))
     console.print()
+    if "deliberations" in results:
+        console.print(_asked(results))
+        console.print()
     console.print(_why(results))
     run, command = escape(results["run"]), escape(_command())
     console.print(f"\nRecorded in [bold]runs/{run}[/bold]. Next:")
@@ -112,6 +118,26 @@ def _figures(results: Mapping[str, Any]) -> Table:
     table.add_row("fees", _money(Decimal(results["fees"])), "")
     table.add_row("orders", f"{results['buys']} buys, {results['sells']} sells", _exits(results))
     return table
+
+
+def _asked(results: Mapping[str, Any]) -> str:
+    """What became of the questions to the model, or to what stood in for it."""
+    asked, slow = results["deliberations"], results.get("slow", {})
+    verdicts, abstentions = asked["verdicts"], asked["abstentions"]
+    calls = slow.get("calls", {})
+    who = f"{slow.get('provider', '?')} · {slow.get('model', '?')}"
+    if slow.get("provider") == "rules":
+        who = "rules, a written formula: no model was asked"
+    said = f"{verdicts.get('trade', 0)} trade, {verdicts.get('no_trade', 0)} no_trade"
+    rest = f"{sum(abstentions.values())} abstentions, {asked['lessons']} lessons"
+    lines = [
+        f"[bold]gate[/bold]  decided by {escape(who)}",
+        f"      opened {asked['opened']} times, closed {asked['closed']} times; {said}, {rest}",
+        f"      {asked['asked']} questions: {calls.get('calls', 0)} calls made, {asked['bypassed']} saved",
+    ]
+    if abstentions:
+        lines.append("      " + escape(", ".join(f"{n} {code}" for code, n in abstentions.items())))
+    return "\n".join(lines)
 
 
 def _open(results: Mapping[str, Any]) -> str:

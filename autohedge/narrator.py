@@ -24,8 +24,11 @@ from autohedge.core.events import (
     AnyEvent,
     Booked,
     CancelOrder,
+    Decision,
+    Deliberate,
     Entry,
     External,
+    GateChanged,
     Halted,
     Link,
     NotFound,
@@ -230,7 +233,21 @@ ALWAYS_WANTED: frozenset[type] = frozenset(
     {Halted, Rejected, Unknown, Throttled, Restarted, Alarm, Overfilled, Adopted, External, Link}
 )
 WANTED_TOO: frozenset[type] = frozenset(
-    {RunNonce, Resumed, Reducing, Active, SubmitOrder, CancelOrder, ReplaceOrder, Report, Booked, NotFound}
+    {
+        RunNonce,
+        Deliberate,
+        Decision,
+        GateChanged,
+        Resumed,
+        Reducing,
+        Active,
+        SubmitOrder,
+        CancelOrder,
+        ReplaceOrder,
+        Report,
+        Booked,
+        NotFound,
+    }
 )
 SAID_ELSEWHERE = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
@@ -257,6 +274,27 @@ def _about_us(event: AnyEvent) -> tuple[int, str] | None:
             return 1, f"[RISK] Entries wait: {', '.join(event.causes)}"
         case Active():
             return 1, "[RISK] Entries go on"
+        case _:
+            return _about_gate(event)
+
+
+def _about_gate(event: AnyEvent) -> tuple[int, str] | None:
+    """What is asked of the slow plane, and what it changes."""
+    match event:
+        case Deliberate(kind="gate"):
+            return 1, f"[HYBRID] Refreshing LLM gate for {event.symbol} (question {event.number})"
+        case Deliberate():
+            return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
+        case GateChanged(state="open"):
+            return 1, f"[HYBRID] Gate OPEN for {event.symbol} by {event.why}."
+        case GateChanged():
+            return 1, f"[HYBRID] Gate {event.state.upper()} for {event.symbol}: {event.why}."
+        case Decision():
+            said = event.code or f"{event.direction} {event.confidence_pct} %".strip()
+            return (
+                2,
+                f"[AGENT] {event.kind} {event.symbol}: {event.verdict} ({said}) from {event.source or 'nobody'}",
+            )
         case _:
             return None
 

@@ -25,6 +25,7 @@ CODES: dict[State, int] = {
     "cooldown": int(Reason.GATE_COOLDOWN),
     "expired": int(Reason.GATE_EXPIRED),
 }
+BYPASS = "bypass"
 ASK, DEADLINE, EXPIRY = "ask", "answer", "verdict"
 
 
@@ -51,6 +52,7 @@ class GateTally:
     opened: int = 0
     closed: int = 0
     late: int = 0
+    bypassed: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     abstentions: Counter[str] = field(default_factory=Counter)
 
@@ -120,6 +122,7 @@ class Gates:
         if lane < 0 or self.gates[lane].waits_for != decision.number:
             self.tally.late += 1
             return
+        self.tally.bypassed += decision.source == BYPASS
         if decision.verdict == "abstain":
             self._abstain(lane, decision.code or "unexplained", now_ns)
             return

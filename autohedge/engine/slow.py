@@ -108,6 +108,7 @@ class SlowPlane:
             "opened": tally.opened,
             "closed": tally.closed,
             "late": tally.late,
+            "bypassed": tally.bypassed,
             "verdicts": dict(sorted(tally.verdicts.items())),
             "abstentions": dict(sorted(tally.abstentions.items())),
             "lessons": school.lessons if school else 0,

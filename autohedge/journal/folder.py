@@ -14,6 +14,7 @@ from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 
 RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, PACE = "journal.jsonl", "results.json", "files", "tape", "pace.json"
+TRANSCRIPT = "transcript.jsonl"
 
 
 def content_name(content: bytes, suffix: str) -> str:
@@ -50,6 +51,7 @@ class RunFolder:
         self.journal = path / JOURNAL
         self.results = path / RESULTS
         self.tape = path / TAPE
+        self.transcript = path / TRANSCRIPT
 
     @property
     def id(self) -> str:

@@ -13,7 +13,8 @@ FORMAT = 3
 class Genesis(msgspec.Struct, frozen=True):
     """Versions of all that computes, names of the stored files, and each stream's origin.
 
-    `code` is a hash of the sources that can end up in compiled code.
+    `code` is a hash of the sources that can end up in compiled code; `slow` says who answered questions, and which
+    prompts and headlines they were asked with, None for a run that asked nothing.
     """
 
     format: int
@@ -26,6 +27,7 @@ class Genesis(msgspec.Struct, frozen=True):
     settings: str
     strategy: str | None
     tape: list[dict[str, Any]]
+    slow: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, line: Line) -> "Genesis":

@@ -5,8 +5,8 @@ All of them are of the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i 
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
 from dataclasses import dataclass
+from itertools import pairwise
 
 from autohedge.core.moves import log_returns, mean, mids, sample_sd, spreads_bps
 from autohedge.core.snapshots import QuoteRow, Snapshot

@@ -1,0 +1,27 @@
+"""Learning: what closed trades teach, in one sentence with its evidence and an end."""
+
+from typing import Annotated
+
+from pydantic import BaseModel, Field
+
+from autohedge.core.snapshots import Snapshot
+from autohedge.llm.asking import Asker
+from autohedge.llm.backend import Request
+from autohedge.llm.outcome import Outcome
+
+NAME = "learning"
+
+
+class Lesson(BaseModel):
+    """Learning's answer."""
+
+    expected: Annotated[str, Field(max_length=200)]
+    happened: Annotated[str, Field(max_length=200)]
+    lesson: Annotated[str, Field(min_length=1, max_length=200)]
+    evidence: Annotated[str, Field(max_length=200)]
+    valid_for_minutes: Annotated[int, Field(ge=1, le=10_080)]
+
+
+async def learn(snapshot: Snapshot, request: Request, asker: Asker) -> Outcome[Lesson]:
+    """Ask what the snapshot's closed trades teach."""
+    return await asker.ask(request, Lesson, lane="learning", key=(snapshot.symbol, "learning"))

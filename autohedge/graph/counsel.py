@@ -1,0 +1,110 @@
+"""The slow plane in the process of a run in virtual time: asked at once, answered as late as in life."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine
+from threading import Thread
+from typing import Any, Literal
+
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER
+from autohedge.core.events import Decision, Deliberate
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.deliberator import Resolution, abstained
+from autohedge.graph.mind import Mind
+from autohedge.tools.lessons import Lesson
+
+NS_PER_MS, NS_PER_S = 10**6, 10**9
+Write = Callable[[Deliberate, Snapshot, Resolution], tuple[str, ...]]
+
+
+class Loop:
+    """An event loop in a thread of its own, for callers that must wait for what it does."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="slow plane", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Wait for the result of a coroutine."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        """Stop the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class Servers:
+    """When an answer comes, with so many servers and so many places in their queue; all in tape time."""
+
+    def __init__(self, servers: int, queue_size: int, patience_ns: int) -> None:
+        self._free_ns = [0] * servers
+        self._starts_ns: list[int] = []
+        self._queue_size = queue_size
+        self._patience_ns = patience_ns
+
+    def admit(self, now_ns: int) -> tuple[int, Literal["", "queue_full", "deadline"]]:
+        """When a question of this moment would begin to be answered, and why it will not be."""
+        while self._starts_ns and self._starts_ns[0] <= now_ns:
+            heapq.heappop(self._starts_ns)
+        start_ns = max(now_ns, self._free_ns[0])
+        if start_ns > now_ns and len(self._starts_ns) >= self._queue_size:
+            return now_ns, "queue_full"
+        if start_ns - now_ns > self._patience_ns:
+            return now_ns + self._patience_ns, "deadline"
+        return start_ns, ""
+
+    def serve(self, start_ns: int, service_ns: int) -> int:
+        """Occupy the first free server; return when it is done."""
+        heapq.heapreplace(self._free_ns, start_ns + service_ns)
+        heapq.heappush(self._starts_ns, start_ns)
+        return start_ns + service_ns
+
+
+class VirtualCounsel:
+    """Answers each question when it is asked, and lets the answer be known when it is due."""
+
+    def __init__(self, mind: Mind, settings: Settings, loop: Loop, write: Write) -> None:
+        llm = settings.llm
+        self._mind = mind
+        self._loop = loop
+        self._write = write
+        self._measured = llm.latency == "measured"
+        self._latency_ns = round(llm.virtual_latency_s * NS_PER_S)
+        patience_ns = round(settings.hybrid.deadline_s * NS_PER_S)
+        self._servers = Servers(llm.max_concurrent, llm.queue_size, patience_ns)
+        self._due: list[tuple[int, int, Decision]] = []
+        self._lessons: list[Lesson] = []
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next decision is known."""
+        return self._due[0][0] if self._due else NEVER
+
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+        """Deliberate now, in this process; the tape's time stands still meanwhile."""
+        start_ns, refused = self._servers.admit(question.at_ns)
+        if refused:
+            resolution, due_ns = abstained(refused), start_ns
+        else:
+            resolution = self._loop.run(self._mind.deliberate(question, snapshot, self._lessons))
+            due_ns = self._done_ns(question.at_ns, start_ns, resolution)
+        calls = self._write(question, snapshot, resolution)
+        if lesson := resolution.lesson(due_ns):
+            self._lessons.append(lesson)
+        heapq.heappush(self._due, (due_ns, question.number, resolution.decision(question, due_ns, calls)))
+
+    def decision(self, by_ns: int) -> Decision | None:
+        """The next decision that is known by `by_ns`."""
+        return heapq.heappop(self._due)[2] if self.next_due_ns <= by_ns else None
+
+    def _done_ns(self, now_ns: int, start_ns: int, resolution: Resolution) -> int:
+        """A bypass needs no server and takes no time."""
+        if not resolution.sent:
+            return now_ns
+        fixed_ns = resolution.sent * self._latency_ns
+        measured_ns = round(resolution.service_ms * NS_PER_MS)
+        return self._servers.serve(start_ns, measured_ns if self._measured else fixed_ns)

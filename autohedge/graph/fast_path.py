@@ -1,0 +1,55 @@
+"""The first node: arithmetic that spares a call where no answer could change anything.
+
+It keeps a gate as it is, or shuts it; it never opens one.
+"""
+
+from typing import Literal
+
+import numpy as np
+
+from autohedge.core.money import ZERO
+from autohedge.core.snapshots import Snapshot
+
+NS_PER_S = 10**9
+STALE_S = 60.0
+
+Bypass = tuple[Literal["keep", "close"], str]
+
+
+def bypass(snapshot: Snapshot) -> Bypass | None:
+    """What to do without asking, and its code; None where a model must be asked."""
+    if code := _shuts(snapshot):
+        return "close", code
+    if code := _idle(snapshot):
+        return "keep", code
+    return None
+
+
+def _shuts(snapshot: Snapshot) -> str:
+    """Why nothing may be bought now, whatever a model said."""
+    if snapshot.state == "halted":
+        return "halted"
+    if len(snapshot.quotes) < 2:
+        return "no_history"
+    age_ns = snapshot.at_ns - snapshot.quotes[-1].ts_ns
+    return "stale_data" if age_ns > STALE_S * NS_PER_S else ""
+
+
+def _idle(snapshot: Snapshot) -> str:
+    """Why nothing would be bought now, whatever a model said."""
+    if snapshot.held.quantity > ZERO:
+        return "in_position"
+    if _spent(snapshot):
+        return "limits"
+    return "no_edge" if _still(snapshot) else ""
+
+
+def _spent(snapshot: Snapshot) -> bool:
+    """Whether no order could pass: no money, or no room below the limit of exposure."""
+    return snapshot.buying_power <= ZERO or snapshot.exposure >= snapshot.bounds.max_exposure_notional
+
+
+def _still(snapshot: Snapshot) -> bool:
+    """Whether the mid has not moved at all over the snapshot."""
+    mids = np.array([quote.bid + quote.ask for quote in snapshot.quotes])
+    return bool(np.ptp(mids) == 0.0)

@@ -1,0 +1,74 @@
+"""Everything that answers questions in one process: backend, queue, prompts, graph."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+
+from autohedge import config
+from autohedge.config import Settings
+from autohedge.core.errors import Unavailable
+from autohedge.core.events import Deliberate
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.deliberator import Deliberator, Resolution
+from autohedge.graph.materials import Materials
+from autohedge.llm.asking import Asker
+from autohedge.llm.backend import ModelFailure
+from autohedge.llm.providers import open_backend
+from autohedge.llm.rules import RulesBackend
+from autohedge.tools.lessons import Lesson
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Who answers in this run; or why nobody can."""
+
+    provider: str = ""
+    model: str = ""
+    server: str = ""
+    failure: str = ""
+
+
+class Mind:
+    """Deliberates; made by `open`, in the loop that it is used in."""
+
+    def __init__(self, asker: Asker, materials: Materials, shown: dict[str, Snapshot]) -> None:
+        backend = asker.backend
+        self._asker = asker
+        self._shown = shown
+        self._deliberator = Deliberator(asker, materials, backend.name)
+        self.materials = materials
+        self.ready = Ready(backend.name, backend.model, backend.server)
+
+    @classmethod
+    async def open(cls, settings: Settings, materials: Materials, *, on_tape: bool) -> "Mind":
+        """Reach what the settings name.
+
+        Raises Misconfigured for what cannot work, Unavailable for a server that does not answer.
+        """
+        shown: dict[str, Snapshot] = {}
+        rules = RulesBackend(shown.__getitem__)
+        try:
+            key = config.secrets().llm_api_key
+            backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
+        except ModelFailure as failure:
+            raise Unavailable(f"{failure}; start the model's server, or choose llm.provider=rules") from None
+        return cls(Asker(backend, settings.llm), materials, shown)
+
+    async def deliberate(
+        self, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
+    ) -> Resolution:
+        """Come to a resolution; nothing that a model or a prompt does raises."""
+        self._shown[question.snapshot] = snapshot
+        try:
+            return await self._deliberator.deliberate(snapshot, lessons)
+        finally:
+            del self._shown[question.snapshot]
+
+    def counts(self) -> dict[str, Any]:
+        """What came of all calls."""
+        return asdict(self._asker.counts)
+
+    async def close(self) -> None:
+        """End what waits, and let go of the server."""
+        await self._asker.close()

@@ -1,0 +1,222 @@
+"""The slow plane in a process of its own, joined to the run by a socket pair and two kinds of message.
+
+Python work in the process of the engine would delay quotes; here it may freeze, or be killed, and all that
+comes of it is a gate that shuts. A dead worker is started again, ever more seldom.
+"""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+from typing import Any, Protocol
+
+import msgspec
+
+from autohedge import config
+from autohedge.core.clock import NEVER
+from autohedge.core.errors import AutoHedgeError, Misconfigured, Unavailable
+from autohedge.core.events import Decision, Deliberate
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.deliberator import Resolution, abstained
+from autohedge.graph.materials import Materials
+from autohedge.graph.mind import Mind, Ready
+from autohedge.tools.lessons import Lesson
+
+START_S = 60.0
+FRAME_MAX = 1 << 24
+PAUSES_S = (0.0, 1.0, 5.0, 30.0)
+
+
+class Question(msgspec.Struct, frozen=True, tag=True):
+    """What the run asks."""
+
+    question: Deliberate
+    snapshot: Snapshot
+    lessons: tuple[Lesson, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, tag=True):
+    """What the worker answers."""
+
+    number: int
+    resolution: Resolution
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode_answer = msgspec.msgpack.Decoder(Ready | Answer).decode
+_decode_question = msgspec.msgpack.Decoder(Question).decode
+
+
+async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
+    """The next frame; None at the end."""
+    try:
+        size = int.from_bytes(await reader.readexactly(4), "big")
+        return await reader.readexactly(size) if size <= FRAME_MAX else None
+    except (asyncio.IncompleteReadError, ConnectionError):
+        return None
+
+
+def frame(message: Any) -> bytes:
+    """A message with its length before it."""
+    body = _encode(message)
+    return len(body).to_bytes(4, "big") + body
+
+
+class Take(Protocol):
+    """Takes a resolution into the run: writes the transcript, tells the engine, learns."""
+
+    def __call__(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
+        """Take one."""
+        ...
+
+
+class Worker:
+    """The run's end: sends questions, takes answers, keeps the process alive."""
+
+    next_due_ns = NEVER
+
+    def __init__(self, settings: config.Settings) -> None:
+        self._settings = settings
+        self._asked: dict[int, tuple[Deliberate, Snapshot]] = {}
+        self._deaths = 0
+        self._writer: asyncio.StreamWriter | None = None
+        self.lessons: list[Lesson] = []
+        self._start()
+        self.ready = self._wait_until_ready()
+
+    @property
+    def pid(self) -> int:
+        """The process to watch, or to kill."""
+        return self._process.pid
+
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+        """Send a question; never waits. A worker that is dead answers by the next `serve`."""
+        self._asked[question.number] = (question, snapshot)
+        if self._writer:
+            self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
+
+    def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
+        """Nothing: answers are taken in by `serve`, when they come."""
+        return None
+
+    async def serve(self, take: Take) -> None:
+        """Take answers in until cancelled; begin again with a new process when this one dies."""
+        while True:
+            await self._connect()
+            await self._listen(take)
+            for number in list(self._asked):
+                question, snapshot = self._asked.pop(number)
+                take(question, snapshot, abstained("worker_died"))
+            self._deaths += 1
+            await self._pause()
+            self._start()
+
+    async def _pause(self) -> None:
+        event = asyncio.Event()
+        asyncio.get_running_loop().call_later(PAUSES_S[min(self._deaths, len(PAUSES_S)) - 1], event.set)
+        await event.wait()
+
+    async def _connect(self) -> None:
+        self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
+        for question, snapshot in self._asked.values():
+            self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
+
+    async def _listen(self, take: Take) -> None:
+        while body := await read_frame(self._reader):
+            message = _decode_answer(body)
+            if isinstance(message, Answer) and message.number in self._asked:
+                take(*self._asked.pop(message.number), message.resolution)
+        if self._writer:
+            self._writer.close()
+        self._writer = None
+
+    def _start(self) -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
+                [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        ours.sendall(frame(config.resolved(self._settings)))
+        self._socket = ours
+
+    def _wait_until_ready(self) -> Ready:
+        """Who answers. Raises Misconfigured where nobody can, Unavailable if the worker does not start."""
+        self._socket.settimeout(START_S)
+        try:
+            size = int.from_bytes(_exactly(self._socket, 4), "big")
+            message = _decode_answer(_exactly(self._socket, size))
+        except (OSError, EOFError):
+            self.close()
+            raise Unavailable("the process of the agents does not start; try --mode hft") from None
+        self._socket.settimeout(None)
+        if not isinstance(message, Ready) or message.failure:
+            self.close()
+            raise Misconfigured(getattr(message, "failure", "the process of the agents answers nonsense"))
+        return message
+
+    def close(self) -> None:
+        """End the process."""
+        if self._writer:
+            self._writer.close()
+        self._socket.close()
+        self._process.terminate()
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _exactly(sock: socket.socket, size: int) -> bytes:
+    content = b""
+    while len(content) < size:
+        part = sock.recv(size - len(content))
+        if not part:
+            raise EOFError
+        content += part
+    return content
+
+
+# the worker's own process
+
+
+async def work(sock: socket.socket) -> None:
+    """Answer questions until the run hangs up."""
+    reader, writer = await asyncio.open_unix_connection(sock=sock)
+    first = await read_frame(reader)
+    if first is None:
+        return
+    settings = config.from_resolved(msgspec.msgpack.decode(first))
+    try:
+        mind = await Mind.open(settings, Materials.of(settings), on_tape=False)
+    except AutoHedgeError as error:
+        writer.write(frame(Ready(failure=str(error))))
+        await writer.drain()
+        return
+    writer.write(frame(mind.ready))
+    under_way: set[asyncio.Task[None]] = set()
+
+    async def answer(asked: Question) -> None:
+        resolution = await mind.deliberate(asked.question, asked.snapshot, asked.lessons)
+        writer.write(frame(Answer(asked.question.number, resolution)))
+
+    while body := await read_frame(reader):
+        task = asyncio.ensure_future(answer(_decode_question(body)))
+        under_way.add(task)
+        task.add_done_callback(under_way.discard)
+    await mind.close()
+
+
+def main() -> None:
+    """The worker's entry: its one argument is the number of the inherited socket."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with socket.socket(fileno=int(sys.argv[1])) as sock:
+        asyncio.run(work(sock))
+
+
+if __name__ == "__main__":
+    main()
