@@ -42,7 +42,9 @@ def asked(text: str = "Trade BTC/USD or not?", max_tokens: int = 100, agent: str
     return Request(agent, "BTC/USD", messages, {"type": "object"}, 0.0, max_tokens, "p1", "s1")
 
 
-def said(text: str, finish_reason: str = "stop", usage: Usage | None = None, refusal: str | None = None) -> Response:
+def said(
+    text: str, finish_reason: str = "stop", usage: Usage | None = None, refusal: str | None = None
+) -> Response:
     return Response(text, finish_reason, "m", "scripted", "json_schema", usage, 12.5, refusal)
 
 
