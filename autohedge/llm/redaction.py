@@ -51,6 +51,12 @@ def clean_request(request: Request) -> Request:
 
 
 def clean_response(response: Response) -> Response:
-    """A response without secrets in what the model wrote, and of bounded length."""
+    """A response without secrets in what model and server wrote, and of bounded length."""
     refusal = None if response.refusal is None else bounded(redacted(response.refusal))
-    return msgspec.structs.replace(response, text=bounded(redacted(response.text)), refusal=refusal)
+    return msgspec.structs.replace(
+        response,
+        text=bounded(redacted(response.text)),
+        finish_reason=redacted(response.finish_reason)[:100],
+        model=redacted(response.model)[:200],
+        refusal=refusal,
+    )

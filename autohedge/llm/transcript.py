@@ -1,0 +1,180 @@
+"""The transcript: one JSON line for each request to a model, with what it was asked and what it said.
+
+Each line ends with the BLAKE2b-256 of itself alone: the order and the completeness of lines are proven by the
+journal, whose decisions name the hashes. The first line of a deliberation holds the snapshot that its prompts
+were rendered from; a deliberation in which nothing was asked is that one line. Secrets are taken out before
+hashing, texts over 64 KiB are cut, see `redaction`.
+"""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from autohedge.core.errors import Corrupt
+from autohedge.core.snapshots import Snapshot
+from autohedge.journal.chain import closing_on_error, torn_bytes
+from autohedge.llm.backend import Request, Response
+from autohedge.llm.outcome import Call
+from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
+
+_TAIL_BYTES = len(',"hash":""}') + 64
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class Line(msgspec.Struct, frozen=True):
+    """One call of a deliberation, `call` counting from 0; without a request, a deliberation that asked nothing.
+
+    `cut` marks a text of which only the first 64 KiB are here. `hash` is empty until the line is written.
+    """
+
+    deliberation: int
+    call: int
+    agent: str
+    symbol: str
+    at_ns: int
+    request: Request | None
+    response: Response | None
+    outcome: str
+    failure: str
+    parse: str
+    tries: int
+    queue_ms: float
+    cut: bool
+    snapshot: Snapshot | None = None
+    hash: str = ""
+
+    @property
+    def said(self) -> Call:
+        """The call as it was made. Raises Corrupt on a line without one."""
+        if self.request is None:
+            raise Corrupt(f"deliberation {self.deliberation} asked nothing: look at its snapshot alone")
+        return Call(
+            self.request, self.response, self.outcome, self.failure, self.parse, self.tries, self.queue_ms
+        )
+
+
+_decode = msgspec.json.Decoder(Line).decode
+
+
+def lines_of(deliberation: int, snapshot: Snapshot, calls: Sequence[Call], outcome: str) -> list[Line]:
+    """A deliberation as the lines that record it; `outcome` is its code if it asked nothing."""
+    if not calls:
+        return [_silent(deliberation, snapshot, outcome)]
+    return [
+        line_of(deliberation, number, call, snapshot.at_ns, None if number else snapshot)
+        for number, call in enumerate(calls)
+    ]
+
+
+def line_of(deliberation: int, number: int, call: Call, at_ns: int, snapshot: Snapshot | None = None) -> Line:
+    """One call as a line, without what a transcript must not hold."""
+    request = clean_request(call.request)
+    response = None if call.response is None else clean_response(call.response)
+    return Line(
+        deliberation=deliberation,
+        call=number,
+        agent=request.agent,
+        symbol=request.symbol,
+        at_ns=at_ns,
+        request=request,
+        response=response,
+        outcome=call.outcome,
+        failure=redacted(call.failure),
+        parse=call.parse,
+        tries=call.tries,
+        queue_ms=call.queue_ms,
+        cut=response is not None and was_cut(response.text),
+        snapshot=snapshot,
+    )
+
+
+def _silent(deliberation: int, snapshot: Snapshot, outcome: str) -> Line:
+    where = (deliberation, 0, "", snapshot.symbol, snapshot.at_ns)
+    return Line(*where, None, None, outcome, "", "", 0, 0.0, cut=False, snapshot=snapshot)
+
+
+def asked(what: Line | Request) -> bytes:
+    """What was asked, byte for byte the same whenever the same is asked again; no timing, no answer.
+
+    Takes a recorded line, or a request that was rendered again. Empty for a line that asked nothing.
+    """
+    request = what.request if isinstance(what, Line) else what
+    return _encode(_question(clean_request(request))) if request else b""
+
+
+def _question(request: Request) -> dict[str, Any]:
+    return {
+        "agent": request.agent,
+        "symbol": request.symbol,
+        "messages": request.messages,
+        "schema": request.schema,
+        "temperature": float(request.temperature),
+        "max_tokens": request.max_tokens,
+        "prompt_hash": request.prompt_hash,
+    }
+
+
+def sealed(line: Line) -> tuple[bytes, str]:
+    """A line as it is written, and its hash."""
+    return _closed(_encode(msgspec.structs.replace(line, hash=""))[: -len(',"hash":""}')])
+
+
+def _closed(body: bytes) -> tuple[bytes, str]:
+    digest = blake2b(body, digest_size=32).hexdigest()
+    return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
+
+
+class Transcript:
+    """Appends to a transcript, new or continued; a last line that a crash tore is taken away first.
+
+    Lines survive a crash of this program from the moment their hashes are known. Raises OSError where
+    the disk does not take them.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file: BinaryIO = path.open("ab")
+        with closing_on_error(self._file.close):
+            os.truncate(path, path.stat().st_size - torn_bytes(path))
+
+    def append(self, lines: Iterable[Line]) -> tuple[str, ...]:
+        """Write lines, all or none if this process dies between two calls; their hashes."""
+        whole = [sealed(line) for line in lines]
+        self._file.write(b"".join(line for line, _ in whole))
+        self._file.flush()
+        return tuple(digest for _, digest in whole)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[Line]:
+    """The lines of a transcript, each verified before it is given out.
+
+    A last line without its line break was being written when the process died: it is left out.
+    Raises Corrupt at the first damaged line.
+    """
+    with path.open("rb") as file:
+        for number, raw in enumerate(file, start=1):
+            if not raw.endswith(b"\n"):
+                return
+            yield _verified(raw, path, number)
+
+
+def _verified(raw: bytes, path: Path, number: int) -> Line:
+    if _closed(raw[: -_TAIL_BYTES - 1])[0] != raw:
+        raise Corrupt(f"{path}: line {number} is damaged: its hash does not fit its text; restore the file")
+    try:
+        return _decode(raw)
+    except msgspec.MsgspecError as error:
+        raise Corrupt(f"{path}: line {number} is whole, but this version cannot read it: {error}") from None
+
+
+def ordered(lines: Iterable[Line]) -> list[Line]:
+    """Lines by deliberation and call, whatever order they came to the file in."""
+    return sorted(lines, key=lambda line: (line.deliberation, line.call))

@@ -1,0 +1,221 @@
+"""The transcript: what was said is written once, found again unchanged, and shown to be so."""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autohedge.core.errors import Corrupt
+from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
+from autohedge.llm.answers import MAX_BYTES, extract
+from autohedge.llm.backend import Message, Usage
+from autohedge.llm.outcome import Call
+from autohedge.llm.redaction import bounded, redacted, was_cut
+from autohedge.llm.transcript import Line, Transcript, asked, line_of, lines_of, ordered, read, sealed
+from tests.llm.questions import GOOD, said
+from tests.llm.questions import asked as question
+
+FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
+ONE = Decimal("1.50")
+LIMITS = Bounds(ONE, ONE, ONE, 100.0, 50.0, ONE, 15.0, 25.0)
+SNAPSHOT = Snapshot(
+    7,
+    "gate",
+    "BTC/USD",
+    123,
+    (QuoteRow(1, 2.0, 3.0, 4.0, 5.0),),
+    1,
+    FLAT,
+    ONE,
+    ONE,
+    ONE,
+    ONE,
+    "open",
+    "shut",
+    LIMITS,
+)
+CALL = Call(question(), said(GOOD, usage=Usage(10, 5)), "accepted", "", "direct", 1, 0.5)
+UNSENT = Call(question(), None, "budget", "all is spent", "", 0, 0.0)
+KEY = "sk-proj-abcdefghijkl1234567890"
+
+
+def written(path: Path, *deliberations: Sequence[Line]) -> list[tuple[str, ...]]:
+    transcript = Transcript(path)
+    hashes = [transcript.append(lines) for lines in deliberations]
+    transcript.close()
+    return hashes
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    lines = lines_of(1, SNAPSHOT, [UNSENT, CALL], "accepted")
+    [hashes] = written(tmp_path / "t", lines)
+    back = list(read(tmp_path / "t"))
+    assert [line.said for line in back] == [UNSENT, CALL]
+    assert tuple(line.hash for line in back) == hashes
+    assert [msgspec.structs.replace(line, hash="") for line in back] == lines
+
+
+def test_the_snapshot_stands_on_the_first_line_of_a_deliberation_alone(tmp_path: Path) -> None:
+    written(tmp_path / "t", lines_of(1, SNAPSHOT, [CALL, CALL], "accepted"))
+    first, second = read(tmp_path / "t")
+    assert first.snapshot == SNAPSHOT and first.snapshot.hash == SNAPSHOT.hash
+    assert second.snapshot is None
+
+
+def test_a_deliberation_without_a_call_is_one_line(tmp_path: Path) -> None:
+    written(tmp_path / "t", lines_of(3, SNAPSHOT, [], "shut"))
+    [line] = read(tmp_path / "t")
+    assert (line.deliberation, line.call, line.outcome, line.snapshot) == (3, 0, "shut", SNAPSHOT)
+    assert asked(line) == b""
+    with pytest.raises(Corrupt, match="asked nothing"):
+        _ = line.said
+
+
+def test_a_line_can_be_read_as_soon_as_its_hash_is_known(tmp_path: Path) -> None:
+    transcript = Transcript(tmp_path / "t")
+    [digest] = transcript.append([line_of(1, 0, CALL, 5)])
+    assert [line.hash for line in read(tmp_path / "t")] == [digest]
+    transcript.close()
+
+
+def test_the_first_damaged_line_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""))
+    path.write_bytes(path.read_bytes().replace(b'"call":1', b'"call":2'))
+    lines = read(path)
+    assert next(lines).call == 0
+    with pytest.raises(Corrupt, match=r"t: line 2 is damaged"):
+        next(lines)
+
+
+def test_a_line_of_another_version_is_said_to_be_whole(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    written(path, [line_of(1, 0, CALL, 5)])
+    line, _ = sealed(line_of(1, 0, CALL, 5))
+    body = line[: -len(',"hash":""}\n') - 64].replace(b'"call"', b'"cell"')
+    digest = sealed_digest(body)
+    path.write_bytes(b'%b,"hash":"%b"}\n' % (body, digest))
+    with pytest.raises(Corrupt, match="this version cannot read it"):
+        list(read(path))
+
+
+def sealed_digest(body: bytes) -> bytes:
+    from hashlib import blake2b
+
+    return blake2b(body, digest_size=32).hexdigest().encode()
+
+
+@given(st.integers(0, 2000), st.integers(1, 255))
+def test_any_changed_byte_is_found(at: int, change: int) -> None:
+    line, _ = sealed(line_of(1, 0, CALL, 5))
+    at %= len(line) - 1
+    damaged = line[:at] + bytes([line[at] ^ change]) + line[at + 1 :]
+    with pytest.raises(Corrupt):
+        _read_bytes(damaged)
+
+
+def _read_bytes(content: bytes) -> list[Line]:
+    from tempfile import TemporaryDirectory
+
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "t"
+        path.write_bytes(content)
+        return list(read(path))
+
+
+def test_a_torn_last_line_is_left_out_and_written_over(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""))
+    path.write_bytes(path.read_bytes()[:-20])
+    assert [line.call for line in read(path)] == [0]
+    written(path, [line_of(2, 0, CALL, 5)])
+    assert [(line.deliberation, line.call) for line in read(path)] == [(1, 0), (2, 0)]
+
+
+def test_lines_are_put_in_order() -> None:
+    lines = [line_of(d, c, CALL, 5) for d, c in ((2, 0), (1, 1), (1, 0))]
+    assert [(line.deliberation, line.call) for line in ordered(lines)] == [(1, 0), (1, 1), (2, 0)]
+
+
+@pytest.mark.parametrize(
+    "secret", [KEY, "Bearer abcdef123456", "AKIAABCDEFGHIJKLMNOP", "hf_abcdefghijklmnop12345"]
+)
+def test_no_secret_reaches_the_file(tmp_path: Path, secret: str) -> None:
+    request = question(f"my key is {secret}, keep it")
+    response = said(f"your key: {secret}", refusal=f"not with {secret}")
+    written(
+        tmp_path / "t", [line_of(1, 0, Call(request, response, "no_json", f"bad {secret}", "", 1, 0.0), 5)]
+    )
+    assert secret.encode() not in (tmp_path / "t").read_bytes()
+    assert (tmp_path / "t").read_bytes().count(b"[redacted]") == 4
+
+
+@pytest.mark.parametrize(
+    "text", ["risk-averse-and-very-careful-1", "ask-1234567890123456", "the bearer of news"]
+)
+def test_words_are_no_secrets(text: str) -> None:
+    assert redacted(text) == text
+
+
+@given(st.text(alphabet=st.characters(exclude_categories=())))
+def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+    once = redacted(text)
+    assert redacted(once) == once
+    assert bounded(once) == once
+
+
+@given(st.integers(-8, 8), st.sampled_from(["a", "é", "€", "🙂"]))
+def test_a_long_text_is_cut_once_and_is_still_no_answer(over: int, letter: str) -> None:
+    text = '{"a":1}' + letter * ((MAX_BYTES - 7 + over) // len(letter.encode()))
+    kept = bounded(text)
+    long = len(text.encode()) > MAX_BYTES
+    assert was_cut(kept) == long
+    assert bounded(kept) == kept
+    assert (extract(kept) is None) == (extract(text) is None) == long
+
+
+def test_a_cut_text_is_marked_in_its_line() -> None:
+    call = Call(question(), said("x" * 70_000), "no_json", "", "", 1, 0.0)
+    line = line_of(1, 0, call, 5)
+    assert line.cut
+    assert line.response and len(line.response.text) == MAX_BYTES + len(" [cut]")
+    assert not line_of(1, 0, CALL, 5).cut
+
+
+def test_text_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
+    call = Call(question("\ud800"), said("\udfff"), "no_json", "\ud801", "", 1, 0.0)
+    written(tmp_path / "t", [line_of(1, 0, call, 5)])
+    [line] = read(tmp_path / "t")
+    assert line.response and line.response.text == "?"
+
+
+def test_what_was_asked_is_compared_without_answer_and_timing() -> None:
+    other = Call(question(), said("no"), "no_json", "", "", 3, 99.0)
+    assert asked(line_of(1, 0, CALL, 5)) == asked(line_of(9, 4, other, 6)) == asked(question())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"agent": "quant"},
+        {"symbol": "ETH/USD"},
+        {"messages": (Message("user", "Trade BTC/USD or not?"),)},
+        {"schema": {"type": "array"}},
+        {"temperature": 0.1},
+        {"max_tokens": 101},
+        {"prompt_hash": "p2"},
+    ],
+)
+def test_every_part_of_a_question_counts(changed: dict[str, object]) -> None:
+    assert asked(msgspec.structs.replace(question(), **changed)) != asked(question())
+
+
+def test_a_recorded_question_equals_the_one_rendered_again_also_with_a_secret_in_it(tmp_path: Path) -> None:
+    request = msgspec.structs.replace(question(f"a headline with {KEY}"), temperature=0)
+    written(tmp_path / "t", [line_of(1, 0, Call(request, None, "budget", "", "", 0, 0.0), 5)])
+    [line] = read(tmp_path / "t")
+    assert asked(line) == asked(request)
