@@ -1,0 +1,247 @@
+"""Servers that speak OpenAI's protocol, each with its quirks, over real connections."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from autohedge.llm import probe
+from autohedge.llm.backend import RETRIED, Usage
+from autohedge.llm.openai_compatible import OpenAICompatible, open_openai_compatible
+from tests.llm.asking import FITTING, KEY, SCHEMA, a_request, ask, asked, by_openai, fails
+from tests.llm.servers import CLOSED, Imitation, Reply, completion, llama_cpp, lm_studio, said, vllm
+
+
+def test_an_answer_comes_with_all_that_was_said_about_it() -> None:
+    with llama_cpp() as server:
+        answer = ask(lambda: by_openai(server))
+    assert (answer.text, answer.finish_reason, answer.model) == (FITTING, "stop", "m-1")
+    assert (answer.usage, answer.refusal, answer.sent_as) == (Usage(11, 7), None, "json_schema")
+    assert answer.service_ms > 0
+
+
+def test_the_body_holds_schema_limit_and_temperature_and_nothing_is_asked_twice() -> None:
+    with vllm() as server:
+        ask(lambda: by_openai(server))
+    [heard] = server.heard
+    named = {"name": "gate", "strict": True, "schema": SCHEMA}
+    assert heard.body["response_format"] == {"type": "json_schema", "json_schema": named}
+    assert (heard.body["max_tokens"], heard.body["temperature"], heard.body["model"]) == (160, 0.25, "m")
+    assert [each["role"] for each in heard.body["messages"]] == ["system", "user"]
+    assert "max_completion_tokens" not in heard.body and "tools" not in heard.body
+    assert heard.headers["authorization"] == f"Bearer {KEY.get_secret_value()}"
+
+
+def test_openai_itself_is_given_the_limit_under_its_own_name() -> None:
+    with vllm() as server:
+        ask(lambda: OpenAICompatible(server.base_url, "m", server="openai"))
+    assert server.heard[0].body["max_completion_tokens"] == 160 and "max_tokens" not in server.heard[0].body
+
+
+def test_a_limit_cuts_the_answer_on_a_server_that_knows_only_max_tokens() -> None:
+    with lm_studio() as server:
+        answer = ask(lambda: by_openai(server), a_request(max_tokens=9))
+    assert (answer.text, answer.finish_reason) == (FITTING[:9], "length")
+
+
+@pytest.mark.parametrize(
+    "text", ["I would buy.", f"```json\n{FITTING}\n```", "<think>?</think>{}", '{"action"', ""]
+)
+def test_text_that_fits_no_schema_is_given_on_as_it_is(text: str) -> None:
+    with vllm().failing(said(completion(text))) as server:
+        assert ask(lambda: by_openai(server)).text == text
+
+
+def test_an_answer_without_usage_or_text_has_none() -> None:
+    with vllm().failing(said(completion(None, usage=None, refusal="I cannot advise."))) as server:
+        answer = ask(lambda: by_openai(server))
+    assert (answer.text, answer.usage, answer.refusal) == ("", None, "I cannot advise.")
+
+
+HTML = Reply(b"<html>It works!</html>", headers={"Content-Type": "text/html"})
+HUGE = Reply(b'{"choices": [], "filler": "' + b"x" * (1 << 20) + b'"}')
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "told"),
+    [
+        (said({"error": {"message": "bad temperature"}}, 400), "bad_request", "bad temperature"),
+        (said({"error": "Invalid tool_choice type: 'object'"}, 400), "bad_request", "tool_choice"),
+        (said({"error": {"message": "wrong key"}}, 401), "unauthorized", "set AUTOHEDGE_LLM_API_KEY"),
+        (said({"error": {"message": "not yours"}}, 403), "unauthorized", "not yours"),
+        (said({"error": {"message": "no such model"}}, 404), "model_gone", "llm.model"),
+        (said({"error": "Model 'm' not found"}, 400), "model_gone", "set llm.model"),
+        (said({"error": {"message": "slow down"}}, 429), "rate_limited", "slow down"),
+        (said({"error": "Loading model"}, 503), "server_error", "Loading model"),
+        (Reply(b"<h1>Oops</h1>", 500), "server_error", "Oops"),
+        (said({"error": {"code": "context_length_exceeded", "message": "context length"}}, 400),
+         "context_overflow", "tools.table_rows"),
+        (said({"error": "Unexpected endpoint or method"}), "garbage_reply", "Unexpected endpoint"),
+        (said({"choices": []}), "garbage_reply", "no chat completion"),
+        (said({"choices": None}), "garbage_reply", "no chat completion"),
+        (said({"choices": [{"message": 5}]}), "garbage_reply", "no chat completion"),
+        (said({"object": "list"}), "garbage_reply", "no chat completion"),
+        (said([1]), "garbage_reply", "no JSON object"),
+        (HTML, "garbage_reply", "It works!"),
+        (Reply(b""), "garbage_reply", "no JSON object"),
+        (Reply(b"[" * 100_000), "garbage_reply", "no JSON object"),
+        (HUGE, "garbage_reply", "longer than 1048576 bytes"),
+        (Reply(b"\x1f\x8b", headers={"Content-Encoding": "gzip"}), "garbage_reply", "compressed"),
+        (Reply(b"", 302, {"Location": "http://127.0.0.1:1/elsewhere"}), "garbage_reply", "302"),
+        (CLOSED, "unreachable", "set llm.base_url"),
+    ],
+)  # fmt: skip
+def test_each_way_to_fail_has_its_code_and_says_what_helps(reply: Reply, code: str, told: str) -> None:
+    with vllm().failing(reply) as server:
+        failure = fails(lambda: asked(by_openai(server)))
+        assert len(server.chats()) == 1
+    assert failure.code == code and told in str(failure)
+    assert str(failure).startswith(server.base_url)
+
+
+def test_a_server_that_is_not_there_is_unreachable() -> None:
+    failure = fails(lambda: asked(OpenAICompatible(f"http://127.0.0.1:{_free_port()}/v1", "m")))
+    assert failure.code == "unreachable"
+
+
+def _free_port() -> int:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+DRIPPING = Reply(json.dumps(completion(FITTING)).encode(), dripping=True)
+
+
+@pytest.mark.parametrize("slow", [lambda: vllm().hanging(), lambda: vllm().failing(DRIPPING)])
+def test_neither_silence_nor_a_drip_is_waited_for_longer_than_the_timeout(
+    slow: Callable[[], Imitation],
+) -> None:
+    with slow() as server:
+        failure = fails(lambda: asked(by_openai(server, 0.3)))
+    assert failure.code == "timeout" and "raise llm.timeout_s" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("value", "least_s", "most_s"),
+    [("7", 7, 7), ("0.5", 0.5, 0.5), ("Wed, 21 Oct 2065 07:28:00 GMT", 3600, 3600), ("99999999", 3600, 3600),
+     ("Wed, 21 Oct 2015 07:28:00 GMT", 0, 0), ("-3", 0, 0), ("nan", 0, 0), ("soon", 0, 0)],
+)  # fmt: skip
+def test_a_busy_server_says_when_to_come_back(value: str, least_s: float, most_s: float) -> None:
+    with vllm().failing(said({"error": "busy"}, 429, Retry_After=value)) as server:
+        failure = fails(lambda: asked(by_openai(server)))
+    assert failure.code == "rate_limited" and least_s <= failure.after_s <= most_s
+
+
+def test_a_prompt_beyond_the_context_is_told_from_a_bad_request() -> None:
+    with llama_cpp(context_tokens=500) as server:
+        failure = fails(lambda: asked(by_openai(server), a_request("x" * 600)))
+    assert failure.code == "context_overflow" and failure.code not in RETRIED
+
+
+NASTY = f"\x1b[31m{KEY.get_secret_value()}\n\u202e{KEY.get_secret_value()} \x00" + "A" * 5000
+
+
+@pytest.mark.parametrize("body", [{"error": {"message": NASTY}}, {"detail": NASTY}, {"odd": NASTY}, NASTY])
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_a_hostile_error_is_one_short_printable_line_without_the_key(status: int, body: object) -> None:
+    with vllm().failing(said(body, status)) as server:
+        assert "[31m" in str(fails(lambda: asked(by_openai(server)))) or isinstance(body, dict)
+
+
+def test_a_key_that_a_server_repeats_reaches_no_record() -> None:
+    secret = KEY.get_secret_value()
+    escaped = "".join(f"\\u{ord(each):04x}" for each in secret)
+    body = json.dumps(completion(f"{secret} ESCAPED", finish_reason=secret, refusal=secret))
+    reply = Reply(body.replace("ESCAPED", escaped).replace("m-1", escaped).encode())
+    with vllm().failing(reply) as server:
+        answer = ask(lambda: by_openai(server))
+    recorded = msgspec.json.encode((a_request(), answer))
+    assert secret.encode() not in recorded and recorded.count(b"[key]") == 5
+    assert secret not in repr(by_openai(server).__dict__)
+
+
+def test_a_refused_form_falls_to_the_next_at_once_and_for_all_later_calls() -> None:
+    with lm_studio() as server:
+        backend = lambda: OpenAICompatible(server.base_url, "qwen", form="json_object")  # noqa: E731
+        answer = ask(backend, a_request(), a_request())
+    forms = [heard.body.get("response_format", {}).get("type") for heard in server.chats()]
+    assert forms == ["json_object", None, None] and answer.sent_as == "text"
+    kept = probe.recall(server.base_url, "qwen")
+    assert kept and kept.form == "text"
+
+
+def test_calls_beside_each_other_fall_together() -> None:
+    async def run(server: Imitation) -> tuple[list[str], str]:
+        backend = OpenAICompatible(server.base_url, "qwen", form="json_object")
+        answers = await asyncio.gather(*(backend.complete(a_request()) for _ in range(5)))
+        await backend.close()
+        return [answer.sent_as for answer in answers], backend.form
+
+    with lm_studio() as server:
+        assert asyncio.run(run(server)) == (["text"] * 5, "text")
+
+
+def test_a_form_that_sends_no_schema_tells_it_to_the_model() -> None:
+    with llama_cpp() as server:
+        ask(lambda: OpenAICompatible(server.base_url, "m", form="text"))
+    messages = server.chats()[0].body["messages"]
+    assert '"confidence_pct"' in messages[-1]["content"] and messages[-1]["content"].startswith("Trade?")
+
+
+def test_a_schema_that_no_form_helps_ends_as_a_bad_request() -> None:
+    with vllm().failing(said({"error": "Invalid schema for response_format"}, 400)) as server:
+        failure = fails(lambda: asked(by_openai(server)))
+    assert (failure.code, len(server.chats())) == ("bad_request", 3)
+
+
+def test_two_event_loops_in_one_process_both_work() -> None:
+    with vllm() as server:
+        texts = [ask(lambda: by_openai(server)).text for _ in range(2)]
+    assert texts == [FITTING, FITTING]
+
+
+def test_proxies_and_tracers_of_the_environment_are_never_contacted(monkeypatch: pytest.MonkeyPatch) -> None:
+    with vllm() as server, vllm() as other:
+        for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "OPENAI_PROXY", "OPENAI_BASE_URL"):
+            monkeypatch.setenv(name, other.root)
+        monkeypatch.setenv("LANGSMITH_TRACING", "true")
+        monkeypatch.setenv("LANGSMITH_ENDPOINT", other.root)
+        monkeypatch.setenv("NO_PROXY", "")
+        ask(lambda: by_openai(server))
+        assert (len(server.heard), len(other.heard)) == (1, 0)
+
+
+def test_an_unnamed_model_is_the_first_listed_that_can_answer() -> None:
+    async def run(server: Imitation) -> tuple[str, str, str]:
+        backend = await open_openai_compatible(server.base_url, "", None, 10.0)
+        await backend.close()
+        return backend.model, backend.server, backend.form
+
+    with lm_studio() as server:
+        assert asyncio.run(run(server)) == ("qwen", "lm_studio", "json_schema")
+    with llama_cpp() as server:
+        assert asyncio.run(run(server)) == ("smollm2", "llama_cpp", "json_schema")
+
+
+def test_a_named_model_behind_a_server_that_is_down_is_taken_as_it_is_and_not_kept() -> None:
+    base_url = f"http://127.0.0.1:{_free_port()}/v1"
+    backend = asyncio.run(_opened(base_url, "m"))
+    assert (backend.model, backend.form, probe.recall(base_url, "m")) == ("m", "json_schema", None)
+    assert fails(lambda: _opened(base_url, "")).code == "unreachable"
+
+
+async def _opened(base_url: str, model: str) -> OpenAICompatible:
+    backend = await open_openai_compatible(base_url, model, None, 10.0)
+    await backend.close()
+    return backend
+
+
+def test_a_refused_key_is_told_when_the_backend_is_opened() -> None:
+    with vllm() as server:
+        server.pages["/v1/models"] = lambda _: said({"error": "who are you?"}, 401)
+        assert fails(lambda: _opened(server.base_url, "m")).code == "unauthorized"
