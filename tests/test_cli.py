@@ -18,6 +18,7 @@ from autohedge.cli.look import ENV_EXAMPLE
 from autohedge.cli.trade import FAULTS
 from autohedge.core.reasons import Reason
 from autohedge.exchanges.wire_faults import WireFault
+from autohedge.prompts import packaged
 
 ROOT = Path(__file__).parent.parent
 HOUR = ("--set", "synthetic.hours=0.5")
@@ -395,10 +396,13 @@ def test_the_doctor_ends_with_1_when_something_is_bad(call: Call, monkeypatch: p
 
 def test_init_writes_what_a_run_reads_and_overwrites_nothing(call: Call) -> None:
     assert call("init").code == 0
-    assert {path.name for path in Path().iterdir()} == {"config.toml", ".env.example"}
-    assert call("config", "check").code == 0
+    assert {path.name for path in Path().iterdir()} == {"config.toml", ".env.example", "prompts"}
+    assert {path.stem for path in Path("prompts").iterdir()} == set(packaged())
+    assert call("config", "check").code == call("prompts", "check").code == 0
     Path("config.toml").write_text("seed = 5\n")
+    Path("prompts/director.md").write_text("mine")
     assert "left as it is" in call("init").out
+    assert Path("prompts/director.md").read_text() == "mine"
     assert Path("config.toml").read_text() == "seed = 5\n"
 
 

@@ -191,22 +191,27 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def init() -> None:
-    """Write a commented config.toml and .env.example here.
+    """Write a commented config.toml, .env.example and the prompts here.
 
     Nothing is overwritten.
     """
     from autohedge.config import shipped_file
+    from autohedge.prompts import FOLDER, packaged, packaged_file
 
-    for path, content in (
-        (Path("config.toml"), shipped_file().read_text(encoding="utf-8")),
-        (Path(".env.example"), ENV_EXAMPLE),
-    ):
-        try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(content)
-            typer.echo(f"{path}: written")
-        except FileExistsError:
-            typer.echo(f"{path}: exists, left as it is")
+    _write_new(Path("config.toml"), shipped_file().read_bytes())
+    _write_new(Path(".env.example"), ENV_EXAMPLE.encode())
+    FOLDER.mkdir(exist_ok=True)
+    for name in packaged():
+        _write_new(FOLDER / f"{name}.md", packaged_file(name).read_bytes())
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+        typer.echo(f"{path}: written")
+    except FileExistsError:
+        typer.echo(f"{path}: exists, left as it is")
 
 
 def _as_file(content: Any) -> bytes:

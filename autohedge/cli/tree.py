@@ -17,11 +17,13 @@ journal_app = typer.Typer(help="The record of a run.", no_args_is_help=True)
 data_app = typer.Typer(help="Tapes: look at them, make one.", no_args_is_help=True)
 config_app = typer.Typer(help="The settings, and where each comes from.", no_args_is_help=True)
 runs_app = typer.Typer(help="The runs in this directory.", no_args_is_help=True)
+prompts_app = typer.Typer(help="The prompts of the agents.", no_args_is_help=True)
 for name, group in (
     ("journal", journal_app),
     ("data", data_app),
     ("config", config_app),
     ("runs", runs_app),
+    ("prompts", prompts_app),
 ):
     app.add_typer(group, name=name)
 

@@ -61,15 +61,21 @@ def packaged() -> tuple[str, ...]:
     return tuple(sorted(path.stem for path in _PACKAGED.glob("*.md")))
 
 
-def names(folder: Path = FOLDER) -> tuple[str, ...]:
-    """The names of all prompts, those that only stand in `folder` included."""
-    return tuple(sorted({*packaged(), *strays(folder)}))
+def require_no_strays(folder: Path = FOLDER) -> None:
+    """Refuse a prompt in `folder` that replaces no packaged one: no agent would ever read it.
+
+    A name that is none of a prompt, such as README.md, is let pass.
+    """
+    for path in sorted(folder.glob("*.md")):
+        if _NAME.fullmatch(path.stem) and path.stem not in packaged():
+            raise Misconfigured(
+                f"{path}: no agent reads it{_hint(path.stem, packaged())}; rename or remove it"
+            )
 
 
-def strays(folder: Path = FOLDER) -> tuple[str, ...]:
-    """Prompts in `folder` that stand in for no packaged one: no agent reads them."""
-    own = {path.stem for path in folder.glob("*.md") if _NAME.fullmatch(path.stem)}
-    return tuple(sorted(own - set(packaged())))
+def is_packaged(prompt: Prompt) -> bool:
+    """Whether the prompt is the one that came with this release."""
+    return prompt.origin == str(packaged_file(prompt.name))
 
 
 def packaged_file(name: str) -> Path:
@@ -84,14 +90,11 @@ def load(name: str, folder: Path = FOLDER) -> Prompt:
     """
     path = folder / f"{name}.md"
     if not _NAME.fullmatch(name) or not (path.is_file() or packaged_file(name).is_file()):
-        raise Misconfigured(f"there is no prompt {name}{hint(name)}; there are {', '.join(names(folder))}")
+        raise Misconfigured(
+            f"there is no prompt {name}{_hint(name, packaged())}; there are {', '.join(packaged())}"
+        )
     path = path if path.is_file() else packaged_file(name)
     return parse(name, _read(path), str(path))
-
-
-def hint(name: str) -> str:
-    """The question after the packaged name that was probably meant, or nothing."""
-    return _hint(name, packaged())
 
 
 def parse(name: str, text: str, origin: str) -> Prompt:
@@ -250,4 +253,4 @@ def _joined(lines: list[_Line]) -> str:
 
 def _hint(wrong: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f"; did you mean {close[0]}?" if close else ""
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -40,15 +40,15 @@ def _gain(snapshot: Snapshot, held: Holding) -> str:
 
 def _at_most(bounds: Bounds) -> str:
     return (
-        f" of at most {amount(bounds.max_exposure_notional)}; at most {amount(bounds.max_position_notional)} "
-        f"in one symbol, {amount(bounds.max_order_notional)} in one order"
+        f" of at most {plain(bounds.max_exposure_notional)}; at most {plain(bounds.max_position_notional)} "
+        f"in one symbol, {plain(bounds.max_order_notional)} in one order"
     )
 
 
 def _exits(bounds: Bounds) -> str:
     return (
-        f"sold at +{figure(bounds.take_profit_bps)} or -{figure(bounds.stop_loss_bps)} bps; "
-        f"fee {plain(bounds.fee_bps)} bps each way; "
-        f"bought only from a rise of {figure(bounds.min_edge_bps)} bps "
-        f"and within a spread of {figure(bounds.max_spread_bps)} bps"
+        f"exits: take-profit +{figure(bounds.take_profit_bps)} bps, stop-loss -{figure(bounds.stop_loss_bps)} bps; "
+        f"fee: {plain(bounds.fee_bps)} bps each way\n"
+        f"entries: from a rise of {figure(bounds.min_edge_bps)} bps, "
+        f"within a spread of {figure(bounds.max_spread_bps)} bps"
     )

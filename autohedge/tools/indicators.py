@@ -49,7 +49,7 @@ def indicators_text(snapshot: Snapshot, rows: int) -> str:
     return "\n".join(
         (
             f"return over the table: {_shown(found.return_bps, '+.2f')} bps",
-            f"volatility per quote: {_shown(found.volatility_bps, '.3f')} bps",
+            f"volatility per quote: {_shown(found.volatility_bps, '.4f')} bps",
             f"spread: last {_shown(found.last_spread_bps, '.3f')} bps, mean {_shown(found.mean_spread_bps, '.3f')} bps",
             f"t-value of the slope: {_shown(found.slope_t, '+.2f')}",
             f"RSI of the last {RSI_CHANGES} changes: {_shown(found.rsi, '.1f')}",

@@ -1,0 +1,180 @@
+"""A written formula that answers in a model's place: what runs without a model, and the null to compare one with.
+
+It reads the snapshot that the question was rendered from, never the prompt. Of the last 50 quotes at most,
+with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
+
+    drift_bps  = 10^4 Σ r_i
+    t          = mean(r) / (sd(r) / sqrt(n - 1)), sd with n - 2 in its denominator: Student's t of the mean
+    spread_bps = mean of 10^4 (ask_i - bid_i) / m_i
+
+Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps; else
+`no_trade`, with the direction `exit` if something is held and the same holds downwards, else `long` or `short`
+by the sign of the drift. confidence_pct is 100 Φ(t) for a trade, 100 (1 - Φ(t)) otherwise, Φ the normal
+distribution. key_levels are the lowest bid and the highest ask, horizon_minutes the time that the quotes
+span, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten: the formula is no edge.
+
+Learning: of the closed trades, gain_bps = 10^4 (exit / entry - 1) on average, and their profit after fees;
+the lesson says whether trades like these paid, and holds for an hour per trade, at most a day.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from autohedge.core.clock import monotonic_ns
+from autohedge.core.money import subtract
+from autohedge.core.moves import drift_t, log_returns, mean, mids, spreads_bps
+from autohedge.core.snapshots import Closed, QuoteRow, Snapshot
+from autohedge.llm.backend import ModelFailure, Request, Response
+
+QUOTES_READ, LEAST_QUOTES = 50, 20
+LEAST_T, LEAST_SPREADS = 0.5, 0.5
+LESSON_MINUTES, MOST_LESSON_MINUTES = 60, 1440
+_MINUTE_NS = 60 * 10**9
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The figures that the Director's rule decides on; `t` is 0 where it is undefined."""
+
+    quotes: int
+    drift_bps: float
+    t: float
+    spread_bps: float
+
+    def clear(self, sign: int) -> bool:
+        """Whether the drift is far enough, against its noise and the spread, in one direction."""
+        far = sign * self.drift_bps >= LEAST_SPREADS * self.spread_bps
+        return self.quotes >= LEAST_QUOTES and sign * self.t >= LEAST_T and far
+
+
+class RulesBackend:
+    """The written formula behind the interface of a model; `look` finds a snapshot by its hash."""
+
+    name = "rules"
+    model = "rules-1"
+    server = "rules"
+
+    def __init__(self, look: Callable[[str], Snapshot]) -> None:
+        self._look = look
+
+    async def complete(self, request: Request) -> Response:
+        """Answer from the request's snapshot.
+
+        Raises ModelFailure if there is none, or no rule for the agent.
+        """
+        begun_ns = monotonic_ns()
+        text = msgspec.json.encode(self._answer(request)).decode()
+        return Response(
+            text=text,
+            finish_reason="stop",
+            model=self.model,
+            server=self.server,
+            sent_as="native",
+            usage=None,
+            service_ms=(monotonic_ns() - begun_ns) / 1e6,
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _answer(self, request: Request) -> dict[str, Any]:
+        rule = RULES.get(request.agent)
+        if rule is None:
+            raise ModelFailure(
+                "bad_request", f"no rule answers for {request.agent}; choose another llm.provider"
+            )
+        try:
+            snapshot = self._look(request.snapshot)
+        except KeyError:
+            raise ModelFailure("bad_request", f"there is no snapshot {request.snapshot}") from None
+        return rule(snapshot)
+
+
+def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
+    """How the last quotes moved."""
+    read = quotes[-QUOTES_READ:]
+    returns = log_returns(mids(read))
+    return Trend(
+        quotes=len(read),
+        drift_bps=math.fsum(returns) * 1e4,
+        t=drift_t(returns) or 0.0,
+        spread_bps=mean(spreads_bps(read)) or 0.0,
+    )
+
+
+def verdict(snapshot: Snapshot) -> dict[str, Any]:
+    """The Director's answer."""
+    found = trend(snapshot.quotes)
+    trades = found.clear(1)
+    chance = (1 + math.erf(found.t / math.sqrt(2))) / 2
+    return {
+        "decision": "trade" if trades else "no_trade",
+        "symbol": snapshot.symbol,
+        "direction": _direction(found, held=snapshot.held.quantity > 0),
+        "confidence_pct": round(100 * (chance if trades else 1 - chance)),
+        "thesis": _thesis(found),
+        "key_levels": _levels(snapshot.quotes[-QUOTES_READ:]),
+        "horizon_minutes": _horizon_minutes(snapshot.quotes[-QUOTES_READ:]),
+    }
+
+
+def lesson(snapshot: Snapshot) -> dict[str, Any]:
+    """The learning agent's answer."""
+    closed = snapshot.closed
+    profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
+    gain_bps = mean([_gain_bps(trade) for trade in closed]) or 0.0
+    won = sum(trade.realized > trade.fees for trade in closed)
+    return {
+        "expected": "A rise that earns more than its fees.",
+        "happened": f"{won} of {len(closed)} trades earned more than their fees.",
+        "lesson": _lesson(snapshot.symbol, len(closed), profit),
+        "evidence": f"{gain_bps:+.1f} bps on average before fees, {profit:+.2f} after fees, {_exits(closed)}.",
+        "valid_for_minutes": min(max(1, len(closed)) * LESSON_MINUTES, MOST_LESSON_MINUTES),
+    }
+
+
+RULES: dict[str, Callable[[Snapshot], dict[str, Any]]] = {"director": verdict, "learning": lesson}
+
+
+def _direction(found: Trend, *, held: bool) -> str:
+    if held and found.clear(-1):
+        return "exit"
+    return "long" if found.drift_bps >= 0 else "short"
+
+
+def _thesis(found: Trend) -> str:
+    if found.quotes < LEAST_QUOTES:
+        return f"Only {found.quotes} quotes, {LEAST_QUOTES} are needed."
+    return (
+        f"Drift {found.drift_bps:+.2f} bps over {found.quotes} quotes, t {found.t:+.2f}, "
+        f"mean spread {found.spread_bps:.2f} bps."
+    )
+
+
+def _levels(quotes: tuple[QuoteRow, ...]) -> list[float]:
+    return [min(row.bid for row in quotes), max(row.ask for row in quotes)] if quotes else []
+
+
+def _horizon_minutes(quotes: tuple[QuoteRow, ...]) -> int:
+    return max(1, -((quotes[0].ts_ns - quotes[-1].ts_ns) // _MINUTE_NS)) if quotes else 1
+
+
+def _gain_bps(trade: Closed) -> float:
+    return (trade.exit_price / trade.entry_price - 1) * 1e4 if trade.entry_price > 0 else 0.0
+
+
+def _lesson(symbol: str, trades: int, profit: Decimal) -> str:
+    if not trades:
+        return "No trade has ended, so there is no lesson."
+    paid = "paid" if profit > 0 else "did not pay"
+    return f"The last {trades} trades in {symbol} {paid} after fees; so few prove little."
+
+
+def _exits(closed: tuple[Closed, ...]) -> str:
+    reasons = sorted({trade.reason for trade in closed})
+    return f"ended by {', '.join(reasons)}" if reasons else "none ended"

@@ -1,0 +1,68 @@
+"""A snapshot of a tape without an engine: what an agent would be shown of an account that has done nothing."""
+
+from decimal import Decimal
+
+import numpy as np
+
+from autohedge.config import Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
+from autohedge.market import Stream
+
+QUOTES = 50
+FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
+
+
+def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Snapshot:
+    """The stream's last quotes at `at_ns`, at its end without it, and the configured initial cash.
+
+    Raises Misconfigured if no valid quote is as old.
+    """
+    quotes, seen = _quotes(stream, at_ns)
+    if not quotes:
+        raise Misconfigured(f"{stream.symbol}: no valid quote so early; choose a later --at")
+    cash = settings.simulated.initial_cash
+    return Snapshot(
+        number=0,
+        kind="gate",
+        symbol=stream.symbol,
+        at_ns=quotes[-1].ts_ns if at_ns is None else at_ns,
+        quotes=quotes,
+        seen=seen,
+        held=FLAT,
+        cash=cash,
+        equity=cash,
+        buying_power=cash,
+        exposure=Decimal(0),
+        state="active",
+        gate="shut",
+        bounds=bounds_of(settings.for_symbol(stream.symbol)),
+    )
+
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The limits of one symbol's settings."""
+    risk, exits, momentum = settings.risk, settings.exits, settings.momentum
+    return Bounds(
+        max_order_notional=risk.max_order_notional,
+        max_position_notional=risk.max_position_notional,
+        max_exposure_notional=risk.max_exposure_notional,
+        take_profit_bps=exits.take_profit_bps,
+        stop_loss_bps=exits.stop_loss_bps,
+        fee_bps=settings.simulated.fee_bps,
+        min_edge_bps=momentum.min_edge_bps,
+        max_spread_bps=momentum.max_spread_bps,
+    )
+
+
+def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], int]:
+    """The last valid quotes until then, and how many there were."""
+    columns = stream.quoted()
+    known = len(stream) if at_ns is None else int(np.searchsorted(columns["ts"], at_ns, side="right"))
+    bid, ask = columns["bid"][:known], columns["ask"][:known]
+    valid = np.flatnonzero((bid > 0) & (ask >= bid) & (ask < np.inf))
+    rows = zip(*(columns[name][valid[-QUOTES:]].tolist() for name in _ROW), strict=True)
+    return tuple(QuoteRow(*row) for row in rows), len(valid)
+
+
+_ROW = ("ts", "bid", "bid_size", "ask", "ask_size")
