@@ -85,6 +85,7 @@ def test_nothing_thought_is_ever_an_answer(value: dict[str, Any], thought: str) 
         ('first {"a":2}, no: {"a":1}.', "last_object"),
         ('{{"a":1}}', "last_object"),
         ('{"a":1} <think> {"a":2}', "after_think"),
+        ('in {"BTC"} there is {"a":1}', "last_object"),
         ('the set {x: 1} gives {"a":1}', "last_object"),
     ],
 )
@@ -137,7 +138,21 @@ def test_objects_are_as_deep_as_allowed_and_no_deeper() -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["{", '{"', '{"a":', '{"a":[', '{"a":{},', "<think>", "```json\n{", '{"a":1}', "{ "]
+    "piece",
+    [
+        "{",
+        '{"',
+        '{"a":',
+        '{"a":[',
+        '{"a":{},',
+        "<think>",
+        "```json\n{",
+        '{"a":1}',
+        "{ ",
+        '{"a":x',
+        '{"\\"',
+        '{"\\',
+    ],
 )
 def test_no_text_takes_long(piece: str) -> None:
     text = piece * (MAX_BYTES // len(piece))

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autohedge.llm.answers import Check
 from autohedge.llm.asking import QUOTED_CHARS, Asker
 from autohedge.llm.backend import Code, ModelFailure, Request, Response, Usage
 from autohedge.llm.context import certain_tokens, cut, overflow, prompt_tokens
@@ -76,7 +75,9 @@ def test_a_refusal_is_not_argued_with() -> None:
 
 
 def test_the_callers_check_has_codes_of_its_own() -> None:
-    check: Check[Verdict] = lambda verdict: ("wrong_symbol", f"{verdict.symbol} was not asked for")  # noqa: E731
+    def check(verdict: Verdict) -> tuple[str, str]:
+        return "wrong_symbol", f"{verdict.symbol} was not asked for"
+
     got = outcome(said(GOOD), said(GOOD), check=check)
     assert got.answer is None and got.code == "wrong_symbol"
     assert got.calls[0].failure == "BTC/USD was not asked for"
@@ -148,8 +149,8 @@ def test_a_full_queue_refuses() -> None:
         running = asyncio.create_task(desk.ask())
         await _stuck(desk).asked.wait()
         waiting = asyncio.create_task(desk.ask())
-        newest = [await asyncio.create_task(desk.ask()) for _ in range(1)]
-        assert [got.code for got in newest] == ["queue_full"]
+        await asyncio.wait({waiting}, timeout=0)
+        assert (await desk.ask()).code == "queue_full"
         assert desk.asker.counts.drops == {"queue_full": 1}
         await _stop(running, waiting)
 
@@ -201,9 +202,12 @@ def test_an_answer_after_the_deadline_is_kept_but_does_not_count() -> None:
 
 
 def test_a_repair_after_the_deadline_is_not_begun() -> None:
-    desk = Desk(PROSE)
-    check: Check[Verdict] = lambda _: desk.clock.__setattr__("now_s", 10.0) or ("wrong_symbol", "no")  # type: ignore[func-returns-value]  # noqa: E731
-    desk.script.replies = [said(GOOD)]
+    desk = Desk(said(GOOD))
+
+    def check(_: Verdict) -> tuple[str, str]:
+        desk.clock.now_s = 10.0
+        return "wrong_symbol", "it is another"
+
     got = outcome(desk=desk, deadline_s=10.0, check=check)
     assert got.code == "wrong_symbol" and codes(got) == ["wrong_symbol", "deadline"]
     assert len(desk.script.requests) == 1

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -70,7 +71,7 @@ def test_it_is_tried_once_and_then_as_often_as_allowed(retries: int, failures: i
 
 def test_pauses_grow_and_are_jittered() -> None:
     _, at_s = tried([ModelFailure("timeout", "slow")] * 4, retries=4)
-    for number, (before, after) in enumerate(zip(at_s, at_s[1:], strict=False)):
+    for number, (before, after) in enumerate(pairwise(at_s)):
         assert 0.25 * 2**number <= after - before <= 0.5 * 2**number
 
 
