@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.llm.asking import QUOTED_CHARS, Asker
@@ -310,6 +310,7 @@ WILD = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(WILD, min_size=4, max_size=4))
 def test_nothing_that_a_model_or_server_does_raises(replies: list[Reply]) -> None:
     got = outcome(desk=Desk(*replies), deadline_s=100.0)

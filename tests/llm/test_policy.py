@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.ids import randomness
@@ -62,6 +62,7 @@ def test_other_errors_are_not_tried_again() -> None:
         tried([ValueError("ours")])
 
 
+@settings(deadline=None)
 @given(st.integers(0, 5), st.integers(0, 8))
 def test_it_is_tried_once_and_then_as_often_as_allowed(retries: int, failures: int) -> None:
     reply, at_s = tried([ModelFailure("timeout", "slow")] * failures, retries)

@@ -6,7 +6,7 @@ from collections.abc import Coroutine, Hashable
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.llm.outcome import Lane
@@ -264,6 +264,7 @@ STEPS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(STEPS, st.integers(1, 3), st.integers(1, 3))
 def test_whatever_happens_bounds_hold_and_each_question_ends_once(
     steps: list[tuple[Any, ...]], size: int, concurrent: int
