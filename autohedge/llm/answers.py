@@ -28,7 +28,7 @@ Check = Callable[[Answer], tuple[str, str] | None]
 _CUT_SHORT = frozenset({"length", "max_tokens", "model_length"})
 _CLOSES_THINK = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _OPENS_THINK = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
-_OPENS_OBJECT = re.compile(r'\{\s*["}]')
+_OPENS_OBJECT = re.compile(r'\{\s*+(?:\}|"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:)', re.DOTALL)
 _OPENS_FENCE = re.compile(r"```[\w-]*\s*\Z")
 _ROUND = re.compile(r"-?[0-9]{1,15}\.0+")
 

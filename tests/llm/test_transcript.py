@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Corrupt
@@ -109,6 +109,7 @@ def sealed_digest(body: bytes) -> bytes:
     return blake2b(body, digest_size=32).hexdigest().encode()
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 255))
 def test_any_changed_byte_is_found(at: int, change: int) -> None:
     line, _ = sealed(line_of(1, 0, CALL, 5))
