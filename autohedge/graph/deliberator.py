@@ -35,6 +35,11 @@ class Resolution(msgspec.Struct, frozen=True):
     failure: str = ""
 
     @property
+    def outcome(self) -> str:
+        """One word for the transcript: the code of an abstention or a bypass, else the verdict."""
+        return self.code or self.verdict
+
+    @property
     def sent(self) -> int:
         """How many requests reached a model, answered or not."""
         return sum(call.tries for call in self.calls)

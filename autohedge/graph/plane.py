@@ -13,7 +13,7 @@ from autohedge.graph.counsel import Loop, VirtualCounsel
 from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Materials
 from autohedge.graph.mind import Mind, Ready
-from autohedge.llm.transcript import Transcript
+from autohedge.llm.transcript import Transcript, lines_of
 
 Keep = Callable[[bytes, str], str]
 
@@ -57,14 +57,16 @@ class VirtualPlane:
         transcript = Transcript(path)
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
-            hashes: tuple[str, ...] = transcript.append(question, snapshot, resolution.calls, resolution.code)
-            return hashes
+            return transcript.append(
+                lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+            )
 
         return VirtualCounsel(self._mind, self._settings, self._loop, write)
 
     def report(self) -> dict[str, Any]:
         """Who answered, and what came of all calls."""
-        return msgspec.to_builtins(self.ready) | {"calls": self._mind.counts()}
+        who: dict[str, Any] = msgspec.to_builtins(self.ready)
+        return who | {"calls": self._mind.counts()}
 
     def close(self) -> None:
         """Let go of the server, the loop and its thread."""

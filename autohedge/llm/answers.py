@@ -229,4 +229,10 @@ def _inside(value: Any) -> list[Any]:
 
 
 def _unicode(value: Any) -> bool:
-    return not isinstance(value, str) or not any("\ud800" <= char <= "\udfff" for char in value)
+    if not isinstance(value, str) or value.isascii():
+        return True
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

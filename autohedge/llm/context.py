@@ -9,7 +9,9 @@ import msgspec
 from autohedge.llm.backend import Request, Response
 
 OVERHEAD_TOKENS = 8  # roles and separators of one message
-_LETTERS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ \t\r\n"
+_ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+_DIGITS = b"0123456789"
+_LETTERS = _ALPHABET + b" \t\r\n"
 
 
 def text_tokens(text: str) -> int:
@@ -31,9 +33,10 @@ def prompt_tokens(request: Request) -> int:
 
 def certain_tokens(request: Request) -> int:
     """Fewer tokens than any tokenizer makes of a request: eight letters each, or four digits."""
-    text = "".join(message.content for message in request.messages)
-    digits = sum(map(str.isdigit, text))
-    return digits // 4 + (sum(map(str.isalnum, text)) - digits) // 8
+    content = "".join(message.content for message in request.messages).encode(errors="replace")
+    letters = len(content) - len(content.translate(None, _ALPHABET))
+    digits = len(content) - len(content.translate(None, _DIGITS))
+    return digits // 4 + letters // 8
 
 
 def overflow(request: Request, context_tokens: int) -> str:

@@ -19,6 +19,17 @@ _SECRET = re.compile(
     r"|\bAIza[\w-]{35}",
     re.IGNORECASE,
 )
+# The expression costs a fifth of a millisecond on a prompt; most have nothing that it could begin with.
+_MARKS = (
+    "bearer",
+    "akia",
+    "aiza",
+    *(
+        f"{name}{dash}"
+        for name in ("sk", "pk", "rk", "xai", "ghp", "gho", "hf", "gsk", "glpat", "xoxb")
+        for dash in "-_"
+    ),
+)
 
 
 def redacted(text: str) -> str:
@@ -27,7 +38,9 @@ def redacted(text: str) -> str:
     Known by their beginnings: `sk-…` and the like, `Bearer …`, AWS and Google keys. A key of another
     shape is not recognized.
     """
-    return _SECRET.sub(REDACTED, text.encode(errors="replace").decode())
+    sound = text.encode(errors="replace").decode()
+    lowered = sound.lower()
+    return _SECRET.sub(REDACTED, sound) if any(mark in lowered for mark in _MARKS) else sound
 
 
 def bounded(text: str) -> str:
