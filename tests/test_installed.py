@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from autohedge.prompts import packaged, packaged_file
+
 ROOT = Path(__file__).parent.parent
 SLOW_PLANE = ("agents", "graph", "llm", "prompts", "tools")
 
@@ -44,6 +46,8 @@ def _call(site: Path, *args: str) -> dict[str, Any]:
 
 def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(site: Path) -> None:
     assert (site / "autohedge" / "config.toml").read_bytes() == (ROOT / "config.toml").read_bytes()
+    for name in packaged():
+        assert (site / "autohedge/prompts" / f"{name}.md").read_bytes() == packaged_file(name).read_bytes()
     for name in SLOW_PLANE:
         shutil.rmtree(site / "autohedge" / name, ignore_errors=True)
     assert not (site / "autohedge" / "graph").exists()

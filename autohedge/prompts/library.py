@@ -8,7 +8,7 @@ import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from pathlib import Path
 from typing import NoReturn
@@ -39,7 +39,7 @@ class Prompt:
     max_tokens: int
     system: str
     user: str
-    fields: Mapping[str, int]
+    fields: Mapping[str, int] = field(hash=False)
     hash: str
     origin: str
 

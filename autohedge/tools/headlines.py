@@ -5,6 +5,7 @@ known, `source` and `symbols` (a list; without it the headline is about all). On
 is undated and never shown; what came later than the decision clock is refused.
 """
 
+import json
 from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -106,9 +107,10 @@ def _told(headline: Headline) -> str:
 
 def _line(path: Path, number: int, text: bytes) -> Headline | None:
     try:
-        line = msgspec.json.decode(text, type=_Line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Misconfigured(f"{path}, line {number}: {error}; write one object with a title") from None
+        line = msgspec.convert(json.loads(text.decode()), _Line)
+    except (ValueError, RecursionError) as error:
+        why = error.msg if isinstance(error, json.JSONDecodeError) else error
+        raise Misconfigured(f"{path}, line {number}: {why}; write one object with a title") from None
     if line.available_at is None:
         return None
     available_ns = moment_ns(line.available_at)

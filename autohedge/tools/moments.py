@@ -38,7 +38,8 @@ def _rfc_3339(written: str) -> int | None:
         seconds = (moment - _EPOCH) // (moment.resolution * 10**6)
     except (ValueError, OverflowError):
         return None
-    return seconds * 10**9 + _fraction_ns(fraction or "")
+    elapsed_ns = seconds * 10**9 + _fraction_ns(fraction or "")
+    return elapsed_ns if 0 <= elapsed_ns <= MOST_NS else None
 
 
 def _fraction_ns(digits: str) -> int:

@@ -1,0 +1,176 @@
+"""Prompt files: what is read from them, what is complained of and where, and how fields are put in."""
+
+from hashlib import blake2b
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autohedge.core.errors import Misconfigured
+from autohedge.prompts import FIELDS, Prompt, is_packaged, load, packaged, parse, render, require_no_strays
+
+HEAD = "---\nversion: 3\ntemperature: 0.5\nmax_tokens: 20\n---\n"
+BODY = "# System\n\nBe brief: {{}}.\n\n# User\n\n{symbol} at {at}\n{table}\n"
+# A model of this size reads about 110 tokens a second on a processor: three seconds for the text alone.
+MOST_CHARACTERS = 350 * 3
+
+
+def parsed(text: str = HEAD + BODY) -> Prompt:
+    return parse("p", text, "p.md")
+
+
+def test_a_prompt_is_read_from_its_file() -> None:
+    prompt = parsed()
+    assert (prompt.name, prompt.version, prompt.temperature, prompt.max_tokens) == ("p", 3, 0.5, 20)
+    assert (prompt.system, prompt.user) == ("Be brief: {{}}.", "{symbol} at {at}\n{table}")
+    assert dict(prompt.fields) == {"symbol": 12, "at": 12, "table": 13}
+    assert prompt.hash == blake2b((HEAD + BODY).encode(), digest_size=32).hexdigest()[:32]
+    assert prompt.origin == "p.md"
+
+
+def test_rendering_fills_fields_and_halves_doubled_braces() -> None:
+    assert render(parsed(), {"symbol": "X", "at": "now", "table": "T", "unused": "U"}) == (
+        "Be brief: {}.",
+        "X at now\nT",
+    )
+
+
+@given(st.text(), st.text())
+def test_values_are_never_read_as_templates(symbol: str, table: str) -> None:
+    filled = render(parsed(), {"symbol": symbol, "at": "{table}", "table": table})
+    assert filled == ("Be brief: {}.", f"{symbol} at {{table}}\n{table}")
+
+
+def test_doubled_braces_can_stand_beside_a_field() -> None:
+    odd = parsed(HEAD + BODY.replace("{table}", "{{{table}}}"))
+    assert render(odd, {"symbol": "X", "at": "now", "table": "T"})[1] == "X at now\n{T}"
+
+
+def test_windows_lines_and_a_byte_order_mark_change_the_hash_and_nothing_else() -> None:
+    plain, odd = parsed(), parsed("\ufeff" + (HEAD + BODY).replace("\n", "\r\n"))
+    assert (plain.system, plain.user, plain.fields) == (odd.system, odd.user, odd.fields)
+    assert plain.hash != odd.hash
+
+
+def complaint(text: str) -> str:
+    try:
+        parsed(text)
+    except Misconfigured as error:
+        return str(error)
+    return ""
+
+
+WRONG = [
+    ("", 1, "begins with a front matter"),
+    ("# System\n", 1, "begins with a front matter"),
+    ("---\nversion: 1\n", 1, "begins with a front matter"),
+    (HEAD.replace("version: 3\n", "") + BODY, 4, "without version"),
+    (HEAD.replace("version: 3", "version: three") + BODY, 2, "whole number"),
+    (HEAD.replace("version: 3", "version: 0") + BODY, 2, "whole number"),
+    (HEAD.replace("version: 3", "version: " + "9" * 5000) + BODY, 2, "whole number"),
+    (HEAD.replace("0.5", "nan") + BODY, 3, "from 0 to 2"),
+    (HEAD.replace("0.5", "2.1") + BODY, 3, "from 0 to 2"),
+    (HEAD.replace("0.5", "") + BODY, 3, "from 0 to 2"),
+    (HEAD.replace("max_tokens: 20", "max_tokens: 2.5") + BODY, 4, "whole number"),
+    (HEAD.replace("max_tokens", "max_token") + BODY, 4, "did you mean max_tokens?"),
+    (HEAD.replace("version: 3", "version 3") + BODY, 2, "write key: value"),
+    (HEAD.replace("---\nv", "---\nversion: 1\nv") + BODY, 3, "twice"),
+    (HEAD + "Hello\n" + BODY, 6, "before the first section"),
+    (HEAD + BODY.replace("# User", "# Usr"), 10, "did you mean User?"),
+    (HEAD + BODY + "# User\nagain\n", 14, "twice"),
+    (HEAD + "# User\nx", 7, "without text under # System"),
+    (HEAD + "# System\nx\n# User\n \n", 10, "without text under # User"),
+    (HEAD + BODY.replace("{table}", "{tabel}"), 13, "did you mean table?"),
+    (HEAD + BODY.replace("{table}", "{table!r}"), 13, "a single {"),
+    (HEAD + BODY.replace("{table}", "{table.__class__}"), 13, "a single {"),
+    (HEAD + BODY.replace("{table}", "{0}"), 13, "a single {"),
+    (HEAD + BODY.replace("{table}", "table}"), 13, "a single }"),
+    (HEAD + BODY.replace("{table}", "{{{table}}"), 13, "a single }"),
+]
+
+
+@pytest.mark.parametrize(("text", "line", "says"), WRONG)
+def test_whatever_is_wrong_is_told_with_file_and_line(text: str, line: int, says: str) -> None:
+    with pytest.raises(Misconfigured) as raised:
+        parsed(text)
+    assert str(raised.value).startswith(f"p.md, line {line}: ")
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.untrusted])
+def test_what_strangers_wrote_is_refused_in_the_system_part_and_taken_in_the_user_part(name: str) -> None:
+    assert name in parsed(HEAD + BODY + f"{{{name}}}\n").fields
+    with pytest.raises(Misconfigured, match=f"p.md, line 8: {{{name}}} is written by others"):
+        parsed(HEAD + BODY.replace("{{}}", f"{{{name}}}"))
+
+
+def test_headlines_and_lessons_are_what_strangers_write() -> None:
+    assert {name for name, field in FIELDS.items() if field.untrusted} == {"headlines", "lessons"}
+
+
+def test_a_field_without_a_value_is_named_with_its_line() -> None:
+    with pytest.raises(Misconfigured, match=r"p.md, line 13: nothing was given for \{table\}"):
+        render(parsed(), {"symbol": "X", "at": "now"})
+
+
+@given(st.text())
+def test_any_text_is_a_prompt_or_one_line_of_complaint(text: str) -> None:
+    for each in (text, HEAD + text, HEAD + "# System\n" + text + "\n# User\nx"):
+        assert len(complaint(each).splitlines()) <= 1
+
+
+def test_a_file_in_the_folder_replaces_the_packaged_one(tmp_path: Path) -> None:
+    assert is_packaged(load("director", tmp_path))
+    own = tmp_path / "director.md"
+    own.write_text(HEAD + BODY)
+    prompt = load("director", tmp_path)
+    assert (prompt.version, prompt.origin, is_packaged(prompt)) == (3, str(own), False)
+
+
+@pytest.mark.parametrize("name", ["direktor", "../library", "README", "", "Director"])
+def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(Misconfigured, match="there are director, learning"):
+        load(name, tmp_path)
+
+
+def test_a_prompt_that_no_agent_reads_is_refused_with_the_name_that_was_meant(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("about these files")
+    (tmp_path / "director.md").write_text("x")
+    require_no_strays(tmp_path)
+    (tmp_path / "directer.md").write_text("x")
+    with pytest.raises(Misconfigured, match=r"directer.md: no agent reads it \(did you mean director\?\)"):
+        require_no_strays(tmp_path)
+
+
+def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "director.md").write_bytes(b"\xff\xfe")
+    with pytest.raises(Misconfigured, match="text in UTF-8"):
+        load("director", tmp_path)
+
+
+@pytest.mark.parametrize("name", packaged())
+def test_packaged_prompts_are_valid_and_short(tmp_path: Path, name: str) -> None:
+    prompt = load(name, tmp_path)
+    assert len(prompt.system) + len(prompt.user) <= MOST_CHARACTERS
+
+
+ASKED = {
+    "director": (
+        "decision",
+        "symbol",
+        "direction",
+        "confidence_pct",
+        "thesis",
+        "key_levels",
+        "horizon_minutes",
+    ),
+    "learning": ("expected", "happened", "lesson", "evidence", "valid_for_minutes"),
+}
+
+
+@pytest.mark.parametrize("name", ASKED)
+def test_packaged_prompts_ask_for_every_field_of_the_answer(tmp_path: Path, name: str) -> None:
+    system = load(name, tmp_path).system
+    assert all(f'"{field}":' in system for field in ASKED[name])
