@@ -102,9 +102,10 @@ def slow_plane(settings: Settings) -> Iterator["VirtualPlane | None"]:
     if settings.trading.mode == "hft":
         yield None
         return
+    from autohedge.graph.materials import Sources
     from autohedge.graph.plane import VirtualPlane
 
-    with contextlib.closing(VirtualPlane(settings)) as plane:
+    with contextlib.closing(VirtualPlane(settings, Sources.of(settings))) as plane:
         yield plane
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from selectors import SelectSelector
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
@@ -34,9 +34,10 @@ from autohedge.journal.durable import Durable
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape, reopen
 
+if TYPE_CHECKING:
+    from autohedge.graph.plane import Plane
+
 DEADLINE_LEAST_S = 1.0
-
-
 WATCH_S = 300.0
 
 
@@ -67,6 +68,31 @@ class _Run:
     journal: Journal
     engine: Engine
     watcher: Watcher
+    plane: "Plane | None"
+
+
+@contextlib.contextmanager
+def _slow_plane(
+    settings: Settings, pace: Pace, recorded: tuple[RunFolder, Genesis] | None
+) -> Iterator["Plane | None"]:
+    """Who answers questions: a process of its own, or for a seeded run this one; None if nothing is asked.
+
+    A run that goes on keeps the prompts that it began with.
+    """
+    if settings.trading.mode == "hft":
+        yield None
+        return
+    from autohedge.graph.materials import Sources
+    from autohedge.graph.plane import VirtualPlane, WorkerPlane
+
+    if recorded:
+        folder, genesis = recorded
+        sources = Sources.recorded(genesis.slow or {}, folder.kept)
+    else:
+        sources = Sources.of(settings)
+    where: type[VirtualPlane | WorkerPlane] = VirtualPlane if pace.seeded else WorkerPlane
+    with contextlib.closing(where(settings, sources)) as plane:
+        yield plane
 
 
 def begin(
@@ -81,12 +107,17 @@ def begin(
         raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
     pace = msgspec.structs.replace(pace, seeded=seeded)
     settings = settings if pace.venue_port is None else watchful(settings)
+    with _slow_plane(settings, pace, None) as plane:
+        return _begin(settings, tape, pace, watch, plane)
+
+
+def _begin(settings: Settings, tape: Tape, pace: Pace, watch: Watch, plane: "Plane | None") -> dict[str, Any]:
     engine = engine_for(settings, tape)
-    folder, head = open_record(settings, tape, msgspec.to_builtins(pace))
+    folder, head = open_record(settings, tape, msgspec.to_builtins(pace), plane)
     with contextlib.closing(_store(folder, settings)) as store:
         journal, watcher = Journal(store, head, 1), Contained(watch(engine, tape.rows, folder.id))
-        run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
-        nonce = nonce_from_seed(settings.seed) if seeded else fresh_nonce()
+        run = _Run(settings, tape, pace, folder, store, journal, engine, watcher, plane)
+        nonce = nonce_from_seed(settings.seed) if pace.seeded else fresh_nonce()
         try:
             how = in_loop(_play(run, nonce, []))
         finally:
@@ -114,8 +145,11 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         engine, pace = engine_for(settings, tape), msgspec.convert(folder.read_pace(), Pace)
         record = [line.entry for line in lines]
         nonce = nonce_from_seed(settings.seed) if pace.seeded and not record else fresh_nonce()
-        with contextlib.closing(Contained(watch(engine, tape.rows, folder.id))) as watcher:
-            run = _Run(settings, tape, pace, folder, store, journal, engine, watcher)
+        with (
+            _slow_plane(settings, pace, (folder, origin)) as plane,
+            contextlib.closing(Contained(watch(engine, tape.rows, folder.id))) as watcher,
+        ):
+            run = _Run(settings, tape, pace, folder, store, journal, engine, watcher, plane)
             how = in_loop(_play(run, nonce, record))
     return conclude(folder, engine, settings, tape, journal, **how)
 
@@ -173,13 +207,16 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
             run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.watcher.wake
         )
         wall.stopped, wall.tells_lag = start.stopped, not run.pace.seeded
-        listening = asyncio.ensure_future(_listen(elsewhere, wall))
+        listening = [asyncio.ensure_future(each) for each in (_listen(elsewhere, wall), _attach(run, wall))]
         try:
             async with Control(run.folder.path, wall):
                 await wall.play(start.first)
         finally:
-            listening.cancel()
-        return {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
+            for each in listening:
+                each.cancel()
+        slow = {"slow": run.plane.report()} if run.plane else {}
+        how = {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
+        return how | slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +247,24 @@ async def _venue_elsewhere(run: _Run, nonce: str) -> AsyncIterator[_Elsewhere | 
         yield _Elsewhere(gateway, clock)
     finally:
         gateway.close()
+
+
+def _attach(run: _Run, wall: WallRuntime) -> Coroutine[Any, Any, None]:
+    """Let the run ask; what is returned takes in what is answered."""
+    if run.plane is None:
+        return _nothing()
+    from autohedge.graph.plane import VirtualPlane, WorkerPlane
+
+    if isinstance(run.plane, WorkerPlane):
+        wall.runtime.counsel = run.plane.worker
+        return run.plane.serve(run.folder.transcript, wall.hear)
+    if isinstance(run.plane, VirtualPlane):
+        wall.runtime.counsel = run.plane.counsel(run.folder.transcript)
+    return _nothing()
+
+
+async def _nothing() -> None:
+    """No one answers later: a seeded run is answered at once, or nothing is asked."""
 
 
 async def _listen(elsewhere: _Elsewhere | None, wall: WallRuntime) -> None:

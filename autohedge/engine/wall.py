@@ -14,8 +14,8 @@ from typing import Literal, Protocol
 
 from autohedge.core.clock import NEVER, TapeClock, monotonic_ns
 from autohedge.core.errors import AutoHedgeError
+from autohedge.core.events import Decision, Operator, Restarted, RunNonce, Trouble
 from autohedge.core.events import Lag as LagInput
-from autohedge.core.events import Operator, Restarted, RunNonce, Trouble
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
 
@@ -85,6 +85,14 @@ class WallRuntime:
             self.runtime.take(Operator(self.reached_ns, command, reason, halt_id))
         except AutoHedgeError as error:
             self.fail(error)
+
+    def hear(self, decision: Callable[[int], Decision]) -> None:
+        """Take in a decision as of now."""
+        try:
+            self.runtime.take(decision(self.reached_ns))
+        except AutoHedgeError as error:
+            self.fail(error)
+        self._wake.set()
 
     def recover(self) -> str | None:
         """Make sure of the disk before entries go on; return what is still wrong with it."""

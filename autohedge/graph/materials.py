@@ -1,23 +1,54 @@
 """What prompts are rendered from, beside the snapshot: prompt files, headlines, lessons."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
 from autohedge.agents import director, learning
 from autohedge.config import Settings, Tools
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.backend import Message, Request
-from autohedge.prompts.library import Prompt, load, render
+from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_no_strays
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headlines, read_headlines
 from autohedge.tools.lessons import Lesson
 
 ANSWERS: dict[str, type[BaseModel]] = {director.NAME: director.Verdict, learning.NAME: learning.Lesson}
 NO_HEADLINES = Headlines((), 0)
+
+
+class Sources(msgspec.Struct, frozen=True):
+    """The files behind a run's prompts and headlines: each prompt's text and where it was read, a path or "".
+
+    Read once, so that what is recorded is what is used, whatever is edited meanwhile.
+    """
+
+    prompts: dict[str, tuple[str, str]]
+    headlines: str
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Sources":
+        """What the settings and `./prompts` name. Raises Misconfigured for what cannot be read."""
+        require_no_strays(FOLDER)
+        prompts = {name: read(name) for name in ANSWERS}
+        return cls(prompts, settings.tools.headlines)
+
+    @classmethod
+    def recorded(cls, slow: Mapping[str, Any], kept: Callable[[str], Path]) -> "Sources":
+        """What a run's genesis names; `kept` finds its stored files, and raises Corrupt for changed ones."""
+        paths = {name: kept(file) for name, file in slow["prompts"].items()}
+        prompts = {name: (path.read_text(encoding="utf-8"), str(path)) for name, path in paths.items()}
+        return cls(prompts, str(kept(slow["headlines"])) if slow.get("headlines") else "")
+
+    def keep(self, keep: Callable[[bytes, str], str]) -> dict[str, Any]:
+        """Store the files; their names for the genesis."""
+        prompts = {name: keep(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
+        headlines = keep(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
+        return {"prompts": prompts, "headlines": headlines}
 
 
 @dataclass(slots=True)
@@ -30,14 +61,11 @@ class Materials:
     _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, settings: Settings) -> "Materials":
-        """What the settings name. Raises Misconfigured for a prompt or a file that cannot be read."""
-        path = settings.tools.headlines
-        return cls(
-            prompts={name: load(name) for name in ANSWERS},
-            tools=settings.tools,
-            headlines=read_headlines(Path(path)) if path else NO_HEADLINES,
-        )
+    def of(cls, sources: Sources, tools: Tools) -> "Materials":
+        """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
+        prompts = {name: parse(name, text, origin) for name, (text, origin) in sources.prompts.items()}
+        headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
+        return cls(prompts, tools, headlines)
 
     def request(self, agent: str, snapshot: Snapshot, lessons: Sequence[Lesson]) -> Request:
         """What an agent is asked about a snapshot: the same materials and lessons give the same bytes.

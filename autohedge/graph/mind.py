@@ -12,7 +12,7 @@ from autohedge.core.errors import Unavailable
 from autohedge.core.events import Deliberate
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Deliberator, Resolution
-from autohedge.graph.materials import Materials
+from autohedge.graph.materials import Materials, Sources
 from autohedge.llm.asking import Asker
 from autohedge.llm.backend import ModelFailure
 from autohedge.llm.providers import open_backend
@@ -41,12 +41,12 @@ class Mind:
         self.ready = Ready(backend.name, backend.model, backend.server)
 
     @classmethod
-    async def open(cls, settings: Settings, materials: Materials, *, on_tape: bool) -> "Mind":
+    async def open(cls, settings: Settings, sources: Sources, *, on_tape: bool) -> "Mind":
         """Reach what the settings name.
 
-        Raises Misconfigured for what cannot work, Unavailable for a server that does not answer.
+        Raises Misconfigured for a prompt or a provider that cannot work, Unavailable for a server that does not answer.
         """
-        shown: dict[str, Snapshot] = {}
+        materials, shown = Materials.of(sources, settings.tools), dict[str, Snapshot]()
         rules = RulesBackend(shown.__getitem__)
         try:
             key = config.secrets().llm_api_key

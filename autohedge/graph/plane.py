@@ -2,47 +2,54 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.events import Deliberate
+from autohedge.core.events import Decision, Deliberate
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.counsel import Loop, VirtualCounsel
 from autohedge.graph.deliberator import Resolution
-from autohedge.graph.materials import Materials
+from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
+from autohedge.graph.worker import Worker
 from autohedge.llm.transcript import Transcript, lines_of
 
 Keep = Callable[[bytes, str], str]
 
 
-def kept(materials: Materials, ready: Ready, keep: Keep) -> dict[str, Any]:
-    """What the genesis says of the slow plane; the prompts and headlines go into the run's folder."""
-    prompts = {
-        name: keep(Path(prompt.origin).read_bytes(), ".md") for name, prompt in materials.prompts.items()
-    }
-    headlines = materials.tools.headlines
-    return {
-        "provider": ready.provider,
-        "model": ready.model,
-        "server": ready.server,
-        "prompts": prompts,
-        "headlines": keep(Path(headlines).read_bytes(), ".jsonl") if headlines else None,
-    }
+class Plane(Protocol):
+    """A slow plane, wherever it lives."""
+
+    def keep(self, keep: Keep) -> dict[str, Any]:
+        """What the genesis says of it; its files go through `keep`, which names them."""
+        ...
+
+    def report(self) -> dict[str, Any]:
+        """Who answered, and what came of all calls."""
+        ...
+
+    def close(self) -> None:
+        """Let go of everything."""
+        ...
+
+
+def _genesis(ready: Ready, sources: Sources, keep: Keep) -> dict[str, Any]:
+    who = {"provider": ready.provider, "model": ready.model, "server": ready.server}
+    return who | sources.keep(keep)
 
 
 class VirtualPlane:
     """In the process of the run, for virtual time and for seeded runs on a clock."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, sources: Sources) -> None:
         """Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server."""
         self._settings = settings
-        self.materials = Materials.of(settings)
+        self._sources = sources
         self._loop = Loop()
         try:
-            self._mind: Mind = self._loop.run(Mind.open(settings, self.materials, on_tape=True))
+            self._mind: Mind = self._loop.run(Mind.open(settings, sources, on_tape=True))
         except BaseException:
             self._loop.close()
             raise
@@ -50,7 +57,7 @@ class VirtualPlane:
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
-        return kept(self.materials, self.ready, keep)
+        return _genesis(self.ready, self._sources, keep)
 
     def counsel(self, path: Path) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
@@ -72,3 +79,44 @@ class VirtualPlane:
         """Let go of the server, the loop and its thread."""
         self._loop.run(self._mind.close())
         self._loop.close()
+
+
+class WorkerPlane:
+    """In a process of its own, for runs on a clock."""
+
+    def __init__(self, settings: Settings, sources: Sources) -> None:
+        """Raises Misconfigured for what cannot work, Unavailable for a worker or a server that does not come up."""
+        self._sources = sources
+        self.worker = Worker(settings, sources)
+        self.calls = 0
+
+    def keep(self, keep: Keep) -> dict[str, Any]:
+        """What the genesis says of this plane."""
+        return _genesis(self.worker.ready, self._sources, keep)
+
+    async def serve(self, path: Path, hear: Callable[[Callable[[int], Decision]], None]) -> None:
+        """Take the worker's answers into the run until cancelled, writing down at `path` what was said."""
+        transcript = Transcript(path)
+
+        def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
+            self.calls += resolution.sent
+            lines = lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+            calls = transcript.append(lines)
+
+            def decision(at_ns: int) -> Decision:
+                if lesson := resolution.lesson(at_ns):
+                    self.worker.lessons.append(lesson)
+                return resolution.decision(question, at_ns, calls)
+
+            hear(decision)
+
+        await self.worker.serve(take)
+
+    def report(self) -> dict[str, Any]:
+        """Who answered, and how often it was asked."""
+        who: dict[str, Any] = msgspec.to_builtins(self.worker.ready)
+        return who | {"calls": {"calls": self.calls}, "worker_deaths": self.worker.deaths}
+
+    def close(self) -> None:
+        """End the worker."""
+        self.worker.close()

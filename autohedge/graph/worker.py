@@ -14,18 +14,26 @@ from typing import Any, Protocol
 import msgspec
 
 from autohedge import config
+from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Unavailable
 from autohedge.core.events import Decision, Deliberate
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Resolution, abstained
-from autohedge.graph.materials import Materials
+from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
 from autohedge.tools.lessons import Lesson
 
 START_S = 60.0
 FRAME_MAX = 1 << 24
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
+
+
+class Orders(msgspec.Struct, frozen=True, tag=True):
+    """What a worker begins with: resolved settings, and the files to render prompts from."""
+
+    settings: dict[str, Any]
+    sources: Sources
 
 
 class Question(msgspec.Struct, frozen=True, tag=True):
@@ -45,6 +53,7 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.msgpack.Decoder(Ready | Answer).decode
+_decode_orders = msgspec.msgpack.Decoder(Orders).decode
 _decode_question = msgspec.msgpack.Decoder(Question).decode
 
 
@@ -76,10 +85,10 @@ class Worker:
 
     next_due_ns = NEVER
 
-    def __init__(self, settings: config.Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, sources: Sources) -> None:
+        self._orders = Orders(config.resolved(settings), sources)
         self._asked: dict[int, tuple[Deliberate, Snapshot]] = {}
-        self._deaths = 0
+        self.deaths = 0
         self._writer: asyncio.StreamWriter | None = None
         self.lessons: list[Lesson] = []
         self._start()
@@ -108,13 +117,13 @@ class Worker:
             for number in list(self._asked):
                 question, snapshot = self._asked.pop(number)
                 take(question, snapshot, abstained("worker_died"))
-            self._deaths += 1
+            self.deaths += 1
             await self._pause()
             self._start()
 
     async def _pause(self) -> None:
         event = asyncio.Event()
-        asyncio.get_running_loop().call_later(PAUSES_S[min(self._deaths, len(PAUSES_S)) - 1], event.set)
+        asyncio.get_running_loop().call_later(PAUSES_S[min(self.deaths, len(PAUSES_S)) - 1], event.set)
         await event.wait()
 
     async def _connect(self) -> None:
@@ -123,13 +132,15 @@ class Worker:
             self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
 
     async def _listen(self, take: Take) -> None:
-        while body := await read_frame(self._reader):
-            message = _decode_answer(body)
-            if isinstance(message, Answer) and message.number in self._asked:
-                take(*self._asked.pop(message.number), message.resolution)
-        if self._writer:
-            self._writer.close()
-        self._writer = None
+        try:
+            while body := await read_frame(self._reader):
+                message = _decode_answer(body)
+                if isinstance(message, Answer) and message.number in self._asked:
+                    take(*self._asked.pop(message.number), message.resolution)
+        finally:
+            if self._writer:
+                self._writer.close()
+            self._writer = None
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
@@ -140,7 +151,7 @@ class Worker:
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
             )
-        ours.sendall(frame(config.resolved(self._settings)))
+        ours.sendall(frame(self._orders))
         self._socket = ours
 
     def _wait_until_ready(self) -> Ready:
@@ -160,8 +171,6 @@ class Worker:
 
     def close(self) -> None:
         """End the process."""
-        if self._writer:
-            self._writer.close()
         self._socket.close()
         self._process.terminate()
         try:
@@ -190,9 +199,9 @@ async def work(sock: socket.socket) -> None:
     first = await read_frame(reader)
     if first is None:
         return
-    settings = config.from_resolved(msgspec.msgpack.decode(first))
+    orders = _decode_orders(first)
     try:
-        mind = await Mind.open(settings, Materials.of(settings), on_tape=False)
+        mind = await Mind.open(config.from_resolved(orders.settings), orders.sources, on_tape=False)
     except AutoHedgeError as error:
         writer.write(frame(Ready(failure=str(error))))
         await writer.drain()

@@ -88,13 +88,22 @@ def load(name: str, folder: Path = FOLDER) -> Prompt:
 
     Raises Misconfigured for a name that is none, and as `parse` does.
     """
+    text, origin = read(name, folder)
+    return parse(name, text, origin)
+
+
+def read(name: str, folder: Path = FOLDER) -> tuple[str, str]:
+    """The text of the prompt of that name, unchecked, and the path of its file.
+
+    Raises Misconfigured for a name that is none, and for a file that cannot be read.
+    """
     path = folder / f"{name}.md"
     if not _NAME.fullmatch(name) or not (path.is_file() or packaged_file(name).is_file()):
         raise Misconfigured(
             f"there is no prompt {name}{_hint(name, packaged())}; there are {', '.join(packaged())}"
         )
     path = path if path.is_file() else packaged_file(name)
-    return parse(name, _read(path), str(path))
+    return _read(path), str(path)
 
 
 def parse(name: str, text: str, origin: str) -> Prompt:
