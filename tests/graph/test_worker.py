@@ -1,0 +1,94 @@
+"""The agents' process frozen and killed under a run that goes on."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SPEED = 120
+RUN = [
+    sys.executable, "-m", "autohedge", "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",
+    "--set", "synthetic.hours=2", "--set", "hybrid.gate_refresh_quotes=40", "--set", "hybrid.min_refresh_s=0",
+    "--set", "hybrid.no_trade_cooldown_quotes=5", "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
+]  # fmt: skip
+IN_TIME_S = 60
+
+
+class Session:
+    """A run in a process of its own, and what it says."""
+
+    def __init__(self, folder: Path) -> None:
+        self._process = subprocess.Popen(
+            RUN, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        assert self._process.stderr
+        self._lines = iter(self._process.stderr.readline, "")
+        self.worker = 0
+
+    def until(self, mark: str) -> str:
+        """The next line that holds `mark`."""
+        for line in self._lines:
+            if mark in line:
+                return line
+        raise AssertionError(f"it ended without saying {mark!r}")
+
+    def signal_worker(self, which: signal.Signals) -> int:
+        """Send the agents' process a signal; its pid."""
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        (pid,) = (int(each) for each in children if b"graph.worker" in _command(each))
+        os.kill(pid, which)
+        return pid
+
+    def end(self) -> dict[str, Any]:
+        """Interrupt the run; its results."""
+        self._process.send_signal(signal.SIGINT)
+        out, _ = self._process.communicate(timeout=IN_TIME_S)
+        assert self._process.returncode == 0
+        results: dict[str, Any] = json.loads(out)
+        return results
+
+    def close(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+def _command(pid: str) -> bytes:
+    return Path(f"/proc/{pid}/cmdline").read_bytes()
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    begun = Session(tmp_path)
+    yield begun
+    begun.close()
+
+
+def test_a_killed_worker_shuts_the_gates_and_is_started_again(session: Session) -> None:
+    session.until("Gate OPEN")
+    session.signal_worker(signal.SIGSTOP)
+    session.until("Refreshing")
+    killed = session.signal_worker(signal.SIGKILL)
+    session.until("worker_died")
+    session.until("Gate OPEN")
+    assert session.signal_worker(signal.SIGCONT) != killed
+    results = session.end()
+    assert results["slow"]["worker_deaths"] == 1
+    assert results["deliberations"]["abstentions"]["worker_died"] >= 1
+
+
+def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(session: Session) -> None:
+    session.until("Gate OPEN")
+    session.signal_worker(signal.SIGSTOP)
+    session.until("timeout")
+    session.until("[PROGRESS]")
+    session.signal_worker(signal.SIGCONT)
+    session.until("Gate OPEN")
+    results = session.end()
+    assert results["deliberations"]["abstentions"]["timeout"] >= 1
+    assert results["slow"]["worker_deaths"] == 0
