@@ -21,7 +21,7 @@ NEVER_TRADES = ["momentum.min_edge_bps=1e9"]
 
 def settings(overrides: list[str]) -> Settings:
     """The shipped settings with some changed, whatever lies in the working directory."""
-    return config.load(config.shipped_file(), overrides)
+    return config.load(config.shipped_file(), ["trading.mode=hft", *overrides])
 
 
 @cache

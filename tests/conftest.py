@@ -20,6 +20,7 @@ def shared() -> Path:
 
 @pytest.fixture
 def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, without settings or a .env of its own."""
+    """An empty working directory, without settings or a .env of its own; runs there ask no slow plane."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AUTOHEDGE__TRADING__MODE", "hft")
     return tmp_path

@@ -16,14 +16,15 @@ Process = subprocess.Popen[str]
 
 @dataclass(frozen=True)
 class Place:
-    """A working directory and the settings of every process started there."""
+    """A working directory and the settings of every process started there; in hft mode if they name none."""
 
     path: Path
     settings: Mapping[str, object]
 
     def start(self, *args: str) -> Process:
         """Start `autohedge` with these arguments."""
-        named = {f"AUTOHEDGE__{key.upper()}": str(value) for key, value in self.settings.items()}
+        wanted: dict[str, object] = {"trading__mode": "hft"} | dict(self.settings)
+        named = {f"AUTOHEDGE__{key.upper()}": str(value) for key, value in wanted.items()}
         env = os.environ | named | {"PYTHONPATH": str(ROOT)}
         command = [sys.executable, "-m", "autohedge", *args]
         pipe = subprocess.PIPE

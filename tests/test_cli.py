@@ -272,6 +272,7 @@ def test_the_version_is_printed(call: Call, how: str) -> None:
 
 
 def test_config_show_says_where_each_value_comes_from(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     Path("config.toml").write_text("[momentum]\nlookback = 7\n")
     Path(".env").write_text("AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500\n")
     monkeypatch.setenv("AUTOHEDGE__EXITS__STOP_LOSS_BPS", "40")
@@ -413,6 +414,7 @@ def test_the_example_of_secrets_is_the_repository_s() -> None:
 def test_names_of_earlier_systems_are_understood_or_listed_as_unused(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     Path(".env").write_text("HFT_MIN_EDGE_BPS=3\nCHATTER_LEVEL=low\nMAX_ORDER_AMOUNT=50\nEXCHANGE=kraken\n")
     monkeypatch.setenv("HFT_STOP_LOSS_BPS", "7")
     monkeypatch.setenv("AUTOHEDGE__SIZING__MAX_ORDER_AMOUNT", "60")
@@ -426,7 +428,22 @@ def test_names_of_earlier_systems_are_understood_or_listed_as_unused(
     }
     assert shown["unused"] == ["EXCHANGE"]
     assert "EXCHANGE" in call("config", "show").out
-    assert call("run", "--set", "synthetic.hours=0.1", "--json").code == 0
+    assert call("run", "--mode", "hft", "--set", "synthetic.hours=0.1", "--json").code == 0
+
+
+def test_a_run_without_settings_is_hybrid_with_the_rules_and_says_so(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
+    done = call("run", "--set", "synthetic.hours=2")
+    assert (done.code, done.err) == (0, "")
+    for words in ("hybrid", "rules, a written formula: no model was asked", "opened", "calls made", "saved"):
+        assert words in done.out
+    (run,) = (Path(path) for path in Path("runs").iterdir())
+    asked = json.loads((run / "results.json").read_bytes())["deliberations"]
+    assert (
+        asked["opened"] and asked["closed"] and asked["verdicts"]["trade"] and asked["verdicts"]["no_trade"]
+    )
 
 
 def test_a_wrong_value_under_an_old_name_is_an_error(call: Call) -> None:

@@ -23,7 +23,8 @@ def _refused(*overrides: str, path: Path | None = None) -> str:
     return text
 
 
-def test_every_default_stands_in_the_shipped_file() -> None:
+def test_every_default_stands_in_the_shipped_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     shipped = tomllib.loads(shipped_file().read_text(encoding="utf-8"))
     values = load().model_dump()
     unset: dict[str, Any] = {"instruments": {}, "symbol_overrides": {}}

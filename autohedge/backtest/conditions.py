@@ -69,5 +69,6 @@ def conditions(draw: Randomness) -> Settings:
     }
     rules = InstrumentRules(tick=TICK, lot=Decimal("0.001"), min_notional=Decimal(draw.choice([0, 15])))
     base = _shipped()
+    changes["trading"] = {"mode": "hft"}
     sections = {name: getattr(base, name).model_copy(update=keys) for name, keys in changes.items()}
     return base.model_copy(update=sections | {"instruments": dict.fromkeys(SYMBOLS, rules)})

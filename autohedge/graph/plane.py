@@ -1,5 +1,6 @@
 """The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
 
+import contextlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
@@ -48,6 +49,7 @@ class VirtualPlane:
         self._settings = settings
         self._sources = sources
         self._loop = Loop()
+        self._transcripts = contextlib.ExitStack()
         try:
             self._mind: Mind = self._loop.run(Mind.open(settings, sources, on_tape=True))
         except BaseException:
@@ -61,7 +63,7 @@ class VirtualPlane:
 
     def counsel(self, path: Path) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
-        transcript = Transcript(path)
+        transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             return transcript.append(
@@ -76,7 +78,8 @@ class VirtualPlane:
         return who | {"calls": self._mind.counts()}
 
     def close(self) -> None:
-        """Let go of the server, the loop and its thread."""
+        """Let go of the server, the loop and its thread; close the transcript."""
+        self._transcripts.close()
         self._loop.run(self._mind.close())
         self._loop.close()
 
@@ -110,7 +113,8 @@ class WorkerPlane:
 
             hear(decision)
 
-        await self.worker.serve(take)
+        with contextlib.closing(transcript):
+            await self.worker.serve(take)
 
     def report(self) -> dict[str, Any]:
         """Who answered, and how often it was asked."""

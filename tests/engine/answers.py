@@ -44,7 +44,7 @@ def settings(params: dict[str, Any]) -> config.Settings:
     plain = [f"{KEYS[key]}={value}" for key, value in params.items() if key in KEYS]
     waits = [f"{LATENCIES[key]}={value / 1e6}" for key, value in params.items() if key in LATENCIES]
     assert len(plain) + len(waits) == len(params)
-    return config.load(overrides=plain + waits)
+    return config.load(overrides=["trading.mode=hft", *plain, *waits])
 
 
 def play_tape(shared: Path, case: dict[str, Any]) -> Played:
