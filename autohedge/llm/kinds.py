@@ -34,16 +34,16 @@ def root_of(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def identify(http: "Json", base_url: str) -> Server:
+async def identify(http: "Json") -> Server:
     """Ask a few harmless questions. Raises ModelFailure if nothing answers or the key is refused."""
     try:
-        listed = await http.get(f"{base_url}/models")
+        listed = await http.get(f"{http.base_url}/models")
     except ModelFailure as error:
         if error.code in {"timeout", "unreachable", "unauthorized"}:
             raise
         listed = {}
     return Server(
-        _by_owner(listed) or await _by_own_pages(http, root_of(base_url)), names(listed, "data", "id")
+        _by_owner(listed) or await _by_own_pages(http, root_of(http.base_url)), names(listed, "data", "id")
     )
 
 

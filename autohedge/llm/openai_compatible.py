@@ -205,7 +205,7 @@ async def _identified(base_url: str, key: SecretStr | None, timeout_s: float) ->
 
     http = Json(base_url, key, timeout_s)
     try:
-        return await identify(http, base_url)
+        return await identify(http)
     finally:
         await http.close()
 

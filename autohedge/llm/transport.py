@@ -100,7 +100,7 @@ class Json:
     """JSON in, a JSON object out; each call ends after `timeout_s`, however slowly the server drips."""
 
     def __init__(self, base_url: str, key: SecretStr | None, timeout_s: float) -> None:
-        self._base_url, self._timeout_s = base_url, timeout_s
+        self.base_url, self._timeout_s = base_url, timeout_s
         self._client = new_client(base_url, key, timeout_s)
 
     async def get(self, url: str) -> dict[str, Any]:
@@ -122,5 +122,5 @@ class Json:
             async with asyncio.timeout(self._timeout_s):
                 reply = await sent
         except TimeoutError:
-            raise failure("timeout", self._base_url, f"no answer in {self._timeout_s:g} s") from None
+            raise failure("timeout", self.base_url, f"no answer in {self._timeout_s:g} s") from None
         return dict(msgspec.json.decode(reply.content))

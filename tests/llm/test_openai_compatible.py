@@ -150,7 +150,8 @@ NASTY = f"\x1b[31m{KEY.get_secret_value()}\n\u202e{KEY.get_secret_value()} \x00"
 @pytest.mark.parametrize("status", [200, 400, 500])
 def test_a_hostile_error_is_one_short_printable_line_without_the_key(status: int, body: object) -> None:
     with vllm().failing(said(body, status)) as server:
-        assert "[31m" in str(fails(lambda: asked(by_openai(server)))) or isinstance(body, dict)
+        failure = fails(lambda: asked(by_openai(server)))
+    assert failure.code in {"garbage_reply", "bad_request", "server_error"}
 
 
 def test_a_key_that_a_server_repeats_reaches_no_record() -> None:
