@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
 from typing import Any
 
 import httpx
@@ -77,7 +78,7 @@ def _parsed(body: bytes) -> Any:
 
 def _certificates(base_url: str) -> ssl.SSLContext:
     """Whom to trust; without TLS nobody, which saves reading all certificates."""
-    if base_url.startswith("https:"):
+    if base_url.lower().startswith("https:"):
         return httpx.create_ssl_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -117,7 +118,7 @@ class Json:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _call(self, sent: Any) -> dict[str, Any]:
+    async def _call(self, sent: Awaitable[httpx.Response]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await sent

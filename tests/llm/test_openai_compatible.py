@@ -242,6 +242,20 @@ async def _opened(base_url: str, model: str) -> OpenAICompatible:
     return backend
 
 
+@pytest.mark.parametrize(("status", "code"), [(503, "server_error"), (429, "rate_limited")])
+def test_a_busy_server_is_not_taken_for_one_without_models(status: int, code: str) -> None:
+    with vllm() as server:
+        server.pages["/v1/models"] = lambda _: said({"error": "busy"}, status)
+        assert fails(lambda: _opened(server.base_url, "")).code == code
+
+
+def test_a_server_without_models_is_told_from_one_that_is_down() -> None:
+    with vllm() as server:
+        server.pages["/v1/models"] = lambda _: said({"object": "list", "data": []})
+        failure = fails(lambda: _opened(server.base_url, ""))
+    assert failure.code == "model_gone" and "lists no model" in str(failure)
+
+
 def test_a_refused_key_is_told_when_the_backend_is_opened() -> None:
     with vllm() as server:
         server.pages["/v1/models"] = lambda _: said({"error": "who are you?"}, 401)

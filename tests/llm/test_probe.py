@@ -80,6 +80,11 @@ def test_a_schema_is_not_honoured_by_prose() -> None:
         assert _found(server) == ("vllm", "text")
 
 
+def test_a_model_that_thinks_past_the_limit_leaves_the_form_as_it_was_taken() -> None:
+    with vllm().failing(said(completion("", "length"))) as server:
+        assert _found(server) == ("vllm", "json_schema")
+
+
 def test_what_was_found_is_asked_for_once_per_address_and_model() -> None:
     with llama_cpp() as server:
         assert _found(server, "one") == _found(server, "one")
