@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+pytest_plugins = ["tests.llm.real_model"]
+
 SHARED = Path(__file__).parent.parent.parent / "shared"
 
 

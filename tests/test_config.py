@@ -7,7 +7,19 @@ from typing import Any
 
 import pytest
 
-from autohedge.config import Settings, from_resolved, load, merge, parse_override, resolved, shipped_file
+from autohedge.config import (
+    KEY_NAMES,
+    Settings,
+    explain,
+    from_resolved,
+    load,
+    merge,
+    parse_override,
+    resolved,
+    secrets,
+    shipped_file,
+    unused_names,
+)
 from autohedge.core.errors import Misconfigured
 from autohedge.core.instruments import Instrument
 
@@ -308,3 +320,66 @@ def test_recorded_settings_with_a_gap_are_refused_instead_of_filled_from_default
     del recorded["momentum"]["lookback"]
     with pytest.raises(Misconfigured, match=r"momentum\.lookback: Field required"):
         from_resolved(recorded)
+
+
+@pytest.fixture
+def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in KEY_NAMES:
+        monkeypatch.delenv(name, raising=False)
+
+
+def _key() -> str | None:
+    key = secrets().llm_api_key
+    return key.get_secret_value() if key else None
+
+
+@pytest.mark.usefixtures("no_key")
+def test_the_key_of_models_comes_from_the_environment_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _key() is None
+    Path(".env").write_text("OPENAI_API_KEY=sk-file-general\n")
+    assert _key() == "sk-file-general"
+    Path(".env").write_text("OPENAI_API_KEY=sk-file-general\nAUTOHEDGE_LLM_API_KEY= sk-file-own \n")
+    assert _key() == "sk-file-own"
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-general")
+    assert _key() == "sk-general"
+    monkeypatch.setenv("AUTOHEDGE_LLM_API_KEY", " ")
+    assert _key() == "sk-general"
+    monkeypatch.setenv("AUTOHEDGE_LLM_API_KEY", "sk-own")
+    assert _key() == "sk-own"
+
+
+@pytest.mark.usefixtures("no_key")
+def test_no_text_of_secrets_or_settings_shows_the_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-general")
+    made = load()
+    assert "sk-general" not in f"{secrets()} {secrets()!r} {made!r} {resolved(made)} {explain()}"
+    assert unused_names() == []
+
+
+@pytest.mark.usefixtures("no_key")
+@pytest.mark.parametrize("wrong", ["sk-ключ", "sk-a\nsk-b", "sk\x07"])
+def test_a_key_that_no_request_could_carry_is_refused_without_showing_it(
+    monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", wrong)
+    with pytest.raises(Misconfigured, match="copy it again") as caught:
+        secrets()
+    assert wrong not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "key"),
+    [
+        ("LLM_QUEUE_SIZE", "7", "llm.queue_size"),
+        ("LLM_MAX_CONCURRENT", "7", "llm.max_concurrent"),
+        ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1", "llm.base_url"),
+        ("HYBRID_GATE_REFRESH_QUOTES", "7", "hybrid.gate_refresh_quotes"),
+        ("HYBRID_NO_TRADE_COOLDOWN_QUOTES", "7", "hybrid.no_trade_cooldown_quotes"),
+    ],
+)
+def test_models_and_gates_are_set_under_the_names_of_earlier_systems(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, key: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    [row] = [row for row in explain() if row.key == key]
+    assert (str(row.value), row.origin) == (value, f"environment: {name}")

@@ -20,7 +20,8 @@ from autohedge.cli.tree import app, config_app, data_app, journal_app, runs_app
 from autohedge.core.errors import Misconfigured
 
 ENV_EXAMPLE = """\
-# Copy to .env. Secrets (venue keys, model keys) will live here and nowhere else; nothing needs one yet.
+# Copy to .env. Secrets (venue keys, model keys) live here and nowhere else.
+# AUTOHEDGE_LLM_API_KEY=
 # Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
 # AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500
 """

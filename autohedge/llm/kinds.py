@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from autohedge.llm.backend import ModelFailure
+from autohedge.llm.backend import RETRIED, ModelFailure
 
 if TYPE_CHECKING:
     from autohedge.llm.transport import Json
@@ -34,16 +34,16 @@ def root_of(base_url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}"
 
 
-async def identify(http: "Json", base_url: str) -> Server:
-    """Ask a few harmless questions. Raises ModelFailure if nothing answers or the key is refused."""
+async def identify(http: "Json") -> Server:
+    """Ask a few harmless questions. Raises ModelFailure if the server is down or busy or refuses the key."""
     try:
-        listed = await http.get(f"{base_url}/models")
+        listed = await http.get(f"{http.base_url}/models")
     except ModelFailure as error:
-        if error.code in {"timeout", "unreachable", "unauthorized"}:
+        if error.code in RETRIED or error.code == "unauthorized":
             raise
         listed = {}
     return Server(
-        _by_owner(listed) or await _by_own_pages(http, root_of(base_url)), names(listed, "data", "id")
+        _by_owner(listed) or await _by_own_pages(http, root_of(http.base_url)), names(listed, "data", "id")
     )
 
 

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from autohedge.llm.backend import ModelFailure
-from autohedge.llm.kinds import Kind, first_that_answers, identify, root_of
+from autohedge.llm.kinds import Kind, Server, first_that_answers, identify, root_of
+
+if TYPE_CHECKING:
+    from autohedge.llm.transport import Json
 
 PORTS = (1234, 11434, 8080, 8000)  # LM Studio, Ollama, llama.cpp, vLLM
-PATIENCE_S = 0.5
+PATIENCE_S = 1.0
 _HOST = "127.0.0.1"
 
 
@@ -24,26 +27,24 @@ class Local:
 
 async def find_local(ports: Sequence[int] = PORTS, timeout_s: float = PATIENCE_S) -> Local | None:
     """The first of `ports` behind which a model server identifies itself and lists a model, or None."""
-    found = await asyncio.gather(*(_at(port, timeout_s) for port in ports))
+    from autohedge.llm.transport import Json
+
+    asked = (Json(f"http://{_HOST}:{port}/v1", None, timeout_s) for port in ports)
+    found = await asyncio.gather(*(_by(http, timeout_s) for http in asked))
     return next((local for local in found if local), None)
 
 
-async def _at(port: int, timeout_s: float) -> Local | None:
-    base_url = f"http://{_HOST}:{port}/v1"
-    with suppress(ModelFailure, TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            return await _identified(base_url, timeout_s)
-    return None
-
-
-async def _identified(base_url: str, timeout_s: float) -> Local | None:
-    from autohedge.llm.transport import Json
-
-    http = Json(base_url, None, timeout_s)
+async def _by(http: "Json", timeout_s: float) -> Local | None:
     try:
-        kind, models = await identify(http, base_url)
+        async with asyncio.timeout(timeout_s):
+            return _counted(http.base_url, await identify(http))
+    except (ModelFailure, TimeoutError):
+        return None
     finally:
         await http.close()
-    if kind == "unknown" or not first_that_answers(models):
+
+
+def _counted(base_url: str, said: Server) -> Local | None:
+    if said.kind == "unknown" or not first_that_answers(said.models):
         return None
-    return Local(kind, root_of(base_url) if kind == "ollama" else base_url, models)
+    return Local(said.kind, root_of(base_url) if said.kind == "ollama" else base_url, said.models)

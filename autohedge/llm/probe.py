@@ -70,9 +70,14 @@ async def measure(model: Asks) -> Form:
     for form in FORMS[:-1]:
         with suppress(FormatRefused):
             answer = await model.ask(question(form), form)
-            if _honours(form, answer.text):
+            if _honours(form, answer.text) or _was_cut_in_thought(answer):
                 return form
     return "text"
+
+
+def _was_cut_in_thought(answer: Response) -> bool:
+    """A model that thinks first can use up the limit before its answer: the form was taken, no more is known."""
+    return answer.finish_reason == "length" and not answer.text.strip()
 
 
 def _honours(form: Form, text: str) -> bool:

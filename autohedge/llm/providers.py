@@ -1,5 +1,6 @@
 """From settings to the backend that answers."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -10,14 +11,21 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.chaos import Chaos
-from autohedge.llm.local import find_local
+from autohedge.llm.local import PORTS, find_local
 from autohedge.llm.scripted import Scripted
 
 
 async def open_backend(
-    settings: Settings, api_key: SecretStr | None, *, on_tape: bool, rules: LLMBackend
+    settings: Settings,
+    api_key: SecretStr | None,
+    *,
+    on_tape: bool,
+    rules: LLMBackend,
+    ports: Sequence[int] = PORTS,
 ) -> LLMBackend:
     """The backend that `llm.provider` names; close it in the loop that opened it.
+
+    `ports` of this machine are where `auto` looks for a server.
 
     Raises Misconfigured for settings that cannot work, ModelFailure if a server must be asked and fails.
     """
@@ -34,14 +42,16 @@ async def open_backend(
         case "ollama":
             return await _ollama(llm, llm.base_url)
         case "auto":
-            return rules if on_tape else await _on_a_clock(llm, api_key, rules)
+            return rules if on_tape else await _on_a_clock(llm, api_key, rules, ports)
 
 
-async def _on_a_clock(llm: LLM, api_key: SecretStr | None, rules: LLMBackend) -> LLMBackend:
+async def _on_a_clock(
+    llm: LLM, api_key: SecretStr | None, rules: LLMBackend, ports: Sequence[int]
+) -> LLMBackend:
     """An address that was named, else a server of this machine, which gets no key, else the rules."""
     if llm.base_url:
         return await _openai(llm, api_key)
-    found = await find_local()
+    found = await find_local(ports)
     if found is None:
         return rules
     if found.server == "ollama":

@@ -41,12 +41,12 @@ class Scripted:
 
     @classmethod
     def from_file(cls, path: Path) -> "Scripted":
-        """Read a JSON-lines file: a string or any other JSON is an answer's text as it stands.
+        """Read a JSON-lines file. A string is an answer's text, an object with `text` or `failure` is a Line.
 
-        An object with `text` or `failure` is a Line. Raises Misconfigured, naming file and line.
+        Any other JSON is an answer's text as it stands. Raises Misconfigured, naming file and line.
         """
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise Misconfigured(f"cannot read the script {path}: {error}; set llm.script to a file") from None
         return cls([_read(path, number, line) for number, line in enumerate(lines, 1) if line.strip()])
@@ -97,4 +97,4 @@ def _read(path: Path, number: int, line: str) -> str | Line:
     except (msgspec.MsgspecError, RecursionError) as error:
         told = f"{path}:{number}: {plain(str(error))}"
         raise Misconfigured(f"{told}; write a JSON string, or an object with text or failure") from None
-    return line
+    return line.strip()

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Awaitable
 from typing import Any
 
 import httpx
@@ -77,7 +78,7 @@ def _parsed(body: bytes) -> Any:
 
 def _certificates(base_url: str) -> ssl.SSLContext:
     """Whom to trust; without TLS nobody, which saves reading all certificates."""
-    if base_url.startswith("https:"):
+    if base_url.lower().startswith("https:"):
         return httpx.create_ssl_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -100,7 +101,7 @@ class Json:
     """JSON in, a JSON object out; each call ends after `timeout_s`, however slowly the server drips."""
 
     def __init__(self, base_url: str, key: SecretStr | None, timeout_s: float) -> None:
-        self._base_url, self._timeout_s = base_url, timeout_s
+        self.base_url, self._timeout_s = base_url, timeout_s
         self._client = new_client(base_url, key, timeout_s)
 
     async def get(self, url: str) -> dict[str, Any]:
@@ -117,10 +118,10 @@ class Json:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _call(self, sent: Any) -> dict[str, Any]:
+    async def _call(self, sent: Awaitable[httpx.Response]) -> dict[str, Any]:
         try:
             async with asyncio.timeout(self._timeout_s):
                 reply = await sent
         except TimeoutError:
-            raise failure("timeout", self._base_url, f"no answer in {self._timeout_s:g} s") from None
+            raise failure("timeout", self.base_url, f"no answer in {self._timeout_s:g} s") from None
         return dict(msgspec.json.decode(reply.content))
