@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
+import numpy as np
 
 import autohedge
 from autohedge import config
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from autohedge.graph.plane import VirtualPlane
 
 SLICE_ROWS = 1_000_000
+NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
@@ -65,18 +67,25 @@ def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
     return SimulatedVenue(Terms.of(settings), lots_of(settings, tape.symbols), tape.rows, nonce=nonce)
 
 
-def run(settings: Settings, tape: Tape, watch: Watch = Silent) -> dict[str, Any]:
-    """Trade a tape in virtual time and record it; return the content of `results.json`."""
+def run(
+    settings: Settings, tape: Tape, watch: Watch = Silent, tell: Callable[[str], None] = lambda _: None
+) -> dict[str, Any]:
+    """Trade a tape in virtual time and record it; return the content of `results.json`.
+
+    `tell` hears how many calls of a model are to be expected, and how long they will take.
+    """
     with slow_plane(settings) as plane:
-        return _run(settings, tape, watch, plane)
+        return _run(settings, tape, watch, plane, tell)
 
 
-def _run(settings: Settings, tape: Tape, watch: Watch, plane: "VirtualPlane | None") -> dict[str, Any]:
+def _run(
+    settings: Settings, tape: Tape, watch: Watch, plane: "VirtualPlane | None", tell: Callable[[str], None]
+) -> dict[str, Any]:
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
     folder, head = open_record(settings, tape, plane=plane)
     journal = Journal(Buffered(folder.journal), head, 1)
     watcher = Contained(watch(engine, rows, folder.id))
-    counsel = plane.counsel(folder.transcript) if plane else None
+    counsel = plane.counsel(folder.transcript, _foretold(plane, settings, tape, tell)) if plane else None
     runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), rows, shown(journal, watcher), counsel)
     runtime.on_row = watcher.row if watcher.wants_rows else None
     try:
@@ -91,6 +100,30 @@ def _run(settings: Settings, tape: Tape, watch: Watch, plane: "VirtualPlane | No
         journal.close()
     extra = {"slow": plane.report()} if plane else {}
     return conclude(folder, engine, settings, tape, journal, **extra)
+
+
+def _foretold(
+    plane: "VirtualPlane", settings: Settings, tape: Tape, tell: Callable[[str], None]
+) -> Callable[[float], None]:
+    """Say how many calls a real model will get; what is returned says how long, once the first answer is in."""
+    ready, calls = plane.ready, expected_calls(settings, tape)
+    if ready.server in NO_MODELS:
+        return lambda _: None
+    tell(
+        f"[LLM] {ready.provider} · {ready.model} ({ready.server}): about {calls} calls for this tape, at most"
+    )
+    return lambda ms: tell(
+        f"[LLM] the first answer took {ms / 1e3:.1f} s: about {calls * ms / 6e4:.1f} minutes"
+    )
+
+
+def expected_calls(settings: Settings, tape: Tape) -> int:
+    """How often the gates of a tape fall due: by quotes, but not sooner than the least pause."""
+    rows, hybrid = tape.rows, settings.hybrid
+    span_s = (int(rows.ts[-1]) - int(rows.ts[0])) / 1e9
+    most = span_s / hybrid.min_refresh_s if hybrid.min_refresh_s else float("inf")
+    quotes = np.bincount(rows.lane, minlength=len(tape.symbols)).tolist()
+    return sum(int(min(count / hybrid.gate_refresh_quotes, most)) for count in quotes)
 
 
 @contextlib.contextmanager

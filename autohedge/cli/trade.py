@@ -73,7 +73,7 @@ def run(
     if speed is None and venue is None:
         from autohedge import app as application
 
-        results = application.run(settings, market, watch)
+        results = application.run(settings, market, watch, _silence if quiet else _tell)
     else:
         from autohedge import session
         from autohedge.engine.gateway import PATIENCE_S
@@ -186,6 +186,14 @@ def _require_no_money(settings: "Settings", *, live: bool) -> None:
         raise Refused("there is no real venue yet: take --live and trading.live = true away")
     given, missing = ("--live", "trading.live = true") if live else ("trading.live = true", "--live")
     raise Refused(f"{given} without {missing}: real money takes both, and a real venue; for paper, neither")
+
+
+def _tell(line: str) -> None:
+    typer.echo(line, err=True)
+
+
+def _silence(_: str) -> None:
+    """Nobody wants to hear it."""
 
 
 def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "Watch":

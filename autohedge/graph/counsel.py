@@ -65,10 +65,16 @@ class Servers:
 
 
 class VirtualCounsel:
-    """Answers each question when it is asked, and lets the answer be known when it is due."""
+    """Answers each question when it is asked, and lets the answer be known when it is due.
 
-    def __init__(self, mind: Mind, settings: Settings, loop: Loop, write: Write) -> None:
+    `first` hears how long the first answer took, in ms.
+    """
+
+    def __init__(
+        self, mind: Mind, settings: Settings, loop: Loop, write: Write, first: Callable[[float], None]
+    ) -> None:
         llm = settings.llm
+        self._first: Callable[[float], None] | None = first
         self._mind = mind
         self._loop = loop
         self._write = write
@@ -92,6 +98,9 @@ class VirtualCounsel:
         else:
             resolution = self._loop.run(self._mind.deliberate(question, snapshot, self._lessons))
             due_ns = self._done_ns(question.at_ns, start_ns, resolution)
+        if self._first and resolution.service_ms:
+            self._first(resolution.service_ms)
+            self._first = None
         calls = self._write(question, snapshot, resolution)
         if lesson := resolution.lesson(due_ns):
             self._lessons.append(lesson)

@@ -37,8 +37,6 @@ def _shuts(snapshot: Snapshot) -> str:
 
 def _idle(snapshot: Snapshot) -> str:
     """Why nothing would be bought now, whatever a model said."""
-    if snapshot.held.quantity > ZERO:
-        return "in_position"
     if _spent(snapshot):
         return "limits"
     return "no_edge" if _still(snapshot) else ""

@@ -61,7 +61,7 @@ class VirtualPlane:
         """What the genesis says of this plane."""
         return _genesis(self.ready, self._sources, keep)
 
-    def counsel(self, path: Path) -> VirtualCounsel:
+    def counsel(self, path: Path, first: Callable[[float], None] = lambda _: None) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
         transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
@@ -70,7 +70,7 @@ class VirtualPlane:
                 lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
             )
 
-        return VirtualCounsel(self._mind, self._settings, self._loop, write)
+        return VirtualCounsel(self._mind, self._settings, self._loop, write, first)
 
     def report(self) -> dict[str, Any]:
         """Who answered, and what came of all calls."""
