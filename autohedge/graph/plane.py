@@ -47,6 +47,7 @@ class VirtualPlane:
             self._loop.close()
             raise
         self.ready = self._mind.ready
+        self._transcript: Transcript | None = None
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
@@ -54,7 +55,7 @@ class VirtualPlane:
 
     def counsel(self, path: Path) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
-        transcript = Transcript(path)
+        transcript = self._transcript = Transcript(path)
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             return transcript.append(
@@ -69,6 +70,8 @@ class VirtualPlane:
         return who | {"calls": self._mind.counts()}
 
     def close(self) -> None:
-        """Let go of the server, the loop and its thread."""
+        """Let go of the server, the loop and its thread, and of the transcript."""
+        if self._transcript:
+            self._transcript.close()
         self._loop.run(self._mind.close())
         self._loop.close()
