@@ -16,7 +16,7 @@ import autohedge
 from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER, stamp, wall_ns
-from autohedge.core.errors import Corrupt, Unavailable
+from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.core.ids import fresh_suffix, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import Difference, replay
@@ -35,6 +35,7 @@ from autohedge.strategies.registry import source_of
 
 if TYPE_CHECKING:
     from autohedge.graph.plane import VirtualPlane
+    from autohedge.graph.reread import Reread
 
 SLICE_ROWS = 1_000_000
 NO_MODELS = frozenset({"rules", "scripted", "chaos"})
@@ -227,6 +228,22 @@ def replay_run(folder: RunFolder) -> tuple[Difference | None, bool]:
     return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
 
 
+def reread_run(folder: RunFolder) -> "Reread | None":
+    """Run a run's deliberations again from its record; None for a run that asks nothing.
+
+    Raises Corrupt where a hash does not fit, Misconfigured where the packages of the agents are not installed.
+    """
+    genesis = Genesis.of(next(read(folder.journal)))
+    settings = recorded_settings(folder, genesis)
+    if settings.trading.mode == "hft":
+        return None
+    try:
+        from autohedge.graph.reread import reread
+    except ModuleNotFoundError as error:
+        raise Misconfigured(f"{error}, which deliberations need; replay with --engine-only") from None
+    return reread(folder, settings, genesis)
+
+
 def pack(folder: RunFolder) -> list[Path]:
     """Copy a run's tape files into its folder, so that it replays wherever it is moved.
 
@@ -262,6 +279,14 @@ def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
     return config.from_resolved(values)
 
 
-def difference_as_dict(folder: RunFolder, difference: Difference | None) -> dict[str, Any]:
-    """A replay's outcome for programs."""
-    return {"run": folder.id, "same": difference is None, "difference": difference and asdict(difference)}
+def replay_as_dict(
+    folder: RunFolder, difference: Difference | None, reread: "Reread | None" = None
+) -> dict[str, Any]:
+    """What both replays came to, for programs; `deliberations` is None where those were not asked for, or none."""
+    parted = difference or (reread and reread.difference)
+    return {
+        "run": folder.id,
+        "same": parted is None,
+        "difference": difference and asdict(difference),
+        "deliberations": reread and {"same": reread.difference is None} | asdict(reread),
+    }

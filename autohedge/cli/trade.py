@@ -27,7 +27,9 @@ from autohedge.core.errors import Misconfigured, Refused
 
 if TYPE_CHECKING:
     from autohedge.config import Settings
+    from autohedge.engine.replay import Difference
     from autohedge.engine.watch import Watch
+    from autohedge.graph.reread import Reread
 
 Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the journal.")]
 Venue = Annotated[
@@ -212,22 +214,49 @@ def _sum_up(results: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
 
 
 @app.command()
-def replay(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Reproduce a run's every output from its record.
+def replay(
+    run: Run,
+    engine_only: Annotated[
+        bool, typer.Option("--engine-only", help="Leave the deliberations out; needs nothing of the agents.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Reproduce a run's every output, and its every deliberation, from its record.
 
-    Its recorded inputs are fed to a fresh engine; the first output that differs is named.
+    Its recorded inputs are fed to a fresh engine, and its recorded answers to the agents; the first difference
+    of each is named. Needs no model, server or key.
     """
     from autohedge import app as application
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
     difference, finished = application.replay_run(folder)
+    reread = None if engine_only else application.reread_run(folder)
+    same = not (difference or (reread and reread.difference))
     if as_json:
-        print_json(application.difference_as_dict(folder, difference))
-    elif difference:
-        fail(f"replay of {folder.id} differs at {difference}", FAILED)
-    elif not quiet:
-        so_far = "" if finished else " (unfinished: as far as the record goes)"
-        typer.echo(f"{folder.id}: every output reproduced{so_far}")
-    if difference:
+        print_json(application.replay_as_dict(folder, difference, reread))
+    elif not (quiet and same):
+        _say_replayed(folder.id, difference, reread, finished=finished)
+    if not same:
         raise typer.Exit(FAILED)
+
+
+def _say_replayed(
+    run: str, difference: "Difference | None", reread: "Reread | None", *, finished: bool
+) -> None:
+    parts = [f"differs at {difference}" if difference else "every output reproduced"]
+    parts += [_reread_in_words(reread)] if reread else []
+    so_far = "" if finished else " (unfinished: as far as the record goes)"
+    if difference or (reread and reread.difference):
+        fail(f"replay of {run}: {'; '.join(parts)}{so_far}", FAILED)
+    typer.echo(f"{run}: {'; '.join(parts)}{so_far}")
+
+
+def _reread_in_words(reread: "Reread") -> str:
+    if reread.difference:
+        return f"differs at {reread.difference}"
+    said = f"{reread.reread} deliberations reread, {reread.requests} requests rendered again to the byte"
+    others = {"never came to the agents": reread.taken_over, "unanswered": reread.unanswered}
+    others["in the transcript alone"] = reread.ahead
+    return ", ".join([said, *(f"{count} {what}" for what, count in others.items() if count)])

@@ -58,8 +58,8 @@ class _Question(Generic[Answer]):
 
 
 @dataclass(slots=True)
-class _Sent:
-    """A request on its way: the reply, or the code of why there is none."""
+class Sent:
+    """A request on its way: the reply, or the code of why there is none, and a sentence about that."""
 
     response: Response | None = None
     code: str = ""
@@ -122,6 +122,21 @@ class Asker:
         self._codes[outcome.code] += 1
         return outcome
 
+    async def sent(self, request: Request, deadline: float) -> Sent:
+        """Let a request leave, past budget, breaker and retries; the one place where it does."""
+        if self._now() >= deadline:
+            return Sent(None, "deadline", LATE)
+        refused = self._refusal(request)
+        if refused is not None:
+            return refused
+        sent, trial = Sent(), self._breaker.begin()
+        try:
+            await self._tried(request, sent, deadline)
+        finally:
+            self._breaker.left(trial=trial)
+        self._told(sent, trial=trial)
+        return sent
+
     @property
     def counts(self) -> Counts:
         """What came of all questions so far."""
@@ -155,7 +170,7 @@ class Asker:
             async with self.queue.place(lane, key, question.deadline):
                 return await self._asked(request, question, _ms(self._now() - began))
         except Dropped as dropped:
-            return _unasked(request, _Sent(None, dropped.code, str(dropped)), _ms(self._now() - began))
+            return _unasked(request, Sent(None, dropped.code, str(dropped)), _ms(self._now() - began))
 
     async def _asked(self, request: Request, question: _Question[Answer], queue_ms: float) -> Outcome[Answer]:
         call, judged = await self._exchanged(request, question, queue_ms, ACCEPTED)
@@ -168,12 +183,12 @@ class Asker:
     async def _exchanged(
         self, request: Request, question: _Question[Answer], queue_ms: float, good: str
     ) -> tuple[Call, Judged[Answer]]:
-        sent = await self._sent(request, question.deadline)
+        sent = await self.sent(request, question.deadline)
         judged = self._judged(request, question, sent)
         code = judged.code if judged.answer is None else good
         return Call(request, sent.response, code, judged.text, judged.parse, sent.tries, queue_ms), judged
 
-    def _judged(self, request: Request, question: _Question[Answer], sent: _Sent) -> Judged[Answer]:
+    def _judged(self, request: Request, question: _Question[Answer], sent: Sent) -> Judged[Answer]:
         if sent.response is None:
             return Judged(None, sent.code, sent.text, final=True)
         if self._now() >= question.deadline:
@@ -183,37 +198,23 @@ class Asker:
             return Judged(None, "prompt_cut", prompt_cut, final=True)
         return judge(sent.response, question.answer, question.check)
 
-    def _refusal(self, request: Request) -> _Sent | None:
+    def _refusal(self, request: Request) -> Sent | None:
         """Why a request may not leave."""
         reasons = {
             "budget": self._budget.refusal(_worst_tokens(request)),
             "breaker_open": self._breaker.refusal(),
             "context_overflow": context.overflow(request, self._context_tokens),
         }
-        return next((_Sent(None, code, text) for code, text in reasons.items() if text), None)
+        return next((Sent(None, code, text) for code, text in reasons.items() if text), None)
 
-    async def _sent(self, request: Request, deadline: float) -> _Sent:
-        if self._now() >= deadline:
-            return _Sent(None, "deadline", LATE)
-        refused = self._refusal(request)
-        if refused is not None:
-            return refused
-        sent, trial = _Sent(), self._breaker.begin()
-        try:
-            await self._tried(request, sent, deadline)
-        finally:
-            self._breaker.left(trial=trial)
-        self._told(sent, trial=trial)
-        return sent
-
-    def _told(self, sent: _Sent, *, trial: bool) -> None:
+    def _told(self, sent: Sent, *, trial: bool) -> None:
         """Tell the breaker what a call showed about the server."""
         if sent.response is not None or sent.code in OF_THE_REQUEST:
             self._breaker.answered()
         elif sent.code not in {"deadline", "budget"}:
             self._breaker.failed(trial=trial)
 
-    async def _tried(self, request: Request, sent: _Sent, deadline: float) -> None:
+    async def _tried(self, request: Request, sent: Sent, deadline: float) -> None:
         async def once() -> Response:
             return await self._once(request, sent)
 
@@ -229,7 +230,7 @@ class Asker:
         except TimeoutError:
             sent.code, sent.text = "deadline", LATE
 
-    async def _once(self, request: Request, sent: _Sent) -> Response:
+    async def _once(self, request: Request, sent: Sent) -> Response:
         worst = _worst_tokens(request)
         spent = self._budget.refusal(worst)
         if spent:
@@ -252,7 +253,7 @@ class Asker:
             raise _Broken(f"{type(error).__name__}: {error}") from error
 
 
-def _unasked(request: Request, refused: _Sent, queue_ms: float) -> Outcome[Any]:
+def _unasked(request: Request, refused: Sent, queue_ms: float) -> Outcome[Any]:
     call = Call(request, None, refused.code, refused.text, "", 0, queue_ms)
     return Outcome(None, refused.code, (call,))
 

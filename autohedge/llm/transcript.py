@@ -7,10 +7,11 @@ hashing, texts over 64 KiB are cut, see `redaction`.
 """
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import msgspec
 
@@ -21,6 +22,7 @@ from autohedge.llm.backend import Request, Response
 from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
 
+Read = TypeVar("Read")
 _TAIL_BYTES = len(',"hash":""}') + 64
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -58,7 +60,23 @@ class Line(msgspec.Struct, frozen=True):
         )
 
 
+class _Where(msgspec.Struct, frozen=True):
+    """What tells which line this is; the rest of it is not read."""
+
+    deliberation: int
+    call: int
+
+
+class _Place(NamedTuple):
+    """Where a line of a deliberation begins in the file, and which line that is."""
+
+    call: int
+    at: int
+    number: int
+
+
 _decode = msgspec.json.Decoder(Line).decode
+_decode_where = msgspec.json.Decoder(_Where).decode
 
 
 def lines_of(deliberation: int, snapshot: Snapshot, calls: Sequence[Call], outcome: str) -> list[Line]:
@@ -159,20 +177,61 @@ def read(path: Path) -> Iterator[Line]:
     A last line without its line break was being written when the process died: it is left out.
     Raises Corrupt at the first damaged line.
     """
+    for number, raw in _whole(path):
+        yield _read(_decode, raw, path, number)
+
+
+def _whole(path: Path) -> Iterator[tuple[int, bytes]]:
+    """The whole lines of a file and their numbers, each with its hash checked."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
-            yield _verified(raw, path, number)
+            if _closed(raw[: -_TAIL_BYTES - 1])[0] != raw:
+                raise Corrupt(
+                    f"{path}: line {number} is damaged: its hash does not fit its text; restore the file"
+                )
+            yield number, raw
 
 
-def _verified(raw: bytes, path: Path, number: int) -> Line:
-    if _closed(raw[: -_TAIL_BYTES - 1])[0] != raw:
-        raise Corrupt(f"{path}: line {number} is damaged: its hash does not fit its text; restore the file")
+def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) -> Read:
     try:
-        return _decode(raw)
+        return decode(raw)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"{path}: line {number} is whole, but this version cannot read it: {error}") from None
+
+
+class Indexed:
+    """A transcript whose deliberations are read in any order; memory holds only where their lines begin.
+
+    Raises Corrupt at the first damaged line. A transcript that is not there is an empty one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._places: dict[int, list[_Place]] = {}
+        at = 0
+        for number, raw in _whole(path) if path.is_file() else ():
+            where = _read(_decode_where, raw, path, number)
+            self._places.setdefault(where.deliberation, []).append(_Place(where.call, at, number))
+            at += len(raw)
+
+    @property
+    def deliberations(self) -> AbstractSet[int]:
+        """The numbers of all deliberations that have a line."""
+        return self._places.keys()
+
+    def lines(self, deliberation: int) -> list[Line]:
+        """A deliberation's lines in the order of their calls; none for one that is not there."""
+        places = sorted(self._places.get(deliberation, ()))
+        if not places:
+            return []
+        with self._path.open("rb") as file:
+            return [self._line(file, place) for place in places]
+
+    def _line(self, file: BinaryIO, place: _Place) -> Line:
+        file.seek(place.at)
+        return _read(_decode, file.readline(), self._path, place.number)
 
 
 def ordered(lines: Iterable[Line]) -> list[Line]:

@@ -72,6 +72,7 @@ def session(tmp_path: Path) -> Iterator[Session]:
 def test_a_killed_worker_shuts_the_gates_and_is_started_again(session: Session) -> None:
     session.until("Gate OPEN")
     session.signal_worker(signal.SIGSTOP)
+    session.until("timeout")
     session.until("Refreshing")
     killed = session.signal_worker(signal.SIGKILL)
     session.until("worker_died")

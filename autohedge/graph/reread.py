@@ -1,0 +1,218 @@
+"""The second replay: every deliberation of a run is rendered, asked and judged again from its record.
+
+Prompts, headlines and settings are the run's own; only what models said, how they failed, and times come from the
+transcript. No model, server or key is needed.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+
+import msgspec
+
+from autohedge.config import Settings
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import Decision, Deliberate
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.deliberator import Deliberator, Resolution, abstained
+from autohedge.graph.difference import NOTHING, Difference, Parting, first_call, of_decision
+from autohedge.graph.materials import NO_HEADLINES, Materials
+from autohedge.journal import RunFolder, read
+from autohedge.journal.genesis import Genesis
+from autohedge.llm.replaying import Replaying
+from autohedge.llm.transcript import Indexed, Line, lines_of
+from autohedge.prompts.library import parse
+from autohedge.tools.headlines import read_headlines
+from autohedge.tools.lessons import Lesson
+
+TAKEN_OVER = frozenset({"queue_full", "deadline", "worker_died", "node_error", "graph_error"})
+"""Codes of deliberations without a request that are believed: no snapshot tells whether they were so."""
+
+
+@dataclass(slots=True)
+class Reread:
+    """What came of it: how many deliberations were run again, and how many requests rendered to the same bytes.
+
+    `taken_over` deliberations never came as far as the graph. `unanswered` ones have neither an answer nor a
+    line. `ahead` are in the transcript of a killed run, whose journal lost the question.
+    """
+
+    reread: int = 0
+    requests: int = 0
+    taken_over: int = 0
+    unanswered: int = 0
+    ahead: int = 0
+    difference: Difference | None = None
+
+
+class _Slow(msgspec.Struct, frozen=True):
+    """What a genesis says of who answered."""
+
+    provider: str
+    prompts: dict[str, str]
+    headlines: str | None = None
+
+
+@dataclass(slots=True)
+class _Asked:
+    """A question of the journal and what was decided; a forged journal may know one without the other."""
+
+    question: Deliberate | None = None
+    decisions: list[Decision] = field(default_factory=list)
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.decisions[0] if self.decisions else None
+
+    @property
+    def symbol(self) -> str:
+        event = self.question or self.decision
+        return event.symbol if event else "?"
+
+
+def reread(folder: RunFolder, settings: Settings, genesis: Genesis) -> Reread:
+    """Run all deliberations of a record again, up to the first difference; `settings` are the recorded ones.
+
+    Raises Corrupt where a hash does not fit, Misconfigured where a recorded prompt cannot be read.
+    """
+    transcript, asked = Indexed(folder.transcript), _asked(folder)
+    slow = _slow(genesis)
+    reader = _Reader(transcript, asked, settings, slow, _materials(folder, settings, slow))
+    with _untraced():
+        return asyncio.run(reader.read(finished=folder.results.is_file()))
+
+
+def _untraced() -> AbstractContextManager[None]:
+    """LangGraph tells a third party what it does if the environment says so; a replay tells nobody."""
+    from langsmith import tracing_context
+
+    untraced: AbstractContextManager[None] = tracing_context(enabled=False)
+    return untraced
+
+
+def _slow(genesis: Genesis) -> _Slow:
+    try:
+        return msgspec.convert(genesis.slow or {"provider": "", "prompts": {}}, _Slow)
+    except msgspec.ValidationError as error:
+        raise Corrupt(f"the journal's genesis is damaged: {error}") from None
+
+
+def _materials(folder: RunFolder, settings: Settings, slow: _Slow) -> Materials:
+    prompts = {name: folder.kept(file) for name, file in slow.prompts.items()}
+    return Materials(
+        prompts={name: parse(name, path.read_bytes().decode(), str(path)) for name, path in prompts.items()},
+        tools=settings.tools,
+        headlines=read_headlines(folder.kept(slow.headlines)) if slow.headlines else NO_HEADLINES,
+    )
+
+
+def _asked(folder: RunFolder) -> dict[int, _Asked]:
+    """Every question of the journal by its number, with its decision."""
+    asked: dict[int, _Asked] = {}
+    for line in read(folder.journal):
+        match line.event:
+            case Deliberate() as question:
+                asked.setdefault(question.number, _Asked()).question = question
+            case Decision() as decision:
+                asked.setdefault(decision.number, _Asked()).decisions.append(decision)
+    return asked
+
+
+class _Reader:
+    """Reads one run, deliberation after deliberation, and learns its lessons on the way."""
+
+    def __init__(
+        self,
+        transcript: Indexed,
+        asked: Mapping[int, _Asked],
+        settings: Settings,
+        slow: _Slow,
+        materials: Materials,
+    ) -> None:
+        self._transcript, self._asked = transcript, asked
+        self._replaying = Replaying(settings.llm)
+        self._deliberator = Deliberator(self._replaying, materials, slow.provider)
+        self._lessons: list[Lesson] = []
+        self._found = Reread()
+
+    async def read(self, *, finished: bool) -> Reread:
+        found, last = self._found, max(self._asked, default=0)
+        for number in sorted(self._asked.keys() | self._transcript.deliberations):
+            if number > last and not finished:
+                found.ahead += 1
+                continue
+            found.difference = await self._one(number)
+            if found.difference:
+                break
+        return found
+
+    async def _one(self, number: int) -> Difference | None:
+        asked, lines = self._asked.get(number, _Asked()), self._transcript.lines(number)
+        if not lines and asked.question and not asked.decisions:
+            self._found.unanswered += 1
+            return None
+        if wrong := _unsound(asked, lines):
+            call, parting = wrong
+            return Difference(number, _symbol(asked, lines), call, *parting)
+        assert asked.question
+        assert lines[0].snapshot
+        return await self._again(asked.question, asked.decision, lines, lines[0].snapshot)
+
+    async def _again(
+        self, question: Deliberate, decision: Decision | None, lines: list[Line], snapshot: Snapshot
+    ) -> Difference | None:
+        resolution = await self._resolution(snapshot, lines)
+        remade = lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+        if wrong := first_call(lines, remade, decision):
+            call, (what, recorded, replayed) = wrong
+            why = f" ({resolution.failure})" if resolution.failure else ""
+            return Difference(question.number, question.symbol, call, what, recorded, replayed + why)
+        self._found.reread += 1
+        self._found.requests += len(resolution.calls)
+        return self._decided(question, decision, lines, resolution) if decision else None
+
+    async def _resolution(self, snapshot: Snapshot, lines: list[Line]) -> Resolution:
+        if lines[0].request is None and lines[0].outcome in TAKEN_OVER:
+            self._found.taken_over += 1
+            return abstained(lines[0].outcome)
+        self._replaying.begin(lines)
+        return await self._deliberator.deliberate(snapshot, self._lessons)
+
+    def _decided(
+        self, question: Deliberate, decision: Decision, lines: list[Line], resolution: Resolution
+    ) -> Difference | None:
+        again = resolution.decision(question, decision.at_ns, tuple(line.hash for line in lines))
+        if wrong := of_decision(decision, again):
+            return Difference(question.number, question.symbol, None, *wrong)
+        if lesson := resolution.lesson(decision.at_ns):
+            self._lessons.append(lesson)
+        return None
+
+
+def _symbol(asked: _Asked, lines: list[Line]) -> str:
+    return lines[0].symbol if asked.symbol == "?" and lines else asked.symbol
+
+
+def _unsound(asked: _Asked, lines: list[Line]) -> tuple[int | None, Parting] | None:
+    """What keeps a deliberation from being run again, or from being one."""
+    if asked.question is None:
+        return None, ("question", "lines" if lines else "a decision", "no question in the journal")
+    if len(asked.decisions) > 1:
+        return None, ("decision", f"{len(asked.decisions)} decisions", "one")
+    if not lines:
+        return None, ("transcript", NOTHING, "the lines that its decision names")
+    return _out_of_turn(lines) or _other_snapshot(asked.question, lines[0].snapshot)
+
+
+def _out_of_turn(lines: list[Line]) -> tuple[int, Parting] | None:
+    """The first call that is missing, or stands there twice."""
+    for call, line in enumerate(lines):
+        if line.call != call:
+            return call, ("transcript", f"call {line.call}", f"call {call}")
+    return None
+
+
+def _other_snapshot(question: Deliberate, snapshot: Snapshot | None) -> tuple[int, Parting] | None:
+    found = snapshot.hash if snapshot else NOTHING
+    return None if found == question.snapshot else (0, ("snapshot", found, question.snapshot))

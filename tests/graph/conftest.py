@@ -1,0 +1,50 @@
+"""Hybrid runs that many tests read, made once, and copies of them to forge."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from autohedge.journal import RunFolder
+from tests.graph.records import SCRIPT, TIGHT, copied, hybrid, scripted
+
+NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
+
+
+@contextmanager
+def _inside(path: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(path)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that the rules answered."""
+    with _inside(tmp_path_factory.mktemp("rules")):
+        return hybrid()
+
+
+@pytest.fixture(scope="session")
+def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run with headlines, trades and lessons, answered well and badly in many ways."""
+    with _inside(tmp_path_factory.mktemp("script")):
+        Path("news.jsonl").write_text(NEWS)
+        return scripted(
+            SCRIPT,
+            synthetic__hours=1,
+            hybrid__learn_every_trades=1,
+            tools__headlines='"news.jsonl"',
+            **TIGHT,
+        )
+
+
+@pytest.fixture
+def forge(tmp_path: Path) -> Callable[[RunFolder], RunFolder]:
+    """Give a copy of a run that may be changed."""
+    return lambda folder: copied(folder, tmp_path)

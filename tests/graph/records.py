@@ -1,0 +1,146 @@
+"""Hybrid runs to be replayed, and forgers of their transcripts."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autohedge import app
+from autohedge.graph.difference import Difference
+from autohedge.journal import RunFolder
+from autohedge.llm.transcript import Line, read, sealed
+from tests.rebuild import Lines, rewrite
+from tests.support import settings
+
+TIGHT = {
+    "momentum__min_edge_bps": 0.5,
+    "exits__take_profit_bps": 3,
+    "exits__stop_loss_bps": 2,
+    "simulated__fee_bps": 2,
+}
+ANSWER = json.dumps(
+    {
+        "decision": "trade",
+        "symbol": "BTC/USD",
+        "direction": "long",
+        "confidence_pct": 70,
+        "thesis": "It rises.",
+        "key_levels": [1.5],
+        "horizon_minutes": 5,
+        "expected": "A rise.",
+        "happened": "None.",
+        "lesson": "Patience pays.",
+        "evidence": "One trade.",
+        "valid_for_minutes": 600,
+    }
+)
+SCRIPT: list[Any] = [
+    ANSWER,
+    f"```json\n{ANSWER}\n```",
+    "It looks well, I would buy.",
+    ANSWER,
+    {"text": "", "refusal": "I cannot help with that."},
+    {"text": ANSWER[:50], "finish_reason": "length"},
+    "Still prose.",
+    {"failure": "server_error"},
+    f"<think>{{hm}}</think>{ANSWER}",
+    ANSWER.replace("BTC/USD", "ETH/USD"),
+    ANSWER.replace("70", '"70"'),
+    {"text": ANSWER, "usage": {"prompt_tokens": 3, "completion_tokens": 9}},
+    ANSWER,
+]
+
+
+def hybrid(**overrides: Any) -> RunFolder:
+    """A finished run of one synthetic symbol in hybrid mode, in the working directory."""
+    symbol = {"synthetic__symbols": '["BTC/USD"]'}
+    wanted = settings(**({"trading__mode": '"hybrid"', "synthetic__hours": 0.3} | symbol | overrides))
+    return RunFolder(RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]).path.resolve())
+
+
+def scripted(script: list[Any], **overrides: Any) -> RunFolder:
+    """The same with answers written down beforehand; nothing is tried twice."""
+    path = Path("script.jsonl")
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in script))
+    llm = {"llm__provider": '"scripted"', "llm__script": f'"{path}"', "llm__retries": 0}
+    return hybrid(**(llm | overrides))
+
+
+def copied(folder: RunFolder, to: Path) -> RunFolder:
+    """A run in another place."""
+    return RunFolder(Path(shutil.copytree(folder.path, to / folder.id)))
+
+
+def transcribed(folder: RunFolder) -> list[Line]:
+    """The lines of a transcript."""
+    return list(read(folder.transcript))
+
+
+@contextmanager
+def forging(folder: RunFolder, *, named: bool) -> Iterator[list[Line]]:
+    """Change the lines of a transcript, and make each one's own hash fit again.
+
+    With `named` the decisions of the journal name the new hashes, and its chain is rebuilt.
+    """
+    lines = transcribed(folder)
+    yield lines
+    whole = [(line.hash, *sealed(line)) for line in lines]
+    folder.transcript.write_bytes(b"".join(raw for _, raw, _ in whole))
+    if named:
+        _name(folder, {old: new for old, _, new in whole})
+
+
+def _name(folder: RunFolder, hashes: dict[str, str]) -> None:
+    def rename(lines: Lines) -> None:
+        for line in lines:
+            if line.get("event", {}).get("type") == "decision":
+                line["event"]["calls"] = [hashes.get(each, each) for each in line["event"]["calls"]]
+
+    rewrite(folder, rename)
+
+
+def rewrite_file(folder: RunFolder, which: Callable[[dict[str, Any]], str], old: str, new: str) -> None:
+    """Change a file of the genesis, and let the genesis name it by its new content."""
+
+    def rename(lines: Lines) -> None:
+        slow = lines[0]["genesis"]["slow"]
+        name = which(slow)
+        text = folder.kept(name).read_text()
+        assert old in text
+        kept = folder.keep(text.replace(old, new, 1).encode(), Path(name).suffix)
+        lines[0]["genesis"]["slow"] = json.loads(json.dumps(slow).replace(name, kept))
+
+    rewrite(folder, rename)
+
+
+def with_message(line: Line, message: int, text: str) -> Line:
+    """A line whose request said something else."""
+    assert line.request
+    messages = list(line.request.messages)
+    messages[message] = msgspec.structs.replace(messages[message], content=text)
+    request = msgspec.structs.replace(line.request, messages=tuple(messages))
+    return msgspec.structs.replace(line, request=request)
+
+
+def with_answer(line: Line, text: str) -> Line:
+    """A line whose answer said something else."""
+    assert line.response
+    return msgspec.structs.replace(line, response=msgspec.structs.replace(line.response, text=text))
+
+
+def replayed(folder: RunFolder) -> Difference | None:
+    """Where the deliberations of a run part from their record."""
+    reread = app.reread_run(folder)
+    assert reread
+    return reread.difference
+
+
+def parted(folder: RunFolder) -> Difference:
+    """Where they part, and they do."""
+    difference = replayed(folder)
+    assert difference
+    return difference
