@@ -22,7 +22,7 @@ from autohedge.llm.asking import Asker
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.transcript import Line, Transcript, lines_of, read
 from autohedge.market import Tape
-from tests.support import Played, Recording, quotes_tape, settings
+from tests.support import Played, Recording, columns_tape, quotes_tape, settings
 
 SECOND_NS = 10**9
 START_NS = 1_700_000_000 * SECOND_NS
@@ -74,8 +74,6 @@ def market(symbols: tuple[str, ...] = ("X",)) -> Tape:
     quotes = [(START_NS + s * SECOND_NS, _mid(s) - 0.01, _mid(s) + 0.01) for s in range(END_S)]
     if symbols == ("X",):
         return quotes_tape(quotes)
-    from tests.support import columns_tape
-
     ts, bid, ask = zip(*quotes, strict=True)
     return columns_tape({symbol: {"ts": ts, "bid": bid, "ask": ask} for symbol in symbols})
 
@@ -84,6 +82,8 @@ def market(symbols: tuple[str, ...] = ("X",)) -> Tape:
 class Ran(Played):
     """A finished hybrid run: its record and its transcript."""
 
+    tape: Tape
+    settings: Settings
     transcript: list[Line]
     counts: dict[str, Any]
 
@@ -139,7 +139,7 @@ def ran(
     finally:
         loop.close()
         transcript.close()
-    return Ran(engine, record, list(read(folder / "transcript.jsonl")), mind.counts())
+    return Ran(engine, record, tape, wanted, list(read(folder / "transcript.jsonl")), mind.counts())
 
 
 def _play(wanted: Settings, tape: Tape, engine: Any, recorder: Recorder, counsel: VirtualCounsel) -> None:
