@@ -58,7 +58,7 @@ class Mind:
             key = config.secrets().llm_api_key
             backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
         except ModelFailure as failure:
-            raise Unavailable(f"{failure}; start the model's server, or choose llm.provider=rules") from None
+            raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
         return cls(Asker(backend, settings.llm), materials, shown, settings.hybrid.deadline_s)
 
     async def deliberate(

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import msgspec
 import pytest
 
 from autohedge.app import engine_for
@@ -25,7 +26,7 @@ from autohedge.llm.backend import LLMBackend, Request, Response
 from autohedge.llm.chaos import FAULTS, Chaos
 from autohedge.llm.openai_compatible import OpenAICompatible
 from autohedge.llm.scripted import Line, Scripted
-from tests.graph.hybrid import AGAIN_S, EAGER, END_S, Ran, answer, market, ran
+from tests.graph.hybrid import AGAIN_S, EAGER, END_S, START_NS, Ran, answer, market, ran
 from tests.llm.questions import Stuck
 from tests.llm.questions import said as response
 from tests.llm.servers import CLOSED, Imitation, Reply, completion, llama_cpp, said
@@ -233,24 +234,70 @@ def _about_it(request: Request) -> str:
     return answer(symbol=request.symbol)
 
 
-def test_a_question_that_a_newer_one_replaced_is_superseded(tmp_path: Path) -> None:
-    """In virtual time each question is answered before the next is asked; so without an engine."""
-    wanted = settings(**EAGER, llm__max_concurrent=1)
+@pytest.fixture
+def snapshot(tmp_path: Path) -> Snapshot:
+    """One that a model was asked about."""
     run = ran(_says(answer()), tmp_path)
-    snapshot = next(line.snapshot for line in run.transcript if line.snapshot)
-    asked = [Deliberate(snapshot.at_ns, number, "gate", "X", f"{number}") for number in range(3)]
+    return next(line.snapshot for line in run.transcript if line.snapshot)
 
-    async def three() -> list[Resolution]:
-        model = Stuck(response(answer()), response(answer()))
-        mind = Mind(Asker(model, wanted.llm), Materials.of(wanted), {})
-        tasks = [asyncio.ensure_future(mind.deliberate(each, snapshot, ())) for each in asked]
-        superseded = await tasks[1]
-        model.free.set()
-        return [await tasks[0], superseded, await tasks[2]]
 
-    first, second, third = asyncio.run(three())
-    assert (first.verdict, second.verdict, third.verdict) == ("trade", "abstain", "trade")
-    assert second.code == "superseded"
+class Waiting:
+    """A mind whose only place is taken: in virtual time each question is answered before the next is asked."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        wanted = settings(**EAGER, llm__max_concurrent=1)
+        self.model = Stuck(response(answer()), response(answer()))
+        self.mind = Mind(Asker(self.model, wanted.llm), Materials.of(wanted), {})
+        self._snapshot = snapshot
+
+    def ask(self, number: int) -> "asyncio.Future[Resolution]":
+        question = Deliberate(self._snapshot.at_ns, number, "gate", "X", f"{number}")
+        return asyncio.ensure_future(self.mind.deliberate(question, self._snapshot, ()))
+
+
+def test_a_question_that_a_newer_one_replaced_is_superseded(snapshot: Snapshot) -> None:
+    async def three() -> list[str]:
+        waiting = Waiting(snapshot)
+        first, second, third = (waiting.ask(number) for number in (1, 2, 3))
+        superseded = await second
+        waiting.model.free.set()
+        return [(await each).outcome for each in (first, third)] + [superseded.outcome]
+
+    assert asyncio.run(three()) == ["trade", "trade", "superseded"]
+
+
+def test_a_question_that_waits_at_the_end_is_cancelled(snapshot: Snapshot) -> None:
+    async def two() -> list[str]:
+        waiting = Waiting(snapshot)
+        first, second = waiting.ask(1), waiting.ask(2)
+        await waiting.model.asked.wait()
+        while not waiting.mind.counts()["high_water"]:
+            await asyncio.wait({second}, timeout=0.01)
+        await waiting.mind.close()
+        cancelled = await second
+        waiting.model.free.set()
+        return [(await first).outcome, cancelled.outcome]
+
+    assert asyncio.run(two()) == ["trade", "cancelled"]
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("halted", {"state": "halted"}),
+        ("no_history", {"quotes": ()}),
+        ("stale_data", {"at_ns": 2 * START_NS}),
+    ],
+)
+def test_what_could_not_be_bought_is_not_asked(code: str, changes: Any, snapshot: Snapshot) -> None:
+    waiting = Waiting(msgspec.structs.replace(snapshot, **changes))
+
+    async def asked() -> Resolution:
+        return await waiting.ask(1)
+
+    resolution = asyncio.run(asked())
+    assert (resolution.verdict, resolution.code, resolution.source) == ("abstain", code, "bypass")
+    assert waiting.model.requests == []
 
 
 def test_a_step_that_fails_shuts(tmp_path: Path) -> None:
