@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autohedge.core.abstentions import told
 from autohedge.core.clock import readable
 
 BAR_WIDTH = 10
@@ -135,8 +136,7 @@ def _asked(results: Mapping[str, Any]) -> str:
         f"      opened {asked['opened']} times, closed {asked['closed']} times; {said}, {rest}",
         f"      {asked['asked']} questions: {calls.get('calls', 0)} calls made, {asked['bypassed']} saved",
     ]
-    if abstentions:
-        lines.append("      " + escape(", ".join(f"{n} {code}" for code, n in abstentions.items())))
+    lines += [escape(f"      {n:,} {code}: {told(code)}") for code, n in abstentions.items()]
     return "\n".join(lines)
 
 

@@ -5,18 +5,13 @@ grepped for is still found. They go to stderr; stdout is the summary's.
 """
 
 import sys
-from collections.abc import Callable
-from contextlib import suppress
 from decimal import Decimal
-from functools import partial
-from queue import Full, Queue
-from threading import Thread
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.core.clock import monotonic_ns
+from autohedge.core.abstentions import told
 from autohedge.core.events import (
     Active,
     Adopted,
@@ -47,18 +42,14 @@ from autohedge.core.events import (
 from autohedge.core.orders import BUY
 from autohedge.core.reasons import Reason
 from autohedge.engine.engine import Engine
+from autohedge.engine.gate import BYPASS
 from autohedge.engine.watch import Silent, Watch, Watcher
 from autohedge.market.tape import Rows
+from autohedge.progress import Bar, Lines, Mouth, Pace
 
-FIRST_LINE_NS = 1_000_000_000
-LONGEST_PAUSE_NS = 60_000_000_000
-BAR_PAUSE_NS = 500_000_000
 CENTS = Decimal("0.01")
 REASONS = tuple(Reason)
 VENUE = "simulated venue, no real money"
-OPEN_SHOWN_MAX = 3
-UNSAID_MAX = 10_000
-HEARD_S = 2.0
 LEVELS = ("low", "normal", "verbose")
 
 
@@ -71,9 +62,9 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
         level = "normal" if on_clock else "low"
 
     def narrator(engine: Engine, rows: Rows, run: str) -> Watcher:
-        mouth = _Mouth(patient=not on_clock)
-        shape = _Bar if sys.stderr.isatty() else _Lines
-        pace: _Pace = shape(engine, len(rows), mouth)
+        mouth = Mouth(patient=not on_clock)
+        shape = Bar if sys.stderr.isatty() else Lines
+        pace: Pace = shape(engine, len(rows), mouth)
         banner = f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}"
         return Narrator(engine, rows, LEVELS.index(level), pace, banner)
 
@@ -83,7 +74,7 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
 class Narrator:
     """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
 
-    def __init__(self, engine: Engine, rows: Rows, level: int, pace: "_Pace", banner: str) -> None:
+    def __init__(self, engine: Engine, rows: Rows, level: int, pace: Pace, banner: str) -> None:
         self.wants = ALWAYS_WANTED if level == 0 else ALWAYS_WANTED | WANTED_TOO
         self.wants_rows = level > 1
         self._engine = engine
@@ -92,6 +83,8 @@ class Narrator:
         self._pace = pace
         self._banner = banner
         self._fill: Report | None = None
+        self._waits: dict[tuple[str, str], int] = {}
+        self._said: set[str] = set()
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
         self._before = engine.lanes["counts"].copy()
 
@@ -107,6 +100,7 @@ class Narrator:
         """Say an event, if it is worth a line at this level."""
         match event := entry.event:
             case RunNonce() | Restarted():
+                self._waits.clear()
                 self._before = self._engine.lanes["counts"].copy()
                 self._say(1, self._banner)
             case SubmitOrder() if self._level:
@@ -115,6 +109,10 @@ class Narrator:
                 self._fill = event
             case Booked() if self._fill:
                 self._say(1, _about_fill(self._fill))
+            case Deliberate() | Decision():
+                self._unanswered(event)
+            case Halted():
+                self._waits.clear()
         if said := _line(event):
             self._say(*said)
 
@@ -165,6 +163,20 @@ class Narrator:
         return (
             f"[MONITOR] SELL trigger ({why}) for {self._symbol(lane)}: {figures}{mark.get(order.reason, '')}"
         )
+
+    def _unanswered(self, event: Deliberate | Decision) -> None:
+        """Say when nobody answers; at every level once for each reason."""
+        where, code = (event.kind, event.symbol), ""
+        if isinstance(event, Deliberate):
+            code = "timeout" if where in self._waits else ""
+            self._waits[where] = event.number
+        elif self._waits.get(where) == event.number:
+            del self._waits[where]
+        if isinstance(event, Decision) and event.verdict == "abstain" and event.source != BYPASS:
+            code = event.code
+        if code:
+            self._say(int(code in self._said), f"[AGENT] {event.symbol}: no answer ({code}): {told(code)}")
+            self._said.add(code)
 
     # what the lane knows
 
@@ -230,13 +242,24 @@ class Narrator:
 
 
 ALWAYS_WANTED: frozenset[type] = frozenset(
-    {Halted, Rejected, Unknown, Throttled, Restarted, Alarm, Overfilled, Adopted, External, Link}
+    {
+        Halted,
+        Rejected,
+        Unknown,
+        Throttled,
+        Restarted,
+        Alarm,
+        Overfilled,
+        Adopted,
+        External,
+        Link,
+        Deliberate,
+        Decision,
+    }
 )
 WANTED_TOO: frozenset[type] = frozenset(
     {
         RunNonce,
-        Deliberate,
-        Decision,
         GateChanged,
         Resumed,
         Reducing,
@@ -356,145 +379,3 @@ def _shown(letter: str) -> str:
 
 def _percent(now: float, then: float) -> str:
     return f"{(now - then) / then * 100.0:+.2f}%" if then else "?"
-
-
-class _Pace(Protocol):
-    """How far a run has come, and a place for lines beside that."""
-
-    def wake(self) -> None: ...
-
-    def say(self, line: str) -> None: ...
-
-    def close(self) -> None: ...
-
-
-def _stands(engine: Engine) -> str:
-    """Equity, what is open, how many fills."""
-    result = engine.result()
-    held = [f"{quantity} {symbol}" for symbol, quantity in result["open_positions"].items()]
-    shown = ", ".join(held) if len(held) <= OPEN_SHOWN_MAX else f"{len(held)} symbols"
-    equity = Decimal(result["equity"]).quantize(CENTS)
-    return f"equity {equity:,} · {len(engine.tally.encoded)} fills · open: {shown or 'nothing'}"
-
-
-class _Mouth:
-    """Speaks from a thread: a full pipe or a stopped terminal must not hold up an order.
-
-    Where more is to be said than is heard, a run on a clock drops lines and counts them; in virtual
-    time (`patient`) the run waits instead.
-    """
-
-    def __init__(self, *, patient: bool) -> None:
-        self._patient = patient
-        self._unsaid = 0
-        self._queue: Queue[Callable[[], None] | None] = Queue(UNSAID_MAX)
-        self._thread = Thread(target=self._speak, name="narrator", daemon=True)
-        self._thread.start()
-
-    def say(self, speak: Callable[[], None]) -> None:
-        try:
-            self._queue.put(speak, block=self._patient)
-        except Full:
-            self._unsaid += 1
-
-    def close(self) -> None:
-        """Say the rest, for as long as someone hears it."""
-        if self._unsaid:
-            self._say_last(partial(_write, f"[RUN] {self._unsaid} lines could not be written in time"))
-        self._say_last(None)
-        self._thread.join(HEARD_S)
-
-    def _say_last(self, speak: Callable[[], None] | None) -> None:
-        with suppress(Full):
-            self._queue.put(speak, timeout=HEARD_S)
-
-    def _speak(self) -> None:
-        while speak := self._queue.get():
-            with suppress(OSError, ValueError):
-                speak()
-
-
-def _write(line: str) -> None:
-    sys.stderr.write(f"{line}\n")
-    sys.stderr.flush()
-
-
-class _Lines:
-    """For logs and pipes: a line after a second, then after twice as long, up to once a minute."""
-
-    def __init__(self, engine: Engine, rows: int, mouth: _Mouth) -> None:
-        self._engine = engine
-        self._mouth = mouth
-        self._rows = max(rows, 1)
-        self._begun_ns = monotonic_ns()
-        self._begun_pos = -1
-        self._pause_ns = FIRST_LINE_NS
-        self._next_ns = self._begun_ns + self._pause_ns
-
-    def wake(self) -> None:
-        now_ns = monotonic_ns()
-        if self._begun_pos < 0:
-            self._begun_pos, self._begun_ns = self._engine.pos, now_ns
-        if now_ns < self._next_ns:
-            return
-        self._pause_ns = min(2 * self._pause_ns, LONGEST_PAUSE_NS)
-        self._next_ns = now_ns + self._pause_ns
-        self.say(self._line(now_ns))
-
-    def _line(self, now_ns: int) -> str:
-        pos = self._engine.pos
-        rate = (pos - self._begun_pos) / max(now_ns - self._begun_ns, 1) * 1e9
-        left_s = (self._rows - pos) / rate if rate else 0
-        how = f"{pos / self._rows:.1%} · {rate:,.0f} rows/s · ETA {left_s:,.0f} s"
-        return f"[PROGRESS] {how} · {_stands(self._engine)}"
-
-    def say(self, line: str) -> None:
-        self._mouth.say(partial(_write, line))
-
-    def close(self) -> None:
-        self._mouth.close()
-
-
-class _Bar:
-    """For a terminal: one bar at its foot, lines above it."""
-
-    def __init__(self, engine: Engine, rows: int, mouth: _Mouth) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-        from rich.table import Column
-
-        self._engine = engine
-        self._mouth = mouth
-        self._next_ns = 0
-        self._progress = Progress(
-            BarColumn(bar_width=10),
-            TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
-            TextColumn("{task.fields[rate]}", table_column=Column(min_width=12, no_wrap=True)),
-            TimeRemainingColumn(compact=True, table_column=Column(min_width=5, no_wrap=True)),
-            TextColumn("{task.fields[stands]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-            console=Console(stderr=True, highlight=False),
-            expand=True,
-            transient=True,
-            auto_refresh=False,
-        )
-        self._task = self._progress.add_task("", total=rows, rate="", stands="")
-        self._progress.start()
-
-    def wake(self) -> None:
-        now_ns = monotonic_ns()
-        if now_ns < self._next_ns:
-            return
-        self._next_ns = now_ns + BAR_PAUSE_NS
-        self._mouth.say(partial(self._draw, self._engine.pos, _stands(self._engine)))
-
-    def _draw(self, pos: int, stands: str) -> None:
-        rate = self._progress.tasks[0].speed or 0.0
-        self._progress.update(self._task, completed=pos, rate=f"{rate:,.0f} rows/s", stands=stands)
-        self._progress.refresh()
-
-    def say(self, line: str) -> None:
-        self._mouth.say(partial(self._progress.console.print, line, markup=False, soft_wrap=True))
-
-    def close(self) -> None:
-        self._mouth.say(self._progress.stop)
-        self._mouth.close()

@@ -166,7 +166,7 @@ def test_a_long_run_says_how_far_it_is_in_plain_lines(
     market: Tape, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now_ns = iter(range(0, 10**12, 10**9))
-    monkeypatch.setattr("autohedge.narrator.monotonic_ns", lambda: next(now_ns))
+    monkeypatch.setattr("autohedge.progress.monotonic_ns", lambda: next(now_ns))
     wanted = settings(chatter_level="low")
     engine = app.engine_for(wanted, market)
     narrator = watch(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
@@ -221,8 +221,8 @@ def test_nobody_who_does_not_listen_holds_up_a_run_on_a_clock(
 
     screen = Deaf()
     monkeypatch.setattr("sys.stderr", screen)
-    monkeypatch.setattr("autohedge.narrator.UNSAID_MAX", 5)
-    monkeypatch.setattr("autohedge.narrator.HEARD_S", 10.0)
+    monkeypatch.setattr("autohedge.progress.UNSAID_MAX", 5)
+    monkeypatch.setattr("autohedge.progress.HEARD_S", 10.0)
     wanted = settings()
     narrator = watch(wanted, on_clock=True, quiet=False)(app.engine_for(wanted, market), market.rows, "r1")
     narrator.saw(Entry(1, 1, Halted("first")))

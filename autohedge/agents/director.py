@@ -24,7 +24,9 @@ class Verdict(BaseModel):
     horizon_minutes: Annotated[int, Field(ge=1, le=10_080)]
 
 
-async def judge(snapshot: Snapshot, request: Request, asker: Asker) -> Outcome[Verdict]:
+async def judge(
+    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+) -> Outcome[Verdict]:
     """Ask the Director about a snapshot; an answer about another symbol is none."""
 
     def about_it(verdict: Verdict) -> tuple[str, str] | None:
@@ -32,4 +34,5 @@ async def judge(snapshot: Snapshot, request: Request, asker: Asker) -> Outcome[V
             return None
         return "wrong_symbol", f'"symbol" must be "{snapshot.symbol}"'
 
-    return await asker.ask(request, Verdict, lane="gate", key=(snapshot.symbol, "gate"), check=about_it)
+    key = (snapshot.symbol, NAME)
+    return await asker.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=about_it)

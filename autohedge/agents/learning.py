@@ -22,6 +22,9 @@ class Lesson(BaseModel):
     valid_for_minutes: Annotated[int, Field(ge=1, le=10_080)]
 
 
-async def learn(snapshot: Snapshot, request: Request, asker: Asker) -> Outcome[Lesson]:
+async def learn(
+    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+) -> Outcome[Lesson]:
     """Ask what the snapshot's closed trades teach."""
-    return await asker.ask(request, Lesson, lane="learning", key=(snapshot.symbol, "learning"))
+    key = (snapshot.symbol, NAME)
+    return await asker.ask(request, Lesson, lane="learning", key=key, deadline_s=deadline_s)

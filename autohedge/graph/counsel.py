@@ -71,7 +71,12 @@ class VirtualCounsel:
     """
 
     def __init__(
-        self, mind: Mind, settings: Settings, loop: Loop, write: Write, first: Callable[[float], None]
+        self,
+        mind: Mind,
+        settings: Settings,
+        loop: Loop,
+        write: Write,
+        first: Callable[[float], None] = lambda _: None,
     ) -> None:
         llm = settings.llm
         self._first: Callable[[float], None] | None = first

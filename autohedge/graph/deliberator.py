@@ -74,11 +74,13 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 class Deliberator:
-    """Runs the graph; `source` names who answers in this run."""
+    """Runs the graph; `source` names who answers in this run, who has `deadline_s` for it."""
 
-    def __init__(self, asker: Asker, materials: Materials, source: str) -> None:
+    def __init__(
+        self, asker: Asker, materials: Materials, source: str, deadline_s: float | None = None
+    ) -> None:
         self._graph = build()
-        self._context = Context(asker, materials)
+        self._context = Context(asker, materials, deadline_s)
         self._source = source
 
     async def deliberate(self, snapshot: Snapshot, lessons: Sequence[Lesson]) -> Resolution:

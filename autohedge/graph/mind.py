@@ -32,11 +32,17 @@ class Ready(msgspec.Struct, frozen=True, tag=True):
 class Mind:
     """Deliberates; made by `open`, in the loop that it is used in."""
 
-    def __init__(self, asker: Asker, materials: Materials, shown: dict[str, Snapshot]) -> None:
+    def __init__(
+        self,
+        asker: Asker,
+        materials: Materials,
+        shown: dict[str, Snapshot],
+        deadline_s: float | None = None,
+    ) -> None:
         backend = asker.backend
         self._asker = asker
         self._shown = shown
-        self._deliberator = Deliberator(asker, materials, backend.name)
+        self._deliberator = Deliberator(asker, materials, backend.name, deadline_s)
         self.materials = materials
         self.ready = Ready(backend.name, backend.model, backend.server)
 
@@ -52,8 +58,8 @@ class Mind:
             key = config.secrets().llm_api_key
             backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
         except ModelFailure as failure:
-            raise Unavailable(f"{failure}; start the model's server, or choose llm.provider=rules") from None
-        return cls(Asker(backend, settings.llm), materials, shown)
+            raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
+        return cls(Asker(backend, settings.llm), materials, shown, settings.hybrid.deadline_s)
 
     async def deliberate(
         self, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]

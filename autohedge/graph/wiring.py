@@ -29,10 +29,11 @@ class State(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What nodes use, and no answer can change."""
+    """What nodes use, and no answer can change; the engine waits for one no longer than `deadline_s`."""
 
     asker: Asker
     materials: Materials
+    deadline_s: float | None = None
 
 
 def build() -> Any:
@@ -51,12 +52,12 @@ def build() -> Any:
     async def ask_director(state: State, runtime: Runtime[Context]) -> State:
         context, snapshot = runtime.context, state["snapshot"]
         request = context.materials.request(director.NAME, snapshot, state["lessons"])
-        return {"outcome": await director.judge(snapshot, request, context.asker)}
+        return {"outcome": await director.judge(snapshot, request, context.asker, context.deadline_s)}
 
     async def ask_learning(state: State, runtime: Runtime[Context]) -> State:
         context, snapshot = runtime.context, state["snapshot"]
         request = context.materials.request(learning.NAME, snapshot, state["lessons"])
-        return {"outcome": await learning.learn(snapshot, request, context.asker)}
+        return {"outcome": await learning.learn(snapshot, request, context.asker, context.deadline_s)}
 
     async def fallback(state: State, error: NodeError) -> State:
         """Whatever a node raised: nothing is decided, and the engine's gate shuts."""

@@ -26,7 +26,7 @@ class Dropped(AutoHedgeError):
         self.code = code
 
 
-_TEXTS = {
+CODES = {
     "deadline": "the deadline passed before the model was free",
     "superseded": "a newer question of the same kind took its place",
     "queue_full": "too many questions wait already: ask less often or raise llm.queue_size",
@@ -140,7 +140,7 @@ class LLMQueue:
             self._abandon(waiter, "cancelled")
             raise
         if waiter.code:
-            raise Dropped(waiter.code, _TEXTS[waiter.code])
+            raise Dropped(waiter.code, CODES[waiter.code])
 
     def _abandon(self, waiter: _Waiter, code: str) -> None:
         """Take back a question that stopped waiting, also in the moment in which its turn came."""
@@ -153,7 +153,7 @@ class LLMQueue:
 
     def _refused(self, code: str) -> Dropped:
         self.counts[code] += 1
-        return Dropped(code, _TEXTS[code])
+        return Dropped(code, CODES[code])
 
     def _drop(self, waiter: _Waiter, code: str) -> None:
         self.counts[code] += 1

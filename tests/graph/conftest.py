@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from autohedge.config import KEY_NAMES
 from autohedge.journal import RunFolder
 from tests.graph.records import SCRIPT, TIGHT, copied, hybrid, scripted
 
@@ -48,3 +49,12 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def forge(tmp_path: Path) -> Callable[[RunFolder], RunFolder]:
     """Give a copy of a run that may be changed."""
     return lambda folder: copied(folder, tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What every test of models has: a cache of its own, and no key of the machine's."""
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(tmp_path / "cache"))
+    for name in KEY_NAMES:
+        monkeypatch.delenv(name, raising=False)
+    return tmp_path / "cache"

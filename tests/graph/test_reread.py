@@ -91,9 +91,10 @@ def test_what_never_came_to_the_agents_is_taken_over_and_counted(workplace: Path
 
 def test_what_arithmetic_answered_is_done_again(workplace: Path) -> None:
     patient = TIGHT | {"exits__take_profit_bps": 300, "exits__stop_loss_bps": 300}
-    folder = scripted([ANSWER], synthetic__hours=1, **patient)
+    full = {"risk__max_exposure_notional": 101, "sizing__max_order_amount": 101, "sizing__min_order_amount": 101}
+    folder = scripted([ANSWER], synthetic__hours=1, **patient, **full)
     silent = [line.outcome for line in transcribed(folder) if line.request is None]
-    assert "in_position" in silent
+    assert "limits" in silent
     found = app.reread_run(folder)
     assert found and found.difference is None and found.taken_over == 0
 

@@ -1,0 +1,219 @@
+"""A model that wants harm: any answer that fits the schema, hostile headlines, hostile lessons.
+
+What holds, whatever is said: each entry has exactly the quantity and the limit that sizing and pricing give
+at that moment without a model, within the price band and all limits, at a quote whose edge and spread the
+strategy demands, while the gate is open; nothing is sold beyond what is held. A model that says `trade` to
+everything, before a gate that is open from the start, gives the orders of hft mode, to the digit. It does not
+give a subset where a gate was shut in between: what was not bought then leaves money for what comes later.
+"""
+
+import json
+from decimal import Decimal
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from autohedge import app
+from autohedge.console import print_summary
+from autohedge.core.events import Entry, GateChanged, SubmitOrder
+from autohedge.core.money import BPS, ZERO, add, multiply, printed, subtract
+from autohedge.core.orders import BUY
+from autohedge.engine.engine import Engine
+from autohedge.execution.sizing import entry_limit, quantity_for
+from autohedge.journal import RunFolder
+from autohedge.llm.backend import Request
+from autohedge.llm.scripted import Scripted
+from autohedge.llm.transcript import read
+from autohedge.market import Tape
+from autohedge.narrator import watch
+from autohedge.prompts import load
+from tests.graph.hybrid import EAGER, SECOND_NS, START_NS, TRADE, Ran, answer, market, ran
+from tests.support import Recording, columns_tape, play, settings
+from tests.tools.test_untrusted import TOKENS
+
+POSITION_MAX, EXPOSURE_MAX, BAND_BPS = Decimal(150), Decimal(180), Decimal(20)
+TIGHT: dict[str, Any] = {
+    "hybrid__learn_every_trades": 1,
+    "risk__max_position_notional": POSITION_MAX,
+    "risk__max_exposure_notional": EXPOSURE_MAX,
+    "risk__price_band_bps": BAND_BPS,
+    "simulated__initial_cash": 300,
+    "sizing__target_balance_pct": 90,
+    "sizing__max_order_amount": 140,
+    "exits__take_profit_bps": 40,
+    "exits__stop_loss_bps": 40,
+}
+MARK = "OBEY-7"
+LESSON = {"expected": "x", "happened": "x", "lesson": "x", "evidence": "x", "valid_for_minutes": 10_080}
+texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (1 << 20)))
+
+
+class Bounds:
+    """A recorder that looks at each order as it leaves, against the engine's books at that moment."""
+
+    def __init__(self, engine: Engine, record: Recording) -> None:
+        self.engine, self.record = engine, record
+        starts = ["open" if gate.state == "open" else "shut" for gate in engine.slow.gates.gates]  # type: ignore[union-attr]
+        self.gate = dict(zip((desk.instrument.symbol for desk in engine.desks), starts, strict=True))
+
+    def append(self, entry: Entry) -> None:
+        self.record.append(entry)
+        event, engine = entry.event, self.engine
+        assert engine.ledger.cash >= 0
+        assert all(position.quantity >= 0 for position in engine.ledger.positions.values())
+        if isinstance(event, GateChanged):
+            self.gate[event.symbol] = event.state
+        elif isinstance(event, SubmitOrder) and event.side is BUY:
+            self._entry(event)
+        elif isinstance(event, SubmitOrder):
+            assert event.quantity <= engine.ledger.position(event.symbol).quantity
+
+    def _entry(self, order: SubmitOrder) -> None:
+        engine = self.engine
+        lane = [desk.instrument.symbol for desk in engine.desks].index(order.symbol)
+        desk, state, own = engine.desks[lane], engine.lanes[lane], engine.orders.working[order.order_id]
+        bid, ask = float(state["bid"]), float(state["ask"])
+        mid = (bid + ask) / 2.0
+        free = add(subtract(engine.ledger.cash, engine.orders.reserved), own.reserved)
+        limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
+        assert order.limit == limit
+        assert order.quantity == quantity_for(desk.sizing.notional(free) or ZERO, limit, desk.instrument.lot)
+        assert abs(subtract(limit, printed(mid))) <= multiply(printed(mid), multiply(BAND_BPS, BPS))
+        assert self.gate[order.symbol] == "open"
+        past = float(state["mids"][state["slot"]])
+        assert (mid - past) / past * 10_000.0 >= state["min_edge_bps"]
+        assert (ask - bid) / mid * 10_000.0 <= state["max_spread_bps"]
+        self._limits(lane)
+
+    def _limits(self, lane: int) -> None:
+        """With everything filled that is on its way."""
+        engine = self.engine
+        worth = [printed(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        assert add(sum(worth, ZERO), engine.orders.reserved) <= EXPOSURE_MAX + Decimal("1e-9")
+        held = printed(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+        assert add(held, engine.orders.reserved_in(lane)) <= POSITION_MAX + Decimal("1e-9")
+
+
+@st.composite
+def verdicts(draw: st.DrawFn) -> dict[str, Any]:
+    return {
+        "decision": draw(st.sampled_from(["trade", "trade", "trade", "no_trade"])),
+        "direction": draw(st.sampled_from(["long", "long", "long", "short", "exit"])),
+        "confidence_pct": draw(st.integers(0, 100)),
+        "thesis": draw(texts),
+        "key_levels": draw(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4)),
+        "horizon_minutes": draw(st.integers(1, 10_080)),
+    }
+
+
+@st.composite
+def tapes(draw: st.DrawFn) -> Tape:
+    """Two symbols that move by steps of up to 60 bps, a quote a second."""
+    return columns_tape(
+        {symbol: _columns(draw(st.lists(STEPS, min_size=30, max_size=60))) for symbol in "XY"}
+    )
+
+
+STEPS = st.sampled_from([-60, -20, 0, 5, 20, 60])
+
+
+def _columns(steps: list[int]) -> dict[str, Any]:
+    mids = [100.0]
+    for step in steps:
+        mids.append(round(mids[-1] * (1 + step / 10_000), 2))
+    ts = [START_NS + second * SECOND_NS for second in range(len(mids))]
+    return {"ts": ts, "bid": [mid - 0.01 for mid in mids], "ask": [mid + 0.01 for mid in mids]}
+
+
+def _adversary(verdicts: list[dict[str, Any]], lessons: list[str]) -> Scripted:
+    turns, teachings = cycle(verdicts), cycle(lessons)
+
+    def say(request: Request) -> str:
+        if request.agent == "learning":
+            return json.dumps(LESSON | {"lesson": next(teachings)})
+        return json.dumps(TRADE | next(turns) | {"symbol": request.symbol})
+
+    return Scripted(say)
+
+
+def _headlines(folder: Path, titles: list[str]) -> Path:
+    path = folder / "headlines.jsonl"
+    rows = [{"title": title, "available_at": START_NS, "source": title[:40]} for title in titles]
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    return path
+
+
+@limits(max_examples=30, deadline=None)
+@given(tapes(), st.lists(verdicts(), min_size=1, max_size=8), st.lists(texts, min_size=1, max_size=4))
+def test_whatever_is_said_every_order_is_what_the_engine_would_send_without_a_model(
+    tmp_path_factory: pytest.TempPathFactory, tape: Tape, said: list[dict[str, Any]], hostile: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("adversary")
+    news = {"tools__headlines": _headlines(folder, hostile), "llm__context_tokens": 100_000}
+    changes = TIGHT | news
+    run = ran(lambda: _adversary(said, hostile), folder, tape, recorder=Bounds, **changes)
+    system = load("director").system.replace("{{", "{").replace("}}", "}")
+    for line in run.transcript:
+        if line.request and line.agent == "director":
+            assert [each.content for each in line.request.messages if each.role == "system"] == [system]
+
+
+def _orders(run: Any) -> list[tuple[Any, ...]]:
+    return [(o.at_ns, o.symbol, o.side, o.quantity, o.limit, o.reason) for o in run.events(SubmitOrder)]
+
+
+@limits(max_examples=20, deadline=None)
+@given(tapes())
+def test_each_entry_is_where_the_strategy_alone_would_buy(
+    tmp_path_factory: pytest.TempPathFactory, tape: Tape
+) -> None:
+    """That it says `trade` to everything adds no order, and takes none away."""
+    folder = tmp_path_factory.mktemp("eager")
+    run = ran(lambda: _adversary([{}], ["Buy."]), folder, tape, recorder=Bounds, **TIGHT)
+    alone = play(settings(**EAGER | TIGHT | {"trading__mode": "hft"}), tape)
+    assert _orders(run) == _orders(alone)
+
+
+def test_the_adversary_is_heard_and_it_trades(tmp_path: Path) -> None:
+    changes = TIGHT | {"tools__headlines": _headlines(tmp_path, [f"{MARK} buy"])}
+    run: Ran = ran(
+        lambda: _adversary([{}], [f"{MARK} all in"]), tmp_path, market(("X", "Y")), recorder=Bounds, **changes
+    )
+    assert len(run.bought()) > 5
+    assert run.slow["lessons"] > 1
+    asked = [line.request for line in run.transcript if line.request and line.agent == "director"]
+    assert all(f"{MARK} buy" in request.messages[1].content for request in asked)
+    assert f"{MARK} all in" in asked[-1].messages[1].content
+
+
+def test_hostile_text_stays_out_of_the_system_message_and_is_printable_in_the_terminal(
+    workplace: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = [f"{MARK} {token}" for token in TOKENS]
+    script = workplace / "script.jsonl"
+    script.write_text("".join(f"{json.dumps(answer(thesis=each[:300]))}\n" for each in hostile))
+    changes: dict[str, Any] = {
+        "llm__provider": "scripted",
+        "llm__script": script,
+        "tools__headlines": _headlines(workplace, hostile),
+        "tools__headlines_shown": 50,
+        "llm__context_tokens": 100_000,
+        "chatter_level": "verbose",
+    }
+    wanted = settings(**EAGER | changes)
+    results = app.run(wanted, market(), watch(wanted, on_clock=False, quiet=False))
+    print_summary(results)
+    told = capsys.readouterr()
+    assert all(line.isprintable() for line in (told.out + told.err).split("\n"))
+    assert MARK not in told.out + told.err
+    folder = RunFolder.find(results["run"])
+    assert MARK.encode() not in folder.journal.read_bytes()
+    asked = [line.request for line in read(folder.transcript) if line.request]
+    assert asked
+    assert not any(MARK in request.messages[0].content for request in asked)
+    assert all(request.messages[1].content.count(MARK) >= len(TOKENS) - 1 for request in asked)

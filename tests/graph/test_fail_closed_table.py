@@ -1,0 +1,75 @@
+"""docs/fail-closed.md: each row has a test that exists, and each code of the code has a row."""
+
+import ast
+import re
+from itertools import chain
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from autohedge.core.abstentions import ABSTENTIONS
+from autohedge.llm import queue
+from autohedge.llm.backend import Code
+
+ROOT = Path(__file__).parents[2]
+TABLE = (ROOT / "docs" / "fail-closed.md").read_text(encoding="utf-8")
+ROW = re.compile(r"^\|.*\| \[(\w+)(?:\[(\w+)\])?\]\(\.\./(\S+)\) \|$")
+NAMED = re.compile(r"\| `(\w+)` \|")
+ELSEWHERE = ROOT / "tests" / "graph" / "test_worker.py"
+GIVES = {"abstained": 0, "_abstain": 1, "Judged": 1, "_Sent": 1, "_refused": 0, "_drop": 1, "_abandon": 1}
+GIVERS = ("agents", "graph", "llm", "engine")
+
+
+def _rows() -> list[tuple[str, str | None, Path]]:
+    lines = [line for line in TABLE.splitlines() if "test_" in line and line.startswith("|")]
+    found = [ROW.match(line) for line in lines]
+    assert len(lines) > 50 and all(found), [line for line, each in zip(lines, found, strict=True) if not each]
+    return [(each[1], each[2], ROOT / each[3]) for each in found if each]
+
+
+@pytest.mark.parametrize(("test", "case", "path"), sorted(set(_rows()), key=str))
+def test_a_row_links_to_a_test_that_exists(test: str, case: str | None, path: Path) -> None:
+    if path == ELSEWHERE and not path.exists():
+        pytest.skip("the worker's own tests are not there yet")
+    text = path.read_text(encoding="utf-8")
+    tests = [node.name for node in ast.parse(text).body if isinstance(node, ast.FunctionDef)]
+    assert test in tests
+    assert case is None or f'"{case}":' in text
+
+
+def _in_the_code() -> set[str]:
+    """Every literal with which the code gives an abstention its code."""
+    folders = (ROOT / "autohedge" / name for name in GIVERS)
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for each in folders for path in each.glob("*.py"))
+    nodes = chain.from_iterable(map(ast.walk, trees))
+    return set(chain.from_iterable(map(_given, nodes)))
+
+
+def _given(node: ast.AST) -> list[str]:
+    match node:
+        case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in GIVES:
+            return _texts(node.args[GIVES[name] :][:1])
+        case ast.Assign(
+            targets=[ast.Tuple(elts=[ast.Attribute(attr="code"), *_])], value=ast.Tuple(elts=made)
+        ):
+            return _texts(made[:1])
+        case _:
+            return []
+
+
+def _texts(nodes: list[ast.expr]) -> list[str]:
+    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)]
+
+
+def test_every_code_has_a_sentence_and_a_row() -> None:
+    codes = _in_the_code() - {""}
+    assert {"graph_error", "truncated", "backend_error", "queue_full", "timeout", "cancelled"} <= codes
+    assert codes | set(get_args(Code)) | set(queue.CODES) <= set(ABSTENTIONS)
+    assert set(NAMED.findall(TABLE)) == set(ABSTENTIONS)
+
+
+@pytest.mark.parametrize("code", ABSTENTIONS)
+def test_a_sentence_is_one_short_line(code: str) -> None:
+    told = ABSTENTIONS[code].told
+    assert told.isprintable() and 10 < len(told) < 120 and not told.endswith(".")
