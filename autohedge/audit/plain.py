@@ -1,13 +1,12 @@
 """An audit for programs: names as in the record, money as strings."""
 
-from dataclasses import asdict
 from typing import Any
 
 import msgspec
 
 from autohedge.audit.questions import Conversation
 from autohedge.audit.reading import Audit
-from autohedge.audit.trips import Trip
+from autohedge.audit.trips import Group, Trip
 from autohedge.llm.transcript import Line as Call
 
 
@@ -20,10 +19,10 @@ def as_dict(audit: Audit) -> dict[str, Any]:
         "journal_head": audit.head,
         "silent": audit.silent,
         "answered_by": {"provider": audit.provider, "model": audit.model, "server": audit.server},
-        "prompts": [asdict(prompt) for prompt in audit.prompts],
-        "questions": asdict(audit.tally),
-        "calls": asdict(audit.spoken),
-        "trips": {name: asdict(group) | {"net": group.net} for name, group in audit.groups.items()},
+        "prompts": msgspec.to_builtins(audit.prompts),
+        "questions": msgspec.to_builtins(audit.tally),
+        "calls": msgspec.to_builtins(audit.spoken),
+        "trips": {name: _summed(group) for name, group in audit.groups.items()},
         "conversations": [_conversation(each) for each in audit.conversations],
     }
 
@@ -40,13 +39,14 @@ def _conversation(conversation: Conversation) -> dict[str, Any]:
         "decision": msgspec.to_builtins(conversation.decision),
         "gate": msgspec.to_builtins(conversation.gate),
         "ended": msgspec.to_builtins(conversation.ended),
-        "trips": [_trip(trip) for trip in conversation.trips],
+        "trips": [_summed(trip) for trip in conversation.trips],
         "calls": [_call(call) for call in conversation.calls],
     }
 
 
-def _trip(trip: Trip) -> dict[str, Any]:
-    return asdict(trip) | {"net": trip.net}
+def _summed(trips: Trip | Group) -> dict[str, Any]:
+    figures: dict[str, Any] = msgspec.to_builtins(trips)
+    return figures | {"net": str(trips.net)}
 
 
 def _call(call: Call) -> dict[str, Any]:

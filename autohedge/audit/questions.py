@@ -254,7 +254,8 @@ class Questions:
         cause = self._causes.pop(symbol, None)
         if cause:
             cause.gate, cause.state = change, change.state
-            self.tally.abstentions["stale"] += change.why == "stale" and cause.outcome == "trade"
+            if change.why == "stale":
+                self.tally.abstentions["stale"] += 1
         elif change.state == "expired":
             self._notes[symbol] = "the time of the verdict before was over"
         elif was == "cooldown":
@@ -276,7 +277,8 @@ class Questions:
                 del self._waiting[key]
                 conversation.given_up = "timeout"
                 conversation.state = self.state(conversation.symbol)
-                self.tally.abstentions["timeout"] += conversation.question.kind == "gate"
+                if conversation.question.kind == "gate":
+                    self.tally.abstentions["timeout"] += 1
                 note = f"question {conversation.number} had timed out"
                 self._caused_by(conversation, note)
 
@@ -294,8 +296,8 @@ class Questions:
         self.tally.outcomes[outcome] += 1
         if decision and not conversation.given_up:
             self.tally.saved += decision.source == "bypass"
-            gate = conversation.question.kind == "gate"
-            self.tally.abstentions[decision.code or "unexplained"] += gate and outcome == "abstain"
+            if outcome == "abstain":
+                self.tally.abstentions[decision.code or "unexplained"] += 1
         if not self._wanted.fits(conversation):
             return
         self.tally.fitting += 1

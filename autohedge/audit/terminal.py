@@ -1,9 +1,9 @@
 """An audit on a terminal: lists and whole conversations, plain when piped, no word of a stranger obeyed."""
 
 from collections.abc import Iterator
+from textwrap import wrap
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from autohedge.audit import wording
@@ -15,8 +15,8 @@ from autohedge.llm.backend import Message
 from autohedge.llm.transcript import Line as Call
 
 STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red", "late": "red", "unanswered": "red"}
-LABEL_CHARS = 8
-Piece = Text | Table
+LABEL_CHARS = 9
+Piece = Text | tuple[str, str]
 INDENT = "      "
 
 
@@ -41,8 +41,8 @@ def print_whole(audit: Audit) -> None:
     """Conversations with every word."""
     console = _console()
     for conversation in audit.conversations:
-        for text in _whole(audit, conversation):
-            console.print(text)
+        for piece in _whole(audit, conversation):
+            _print(console, piece)
 
 
 def _console() -> Console:
@@ -70,15 +70,15 @@ def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
     question = conversation.question
     title = f"Question {conversation.number} · {harmless(conversation.symbol)} · {question.kind}"
     yield Text(title, "bold")
-    yield _labelled("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
-    yield _labelled("answer", wording.answered(conversation))
-    yield _labelled("gate", wording.gate(conversation))
+    yield ("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
+    yield ("answer", wording.answered(conversation))
+    yield ("gate", wording.gate(conversation))
     for trip in conversation.trips:
         yield from _trip(trip)
     if not conversation.trips:
-        yield _labelled("orders", "none were let through by this")
+        yield ("orders", "none were let through by this")
     if silent := wording.silence(conversation):
-        yield _labelled("silence", silent)
+        yield ("silence", silent)
     shown = 0
     for call in conversation.calls:
         if call.request:
@@ -88,34 +88,34 @@ def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
 
 
 def _trip(trip: Trip) -> Iterator[Piece]:
-    yield _labelled("trip", wording.trip_line(trip))
+    yield ("trip", wording.trip_line(trip))
     for order in trip.orders:
-        yield _labelled("", wording.order_line(order))
+        yield ("", wording.order_line(order))
         for fill in order.fills:
-            yield _labelled("", f"  {wording.fill_line(fill)}")
+            yield ("", f"  {wording.fill_line(fill)}")
 
 
 def _call(audit: Audit, call: Call, shown: int) -> Iterator[Piece]:
     """One request and its answer; messages that stood in the request before are not told again."""
     if call.request is None:
         return
-    yield _labelled("prompt" if not shown else "repair", wording.prompt_line(audit, call))
+    yield ("prompt" if not shown else "repair", wording.prompt_line(audit, call))
     for message in call.request.messages[shown:]:
         yield from _said(message)
     yield _rule(f"answer {call.call + 1}")
-    yield _labelled("call", wording.call_line(audit, call))
+    yield ("call", wording.call_line(audit, call))
     yield from _answer(call)
 
 
 def _answer(call: Call) -> Iterator[Piece]:
     if call.response is None:
-        yield _labelled("nothing", f"no answer came: {harmless(call.failure)}")
+        yield ("nothing", f"no answer came: {harmless(call.failure)}")
         return
     if call.response.refusal:
-        yield _labelled("refusal", harmless(call.response.refusal))
+        yield ("refusal", harmless(call.response.refusal))
     yield Text(harmless(call.response.text))
     if call.failure:
-        yield _labelled("wrong", harmless(call.failure))
+        yield ("wrong", harmless(call.failure))
     if found := wording.parsed(call):
         yield _rule(
             f"read as ({harmless(call.parse)})" if wording.used(call) else "an object in it, not used"
@@ -132,9 +132,13 @@ def _rule(title: str) -> Text:
     return Text(f"── {title} ──", "bold cyan")
 
 
-def _labelled(label: str, text: str) -> Table:
-    row = Table.grid(padding=(0, 1, 0, 0))
-    row.add_column(width=LABEL_CHARS, style="bold")
-    row.add_column(overflow="fold")
-    row.add_row(label, Text(text))
-    return row
+def _print(console: Console, piece: Piece) -> None:
+    """A text is wrapped on a terminal only; what has a label is wrapped beside it everywhere."""
+    if isinstance(piece, Text):
+        console.print(piece, soft_wrap=not console.is_terminal)
+        return
+    label, text = piece
+    lines = wrap(text, console.width - LABEL_CHARS - 1, break_on_hyphens=False) or [""]
+    said = Text(f"{label:<{LABEL_CHARS}}", "bold")
+    said.append(("\n" + " " * LABEL_CHARS).join(lines), "not bold")
+    console.print(said)

@@ -103,8 +103,8 @@ def gate(conversation: Conversation) -> str:
 
 
 def _change(change: GateChanged) -> str:
-    until = f", at most until {clock(change.valid_until_ns)}" if change.valid_until_ns else ""
-    return f"{change.state} ({plain(change.why)}) at {clock(change.at_ns)}{until}"
+    until = f", at most until {readable(change.valid_until_ns)}" if change.valid_until_ns else ""
+    return f"{change.state} ({plain(change.why)}) at {readable(change.at_ns)}{until}"
 
 
 def _end(change: GateChanged, ended: GateChanged) -> str:
@@ -132,21 +132,19 @@ def trip_line(trip: Trip) -> str:
     if not trip.closed_ns:
         return f"still open, {trip.held} held; fees {money(trip.fees, signed=False)}"
     parts = f"{money(trip.realized)} realized, {money(trip.fees, signed=False)} fees"
-    return f"{money(trip.net)} net ({parts}), closed {clock(trip.closed_ns)}"
+    return f"{money(trip.net)} net ({parts}), closed {readable(trip.closed_ns)}"
 
 
 def order_line(order: Placed) -> str:
     """An order as it was sent, and its state."""
     at = "at market" if order.limit is None else f"at {order.limit}"
-    when = clock(order.at_ns) if order.at_ns else "found at the venue"
+    when = readable(order.at_ns) if order.at_ns else "found at the venue"
     return f"{str(order.side).lower()} {order.quantity} {at} · {plain(order.reason)} · {order.state} · {when}"
 
 
 def fill_line(fill: Fill) -> str:
     """A fill."""
-    return (
-        f"filled {fill.quantity} at {fill.price} · fee {money(fill.fee, signed=False)} · {clock(fill.ts_ns)}"
-    )
+    return f"filled {fill.quantity} at {fill.price} · fee {money(fill.fee, signed=False)} · {readable(fill.ts_ns)}"
 
 
 def money(amount: Decimal, *, signed: bool = True) -> str:

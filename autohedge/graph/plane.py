@@ -40,6 +40,7 @@ class VirtualPlane:
         """Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server."""
         self._settings = settings
         self.materials = Materials.of(settings)
+        self._transcripts: list[Transcript] = []
         self._loop = Loop()
         try:
             self._mind: Mind = self._loop.run(Mind.open(settings, self.materials, on_tape=True))
@@ -55,6 +56,7 @@ class VirtualPlane:
     def counsel(self, path: Path) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
         transcript = Transcript(path)
+        self._transcripts.append(transcript)
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             return transcript.append(
@@ -69,6 +71,8 @@ class VirtualPlane:
         return who | {"calls": self._mind.counts()}
 
     def close(self) -> None:
-        """Let go of the server, the loop and its thread."""
+        """Let go of the transcript, the server, the loop and its thread."""
+        for transcript in self._transcripts:
+            transcript.close()
         self._loop.run(self._mind.close())
         self._loop.close()
