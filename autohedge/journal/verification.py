@@ -1,5 +1,6 @@
 """Verification: every hash must fit, and the results must say what the journal says."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import AnyEvent, Booked, Report, RunResult, SubmitOrder
 from autohedge.core.money import ZERO, subtract
-from autohedge.journal.chain import read, torn_bytes
+from autohedge.journal.chain import Line, read, torn_bytes
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.genesis import Genesis
 
@@ -101,18 +102,35 @@ def unbroken(folder: RunFolder, claims: Claims | None = None) -> Verified:
     """
     lines, head = 0, ""
     claims = claims or Claims()
-    for line in read(folder.journal):
+    for line in checked(folder):
         lines, head = lines + 1, line.hash
-        if lines == 1:
-            _check_files(folder, Genesis.of(line))
         claims.take(line.event)
-    results, torn = folder.read_results(), torn_bytes(folder.journal)
-    if results is not None and (torn or results.get("journal_head") != head):
-        msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
-        raise Corrupt(msg)
+    results = folder.read_results()
     if results is not None:
         claims.require_end(folder)
-    return Verified(lines, head, finished=results is not None, torn_bytes=torn)
+    return Verified(lines, head, finished=results is not None, torn_bytes=torn_bytes(folder.journal))
+
+
+def checked(folder: RunFolder) -> Iterator[Line]:
+    """The lines of a journal, one by one: chain, files and the end that `results.json` names are checked.
+
+    Raises Corrupt at the first that does not fit, the end's when all lines were taken.
+    """
+    promised, head = _promised(folder), ""
+    for line in read(folder.journal):
+        if not head:
+            _check_files(folder, Genesis.of(line))
+        head = line.hash
+        yield line
+    if promised and promised != (head, torn_bytes(folder.journal)):
+        msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
+        raise Corrupt(msg)
+
+
+def _promised(folder: RunFolder) -> tuple[Any, int] | None:
+    """The head, and the torn bytes after it, that a finished run's journal must end with."""
+    results = folder.read_results()
+    return None if results is None else (results.get("journal_head"), 0)
 
 
 def _check_files(folder: RunFolder, genesis: Genesis) -> None:

@@ -91,7 +91,11 @@ def test_what_never_came_to_the_agents_is_taken_over_and_counted(workplace: Path
 
 def test_what_arithmetic_answered_is_done_again(workplace: Path) -> None:
     patient = TIGHT | {"exits__take_profit_bps": 300, "exits__stop_loss_bps": 300}
-    full = {"risk__max_exposure_notional": 101, "sizing__max_order_amount": 101, "sizing__min_order_amount": 101}
+    full = {
+        "risk__max_exposure_notional": 101,
+        "sizing__max_order_amount": 101,
+        "sizing__min_order_amount": 101,
+    }
     folder = scripted([ANSWER], synthetic__hours=1, **patient, **full)
     silent = [line.outcome for line in transcribed(folder) if line.request is None]
     assert "limits" in silent

@@ -1,0 +1,311 @@
+"""A journal's questions, each with its decision, what that did to the gate, and the orders that it let through.
+
+The journal is followed line by line. What is kept are the conversations that are wanted, those that may
+still become one, and some bytes for each call that the transcript must have.
+"""
+
+import heapq
+from array import array
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal, get_args
+
+from autohedge.audit.trips import NO_VERDICT, Trip, Trips
+from autohedge.config import Hybrid
+from autohedge.core.events import (
+    AnyEvent,
+    Decision,
+    Deliberate,
+    GateChanged,
+    Input,
+    Operator,
+    Restarted,
+    SubmitOrder,
+    Timer,
+    Trouble,
+)
+from autohedge.core.orders import BUY
+from autohedge.journal import Line
+from autohedge.llm.transcript import Line as Call
+
+Only = Literal["trade", "no_trade", "keep", "abstain", "lesson", "late", "unanswered"]
+ONLY: tuple[Only, ...] = get_args(Only)
+STATES = ("closed", "open", "cooldown", "expired")
+NS_PER_S = 10**9
+DIGEST_BYTES = 16
+BAND_PCT = 10
+
+
+@dataclass(slots=True)
+class Conversation:
+    """One question and all that came of it.
+
+    `why` it was asked; `given_up` says why an answer counts no more: `timeout`, `halted`, `restarted`. `gate` is
+    the change that followed, `state` where the gate stood then, `ended` what ended or prolonged an opening.
+    `trips` are the round trips that the verdict let in. `calls` are the transcript's lines, where they are wanted.
+    """
+
+    question: Deliberate
+    why: str
+    decision: Decision | None = None
+    given_up: str = ""
+    state: str = ""
+    gate: GateChanged | None = None
+    ended: GateChanged | None = None
+    trips: list[Trip] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+
+    @property
+    def number(self) -> int:
+        """The question's number in its run."""
+        return self.question.number
+
+    @property
+    def symbol(self) -> str:
+        """What it was about."""
+        return self.question.symbol
+
+    @property
+    def outcome(self) -> Only:
+        """What it came to, in one word."""
+        if self.decision is None:
+            return "unanswered"
+        return "late" if self.given_up else self.decision.verdict
+
+    @property
+    def group(self) -> str:
+        """Under what its round trips are summed: who answered, how sure."""
+        if self.decision is None:
+            return NO_VERDICT
+        least = min(self.decision.confidence_pct, 99) // BAND_PCT * BAND_PCT
+        return f"{self.decision.source or 'unnamed'}, {least} to {least + BAND_PCT} % sure"
+
+
+@dataclass(slots=True)
+class Timeline:
+    """When a gate changed, and to which of STATES; nine bytes a change."""
+
+    times_ns: "array[int]" = field(default_factory=lambda: array("q"))
+    states: bytearray = field(default_factory=bytearray)
+
+    def add(self, at_ns: int, state: str) -> None:
+        """Note a change."""
+        self.times_ns.append(at_ns)
+        self.states.append(STATES.index(state))
+
+    def __iter__(self) -> Iterator[tuple[int, str]]:
+        return ((at_ns, STATES[state]) for at_ns, state in zip(self.times_ns, self.states, strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which conversations: one number, or the `last` that fit; the last `whole` of them with every word."""
+
+    number: int | None = None
+    symbol: str | None = None
+    only: Only | None = None
+    last: int = 20
+    whole: int = 500
+
+    def fits(self, conversation: Conversation) -> bool:
+        """Whether this is one of them."""
+        return (
+            self.number in (None, conversation.number)
+            and self.symbol in (None, conversation.symbol)
+            and self.only in (None, conversation.outcome)
+        )
+
+
+@dataclass(slots=True)
+class Tally:
+    """What all questions came to, wanted or not."""
+
+    asked: int = 0
+    fitting: int = 0
+    outcomes: Counter[str] = field(default_factory=Counter)
+    abstentions: Counter[str] = field(default_factory=Counter)
+    saved: int = 0
+    strays: int = 0
+
+
+class Questions:
+    """Follows a journal."""
+
+    def __init__(self, wanted: Wanted, hybrid: Hybrid) -> None:
+        self.tally = Tally()
+        self.trips = Trips()
+        self.gates: dict[str, Timeline] = {}
+        self.named: dict[bytes, int] = {}
+        self.snapshots: dict[int, str] = {}
+        self.first_ns = self.last_ns = 0
+        self._wanted = wanted
+        self._hybrid = hybrid
+        self._deadline_ns = round(hybrid.deadline_s * NS_PER_S)
+        self._first_state = "open" if hybrid.starts_open else "closed"
+        self._kept: list[tuple[int, int, Conversation]] = []
+        self._unanswered: dict[int, Conversation] = {}
+        self._waiting: dict[tuple[str, str], Conversation] = {}
+        self._asked: dict[str, int] = {}
+        self._opener: dict[str, Conversation] = {}
+        self._shut_by: dict[str, str] = {}
+        self._seq = 0
+        self._input: AnyEvent | None = None
+        self._causes: dict[str, Conversation] = {}
+        self._notes: dict[str, str] = {}
+
+    def take(self, line: Line) -> None:
+        """Follow one line of the journal."""
+        event = line.event
+        if event is None:
+            return
+        self._begin_step(line.seq, event)
+        self.trips.take(event)
+        match event:
+            case Deliberate():
+                self._ask(event)
+            case Decision():
+                self._decide(event)
+            case GateChanged():
+                self._change(event)
+            case SubmitOrder():
+                self._order(event)
+            case Timer():
+                self._time(event.at_ns)
+            case Operator() | Trouble() | Restarted():
+                self._interrupt(event)
+
+    def finish(self) -> list[Conversation]:
+        """The conversations that are wanted, by number; nothing more will come."""
+        for conversation in self._unanswered.values():
+            self._settle(conversation)
+        self._unanswered.clear()
+        self.trips.finish()
+        return [conversation for _, _, conversation in sorted(self._kept, key=lambda kept: kept[:2])]
+
+    def state(self, symbol: str) -> str:
+        """Where a symbol's gate stands."""
+        line = self.gates.get(symbol)
+        return STATES[line.states[-1]] if line else self._first_state
+
+    def _begin_step(self, seq: int, event: AnyEvent) -> None:
+        """What follows an input, or a row, without one in between is caused by it."""
+        given = isinstance(event, Input)
+        if given or seq != self._seq + 1:
+            self._input = event if given else None
+            self._causes.clear()
+            self._notes.clear()
+        self._seq = seq
+        at_ns = getattr(event, "at_ns", 0)
+        self.first_ns = self.first_ns or at_ns
+        self.last_ns = max(self.last_ns, at_ns)
+
+    def _ask(self, question: Deliberate) -> None:
+        conversation = Conversation(question, self._reason(question), state=self.state(question.symbol))
+        self.tally.asked += 1
+        self.snapshots[question.number] = question.snapshot
+        self._unanswered[question.number] = conversation
+        self._waiting[question.kind, question.symbol] = conversation
+        if question.kind == "gate":
+            self._asked[question.symbol] = question.number
+            self._shut_by.pop(question.symbol, None)
+
+    def _reason(self, question: Deliberate) -> str:
+        symbol, before = question.symbol, self._asked.get(question.symbol)
+        if question.kind == "learning":
+            return f"{self._hybrid.learn_every_trades} round trips had ended"
+        if before is None:
+            return "it was the symbol's first question, enough quotes being known"
+        if symbol in self._notes:
+            return self._notes[symbol]
+        if symbol in self._shut_by:
+            return f"all gates had been shut ({self._shut_by[symbol]}), and quotes came again"
+        if isinstance(self._input, Timer):
+            return f"quotes enough had come, and {self._hybrid.min_refresh_s:g} s passed, since question {before}"
+        return f"{self._hybrid.gate_refresh_quotes} quotes had come since question {before}"
+
+    def _decide(self, decision: Decision) -> None:
+        for call in decision.calls:
+            self.named[digest(call)] = decision.number
+        conversation = self._unanswered.pop(decision.number, None)
+        if conversation is None:
+            self.tally.strays += 1
+            return
+        conversation.decision = decision
+        conversation.state = self.state(decision.symbol)
+        key = (conversation.question.kind, conversation.symbol)
+        if self._waiting.get(key) is conversation:
+            del self._waiting[key]
+            self._caused_by(conversation, f"the answer to question {decision.number} had been waited for")
+        self._settle(conversation)
+
+    def _caused_by(self, conversation: Conversation, note: str) -> None:
+        if conversation.question.kind == "gate":
+            self._causes[conversation.symbol] = conversation
+            self._notes[conversation.symbol] = note
+
+    def _change(self, change: GateChanged) -> None:
+        symbol = change.symbol
+        was = self.state(symbol)
+        self.gates.setdefault(symbol, Timeline()).add(change.at_ns, change.state)
+        opener = self._opener.get(symbol)
+        if opener and was == "open":
+            opener.ended = change
+        cause = self._causes.pop(symbol, None)
+        if cause:
+            cause.gate, cause.state = change, change.state
+            if change.why == "stale":
+                self.tally.abstentions["stale"] += 1
+        elif change.state == "expired":
+            self._notes[symbol] = "the time of the verdict before was over"
+        elif was == "cooldown":
+            self._notes[symbol] = f"the cooldown after question {self._asked.get(symbol, 0)} was over"
+        if cause and change.state == "open":
+            self._opener[symbol] = cause
+
+    def _order(self, order: SubmitOrder) -> None:
+        opener = self._opener.get(order.symbol)
+        number, group = (opener.number, opener.group) if opener else (0, NO_VERDICT)
+        trip = self.trips.submitted(order, number, group)
+        if opener and order.side is BUY and trip.verdict == number and trip not in opener.trips[-1:]:
+            opener.trips.append(trip)
+
+    def _time(self, at_ns: int) -> None:
+        """The engine's own deadlines of answers: it tells of one only where a gate changes by it."""
+        for key, conversation in list(self._waiting.items()):
+            if conversation.question.at_ns + self._deadline_ns <= at_ns:
+                del self._waiting[key]
+                conversation.given_up = "timeout"
+                conversation.state = self.state(conversation.symbol)
+                if conversation.question.kind == "gate":
+                    self.tally.abstentions["timeout"] += 1
+                note = f"question {conversation.number} had timed out"
+                self._caused_by(conversation, note)
+
+    def _interrupt(self, event: Operator | Trouble | Restarted) -> None:
+        if isinstance(event, Operator) and event.command == "resume":
+            return
+        why = "restarted" if isinstance(event, Restarted) else "halted"
+        for conversation in self._waiting.values():
+            conversation.given_up = why
+        self._waiting.clear()
+        self._shut_by = dict.fromkeys(self._asked, why)
+
+    def _settle(self, conversation: Conversation) -> None:
+        decision, outcome = conversation.decision, conversation.outcome
+        self.tally.outcomes[outcome] += 1
+        if decision and not conversation.given_up:
+            self.tally.saved += decision.source == "bypass"
+            if outcome == "abstain":
+                self.tally.abstentions[decision.code or "unexplained"] += 1
+        if not self._wanted.fits(conversation):
+            return
+        self.tally.fitting += 1
+        heapq.heappush(self._kept, (conversation.number, self._seq, conversation))
+        if len(self._kept) > self._wanted.last:
+            heapq.heappop(self._kept)
+
+
+def digest(call: str) -> bytes:
+    """As much of a call's hash as tells it from all others."""
+    return call.encode()[: 2 * DIGEST_BYTES]

@@ -1,0 +1,144 @@
+"""An audit on a terminal: lists and whole conversations, plain when piped, no word of a stranger obeyed."""
+
+from collections.abc import Iterator
+from textwrap import wrap
+
+from rich.console import Console
+from rich.text import Text
+
+from autohedge.audit import wording
+from autohedge.audit.questions import Conversation
+from autohedge.audit.reading import Audit
+from autohedge.audit.trips import Trip
+from autohedge.audit.wording import harmless
+from autohedge.llm.backend import Message
+from autohedge.llm.transcript import Line as Call
+
+STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red", "late": "red", "unanswered": "red"}
+LABEL_CHARS = 9
+Piece = Text | tuple[str, str]
+INDENT = "      "
+
+
+def print_list(audit: Audit, page: str) -> None:
+    """The conversations in a line or two each, newest last; `page` is how to see one whole."""
+    console = _console()
+    console.print(Text(f"{audit.run} · {audit.mode}", "bold"))
+    for line in wording.summary_lines(audit):
+        console.print(Text(line))
+    console.print()
+    for conversation in audit.conversations:
+        for text in _short(conversation, console.width):
+            console.print(text, no_wrap=True, crop=False, overflow="ignore")
+    shown, there = len(audit.conversations), audit.tally.fitting
+    if shown < there:
+        console.print(Text(f"\nThe last {shown} of {there}; --last shows more.", "dim"))
+    example = audit.conversations[-1].number if audit.conversations else 1
+    console.print(Text(f"\nOne whole: {page} --number {example}\nAll as a page: {page} --html audit.html"))
+
+
+def print_whole(audit: Audit) -> None:
+    """Conversations with every word."""
+    console = _console()
+    for conversation in audit.conversations:
+        for piece in _whole(audit, conversation):
+            _print(console, piece)
+
+
+def _console() -> Console:
+    return Console(highlight=False, markup=False, emoji=False)
+
+
+def _short(conversation: Conversation, width: int) -> Iterator[Text]:
+    style = STYLES.get(conversation.outcome, "")
+    at = wording.clock(conversation.question.at_ns)[11:19]
+    head = Text(f"#{conversation.number:<5}{at}  {harmless(conversation.symbol):<10}")
+    head.append(f"{wording.verdict(conversation):<22}", style)
+    learning = conversation.question.kind == "learning"
+    head.append(f"{'lesson' if learning else f'gate {conversation.state}':<15}")
+    head.append(wording.earned(conversation))
+    head.rstrip()
+    head.truncate(width, overflow="ellipsis")
+    yield head
+    gist = Text(INDENT + wording.gist(conversation), "dim")
+    gist.truncate(width, overflow="ellipsis")
+    if gist.plain.strip():
+        yield gist
+
+
+def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
+    question = conversation.question
+    title = f"Question {conversation.number} · {harmless(conversation.symbol)} · {question.kind}"
+    yield Text(title, "bold")
+    yield ("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
+    yield ("answer", wording.answered(conversation))
+    yield ("gate", wording.gate(conversation))
+    for trip in conversation.trips:
+        yield from _trip(trip)
+    if not conversation.trips:
+        yield ("orders", "none were let through by this")
+    if silent := wording.silence(conversation):
+        yield ("silence", silent)
+    shown = 0
+    for call in conversation.calls:
+        if call.request:
+            yield from _call(audit, call, shown)
+            shown = len(call.request.messages)
+    yield Text("")
+
+
+def _trip(trip: Trip) -> Iterator[Piece]:
+    yield ("trip", wording.trip_line(trip))
+    for order in trip.orders:
+        yield ("", wording.order_line(order))
+        for fill in order.fills:
+            yield ("", f"  {wording.fill_line(fill)}")
+
+
+def _call(audit: Audit, call: Call, shown: int) -> Iterator[Piece]:
+    """One request and its answer; messages that stood in the request before are not told again."""
+    if call.request is None:
+        return
+    yield ("prompt" if not shown else "repair", wording.prompt_line(audit, call))
+    for message in call.request.messages[shown:]:
+        yield from _said(message)
+    yield _rule(f"answer {call.call + 1}")
+    yield ("call", wording.call_line(audit, call))
+    yield from _answer(call)
+
+
+def _answer(call: Call) -> Iterator[Piece]:
+    if call.response is None:
+        yield ("nothing", f"no answer came: {harmless(call.failure)}")
+        return
+    if call.response.refusal:
+        yield ("refusal", harmless(call.response.refusal))
+    yield Text(harmless(call.response.text))
+    if call.failure:
+        yield ("wrong", harmless(call.failure))
+    if found := wording.parsed(call):
+        yield _rule(
+            f"read as ({harmless(call.parse)})" if wording.used(call) else "an object in it, not used"
+        )
+        yield Text(harmless(found))
+
+
+def _said(message: Message) -> Iterator[Piece]:
+    yield _rule(message.role)
+    yield Text(harmless(message.content))
+
+
+def _rule(title: str) -> Text:
+    return Text(f"── {title} ──", "bold cyan")
+
+
+def _print(console: Console, piece: Piece) -> None:
+    """A text is wrapped on a terminal only; what has a label is wrapped beside it everywhere."""
+    if isinstance(piece, Text):
+        console.print(piece, soft_wrap=not console.is_terminal)
+        return
+    label, text = piece
+    lines = wrap(text, console.width - LABEL_CHARS - 1, break_on_hyphens=False) or [""]
+    said = Text(f"{label:<{LABEL_CHARS}}", "bold")
+    said.append(("\n" + " " * LABEL_CHARS).join(lines), "not bold")
+    console.print(said)

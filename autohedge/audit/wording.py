@@ -1,0 +1,225 @@
+"""A conversation in words, the same on every surface; text of strangers made harmless."""
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+import msgspec
+
+from autohedge.audit.questions import Conversation
+from autohedge.audit.reading import Audit
+from autohedge.audit.trips import Fill, Placed, Trip
+from autohedge.core.clock import readable
+from autohedge.core.events import GateChanged
+from autohedge.llm.answers import extract
+from autohedge.llm.failures import plain
+from autohedge.llm.outcome import ACCEPTED, REPAIRED
+from autohedge.llm.transcript import Line as Call
+
+NS_PER_S = 10**9
+CENTS = Decimal("0.0001")
+BYPASSES = {
+    "in_position": "a position was held, and exits are the engine's",
+    "limits": "no order could have passed the limits",
+    "no_edge": "the price had not moved over the whole snapshot",
+    "halted": "trading was halted",
+}
+GIVEN_UP = {
+    "timeout": "the engine's deadline had passed",
+    "halted": "trading had been halted",
+    "restarted": "the run had been restarted",
+}
+
+
+def harmless(text: str) -> str:
+    r"""A stranger's text with every character that a terminal or a reader could be misled by made visible.
+
+    Line breaks stay, tabs become spaces; controls and invisible or direction-changing characters are written
+    as `\x1b`.
+    """
+    text = text.replace("\r\n", "\n").replace("\t", "    ")
+    if text.isprintable():
+        return text
+    return "".join(each if each == "\n" or each.isprintable() else _visible(each) for each in text)
+
+
+def _visible(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 256 else f"\\u{code:04x}" if code < 65536 else f"\\U{code:08x}"
+
+
+def clock(ts_ns: int) -> str:
+    """A moment of the tape, UTC."""
+    return f"{readable(ts_ns)} UTC"
+
+
+def verdict(conversation: Conversation) -> str:
+    """The decision in a few words: `trade long 74 %`."""
+    decision = conversation.decision
+    if decision is None:
+        return "no answer"
+    words: list[str] = [decision.verdict, decision.direction]
+    if decision.verdict in {"trade", "no_trade"}:
+        words.append(f"{decision.confidence_pct} %")
+    words.append(plain(decision.code))
+    return " ".join(word for word in words if word) + (", too late" if conversation.given_up else "")
+
+
+def answered(conversation: Conversation) -> str:
+    """When the engine knew the answer, what it was, by whom; or why there is none."""
+    decision = conversation.decision
+    if decision is None:
+        why = GIVEN_UP.get(conversation.given_up, "the run ended before one came")
+        said = "; what the transcript has was never known to the engine" if conversation.calls else ""
+        return f"no answer: {why}{said}"
+    after_s = (decision.at_ns - decision.asked_ns) / NS_PER_S
+    told = f"{verdict(conversation)}, {after_s:.3f} s after the question, by {plain(decision.source) or 'nobody'}"
+    late = f"; it changed nothing: {GIVEN_UP[conversation.given_up]}" if conversation.given_up else ""
+    return told + late
+
+
+def silence(conversation: Conversation) -> str:
+    """Why no model was asked; empty where one was."""
+    decision = conversation.decision
+    if decision is None or any(call.request for call in conversation.calls):
+        return ""
+    if decision.source == "bypass":
+        why = BYPASSES.get(decision.code, plain(decision.code))
+        return f"no model was asked: {why} (bypass {plain(decision.code)})"
+    return (
+        f"nothing was asked: {plain(decision.code) or 'no call is recorded'}"
+        if not decision.calls[1:]
+        else ""
+    )
+
+
+def gate(conversation: Conversation) -> str:
+    """What the answer, or its absence, did to the gate."""
+    change, ended = conversation.gate, conversation.ended
+    if conversation.question.kind == "learning":
+        return "a lesson; it changes no gate"
+    if change is None:
+        return f"stayed {conversation.state}"
+    return _change(change) + (f"; {_end(change, ended)}" if ended else "")
+
+
+def _change(change: GateChanged) -> str:
+    until = f", at most until {readable(change.valid_until_ns)}" if change.valid_until_ns else ""
+    return f"{change.state} ({plain(change.why)}) at {readable(change.at_ns)}{until}"
+
+
+def _end(change: GateChanged, ended: GateChanged) -> str:
+    how = "prolonged by a later verdict" if ended.state == "open" else f"{ended.state} ({plain(ended.why)})"
+    return f"{how} after {(ended.at_ns - change.at_ns) / NS_PER_S:.1f} s"
+
+
+def earned(conversation: Conversation) -> str:
+    """Its round trips in a few words: `2 trips -0.1234`."""
+    filled = [trip for trip in conversation.trips if any(order.fills for order in trip.orders)]
+    if not filled:
+        return f"{len(conversation.trips)} unfilled" if conversation.trips else ""
+    net = sum((trip.net for trip in filled if trip.closed_ns), Decimal(0))
+    open_trips = sum(not trip.closed_ns for trip in filled)
+    ended = len(filled) - open_trips
+    words = [f"{ended} trip{'s' if ended > 1 else ''} {money(net)}" if ended else ""]
+    words.append(f"{open_trips} open" if open_trips else "")
+    return ", ".join(word for word in words if word)
+
+
+def trip_line(trip: Trip) -> str:
+    """What a round trip came to."""
+    if not any(order.fills for order in trip.orders):
+        return "nothing was filled"
+    if not trip.closed_ns:
+        return f"still open, {trip.held} held; fees {money(trip.fees, signed=False)}"
+    parts = f"{money(trip.realized)} realized, {money(trip.fees, signed=False)} fees"
+    return f"{money(trip.net)} net ({parts}), closed {readable(trip.closed_ns)}"
+
+
+def order_line(order: Placed) -> str:
+    """An order as it was sent, and its state."""
+    at = "at market" if order.limit is None else f"at {order.limit}"
+    when = readable(order.at_ns) if order.at_ns else "found at the venue"
+    return f"{str(order.side).lower()} {order.quantity} {at} · {plain(order.reason)} · {order.state} · {when}"
+
+
+def fill_line(fill: Fill) -> str:
+    """A fill."""
+    return f"filled {fill.quantity} at {fill.price} · fee {money(fill.fee, signed=False)} · {readable(fill.ts_ns)}"
+
+
+def money(amount: Decimal, *, signed: bool = True) -> str:
+    """An amount to a hundredth of a cent."""
+    return f"{amount.quantize(CENTS):{'+' if signed else ''},}"
+
+
+def call_line(audit: Audit, call: Call) -> str:
+    """Who was called with what, how long it took, what came of it."""
+    parts = [f"{plain(call.outcome)}", f"{call.queue_ms:.0f} ms in the queue"]
+    if call.response:
+        parts += [f"{call.response.service_ms:.0f} ms service", _tokens(call)]
+        parts.append(
+            f"{plain(call.response.model)} at {plain(call.response.server)}, as {plain(call.response.sent_as)}"
+        )
+        parts.append(f"ended by {plain(call.response.finish_reason)}")
+    if call.tries != 1:
+        parts.append(f"{call.tries} tries")
+    return " · ".join(parts)
+
+
+def _tokens(call: Call) -> str:
+    usage = call.response.usage if call.response else None
+    return f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "tokens not counted"
+
+
+def prompt_line(audit: Audit, call: Call) -> str:
+    """The prompt by name, version and hash, and how it was sent."""
+    if call.request is None:
+        return ""
+    prompt, request = audit.prompt(call), call.request
+    heat = f"temperature {request.temperature:g}, at most {request.max_tokens} tokens"
+    if prompt is None:
+        return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt of the run's genesis; {heat}"
+    version = "unknown version" if prompt.version is None else f"version {prompt.version}"
+    return f"{prompt.name}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
+
+
+def used(call: Call) -> bool:
+    """Whether the answer of this call was taken."""
+    return call.outcome in {ACCEPTED, REPAIRED}
+
+
+def parsed(call: Call) -> str:
+    """The JSON object that was found in the answer, in readable form; empty if there was none."""
+    found = extract(call.response.text) if call.response else None
+    return msgspec.json.format(msgspec.json.encode(found.value), indent=2).decode() if found else ""
+
+
+def gist(conversation: Conversation) -> str:
+    """What was said in one line: the thesis or lesson of the answer taken, or what was wrong."""
+    for call in reversed(conversation.calls):
+        found = extract(call.response.text) if call.response and used(call) else None
+        if found:
+            return plain(str(found.value.get("thesis") or found.value.get("lesson") or ""))
+        if call.failure:
+            return plain(call.failure)
+    return silence(conversation) or ("" if conversation.decision else answered(conversation))
+
+
+def summary_lines(audit: Audit) -> Iterator[str]:
+    """The run in a few lines: who answered, what was asked, what came of it."""
+    tally, spoken = audit.tally, audit.spoken
+    who = f"{plain(audit.provider)} · {plain(audit.model)} · {plain(audit.server)}"
+    yield f"answered by {'rules, a written formula: no model was asked' if audit.provider == 'rules' else who}"
+    outcomes = ", ".join(f"{count} {name}" for name, count in tally.outcomes.most_common())
+    yield f"{tally.asked} questions: {outcomes or 'none'}"
+    codes = ", ".join(f"{count} {plain(code)}" for code, count in tally.abstentions.most_common() if count)
+    yield f"abstentions: {codes or 'none'}"
+    calls = f"{spoken.calls} calls ({spoken.repaired} repaired), {tally.saved} questions answered without one"
+    yield f"{calls}; {spoken.prompt_tokens:,} + {spoken.completion_tokens:,} tokens"
+    mean_ms = spoken.service_ms / spoken.calls if spoken.calls else 0.0
+    times = f"service {mean_ms:.0f} ms on average, {spoken.slowest_ms:.0f} at most"
+    yield f"{times}; longest wait in the queue {spoken.longest_queue_ms:.0f} ms"
+    if spoken.unclaimed:
+        yield f"{spoken.unclaimed} lines of the transcript belong to no decision: the run ended before they were known"
+    if not audit.finished:
+        yield "the run did not finish: this is as far as its journal goes"

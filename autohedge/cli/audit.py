@@ -1,0 +1,90 @@
+"""The verb that looks into a run's conversations: what was asked, said, decided, and what came of it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autohedge.cli.options import AsJson, Run, print_json
+from autohedge.cli.tree import app
+from autohedge.core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from autohedge.audit import Audit, Wanted
+
+SHOWN = 20
+Page = Annotated[
+    Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page instead.")
+]
+
+
+@app.command()
+def audit(
+    run: Run,
+    number: Annotated[
+        int | None, typer.Option("--number", min=1, help="One question, with every word.")
+    ] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="Questions about this symbol.")] = None,
+    only: Annotated[
+        str | None,
+        typer.Option("--only", help="trade, no_trade, keep, abstain, lesson, late or unanswered."),
+    ] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", min=1, help="How many, newest last; default 20, on a page 5000.")
+    ] = None,
+    page: Page = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show what the agents of a run were asked, what they said, and what the engine made of it.
+
+    The record is checked while it is read: the journal's chain, the transcript's hashes, and that each
+    decision's calls are there.
+    """
+    from autohedge.audit import audit as read_audit
+    from autohedge.journal import RunFolder
+
+    found = read_audit(RunFolder.find(run), _wanted(number, symbol, only, last, on_page=page is not None))
+    if page and not found.silent:
+        _write(found, page, quiet=as_json)
+    if as_json:
+        _print_json(found)
+    elif found.silent:
+        typer.echo(f"{found.run}: {found.silent}")
+    elif not page:
+        _print(found, run, whole=number is not None)
+
+
+def _wanted(
+    number: int | None, symbol: str | None, only: str | None, last: int | None, *, on_page: bool
+) -> "Wanted":
+    from autohedge.audit.page import ROWS, WHOLE
+    from autohedge.audit.questions import ONLY, Wanted
+
+    outcome = next((each for each in ONLY if each == only), None)
+    if only is not None and outcome is None:
+        raise Misconfigured(f"--only {only}: write one of {', '.join(ONLY)}")
+    shown = last or (ROWS if on_page else SHOWN)
+    return Wanted(number, symbol, outcome, shown, WHOLE if on_page else shown)
+
+
+def _write(found: "Audit", page: Path, *, quiet: bool) -> None:
+    from autohedge.audit import write_page
+
+    write_page(found, page)
+    if not quiet:
+        typer.echo(f"{page}: {len(found.conversations)} decisions, {found.whole} conversations whole")
+
+
+def _print_json(found: "Audit") -> None:
+    from autohedge.audit import as_dict
+
+    print_json(as_dict(found))
+
+
+def _print(found: "Audit", run: str, *, whole: bool) -> None:
+    from autohedge.audit.terminal import print_list, print_whole
+
+    if whole:
+        print_whole(found)
+    else:
+        print_list(found, f"autohedge audit {run}")

@@ -1,0 +1,49 @@
+"""Recorded hybrid runs of a few synthetic minutes, answered by the rules or by a script."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from autohedge import app
+from autohedge.config import load
+from autohedge.journal import RunFolder
+
+SMALL = [
+    'trading.mode="hybrid"',
+    "synthetic.hours=0.25",
+    "momentum.min_edge_bps=1",
+    "exits.take_profit_bps=3",
+    "exits.stop_loss_bps=3",
+    "hybrid.learn_every_trades=2",
+    "hybrid.min_refresh_s=1",
+]
+HOSTILE = (
+    "\x1b[2J\x1b]0;owned\x07[bold red]</pre><script>alert(1)</script><img src=http://evil.example/x>\u202e"
+)
+
+
+def recorded(*overrides: str) -> RunFolder:
+    """A finished run in the working directory."""
+    settings = load(None, [*SMALL, *overrides])
+    return RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
+
+
+def scripted(script: Path, answers: list[Any], *overrides: str) -> RunFolder:
+    """A run whose model says these answers in turn."""
+    script.write_text("\n".join(json.dumps(answer) for answer in answers))
+    return recorded('llm.provider="scripted"', f'llm.script="{script}"', *overrides)
+
+
+def yes(symbol: str = "BTC/USD", thesis: str = "it rises") -> str:
+    """A verdict that opens the gate of a symbol."""
+    return json.dumps(
+        {
+            "decision": "trade",
+            "symbol": symbol,
+            "direction": "long",
+            "confidence_pct": 77,
+            "thesis": thesis,
+            "key_levels": [],
+            "horizon_minutes": 5,
+        }
+    )

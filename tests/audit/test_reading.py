@@ -1,0 +1,247 @@
+"""Questions, decisions, gates, orders and words are linked as the record has them, and damage is named."""
+
+import shutil
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge.audit import Audit, Wanted, audit
+from autohedge.audit.questions import Questions
+from autohedge.config import load
+from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, SubmitOrder, Timer
+from autohedge.core.orders import BUY
+from autohedge.journal import Line, RunFolder, read
+from autohedge.journal.chain import torn_bytes
+from tests.audit.runs import HOSTILE, recorded, scripted, yes
+
+ALL = Wanted(last=10_000, whole=10_000)
+SECOND_NS = 10**9
+
+
+def copied(run: RunFolder, place: Path) -> RunFolder:
+    return RunFolder(Path(shutil.copytree(run.path, place / run.id)))
+
+
+def results(run: RunFolder) -> dict[str, Any]:
+    found = run.read_results()
+    assert found
+    return found
+
+
+def test_every_question_has_its_decision_its_words_and_its_place_in_the_sums(run: RunFolder) -> None:
+    found, told = audit(run, ALL), results(run)
+    asked = told["deliberations"]
+    assert found.finished and not found.silent
+    assert [each.number for each in found.conversations] == list(range(1, asked["asked"] + 1))
+    verdicts = Counter(e.outcome for e in found.conversations if e.question.kind == "gate")
+    assert {name: verdicts[name] for name in asked["verdicts"]} == asked["verdicts"]
+    assert +found.tally.abstentions == Counter(asked["abstentions"])
+    assert found.tally.saved == asked["bypassed"] > 0
+    assert found.tally.outcomes["lesson"] == asked["lessons"] > 0
+    assert found.spoken.calls + found.spoken.unclaimed == told["slow"]["calls"]["calls"]
+    assert found.spoken.unclaimed == found.tally.outcomes["unanswered"] <= 3
+    for each in found.conversations:
+        assert each.calls
+        assert not each.decision or tuple(call.hash for call in each.calls) == each.decision.calls
+
+
+def test_gates_are_followed_to_where_the_run_left_them(run: RunFolder) -> None:
+    found, asked = audit(run, ALL), results(run)["deliberations"]
+    last = {symbol: list(line)[-1][1] for symbol, line in found.gates.items()}
+    assert last == {symbol: asked["gates"][symbol] for symbol in last}
+    for each in found.conversations:
+        if each.outcome == "trade" and each.decision and each.decision.direction == "long":
+            assert each.gate and each.gate.state == "open" == each.state
+        elif each.outcome == "no_trade":
+            assert each.state == "cooldown"
+
+
+def test_each_entry_belongs_to_the_last_opening_before_it_and_each_exit_to_its_entry(run: RunFolder) -> None:
+    """Recounted from the journal in the plainest way."""
+    opened: dict[str, int] = {}
+    asked: dict[str, int] = {}
+    expected: dict[str, int] = {}
+    for line in read(run.journal):
+        match line.event:
+            case Decision(kind="gate") as decision:
+                asked[decision.symbol] = decision.number
+            case GateChanged(state="open") as change:
+                opened[change.symbol] = asked[change.symbol]
+            case SubmitOrder() as order:
+                bought = opened[order.symbol] if order.side is BUY else expected[order.symbol]
+                expected[order.order_id] = expected[order.symbol] = bought
+    found = {
+        order.order_id: each.number
+        for each in audit(run, ALL).conversations
+        for trip in each.trips
+        for order in trip.orders
+    }
+    assert found and found == {name: number for name, number in expected.items() if name in found}
+    assert len(found) == len([name for name in expected if "/" not in name])
+
+
+def test_round_trips_sum_up_to_the_result_of_the_run(run: RunFolder) -> None:
+    found, told = audit(run, ALL), results(run)
+    trips = [trip for each in found.conversations for trip in each.trips]
+    assert sum(trip.realized for trip in trips) == Decimal(told["realized_pnl"]) != 0
+    assert sum(trip.fees for trip in trips) == Decimal(told["fees"])
+    assert sum(group.closed for group in found.groups.values()) == sum(bool(t.closed_ns) for t in trips)
+    closed = sum((trip.net for trip in trips if trip.closed_ns), Decimal(0))
+    assert sum((group.net for group in found.groups.values()), Decimal(0)) == closed
+
+
+def test_a_symbol_an_outcome_and_a_count_choose(run: RunFolder) -> None:
+    some = audit(run, Wanted(symbol="ETH/USD", only="no_trade", last=2))
+    assert len(some.conversations) == 2 < some.tally.fitting < some.tally.asked
+    assert {(e.symbol, e.outcome) for e in some.conversations} == {("ETH/USD", "no_trade")}
+    everything = [
+        e.number for e in audit(run, Wanted(symbol="ETH/USD", only="no_trade", last=999)).conversations
+    ]
+    assert [e.number for e in some.conversations] == everything[-2:]
+
+
+def test_only_the_newest_have_their_words_where_so_many_are_wanted(run: RunFolder) -> None:
+    found = audit(run, Wanted(last=9, whole=2))
+    assert [bool(each.calls) for each in found.conversations] == [False] * 7 + [True] * 2
+
+
+def test_a_question_or_a_symbol_that_there_is_not_is_named(run: RunFolder) -> None:
+    with pytest.raises(Misconfigured, match=r"has no question 99999; they go from 1 to \d+"):
+        audit(run, Wanted(number=99_999))
+    with pytest.raises(Misconfigured, match="no DOGE, but BTC/USD"):
+        audit(run, Wanted(symbol="DOGE"))
+    with pytest.raises(Misconfigured, match="question 1 is not of that"):
+        audit(run, Wanted(number=1, only="late"))
+
+
+def test_a_changed_word_of_the_transcript_is_named_with_its_line(run: RunFolder, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    lines = folder.transcript.read_bytes().splitlines(keepends=True)
+    lines[4] = lines[4].replace(b"Most of the time", b"None of the time")
+    folder.transcript.write_bytes(b"".join(lines))
+    with pytest.raises(Corrupt, match=r"transcript\.jsonl: line 5 is damaged"):
+        audit(folder, ALL)
+
+
+def test_a_call_that_is_gone_is_named_with_its_decision(run: RunFolder, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    lines = folder.transcript.read_bytes().splitlines(keepends=True)
+    folder.transcript.write_bytes(b"".join(lines[:6] + lines[7:]))
+    with pytest.raises(Corrupt, match=r"the call [0-9a-f]{32} that decision 7 names is missing"):
+        audit(folder, ALL)
+    folder.transcript.unlink()
+    with pytest.raises(
+        Corrupt, match=r"transcript\.jsonl is missing, but the journal's decisions name \d+ lines"
+    ):
+        audit(folder, ALL)
+
+
+def test_words_of_another_run_are_not_taken_for_this_ones(run: RunFolder, workplace: Path) -> None:
+    other = recorded("seed=5")
+    shutil.copy(other.transcript, copied(run, workplace).transcript)
+    with pytest.raises(Corrupt, match="that decision 1 names is missing"):
+        audit(RunFolder(workplace / run.id), ALL)
+
+
+def test_a_changed_journal_or_prompt_is_named(run: RunFolder, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    journal = folder.journal.read_bytes()
+    folder.journal.write_bytes(journal.replace(b'"confidence_pct":', b'"confidence_pct":1', 1))
+    with pytest.raises(Corrupt, match=r"journal\.jsonl: line \d+ is damaged"):
+        audit(folder, ALL)
+    folder.journal.write_bytes(b"".join(journal.splitlines(keepends=True)[:-1]))
+    with pytest.raises(Corrupt, match="lines were cut off or added"):
+        audit(folder, ALL)
+    folder.journal.write_bytes(journal)
+    prompt = next((folder.path / "files").glob("*.md"))
+    prompt.write_text("other")
+    with pytest.raises(Corrupt, match="was changed: its content does not fit its name"):
+        audit(folder, ALL)
+
+
+def test_a_killed_run_is_read_as_far_as_it_came(run: RunFolder, tmp_path: Path) -> None:
+    folder = copied(run, tmp_path)
+    folder.results.unlink()
+    journal = folder.journal.read_bytes()
+    asked = next(i for i, line in enumerate(read(run.journal)) if _asks(line, 9))
+    lines = journal.splitlines(keepends=True)
+    folder.journal.write_bytes(b"".join(lines[: asked + 1]) + lines[asked + 1][:50])
+    assert torn_bytes(folder.journal) == 50
+    found = audit(folder, ALL)
+    last = found.conversations[-1]
+    assert not found.finished and (last.number, last.outcome, last.decision) == (9, "unanswered", None)
+    assert len(last.calls) == 1 and found.spoken.unclaimed > 1
+
+
+def _asks(line: Line, number: int) -> bool:
+    return isinstance(line.event, Deliberate) and line.event.number == number
+
+
+def test_a_run_without_agents_asked_nothing(workplace: Path) -> None:
+    found = audit(recorded('trading.mode="hft"'), ALL)
+    assert "hft mode" in found.silent and found.conversations == []
+
+
+def test_a_repaired_answer_has_both_calls_and_an_unusable_one_its_code(workplace: Path) -> None:
+    only_btc = 'synthetic.symbols=["BTC/USD"]'
+    answers = ["no json", yes(thesis=HOSTILE), "nonsense", "nonsense again"]
+    found = audit(scripted(workplace / "said.jsonl", answers, only_btc, "hybrid.learn_every_trades=0"), ALL)
+    asked = [each for each in found.conversations if each.decision and each.decision.source != "bypass"]
+    assert [call.outcome for call in asked[0].calls] == ["no_json", "repaired"]
+    assert asked[0].outcome == "trade" and found.spoken.repaired >= 1
+    assert (asked[1].outcome, asked[1].decision and asked[1].decision.code) == ("abstain", "no_json")
+    assert found.tally.abstentions["no_json"] == sum(e.outcome == "abstain" for e in asked)
+
+
+def test_a_prompt_is_named_by_its_version_and_hash(run: RunFolder) -> None:
+    found = audit(run, Wanted(last=1))
+    call = found.conversations[0].calls[0]
+    prompt = found.prompt(call)
+    assert prompt and call.request and prompt.hash == call.request.prompt_hash and prompt.version
+    assert (run.path / "files" / prompt.file).is_file()
+
+
+def followed(events: list[AnyEvent], **changes: str) -> Questions:
+    overrides = [f"hybrid.{key}={value}" for key, value in changes.items()]
+    questions = Questions(ALL, load(None, overrides).hybrid)
+    for seq, event in enumerate(events):
+        questions.take(Line("", seq=10 * seq, event=event))
+    return questions
+
+
+def test_an_answer_after_the_deadline_is_late_and_one_never_given_is_unanswered() -> None:
+    late = Decision(8 * SECOND_NS, 1, "gate", "X", 0, "trade", direction="long")
+    questions = followed(
+        [
+            Deliberate(0, 1, "gate", "X", ""),
+            Timer(5 * SECOND_NS),
+            Deliberate(6 * SECOND_NS, 2, "gate", "X", ""),
+            late,
+        ],
+        deadline_s="5",
+    )
+    first, second = questions.finish()
+    assert (first.outcome, first.given_up, first.decision, first.gate) == ("late", "timeout", late, None)
+    assert (second.outcome, second.given_up) == ("unanswered", "")
+    assert questions.tally.abstentions == {"timeout": 1}
+
+
+def test_memory_holds_no_more_conversations_than_are_wanted() -> None:
+    questions = Questions(Wanted(last=3), load(None, []).hybrid)
+    for number in range(1, 50):
+        at_ns = number * SECOND_NS
+        asked = Deliberate(at_ns, number, "gate", "X", "")
+        decided = Decision(at_ns, number, "gate", "X", at_ns, "abstain", code="empty")
+        questions.take(Line("", seq=10 * number, event=asked))
+        questions.take(Line("", seq=10 * number + 1, event=decided))
+        assert len(questions._kept) <= 3
+    assert [each.number for each in questions.finish()] == [47, 48, 49]
+
+
+def test_reading_needs_no_terminal(run: RunFolder) -> None:
+    found = audit(run, Wanted(number=3))
+    assert isinstance(found, Audit) and [each.number for each in found.conversations] == [3]
