@@ -48,12 +48,15 @@ def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(si
     assert (site / "autohedge" / "config.toml").read_bytes() == (ROOT / "config.toml").read_bytes()
     for name in packaged():
         assert (site / "autohedge/prompts" / f"{name}.md").read_bytes() == packaged_file(name).read_bytes()
+    asked = _call(site, "run", "--mode", "hybrid", "--set", "synthetic.hours=0.2")["run"]
+    assert _call(site, "replay", asked)["deliberations"]["reread"] > 0
     for name in SLOW_PLANE:
         shutil.rmtree(site / "autohedge" / name, ignore_errors=True)
     assert not (site / "autohedge" / "graph").exists()
     results = _call(site, "run", "--mode", "hft", "--set", "synthetic.hours=6")
     assert results["buys"] > 0
     assert _call(site, "replay", results["run"])["same"]
+    assert _call(site, "replay", asked, "--engine-only")["same"]
 
 
 def test_a_run_imports_no_package_of_a_language_model() -> None:
