@@ -30,6 +30,13 @@ def site(tmp_path: Path) -> Path:
 
 
 def _call(site: Path, *args: str) -> dict[str, Any]:
+    done = _ended(site, *args)
+    assert done.returncode == 0, done.stderr
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
+
+
+def _ended(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     empty = site.parent / "empty"
     empty.mkdir(exist_ok=True)
     code = (
@@ -38,10 +45,7 @@ def _call(site: Path, *args: str) -> dict[str, Any]:
     code += "from autohedge.cli import main; main()"
     command = [sys.executable, "-c", code, str(site), *args, "--json"]
     env = os.environ | {"PYTHONPATH": str(site)}
-    done = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    value: dict[str, Any] = json.loads(done.stdout)
-    return value
+    return subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
 
 
 def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(site: Path) -> None:
@@ -57,6 +61,9 @@ def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(si
     assert results["buys"] > 0
     assert _call(site, "replay", results["run"])["same"]
     assert _call(site, "replay", asked, "--engine-only")["same"]
+    both = _ended(site, "replay", asked)
+    assert both.returncode == 2
+    assert "replay with --engine-only" in both.stderr and both.stderr.count("\n") == 1
 
 
 def test_a_run_imports_no_package_of_a_language_model() -> None:
