@@ -103,7 +103,8 @@ def test_a_run_verifies_and_replays_by_id_and_by_path(call: Call) -> None:
         assert (verified.code, replayed.code) == (0, 0)
         assert "chain unbroken" in verified.out
         assert "every output reproduced" in replayed.out
-    assert call("replay", run, "--json").json == {"run": run, "same": True, "difference": None}
+    whole = {"run": run, "same": True, "difference": None, "deliberations": None}
+    assert call("replay", run, "--json").json == whole
 
 
 def test_runs_holds_run_folders_only(call: Call) -> None:

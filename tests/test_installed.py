@@ -30,6 +30,13 @@ def site(tmp_path: Path) -> Path:
 
 
 def _call(site: Path, *args: str) -> dict[str, Any]:
+    done = _ended(site, *args)
+    assert done.returncode == 0, done.stderr
+    value: dict[str, Any] = json.loads(done.stdout)
+    return value
+
+
+def _ended(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     empty = site.parent / "empty"
     empty.mkdir(exist_ok=True)
     code = (
@@ -38,22 +45,25 @@ def _call(site: Path, *args: str) -> dict[str, Any]:
     code += "from autohedge.cli import main; main()"
     command = [sys.executable, "-c", code, str(site), *args, "--json"]
     env = os.environ | {"PYTHONPATH": str(site)}
-    done = subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    value: dict[str, Any] = json.loads(done.stdout)
-    return value
+    return subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
 
 
 def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(site: Path) -> None:
     assert (site / "autohedge" / "config.toml").read_bytes() == (ROOT / "config.toml").read_bytes()
     for name in packaged():
         assert (site / "autohedge/prompts" / f"{name}.md").read_bytes() == packaged_file(name).read_bytes()
+    asked = _call(site, "run", "--mode", "hybrid", "--set", "synthetic.hours=0.2")["run"]
+    assert _call(site, "replay", asked)["deliberations"]["reread"] > 0
     for name in SLOW_PLANE:
         shutil.rmtree(site / "autohedge" / name, ignore_errors=True)
     assert not (site / "autohedge" / "graph").exists()
     results = _call(site, "run", "--mode", "hft", "--set", "synthetic.hours=6")
     assert results["buys"] > 0
     assert _call(site, "replay", results["run"])["same"]
+    assert _call(site, "replay", asked, "--engine-only")["same"]
+    both = _ended(site, "replay", asked)
+    assert both.returncode == 2
+    assert "replay with --engine-only" in both.stderr and both.stderr.count("\n") == 1
 
 
 def test_a_run_imports_no_package_of_a_language_model() -> None:

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
@@ -22,7 +23,7 @@ from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.replaying import Replaying
 from autohedge.llm.transcript import Indexed, Line, lines_of
-from autohedge.prompts.library import parse
+from autohedge.prompts.library import Prompt, parse
 from autohedge.tools.headlines import read_headlines
 from autohedge.tools.lessons import Lesson
 
@@ -99,12 +100,18 @@ def _slow(genesis: Genesis) -> _Slow:
 
 
 def _materials(folder: RunFolder, settings: Settings, slow: _Slow) -> Materials:
-    prompts = {name: folder.kept(file) for name, file in slow.prompts.items()}
     return Materials(
-        prompts={name: parse(name, path.read_bytes().decode(), str(path)) for name, path in prompts.items()},
+        prompts={name: _prompt(name, folder.kept(file)) for name, file in slow.prompts.items()},
         tools=settings.tools,
         headlines=read_headlines(folder.kept(slow.headlines)) if slow.headlines else NO_HEADLINES,
     )
+
+
+def _prompt(name: str, path: Path) -> Prompt:
+    try:
+        return parse(name, path.read_bytes().decode(), str(path))
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{path} is damaged: {error}; a prompt is text in UTF-8") from None
 
 
 def _asked(folder: RunFolder) -> dict[int, _Asked]:

@@ -39,6 +39,7 @@ ANSWER = json.dumps(
     }
 )
 SCRIPT: list[Any] = [
+    ANSWER.replace("BTC/USD", "ETH/USD"),
     ANSWER,
     f"```json\n{ANSWER}\n```",
     "It looks well, I would buy.",
@@ -48,8 +49,8 @@ SCRIPT: list[Any] = [
     "Still prose.",
     {"failure": "server_error"},
     f"<think>{{hm}}</think>{ANSWER}",
-    ANSWER.replace("BTC/USD", "ETH/USD"),
-    ANSWER.replace("70", '"70"'),
+    *[ANSWER.replace("BTC/USD", "ETH/USD")] * 3,
+    *[ANSWER.replace("70", '"70"')] * 3,
     {"text": ANSWER, "usage": {"prompt_tokens": 3, "completion_tokens": 9}},
     ANSWER,
 ]

@@ -1,0 +1,101 @@
+"""`autohedge replay` says what both replays came to."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from autohedge import cli
+from autohedge.journal import RunFolder
+from tests.graph.records import forging, hybrid, transcribed, with_message
+from tests.rebuild import Lines, first, rewrite
+
+Forge = Callable[[RunFolder], RunFolder]
+QUIET = (
+    "import sys\n"
+    "from autohedge import cli\n"
+    "sys.argv = ['autohedge', 'replay', *sys.argv[1:]]\n"
+    "try:\n    cli.main()\n"
+    "finally:\n"
+    "    parts = {'agents', 'graph', 'llm', 'prompts', 'tools'}\n"
+    "    found = {name for name in sys.modules if name.split('.')[1:2] and name.startswith('autohedge.')\n"
+    "             and name.split('.')[1] in parts}\n"
+    "    found |= {'langgraph', 'langchain_core', 'openai', 'httpx'} & set(sys.modules)\n"
+    "    print(sorted(found), file=sys.stderr)\n"
+)
+
+
+def _replay(folder: RunFolder, *args: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "autohedge", "replay", str(folder.path), *args]
+    root = Path(cli.__file__).parent.parent.parent
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+
+
+def test_both_results_are_said_in_words(by_rules: RunFolder) -> None:
+    done, lines = _replay(by_rules), transcribed(by_rules)
+    assert (done.returncode, done.stderr) == (0, "")
+    said = f"{len(lines)} deliberations reread, {len(lines)} requests rendered again to the byte"
+    assert done.stdout == f"{by_rules.id}: every output reproduced; {said}\n"
+
+
+def test_the_engine_alone_needs_nothing_of_the_agents(by_rules: RunFolder) -> None:
+    command = [sys.executable, "-c", QUIET, str(by_rules.path), "--engine-only"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{by_rules.id}: every output reproduced\n"
+    assert done.stderr == "[]\n"
+
+
+def test_a_difference_in_a_deliberation_is_one_line_and_exit_code_1(
+    by_rules: RunFolder, forge: Forge
+) -> None:
+    folder = forge(by_rules)
+    with forging(folder, named=False) as lines:
+        lines[0] = with_message(lines[0], 0, "!")
+    done = _replay(folder)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1)
+    assert (
+        "every output reproduced; differs at deliberation 1, BTC/USD, call 0, request message 1"
+        in done.stderr
+    )
+    assert _replay(folder, "--engine-only").returncode == 0
+    quiet = _replay(folder, "--quiet")
+    assert (quiet.returncode, quiet.stdout) == (1, "")
+
+
+def test_json_has_both_parts(by_rules: RunFolder, forge: Forge) -> None:
+    folder = forge(by_rules)
+    part = _json(folder)["deliberations"]
+    assert part["same"] and part["difference"] is None
+    assert part["reread"] == part["requests"] == len(transcribed(folder))
+    assert _json(folder, "--engine-only")["deliberations"] is None
+
+    def decide(lines: Lines) -> None:
+        first(lines, type="decision", number=2)["event"]["code"] = "x"
+
+    rewrite(folder, decide)
+    said = _json(folder)
+    assert not said["same"]
+    assert said["deliberations"]["difference"]["what"] == "decision code"
+    assert said["deliberations"]["difference"]["deliberation"] == 2
+
+
+def _json(folder: RunFolder, *args: str) -> dict[str, Any]:
+    said: dict[str, Any] = json.loads(_replay(folder, *args, "--json").stdout)
+    return said
+
+
+def test_an_hft_run_says_the_engines_part_alone(workplace: Path) -> None:
+    folder = hybrid(trading__mode='"hft"')
+    assert _replay(folder).stdout == f"{folder.id}: every output reproduced\n"
+
+
+def test_an_unfinished_run_says_how_far_it_goes(by_rules: RunFolder, forge: Forge) -> None:
+    folder = forge(by_rules)
+    whole = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.results.unlink()
+    folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
+    said = _replay(folder).stdout
+    assert "every output reproduced; " in said and " in the transcript alone" in said
+    assert said.endswith(" (unfinished: as far as the record goes)\n")
