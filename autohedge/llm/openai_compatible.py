@@ -168,8 +168,9 @@ def _told(request: Request, form: Form) -> tuple[Message, ...]:
 
 
 def _usage(said: "AIMessage") -> Usage | None:
+    """As whole numbers, which the library does not see to: a transcript holds nothing else."""
     counted = said.usage_metadata
-    return Usage(counted["input_tokens"], counted["output_tokens"]) if counted else None
+    return Usage(int(counted["input_tokens"]), int(counted["output_tokens"])) if counted else None
 
 
 async def open_openai_compatible(
