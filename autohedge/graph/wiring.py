@@ -12,6 +12,7 @@ from autohedge.agents import director, learning
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.fast_path import Bypass, bypass
 from autohedge.graph.materials import Materials
+from autohedge.llm import tracing
 from autohedge.llm.asking import Asker
 from autohedge.llm.outcome import Outcome
 from autohedge.tools.lessons import Lesson
@@ -38,6 +39,7 @@ class Context:
 
 def build() -> Any:
     """The compiled graph. Imports LangGraph, which takes half a second."""
+    tracing.turn_off()
     from langgraph.errors import NodeError
     from langgraph.graph import END, START, StateGraph
     from langgraph.runtime import Runtime

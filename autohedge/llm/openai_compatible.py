@@ -1,7 +1,6 @@
 """Any server that speaks OpenAI's chat protocol: OpenAI, LM Studio, llama.cpp, vLLM, Ollama."""
 
 import asyncio
-import os
 import re
 from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
@@ -10,7 +9,7 @@ import msgspec
 from pydantic import SecretStr
 
 from autohedge.core.clock import monotonic_ns
-from autohedge.llm import probe
+from autohedge.llm import probe, tracing
 from autohedge.llm.backend import RETRIED, Message, ModelFailure, Request, Response, Usage
 from autohedge.llm.failures import FormatRefused, failure, hide, plain
 from autohedge.llm.kinds import Server, first_that_answers, identify
@@ -142,7 +141,7 @@ def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float
 
     The client is its own: the library's default one is shared between event loops and follows proxies.
     """
-    os.environ["LANGSMITH_TRACING"] = os.environ["LANGCHAIN_TRACING_V2"] = "false"
+    tracing.turn_off()
     from langchain_openai import ChatOpenAI
 
     from autohedge.llm.transport import new_client
@@ -173,8 +172,9 @@ def _told(request: Request, form: Form) -> tuple[Message, ...]:
 
 
 def _usage(said: "AIMessage") -> Usage | None:
+    """As whole numbers, which the library does not see to: a transcript holds nothing else."""
     counted = said.usage_metadata
-    return Usage(counted["input_tokens"], counted["output_tokens"]) if counted else None
+    return Usage(int(counted["input_tokens"]), int(counted["output_tokens"])) if counted else None
 
 
 async def open_openai_compatible(

@@ -217,6 +217,15 @@ def test_proxies_and_tracers_of_the_environment_are_never_contacted(monkeypatch:
         assert (len(server.heard), len(other.heard)) == (1, 0)
 
 
+@pytest.mark.parametrize("counted", [11.0, 11, "11"])
+def test_counts_of_tokens_are_whole_numbers_whatever_the_server_writes(counted: object) -> None:
+    usage = {"prompt_tokens": counted, "completion_tokens": counted, "total_tokens": counted}
+    with vllm().failing(said(completion(FITTING, usage=usage))) as server:
+        counts = ask(lambda: by_openai(server)).usage
+    assert counts is not None
+    assert [type(each) for each in msgspec.structs.astuple(counts)] == [int, int]
+
+
 def test_an_unnamed_model_is_the_first_listed_that_can_answer() -> None:
     async def run(server: Imitation) -> tuple[str, str, str]:
         backend = await open_openai_compatible(server.base_url, "", None, 10.0)
