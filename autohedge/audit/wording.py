@@ -22,6 +22,8 @@ BYPASSES = {
     "limits": "no order could have passed the limits",
     "no_edge": "the price had not moved over the whole snapshot",
     "halted": "trading was halted",
+    "no_history": "fewer than two quotes were known",
+    "stale_data": "the last quote was over a minute old",
 }
 GIVEN_UP = {
     "timeout": "the engine's deadline had passed",
@@ -85,7 +87,7 @@ def silence(conversation: Conversation) -> str:
     if decision.source == "bypass":
         code = plain(decision.code)
         return f"no model was asked: {BYPASSES.get(decision.code, code)} (bypass {code})"
-    return f"no model was asked: {plain(decision.code)}" if conversation.calls else ""
+    return f"no call was made: {plain(decision.code)}" if conversation.calls else ""
 
 
 def gate(conversation: Conversation) -> str:
