@@ -178,7 +178,7 @@ def _call(audit: Audit, call: Call, shown: int) -> Iterator[str]:
     yield _item("prompt", wording.prompt_line(audit, call)) + "</dl>"
     for message in call.request.messages[shown:]:
         yield f"<details><summary>{_text(message.role)}</summary>{_block(message.content)}</details>"
-    yield "<h3>Answer</h3><dl>" + _item("call", wording.call_line(audit, call))
+    yield "<h3>Answer</h3><dl>" + _item("call", wording.call_line(call))
     if call.failure:
         yield _item("wrong", call.failure)
     if call.response and call.response.refusal:

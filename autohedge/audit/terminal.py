@@ -1,6 +1,7 @@
 """An audit on a terminal: lists and whole conversations, plain when piped, no word of a stranger obeyed."""
 
 from collections.abc import Iterator
+from itertools import groupby
 from textwrap import wrap
 
 from rich.console import Console
@@ -11,6 +12,7 @@ from autohedge.audit.questions import Conversation
 from autohedge.audit.reading import Audit
 from autohedge.audit.trips import Trip
 from autohedge.audit.wording import harmless
+from autohedge.core.clock import readable
 from autohedge.llm.backend import Message
 from autohedge.llm.transcript import Line as Call
 
@@ -27,9 +29,11 @@ def print_list(audit: Audit, page: str) -> None:
     for line in wording.summary_lines(audit):
         console.print(Text(line))
     console.print()
-    for conversation in audit.conversations:
-        for text in _short(conversation, console.width):
-            console.print(text, no_wrap=True, crop=False, overflow="ignore")
+    for day, conversations in groupby(audit.conversations, key=_day):
+        console.print(Text(day, "dim"))
+        for conversation in conversations:
+            for text in _short(conversation, console.width):
+                console.print(text, no_wrap=True, crop=False, overflow="ignore")
     shown, there = len(audit.conversations), audit.tally.fitting
     if shown < there:
         console.print(Text(f"\nThe last {shown} of {there}; --last shows more.", "dim"))
@@ -45,13 +49,17 @@ def print_whole(audit: Audit) -> None:
             _print(console, piece)
 
 
+def _day(conversation: Conversation) -> str:
+    return f"{readable(conversation.question.at_ns)[:10]} UTC"
+
+
 def _console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
 def _short(conversation: Conversation, width: int) -> Iterator[Text]:
     style = STYLES.get(conversation.outcome, "")
-    at = wording.clock(conversation.question.at_ns)[11:19]
+    at = readable(conversation.question.at_ns)[11:19]
     head = Text(f"#{conversation.number:<5}{at}  {harmless(conversation.symbol):<10}")
     head.append(f"{wording.verdict(conversation):<22}", style)
     learning = conversation.question.kind == "learning"
@@ -103,7 +111,7 @@ def _call(audit: Audit, call: Call, shown: int) -> Iterator[Piece]:
     for message in call.request.messages[shown:]:
         yield from _said(message)
     yield _rule(f"answer {call.call + 1}")
-    yield ("call", wording.call_line(audit, call))
+    yield ("call", wording.call_line(call))
     yield from _answer(call)
 
 

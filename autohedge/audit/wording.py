@@ -22,6 +22,8 @@ BYPASSES = {
     "limits": "no order could have passed the limits",
     "no_edge": "the price had not moved over the whole snapshot",
     "halted": "trading was halted",
+    "no_history": "fewer than two quotes were known",
+    "stale_data": "the last quote was over a minute old",
 }
 GIVEN_UP = {
     "timeout": "the engine's deadline had passed",
@@ -78,18 +80,14 @@ def answered(conversation: Conversation) -> str:
 
 
 def silence(conversation: Conversation) -> str:
-    """Why no model was asked; empty where one was."""
+    """Why no model was asked; empty where one was, or where that is not known."""
     decision = conversation.decision
     if decision is None or any(call.request for call in conversation.calls):
         return ""
     if decision.source == "bypass":
-        why = BYPASSES.get(decision.code, plain(decision.code))
-        return f"no model was asked: {why} (bypass {plain(decision.code)})"
-    return (
-        f"nothing was asked: {plain(decision.code) or 'no call is recorded'}"
-        if not decision.calls[1:]
-        else ""
-    )
+        code = plain(decision.code)
+        return f"no model was asked: {BYPASSES.get(decision.code, code)} (bypass {code})"
+    return f"no call was made: {plain(decision.code)}" if conversation.calls else ""
 
 
 def gate(conversation: Conversation) -> str:
@@ -152,7 +150,7 @@ def money(amount: Decimal, *, signed: bool = True) -> str:
     return f"{amount.quantize(CENTS):{'+' if signed else ''},}"
 
 
-def call_line(audit: Audit, call: Call) -> str:
+def call_line(call: Call) -> str:
     """Who was called with what, how long it took, what came of it."""
     parts = [f"{plain(call.outcome)}", f"{call.queue_ms:.0f} ms in the queue"]
     if call.response:
@@ -180,7 +178,7 @@ def prompt_line(audit: Audit, call: Call) -> str:
     if prompt is None:
         return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt of the run's genesis; {heat}"
     version = "unknown version" if prompt.version is None else f"version {prompt.version}"
-    return f"{prompt.name}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
+    return f"{plain(prompt.name)}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
 
 
 def used(call: Call) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from autohedge.audit import Audit, Wanted, audit
+from autohedge.audit import Audit, Wanted, audit, wording
 from autohedge.audit.questions import Questions
 from autohedge.config import load
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, SubmitOrder, Timer
+from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, Restarted, SubmitOrder, Timer
 from autohedge.core.orders import BUY
 from autohedge.journal import Line, RunFolder, read
 from autohedge.journal.chain import torn_bytes
@@ -228,6 +228,40 @@ def test_an_answer_after_the_deadline_is_late_and_one_never_given_is_unanswered(
     assert (first.outcome, first.given_up, first.decision, first.gate) == ("late", "timeout", late, None)
     assert (second.outcome, second.given_up) == ("unanswered", "")
     assert questions.tally.abstentions == {"timeout": 1}
+
+
+def gate_changed(state: Any, why: str) -> GateChanged:
+    return GateChanged(SECOND_NS, "X", state, why, 0)
+
+
+def test_a_question_says_why_it_was_asked() -> None:
+    def reason(*before: AnyEvent, apart: bool = False) -> str:
+        """Why a second question was asked, in the step of the events before it or in one of its own."""
+        questions = Questions(ALL, load(None, ["hybrid.min_refresh_s=7"]).hybrid)
+        asked = [Deliberate(0, 1, "gate", "X", ""), *before, Deliberate(9 * SECOND_NS, 2, "gate", "X", "")]
+        for seq, event in enumerate(asked):
+            questions.take(Line("", seq=seq + 5 * (apart and seq == len(before) + 1), event=event))
+        return questions.finish()[-1].why
+
+    answer = Decision(SECOND_NS, 1, "gate", "X", 0, "trade", direction="long")
+    cooldown = gate_changed("cooldown", "no_trade")
+    assert reason(answer, apart=True) == "300 quotes had come since question 1"
+    assert reason(answer) == "the answer to question 1 had been waited for"
+    assert reason(answer, Timer(0), gate_changed("expired", "")) == "the time of the verdict before was over"
+    assert reason(cooldown, gate_changed("closed", "")) == "the cooldown after question 1 was over"
+    assert reason(answer, Timer(0)) == "quotes enough had come, and 7 s passed, since question 1"
+    assert reason(Timer(999 * SECOND_NS)) == "question 1 had timed out"
+    assert reason(Restarted(0, 0, "n"), apart=True).startswith("all gates had been shut (restarted)")
+
+
+def test_a_question_that_arithmetic_answered_says_why_nobody_was_asked(run: RunFolder) -> None:
+    found = audit(run, Wanted(only="keep", last=999)).conversations
+    assert found and all(not call.request for each in found for call in each.calls)
+    assert {wording.silence(each) for each in found} == {
+        "no model was asked: a position was held, and exits are the engine's (bypass in_position)"
+    }
+    asked = audit(run, Wanted(only="trade", last=999, whole=0)).conversations
+    assert {wording.silence(each) + wording.gist(each) for each in asked} == {""}
 
 
 def test_memory_holds_no_more_conversations_than_are_wanted() -> None:
