@@ -18,12 +18,11 @@ from autohedge.core.events import (
     Decision,
     Deliberate,
     GateChanged,
+    Halted,
     Input,
-    Operator,
     Restarted,
     SubmitOrder,
     Timer,
-    Trouble,
 )
 from autohedge.core.orders import BUY
 from autohedge.journal import Line
@@ -172,7 +171,7 @@ class Questions:
                 self._order(event)
             case Timer():
                 self._time(event.at_ns)
-            case Operator() | Trouble() | Restarted():
+            case Halted() | Restarted():
                 self._interrupt(event)
 
     def finish(self) -> list[Conversation]:
@@ -282,9 +281,7 @@ class Questions:
                 note = f"question {conversation.number} had timed out"
                 self._caused_by(conversation, note)
 
-    def _interrupt(self, event: Operator | Trouble | Restarted) -> None:
-        if isinstance(event, Operator) and event.command == "resume":
-            return
+    def _interrupt(self, event: Halted | Restarted) -> None:
         why = "restarted" if isinstance(event, Restarted) else "halted"
         for conversation in self._waiting.values():
             conversation.given_up = why

@@ -59,6 +59,7 @@ class SlowPlane:
         self.gates = Gates(
             hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot_gate, self._shut
         )
+        office.on_halt = lambda now_ns: self.close_all("halted", now_ns)
         deadline_ns = round(hybrid.deadline_s * NS_PER_S)
         self.school: School | None = None
         if hybrid.learn_every_trades:

@@ -15,6 +15,7 @@ from autohedge.core.events import (
     GateChanged,
     Input,
     Operator,
+    Rejected,
     Restarted,
     SubmitOrder,
     Timer,
@@ -306,3 +307,11 @@ def test_no_order_leaves_while_the_gate_is_not_open_and_only_trade_opens_it(step
                 assert open_
             elif isinstance(event, Deliberate):
                 question = event
+
+
+def test_a_halt_by_the_engine_itself_shuts_the_gate_too() -> None:
+    desk = Desk(risk__max_errors_per_minute=1)
+    desk.decide("trade")
+    for order in ("a", "b"):
+        desk.engine.step(Rejected(desk.engine.now_ns, order, "no"))
+    assert ("closed", "halted") in _gates(desk.said())
