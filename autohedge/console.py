@@ -131,10 +131,12 @@ def _asked(results: Mapping[str, Any]) -> str:
         who = "rules, a written formula: no model was asked"
     said = f"{verdicts.get('trade', 0)} trade, {verdicts.get('no_trade', 0)} no_trade"
     rest = f"{sum(abstentions.values())} abstentions, {asked['lessons']} lessons"
+    saved = asked["bypassed"] + asked["wishes"]
+    why = f"{asked['wishes']} wishes to buy met a verdict at hand, {asked['bypassed']} questions needed no model"
     lines = [
         f"[bold]gate[/bold]  decided by {escape(who)}",
         f"      opened {asked['opened']} times, closed {asked['closed']} times; {said}, {rest}",
-        f"      {asked['asked']} questions: {calls.get('calls', 0)} calls made, {asked['bypassed']} saved",
+        f"      {asked['asked']} questions: {calls.get('calls', 0)} calls made, {saved} saved ({why})",
     ]
     lines += [escape(f"      {n:,} {code}: {told(code)}") for code, n in abstentions.items()]
     return "\n".join(lines)

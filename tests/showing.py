@@ -11,6 +11,7 @@ from autohedge.core.snapshots import Bounds, Closed, Holding, QuoteRow, Snapshot
 
 AT_NS = 1_723_161_255_088_000_000  # 2024-08-08T23:54:15.088Z
 BOUNDS = Bounds(
+    min_order_notional=Decimal(10),
     max_order_notional=Decimal(100),
     max_position_notional=Decimal(1000),
     max_exposure_notional=Decimal(5000),

@@ -49,6 +49,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
 class Bounds(msgspec.Struct, frozen=True, gc=False):
     """The limits that no answer moves, as the agent may see them."""
 
+    min_order_notional: Decimal
     max_order_notional: Decimal
     max_position_notional: Decimal
     max_exposure_notional: Decimal

@@ -15,6 +15,7 @@ from autohedge.core.agenda import Agenda
 from autohedge.core.events import AnyOutput, Decision
 from autohedge.core.money import add, subtract
 from autohedge.core.orders import Side
+from autohedge.core.reasons import GATES_FROM, Reason
 from autohedge.core.snapshots import Bounds, Closed, Holding, Kind, QuoteRow, Snapshot
 from autohedge.engine.dealer import Dealer
 from autohedge.engine.desk import Desk
@@ -27,6 +28,9 @@ from autohedge.kernels.matching import recent
 from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
+MEETING_THE_GATE = [
+    int(code) for code in Reason if Reason.ENTRY <= code <= Reason.NOT_FINITE or code >= GATES_FROM
+]
 SLOW_MATTERS = frozenset({ASK, DEADLINE, EXPIRY, LEARNED})
 
 
@@ -44,18 +48,20 @@ class SlowPlane:
         emit: Callable[[AnyOutput], None],
         tape: Callable[[], tuple[Rows | None, int]],
     ) -> None:
-        self._settings = settings
         self._desks = desks
         self._office, self._dealer = office, dealer
         self._tape = tape
         self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
         self._now_ns = 0
         self._number = 0
+        self._counts = lanes["counts"]
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(desks)}
         self.snapshots: dict[int, Snapshot] = {}
         symbols = list(self._lane_of)
         hybrid = settings.hybrid
-        warmups = [settings.for_symbol(symbol).momentum.warmup_count for symbol in symbols]
+        own = [settings.for_symbol(symbol) for symbol in symbols]
+        self._bounds = [bounds_of(each) for each in own]
+        warmups = [each.momentum.warmup_count for each in own]
         self.gates = Gates(
             hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot_gate, self._shut
         )
@@ -110,6 +116,7 @@ class SlowPlane:
             "closed": tally.closed,
             "late": tally.late,
             "bypassed": tally.bypassed,
+            "wishes": self._wishes(),
             "verdicts": dict(sorted(tally.verdicts.items())),
             "abstentions": dict(sorted(tally.abstentions.items())),
             "lessons": school.lessons if school else 0,
@@ -117,6 +124,10 @@ class SlowPlane:
                 symbol: gate.state for symbol, gate in zip(self._lane_of, self.gates.gates, strict=True)
             },
         }
+
+    def _wishes(self) -> int:
+        """Wishes to buy that the gate of the moment answered, one way or the other, without a question."""
+        return int(self._counts[:, MEETING_THE_GATE].sum())
 
     def _filled(
         self,
@@ -168,7 +179,7 @@ class SlowPlane:
             exposure=add(gross, orders.reserved),
             state=self._office.state.name,
             gate=self.gates.gates[lane].state,
-            bounds=self._bounds(desk),
+            bounds=self._bounds[lane],
             closed=closed,
         )
         self.snapshots[number] = snapshot
@@ -192,15 +203,18 @@ class SlowPlane:
         price = float(position.cost) / float(position.quantity)
         return Holding(position.quantity, price, desk.take_profit, desk.stop_loss)
 
-    def _bounds(self, desk: Desk) -> Bounds:
-        settings = self._settings.for_symbol(desk.instrument.symbol)
-        return Bounds(
-            max_order_notional=min(settings.sizing.max_order_amount, settings.risk.max_order_notional),
-            max_position_notional=settings.risk.max_position_notional,
-            max_exposure_notional=settings.risk.max_exposure_notional,
-            take_profit_bps=desk.take_profit_bps,
-            stop_loss_bps=desk.stop_loss_bps,
-            fee_bps=settings.simulated.fee_bps,
-            min_edge_bps=settings.momentum.min_edge_bps,
-            max_spread_bps=settings.momentum.max_spread_bps,
-        )
+
+def bounds_of(settings: Settings) -> Bounds:
+    """The limits in one symbol's settings."""
+    sizing, risk, exits, momentum = settings.sizing, settings.risk, settings.exits, settings.momentum
+    return Bounds(
+        min_order_notional=max(sizing.min_order_amount, risk.min_order_notional),
+        max_order_notional=min(sizing.max_order_amount, risk.max_order_notional),
+        max_position_notional=risk.max_position_notional,
+        max_exposure_notional=risk.max_exposure_notional,
+        take_profit_bps=exits.take_profit_bps,
+        stop_loss_bps=exits.stop_loss_bps,
+        fee_bps=settings.simulated.fee_bps,
+        min_edge_bps=momentum.min_edge_bps,
+        max_spread_bps=momentum.max_spread_bps,
+    )

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from autohedge.core.money import ZERO
+from autohedge.core.money import ZERO, add
 from autohedge.core.snapshots import Snapshot
 
 NS_PER_S = 10**9
@@ -43,8 +43,9 @@ def _idle(snapshot: Snapshot) -> str:
 
 
 def _spent(snapshot: Snapshot) -> bool:
-    """Whether no order could pass: no money, or no room below the limit of exposure."""
-    return snapshot.buying_power <= ZERO or snapshot.exposure >= snapshot.bounds.max_exposure_notional
+    """Whether not even the least order could pass: no money for it, or no room below the limit of exposure."""
+    least, bounds = max(snapshot.bounds.min_order_notional, ZERO), snapshot.bounds
+    return snapshot.buying_power < least or add(snapshot.exposure, least) > bounds.max_exposure_notional
 
 
 def _still(snapshot: Snapshot) -> bool:

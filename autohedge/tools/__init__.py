@@ -3,14 +3,13 @@
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headline, Headlines, headlines_for, read_headlines
 from autohedge.tools.lessons import Lesson, lessons_for
-from autohedge.tools.preview import bounds_of, preview
+from autohedge.tools.preview import preview
 from autohedge.tools.untrusted import cleaned, fenced
 
 __all__ = [
     "Headline",
     "Headlines",
     "Lesson",
-    "bounds_of",
     "cleaned",
     "fenced",
     "fields_for",

@@ -6,7 +6,8 @@ import numpy as np
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
+from autohedge.core.snapshots import Holding, QuoteRow, Snapshot
+from autohedge.engine.slow import bounds_of
 from autohedge.market import Stream
 
 QUOTES = 50
@@ -35,23 +36,8 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
         buying_power=cash,
         exposure=Decimal(0),
         state="active",
-        gate="shut",
+        gate="closed",
         bounds=bounds_of(settings.for_symbol(stream.symbol)),
-    )
-
-
-def bounds_of(settings: Settings) -> Bounds:
-    """The limits of one symbol's settings."""
-    risk, exits, momentum = settings.risk, settings.exits, settings.momentum
-    return Bounds(
-        max_order_notional=risk.max_order_notional,
-        max_position_notional=risk.max_position_notional,
-        max_exposure_notional=risk.max_exposure_notional,
-        take_profit_bps=exits.take_profit_bps,
-        stop_loss_bps=exits.stop_loss_bps,
-        fee_bps=settings.simulated.fee_bps,
-        min_edge_bps=momentum.min_edge_bps,
-        max_spread_bps=momentum.max_spread_bps,
     )
 
 

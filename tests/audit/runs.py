@@ -16,6 +16,7 @@ SMALL = [
     "exits.stop_loss_bps=3",
     "hybrid.learn_every_trades=2",
     "hybrid.min_refresh_s=1",
+    "risk.max_exposure_notional=205",
 ]
 HOSTILE = (
     "\x1b[2J\x1b]0;owned\x07[bold red]</pre><script>alert(1)</script><img src=http://evil.example/x>\u202e"

@@ -258,7 +258,7 @@ def test_a_question_that_arithmetic_answered_says_why_nobody_was_asked(run: RunF
     found = audit(run, Wanted(only="keep", last=999)).conversations
     assert found and all(not call.request for each in found for call in each.calls)
     assert {wording.silence(each) for each in found} == {
-        "no model was asked: a position was held, and exits are the engine's (bypass in_position)"
+        "no model was asked: no order could have passed the limits (bypass limits)"
     }
     asked = audit(run, Wanted(only="trade", last=999, whole=0)).conversations
     assert {wording.silence(each) + wording.gist(each) for each in asked} == {""}
