@@ -115,6 +115,7 @@ REPLIES = {
     "empty": (_completed(""), "empty"),
     "prose": (_completed("I would buy."), "no_json"),
     "bad_json": (_completed('{"decision": "trade", '), "no_json"),
+    "endless": (_completed(answer(thesis="x" * 1_000_000)), "no_json"),
     "out_of_range": (_completed(answer(confidence_pct=101)), "invalid"),
     "wrong_type": (_completed(answer(confidence_pct="90")), "invalid"),
     "wrong_word": (_completed(answer(decision="buy")), "invalid"),
