@@ -126,7 +126,9 @@ def ran(
         return Mind(asker, materials(Materials.of(wanted)), {}, wanted.hybrid.deadline_s)
 
     def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
-        return transcript.append(lines_of(question.number, snapshot, resolution.calls, resolution.outcome))
+        return transcript.append(
+            lines_of(question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure)
+        )
 
     try:
         mind = loop.run(opened())

@@ -305,7 +305,11 @@ def test_a_step_that_fails_shuts(tmp_path: Path) -> None:
     def without_prompts(materials: Materials) -> Materials:
         return replace(materials, prompts={})
 
-    _shuts(ran(_says(answer()), tmp_path, materials=without_prompts, **ASKED_LATER), "node_error")
+    run = ran(_says(answer()), tmp_path, materials=without_prompts, **ASKED_LATER)
+    _shuts(run, "node_error")
+    assert {line.failure for line in run.transcript if line.outcome == "node_error"} == {
+        "KeyError: 'director'"
+    }
 
 
 def test_a_graph_that_fails_decides_nothing() -> None:
