@@ -62,7 +62,9 @@ ABSTENTIONS = {
     "no_history": Abstention("there were fewer than two quotes, so nobody was asked"),
     "stale_data": Abstention("the last quote was over a minute old, so nobody was asked"),
     # our own faults
-    "node_error": Abstention("a step of the graph failed", "look at the prompts: autohedge prompts check"),
+    "node_error": Abstention(
+        "a step of the graph failed", "the transcript says how; autohedge prompts check"
+    ),
     "graph_error": Abstention("the graph failed", "report it, with the transcript"),
     "worker_died": Abstention("the process of the agents died", "it is started again by itself"),
     "unexplained": Abstention("nobody said why"),

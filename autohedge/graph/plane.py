@@ -67,7 +67,7 @@ class VirtualPlane:
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             return transcript.append(
-                lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+                lines_of(question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure)
             )
 
         return VirtualCounsel(self._mind, self._settings, self._loop, write, first)

@@ -79,10 +79,12 @@ _decode = msgspec.json.Decoder(Line).decode
 _decode_where = msgspec.json.Decoder(_Where).decode
 
 
-def lines_of(deliberation: int, snapshot: Snapshot, calls: Sequence[Call], outcome: str) -> list[Line]:
-    """A deliberation as the lines that record it; `outcome` is its code if it asked nothing."""
+def lines_of(
+    deliberation: int, snapshot: Snapshot, calls: Sequence[Call], outcome: str, failure: str = ""
+) -> list[Line]:
+    """A deliberation as the lines that record it; `outcome` is its code if it asked nothing, `failure` says why."""
     if not calls:
-        return [_silent(deliberation, snapshot, outcome)]
+        return [_silent(deliberation, snapshot, outcome, failure)]
     return [
         line_of(deliberation, number, call, snapshot.at_ns, None if number else snapshot)
         for number, call in enumerate(calls)
@@ -111,9 +113,9 @@ def line_of(deliberation: int, number: int, call: Call, at_ns: int, snapshot: Sn
     )
 
 
-def _silent(deliberation: int, snapshot: Snapshot, outcome: str) -> Line:
+def _silent(deliberation: int, snapshot: Snapshot, outcome: str, failure: str) -> Line:
     where = (deliberation, 0, "", snapshot.symbol, snapshot.at_ns)
-    return Line(*where, None, None, outcome, "", "", 0, 0.0, cut=False, snapshot=snapshot)
+    return Line(*where, None, None, outcome, redacted(failure), "", 0, 0.0, cut=False, snapshot=snapshot)
 
 
 def asked(what: Line | Request) -> bytes:

@@ -128,7 +128,9 @@ def ran(
         )
 
     def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
-        return transcript.append(lines_of(question.number, snapshot, resolution.calls, resolution.outcome))
+        return transcript.append(
+            lines_of(question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure)
+        )
 
     try:
         mind = loop.run(opened())

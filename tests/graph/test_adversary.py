@@ -50,7 +50,7 @@ TIGHT: dict[str, Any] = {
 }
 MARK = "OBEY-7"
 LESSON = {"expected": "x", "happened": "x", "lesson": "x", "evidence": "x", "valid_for_minutes": 10_080}
-texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (1 << 20)))
+texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (1 << 17)))
 
 
 class Bounds:
@@ -148,7 +148,7 @@ def _headlines(folder: Path, titles: list[str]) -> Path:
     return path
 
 
-@limits(max_examples=30, deadline=None)
+@limits(max_examples=25, deadline=None)
 @given(tapes(), st.lists(verdicts(), min_size=1, max_size=8), st.lists(texts, min_size=1, max_size=4))
 def test_whatever_is_said_every_order_is_what_the_engine_would_send_without_a_model(
     tmp_path_factory: pytest.TempPathFactory, tape: Tape, said: list[dict[str, Any]], hostile: list[str]

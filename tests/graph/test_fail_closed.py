@@ -115,6 +115,7 @@ REPLIES = {
     "empty": (_completed(""), "empty"),
     "prose": (_completed("I would buy."), "no_json"),
     "bad_json": (_completed('{"decision": "trade", '), "no_json"),
+    "endless": (_completed(answer(thesis="x" * 1_000_000)), "no_json"),
     "out_of_range": (_completed(answer(confidence_pct=101)), "invalid"),
     "wrong_type": (_completed(answer(confidence_pct="90")), "invalid"),
     "wrong_word": (_completed(answer(decision="buy")), "invalid"),
@@ -304,7 +305,11 @@ def test_a_step_that_fails_shuts(tmp_path: Path) -> None:
     def without_prompts(materials: Materials) -> Materials:
         return replace(materials, prompts={})
 
-    _shuts(ran(_says(answer()), tmp_path, materials=without_prompts, **ASKED_LATER), "node_error")
+    run = ran(_says(answer()), tmp_path, materials=without_prompts, **ASKED_LATER)
+    _shuts(run, "node_error")
+    assert {line.failure for line in run.transcript if line.outcome == "node_error"} == {
+        "KeyError: 'director'"
+    }
 
 
 def test_a_graph_that_fails_decides_nothing() -> None:
