@@ -21,12 +21,13 @@ from autohedge.tools.lessons import Lesson
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Who answers in this run; or why nobody can."""
+    """Who answers in this run; or why nobody can, and whether that is because a server is `away`."""
 
     provider: str = ""
     model: str = ""
     server: str = ""
     failure: str = ""
+    away: bool = False
 
 
 class Mind:

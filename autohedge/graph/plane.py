@@ -103,7 +103,9 @@ class WorkerPlane:
 
         def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
             self.calls += resolution.sent
-            lines = lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+            lines = lines_of(
+                question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure
+            )
             calls = transcript.append(lines)
 
             def decision(at_ns: int) -> Decision:

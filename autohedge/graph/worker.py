@@ -166,7 +166,8 @@ class Worker:
         self._socket.settimeout(None)
         if not isinstance(message, Ready) or message.failure:
             self.close()
-            raise Misconfigured(getattr(message, "failure", "the process of the agents answers nonsense"))
+            kind = Unavailable if getattr(message, "away", False) else Misconfigured
+            raise kind(getattr(message, "failure", "the process of the agents answers nonsense"))
         return message
 
     def close(self) -> None:
@@ -203,7 +204,7 @@ async def work(sock: socket.socket) -> None:
     try:
         mind = await Mind.open(config.from_resolved(orders.settings), orders.sources, on_tape=False)
     except AutoHedgeError as error:
-        writer.write(frame(Ready(failure=str(error))))
+        writer.write(frame(Ready(failure=str(error), away=isinstance(error, Unavailable))))
         await writer.drain()
         return
     writer.write(frame(mind.ready))

@@ -1,0 +1,108 @@
+"""A real model behind a real server decides a run on a recorded tape, which is then replayed without it."""
+
+import json
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from autohedge import app, config
+from autohedge.audit import Wanted, audit
+from autohedge.core.events import GateChanged
+from autohedge.journal import RunFolder, read, verify
+from autohedge.llm.transcript import read as transcribed
+from autohedge.market import TapeSource, open_tape
+from tests.graph.records import forging, parted, with_answer, with_message
+
+pytestmark = pytest.mark.model
+
+ROWS, CALLS = 20_000, 10
+ASKED = [
+    "trading.mode=hybrid",
+    "llm.provider=openai",
+    "tools.table_rows=4",
+    "llm.timeout_s=180",
+    "llm.retries=0",
+    f"llm.max_calls={CALLS}",
+    "hybrid.gate_refresh_quotes=100",
+    "hybrid.min_refresh_s=2",
+    "hybrid.learn_every_trades=0",
+]
+
+
+@pytest.fixture(scope="module")
+def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """Ten answers of the model on a part of a recorded tape; after them the budget is spent."""
+    folder = tmp_path_factory.mktemp("real")
+    whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
+    whole.head(ROWS).write_parquet(folder / "BTCUSDT.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
+        settings = config.load(overrides=[*ASKED, f"llm.base_url={real_model}"])
+        tape = open_tape([TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")])
+        told: list[str] = []
+        results = app.run(settings, tape, tell=told.append)
+        assert "calls" in told[0] and "minutes" in told[1]
+        return RunFolder(RunFolder.find(results["run"]).path.resolve())
+
+
+def test_most_answers_are_valid_the_rest_are_typed_and_a_gate_is_opened_by_the_model(run: RunFolder) -> None:
+    lines = [line for line in transcribed(run.transcript) if line.request]
+    outcomes = Counter(line.outcome for line in lines if line.tries)
+    assert outcomes.total() >= CALLS
+    assert outcomes["accepted"] + outcomes["repaired"] >= 0.8 * outcomes.total(), outcomes
+    assert all(line.outcome for line in lines)
+    opened = [
+        e.event for e in read(run.journal) if isinstance(e.event, GateChanged) and e.event.state == "open"
+    ]
+    assert opened and {event.why for event in opened} == {"openai"}
+    answered = [line.response for line in lines if line.response]
+    assert all(
+        each.usage and each.usage.prompt_tokens > 400 and each.server == "llama_cpp" for each in answered
+    )
+
+
+def test_it_verifies_reads_well_and_replays_without_the_server(
+    run: RunFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("socket.socket.connect", _no_network)
+    assert verify(run).finished
+    difference, finished = app.replay_run(run)
+    assert (difference, finished) == (None, True)
+    reread = app.reread_run(run)
+    assert reread and reread.difference is None and reread.requests >= CALLS
+    whole = audit(run, Wanted(last=999)).conversations
+    assert any(call.request and call.response for each in whole for call in each.calls)
+
+
+def _no_network(*_: object) -> None:
+    raise AssertionError("a replay needs no network")
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_one_changed_character_is_the_first_difference(
+    run: RunFolder, tmp_path: Path, *, named: bool
+) -> None:
+    forged = RunFolder(Path(shutil.copytree(run.path, tmp_path / run.id)))
+    with forging(forged, named=named) as lines:
+        at = next(n for n, line in enumerate(lines) if line.request and line.outcome == "accepted")
+        request = lines[at].request
+        assert request
+        text = request.messages[1].content
+        lines[at] = with_message(lines[at], 1, text.replace("Symbol", "symbol", 1))
+    assert parted(forged).deliberation == lines[at].deliberation
+
+
+def test_a_changed_answer_is_the_first_difference(run: RunFolder, tmp_path: Path) -> None:
+    forged = RunFolder(Path(shutil.copytree(run.path, tmp_path / run.id)))
+    with forging(forged, named=False) as lines:
+        at = next(n for n, line in enumerate(lines) if line.response and line.outcome == "accepted")
+        response = lines[at].response
+        assert response
+        answer = json.loads(response.text)
+        assert answer["symbol"] == "BTCUSDT"
+        lines[at] = with_answer(lines[at], response.text.replace("BTCUSDT", "BTCUSDt", 1))
+    assert parted(forged).deliberation == lines[at].deliberation
