@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from autohedge.graph.reread import Reread
 
 SLICE_ROWS = 1_000_000
+THOUGHTFUL_SLICE_ROWS = 2_000
 NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
@@ -91,7 +92,8 @@ def _run(
     runtime.on_row = watcher.row if watcher.wants_rows else None
     try:
         runtime.begin(nonce)
-        for row in range(SLICE_ROWS, len(rows), SLICE_ROWS):
+        slice_rows = THOUGHTFUL_SLICE_ROWS if plane else SLICE_ROWS
+        for row in range(slice_rows, len(rows), slice_rows):
             runtime.advance(int(rows.ts[row]))
             watcher.wake()
         runtime.advance(NEVER)

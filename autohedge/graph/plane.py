@@ -5,8 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-import msgspec
-
 from autohedge.config import Settings
 from autohedge.core.events import Decision, Deliberate
 from autohedge.core.snapshots import Snapshot
@@ -37,8 +35,11 @@ class Plane(Protocol):
 
 
 def _genesis(ready: Ready, sources: Sources, keep: Keep) -> dict[str, Any]:
-    who = {"provider": ready.provider, "model": ready.model, "server": ready.server}
-    return who | sources.keep(keep)
+    return _who(ready) | sources.keep(keep)
+
+
+def _who(ready: Ready) -> dict[str, Any]:
+    return {"provider": ready.provider, "model": ready.model, "server": ready.server}
 
 
 class VirtualPlane:
@@ -74,8 +75,7 @@ class VirtualPlane:
 
     def report(self) -> dict[str, Any]:
         """Who answered, and what came of all calls."""
-        who: dict[str, Any] = msgspec.to_builtins(self.ready)
-        return who | {"calls": self._mind.counts()}
+        return _who(self.ready) | {"calls": self._mind.counts()}
 
     def close(self) -> None:
         """Let go of the server, the loop and its thread; close the transcript."""
@@ -120,8 +120,7 @@ class WorkerPlane:
 
     def report(self) -> dict[str, Any]:
         """Who answered, and how often it was asked."""
-        who: dict[str, Any] = msgspec.to_builtins(self.worker.ready)
-        return who | {"calls": {"calls": self.calls}, "worker_deaths": self.worker.deaths}
+        return _who(self.worker.ready) | {"calls": {"calls": self.calls}, "worker_deaths": self.worker.deaths}
 
     def close(self) -> None:
         """End the worker."""
