@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import day, engine, hot, kernel, orders, process, wall
+from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -22,8 +22,15 @@ ROWS: dict[str, Measure] = {
     "start": wall.start,
     "histories": orders.histories,
     "reconciling": orders.reconciling,
+    "deliberation": deliberation.deliberations,
+    "model call": deliberation.calls,
 }
-LONG_ROWS: dict[str, Measure] = {"memory": process.memory, "wall": wall.measure, "day": day.measure}
+LONG_ROWS: dict[str, Measure] = {
+    "memory": process.memory,
+    "wall": wall.measure,
+    "deciding": deciding.measure,
+    "day": day.measure,
+}
 
 
 def main() -> None:

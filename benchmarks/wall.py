@@ -1,23 +1,28 @@
 """Rows `wall` and `start`: a run on a clock from the inside, and how long it takes to begin."""
 
+import asyncio
 import contextlib
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from autohedge.app import engine_for
 from autohedge.core.clock import TapeClock, monotonic_ns
 from autohedge.core.events import Command, RunNonce, SubmitOrder
 from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.engine.wall import WallRuntime
 from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
 from autohedge.journal import Journal
 from autohedge.journal.durable import Durable
 from autohedge.market import Recipe, Tape, synthesize
+from autohedge.market.tape import Rows
 from autohedge.session import in_loop
 from benchmarks import session
 from benchmarks.process import surroundings
@@ -37,6 +42,8 @@ EAGER = [
 AT_ONCE = ["momentum.min_edge_bps=-1000", "momentum.warmup_count=2", "momentum.evaluate_every_quotes=1"]
 
 _NS_PER_US = 1_000.0
+
+Beside = Callable[[WallRuntime, Path], Coroutine[Any, Any, None]]
 
 
 class Timed(SimulatedVenue):
@@ -75,22 +82,47 @@ def _play(tape: Tape) -> Timed:
     engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
     venue = Timed(Terms.of(settings), lots_of(settings, tape.symbols), rows, nonce=nonce)
     venue.since_due_ns, venue.since_wake_ns = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        store = Durable(Path(folder) / "journal.jsonl")
-        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
-        first_ns = int(rows.ts[0]) - 10**9
-        clock = venue.clock = TapeClock.begin(first_ns, 1.0)
-        advance = runtime.advance
+
+    def timed(runtime: VirtualRuntime, clock: TapeClock) -> None:
+        venue.clock, advance = clock, runtime.advance
 
         def woken(until_ns: int) -> None:
             venue.woke_ns = monotonic_ns()
             advance(until_ns)
 
         runtime.advance = woken  # type: ignore[method-assign]
-        wall = WallRuntime(engine, runtime, clock, first_ns, store)
-        in_loop(wall.play(RunNonce(nonce)))
-        store.close()
+
+    play(engine, venue, rows, nonce, timed)
     return venue
+
+
+def play(
+    engine: Engine,
+    venue: SimulatedVenue,
+    rows: Rows,
+    nonce: str,
+    timed: Callable[[VirtualRuntime, TapeClock], None],
+    beside: Beside | None = None,
+) -> None:
+    """A tape in real time, with its journal; `timed` hears of the runtime before it begins, `beside` runs along."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Durable(Path(folder) / "journal.jsonl")
+        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        first_ns = int(rows.ts[0]) - 10**9
+        clock = TapeClock.begin(first_ns, 1.0)
+        timed(runtime, clock)
+        wall = WallRuntime(engine, runtime, clock, first_ns, store)
+        in_loop(_along(wall, RunNonce(nonce), beside(wall, Path(folder)) if beside else None))
+        store.close()
+
+
+async def _along(wall: WallRuntime, first: RunNonce, other: Coroutine[Any, Any, None] | None) -> None:
+    along = asyncio.ensure_future(other) if other else None
+    try:
+        await wall.play(first)
+    finally:
+        if along:
+            along.cancel()
 
 
 def start(quotes: int) -> list[Row]:

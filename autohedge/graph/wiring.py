@@ -75,7 +75,8 @@ def build() -> Any:
     return graph.compile()
 
 
-def _first(state: State) -> str:
+async def _first(state: State) -> str:
+    """Asynchronous, for LangGraph would hand a plain function to a thread, which takes longer than a node."""
     return "learning" if state["snapshot"].kind == "learning" else "fast_path"
 
 

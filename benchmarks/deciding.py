@@ -1,0 +1,154 @@
+"""Row `deciding`: whether quotes wait while the slow plane thinks, hangs or dies."""
+
+import asyncio
+import contextlib
+import os
+import signal
+import statistics
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.app import engine_for, venue_for
+from autohedge.core.clock import TapeClock
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.virtual import VirtualRuntime
+from autohedge.engine.wall import WallRuntime
+from autohedge.graph.materials import Sources
+from autohedge.graph.plane import WorkerPlane
+from autohedge.market import Recipe, Tape, synthesize
+from benchmarks import session
+from benchmarks.row import Row
+from benchmarks.wall import EAGER, QUOTES_PER_S, SYMBOLS, play
+
+SECONDS, ROUNDS, BOUND = 10, 3, 2.0
+DECIDING = [
+    "trading.mode=hybrid",
+    "llm.provider=rules",
+    "llm.queue_size=200",
+    "hybrid.starts_open=true",
+    "hybrid.gate_refresh_quotes=10",
+    "hybrid.no_trade_cooldown_quotes=0",
+    "hybrid.min_refresh_s=0",
+]
+SIGNALS = {
+    "deciding": None,
+    "its worker frozen midway": signal.SIGSTOP,
+    "its worker killed midway": signal.SIGKILL,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """How late each quote had been dealt with, in ns, and what else was done."""
+
+    late_ns: NDArray[np.int64]
+    asked: int
+    verdicts: int
+    fills: int
+
+    @property
+    def p99_us(self) -> float:
+        """What a hundredth of the quotes exceed."""
+        return float(np.percentile(self.late_ns, 99)) / 1e3
+
+
+def measure(quotes: int) -> list[Row]:
+    """The same tape in hft mode and with a worker that is asked all the time, in turn."""
+    symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
+    tape = synthesize(Recipe(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+    for mode in ([], DECIDING):
+        _warm(tape, mode)
+    rounds: dict[str, list[Round]] = {name: [] for name in ("hft", *SIGNALS)}
+    for _ in range(ROUNDS):
+        rounds["hft"].append(_play(tape, []))
+        for name, sent in SIGNALS.items():
+            rounds[name].append(_deciding(tape, sent))
+    return [_row(name, rounds[name], rounds["hft"]) for name in SIGNALS]
+
+
+def _warm(tape: Tape, more: list[str]) -> None:
+    """Load the machine code, which takes seconds, before a clock runs."""
+    settings, nonce = session.settings([*EAGER, *more]), nonce_from_seed(0)
+    venue = venue_for(settings, tape, nonce)
+    VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.Kept()).run(nonce)
+
+
+def _row(name: str, rounds: list[Round], hft: list[Round]) -> Row:
+    late, base = [each.p99_us for each in rounds], [each.p99_us for each in hft]
+    ratio = statistics.median(late) / statistics.median(base)
+    asked, verdicts, fills = (
+        sum(getattr(each, what) for each in rounds) / len(rounds) / SECONDS
+        for what in ("asked", "verdicts", "fills")
+    )
+    note = (
+        f"p99 {_listed(late)} us a round, hft {_listed(base)}; worst {_worst(rounds):.0f} ms, hft {_worst(hft):.0f}; "
+        f"{asked:.0f} questions a second, {verdicts:.0f} verdicts, {fills:.0f} fills"
+    )
+    figure = f"{ratio:.2f}x (least {min(late) / min(base):.2f})"
+    return Row(name, f"<= {BOUND:g}x hft at p99", figure, ratio <= BOUND, note)
+
+
+def _listed(values: list[float]) -> str:
+    return ", ".join(f"{value:.0f}" for value in values)
+
+
+def _worst(rounds: list[Round]) -> float:
+    return max(float(each.late_ns.max()) for each in rounds) / 1e6
+
+
+def _deciding(tape: Tape, sent: signal.Signals | None) -> Round:
+    settings = session.settings([*EAGER, *DECIDING])
+    with contextlib.closing(WorkerPlane(settings, Sources.of(settings))) as plane:
+        return _play(tape, DECIDING, plane, sent)
+
+
+def _play(
+    tape: Tape, more: list[str], plane: WorkerPlane | None = None, sent: signal.Signals | None = None
+) -> Round:
+    """The tape in real time; with a plane it is asked, and its process gets a signal in the middle."""
+    settings = session.settings([*EAGER, *more])
+    engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
+    taken: list[tuple[int, int]] = []
+
+    def timed(runtime: VirtualRuntime, clock: TapeClock) -> None:
+        advance = runtime.advance
+
+        def woken(until_ns: int) -> None:
+            advance(until_ns)
+            taken.append((engine.pos, clock.now_ns()))
+
+        runtime.advance = woken  # type: ignore[method-assign]
+        if plane:
+            runtime.counsel = plane.worker
+
+    def beside(wall: WallRuntime, folder: Path) -> Coroutine[Any, Any, None]:
+        return _served(plane, wall, folder, sent) if plane else _nothing()
+
+    play(engine, venue_for(settings, tape, nonce), rows, nonce, timed, beside)
+    slow = engine.slow.result() if engine.slow else {}
+    verdicts = sum(slow["verdicts"].values()) if slow else 0
+    return Round(_lateness(rows.ts, taken), slow.get("asked", 0), verdicts, len(engine.tally.encoded))
+
+
+async def _nothing() -> None:
+    """Nobody is asked."""
+
+
+async def _served(plane: WorkerPlane, wall: WallRuntime, folder: Path, sent: signal.Signals | None) -> None:
+    """Take answers in; send the signal once half of the tape's time has passed."""
+    if sent:
+        asyncio.get_running_loop().call_later(1 + SECONDS / 2, os.kill, plane.worker.pid, sent)
+    await plane.serve(folder / "transcript.jsonl", wall.hear)
+
+
+def _lateness(ts: NDArray[np.int64], taken: list[tuple[int, int]]) -> NDArray[np.int64]:
+    """From each quote's moment on the clock to the moment at which all that it brought had been done."""
+    ends = np.array([end for end, _ in taken])
+    done_ns = np.array([at_ns for _, at_ns in taken])
+    waking = np.searchsorted(ends, np.arange(ends[-1]), side="right")
+    return done_ns[waking] - ts[: ends[-1]]

@@ -1,0 +1,236 @@
+"""Rows `deliberation` and `model call`: what the slow plane costs itself, before any model has thought."""
+
+import asyncio
+import gc
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from decimal import Decimal
+from itertools import count
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from autohedge.core.events import Deliberate
+from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
+from autohedge.graph.deliberator import Resolution
+from autohedge.graph.materials import Materials, Sources
+from autohedge.graph.mind import Mind
+from autohedge.graph.wiring import Context, State
+from autohedge.llm import tracing
+from autohedge.llm.asking import Asker
+from autohedge.llm.backend import Request
+from autohedge.llm.openai_compatible import OpenAICompatible
+from autohedge.llm.scripted import Scripted
+from autohedge.llm.transcript import Transcript, lines_of
+from benchmarks import session
+from benchmarks.process import surroundings
+from benchmarks.row import Row
+from benchmarks.row import Timed as Times
+
+DELIBERATION_BOUND_MS, CALL_BOUND_MS = 5.0, 4.0
+QUOTES, SYMBOL, START_NS, NS_PER_S = 50, "BTC/USD", 1_700_000_000 * 10**9, 10**9
+ROUNDS, EACH = 25, 12
+ANSWER = msgspec.json.encode(
+    {
+        "decision": "trade",
+        "symbol": SYMBOL,
+        "direction": "long",
+        "confidence_pct": 62,
+        "thesis": "The mid rose in most of the last fifty quotes, by more than the spread.",
+        "key_levels": [64_000.5, 64_020.25],
+        "horizon_minutes": 15,
+    }
+).decode()
+
+Action = Callable[[], Awaitable[object]]
+
+
+def deliberations(quotes: int) -> list[Row]:
+    """One deliberation, from the question to the line in the transcript, with a model that answers at once."""
+    own = asyncio.run(_deliberations())
+    whole, graph, bypass = (own[name] for name in ("whole", "graph", "bypass"))
+    note = (
+        f"LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f}); "
+        f"a bypass {bypass.median * 1e3:.2f} ms (least {bypass.least * 1e3:.2f})"
+    )
+    return [_row("deliberation", DELIBERATION_BOUND_MS, whole, note)]
+
+
+def calls(quotes: int) -> list[Row]:
+    """One call over the loopback, less what the server itself takes for a client that does nothing."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "benchmarks.server", ANSWER], stdout=subprocess.PIPE, env=surroundings()
+    ) as server:
+        try:
+            port = int(server.stdout.readline()) if server.stdout else 0
+            own = asyncio.run(_calls(port))
+        finally:
+            server.kill()
+    whole, bare = own["call"], own["bare"]
+    least, median = whole.least - bare.least, whole.median - bare.median
+    note = (
+        f"of {whole.median * 1e3:.2f} ms (least {whole.least * 1e3:.2f}), "
+        f"a bare socket for the same bytes takes {bare.median * 1e3:.2f} (least {bare.least * 1e3:.2f})"
+    )
+    return [_row("model call", CALL_BOUND_MS, Times((least, median, median)), note)]
+
+
+def _row(name: str, bound_ms: float, times: Times, note: str) -> Row:
+    median, least = times.median * 1e3, times.least * 1e3
+    figure = f"{median:.2f} ms (least {least:.2f})"
+    return Row(name, f"<= {bound_ms:g} ms", figure, median <= bound_ms, note)
+
+
+async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
+    """Seconds of single actions, a few of each in turn, so that load hits all of them alike."""
+    seconds: dict[str, list[float]] = {name: [] for name in actions}
+    for turn in range(ROUNDS + 1):
+        for name, action in actions.items():
+            for _ in range(EACH):
+                began = time.perf_counter()
+                await action()
+                seconds[name] += [time.perf_counter() - began] if turn else []
+    return {name: Times(tuple(each)) for name, each in seconds.items()}
+
+
+# a deliberation
+
+
+async def _deliberations() -> dict[str, Times]:
+    settings = session.settings(["llm.provider=scripted"])
+    materials = Materials.of(Sources.of(settings), settings.tools)
+    asker = Asker(Scripted([ANSWER]), settings.llm)
+    mind = Mind(asker, materials, {}, settings.hybrid.deadline_s)
+    moving, still = snapshot(0.25), snapshot(0.0)
+    trivial, context = _trivial(), Context(asker, materials)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        closing(Transcript(Path(folder) / "transcript.jsonl")) as written,
+    ):
+        actions: dict[str, Action] = {
+            "whole": _deliberating(mind, moving, written, "trade"),
+            "graph": lambda: trivial.ainvoke({"snapshot": moving, "lessons": ()}, context=context),
+            "bypass": _deliberating(mind, still, written, "keep"),
+        }
+        gc.collect()
+        return await _interleaved(actions)
+
+
+def _deliberating(mind: Mind, shown: Snapshot, written: Transcript, verdict: str) -> Action:
+    """Deliberate and write it down; a verdict that is not the expected one would be another cost."""
+    numbers = count(1)
+
+    async def once() -> Resolution:
+        number = next(numbers)
+        question = Deliberate(shown.at_ns, number, "gate", SYMBOL, shown.hash)
+        resolution = await mind.deliberate(question, shown, ())
+        written.append(lines_of(number, shown, resolution.calls, resolution.outcome))
+        if resolution.verdict != verdict:
+            msg = f"a deliberation came to {resolution.verdict} {resolution.code} {resolution.failure}"
+            raise AssertionError(msg)
+        return resolution
+
+    return once
+
+
+def snapshot(step: float) -> Snapshot:
+    """Fifty quotes, each with its mid `step` higher or lower than the one before."""
+    mids = [64_000.0 + step * (number % 7) for number in range(QUOTES)]
+    rows = [
+        QuoteRow(START_NS + number * NS_PER_S, mid - 0.5, 0.75, mid + 0.5, 1.25)
+        for number, mid in enumerate(mids)
+    ]
+    cash, large = Decimal(100_000), Decimal(10_000)
+    return Snapshot(
+        number=1,
+        kind="gate",
+        symbol=SYMBOL,
+        at_ns=START_NS + QUOTES * NS_PER_S,
+        quotes=tuple(rows),
+        seen=QUOTES,
+        held=Holding(Decimal(0), 0.0, 0.0, 0.0),
+        cash=cash,
+        equity=cash,
+        buying_power=cash,
+        exposure=Decimal(0),
+        state="active",
+        gate="closed",
+        bounds=Bounds(large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0),
+    )
+
+
+def _trivial() -> Any:
+    """The graph that deliberates, with nodes that do nothing."""
+    tracing.turn_off()
+    from langgraph.errors import NodeError
+    from langgraph.graph import END, START, StateGraph
+    from langgraph.runtime import Runtime
+    from langgraph.types import Command
+
+    async def way(state: State) -> str:
+        return "fast_path"
+
+    async def first(state: State, runtime: Runtime[Context]) -> Command[Literal["director", "__end__"]]:
+        return Command(goto="director")
+
+    async def second(state: State, runtime: Runtime[Context]) -> State:
+        return {"failure": ""}
+
+    async def fallback(state: State, error: NodeError) -> State:
+        return {"failure": ""}
+
+    graph: Any = StateGraph(State, context_schema=Context)
+    graph.add_node("fast_path", first, error_handler=fallback)
+    graph.add_node("director", second, error_handler=fallback)
+    graph.add_node("learning", second, error_handler=fallback)
+    graph.add_conditional_edges(START, way, ["fast_path", "learning"])
+    graph.add_edge("director", END)
+    graph.add_edge("learning", END)
+    return graph.compile()
+
+
+# a call
+
+
+async def _calls(port: int) -> dict[str, Times]:
+    settings = session.settings([])
+    request = Materials.of(Sources.of(settings), settings.tools).request("director", snapshot(0.25), ())
+    client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", "m")
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    sent = _sent(request)
+
+    async def bare() -> None:
+        writer.write(sent)
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0]))
+
+    async def call() -> None:
+        if (await client.complete(request)).text != ANSWER:
+            msg = "the server answered something else"
+            raise AssertionError(msg)
+
+    try:
+        gc.collect()
+        return await _interleaved({"call": call, "bare": bare})
+    finally:
+        writer.close()
+        await client.close()
+
+
+def _sent(request: Request) -> bytes:
+    """What the client sends, as near as makes no difference."""
+    messages = [{"role": each.role, "content": each.content} for each in request.messages]
+    named = {"name": request.agent, "strict": True, "schema": request.schema}
+    form = {"type": "json_schema", "json_schema": named}
+    told = {"model": "m", "temperature": request.temperature, "max_tokens": request.max_tokens}
+    body = msgspec.json.encode({**told, "messages": messages, "response_format": form})
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body

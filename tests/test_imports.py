@@ -1,0 +1,59 @@
+"""What needs no model pays for none: trading, help and the engine's replay load nothing of the slow plane's."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autohedge.journal import RunFolder
+from tests.graph.records import hybrid
+
+ROOT = Path(__file__).parent.parent
+OF_MODELS = ("langgraph", "langchain", "langchain_core", "langchain_openai", "openai", "httpx", "tenacity")
+WATCHED = (
+    "import sys\n"
+    "import autohedge\n"
+    "if sys.argv[1:]:\n"
+    "    from autohedge.cli import main\n"
+    "    try:\n        main()\n"
+    "    except SystemExit as end:\n        assert not end.code, end.code\n"
+    f"print(sorted(set({OF_MODELS}) & set(sys.modules)), file=sys.stderr)\n"
+)
+
+
+def _loaded(*args: str) -> str:
+    """What a process that carries this out has imported of the packages of models."""
+    command = [sys.executable, "-c", WATCHED, *args]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        (),
+        ("--help",),
+        ("run", "--mode", "hft", "--json", "--quiet", "--set", "synthetic.hours=0.1"),
+    ],
+    ids=["import", "help", "hft"],
+)
+def test_without_a_slow_plane_no_package_of_a_model_is_imported(
+    workplace: Path, args: tuple[str, ...]
+) -> None:
+    assert _loaded(*args) == "[]"
+    assert list(workplace.glob("runs/*/results.json")) or "run" not in args
+
+
+def test_replaying_the_engine_of_a_hybrid_run_imports_none_either(workplace: Path) -> None:
+    folder: RunFolder = hybrid(synthetic__hours=0.1)
+    assert folder.transcript.stat().st_size
+    assert _loaded("replay", str(folder.path), "--engine-only") == "[]"
+
+
+def test_a_hybrid_run_does_import_them(workplace: Path) -> None:
+    told = _loaded("run", "--mode", "hybrid", "--quiet", "--set", "synthetic.hours=0.1")
+    assert "langgraph" in told and "tenacity" in told
