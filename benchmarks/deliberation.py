@@ -160,7 +160,7 @@ def snapshot(step: float) -> Snapshot:
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=Bounds(large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0),
+        bounds=Bounds(Decimal(10), large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0),
     )
 
 
