@@ -25,7 +25,9 @@ main()
 
 def test_the_graph_is_drawn_offline_as_text_and_nothing_else() -> None:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=True
+    )
     assert done.stdout.startswith("---\nconfig:") and "graph TD;" in done.stdout
     for node in ("director", "learning", "fast_path"):
         assert f"\t{node}({node})\n" in done.stdout
