@@ -21,6 +21,7 @@ from autohedge.core.errors import Misconfigured
 
 ENV_EXAMPLE = """\
 # Copy to .env. Secrets (venue keys, model keys) live here and nowhere else.
+# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read where this is not set.
 # AUTOHEDGE_LLM_API_KEY=
 # Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
 # AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500
@@ -188,6 +189,14 @@ def doctor(as_json: AsJson = False) -> None:
             typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.check}: {finding.says}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
+
+
+@app.command()
+def draw() -> None:
+    """The agents' graph as Mermaid text, drawn without any network."""
+    from autohedge.graph.wiring import mermaid
+
+    typer.echo(mermaid(), nl=False)
 
 
 @app.command()

@@ -1,0 +1,47 @@
+"""The drawing of the graph: what the command prints, and what the document shows."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autohedge import cli
+
+ROOT = Path(__file__).parents[2]
+OFFLINE = """
+import os, sys
+def heard(event, args):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.gethostbyname"}:
+        os._exit(97)
+sys.addaudithook(heard)
+sys.argv = ["autohedge", "draw"]
+from autohedge.cli import main
+main()
+"""
+
+
+def test_the_graph_is_drawn_offline_as_text_and_nothing_else() -> None:
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("---\nconfig:") and "graph TD;" in done.stdout
+    for node in ("director", "learning", "fast_path"):
+        assert f"\t{node}({node})\n" in done.stdout
+    assert "fast_path -.-> director;" in done.stdout
+    assert not done.stderr
+
+
+def test_the_document_shows_the_graph_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["autohedge", "draw"])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    assert not ended.value.code
+    text = (ROOT / "docs" / "agents.md").read_text(encoding="utf-8")
+    shown = re.findall(r"^```mermaid\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+    assert shown == [capsys.readouterr().out]
