@@ -353,8 +353,6 @@ class Engine:
 
     def _halt(self, reason: str, halt_id: str | None) -> None:
         self.office.halt(reason, halt_id, self.now_ns)
-        if self.slow:
-            self.slow.close_all("halted", self.now_ns)
         for lane in range(len(self.desks)):
             self.dealer.plan(lane, None)
 

@@ -100,6 +100,7 @@ class Office:
         self._strangers: dict[str, _Stranger] = {}
         self.exits_wait = False
         self.on_fill: Callable[..., None] | None = None
+        self.on_halt: Callable[[int], None] | None = None
 
     @property
     def at_stake(self) -> bool:
@@ -134,6 +135,8 @@ class Office:
         """No entry from here on; those that rest are asked back, for a fill would add exposure."""
         self.state.halt(reason, halt_id)
         self.take_back("entries were halted", now_ns)
+        if self.on_halt:
+            self.on_halt(now_ns)
 
     def _stop(self, reason: str, now_ns: int) -> None:
         self.halt(reason, self._new_halt_id(), now_ns)
