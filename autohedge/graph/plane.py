@@ -1,7 +1,7 @@
 """The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,7 +15,9 @@ from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
 from autohedge.graph.worker import Worker
+from autohedge.llm.outcome import Call
 from autohedge.llm.transcript import Transcript, lines_of
+from autohedge.tools.lessons import Lesson
 
 Keep = Callable[[bytes, str], str]
 
@@ -25,6 +27,10 @@ class Plane(Protocol):
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of it; its files go through `keep`, which names them."""
+        ...
+
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart."""
         ...
 
     def report(self) -> dict[str, Any]:
@@ -41,6 +47,11 @@ def _genesis(ready: Ready, sources: Sources, keep: Keep) -> dict[str, Any]:
     return who | sources.keep(keep)
 
 
+def _untimed(call: Call) -> Call:
+    """A call without how long it waited in this process, which is no part of a tape's time."""
+    return msgspec.structs.replace(call, queue_ms=0.0)
+
+
 class VirtualPlane:
     """In the process of the run, for virtual time and for seeded runs on a clock."""
 
@@ -49,6 +60,7 @@ class VirtualPlane:
         self._settings = settings
         self._sources = sources
         self._loop = Loop()
+        self._lessons: tuple[Lesson, ...] = ()
         self._transcripts = contextlib.ExitStack()
         try:
             self._mind: Mind = self._loop.run(Mind.open(settings, sources, on_tape=True))
@@ -61,16 +73,19 @@ class VirtualPlane:
         """What the genesis says of this plane."""
         return _genesis(self.ready, self._sources, keep)
 
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart; to be done before there is a counsel."""
+        self._lessons = tuple(lessons)
+
     def counsel(self, path: Path, first: Callable[[float], None] = lambda _: None) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
         transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
-            return transcript.append(
-                lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
-            )
+            calls = [_untimed(call) for call in resolution.calls]
+            return transcript.append(lines_of(question.number, snapshot, calls, resolution.outcome))
 
-        return VirtualCounsel(self._mind, self._settings, self._loop, write, first)
+        return VirtualCounsel(self._mind, self._settings, self._loop, write, first, self._lessons)
 
     def report(self) -> dict[str, Any]:
         """Who answered, and what came of all calls."""
@@ -96,6 +111,10 @@ class WorkerPlane:
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
         return _genesis(self.worker.ready, self._sources, keep)
+
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart."""
+        self.worker.lessons.extend(lessons)
 
     async def serve(self, path: Path, hear: Callable[[Callable[[int], Decision]], None]) -> None:
         """Take the worker's answers into the run until cancelled, writing down at `path` what was said."""
