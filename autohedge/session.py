@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from selectors import SelectSelector
 from typing import TYPE_CHECKING, Any
@@ -36,6 +36,7 @@ from autohedge.market import Tape, reopen
 
 if TYPE_CHECKING:
     from autohedge.graph.plane import Plane
+    from autohedge.tools.lessons import Lesson
 
 DEADLINE_LEAST_S = 1.0
 WATCH_S = 300.0
@@ -92,7 +93,17 @@ def _slow_plane(
         sources = Sources.of(settings)
     where: type[VirtualPlane | WorkerPlane] = VirtualPlane if pace.seeded else WorkerPlane
     with contextlib.closing(where(settings, sources)) as plane:
+        if recorded:
+            plane.remember(_lessons(recorded[0]))
         yield plane
+
+
+def _lessons(folder: RunFolder) -> "Sequence[Lesson]":
+    """What a run had learned when its process died; its transcript forgets what its record lost."""
+    from autohedge.graph.recall import recall
+
+    _, *lines = read(folder.journal)
+    return recall(folder.transcript, (line.entry for line in lines))
 
 
 def begin(

@@ -18,7 +18,6 @@ from autohedge.llm.transcript import Line as Call
 NS_PER_S = 10**9
 CENTS = Decimal("0.0001")
 BYPASSES = {
-    "in_position": "a position was held, and exits are the engine's",
     "limits": "no order could have passed the limits",
     "no_edge": "the price had not moved over the whole snapshot",
     "halted": "trading was halted",

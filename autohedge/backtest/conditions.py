@@ -69,6 +69,21 @@ def conditions(draw: Randomness) -> Settings:
     }
     rules = InstrumentRules(tick=TICK, lot=Decimal("0.001"), min_notional=Decimal(draw.choice([0, 15])))
     base = _shipped()
-    changes["trading"] = {"mode": "hft"}
+    hybrid = draw.random() < 0.5
+    changes["trading"] = {"mode": "hybrid" if hybrid else "hft"}
+    changes["hybrid"] = _gates(draw) if hybrid else {}
     sections = {name: getattr(base, name).model_copy(update=keys) for name, keys in changes.items()}
     return base.model_copy(update=sections | {"instruments": dict.fromkeys(SYMBOLS, rules)})
+
+
+def _gates(draw: Randomness) -> dict[str, Any]:
+    """Gates that are asked for often, answered soon, and shut again soon."""
+    return {
+        "gate_refresh_quotes": draw.randint(12, 48),
+        "no_trade_cooldown_quotes": draw.choice([0, 8, 24]),
+        "min_refresh_s": draw.choice([0.0, 2.0]),
+        "verdict_ttl_s": draw.uniform(6, 40),
+        "deadline_s": draw.uniform(3, 12),
+        "learn_every_trades": draw.choice([0, 1, 3]),
+        "starts_open": draw.random() < 0.2,
+    }

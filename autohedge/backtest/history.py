@@ -17,8 +17,10 @@ import msgspec
 import numpy as np
 
 from autohedge.backtest.conditions import conditions
-from autohedge.backtest.invariants import Checker, Violated
+from autohedge.backtest.counsel import MindFault, SeededCounsel
+from autohedge.backtest.invariants import Checker
 from autohedge.backtest.market import FeedFault, market
+from autohedge.backtest.violated import Violated
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError
 from autohedge.core.events import (
@@ -69,10 +71,9 @@ class MachineFault(StrEnum):
     DISK_FULL = auto()
 
 
-Fault = FeedFault | VenueFault | MachineFault
-FAULTS: dict[str, Fault] = {
-    str(fault): fault for kind in (FeedFault, VenueFault, MachineFault) for fault in kind
-}
+Fault = FeedFault | VenueFault | MachineFault | MindFault
+KINDS = (FeedFault, VenueFault, MachineFault, MindFault)
+FAULTS: dict[str, Fault] = {str(fault): fault for kind in KINDS for fault in kind}
 
 
 class Crash(Exception):
@@ -150,6 +151,7 @@ class History:
             rate=FAULT_RATE,
             calm_ns=self._calm_ns,
         )
+        self.counsel = self._counsel()
         self.checker = Checker(self.settings, self.rows, self.tape.symbols, moody)
         self.last: dict[type, OrderList | Account] = {}
         self.reconciled = False
@@ -157,7 +159,18 @@ class History:
         self.store.sync()
         self._anew()
 
+    def _counsel(self) -> SeededCounsel:
+        return SeededCounsel(
+            self.settings.hybrid,
+            self.tape.symbols,
+            frozenset(fault for fault in self.faults if isinstance(fault, MindFault)),
+            randomness(str(self.seed), "counsel"),
+            randomness(str(self.seed), "mind"),
+            self.outcome.struck,
+        )
+
     def _anew(self) -> None:
+        self.counsel.hang_up()
         self.engine = Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
         self.runtime = _Runtime(self)
 
@@ -320,7 +333,7 @@ class _Runtime(VirtualRuntime):
     def __init__(self, history: History) -> None:
         self._history = history
         self.recorder = _Recorder(history)
-        super().__init__(history.engine, _Gate(history), history.rows, self.recorder)
+        super().__init__(history.engine, _Door(history), history.rows, self.recorder, history.counsel)
 
     def settle(self) -> None:
         super().settle()
@@ -367,7 +380,7 @@ class _Recorder:
             history.crash_point(MachineFault.CRASH_SUBMIT)
 
 
-class _Gate:
+class _Door:
     """The venue, with the checker at its door."""
 
     def __init__(self, history: History) -> None:

@@ -8,6 +8,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from autohedge.backtest.doors import Doorkeeper
+from autohedge.backtest.violated import Violated
 from autohedge.config import Settings
 from autohedge.core.events import (
     Active,
@@ -29,10 +31,6 @@ from autohedge.engine.engine import Engine
 from autohedge.exchanges.unreliable import MoodyVenue
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
-
-
-class Violated(Exception):
-    """An invariant does not hold; the text names it and what was seen."""
 
 
 @dataclass(slots=True)
@@ -66,13 +64,20 @@ class Checker:
         self._held: defaultdict[str, Decimal] = defaultdict(Decimal)
         self._halted = False
         self._reducing = False
+        self._doors = self._doorkeeper()
         self.missed = 0
+
+    def _doorkeeper(self) -> Doorkeeper | None:
+        hybrid = self._settings.trading.mode == "hybrid"
+        return Doorkeeper(self._settings, tuple(self._lane_of)) if hybrid else None
 
     # 2, 1: the account as the record tells it
 
     def note(self, entry: Entry) -> None:
         """Follow one recorded event."""
         event = entry.event
+        if self._doors:
+            self._doors.note(event)
         if isinstance(event, SubmitOrder | ReplaceOrder):
             self._order(event)
         elif isinstance(event, Report) and event.kind in {"fill", "bust"}:
@@ -111,6 +116,8 @@ class Checker:
             return
         if self._halted or self._reducing:
             raise Violated(f"5: {type(command).__name__} adds exposure while entries are off")
+        if self._doors:
+            self._doors.bought(self._orders[command.order_id].symbol, command.at_ns)
 
     def _report(self, report: Report) -> None:
         told = self._orders.get(report.order_id)
@@ -148,6 +155,8 @@ class Checker:
         self._fills(engine)
         self._reserved(engine)
         self._alive(engine)
+        if self._doors and engine.slow:
+            self._doors.step(engine.slow)
         counted = int(engine.lanes["counts"].sum())
         if counted + self.missed != engine.pos:
             raise Violated(f"9: {engine.pos - self.missed} rows were taken, {counted} have a code")
@@ -223,3 +232,5 @@ class Checker:
             raise Violated(f"7: positions are {held}, the venue has {self._venue.held}")
         if not self.twisted and any(quantity < ZERO for quantity in self._venue.held.values()):
             raise Violated(f"1: more was sold than was held: {self._venue.held}")
+        if self._doors and engine.slow:
+            self._doors.settled(engine.slow)

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from autohedge.prompts import Prompt
     from autohedge.tools import Headlines
 
-CHARS_PER_TOKEN = 3
 Name = Annotated[str, typer.Argument(metavar="NAME", help="A prompt, such as director.")]
 
 
@@ -137,9 +136,13 @@ def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":
 
 
 def _print_rendered(prompt: "Prompt", system: str, user: str, as_json: bool) -> None:  # noqa: FBT001
-    tokens = (len(system) + len(user)) // CHARS_PER_TOKEN
+    from autohedge.llm.context import text_tokens
+
+    tokens = text_tokens(system) + text_tokens(user)
     if as_json:
         print_json(_row(prompt) | {"system": system, "user": user, "tokens": tokens})
         return
     typer.echo(f"# System\n\n{system}\n\n# User\n\n{user}\n")
-    typer.echo(f"about {tokens} tokens, at {CHARS_PER_TOKEN} characters each")
+    typer.echo(
+        f"at most {tokens} tokens, the answer's schema apart: what a model reads must fit llm.context_tokens"
+    )

@@ -26,6 +26,7 @@ CODES: dict[State, int] = {
     "expired": int(Reason.GATE_EXPIRED),
 }
 BYPASS = "bypass"
+VERDICTS = frozenset({"trade", "no_trade", "keep"})
 ASK, DEADLINE, EXPIRY = "ask", "answer", "verdict"
 
 
@@ -119,11 +120,11 @@ class Gates:
     def decided(self, decision: Decision, now_ns: int) -> None:
         """Take an answer, if it is the one that is waited for."""
         lane = self._lane_of.get(decision.symbol, -1)
-        if lane < 0 or self.gates[lane].waits_for != decision.number:
+        if lane < 0 or not 0 < self.gates[lane].waits_for == decision.number:
             self.tally.late += 1
             return
         self.tally.bypassed += decision.source == BYPASS
-        if decision.verdict == "abstain":
+        if decision.verdict not in VERDICTS:
             self._abstain(lane, decision.code or "unexplained", now_ns)
             return
         self._answered(lane)

@@ -91,7 +91,7 @@ class School:
 
     def decided(self, decision: Decision, lane: int) -> bool:
         """Take an answer; say whether it was waited for."""
-        if self._pupils[lane].waits_for != decision.number:
+        if not 0 < self._pupils[lane].waits_for == decision.number:
             return False
         self.lessons += decision.verdict == "lesson"
         self.give_up(lane)

@@ -5,12 +5,14 @@ running again brings both back; every event must equal the recorded one. With a 
 only the engine is rebuilt, from the record alone, and nothing is sent.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Decision,
+    Deliberate,
     EndOfTape,
     Entry,
     Lag,
@@ -20,6 +22,7 @@ from autohedge.core.events import (
     SubmitOrder,
     Trouble,
 )
+from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.engine.replay import replay
 from autohedge.engine.virtual import Recorder, VirtualRuntime
@@ -55,20 +58,52 @@ class Retraced:
         return Corrupt(f"the record cannot be made again, it parts at seq {seq}: autohedge replay says how")
 
 
+class Recalled:
+    """The slow plane of a run that is made again: each decision of its record, when it was due.
+
+    One that came when no more rows did is known among what was still on its way, as it was then.
+    """
+
+    def __init__(self) -> None:
+        self._due: deque[Decision] = deque()
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next decision was known."""
+        return self._due[0].at_ns if self._due else NEVER
+
+    def remember(self, decision: Decision) -> None:
+        """Take the next decision of the record."""
+        self._due.append(decision)
+
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+        """Hear nothing: the answer, if any came, is in the record."""
+
+    def decision(self, by_ns: int) -> Decision | None:
+        """The next decision that was known by `by_ns`."""
+        return self._due.popleft() if self.next_due_ns <= by_ns else None
+
+
 def retrace(runtime: VirtualRuntime, record: Sequence[Entry], rows: Rows) -> tuple[bool, int]:
     """Run again to the end of a record that is not empty; return if that ended the run, and its time.
 
     What the same inputs bring beyond the record's end is recorded and done.
     """
+    runtime.counsel = recalled = Recalled()
+    stopped = False
     for entry in record:
         match entry.event:
             case RunNonce(nonce):
                 runtime.begin(nonce)
-            case Operator() | Trouble() | Lag() | Decision() | Restarted():
+            case Decision() as decision:
+                recalled.remember(decision)
+                if not stopped:
+                    runtime.advance(decision.at_ns)
+            case Operator() | Trouble() | Lag() | Restarted():
                 runtime.advance(entry.event.at_ns)
                 runtime.take(entry.event)
+                stopped = stopped or _stops(entry)
     end_ns = last_ns(record, rows)
-    stopped = stopping(record)
     if not stopped:
         runtime.advance(NEVER if ended(record) else end_ns)
     over = stopped or runtime.next_ns == NEVER
@@ -103,8 +138,11 @@ def last_ns(record: Sequence[Entry], rows: Rows) -> int:
 
 def stopping(record: Sequence[Entry]) -> bool:
     """Whether a person had stopped the run when its record ends: it takes no more rows then."""
-    events = (entry.event for entry in record)
-    return any(isinstance(event, Operator) and event.command == "stop" for event in events)
+    return any(map(_stops, record))
+
+
+def _stops(entry: Entry) -> bool:
+    return isinstance(entry.event, Operator) and entry.event.command == "stop"
 
 
 def ended(record: Sequence[Entry]) -> bool:

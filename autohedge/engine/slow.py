@@ -65,7 +65,7 @@ class SlowPlane:
         self.gates = Gates(
             hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot_gate, self._shut
         )
-        office.on_halt = lambda now_ns: self.close_all("halted", now_ns)
+        office.on_halt = self._halted
         deadline_ns = round(hybrid.deadline_s * NS_PER_S)
         self.school: School | None = None
         if hybrid.learn_every_trades:
@@ -97,6 +97,9 @@ class SlowPlane:
             self.gates.decided(decision, now_ns)
         elif self.school and (lane := self._lane_of.get(decision.symbol)) is not None:
             self.school.decided(decision, lane)
+
+    def _halted(self, now_ns: int) -> None:
+        self.close_all("halted", now_ns)
 
     def close_all(self, why: str, now_ns: int) -> None:
         """What was asked counts no more, and every gate is shut."""

@@ -222,8 +222,14 @@ class VirtualRuntime:
             self._recorder.append(entry)
             if isinstance(entry.event, Request):
                 self._venue.send(entry.event, self._engine.now_ns)
-            elif isinstance(entry.event, Deliberate) and self._engine.slow:
-                self.counsel.ask(entry.event, self._engine.slow.snapshots[entry.event.number])
+            elif isinstance(entry.event, Deliberate):
+                self._ask(entry.event)
+
+    def _ask(self, question: Deliberate) -> None:
+        """Pass a question on, unless the very step that asked it gave it up again."""
+        slow = self._engine.slow
+        if slow and (snapshot := slow.snapshots.get(question.number)):
+            self.counsel.ask(question, snapshot)
 
 
 def pass_by(venue: VirtualVenue, rows: Rows, until_ns: int) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import heapq
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from threading import Thread
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class Servers:
 class VirtualCounsel:
     """Answers each question when it is asked, and lets the answer be known when it is due.
 
-    `first` hears how long the first answer took, in ms.
+    `first` hears how long the first answer took, in ms; `lessons` are those learned before.
     """
 
     def __init__(
@@ -77,6 +77,7 @@ class VirtualCounsel:
         loop: Loop,
         write: Write,
         first: Callable[[float], None] = lambda _: None,
+        lessons: Sequence[Lesson] = (),
     ) -> None:
         llm = settings.llm
         self._first: Callable[[float], None] | None = first
@@ -88,7 +89,7 @@ class VirtualCounsel:
         patience_ns = round(settings.hybrid.deadline_s * NS_PER_S)
         self._servers = Servers(llm.max_concurrent, llm.queue_size, patience_ns)
         self._due: list[tuple[int, int, Decision]] = []
-        self._lessons: list[Lesson] = []
+        self._lessons = list(lessons)
 
     @property
     def next_due_ns(self) -> int:

@@ -1,9 +1,11 @@
 """The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.events import Decision, Deliberate
@@ -13,7 +15,9 @@ from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
 from autohedge.graph.worker import Worker
+from autohedge.llm.outcome import Call
 from autohedge.llm.transcript import Transcript, lines_of
+from autohedge.tools.lessons import Lesson
 
 Keep = Callable[[bytes, str], str]
 
@@ -23,6 +27,10 @@ class Plane(Protocol):
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of it; its files go through `keep`, which names them."""
+        ...
+
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart."""
         ...
 
     def report(self) -> dict[str, Any]:
@@ -42,6 +50,11 @@ def _who(ready: Ready) -> dict[str, Any]:
     return {"provider": ready.provider, "model": ready.model, "server": ready.server}
 
 
+def _untimed(call: Call) -> Call:
+    """A call without how long it waited in this process, which is no part of a tape's time."""
+    return msgspec.structs.replace(call, queue_ms=0.0)
+
+
 class VirtualPlane:
     """In the process of the run, for virtual time and for seeded runs on a clock."""
 
@@ -50,6 +63,7 @@ class VirtualPlane:
         self._settings = settings
         self._sources = sources
         self._loop = Loop()
+        self._lessons: tuple[Lesson, ...] = ()
         self._transcripts = contextlib.ExitStack()
         try:
             self._mind: Mind = self._loop.run(Mind.open(settings, sources, on_tape=True))
@@ -62,16 +76,21 @@ class VirtualPlane:
         """What the genesis says of this plane."""
         return _genesis(self.ready, self._sources, keep)
 
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart; to be done before there is a counsel."""
+        self._lessons = tuple(lessons)
+
     def counsel(self, path: Path, first: Callable[[float], None] = lambda _: None) -> VirtualCounsel:
         """What answers the run's questions, writing down at `path` what was said."""
         transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
+            calls = [_untimed(call) for call in resolution.calls]
             return transcript.append(
-                lines_of(question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure)
+                lines_of(question.number, snapshot, calls, resolution.outcome, resolution.failure)
             )
 
-        return VirtualCounsel(self._mind, self._settings, self._loop, write, first)
+        return VirtualCounsel(self._mind, self._settings, self._loop, write, first, self._lessons)
 
     def report(self) -> dict[str, Any]:
         """Who answered, and what came of all calls."""
@@ -96,6 +115,10 @@ class WorkerPlane:
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
         return _genesis(self.worker.ready, self._sources, keep)
+
+    def remember(self, lessons: Sequence[Lesson]) -> None:
+        """Take lessons over from before a restart."""
+        self.worker.lessons.extend(lessons)
 
     async def serve(self, path: Path, hear: Callable[[Callable[[int], Decision]], None]) -> None:
         """Take the worker's answers into the run until cancelled, writing down at `path` what was said."""

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from autohedge.config import LLM, Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
+from autohedge.core.log import warn
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.chaos import Chaos
 from autohedge.llm.local import PORTS, find_local
@@ -42,6 +43,11 @@ async def open_backend(
         case "ollama":
             return await _ollama(llm, llm.base_url)
         case "auto":
+            if on_tape and llm.base_url:
+                warn(
+                    "llm.base_url is not asked: on a tape provider auto means the rules",
+                    cure="llm.provider=openai",
+                )
             return rules if on_tape else await _on_a_clock(llm, api_key, rules, ports)
 
 

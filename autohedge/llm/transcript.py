@@ -223,6 +223,11 @@ class Indexed:
         """The numbers of all deliberations that have a line."""
         return self._places.keys()
 
+    def end_of(self, last: int) -> int | None:
+        """Where the first line of a deliberation beyond `last` begins; None if there is none."""
+        beyond = (place.at for number, places in self._places.items() if number > last for place in places)
+        return min(beyond, default=None)
+
     def lines(self, deliberation: int) -> list[Line]:
         """A deliberation's lines in the order of their calls; none for one that is not there."""
         places = sorted(self._places.get(deliberation, ()))

@@ -19,6 +19,7 @@ from autohedge.core.events import (
     Restarted,
     SubmitOrder,
     Timer,
+    Unknown,
 )
 from autohedge.engine.engine import Engine
 from autohedge.market import Rows
@@ -238,6 +239,17 @@ def test_a_person_who_halts_shuts_the_gate_and_what_was_asked_counts_no_more() -
     assert _gates(desk.decide("trade", question)) == []
 
 
+def test_an_engine_that_halts_by_itself_shuts_the_gate_too() -> None:
+    desk = Desk(risk__max_errors_per_minute=1)
+    desk.decide("trade")
+    question = desk.asked()
+    for _ in range(3):
+        desk.engine.step(Unknown(desk.engine.now_ns, "an order", "timeout"))
+    assert desk.engine.halted
+    assert ("closed", "halted") in _gates(desk.said())
+    assert _gates(desk.decide("trade", question)) == []
+
+
 def test_a_restart_shuts_the_gate() -> None:
     desk = Desk()
     desk.decide("trade")
@@ -259,6 +271,22 @@ def test_a_decision_about_a_symbol_or_a_number_that_was_not_asked_changes_nothin
     for stranger in (Deliberate(0, 7, "gate", "X", ""), Deliberate(0, question.number, "gate", "Y", "")):
         assert desk.decide("trade", stranger) == []
     assert desk.state == "closed"
+
+
+def test_a_decision_with_the_number_of_no_question_changes_nothing() -> None:
+    desk = Desk(hybrid__learn_every_trades=1)
+    desk.quotes(2)
+    for kind in ("gate", "learning"):
+        assert desk.decide("trade", Deliberate(0, 0, kind, "X", "")) == []
+    assert desk.decide("lesson", Deliberate(0, 0, "learning", "X", "")) == []
+    assert desk.state == "closed"
+    assert desk.engine.result()["deliberations"]["lessons"] == 0
+
+
+def test_a_lesson_in_the_place_of_a_verdict_is_none() -> None:
+    desk = Desk()
+    desk.decide("trade")
+    assert _gates(desk.decide("lesson")) == [("closed", "unexplained")]
 
 
 def test_a_snapshot_knows_the_last_quotes_and_none_that_comes_later() -> None:

@@ -76,6 +76,7 @@ def test_a_history_is_long_enough_to_prove_something() -> None:
     outcomes = [run_history(seed, ALL) for seed in range(10)]
     assert all(outcome.rows >= 2_000 for outcome in outcomes)
     assert sum(outcome.orders >= 20 for outcome in outcomes) >= 8
+    assert sum(outcome.struck["decision_late"] > 0 for outcome in outcomes) >= 3
     assert sum(outcome.crashes for outcome in outcomes) > 10
 
 

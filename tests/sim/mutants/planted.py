@@ -1,4 +1,4 @@
-"""Ten bugs that others made, planted one at a time: the fault histories must catch each."""
+"""Twelve bugs that others made, planted one at a time: the fault histories must catch each."""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -10,6 +10,7 @@ import pytest
 from autohedge.core.events import (
     Account,
     CancelOrder,
+    Decision,
     Report,
     Request,
     Throttled,
@@ -18,6 +19,7 @@ from autohedge.core.events import (
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO
 from autohedge.core.orders import OrderState
+from autohedge.engine.gate import Gates
 from autohedge.engine.office import Office
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.execution.ledger import Ledger
@@ -137,6 +139,29 @@ def stale_book_traded(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(checks, "ENTRY_CHECKS", kept)
 
 
+def late_verdict_heeded(patch: pytest.MonkeyPatch) -> None:
+    """An answer is believed though its deadline has passed."""
+    original = Gates.decided
+
+    def decided(self: Gates, decision: Decision, now_ns: int) -> None:
+        lane = self._lane_of.get(decision.symbol, -1)
+        if lane >= 0 and not self.gates[lane].waits_for:
+            self.gates[lane].waits_for = decision.number
+        original(self, decision, now_ns)
+
+    patch.setattr(Gates, "decided", decided)
+
+
+def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
+    """A verdict that ends is asked for anew, and the gate stays open meanwhile."""
+
+    def expire(self: Gates, lane: int, now_ns: int) -> None:
+        self.gates[lane].ripe = True
+        self._try(lane, now_ns)
+
+    patch.setattr(Gates, "_expire", expire)
+
+
 PLANTED: tuple[Plant, ...] = (
     lost_fill_dedup,
     unknown_treated_as_rejected,
@@ -148,4 +173,6 @@ PLANTED: tuple[Plant, ...] = (
     reconciliation_not_idempotent,
     crash_point_skipped,
     stale_book_traded,
+    late_verdict_heeded,
+    gate_outlives_verdict,
 )

@@ -1,0 +1,185 @@
+"""Hybrid runs that die and go on: gates shut, prompts and lessons kept, one record, no process left behind."""
+
+import json
+import os
+import select
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge import app, session
+from autohedge.core.events import Decision, Deliberate, EndOfTape, Event, GateChanged, Report, Restarted
+from autohedge.journal import RunFolder, read, verify
+from autohedge.session import Pace
+from tests.graph.records import ANSWER, TIGHT, transcribed
+from tests.process import Place, Process, kill
+from tests.support import settings
+
+EAGER: dict[str, Any] = {
+    "hybrid__gate_refresh_quotes": 40,
+    "hybrid__min_refresh_s": 0,
+    "hybrid__no_trade_cooldown_quotes": 5,
+}
+SCRIPTED: dict[str, Any] = (
+    TIGHT
+    | EAGER
+    | {
+        "trading__mode": '"hybrid"',
+        "synthetic__hours": 0.1,
+        "synthetic__symbols": '["BTC/USD"]',
+        "hybrid__learn_every_trades": 1,
+        "llm__provider": '"scripted"',
+        "llm__script": '"script.jsonl"',
+        "llm__retries": 0,
+    }
+)
+CLOCKED: dict[str, Any] = EAGER | {
+    "trading__mode": "hybrid",
+    "synthetic__hours": 2,
+    "hybrid__deadline_s": 120,
+    "hybrid__learn_every_trades": 1,
+}
+PATIENCE_S = 60.0
+
+
+def _scripted(path: Path, **changes: Any) -> RunFolder:
+    """A seeded run on a clock that a script answers."""
+    (path / "script.jsonl").write_text(f"{json.dumps(ANSWER)}\n" * 400)
+    wanted = settings(**SCRIPTED | changes)
+    return RunFolder.find(session.begin(wanted, app.tape_for(wanted, []), Pace(), seeded=True)["run"])
+
+
+def _events(folder: RunFolder) -> list[Event]:
+    return [line.event for line in read(folder.journal) if line.event]
+
+
+def _died(folder: RunFolder, lines: int) -> RunFolder:
+    """As a power failure leaves it: the journal has lost its end, the transcript has not."""
+    left = RunFolder(Path(shutil.copytree(folder.path, folder.path.parent / f"{folder.id}-{lines}")))
+    left.results.unlink()
+    whole = left.journal.read_bytes().splitlines(keepends=True)
+    left.journal.write_bytes(b"".join(whole[:lines]))
+    return left
+
+
+def _holds(folder: RunFolder) -> None:
+    """The record is whole; the engine, and the deliberations, come out of it again."""
+    assert verify(folder).finished
+    assert app.replay_run(folder) == (None, True)
+    reread = app.reread_run(folder)
+    assert reread and reread.difference is None
+
+
+def test_a_run_that_lost_its_end_anywhere_goes_on_and_is_replayed_with_its_lessons(workplace: Path) -> None:
+    folder = _scripted(workplace)
+    events = _events(folder)
+    lesson = next(n for n, event in enumerate(events) if isinstance(event, Decision) and event.kind != "gate")
+    asked = next(n for n, event in enumerate(events) if n > lesson and isinstance(event, Deliberate))
+    for lines in (2, lesson + 2, asked + 2, len(events) // 2, len(events) - 4):
+        again = _died(folder, lines + 1)
+        session.restart(again)
+        _holds(again)
+        assert sum(isinstance(event, Restarted) for event in _events(again)) == 1
+    first_after = _died(folder, lesson + 2)
+    session.restart(first_after)
+    last = max(e.number for e in events[: lesson + 1] if isinstance(e, Deliberate))
+    shown = [line for line in transcribed(first_after) if line.deliberation > last and line.request]
+    assert shown[0].request and "Patience pays." in shown[0].request.messages[-1].content
+
+
+def test_decisions_that_came_when_no_more_rows_did_are_retraced(workplace: Path) -> None:
+    slow = {"simulated__response_latency_ms": 60_000, "llm__virtual_latency_s": 20}
+    folder = _scripted(workplace, **slow)
+    record, events = folder.journal.read_bytes(), _events(folder)
+    end_ns = int(app.tape_for(settings(**SCRIPTED), []).rows.ts[-1])
+    after = [event for event in events if getattr(event, "at_ns", 0) > end_ns]
+    assert {type(event) for event in after} >= {Decision, Report} and isinstance(events[-2], EndOfTape)
+    folder.results.unlink()
+    session.restart(folder)
+    assert folder.journal.read_bytes() == record
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path, CLOCKED)
+
+
+@pytest.mark.parametrize("seed", [7])
+def test_a_seeded_run_on_a_clock_writes_what_it_writes_in_virtual_time(place: Place, seed: int) -> None:
+    short = Place(place.path, CLOCKED | {"synthetic__hours": 0.2})
+    records = []
+    for how in ([], ["--speed", "max"]):
+        done = short.call("run", "--seed", str(seed), "--json", "-q", *how)
+        assert done.returncode == 0, done.stderr
+        run = RunFolder(place.path / "runs" / json.loads(done.stdout)["run"])
+        records.append((run.journal.read_bytes(), run.transcript.read_bytes()))
+    assert records[0] == records[1]
+    assert b'"gate_changed"' in records[0][0]
+
+
+def _worker_of(process: Process) -> int:
+    """The agents' process of a run."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (pid,) = (int(each) for each in children if b"graph.worker" in Path(f"/proc/{each}/cmdline").read_bytes())
+    return pid
+
+
+@pytest.fixture
+def watched() -> Iterator[list[int]]:
+    """Handles of processes that are to end by themselves; those that do not are ended."""
+    handles: list[int] = []
+    yield handles
+    for handle in handles:
+        if not _ended(handle, 0.0):
+            signal.pidfd_send_signal(handle, signal.SIGKILL)
+        os.close(handle)
+
+
+def _ended(handle: int, within_s: float) -> bool:
+    return bool(select.select([handle], [], [], within_s)[0])
+
+
+def test_a_hybrid_run_that_is_killed_goes_on_with_shut_gates_and_its_own_prompts(
+    place: Place, watched: list[int]
+) -> None:
+    trader = place.start("run", "--speed", "240", "-q")
+    place.wait_for(trader, b'"state":"open"')
+    watched.append(os.pidfd_open(_worker_of(trader)))
+    kill(trader)
+    assert _ended(watched[0], PATIENCE_S), "the worker outlives its run"
+
+    journal = place.journal()
+    assert journal
+    folder, before = RunFolder(journal.parent), journal.read_bytes()
+    prompts = place.path / "prompts"
+    prompts.mkdir()
+    (prompts / "director.md").write_text("{broken")
+    (prompts / "stray.md").write_text("")
+    trader = place.start("restart", folder.id, "-q")
+    place.wait_for(trader, b'"state":"open"', after=len(before))
+    watched.append(os.pidfd_open(_worker_of(trader)))
+    trader.send_signal(signal.SIGINT)
+    _, err = trader.communicate(timeout=PATIENCE_S)
+    assert trader.returncode == 0, err
+    assert _ended(watched[1], PATIENCE_S), "the worker outlives its run"
+
+    assert folder.journal.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
+    _shut_at_the_restart_and_open_later(_events(folder))
+    _holds(folder)
+    for verb in (["journal", "verify"], ["replay"], ["replay", "--engine-only"]):
+        done = place.call(*verb, folder.id)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _shut_at_the_restart_and_open_later(events: list[Event]) -> None:
+    (at,) = (n for n, event in enumerate(events) if isinstance(event, Restarted))
+    gates: dict[str, str] = {e.symbol: e.state for e in events[:at] if isinstance(e, GateChanged)}
+    was_open = {symbol for symbol, state in gates.items() if state == "open"}
+    heard = next(n for n, event in enumerate(events) if n > at and isinstance(event, Decision))
+    between = [event for event in events[at:heard] if isinstance(event, GateChanged)]
+    assert {event.symbol for event in between if event.why == "restarted"} == was_open
+    assert not any(event.state == "open" for event in between)
