@@ -147,8 +147,12 @@ async def _served(plane: WorkerPlane, wall: WallRuntime, folder: Path, sent: sig
 
 
 def _lateness(ts: NDArray[np.int64], taken: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """From each quote's moment on the clock to the moment at which all that it brought had been done."""
+    """From each quote's moment on the clock to the moment at which all that it brought had been done.
+
+    The tape's last moment is left out: all symbols have a quote in it, a hundredth of all.
+    """
     ends = np.array([end for end, _ in taken])
     done_ns = np.array([at_ns for _, at_ns in taken])
-    waking = np.searchsorted(ends, np.arange(ends[-1]), side="right")
-    return done_ns[waking] - ts[: ends[-1]]
+    rows = np.arange(np.searchsorted(ts, ts[-1]))
+    late_ns: NDArray[np.int64] = done_ns[np.searchsorted(ends, rows, side="right")] - ts[rows]
+    return late_ns

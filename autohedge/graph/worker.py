@@ -5,6 +5,7 @@ comes of it is a gate that shuts. A dead worker is started again, ever more seld
 """
 
 import asyncio
+import os
 import signal
 import socket
 import subprocess
@@ -27,6 +28,7 @@ from autohedge.tools.lessons import Lesson
 START_S = 60.0
 FRAME_MAX = 1 << 24
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
+NICE = 10  # where processors are scarce, quotes go before thoughts
 
 
 class Orders(msgspec.Struct, frozen=True, tag=True):
@@ -212,7 +214,8 @@ async def work(sock: socket.socket) -> None:
 
     async def answer(asked: Question) -> None:
         resolution = await mind.deliberate(asked.question, asked.snapshot, asked.lessons)
-        writer.write(frame(Answer(asked.question.number, resolution)))
+        if not writer.is_closing():
+            writer.write(frame(Answer(asked.question.number, resolution)))
 
     while body := await read_frame(reader):
         task = asyncio.ensure_future(answer(_decode_question(body)))
@@ -224,6 +227,7 @@ async def work(sock: socket.socket) -> None:
 def main() -> None:
     """The worker's entry: its one argument is the number of the inherited socket."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(NICE)
     with socket.socket(fileno=int(sys.argv[1])) as sock:
         asyncio.run(work(sock))
 
