@@ -18,6 +18,7 @@ from autohedge.core.events import (
     Decision,
     Deliberate,
     GateChanged,
+    Halted,
     Input,
     Operator,
     Restarted,
@@ -172,7 +173,7 @@ class Questions:
                 self._order(event)
             case Timer():
                 self._time(event.at_ns)
-            case Operator() | Trouble() | Restarted():
+            case Operator() | Trouble() | Halted() | Restarted():
                 self._interrupt(event)
 
     def finish(self) -> list[Conversation]:
@@ -282,7 +283,7 @@ class Questions:
                 note = f"question {conversation.number} had timed out"
                 self._caused_by(conversation, note)
 
-    def _interrupt(self, event: Operator | Trouble | Restarted) -> None:
+    def _interrupt(self, event: Operator | Trouble | Halted | Restarted) -> None:
         if isinstance(event, Operator) and event.command == "resume":
             return
         why = "restarted" if isinstance(event, Restarted) else "halted"

@@ -12,7 +12,7 @@ from autohedge.audit import Audit, Wanted, audit
 from autohedge.audit.questions import Questions
 from autohedge.config import load
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, SubmitOrder, Timer
+from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, Halted, SubmitOrder, Timer
 from autohedge.core.orders import BUY
 from autohedge.journal import Line, RunFolder, read
 from autohedge.journal.chain import torn_bytes
@@ -228,6 +228,13 @@ def test_an_answer_after_the_deadline_is_late_and_one_never_given_is_unanswered(
     assert (first.outcome, first.given_up, first.decision, first.gate) == ("late", "timeout", late, None)
     assert (second.outcome, second.given_up) == ("unanswered", "")
     assert questions.tally.abstentions == {"timeout": 1}
+
+
+def test_an_answer_after_the_engine_halted_by_itself_counts_no_more() -> None:
+    answer = Decision(2 * SECOND_NS, 1, "gate", "X", 0, "trade", direction="long")
+    questions = followed([Deliberate(0, 1, "gate", "X", ""), Halted("too many errors", "halt-7"), answer])
+    (only,) = questions.finish()
+    assert (only.outcome, only.given_up, only.gate) == ("late", "halted", None)
 
 
 def test_memory_holds_no_more_conversations_than_are_wanted() -> None:
