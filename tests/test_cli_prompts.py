@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from autohedge import cli
+from autohedge.llm.context import text_tokens
 from autohedge.prompts import FIELDS, load, packaged, packaged_file
 
 Call = Callable[..., tuple[int, str, str]]
@@ -130,7 +131,7 @@ def test_a_rendered_prompt_shows_settings_headlines_and_no_news_from_later(call:
     assert "2025-01-02 00:01 (/s)early" in shown["user"]
     assert "late" not in shown["user"] and "undated" not in shown["user"]
     assert "Last 3 quotes" in shown["user"]
-    assert shown["tokens"] == (len(shown["system"]) + len(shown["user"])) // 3
+    assert shown["tokens"] == text_tokens(shown["system"]) + text_tokens(shown["user"])
     assert shown["hash"] == load("director").hash
 
 

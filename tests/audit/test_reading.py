@@ -12,7 +12,16 @@ from autohedge.audit import Audit, Wanted, audit, wording
 from autohedge.audit.questions import Questions
 from autohedge.config import load
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.core.events import AnyEvent, Decision, Deliberate, GateChanged, Restarted, SubmitOrder, Timer
+from autohedge.core.events import (
+    AnyEvent,
+    Decision,
+    Deliberate,
+    GateChanged,
+    Halted,
+    Restarted,
+    SubmitOrder,
+    Timer,
+)
 from autohedge.core.orders import BUY
 from autohedge.journal import Line, RunFolder, read
 from autohedge.journal.chain import torn_bytes
@@ -262,6 +271,13 @@ def test_a_question_that_arithmetic_answered_says_why_nobody_was_asked(run: RunF
     }
     asked = audit(run, Wanted(only="trade", last=999, whole=0)).conversations
     assert {wording.silence(each) + wording.gist(each) for each in asked} == {""}
+
+
+def test_an_answer_after_the_engine_halted_by_itself_counts_no_more() -> None:
+    answer = Decision(2 * SECOND_NS, 1, "gate", "X", 0, "trade", direction="long")
+    questions = followed([Deliberate(0, 1, "gate", "X", ""), Halted("too many errors", "halt-7"), answer])
+    (only,) = questions.finish()
+    assert (only.outcome, only.given_up, only.gate) == ("late", "halted", None)
 
 
 def test_memory_holds_no_more_conversations_than_are_wanted() -> None:

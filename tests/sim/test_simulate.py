@@ -49,7 +49,7 @@ def test_the_same_seed_gives_the_same_bytes(seed: int) -> None:
 
 
 # What can only strike after something else did.
-WITH = {"forget": ["timeout_accepted"], "torn_tail": ["crash_apply"], "power_loss": ["crash_apply"]}
+WITH = {"forget": ["timeout_accepted", "drop"], "torn_tail": ["crash_apply"], "power_loss": ["crash_apply"]}
 
 
 @pytest.mark.parametrize("name", FAULTS)

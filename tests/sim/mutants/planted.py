@@ -11,6 +11,7 @@ from autohedge.core.events import (
     Account,
     CancelOrder,
     Decision,
+    Deliberate,
     Report,
     Request,
     Throttled,
@@ -128,6 +129,8 @@ def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
             entry = self._engine.log.popleft()
             if isinstance(entry.event, Request):
                 self._venue.send(entry.event, self._engine.now_ns)
+            elif isinstance(entry.event, Deliberate):
+                self._ask(entry.event)
             self._recorder.append(entry)
 
     patch.setattr(VirtualRuntime, "_carry_out", carry_out)
