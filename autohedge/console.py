@@ -76,7 +76,9 @@ def print_summary(results: Mapping[str, Any]) -> None:
     console.print(_why(results))
     run, command = escape(results["run"]), escape(_command())
     console.print(f"\nRecorded in [bold]runs/{run}[/bold]. Next:")
+    audits = [(f"audit {run}", "read what was asked, what was said, and what came of it")]
     for verbs, purpose in (
+        *(audits if "deliberations" in results else []),
         (f"replay {run}", "reproduce every decision from the record"),
         (f"journal verify {run}", "check that nothing in it was changed"),
         ("run --set momentum.min_edge_bps=10", "change a setting; config.toml has them all"),

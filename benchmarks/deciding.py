@@ -31,9 +31,9 @@ DECIDING = [
     "llm.provider=rules",
     "llm.queue_size=200",
     "hybrid.starts_open=true",
-    "hybrid.gate_refresh_quotes=10",
+    "hybrid.gate_refresh_quotes=50",
     "hybrid.no_trade_cooldown_quotes=0",
-    "hybrid.min_refresh_s=0",
+    "hybrid.min_refresh_s=5",
 ]
 SIGNALS = {
     "deciding": None,
