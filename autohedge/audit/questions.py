@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from autohedge.audit.trips import NO_VERDICT, Trip, Trips
-from autohedge.config import Hybrid
+from autohedge.config.sections import Hybrid
 from autohedge.core.events import (
     AnyEvent,
     Decision,

@@ -6,7 +6,8 @@ from typing import Any
 
 from autohedge import config
 from autohedge.backtest.market import SYMBOLS, TICK
-from autohedge.config import InstrumentRules, Settings
+from autohedge.config import Settings
+from autohedge.config.sections import InstrumentRules
 from autohedge.core.ids import Randomness
 
 

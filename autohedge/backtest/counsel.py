@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from autohedge.config import Hybrid
+from autohedge.config.sections import Hybrid
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Decision, Deliberate
 from autohedge.core.ids import Randomness

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from autohedge.config import Hybrid
+from autohedge.config.sections import Hybrid
 from autohedge.core.agenda import Agenda
 from autohedge.core.clock import NEVER
 from autohedge.core.events import AnyOutput, Decision, Deliberate, GateChanged

@@ -9,7 +9,8 @@ import msgspec
 from pydantic import BaseModel
 
 from autohedge.agents import director, learning
-from autohedge.config import Settings, Tools
+from autohedge.config import Settings
+from autohedge.config.sections import Tools
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.backend import Message, Request
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_no_strays

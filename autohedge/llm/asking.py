@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from autohedge.config import LLM
+from autohedge.config.sections import LLM
 from autohedge.core.clock import monotonic_ns
 from autohedge.core.ids import Randomness, fresh_nonce, randomness
 from autohedge.llm import context

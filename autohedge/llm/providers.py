@@ -6,7 +6,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
-from autohedge.config import LLM, Settings
+from autohedge.config import Settings
+from autohedge.config.sections import LLM
 from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.log import warn

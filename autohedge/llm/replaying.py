@@ -8,7 +8,7 @@ other requests and on a server, and none of these is there any more.
 import math
 from collections.abc import Sequence
 
-from autohedge.config import LLM
+from autohedge.config.sections import LLM
 from autohedge.llm import context
 from autohedge.llm.asking import Asker, Sent
 from autohedge.llm.backend import ModelFailure, Request, Response

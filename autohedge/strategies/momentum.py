@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from autohedge.config import Momentum, Settings
+from autohedge.config import Settings
+from autohedge.config.sections import Momentum
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels import momentum
 from autohedge.kernels.lane import new_lanes

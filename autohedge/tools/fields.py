@@ -6,7 +6,7 @@ and files give the same bytes.
 
 from collections.abc import Sequence
 
-from autohedge.config import Tools
+from autohedge.config.sections import Tools
 from autohedge.core.clock import readable
 from autohedge.core.snapshots import Snapshot
 from autohedge.tools.account import account_text

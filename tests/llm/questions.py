@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.config import LLM
+from autohedge.config.sections import LLM
 from autohedge.llm.backend import Message, Request, Response, Usage
 from tests.support import settings
 

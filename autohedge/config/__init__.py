@@ -9,12 +9,11 @@ import os
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
@@ -24,231 +23,31 @@ from pydantic_settings import (
 )
 from pydantic_settings.exceptions import SettingsError
 
+from autohedge.config.sections import (
+    LLM,
+    Crossover,
+    Execution,
+    Exits,
+    Hybrid,
+    InstrumentRules,
+    Journal,
+    Momentum,
+    Reconciliation,
+    Risk,
+    Section,
+    Simulated,
+    Sizing,
+    Strategy,
+    Synthetic,
+    Tools,
+    Trading,
+)
 from autohedge.core import aliases
 from autohedge.core.errors import Misconfigured
-from autohedge.core.instruments import DEFAULT_LOT, Instrument
+from autohedge.core.instruments import Instrument
 
 PREFIX = "AUTOHEDGE__"
 KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
-
-Finite = Annotated[float, Field(allow_inf_nan=False)]
-NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
-Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
-Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
-Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
-Pause = Annotated[float, Field(ge=0, le=1e8)]
-Distance = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
-Latency = Annotated[float, Field(ge=0, le=3_600_000)]
-
-
-class Section(BaseModel):
-    """One table of the settings: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Trading(Section):
-    """What kind of run this is."""
-
-    mode: Literal["hft", "hybrid"]
-    live: bool
-
-
-class Strategy(Section):
-    """Which strategy trades, by name or as `file.py:Class` or `module:Class`."""
-
-    name: str
-    params: dict[str, Any]
-
-
-class Hybrid(Section):
-    """The gate that a model's verdict opens, per symbol."""
-
-    gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31)]
-    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
-    min_refresh_s: Pause
-    verdict_ttl_s: Seconds
-    deadline_s: Seconds
-    learn_every_trades: Annotated[int, Field(ge=0, le=20)]
-    starts_open: bool
-
-
-class LLM(Section):
-    """Which model answers, and how it is asked; its key comes from the environment alone."""
-
-    provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
-    base_url: str
-    script: str
-    model: str
-    queue_size: Annotated[int, Field(ge=1, le=1_000_000)]
-    max_concurrent: Annotated[int, Field(ge=1, le=10_000)]
-    timeout_s: Seconds
-    retries: Annotated[int, Field(ge=0, le=10)]
-    breaker_failures: Annotated[int, Field(ge=1, le=10_000)]
-    breaker_pause_s: Seconds
-    context_tokens: Annotated[int, Field(ge=512, le=100_000_000)]
-    max_calls: Annotated[int, Field(ge=0, le=2**53)]
-    max_tokens: Annotated[int, Field(ge=0, le=2**53)]
-    latency: Literal["fixed", "measured"]
-    virtual_latency_s: Pause
-
-
-class Tools(Section):
-    """What agents are shown of a snapshot."""
-
-    table_rows: Annotated[int, Field(ge=1, le=50)]
-    headlines: str
-    headlines_shown: Annotated[int, Field(ge=0, le=50)]
-    lessons_shown: Annotated[int, Field(ge=0, le=50)]
-
-
-class Momentum(Section):
-    """Parameters of the momentum kernel."""
-
-    evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31)]
-    lookback: Annotated[int, Field(ge=1, le=1023)]
-    min_edge_bps: Finite
-    max_spread_bps: NotNegative
-    warmup_count: Annotated[int, Field(ge=0, le=2**31)]
-    min_volume_ratio: NotNegative
-    use_vwap_filter: bool
-
-
-class Crossover(Section):
-    """Parameters of the moving-average crossover."""
-
-    fast: Annotated[int, Field(ge=1, le=1023)]
-    slow: Annotated[int, Field(ge=2, le=1023)]
-    bar_s: Seconds
-
-    @model_validator(mode="after")
-    def _fast_is_faster(self) -> "Crossover":
-        if self.fast >= self.slow:
-            msg = f"fast ({self.fast}) must be less than slow ({self.slow})"
-            raise ValueError(msg)
-        return self
-
-
-class Exits(Section):
-    """Where a position is closed, in bps of the mid at its entry signal."""
-
-    take_profit_bps: Positive
-    stop_loss_bps: Positive
-    max_hold_s: Pause
-    trailing_activation_bps: NotNegative
-    trailing_distance_bps: Distance
-
-    @model_validator(mode="after")
-    def _a_trail_has_its_distance(self) -> "Exits":
-        if self.trailing_activation_bps and not self.trailing_distance_bps:
-            msg = f"trailing_activation_bps ({self.trailing_activation_bps}) needs a trailing_distance_bps above 0"
-            raise ValueError(msg)
-        return self
-
-
-class Sizing(Section):
-    """How much money goes into one order."""
-
-    target_balance_pct: Percent
-    min_order_amount: Money
-    max_order_amount: Money
-
-    @model_validator(mode="after")
-    def _bounds_in_order(self) -> "Sizing":
-        if self.min_order_amount > self.max_order_amount:
-            msg = f"min_order_amount ({self.min_order_amount}) exceeds max_order_amount ({self.max_order_amount})"
-            raise ValueError(msg)
-        return self
-
-
-class Execution(Section):
-    """How entries are priced, how long they rest, how often they may come."""
-
-    time_in_force: Literal["ioc", "gtc"]
-    cancel_after_s: Seconds
-    aggression_bps: NotNegative | None = None
-    min_order_interval_ms: Latency
-    cooldown_ms: Latency
-    limit_order_expiration_days: Annotated[int, Field(ge=1, le=3650)]
-    reprice_after_s: Pause
-    twap_slices: Annotated[int, Field(ge=1, le=1000)]
-    twap_s: Pause
-    ack_timeout_s: Seconds
-    query_backoff_s: Seconds
-    query_backoff_max_s: Seconds
-    visibility_lag_s: Pause
-    audit_s: Seconds
-
-    @model_validator(mode="after")
-    def _slices_have_time(self) -> "Execution":
-        if (self.twap_slices > 1) is not (self.twap_s > 0):
-            msg = f"twap_slices ({self.twap_slices}) and twap_s ({self.twap_s}) belong together: 1 and 0, or more and more"
-            raise ValueError(msg)
-        return self
-
-
-class Reconciliation(Section):
-    """Our books against the venue's."""
-
-    every_s: Pause
-    fill_overlap_s: Pause
-    external: Literal["adopt", "alert", "halt"]
-
-
-class Risk(Section):
-    """Hard limits, outside any model."""
-
-    min_order_quantity: Money
-    max_order_quantity: Money
-    min_order_notional: Money
-    max_order_notional: Money
-    price_band_bps: Annotated[Decimal, Field(gt=0, max_digits=20)]
-    max_position_notional: Money
-    max_exposure_notional: Money
-    max_daily_loss_pct: Percent
-    max_orders_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
-    stale_after_ms: Annotated[float, Field(gt=0, le=1e10)]
-    max_errors_per_minute: Annotated[int, Field(ge=1, le=10_000_000)]
-    unknown_halt_s: Seconds
-    silent_feed_s: Pause
-    max_lag_ms: Annotated[float, Field(gt=0, le=1e10)]
-
-
-class Simulated(Section):
-    """The simulated venue."""
-
-    initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
-    fee_bps: Annotated[Decimal, Field(ge=0, lt=10_000, max_digits=20)]
-    order_latency_ms: Latency
-    response_latency_ms: Latency
-    latency_jitter_ms: Latency
-    partial_fills: bool
-
-
-class Journal(Section):
-    """How safe the record of a run on a clock is."""
-
-    durability: Literal["process", "power"]
-
-
-class Synthetic(Section):
-    """The market of a run without a tape."""
-
-    symbols: Annotated[tuple[str, ...], Field(min_length=1)]
-    hours: Annotated[float, Field(gt=0, le=24 * 366)]
-    quotes_per_s: Annotated[float, Field(gt=0, le=10_000)]
-    bad_quote_rate: Annotated[float, Field(ge=0, le=1)]
-
-
-class InstrumentRules(Section):
-    """What a venue demands of prices and quantities."""
-
-    tick: Step | None = None
-    lot: Step = DEFAULT_LOT
-    min_notional: Money = Decimal(0)
-
 
 OVERRIDABLE: dict[str, type[Section]] = {
     "momentum": Momentum,
@@ -345,7 +144,7 @@ def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any
 
 def shipped_file() -> Path:
     """The `config.toml` with every default: in the wheel, or at the top of a checkout."""
-    here = Path(__file__).parent
+    here = Path(__file__).parent.parent
     inside = here / "config.toml"
     return inside if inside.is_file() else here.parent / "config.toml"
 
