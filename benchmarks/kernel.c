@@ -11,6 +11,7 @@ struct lane {
     double take_profit, stop_loss, trail_from, bid, ask;
     int64_t status, stop;
     double highest, trail_keep;
+    int64_t gate, refresh_in;
     int64_t counts[COUNT];
     double max_spread_bps, min_edge_bps, min_volume_ratio;
     int64_t evaluate_every_quotes, lookback, warmup_count, filters, use_vwap;
@@ -56,6 +57,7 @@ static inline int step(struct lane *lane, double bid, double ask, double volume)
     if (!(bid > 0.0 && ask >= bid && ask < INFINITY)) return BAD_QUOTE;
     lane->bid = bid;
     lane->ask = ask;
+    lane->refresh_in -= 1;
     if (bid >= lane->take_profit) return lane->status == EXITING ? EXIT_PENDING : TAKE_PROFIT;
     if (bid <= lane->stop_loss) return STOP_LOSS;
     if (bid >= lane->trail_from && trail(lane, bid) >= 0) return TRAILING_STOP;
@@ -69,6 +71,7 @@ static inline int step(struct lane *lane, double bid, double ask, double volume)
     if ((mid - past) / past * 10000.0 < lane->min_edge_bps) return NO_EDGE;
     if (lane->status == OPEN) return IN_POSITION;
     if (lane->status == PENDING) return ORDER_PENDING;
+    if (lane->gate) return (int)lane->gate;
     return lane->filters ? filtered(lane, mid, volume) : ENTRY;
 }
 
