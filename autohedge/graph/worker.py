@@ -27,6 +27,7 @@ from autohedge.tools.lessons import Lesson
 
 START_S = 60.0
 FRAME_MAX = 1 << 24
+UNREAD_MAX = 1 << 22
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
 NICE = 10  # where processors are scarce, quotes go before thoughts
 
@@ -97,15 +98,29 @@ class Worker:
         self.ready = self._wait_until_ready()
 
     @property
+    def waiting(self) -> int:
+        """Questions whose answers are still wanted."""
+        return len(self._asked)
+
+    @property
     def pid(self) -> int:
         """The process to watch, or to kill."""
         return self._process.pid
 
     def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
-        """Send a question; never waits. A worker that is dead answers by the next `serve`."""
+        """Send a question; never waits. A worker that is dead answers by the next `serve`.
+
+        An older question about the same has been given up by the engine: nobody waits for its answer. A
+        worker that reads nothing any more is ended, and with that replaced.
+        """
+        for number, (older, _) in list(self._asked.items()):
+            if (older.symbol, older.kind) == (question.symbol, question.kind):
+                del self._asked[number]
         self._asked[question.number] = (question, snapshot)
         if self._writer:
             self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
+            if self._writer.transport.get_write_buffer_size() > UNREAD_MAX:
+                self._process.kill()
 
     def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
         """Nothing: answers are taken in by `serve`, when they come."""
@@ -120,6 +135,8 @@ class Worker:
                 question, snapshot = self._asked.pop(number)
                 take(question, snapshot, abstained("worker_died"))
             self.deaths += 1
+            self._process.kill()
+            self._process.wait()
             await self._pause()
             self._start()
 

@@ -1,5 +1,6 @@
 """The agents' process frozen and killed under a run that goes on."""
 
+import contextlib
 import json
 import os
 import signal
@@ -11,11 +12,17 @@ from typing import Any
 
 import pytest
 
+from autohedge.core.events import Deliberate
+from autohedge.graph.materials import Sources
+from autohedge.graph.worker import Worker
+from tests.showing import snapshot
+from tests.support import settings
+
 SPEED = 120
 RUN = [
     sys.executable, "-m", "autohedge", "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",
     "--set", "synthetic.hours=2", "--set", "hybrid.gate_refresh_quotes=40", "--set", "hybrid.min_refresh_s=0",
-    "--set", "hybrid.no_trade_cooldown_quotes=5", "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
+    "--set", "llm.provider=rules", "--set", "hybrid.no_trade_cooldown_quotes=5", "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
 ]  # fmt: skip
 IN_TIME_S = 60
 
@@ -93,3 +100,12 @@ def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(session: Session) -> N
     results = session.end()
     assert results["deliberations"]["abstentions"]["timeout"] >= 1
     assert results["slow"]["worker_deaths"] == 0
+
+
+def test_of_the_questions_about_one_symbol_only_the_last_is_still_wanted(workplace: Path) -> None:
+    wanted = settings(trading__mode="hybrid", llm__provider='"rules"')
+    with contextlib.closing(Worker(wanted, Sources.of(wanted))) as worker:
+        for number, symbol in enumerate(("A", "B", "A", "A"), start=1):
+            shot = snapshot(number=number, symbol=symbol)
+            worker.ask(Deliberate(0, number, "gate", symbol, shot.hash), shot)
+        assert worker.waiting == 2
