@@ -70,8 +70,8 @@ class Gates:
         agenda: Agenda[Matter],
         emit: Callable[[AnyOutput], None],
         number: Callable[[], int],
-        shoot: Callable[[int, int], str],
-        shut: Callable[[int], None],
+        shoot: Callable[[int, int, int], str],
+        shut: Callable[[int, int], None],
     ) -> None:
         self._terms = hybrid
         self._symbols = symbols
@@ -167,7 +167,7 @@ class Gates:
         self._refresh_in[lane] = self._terms.gate_refresh_quotes
         self._agenda.drop((ASK, lane))
         self._agenda.put((DEADLINE, lane), now_ns + round(self._terms.deadline_s * NS_PER_S))
-        snapshot = self._shoot(lane, number)
+        snapshot = self._shoot(lane, number, now_ns)
         self._emit(Deliberate(now_ns, number, "gate", self._symbols[lane], snapshot))
 
     def _answered(self, lane: int) -> None:
@@ -227,4 +227,4 @@ class Gates:
         self.tally.opened += state == "open" != was
         self.tally.closed += was == "open" != state
         if was == "open" != state:
-            self._shut(lane)
+            self._shut(lane, now_ns)

@@ -48,7 +48,7 @@ class School:
         agenda: Agenda[Matter],
         emit: Callable[[AnyOutput], None],
         number: Callable[[], int],
-        shoot: Callable[[int, int, tuple[Closed, ...]], str],
+        shoot: Callable[[int, int, int, tuple[Closed, ...]], str],
     ) -> None:
         self._symbols = symbols
         self._every = every_trades
@@ -58,7 +58,7 @@ class School:
         self._number = number
         self._shoot = shoot
         self._pupils = [_Pupil() for _ in symbols]
-        self.asked = self.lessons = 0
+        self.lessons = 0
 
     def filled(
         self,
@@ -89,13 +89,11 @@ class School:
             pupil.trip = _Trip()
             self._try(lane, now_ns)
 
-    def decided(self, decision: Decision, lane: int) -> bool:
-        """Take an answer; say whether it was waited for."""
-        if not 0 < self._pupils[lane].waits_for == decision.number:
-            return False
-        self.lessons += decision.verdict == "lesson"
-        self.give_up(lane)
-        return True
+    def decided(self, decision: Decision, lane: int) -> None:
+        """Take an answer, if it is the one that is waited for."""
+        if 0 < self._pupils[lane].waits_for == decision.number:
+            self.lessons += decision.verdict == "lesson"
+            self.give_up(lane)
 
     def give_up(self, lane: int) -> None:
         """Wait no longer."""
@@ -120,8 +118,7 @@ class School:
         if pupil.waits_for or len(pupil.closed) < self._every:
             return
         pupil.waits_for = number = self._number()
-        self.asked += 1
-        snapshot = self._shoot(lane, number, tuple(pupil.closed))
+        snapshot = self._shoot(lane, number, now_ns, tuple(pupil.closed))
         pupil.closed = []
         self._agenda.put((LEARNED, lane), now_ns + self._deadline_ns)
         self._emit(Deliberate(now_ns, number, "learning", self._symbols[lane], snapshot))

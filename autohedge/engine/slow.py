@@ -4,7 +4,6 @@ It is there in hybrid mode only. An answer can open a gate or shut it, and nothi
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,6 @@ from autohedge.config import Settings
 from autohedge.core.agenda import Agenda
 from autohedge.core.events import AnyOutput, Decision
 from autohedge.core.money import add, subtract
-from autohedge.core.orders import Side
 from autohedge.core.reasons import GATES_FROM, Reason
 from autohedge.core.snapshots import Bounds, Closed, Holding, Kind, QuoteRow, Snapshot
 from autohedge.engine.dealer import Dealer
@@ -52,7 +50,6 @@ class SlowPlane:
         self._office, self._dealer = office, dealer
         self._tape = tape
         self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
-        self._now_ns = 0
         self._number = 0
         self._counts = lanes["counts"]
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(desks)}
@@ -63,7 +60,7 @@ class SlowPlane:
         self._bounds = [bounds_of(each) for each in own]
         warmups = [each.momentum.warmup_count for each in own]
         self.gates = Gates(
-            hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot_gate, self._shut
+            hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot, self._shut
         )
         office.on_halt = self._halted
         deadline_ns = round(hybrid.deadline_s * NS_PER_S)
@@ -72,18 +69,16 @@ class SlowPlane:
             self.school = School(
                 symbols, hybrid.learn_every_trades, deadline_ns, agenda, emit, self._next_number, self._shoot
             )
-            office.on_fill = self._filled
+            office.on_fill = self.school.filled
 
     # what comes in
 
     def counted_down(self, lane: int, now_ns: int) -> None:
         """As many quotes came as a gate waited for."""
-        self._now_ns = now_ns
         self.gates.counted_down(lane, now_ns)
 
     def due(self, kind: str, lane: int, now_ns: int) -> None:
         """A time of the slow plane has come."""
-        self._now_ns = now_ns
         if kind == LEARNED and self.school:
             self.school.give_up(lane)
         else:
@@ -91,7 +86,6 @@ class SlowPlane:
 
     def decided(self, decision: Decision, now_ns: int) -> None:
         """Take an answer, whatever it says."""
-        self._now_ns = now_ns
         self.snapshots.pop(decision.number, None)
         if decision.kind == "gate":
             self.gates.decided(decision, now_ns)
@@ -103,7 +97,6 @@ class SlowPlane:
 
     def close_all(self, why: str, now_ns: int) -> None:
         """What was asked counts no more, and every gate is shut."""
-        self._now_ns = now_ns
         self.snapshots.clear()
         self.gates.close_all(why, now_ns)
         if self.school:
@@ -132,26 +125,10 @@ class SlowPlane:
         """Wishes to buy that the gate of the moment answered, one way or the other, without a question."""
         return int(self._counts[:, MEETING_THE_GATE].sum())
 
-    def _filled(
-        self,
-        lane: int,
-        side: Side,
-        quantity: Decimal,
-        price: Decimal,
-        fee: Decimal,
-        realized: Decimal,
-        held: Decimal,
-        reason: str,
-        now_ns: int,
-    ) -> None:
-        self._now_ns = now_ns
-        if self.school:
-            self.school.filled(lane, side, quantity, price, fee, realized, held, reason, now_ns)
-
-    def _shut(self, lane: int) -> None:
+    def _shut(self, lane: int, now_ns: int) -> None:
         """A gate is open no more: what is still to be bought is not."""
         self._dealer.plan(lane, None)
-        self._office.cancel(self._office.orders.entry(lane), "the gate closed", self._now_ns)
+        self._office.cancel(self._office.orders.entry(lane), "the gate closed", now_ns)
 
     # what is shown
 
@@ -159,10 +136,7 @@ class SlowPlane:
         self._number += 1
         return self._number
 
-    def _shoot_gate(self, lane: int, number: int) -> str:
-        return self._shoot(lane, number, ())
-
-    def _shoot(self, lane: int, number: int, closed: tuple[Closed, ...]) -> str:
+    def _shoot(self, lane: int, number: int, now_ns: int, closed: tuple[Closed, ...] = ()) -> str:
         """Take the snapshot of a question; it stays until the answer."""
         kind: Kind = "learning" if closed else "gate"
         desk = self._desks[lane]
@@ -172,7 +146,7 @@ class SlowPlane:
             number=number,
             kind=kind,
             symbol=desk.instrument.symbol,
-            at_ns=self._now_ns,
+            at_ns=now_ns,
             quotes=self._quotes(lane),
             seen=self.gates.seen(lane),
             held=self._holding(desk),

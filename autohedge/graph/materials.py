@@ -11,6 +11,7 @@ from pydantic import BaseModel
 from autohedge.agents import director, learning
 from autohedge.config import Settings
 from autohedge.config.sections import Tools
+from autohedge.core.errors import Corrupt
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.backend import Message, Request
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_no_strays
@@ -42,7 +43,7 @@ class Sources(msgspec.Struct, frozen=True):
     def recorded(cls, slow: Mapping[str, Any], kept: Callable[[str], Path]) -> "Sources":
         """What a run's genesis names; `kept` finds its stored files, and raises Corrupt for changed ones."""
         paths = {name: kept(file) for name, file in slow["prompts"].items()}
-        prompts = {name: (path.read_text(encoding="utf-8"), str(path)) for name, path in paths.items()}
+        prompts = {name: (_text(path), str(path)) for name, path in paths.items()}
         return cls(prompts, str(kept(slow["headlines"])) if slow.get("headlines") else "")
 
     def keep(self, keep: Callable[[bytes, str], str]) -> dict[str, Any]:
@@ -50,6 +51,14 @@ class Sources(msgspec.Struct, frozen=True):
         prompts = {name: keep(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
         headlines = keep(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
         return {"prompts": prompts, "headlines": headlines}
+
+
+def _text(path: Path) -> str:
+    """A stored prompt to the byte: with other line ends it would have another hash."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{path} is damaged: {error}; a prompt is text in UTF-8") from None
 
 
 @dataclass(slots=True)

@@ -8,7 +8,6 @@ import asyncio
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
@@ -18,13 +17,11 @@ from autohedge.core.events import Decision, Deliberate
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Deliberator, Resolution, abstained
 from autohedge.graph.difference import NOTHING, Difference, Parting, first_call, of_decision
-from autohedge.graph.materials import NO_HEADLINES, Materials
+from autohedge.graph.materials import Materials, Sources
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.replaying import Replaying
 from autohedge.llm.transcript import Indexed, Line, lines_of
-from autohedge.prompts.library import Prompt, parse
-from autohedge.tools.headlines import read_headlines
 from autohedge.tools.lessons import Lesson
 
 TAKEN_OVER = frozenset({"queue_full", "deadline", "worker_died", "node_error", "graph_error"})
@@ -79,7 +76,8 @@ def reread(folder: RunFolder, settings: Settings, genesis: Genesis) -> Reread:
     """
     transcript, asked = Indexed(folder.transcript), _asked(folder)
     slow = _slow(genesis)
-    reader = _Reader(transcript, asked, settings, slow, _materials(folder, settings, slow))
+    materials = Materials.of(Sources.recorded(msgspec.to_builtins(slow), folder.kept), settings.tools)
+    reader = _Reader(transcript, asked, settings, slow, materials)
     with _untraced():
         return asyncio.run(reader.read(finished=folder.results.is_file()))
 
@@ -97,21 +95,6 @@ def _slow(genesis: Genesis) -> _Slow:
         return msgspec.convert(genesis.slow or {"provider": "", "prompts": {}}, _Slow)
     except msgspec.ValidationError as error:
         raise Corrupt(f"the journal's genesis is damaged: {error}") from None
-
-
-def _materials(folder: RunFolder, settings: Settings, slow: _Slow) -> Materials:
-    return Materials(
-        prompts={name: _prompt(name, folder.kept(file)) for name, file in slow.prompts.items()},
-        tools=settings.tools,
-        headlines=read_headlines(folder.kept(slow.headlines)) if slow.headlines else NO_HEADLINES,
-    )
-
-
-def _prompt(name: str, path: Path) -> Prompt:
-    try:
-        return parse(name, path.read_bytes().decode(), str(path))
-    except UnicodeDecodeError as error:
-        raise Corrupt(f"{path} is damaged: {error}; a prompt is text in UTF-8") from None
 
 
 def _asked(folder: RunFolder) -> dict[int, _Asked]:

@@ -13,7 +13,9 @@ import pytest
 
 from autohedge import app, session
 from autohedge.core.events import Decision, Deliberate, EndOfTape, Event, GateChanged, Report, Restarted
+from autohedge.graph.materials import Sources
 from autohedge.journal import RunFolder, read, verify
+from autohedge.prompts.library import read as read_prompt
 from autohedge.session import Pace
 from tests.graph.records import ANSWER, TIGHT, transcribed
 from tests.process import Place, Process, kill
@@ -183,3 +185,12 @@ def _shut_at_the_restart_and_open_later(events: list[Event]) -> None:
     between = [event for event in events[at:heard] if isinstance(event, GateChanged)]
     assert {event.symbol for event in between if event.why == "restarted"} == was_open
     assert not any(event.state == "open" for event in between)
+
+
+def test_a_recorded_prompt_comes_back_to_the_byte_whatever_its_line_ends(tmp_path: Path) -> None:
+    text = read_prompt("director")[0].replace("\n", "\r\n")
+    folder = RunFolder(tmp_path)
+    (tmp_path / "files").mkdir()
+    slow = Sources({"director": (text, "director.md")}, "").keep(folder.keep)
+    again = Sources.recorded(slow, folder.kept)
+    assert again.prompts["director"][0] == text
