@@ -68,7 +68,9 @@ def read_headlines(path: Path) -> Headlines:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise Misconfigured(f"cannot read the headlines {path}: {error.strerror}") from None
+        raise Misconfigured(
+            f"cannot read the headlines {path}: {error.strerror}; check tools.headlines"
+        ) from None
     lines = content.split(b"\n")
     return collected(_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 

@@ -112,6 +112,8 @@ def test_it_starts_closed_and_asks_after_as_many_quotes_as_set() -> None:
     (question,) = desk.quotes(1)
     assert isinstance(question, Deliberate)
     assert (question.number, question.kind, question.symbol) == (1, "gate", "X")
+    assert desk.engine.slow
+    assert desk.engine.slow.result()["wishes"] == desk.engine.codes()["gate_closed"] == REFRESH - 1
     assert desk.state == "closed"
 
 

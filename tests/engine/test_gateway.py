@@ -432,9 +432,9 @@ def test_patience_ends_in_one_line_and_the_link_went_down_once() -> None:
             await asyncio.wait_for(asyncio.shield(desk.serving), 5)
         assert str(caught.value) == HUNG_UP and "\n" not in HUNG_UP
         assert desk.heard() == [Link(NOW_NS, "down")]
-        assert desk.adapter.connects >= 1
+        assert desk.adapter.connects > 1
 
-    _play(scenario, _accepts, [OSError("refused")] * 1000, patience_s=0.02)
+    _play(scenario, _accepts, [OSError("refused")] * 1000, patience_s=0.2)
 
 
 def test_a_venue_that_refuses_this_run_is_not_asked_again() -> None:
