@@ -38,9 +38,8 @@ def _refused(*overrides: str, path: Path | None = None) -> str:
 def test_every_default_stands_in_the_shipped_file(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     shipped = tomllib.loads(shipped_file().read_text(encoding="utf-8"))
-    values = load().model_dump()
+    values = load().model_dump(exclude_none=True)
     unset: dict[str, Any] = {"instruments": {}, "symbol_overrides": {}}
-    assert values.pop("execution") == {**shipped.pop("execution"), "aggression_bps": None}
     values["synthetic"]["symbols"] = list(values["synthetic"]["symbols"])
     assert values == {**_as_given(values, shipped), **unset}
 
@@ -375,6 +374,7 @@ def test_a_key_that_no_request_could_carry_is_refused_without_showing_it(
         ("OPENAI_BASE_URL", "http://127.0.0.1:1/v1", "llm.base_url"),
         ("HYBRID_GATE_REFRESH_QUOTES", "7", "hybrid.gate_refresh_quotes"),
         ("HYBRID_NO_TRADE_COOLDOWN_QUOTES", "7", "hybrid.no_trade_cooldown_quotes"),
+        ("NO_TRADE_COOLDOWN_QUOTES", "7", "llm.no_trade_cooldown_quotes"),
     ],
 )
 def test_models_and_gates_are_set_under_the_names_of_earlier_systems(

@@ -25,6 +25,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from autohedge.config.sections import (
     LLM,
+    Agents,
     Crossover,
     Execution,
     Exits,
@@ -33,6 +34,7 @@ from autohedge.config.sections import (
     Journal,
     Momentum,
     Reconciliation,
+    Redis,
     Risk,
     Section,
     Simulated,
@@ -72,6 +74,8 @@ class Settings(BaseSettings):
     trading: Trading
     hybrid: Hybrid
     llm: LLM
+    agents: Agents
+    redis: Redis
     tools: Tools
     strategy: Strategy
     momentum: Momentum

@@ -28,7 +28,7 @@ class Section(BaseModel):
 class Trading(Section):
     """What kind of run this is."""
 
-    mode: Literal["hft", "hybrid"]
+    mode: Literal["hft", "hybrid", "llm"]
     live: bool
 
 
@@ -49,6 +49,7 @@ class Hybrid(Section):
     deadline_s: Seconds
     learn_every_trades: Annotated[int, Field(ge=0, le=20)]
     starts_open: bool
+    cache_verdicts: bool
 
 
 class LLM(Section):
@@ -69,6 +70,67 @@ class LLM(Section):
     max_tokens: Annotated[int, Field(ge=0, le=2**53)]
     latency: Literal["fixed", "measured"]
     virtual_latency_s: Pause
+    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
+    min_interval_s: Pause
+    expected_processes: Annotated[int, Field(ge=1, le=10_000)]
+
+
+class Agent(Section):
+    """How one agent is asked, where that differs from `llm` and from its prompt's front matter."""
+
+    model: str
+    temperature: Annotated[float, Field(ge=0, le=2)] | None = None
+    timeout_s: Seconds | None = None
+
+
+class Director(Agent):
+    """The Director, whose word may be asked for several times."""
+
+    samples: Annotated[int, Field(ge=1, le=15)]
+    min_confidence_pct: Annotated[int, Field(ge=0, le=100)]
+
+
+class RiskAgent(Agent):
+    """The Risk agent, and the bounds of the exits that it may ask for, in bps of the mid."""
+
+    least_stop_loss_bps: Positive
+    most_stop_loss_bps: Annotated[float, Field(gt=0, lt=10_000)]
+    least_take_profit_bps: Positive
+    most_take_profit_bps: Positive
+    least_reward_to_risk: Positive
+
+    @model_validator(mode="after")
+    def _bounds_in_order(self) -> "RiskAgent":
+        for what in ("stop_loss", "take_profit"):
+            least, most = getattr(self, f"least_{what}_bps"), getattr(self, f"most_{what}_bps")
+            if least > most:
+                msg = f"least_{what}_bps ({least}) exceeds most_{what}_bps ({most})"
+                raise ValueError(msg)
+        return self
+
+
+class ExecutionAgent(Agent):
+    """The Execution agent, and how far below the mid its limit may lie."""
+
+    most_offset_bps: NotNegative
+
+
+class Agents(Section):
+    """One table for each agent."""
+
+    director: Director
+    quant: Agent
+    risk: RiskAgent
+    execution: ExecutionAgent
+    learning: Agent
+
+
+class Redis(Section):
+    """The memory that several processes share; a password comes from the environment alone."""
+
+    url: str
+    lease_s: Annotated[float, Field(ge=0.2, le=3600)]
+    timeout_s: Annotated[float, Field(ge=0.01, le=60)]
 
 
 class Tools(Section):

@@ -13,6 +13,7 @@ SETTINGS = {
     "LLM_QUEUE_SIZE": "llm.queue_size",
     "MAX_ORDER_AMOUNT": "sizing.max_order_amount",
     "MIN_ORDER_AMOUNT": "sizing.min_order_amount",
+    "NO_TRADE_COOLDOWN_QUOTES": "llm.no_trade_cooldown_quotes",
     "OPENAI_BASE_URL": "llm.base_url",
     "STRATEGY_MODE": "trading.mode",
     "WARMUP_MIN_COUNT": "momentum.warmup_count",
@@ -28,7 +29,6 @@ UNUSED = frozenset(
         "EXIT_ON_QUOTES",
         "KEEP_ALIVE_URL",
         "MARKET_HISTORY_LIMIT",
-        "NO_TRADE_COOLDOWN_QUOTES",
         "TRADING_MODE",
         "TRADING_SYMBOLS",
     }
