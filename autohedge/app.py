@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
 SLICE_ROWS = 1_000_000
 THOUGHTFUL_SLICE_ROWS = 2_000
+AGENTS_AT_MOST = 4
 NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
@@ -121,12 +122,16 @@ def _foretold(
 
 
 def expected_calls(settings: Settings, tape: Tape) -> int:
-    """How often the gates of a tape fall due: by quotes, but not sooner than the least pause."""
-    rows, hybrid = tape.rows, settings.hybrid
+    """How often a tape's symbols fall due: by quotes, but not sooner than the least pause."""
+    rows, hybrid, llm = tape.rows, settings.hybrid, settings.llm
+    every, pause_s, agents = hybrid.gate_refresh_quotes, hybrid.min_refresh_s, 1
+    if settings.trading.mode == "llm":
+        every, pause_s, agents = 1, llm.min_interval_s, AGENTS_AT_MOST
     span_s = (int(rows.ts[-1]) - int(rows.ts[0])) / 1e9
-    most = span_s / hybrid.min_refresh_s if hybrid.min_refresh_s else float("inf")
+    most = span_s / pause_s if pause_s else float("inf")
     quotes = np.bincount(rows.lane, minlength=len(tape.symbols)).tolist()
-    return sum(int(min(count / hybrid.gate_refresh_quotes, most)) for count in quotes)
+    samples = settings.agents.director.samples
+    return sum(int(min(count / every, most)) * (samples + agents - 1) for count in quotes)
 
 
 @contextlib.contextmanager
@@ -158,7 +163,7 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
     """What `results.json` says: the result, the fills, and what the figures rest on."""
     return engine.result() | {
         "mode": settings.trading.mode,
-        "strategy": settings.strategy.name,
+        "strategy": settings.trader,
         "seed": settings.seed,
         "symbols": list(tape.symbols),
         "synthetic": any(origin.recipe for origin in tape.origins),
@@ -178,7 +183,7 @@ def open_record(
 
     Raises Unavailable where it cannot be written; nothing is left behind then.
     """
-    run_id = f"{stamp(wall_ns())}-{settings.strategy.name.rpartition(':')[2]}-{fresh_suffix()}"
+    run_id = f"{stamp(wall_ns())}-{settings.trader.rpartition(':')[2]}-{fresh_suffix()}"
     folder = RunFolder.prepare(run_id)
     try:
         journal = Journal.begin(Buffered(folder.journal), _genesis(folder, settings, tape, plane))

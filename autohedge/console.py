@@ -30,7 +30,7 @@ MEANINGS = {
     "low_volume": "shown size below momentum.min_volume_ratio",
     "below_vwap": "price below the size-weighted mean",
     "bar_forming": "the bar is not finished",
-    "no_signal": "the strategy wanted nothing",
+    "no_signal": "nothing was wanted",
     "take_profit": "sold at the take-profit",
     "stop_loss": "sold at the stop-loss",
     "exit_signal": "sold because the strategy said so",
@@ -60,6 +60,8 @@ MEANINGS = {
     "gate_closed": "wanted to buy, but nobody had said that it may",
     "gate_cooldown": "wanted to buy, but a no was not long ago",
     "gate_expired": "wanted to buy, but the verdict was too old",
+    "deliberating": "the agents were being asked",
+    "agents_cooldown": "the agents had said no not long ago",
 }
 
 
@@ -124,24 +126,46 @@ def _figures(results: Mapping[str, Any]) -> Table:
 
 
 def _asked(results: Mapping[str, Any]) -> str:
-    """What became of the questions to the model, or to what stood in for it."""
+    """What became of the questions to the models, or to what stood in for them."""
     asked, slow = results["deliberations"], results.get("slow", {})
-    verdicts, abstentions = asked["verdicts"], asked["abstentions"]
-    calls = slow.get("calls", {})
     who = f"{slow.get('provider', '?')} · {slow.get('model', '?')}"
     if slow.get("provider") == "rules":
         who = "rules, a written formula: no model was asked"
-    said = f"{verdicts.get('trade', 0)} trade, {verdicts.get('no_trade', 0)} no_trade"
-    rest = f"{sum(abstentions.values())} abstentions, {asked['lessons']} lessons"
-    saved = asked["bypassed"] + asked["wishes"]
-    why = f"{asked['wishes']} wishes to buy met a verdict at hand, {asked['bypassed']} questions needed no model"
-    lines = [
-        f"[bold]gate[/bold]  decided by {escape(who)}",
-        f"      opened {asked['opened']} times, closed {asked['closed']} times; {said}, {rest}",
-        f"      {asked['asked']} questions: {calls.get('calls', 0)} calls made, {saved} saved ({why})",
-    ]
-    lines += [escape(f"      {n:,} {code}: {told(code)}") for code, n in abstentions.items()]
+    name, lines = _disposed(asked) if "disposed" in asked else _gates(asked)
+    made = f"{asked['asked']} questions: {slow.get('calls', {}).get('calls', 0)} calls made"
+    lines = [f"[bold]{name}[/bold]  decided by {escape(who)}", *lines, f"      {made}, {_saved(asked)}"]
+    lines += [escape(f"      {n:,} {code}: {told(code)}") for code, n in asked["abstentions"].items()]
     return "\n".join(lines)
+
+
+def _gates(asked: Mapping[str, Any]) -> tuple[str, list[str]]:
+    said = f"opened {asked['opened']} times, closed {asked['closed']} times"
+    return "gate", [f"      {said}; {_verdicts(asked)}"]
+
+
+def _disposed(asked: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """What the engine made of the agents' proposals; abstentions have lines of their own."""
+    ended = {code: n for code, n in asked["disposed"].items() if code not in asked["abstentions"]}
+    lines = [escape(f"      {n:,} {code}: {told(code)}") for code, n in ended.items()]
+    return "team", [f"      {_verdicts(asked)}", *lines]
+
+
+def _verdicts(asked: Mapping[str, Any]) -> str:
+    verdicts, abstained = asked["verdicts"], sum(asked["abstentions"].values())
+    said = f"{verdicts.get('trade', 0)} trade, {verdicts.get('no_trade', 0)} no_trade"
+    return f"{said}, {abstained} abstentions, {asked['lessons']} lessons"
+
+
+def _saved(asked: Mapping[str, Any]) -> str:
+    """Calls that were not needed; a wish to buy is one only where a gate answers it."""
+    wishes = asked.get("wishes", 0)
+    reasons = {
+        "wishes to buy met a verdict at hand": wishes,
+        "questions met a kept verdict": asked["cached"],
+        "questions needed no model": asked["bypassed"],
+    }
+    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items() if n)
+    return f"{sum(reasons.values())} saved ({why})" if why else "none saved"
 
 
 def _open(results: Mapping[str, Any]) -> str:

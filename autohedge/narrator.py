@@ -19,8 +19,10 @@ from autohedge.core.events import (
     AnyEvent,
     Booked,
     CancelOrder,
+    Cooldown,
     Decision,
     Deliberate,
+    Disposed,
     Entry,
     External,
     GateChanged,
@@ -42,7 +44,7 @@ from autohedge.core.events import (
 from autohedge.core.orders import BUY
 from autohedge.core.reasons import Reason
 from autohedge.engine.engine import Engine
-from autohedge.engine.gate import BYPASS
+from autohedge.engine.questions import BYPASS
 from autohedge.engine.watch import Silent, Watch, Watcher
 from autohedge.market.tape import Rows
 from autohedge.progress import Bar, Lines, Mouth, Pace
@@ -65,7 +67,7 @@ def watch(settings: Settings, *, on_clock: bool, quiet: bool) -> Watch:
         mouth = Mouth(patient=not on_clock)
         shape = Bar if sys.stderr.isatty() else Lines
         pace: Pace = shape(engine, len(rows), mouth)
-        banner = f"[RUN] {run}: {settings.trading.mode} · {settings.strategy.name} · {VENUE}"
+        banner = f"[RUN] {run}: {settings.trading.mode} · {settings.trader} · {VENUE}"
         return Narrator(engine, rows, LEVELS.index(level), pace, banner)
 
     return narrator
@@ -87,6 +89,7 @@ class Narrator:
         self._said: set[str] = set()
         self._lane_of = {desk.instrument.symbol: lane for lane, desk in enumerate(engine.desks)}
         self._before = engine.lanes["counts"].copy()
+        self._trader = "[AGENT]" if engine.slow and engine.slow.proposes else "[HFT]"
 
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
@@ -129,7 +132,7 @@ class Narrator:
                 2, f"[HFT] Debounce {symbol}: {seen}/{wanted} quotes collected (mid={self._mid(lane):.8f})"
             )
         elif code not in SAID_ELSEWHERE:
-            self._say(2, f"[HFT] Skip {symbol}: {self._why(code, lane)}")
+            self._say(2, f"{self._trader} Skip {symbol}: {self._why(code, lane)}")
         if held := self._entry_price(lane):
             bid = self._quote(lane)[0]
             self._say(
@@ -141,7 +144,9 @@ class Narrator:
         symbol, (bid, ask) = self._symbol(lane), self._quote(lane)
         if order.side is BUY:
             guards = f"entry(mid)={self._mid(lane):.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
-            self._say(1, f"[HFT] BUY trigger {symbol}: {self._edge(lane)}{self._spread(lane)} | {guards}")
+            self._say(
+                1, f"{self._trader} BUY trigger {symbol}: {self._edge(lane)}{self._spread(lane)} | {guards}"
+            )
             price = order.limit or Decimal(str(ask))
         else:
             self._say(1, self._sell_trigger(order, lane))
@@ -261,6 +266,8 @@ WANTED_TOO: frozenset[type] = frozenset(
     {
         RunNonce,
         GateChanged,
+        Disposed,
+        Cooldown,
         Resumed,
         Reducing,
         Active,
@@ -272,6 +279,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         NotFound,
     }
 )
+SAID_BY_ORDERS = frozenset({"entry", "exit_signal", "in_position", "no_trade"})
 SAID_ELSEWHERE = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
 )
@@ -302,24 +310,51 @@ def _about_us(event: AnyEvent) -> tuple[int, str] | None:
 
 
 def _about_gate(event: AnyEvent) -> tuple[int, str] | None:
-    """What is asked of the slow plane, and what it changes."""
+    """What is asked about a gate, and what it changes."""
     match event:
         case Deliberate(kind="gate"):
             return 1, f"[HYBRID] Refreshing LLM gate for {event.symbol} (question {event.number})"
-        case Deliberate():
-            return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
         case GateChanged(state="open"):
             return 1, f"[HYBRID] Gate OPEN for {event.symbol} by {event.why}."
         case GateChanged():
             return 1, f"[HYBRID] Gate {event.state.upper()} for {event.symbol}: {event.why}."
+        case _:
+            return _about_team(event)
+
+
+def _about_team(event: AnyEvent) -> tuple[int, str] | None:
+    """What agents are asked and say, and what becomes of it."""
+    match event:
+        case Deliberate(kind="trade"):
+            return 1, f"[AGENT] Asking about {event.symbol} (question {event.number})"
+        case Deliberate():
+            return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
         case Decision():
-            said = event.code or f"{event.direction} {event.confidence_pct} %".strip()
+            level = 1 if event.kind == "trade" and event.verdict != "abstain" else 2
             return (
-                2,
-                f"[AGENT] {event.kind} {event.symbol}: {event.verdict} ({said}) from {event.source or 'nobody'}",
+                level,
+                f"[AGENT] {event.kind} {event.symbol}: {_said(event)} from {event.source or 'nobody'}",
             )
+        case Disposed() if event.code not in SAID_BY_ORDERS:
+            why = f"({event.code}): {told(event.code)}"
+            return 1, f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+        case Cooldown():
+            told_of = (
+                f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"
+            )
+            return 1, f"[COOLDOWN] {event.symbol}: {told_of}"
         case _:
             return None
+
+
+def _said(decision: Decision) -> str:
+    """What was decided, in a few words."""
+    figures = decision.code or f"{decision.direction} {decision.confidence_pct} %".strip()
+    text = f"{decision.verdict} ({figures})"
+    if (wish := decision.proposal) is None:
+        return text
+    exits = f"tp=+{wish.take_profit_bps} sl=-{wish.stop_loss_bps} bps"
+    return f"{text}, size={wish.size_pct} % {exits} limit=-{wish.offset_bps} bps {wish.time_in_force}"
 
 
 def _about_venue(event: AnyEvent) -> tuple[int, str] | None:

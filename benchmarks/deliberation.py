@@ -103,7 +103,7 @@ async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
 
 async def _deliberations() -> dict[str, Times]:
     settings = session.settings(["llm.provider=scripted"])
-    materials = Materials.of(Sources.of(settings), settings.tools)
+    materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
     asker = Asker(Scripted([ANSWER]), settings.llm)
     mind = Mind(asker, materials, {}, settings.hybrid.deadline_s)
     moving, still = snapshot(0.25), snapshot(0.0)
@@ -160,7 +160,9 @@ def snapshot(step: float) -> Snapshot:
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=Bounds(Decimal(10), large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0),
+        bounds=Bounds(
+            Decimal(10), large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0, (10, 50), (15, 400), 1.5, 20
+        ),
     )
 
 
@@ -199,7 +201,9 @@ def _trivial() -> Any:
 
 async def _calls(port: int) -> dict[str, Times]:
     settings = session.settings([])
-    request = Materials.of(Sources.of(settings), settings.tools).request("director", snapshot(0.25), ())
+    request = Materials.of(Sources.of(settings), settings.tools, settings.agents).request(
+        "director", snapshot(0.25), ()
+    )
     client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", "m")
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     sent = _sent(request)

@@ -20,6 +20,10 @@ BOUNDS = Bounds(
     fee_bps=Decimal(10),
     min_edge_bps=15.0,
     max_spread_bps=25.0,
+    stop_losses_bps=(10, 50),
+    take_profits_bps=(15, 400),
+    least_reward_to_risk=1.5,
+    most_offset_bps=20,
 )
 FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
 

@@ -1,1 +1,1 @@
-"""The agents: each a prompt, a schema, a function."""
+"""The agents: each a prompt, a schema, a function. Director, Quant, Risk and Execution follow each other; Learning looks back."""

@@ -4,21 +4,23 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
+from autohedge.agents.answers import Percent, Symbol, about_it
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.asking import Asker
 from autohedge.llm.backend import Request
 from autohedge.llm.outcome import Outcome
 
 NAME = "director"
+SCHEMA_VERSION = 1
 
 
 class Verdict(BaseModel):
-    """The Director's answer: numbers are integers and words are from a list, for servers enforce no more."""
+    """The Director's answer."""
 
     decision: Literal["trade", "no_trade"]
-    symbol: Annotated[str, Field(max_length=40)]
+    symbol: Symbol
     direction: Literal["long", "short", "exit"]
-    confidence_pct: Annotated[int, Field(ge=0, le=100)]
+    confidence_pct: Percent
     thesis: Annotated[str, Field(max_length=400)]
     key_levels: Annotated[list[float], Field(max_length=4)]
     horizon_minutes: Annotated[int, Field(ge=1, le=10_080)]
@@ -29,10 +31,8 @@ async def judge(
 ) -> Outcome[Verdict]:
     """Ask the Director about a snapshot; an answer about another symbol is none."""
 
-    def about_it(verdict: Verdict) -> tuple[str, str] | None:
-        if verdict.symbol.strip().upper() == snapshot.symbol.upper():
-            return None
-        return "wrong_symbol", f'"symbol" must be "{snapshot.symbol}"'
+    def check(verdict: Verdict) -> tuple[str, str] | None:
+        return about_it(verdict.symbol, snapshot)
 
     key = (snapshot.symbol, NAME)
-    return await asker.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=about_it)
+    return await asker.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=check)

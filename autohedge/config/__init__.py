@@ -120,6 +120,11 @@ class Settings(BaseSettings):
         }
         return self.model_copy(update=sections)
 
+    @property
+    def trader(self) -> str:
+        """Who wishes to buy: the strategy by its name, or the agents."""
+        return "agents" if self.trading.mode == "llm" else self.strategy.name
+
     def instrument(self, symbol: str) -> Instrument:
         """The instrument with its configured rules, or the defaults."""
         rules = self.instruments.get(symbol, InstrumentRules())

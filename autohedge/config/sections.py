@@ -16,6 +16,7 @@ Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Pause = Annotated[float, Field(ge=0, le=1e8)]
 Distance = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
+WholeBps = Annotated[int, Field(ge=1, lt=10_000)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
@@ -93,10 +94,10 @@ class Director(Agent):
 class RiskAgent(Agent):
     """The Risk agent, and the bounds of the exits that it may ask for, in bps of the mid."""
 
-    least_stop_loss_bps: Positive
-    most_stop_loss_bps: Annotated[float, Field(gt=0, lt=10_000)]
-    least_take_profit_bps: Positive
-    most_take_profit_bps: Positive
+    least_stop_loss_bps: WholeBps
+    most_stop_loss_bps: WholeBps
+    least_take_profit_bps: WholeBps
+    most_take_profit_bps: WholeBps
     least_reward_to_risk: Positive
 
     @model_validator(mode="after")
@@ -112,7 +113,7 @@ class RiskAgent(Agent):
 class ExecutionAgent(Agent):
     """The Execution agent, and how far below the mid its limit may lie."""
 
-    most_offset_bps: NotNegative
+    most_offset_bps: Annotated[int, Field(ge=0, le=1000)]
 
 
 class Agents(Section):

@@ -38,6 +38,15 @@ ABSTENTIONS = {
     "no_json": Abstention("the answer held no complete JSON object", "use another model or prompt"),
     "invalid": Abstention("the answer did not fit its schema", "use another model or prompt"),
     "wrong_symbol": Abstention("the answer was about another symbol", "use another model or prompt"),
+    "out_of_bounds": Abstention(
+        "the answer was outside the bounds of its agent", "see agents.risk and agents.execution"
+    ),
+    "reward_to_risk": Abstention(
+        "the exits promised too little for their risk", "lower agents.risk.least_reward_to_risk"
+    ),
+    "no_agreement": Abstention(
+        "the samples of the Director's answer did not agree", "use a lower temperature, or fewer samples"
+    ),
     "prompt_cut": Abstention(
         "the server cut the prompt", "load the model with a longer context, or lower tools.table_rows"
     ),
@@ -71,6 +80,27 @@ ABSTENTIONS = {
 }
 
 
+REFUSALS = {
+    # an agent's no
+    "no_trade": "the Director sees no trade",
+    "low_confidence": "the Director is less sure than agents.director.min_confidence_pct",
+    "refuted": "the Quant's figures speak against the thesis",
+    "too_volatile": "the Quant finds the price too rough",
+    "rejected": "Risk rejects it",
+    "no_size": "Quant and Risk leave nothing of its size",
+    # the engine's
+    "entry": "bought",
+    "exit_signal": "what was held is sold",
+    "in_position": "it is held already, and stays so",
+    "no_short": "nothing here sells short",
+    "nothing_held": "there is nothing to sell",
+    "bad_proposal": "the proposal is outside the bounds",
+}
+"""Every code with which somebody says no to an entry that was deliberated about, beside the codes of quotes."""
+
+
 def told(code: str) -> str:
     """A code in words; one that is not known, as it stands."""
+    if code in REFUSALS:
+        return REFUSALS[code]
     return ABSTENTIONS[code].told if code in ABSTENTIONS else code

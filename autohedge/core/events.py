@@ -185,11 +185,27 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
     lost_at_crash: tuple[str, ...] = ()
 
 
+class Proposal(msgspec.Struct, frozen=True, gc=False):
+    """What the agents made of an entry; it narrows what sizing, limits and exits allow, and nothing else.
+
+    `size_pct` is of what sizing allows, `offset_bps` how far the limit lies below the one that the settings
+    give; the exits are in bps of the mid.
+    """
+
+    size_pct: int
+    take_profit_bps: int
+    stop_loss_bps: int
+    offset_bps: int
+    time_in_force: Literal["ioc", "gtc"]
+
+
 class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision"):
     """What deliberation `number` came to; it was asked at `asked_ns` and is known from `at_ns` on.
 
-    `keep` changes nothing. An abstention's `code` says why there is no verdict; `calls` are the hashes of
-    the transcript's lines, `source` who answered: a model, the rules, or nobody where `bypass` sufficed.
+    `keep` changes nothing. The `code` of an abstention says why there is no verdict, that of a no_trade which
+    agent refused; `calls` are the hashes of the transcript's lines, `source` who answered: a model, the rules,
+    nobody where `bypass` sufficed, or `cache`: then the verdict was asked for at `decided_ns`. `agreement_pct`
+    is how many of several samples said so, `unsupported` what the thesis cites and nothing bears out.
     """
 
     at_ns: int
@@ -203,6 +219,10 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
     confidence_pct: int = 0
     source: str = ""
     calls: tuple[str, ...] = ()
+    proposal: Proposal | None = None
+    decided_ns: int = 0
+    agreement_pct: int = 100
+    unsupported: tuple[str, ...] = ()
 
 
 class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
@@ -290,6 +310,24 @@ class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
     state: Literal["open", "closed", "cooldown", "expired"]
     why: str
     valid_until_ns: int
+
+
+class Disposed(Output, frozen=True, gc=False, tag="disposed"):
+    """What became of the agents' proposal `number`: `code` is `entry`, the exit's, or why there is no order."""
+
+    at_ns: int
+    number: int
+    symbol: str
+    code: str
+
+
+class Cooldown(Output, frozen=True, gc=False, tag="cooldown"):
+    """No question about a symbol for so many `quotes`, and `why`; 0 quotes: it is over."""
+
+    at_ns: int
+    symbol: str
+    quotes: int
+    why: str
 
 
 class Booked(Output, frozen=True, gc=False, tag="booked"):
@@ -380,6 +418,8 @@ AnyOutput = (
     Command
     | Deliberate
     | GateChanged
+    | Disposed
+    | Cooldown
     | Booked
     | Overfilled
     | Alarm

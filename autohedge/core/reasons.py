@@ -59,6 +59,9 @@ class Reason(IntEnum):
     GATE_CLOSED = 38
     GATE_COOLDOWN = 39
     GATE_EXPIRED = 40
+    # and quotes of llm mode: a question is on its way, or none may be asked after a no
+    DELIBERATING = 41
+    AGENTS_COOLDOWN = 42
 
     label: str
 

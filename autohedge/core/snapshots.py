@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["gate", "learning"]
+Kind = Literal["gate", "trade", "learning"]
 
 
 class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -47,7 +47,10 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bounds(msgspec.Struct, frozen=True, gc=False):
-    """The limits that no answer moves, as the agent may see them."""
+    """The limits that no answer moves, as the agent may see them.
+
+    `stop_losses_bps` and `take_profits_bps` are the least and the most that the Risk agent may ask for.
+    """
 
     min_order_notional: Decimal
     max_order_notional: Decimal
@@ -58,6 +61,10 @@ class Bounds(msgspec.Struct, frozen=True, gc=False):
     fee_bps: Decimal
     min_edge_bps: float
     max_spread_bps: float
+    stop_losses_bps: tuple[int, int]
+    take_profits_bps: tuple[int, int]
+    least_reward_to_risk: float
+    most_offset_bps: int
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False):

@@ -13,6 +13,7 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.core.agenda import Agenda
 from autohedge.core.clock import next_midnight_ns
+from autohedge.core.events import Proposal
 from autohedge.core.money import ZERO, add, multiply, printed, subtract
 from autohedge.core.orders import BUY, IOC, LIMIT, MARKET, SELL, Intent, OrderState, TimeInForce
 from autohedge.core.reasons import Reason
@@ -20,7 +21,7 @@ from autohedge.engine.desk import Desk
 from autohedge.engine.office import Office
 from autohedge.execution.inquiry import NS_PER_S, Matter
 from autohedge.execution.schedule import Slices, Twap
-from autohedge.execution.sizing import entry_limit, quantity_for
+from autohedge.execution.sizing import entry_limit, lowered, quantity_for, share_of
 from autohedge.kernels.lane import Lanes, marked
 from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
 from autohedge.risk.state import Cause
@@ -54,18 +55,22 @@ class Dealer:
         self._office = office
         self._held = office.held
         self._new_id = new_id
-        self._quote_ns = quote_ns
+        self.quote_ns = quote_ns
         self._rate = Limits.of(settings).rate()
         self._time_in_force = TimeInForce(settings.execution.time_in_force)
         self._twap = (settings.execution.twap_slices, round(settings.execution.twap_s * NS_PER_S))
         self._reprice_ns = round(settings.execution.reprice_after_s * NS_PER_S)
 
-    def enter(self, lane: int, quote_ns: int, now_ns: int) -> Reason:
-        """Size, price and check an entry; return the code that the quote ends in."""
+    def enter(self, lane: int, quote_ns: int, now_ns: int, proposal: Proposal | None = None) -> Reason:
+        """Size, price and check an entry, at most as large and dear as `proposal`; return the code that it ends in."""
         desk = self._desks[lane]
         buying_power = subtract(self._office.ledger.cash, self._office.orders.reserved)
         notional = desk.sizing.notional(buying_power)
-        intent = self._entry_intent(desk, lane, notional)
+        if proposal and notional:
+            notional = share_of(notional, proposal.size_pct)
+            if notional < desk.sizing.least:
+                return Reason.MIN_NOTIONAL
+        intent = self._entry_intent(desk, lane, notional, proposal)
         slices = self._sliced(intent, desk, now_ns)
         if slices:
             intent = msgspec.structs.replace(intent, quantity=slices.take(now_ns))
@@ -75,7 +80,7 @@ class Dealer:
             short = verdict is Reason.ZERO_QUANTITY and notional is None
             return Reason.BUYING_POWER if short else verdict
         desk.last_entry_ns = now_ns
-        desk.leaving = ""
+        desk.leaving, desk.proposal = "", proposal
         self.plan(lane, slices)
         self._submit(verdict, now_ns)
         return ENTRY
@@ -113,11 +118,11 @@ class Dealer:
         elif self._office.orders.entry(lane):
             self._agenda.put(("slice", lane), now_ns + desk.slices.every_ns)
         else:
-            intent = self._entry_intent(desk, lane, None)
+            intent = self._entry_intent(desk, lane, None, desk.proposal)
             intent = msgspec.structs.replace(intent, quantity=desk.slices.take(now_ns))
             buying_power = subtract(self._office.ledger.cash, self._office.orders.reserved)
             verdict = check_entry(
-                intent, self._book(lane, self._quote_ns(lane), buying_power, now_ns), desk.limits
+                intent, self._book(lane, self.quote_ns(lane), buying_power, now_ns), desk.limits
             )
             self.plan(lane, desk.slices)
             if isinstance(verdict, Approved):
@@ -125,17 +130,24 @@ class Dealer:
             else:
                 self._office.tally.slice_refusals[verdict.label] += 1
 
-    def _entry_intent(self, desk: Desk, lane: int, notional: Decimal | None) -> Intent:
+    def _entry_intent(
+        self, desk: Desk, lane: int, notional: Decimal | None, proposal: Proposal | None
+    ) -> Intent:
+        """An entry at today's prices; a lower limit that the agents ask for does not make it larger."""
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
-        take_profit, stop_loss, trail_from = desk.guards((bid + ask) / 2.0)
-        limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
-        quantity = quantity_for(notional, limit, desk.instrument.lot) if notional and limit else ZERO
+        take_profit, stop_loss, trail_from = desk.guards((bid + ask) / 2.0, proposal)
+        most = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
+        quantity = quantity_for(notional, most, desk.instrument.lot) if notional and most else ZERO
+        limit, time_in_force = most, self._time_in_force
+        if proposal:
+            limit = lowered(most, proposal.offset_bps, bid, desk.instrument)
+            time_in_force = TimeInForce(proposal.time_in_force)
         return Intent(
             lane=lane,
             symbol=desk.instrument.symbol,
             side=BUY,
             order_type=LIMIT,
-            time_in_force=self._time_in_force,
+            time_in_force=time_in_force,
             quantity=quantity,
             price=limit,
             limit=limit,
@@ -209,14 +221,12 @@ class Dealer:
             return
         self._agenda.put(("reprice", order_id), now_ns + self._reprice_ns)
         lane, desk = order.intent.lane, self._desks[order.intent.lane]
-        limit = entry_limit(
-            float(self._bid[lane]), float(self._ask[lane]), desk.aggression_bps, desk.instrument
-        )
+        limit = self._entry_intent(desk, lane, None, desk.proposal).price
         if order.state not in RESTS or limit == order.intent.limit:
             return
         wish = msgspec.structs.replace(order.intent, quantity=order.remaining, price=limit, limit=limit)
         buying_power = add(subtract(self._office.ledger.cash, self._office.orders.reserved), order.reserved)
-        book = self._book(lane, self._quote_ns(lane), buying_power, now_ns)
+        book = self._book(lane, self.quote_ns(lane), buying_power, now_ns)
         book = msgspec.structs.replace(
             book,
             position_notional=subtract(book.position_notional, order.reserved),
@@ -226,6 +236,11 @@ class Dealer:
         if isinstance(check_entry(wish, book, desk.limits), Approved):
             self._rate.take(now_ns)
             self._office.replace(order, limit, now_ns)
+
+    def spread_bps(self, lane: int) -> float:
+        """A lane's last valid spread; infinite before the first."""
+        bid, ask = float(self._bid[lane]), float(self._ask[lane])
+        return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0 if bid > 0.0 else np.inf
 
     def mark(self, lane: int) -> Decimal:
         """A lane's last valid bid; zero before the first."""

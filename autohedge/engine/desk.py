@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from autohedge.config import Settings
+from autohedge.core.events import Proposal
 from autohedge.core.instruments import Instrument
 from autohedge.execution.inquiry import NS_PER_S
 from autohedge.execution.schedule import Slices
@@ -20,7 +21,8 @@ class Desk:
     `take_profit`, `stop_loss` and `trail_from` guard the position that is open; the `last_…_ns` are None
     before the first entry and exit. `leaving` is the reason of an exit that must be carried through
     to flat, until it is; else empty. `refused` counts exits that the venue refused in a row; `dust` is
-    a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts.
+    a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts, `proposal`
+    what the agents made of it.
     A trail that is off has its activation at infinity.
     """
 
@@ -42,12 +44,14 @@ class Desk:
     refused: int = 0
     dust: bool = False
     slices: Slices | None = None
+    proposal: Proposal | None = None
 
-    def guards(self, reference: float) -> tuple[float, float, float]:
+    def guards(self, reference: float, proposal: Proposal | None = None) -> tuple[float, float, float]:
         """The take-profit, the stop-loss and the price from which a trail runs, for an entry at `reference`."""
+        exits = proposal or self
         return (
-            reference * (1.0 + self.take_profit_bps / 10_000.0),
-            reference * (1.0 - self.stop_loss_bps / 10_000.0),
+            reference * (1.0 + exits.take_profit_bps / 10_000.0),
+            reference * (1.0 - exits.stop_loss_bps / 10_000.0),
             reference * (1.0 + self.trailing_activation_bps / 10_000.0),
         )
 

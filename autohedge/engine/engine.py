@@ -94,7 +94,7 @@ class Engine:
         scanner.lanes["trail_keep"] = [1.0 - desk.trailing_distance_bps / 10_000.0 for desk in self.desks]
         self._refresh_in = scanner.lanes["refresh_in"]
         self.slow: SlowPlane | None = None
-        if settings.trading.mode == "hybrid":
+        if settings.trading.mode != "hft":
             self.slow = SlowPlane(
                 settings,
                 self.desks,
@@ -104,6 +104,7 @@ class Engine:
                 self.dealer,
                 self._emit,
                 self._tape,
+                self._leave,
             )
         self._silent_ns = round(settings.risk.silent_feed_s * NS_PER_S)
         self.max_lag_ms = settings.risk.max_lag_ms
@@ -199,8 +200,7 @@ class Engine:
             case Lag():
                 self._lag(event.lag_ms)
             case Decision():
-                if self.slow:
-                    self.slow.decided(event, self.now_ns)
+                self._decided(event)
             case _:
                 assert_never(event)
 
@@ -337,11 +337,26 @@ class Engine:
             self.office.cancel(self.orders.working.get(order_id), "it rested too long", self.now_ns)
 
     def _time_stop(self, lane: int) -> None:
-        """A position was held long enough; it is sold now, or at its next quote if an exit is on its way."""
-        if self._held[lane] > 0.0 and not self.orders.exit(lane) and not self.office.exits_wait:
-            self.dealer.leave(lane, TIME_STOP, self.now_ns)
-        elif self._held[lane] > 0.0:
-            self.desks[lane].leaving = TIME_STOP
+        """A position was held long enough."""
+        self._leave(lane, TIME_STOP)
+
+    def _leave(self, lane: int, reason: str) -> bool:
+        """Sell what is held, at once, or at its next quote if an exit is on its way; say whether anything is."""
+        if self._held[lane] <= 0.0:
+            return False
+        if self.orders.exit(lane) or self.office.exits_wait:
+            self.desks[lane].leaving = reason
+        else:
+            self.dealer.leave(lane, reason, self.now_ns)
+        return True
+
+    def _decided(self, decision: Decision) -> None:
+        if self.slow is None:
+            return
+        lane = self.slow.decided(decision, self.now_ns)
+        if lane is not None:
+            self._watch()
+            self._sync(lane)
 
     def _operate(self, command: Operator) -> None:
         if command.command != "resume":

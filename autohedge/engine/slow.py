@@ -1,6 +1,7 @@
 """The engine's side of the slow plane: what it asks, what it shows, and what an answer changes.
 
-It is there in hybrid mode only. An answer can open a gate or shut it, and nothing else.
+In hybrid mode an answer can open a gate or shut it, and nothing else; in llm mode it can propose an entry, or end
+a position. Neither can do what sizing, limits and checks do not allow.
 """
 
 from collections.abc import Callable
@@ -11,15 +12,17 @@ from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.core.agenda import Agenda
-from autohedge.core.events import AnyOutput, Decision
+from autohedge.core.events import AnyOutput, Decision, Proposal
 from autohedge.core.money import add, subtract
 from autohedge.core.reasons import GATES_FROM, Reason
 from autohedge.core.snapshots import Bounds, Closed, Holding, Kind, QuoteRow, Snapshot
 from autohedge.engine.dealer import Dealer
 from autohedge.engine.desk import Desk
-from autohedge.engine.gate import ASK, DEADLINE, EXPIRY, Gates
+from autohedge.engine.gate import EXPIRY, Gates
 from autohedge.engine.learning import LEARNED, School
 from autohedge.engine.office import Office
+from autohedge.engine.proposals import Hands, Proposals
+from autohedge.engine.questions import ASK, DEADLINE, Surroundings
 from autohedge.execution.inquiry import NS_PER_S, Matter
 from autohedge.kernels.lane import Lanes
 from autohedge.kernels.matching import recent
@@ -27,13 +30,15 @@ from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
 MEETING_THE_GATE = [
-    int(code) for code in Reason if Reason.ENTRY <= code <= Reason.NOT_FINITE or code >= GATES_FROM
+    int(code)
+    for code in Reason
+    if Reason.ENTRY <= code <= Reason.NOT_FINITE or GATES_FROM <= code < Reason.DELIBERATING
 ]
 SLOW_MATTERS = frozenset({ASK, DEADLINE, EXPIRY, LEARNED})
 
 
 class SlowPlane:
-    """Gates, lessons, and the snapshots of the questions that are on their way."""
+    """Gates or proposals, lessons, and the snapshots of the questions that are on their way."""
 
     def __init__(
         self,
@@ -45,6 +50,7 @@ class SlowPlane:
         dealer: Dealer,
         emit: Callable[[AnyOutput], None],
         tape: Callable[[], tuple[Rows | None, int]],
+        leave: Callable[[int, str], bool],
     ) -> None:
         self._desks = desks
         self._office, self._dealer = office, dealer
@@ -59,9 +65,15 @@ class SlowPlane:
         own = [settings.for_symbol(symbol) for symbol in symbols]
         self._bounds = [bounds_of(each) for each in own]
         warmups = [each.momentum.warmup_count for each in own]
-        self.gates = Gates(
-            hybrid, symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot, self._shut
-        )
+        around = Surroundings(symbols, warmups, lanes, agenda, emit, self._next_number, self._shoot)
+        self._leave = leave
+        self.proposes = settings.trading.mode == "llm"
+        self.gates: Gates | Proposals
+        if self.proposes:
+            hands = Hands(self._enter, self._leave_for_agents, self._shut)
+            self.gates = Proposals(settings.llm, hybrid, around, self._bounds, hands)
+        else:
+            self.gates = Gates(hybrid, around, self._shut)
         office.on_halt = self._halted
         deadline_ns = round(hybrid.deadline_s * NS_PER_S)
         self.school: School | None = None
@@ -84,13 +96,15 @@ class SlowPlane:
         else:
             self.gates.due(kind, lane, now_ns)
 
-    def decided(self, decision: Decision, now_ns: int) -> None:
-        """Take an answer, whatever it says."""
+    def decided(self, decision: Decision, now_ns: int) -> int | None:
+        """Take an answer, whatever it says; the lane that it is about, None if there is none such."""
         self.snapshots.pop(decision.number, None)
-        if decision.kind == "gate":
+        lane = self._lane_of.get(decision.symbol)
+        if decision.kind == self.gates.kind:
             self.gates.decided(decision, now_ns)
-        elif self.school and (lane := self._lane_of.get(decision.symbol)) is not None:
+        elif decision.kind == "learning" and self.school and lane is not None:
             self.school.decided(decision, lane)
+        return lane
 
     def _halted(self, now_ns: int) -> None:
         self.close_all("halted", now_ns)
@@ -105,30 +119,47 @@ class SlowPlane:
 
     def result(self) -> dict[str, Any]:
         """What became of the questions."""
-        tally, school = self.gates.tally, self.school
-        return {
+        tally = self.gates.tally
+        figures = {
             "asked": self._number,
-            "opened": tally.opened,
-            "closed": tally.closed,
             "late": tally.late,
             "bypassed": tally.bypassed,
-            "wishes": self._wishes(),
+            "cached": tally.cached,
             "verdicts": dict(sorted(tally.verdicts.items())),
             "abstentions": dict(sorted(tally.abstentions.items())),
-            "lessons": school.lessons if school else 0,
-            "gates": {
-                symbol: gate.state for symbol, gate in zip(self._lane_of, self.gates.gates, strict=True)
-            },
+            "lessons": self.school.lessons if self.school else 0,
         }
+        if isinstance(self.gates, Proposals):
+            return figures | {"disposed": dict(sorted(tally.disposed.items()))}
+        states = {symbol: gate.state for symbol, gate in zip(self._lane_of, self.gates.gates, strict=True)}
+        opened = {"opened": tally.opened, "closed": tally.closed}
+        return figures | opened | {"wishes": self._wishes(), "gates": states}
 
     def _wishes(self) -> int:
         """Wishes to buy that the gate of the moment answered, one way or the other, without a question."""
         return int(self._counts[:, MEETING_THE_GATE].sum())
 
     def _shut(self, lane: int, now_ns: int) -> None:
-        """A gate is open no more: what is still to be bought is not."""
+        """The last word is no more to buy: what is still to be bought is not."""
         self._dealer.plan(lane, None)
-        self._office.cancel(self._office.orders.entry(lane), "the gate closed", now_ns)
+        why = "the agents take it back" if self.proposes else "the gate closed"
+        self._office.cancel(self._office.orders.entry(lane), why, now_ns)
+
+    def _enter(self, lane: int, proposal: Proposal, now_ns: int) -> Reason:
+        """Buy as proposed, unless something is held or on its way, or the spread is too wide."""
+        orders, desk = self._office.orders, self._desks[lane]
+        if orders.exit(lane):
+            return Reason.EXIT_PENDING
+        if self._office.held[lane]:
+            return Reason.IN_POSITION
+        if orders.entry(lane) or desk.slices:
+            return Reason.ORDER_PENDING
+        if self._dealer.spread_bps(lane) > self._bounds[lane].max_spread_bps:
+            return Reason.WIDE_SPREAD
+        return self._dealer.enter(lane, self._dealer.quote_ns(lane), now_ns, proposal)
+
+    def _leave_for_agents(self, lane: int, now_ns: int) -> bool:  # noqa: ARG002  as all hands
+        return self._leave(lane, Reason.EXIT_SIGNAL.label)
 
     # what is shown
 
@@ -138,7 +169,7 @@ class SlowPlane:
 
     def _shoot(self, lane: int, number: int, now_ns: int, closed: tuple[Closed, ...] = ()) -> str:
         """Take the snapshot of a question; it stays until the answer."""
-        kind: Kind = "learning" if closed else "gate"
+        kind: Kind = "learning" if closed else self.gates.kind
         desk = self._desks[lane]
         orders, ledger = self._office.orders, self._office.ledger
         net, gross = self._dealer.holdings()
@@ -155,7 +186,7 @@ class SlowPlane:
             buying_power=subtract(ledger.cash, orders.reserved),
             exposure=add(gross, orders.reserved),
             state=self._office.state.name,
-            gate=self.gates.gates[lane].state,
+            gate=self.gates.state(lane),
             bounds=self._bounds[lane],
             closed=closed,
         )
@@ -184,6 +215,7 @@ class SlowPlane:
 def bounds_of(settings: Settings) -> Bounds:
     """The limits in one symbol's settings."""
     sizing, risk, exits, momentum = settings.sizing, settings.risk, settings.exits, settings.momentum
+    asked = settings.agents.risk
     return Bounds(
         min_order_notional=max(sizing.min_order_amount, risk.min_order_notional),
         max_order_notional=min(sizing.max_order_amount, risk.max_order_notional),
@@ -194,4 +226,8 @@ def bounds_of(settings: Settings) -> Bounds:
         fee_bps=settings.simulated.fee_bps,
         min_edge_bps=momentum.min_edge_bps,
         max_spread_bps=momentum.max_spread_bps,
+        stop_losses_bps=(asked.least_stop_loss_bps, asked.most_stop_loss_bps),
+        take_profits_bps=(asked.least_take_profit_bps, asked.most_take_profit_bps),
+        least_reward_to_risk=asked.least_reward_to_risk,
+        most_offset_bps=settings.agents.execution.most_offset_bps,
     )

@@ -6,6 +6,7 @@ from decimal import Decimal
 from autohedge.config import Settings
 from autohedge.core.instruments import Instrument
 from autohedge.core.money import (
+    BPS,
     PERCENT,
     ZERO,
     decimals_of,
@@ -13,10 +14,12 @@ from autohedge.core.money import (
     multiply,
     printed,
     quotient_floor,
+    subtract,
 )
 
 BUYING_POWER_MARGIN = Decimal("0.95")
 BPS_PER_UNIT = 10_000.0
+ONE = Decimal(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,3 +69,17 @@ def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument
     limit = min(mid + mid * aggression_bps / BPS_PER_UNIT, ask)
     tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(at_ask))
     return max(floor_to(printed(limit), tick), ZERO)
+
+
+def lowered(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
+    """A limit so many bps lower, rounded down to the tick, or to the last digit that the quote prints."""
+    if not offset_bps:
+        return limit
+    tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(limit))
+    share = subtract(ONE, multiply(Decimal(offset_bps), BPS))
+    return max(floor_to(multiply(limit, share), tick), ZERO)
+
+
+def share_of(notional: Decimal, size_pct: int) -> Decimal:
+    """So many percent of a notional, at most all of it."""
+    return multiply(multiply(notional, Decimal(min(size_pct, 100))), PERCENT)

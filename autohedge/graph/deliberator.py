@@ -1,27 +1,28 @@
 """One deliberation from question to resolution, whatever happens on the way."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
 
-from autohedge.agents.director import Verdict
-from autohedge.agents.learning import Lesson as Learned
-from autohedge.core.events import Decision, Deliberate
+from autohedge.core.events import Decision, Deliberate, Proposal
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.materials import Materials
+from autohedge.graph.trail import Trail
 from autohedge.graph.wiring import Context, State, build
 from autohedge.llm.asking import Asker
-from autohedge.llm.outcome import Call, Outcome
+from autohedge.llm.outcome import Call
 from autohedge.tools.lessons import Lesson
 
 NS_PER_MINUTE = 60 * 10**9
+HELD = "in_position"
 
 
 class Resolution(msgspec.Struct, frozen=True):
     """What a deliberation came to: the figures of its decision, and every call that was made for it.
 
-    `answer` is the validated answer as JSON values, None for a bypass or an abstention. `failure` is a
+    `answer` is the validated answer of Director or Learning as JSON values, None without one. `failure` is a
     sentence for people where a node failed.
     """
 
@@ -33,6 +34,9 @@ class Resolution(msgspec.Struct, frozen=True):
     confidence_pct: int = 0
     answer: dict[str, Any] | None = None
     failure: str = ""
+    proposal: Proposal | None = None
+    agreement_pct: int = 100
+    unsupported: tuple[str, ...] = ()
 
     @property
     def outcome(self) -> str:
@@ -63,6 +67,9 @@ class Resolution(msgspec.Struct, frozen=True):
             confidence_pct=self.confidence_pct,
             source=self.source,
             calls=calls,
+            proposal=self.proposal,
+            agreement_pct=self.agreement_pct,
+            unsupported=self.unsupported,
         )
 
     def lesson(self, formed_ns: int) -> Lesson | None:
@@ -74,53 +81,60 @@ class Resolution(msgspec.Struct, frozen=True):
 
 
 class Deliberator:
-    """Runs the graph; `source` names who answers in this run, who has `deadline_s` for it."""
+    """Runs the graph; `source` names who answers in this run, who has `deadline_s` for all of it."""
 
     def __init__(
         self, asker: Asker, materials: Materials, source: str, deadline_s: float | None = None
     ) -> None:
         self._graph = build()
-        self._context = Context(asker, materials, deadline_s)
+        self._context = Context(asker, materials)
         self._source = source
+        self._deadline_s = math.inf if deadline_s is None else deadline_s
 
     async def deliberate(self, snapshot: Snapshot, lessons: Sequence[Lesson]) -> Resolution:
         """Come to a resolution about a snapshot; nothing that a model or a prompt does raises."""
+        until = self._context.asker.now() + self._deadline_s
         try:
             state: State = await self._graph.ainvoke(
-                {"snapshot": snapshot, "lessons": lessons}, context=self._context
+                {"snapshot": snapshot, "lessons": lessons, "until": until}, context=self._context
             )
         except Exception as error:  # noqa: BLE001  a deliberation that fails decides nothing, and says so
             return abstained("graph_error", f"{type(error).__name__}: {error}")
-        return self._resolution(state)
+        return self._resolution(snapshot, state)
 
-    def _resolution(self, state: State) -> Resolution:
+    def _resolution(self, snapshot: Snapshot, state: State) -> Resolution:
+        trail = state.get("trail", Trail())
         if "failure" in state:
-            return abstained("node_error", state["failure"])
+            return abstained("node_error", state["failure"], trail.calls)
         if "bypass" in state:
             how, code = state["bypass"]
             return Resolution("keep" if how == "keep" else "abstain", code, "bypass")
-        outcome: Outcome[Any] = state["outcome"]
-        return _resolved(outcome, self._source)
+        if trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity:
+            return msgspec.structs.replace(_resolved(trail, self._source), verdict="keep", code=HELD)
+        return _resolved(trail, self._source)
 
 
-def abstained(code: str, failure: str = "") -> Resolution:
+def abstained(code: str, failure: str = "", calls: tuple[Call, ...] = ()) -> Resolution:
     """No verdict, and why."""
-    return Resolution("abstain", code, "", failure=failure)
+    return Resolution("abstain", code, "", calls, failure=failure)
 
 
-def _resolved(outcome: Outcome[Any], source: str) -> Resolution:
-    match outcome.answer:
-        case Verdict() as verdict:
-            return Resolution(
-                verdict=verdict.decision,
-                code="",
-                source=source,
-                calls=outcome.calls,
-                direction=verdict.direction,
-                confidence_pct=verdict.confidence_pct,
-                answer=verdict.model_dump(),
-            )
-        case Learned() as learned:
-            return Resolution("lesson", "", source, outcome.calls, answer=learned.model_dump())
-        case _:
-            return Resolution("abstain", outcome.code, source, outcome.calls)
+def _resolved(trail: Trail, source: str) -> Resolution:
+    """A trail as it ended: no answer, a lesson, or the Director's verdict unless an agent refused."""
+    if trail.lesson:
+        return Resolution("lesson", "", source, trail.calls, answer=trail.lesson.model_dump())
+    verdict, share = trail.verdict, trail.agreement_pct
+    if verdict is None or trail.abstention:
+        return Resolution("abstain", trail.abstention, source, trail.calls, agreement_pct=share)
+    return Resolution(
+        verdict="no_trade" if trail.refusal else verdict.decision,
+        code=trail.refusal,
+        source=source,
+        calls=trail.calls,
+        direction=verdict.direction,
+        confidence_pct=trail.confidence_pct,
+        answer=verdict.model_dump(),
+        proposal=trail.proposal,
+        agreement_pct=share,
+        unsupported=trail.unsupported,
+    )

@@ -36,7 +36,9 @@ def _shuts(snapshot: Snapshot) -> str:
 
 
 def _idle(snapshot: Snapshot) -> str:
-    """Why nothing would be bought now, whatever a model said."""
+    """Why nothing would be bought now, whatever a model said; where it may also sell, only if nothing is held."""
+    if snapshot.kind == "trade" and snapshot.held.quantity:
+        return ""
     if _spent(snapshot):
         return "limits"
     return "no_edge" if _still(snapshot) else ""

@@ -8,18 +8,29 @@ from typing import Any
 import msgspec
 from pydantic import BaseModel
 
-from autohedge.agents import director, learning
+from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.config import Settings
-from autohedge.config.sections import Tools
+from autohedge.config.sections import Agent, Agents, Tools
 from autohedge.core.errors import Corrupt
-from autohedge.core.snapshots import Snapshot
+from autohedge.core.snapshots import Bounds, Snapshot
 from autohedge.llm.backend import Message, Request
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_no_strays
+from autohedge.tools.colleagues import NOTHING_SAID, Colleagues
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headlines, read_headlines
 from autohedge.tools.lessons import Lesson
 
-ANSWERS: dict[str, type[BaseModel]] = {director.NAME: director.Verdict, learning.NAME: learning.Lesson}
+ANSWERS: dict[str, type[BaseModel]] = {
+    director.NAME: director.Verdict,
+    quant.NAME: quant.Finding,
+    risk.NAME: risk.Assessment,
+    execution.NAME: execution.Placement,
+    learning.NAME: learning.Lesson,
+}
+RANGES: dict[str, Callable[[Bounds], dict[str, tuple[int, int]]]] = {
+    risk.NAME: risk.ranges,
+    execution.NAME: execution.ranges,
+}
 NO_HEADLINES = Headlines((), 0)
 
 
@@ -67,38 +78,55 @@ class Materials:
 
     prompts: Mapping[str, Prompt]
     tools: Tools
+    agents: Agents
     headlines: Headlines = NO_HEADLINES
     _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, sources: Sources, tools: Tools) -> "Materials":
+    def of(cls, sources: Sources, tools: Tools, agents: Agents) -> "Materials":
         """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
         prompts = {name: parse(name, text, origin) for name, (text, origin) in sources.prompts.items()}
         headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
-        return cls(prompts, tools, headlines)
+        return cls(prompts, tools, agents, headlines)
 
-    def request(self, agent: str, snapshot: Snapshot, lessons: Sequence[Lesson]) -> Request:
-        """What an agent is asked about a snapshot: the same materials and lessons give the same bytes.
+    def request(
+        self,
+        agent: str,
+        snapshot: Snapshot,
+        lessons: Sequence[Lesson],
+        colleagues: Colleagues = NOTHING_SAID,
+    ) -> Request:
+        """What an agent is asked about a snapshot: the same materials, lessons and colleagues give the same bytes.
 
         Raises Misconfigured where the prompt cannot be rendered.
         """
         prompt = self.prompts[agent]
-        system, user = render(prompt, fields_for(snapshot, self.tools, self.headlines, lessons))
+        fields = fields_for(snapshot, self.tools, self.headlines, lessons, colleagues)
+        system, user = render(prompt, fields)
+        own: Agent = getattr(self.agents, agent)
         return Request(
             agent=agent,
             symbol=snapshot.symbol,
             messages=(Message("system", system), Message("user", user)),
-            schema=self._schema(agent),
-            temperature=prompt.temperature,
+            schema=self._schema(agent, snapshot.bounds),
+            temperature=prompt.temperature if own.temperature is None else own.temperature,
             max_tokens=prompt.max_tokens,
             prompt_hash=prompt.hash,
             snapshot=snapshot.hash,
         )
 
-    def _schema(self, agent: str) -> dict[str, Any]:
+    def _schema(self, agent: str, bounds: Bounds) -> dict[str, Any]:
         if agent not in self._schemas:
             self._schemas[agent] = schema_of(ANSWERS[agent])
-        return self._schemas[agent]
+        ranges = RANGES.get(agent)
+        return narrowed(self._schemas[agent], ranges(bounds)) if ranges else self._schemas[agent]
+
+
+def narrowed(schema: dict[str, Any], ranges: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """A schema whose numbers keep to these ranges."""
+    own = {name: {"minimum": least, "maximum": most} for name, (least, most) in ranges.items()}
+    properties = {name: prop | own.get(name, {}) for name, prop in schema["properties"].items()}
+    return schema | {"properties": properties}
 
 
 def schema_of(answer: type[BaseModel]) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class Mind:
 
         Raises Misconfigured for a prompt or a provider that cannot work, Unavailable for a server that does not answer.
         """
-        materials, shown = Materials.of(sources, settings.tools), dict[str, Snapshot]()
+        materials, shown = Materials.of(sources, settings.tools, settings.agents), dict[str, Snapshot]()
         rules = RulesBackend(shown.__getitem__)
         try:
             key = config.secrets().llm_api_key

@@ -76,7 +76,8 @@ def reread(folder: RunFolder, settings: Settings, genesis: Genesis) -> Reread:
     """
     transcript, asked = Indexed(folder.transcript), _asked(folder)
     slow = _slow(genesis)
-    materials = Materials.of(Sources.recorded(msgspec.to_builtins(slow), folder.kept), settings.tools)
+    sources = Sources.recorded(msgspec.to_builtins(slow), folder.kept)
+    materials = Materials.of(sources, settings.tools, settings.agents)
     reader = _Reader(transcript, asked, settings, slow, materials)
     with _untraced():
         return asyncio.run(reader.read(finished=folder.results.is_file()))

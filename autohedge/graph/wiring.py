@@ -1,40 +1,59 @@
 """The graph: which agent is asked after which, and what happens when a node fails.
 
 START ─► fast_path ──(bypass)──► END        START ─► learning ─► END
-             └─► director ─► END
+             └─► director ──(no, or a gate question)──► END
+                     └─► quant ──(no)──► END
+                             └─► risk ──(no)──► END
+                                     └─► execution ─► END
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from autohedge.agents import director, learning
+from autohedge.agents import director, execution, learning, quant, risk
+from autohedge.agents.director import Verdict
+from autohedge.agents.quorum import agreed
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.fast_path import Bypass, bypass
 from autohedge.graph.materials import Materials
+from autohedge.graph.trail import Trail, assessed, judged, learned, placed, tested
 from autohedge.llm import tracing
-from autohedge.llm.asking import Asker
+from autohedge.llm.asking import LATE, Asker
+from autohedge.llm.backend import Request
 from autohedge.llm.outcome import Outcome
 from autohedge.tools.lessons import Lesson
 
 
 class State(TypedDict, total=False):
-    """One deliberation: a snapshot goes in; a bypass, an outcome or a failure comes out."""
+    """One deliberation: a snapshot goes in; a bypass, a trail or a failure comes out.
+
+    Nobody waits for an answer beyond `until`, in seconds of the asker's clock.
+    """
 
     snapshot: Snapshot
     lessons: Sequence[Lesson]
+    until: float
     bypass: Bypass
-    outcome: Outcome[Any]
+    trail: Trail
     failure: str
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What nodes use, and no answer can change; the engine waits for one no longer than `deadline_s`."""
+    """What nodes use, and no answer can change."""
 
     asker: Asker
     materials: Materials
-    deadline_s: float | None = None
+
+    def request(self, agent: str, state: State) -> Request:
+        """What an agent is asked, after what others said."""
+        trail = state.get("trail", Trail())
+        return self.materials.request(agent, state["snapshot"], state["lessons"], trail.colleagues)
+
+    def left_s(self, state: State) -> float:
+        """How long an answer may still take."""
+        return state["until"] - self.asker.now()
 
 
 def build() -> Any:
@@ -51,26 +70,40 @@ def build() -> Any:
             return Command(goto="director")
         return Command(goto="__end__", update={"bypass": found})
 
-    async def ask_director(state: State, runtime: Runtime[Context]) -> State:
-        context, snapshot = runtime.context, state["snapshot"]
-        request = context.materials.request(director.NAME, snapshot, state["lessons"])
-        return {"outcome": await director.judge(snapshot, request, context.asker, context.deadline_s)}
+    async def ask_director(state: State, runtime: Runtime[Context]) -> Command[Literal["quant", "__end__"]]:
+        trail = await heard_director(runtime.context, state)
+        goes_on = trail.goes_on(state["snapshot"])
+        after: Literal["quant", "__end__"] = "quant" if goes_on else "__end__"
+        return Command(goto=after, update={"trail": trail})
+
+    async def ask_quant(state: State, runtime: Runtime[Context]) -> Command[Literal["risk", "__end__"]]:
+        trail = await heard_quant(runtime.context, state)
+        after: Literal["risk", "__end__"] = "risk" if trail.goes_on(state["snapshot"]) else "__end__"
+        return Command(goto=after, update={"trail": trail})
+
+    async def ask_risk(state: State, runtime: Runtime[Context]) -> Command[Literal["execution", "__end__"]]:
+        trail = await heard_risk(runtime.context, state)
+        after: Literal["execution", "__end__"] = (
+            "execution" if trail.goes_on(state["snapshot"]) else "__end__"
+        )
+        return Command(goto=after, update={"trail": trail})
+
+    async def ask_execution(state: State, runtime: Runtime[Context]) -> State:
+        return {"trail": await heard_execution(runtime.context, state)}
 
     async def ask_learning(state: State, runtime: Runtime[Context]) -> State:
-        context, snapshot = runtime.context, state["snapshot"]
-        request = context.materials.request(learning.NAME, snapshot, state["lessons"])
-        return {"outcome": await learning.learn(snapshot, request, context.asker, context.deadline_s)}
+        return {"trail": await heard_learning(runtime.context, state)}
 
     async def fallback(state: State, error: NodeError) -> State:
-        """Whatever a node raised: nothing is decided, and the engine's gate shuts."""
+        """Whatever a node raised: nothing is decided, and nothing is bought."""
         return {"failure": f"{type(error.error).__name__}: {error.error}"}
 
     graph: Any = StateGraph(State, context_schema=Context)
-    graph.add_node("fast_path", fast_path, error_handler=fallback)
-    graph.add_node("director", ask_director, error_handler=fallback)
-    graph.add_node("learning", ask_learning, error_handler=fallback)
+    nodes = (fast_path, ask_director, ask_quant, ask_risk, ask_execution, ask_learning)
+    for node in nodes:
+        graph.add_node(node.__name__.removeprefix("ask_"), node, error_handler=fallback)
     graph.add_conditional_edges(START, _first, ["fast_path", "learning"])
-    graph.add_edge("director", END)
+    graph.add_edge("execution", END)
     graph.add_edge("learning", END)
     return graph.compile()
 
@@ -78,6 +111,42 @@ def build() -> Any:
 async def _first(state: State) -> str:
     """Asynchronous, for LangGraph would hand a plain function to a thread, which takes longer than a node."""
     return "learning" if state["snapshot"].kind == "learning" else "fast_path"
+
+
+async def heard_director(context: Context, state: State) -> Trail:
+    """The Director's word, as often as it is wanted; nobody is asked again once the time is over."""
+    terms, snapshot = context.materials.agents.director, state["snapshot"]
+    request = context.request(director.NAME, state)
+    samples: list[Outcome[Verdict]] = []
+    while len(samples) < terms.samples and not (samples and samples[-1].code == LATE):
+        outcome = await director.judge(snapshot, request, context.asker, context.left_s(state))
+        samples.append(outcome)
+    outcome, agreement_pct = agreed(samples, terms.samples)
+    return judged(Trail(), outcome, agreement_pct, (), (), terms.min_confidence_pct)
+
+
+async def heard_quant(context: Context, state: State) -> Trail:
+    """The Quant's word on the Director's thesis."""
+    request, left_s = context.request(quant.NAME, state), context.left_s(state)
+    return tested(state["trail"], await quant.weigh(state["snapshot"], request, context.asker, left_s))
+
+
+async def heard_risk(context: Context, state: State) -> Trail:
+    """Risk's word on size and exits."""
+    request, left_s = context.request(risk.NAME, state), context.left_s(state)
+    return assessed(state["trail"], await risk.assess(state["snapshot"], request, context.asker, left_s))
+
+
+async def heard_execution(context: Context, state: State) -> Trail:
+    """Execution's word on limit and time in force."""
+    request, left_s = context.request(execution.NAME, state), context.left_s(state)
+    return placed(state["trail"], await execution.place(state["snapshot"], request, context.asker, left_s))
+
+
+async def heard_learning(context: Context, state: State) -> Trail:
+    """What closed trades taught."""
+    request, left_s = context.request(learning.NAME, state), context.left_s(state)
+    return learned(Trail(), await learning.learn(state["snapshot"], request, context.asker, left_s))
 
 
 def mermaid() -> str:

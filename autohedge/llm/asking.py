@@ -24,7 +24,8 @@ from autohedge.llm.redaction import clean_request, clean_response, redacted
 Answer = TypeVar("Answer", bound=BaseModel)
 QUOTED_CHARS = 1000
 FAILURE_CHARS = 300
-LATE = "the deadline passed before the answer came"
+LATE = "deadline"
+LATE_TEXT = "the deadline passed before the answer came"
 
 
 def monotonic_s() -> float:
@@ -125,7 +126,7 @@ class Asker:
     async def sent(self, request: Request, deadline: float) -> Sent:
         """Let a request leave, past budget, breaker and retries; the one place where it does."""
         if self._now() >= deadline:
-            return Sent(None, "deadline", LATE)
+            return Sent(None, LATE, LATE_TEXT)
         refused = self._refusal(request)
         if refused is not None:
             return refused
@@ -136,6 +137,10 @@ class Asker:
             self._breaker.left(trial=trial)
         self._told(sent, trial=trial)
         return sent
+
+    def now(self) -> float:
+        """The asker's clock, in seconds."""
+        return self._now()
 
     @property
     def counts(self) -> Counts:
@@ -192,7 +197,7 @@ class Asker:
         if sent.response is None:
             return Judged(None, sent.code, sent.text, final=True)
         if self._now() >= question.deadline:
-            return Judged(None, "deadline", LATE, final=True)
+            return Judged(None, LATE, LATE_TEXT, final=True)
         prompt_cut = context.cut(request, sent.response)
         if prompt_cut:
             return Judged(None, "prompt_cut", prompt_cut, final=True)
@@ -211,7 +216,7 @@ class Asker:
         """Tell the breaker what a call showed about the server."""
         if sent.response is not None or sent.code in OF_THE_REQUEST:
             self._breaker.answered()
-        elif sent.code not in {"deadline", "budget"}:
+        elif sent.code not in {LATE, "budget"}:
             self._breaker.failed(trial=trial)
 
     async def _tried(self, request: Request, sent: Sent, deadline: float) -> None:
@@ -228,7 +233,7 @@ class Asker:
         except _Spent as spent:
             sent.code, sent.text = "budget", str(spent)
         except TimeoutError:
-            sent.code, sent.text = "deadline", LATE
+            sent.code, sent.text = LATE, LATE_TEXT
 
     async def _once(self, request: Request, sent: Sent) -> Response:
         worst = _worst_tokens(request)

@@ -10,13 +10,12 @@ from collections.abc import Sequence
 
 from autohedge.config.sections import LLM
 from autohedge.llm import context
-from autohedge.llm.asking import Asker, Sent
+from autohedge.llm.asking import LATE, Asker, Sent
 from autohedge.llm.backend import ModelFailure, Request, Response
 from autohedge.llm.transcript import Line
 
 UNRECORDED = "unrecorded"
 OVERFLOW = "context_overflow"
-LATE = "deadline"
 
 
 class Nobody:

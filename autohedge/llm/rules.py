@@ -9,9 +9,20 @@ with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
 
 Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps; else
 `no_trade`, with the direction `exit` if something is held and the same holds downwards, else `long` or `short`
-by the sign of the drift. confidence_pct is 100 Φ(t) for a trade, 100 (1 - Φ(t)) otherwise, Φ the normal
+by the sign of the drift; asked for a proposal, `trade exit` then. confidence_pct is 100 Φ(t) for a trade, 100 (1 - Φ(t)) otherwise, Φ the normal
 distribution. key_levels are the lowest bid and the highest ask, horizon_minutes the time that the quotes
 span, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten: the formula is no edge.
+
+Quant: `supported` if the later half of the quotes alone would be a trade, `refuted` if it drifts down by at least
+0.5 spread_bps, else `uncertain`; technical_score_pct is 100 Φ(t), support and resistance are the lowest bid and
+the highest ask. noise_bps = 10^4 sd(r) sqrt(n - 1) is how far chance alone may carry the price over such a span;
+`volatility` fails if that is more than the widest stop that Risk may set.
+
+Risk: cost_bps = two fees and the spread; stop_loss_bps = 2 noise_bps within its bounds; take_profit_bps the least
+that its bounds, the ratio of reward to risk, and twice the cost allow. `reject` if that is more than its bounds
+allow; else size_pct = 100 (1 - cost_bps / take_profit_bps).
+
+Execution: `market`, `ioc` at a spread of at most 2 bps, else `limit`, `gtc`, half a spread lower.
 
 Learning: of the closed trades, gain_bps = 10^4 (exit / entry - 1) on average, and their profit after fees;
 the lesson says whether trades like these paid, and holds for an hour per trade, at most a day.
@@ -26,12 +37,13 @@ from typing import Any
 import msgspec
 
 from autohedge.core.money import subtract
-from autohedge.core.moves import drift_t, log_returns, mean, mids, spreads_bps
+from autohedge.core.moves import drift_t, log_returns, mean, mids, sample_sd, spreads_bps
 from autohedge.core.snapshots import Closed, QuoteRow, Snapshot
 from autohedge.llm.backend import ModelFailure, Request, Response
 
 QUOTES_READ, LEAST_QUOTES = 50, 20
 LEAST_T, LEAST_SPREADS = 0.5, 0.5
+NARROW_BPS = 2.0
 LESSON_MINUTES, MOST_LESSON_MINUTES = 60, 1440
 _MINUTE_NS = 60 * 10**9
 
@@ -107,14 +119,14 @@ def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
 
 def verdict(snapshot: Snapshot) -> dict[str, Any]:
     """The Director's answer."""
-    found = trend(snapshot.quotes)
-    trades = found.clear(1)
-    chance = (1 + math.erf(found.t / math.sqrt(2))) / 2
+    found, held = trend(snapshot.quotes), snapshot.held.quantity > 0
+    rises, chance = found.clear(1), _chance(found.t)
+    leaves = snapshot.kind == "trade" and held and found.clear(-1)
     return {
-        "decision": "trade" if trades else "no_trade",
+        "decision": "trade" if rises or leaves else "no_trade",
         "symbol": snapshot.symbol,
-        "direction": _direction(found, held=snapshot.held.quantity > 0),
-        "confidence_pct": round(100 * (chance if trades else 1 - chance)),
+        "direction": _direction(found, held=held),
+        "confidence_pct": round(100 * (chance if rises else 1 - chance)),
         "thesis": _thesis(found),
         "key_levels": _levels(snapshot.quotes[-QUOTES_READ:]),
         "horizon_minutes": _horizon_minutes(snapshot.quotes[-QUOTES_READ:]),
@@ -136,7 +148,74 @@ def lesson(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-RULES: dict[str, Callable[[Snapshot], dict[str, Any]]] = {"director": verdict, "learning": lesson}
+def finding(snapshot: Snapshot) -> dict[str, Any]:
+    """The Quant's answer."""
+    read = snapshot.quotes[-QUOTES_READ:]
+    late = trend(read[len(read) // 2 :])
+    if late.clear(1):
+        thesis = "supported"
+    else:
+        thesis = "refuted" if late.drift_bps <= -LEAST_SPREADS * late.spread_bps else "uncertain"
+    lowest, highest = _levels(read) or (0.0, 0.0)
+    return {
+        "symbol": snapshot.symbol,
+        "thesis": thesis,
+        "technical_score_pct": round(100 * _chance(trend(read).t)),
+        "support": lowest,
+        "resistance": highest,
+        "volatility": "pass" if noise_bps(read) <= snapshot.bounds.stop_losses_bps[1] else "fail",
+    }
+
+
+def noise_bps(quotes: tuple[QuoteRow, ...]) -> float:
+    """How far chance alone may carry the price over a span like that of the quotes."""
+    returns = log_returns(mids(quotes))
+    return 1e4 * (sample_sd(returns) or 0.0) * math.sqrt(len(returns))
+
+
+def assessment(snapshot: Snapshot) -> dict[str, Any]:
+    """Risk's answer."""
+    read, bounds = snapshot.quotes[-QUOTES_READ:], snapshot.bounds
+    least_stop, most_stop = bounds.stop_losses_bps
+    least_take, most_take = bounds.take_profits_bps
+    stop_bps = min(max(round(2 * noise_bps(read)), least_stop), most_stop)
+    cost_bps = 2 * float(bounds.fee_bps) + trend(read).spread_bps
+    take_bps = max(least_take, math.ceil(bounds.least_reward_to_risk * stop_bps), math.ceil(2 * cost_bps))
+    rejected = take_bps > most_take
+    return {
+        "symbol": snapshot.symbol,
+        "decision": "reject" if rejected else "approve",
+        "size_pct": 0 if rejected else round(100 * (1 - cost_bps / take_bps)),
+        "take_profit_bps": take_bps,
+        "stop_loss_bps": stop_bps,
+        "reason": f"A gain of {take_bps} bps against a cost of {cost_bps:.1f} bps.",
+    }
+
+
+def placement(snapshot: Snapshot) -> dict[str, Any]:
+    """Execution's answer."""
+    spread_bps = trend(snapshot.quotes[-QUOTES_READ:]).spread_bps
+    waits = spread_bps > NARROW_BPS
+    return {
+        "symbol": snapshot.symbol,
+        "order_type": "limit" if waits else "market",
+        "offset_bps": min(round(spread_bps / 2), snapshot.bounds.most_offset_bps) if waits else 0,
+        "time_in_force": "gtc" if waits else "ioc",
+    }
+
+
+RULES: dict[str, Callable[[Snapshot], dict[str, Any]]] = {
+    "director": verdict,
+    "quant": finding,
+    "risk": assessment,
+    "execution": placement,
+    "learning": lesson,
+}
+
+
+def _chance(t: float) -> float:
+    """Φ(t), of the normal distribution."""
+    return (1 + math.erf(t / math.sqrt(2))) / 2
 
 
 def _direction(found: Trend, *, held: bool) -> str:

@@ -20,6 +20,12 @@ FIELDS = {
     "table": Field("the last quotes, oldest first: Time | Bid | BidSz | Ask | AskSz"),
     "indicators": Field("return, volatility, spread, slope, RSI and imbalance over the table"),
     "account": Field("position, cash, equity, exposure against its bounds, exits and costs, state and gate"),
+    "bounds": Field(
+        "what the Risk and Execution agents may ask for: exits, reward to risk, offset of a limit"
+    ),
+    "finding": Field("the Quant's answer, in words and numbers of a list; n/a before it"),
+    "assessment": Field("size and exits as approved by the Risk agent; n/a before it"),
+    "thesis": Field("the Director's thesis, with direction and confidence, fenced", untrusted=True),
     "trades": Field("the closed trades that a learning question is about, newest last"),
     "headlines": Field("the newest headlines that were known by then, fenced", untrusted=True),
     "lessons": Field(

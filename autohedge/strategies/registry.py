@@ -11,7 +11,7 @@ from types import ModuleType
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.market.tape import Kind, Stream
-from autohedge.strategies import crossover, momentum
+from autohedge.strategies import crossover, momentum, watching
 from autohedge.strategies.interface import Scanner
 from autohedge.strategies.python import PythonScanner, Strategy
 
@@ -29,10 +29,12 @@ def names() -> tuple[str, ...]:
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> Scanner:
-    """The strategy that the settings name, bound to the streams.
+    """The strategy that the settings name, bound to the streams; in llm mode none, whatever they name.
 
     Raises Misconfigured for an unknown name, or a stream of a kind that the strategy cannot read.
     """
+    if settings.trading.mode == "llm":
+        return watching.build(settings, streams)
     name = settings.strategy.name
     if ":" in name:
         strategy = _load(name)

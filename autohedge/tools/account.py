@@ -11,7 +11,7 @@ def account_text(snapshot: Snapshot) -> str:
             f"position: {_position(snapshot)}",
             _money(snapshot),
             f"exposure: {amount(snapshot.exposure)}{_at_most(snapshot.bounds)}",
-            _exits(snapshot.bounds),
+            _rules(snapshot),
             f"trading: {name(snapshot.state)}, gate: {name(snapshot.gate)}",
         )
     )
@@ -45,10 +45,29 @@ def _at_most(bounds: Bounds) -> str:
     )
 
 
-def _exits(bounds: Bounds) -> str:
-    return (
-        f"exits: take-profit +{figure(bounds.take_profit_bps)} bps, stop-loss -{figure(bounds.stop_loss_bps)} bps; "
-        f"fee: {plain(bounds.fee_bps)} bps each way\n"
-        f"entries: from a rise of {figure(bounds.min_edge_bps)} bps, "
-        f"within a spread of {figure(bounds.max_spread_bps)} bps"
+def _rules(snapshot: Snapshot) -> str:
+    """Exits, costs and when it is bought; where agents propose, exits are theirs and no rise is needed."""
+    bounds = snapshot.bounds
+    fee, within = (
+        f"fee: {plain(bounds.fee_bps)} bps each way",
+        f"within a spread of {figure(bounds.max_spread_bps)} bps",
+    )
+    if snapshot.kind == "trade":
+        return f"{fee}; entries: {within}"
+    exits = (
+        f"take-profit +{figure(bounds.take_profit_bps)} bps, stop-loss -{figure(bounds.stop_loss_bps)} bps"
+    )
+    return f"exits: {exits}; {fee}\nentries: from a rise of {figure(bounds.min_edge_bps)} bps, {within}"
+
+
+def bounds_text(bounds: Bounds) -> str:
+    """What the Risk and Execution agents may ask for."""
+    stops, takes = bounds.stop_losses_bps, bounds.take_profits_bps
+    return "\n".join(
+        (
+            f"take-profit: {takes[0]} to {takes[1]} bps",
+            f"stop-loss: {stops[0]} to {stops[1]} bps",
+            f"take-profit over stop-loss: at least {figure(bounds.least_reward_to_risk)}",
+            f"offset of a limit: 0 to {bounds.most_offset_bps} bps",
+        )
     )

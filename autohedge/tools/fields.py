@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from autohedge.config.sections import Tools
 from autohedge.core.clock import readable
 from autohedge.core.snapshots import Snapshot
-from autohedge.tools.account import account_text
+from autohedge.tools.account import account_text, bounds_text
+from autohedge.tools.colleagues import NOTHING_SAID, Colleagues
 from autohedge.tools.headlines import Headlines, headlines_text
 from autohedge.tools.indicators import indicators_text
 from autohedge.tools.lessons import Lesson, lessons_text
@@ -19,9 +20,13 @@ from autohedge.tools.wording import name
 
 
 def fields_for(
-    snapshot: Snapshot, tools: Tools, headlines: Headlines, lessons: Sequence[Lesson]
+    snapshot: Snapshot,
+    tools: Tools,
+    headlines: Headlines,
+    lessons: Sequence[Lesson],
+    colleagues: Colleagues = NOTHING_SAID,
 ) -> dict[str, str]:
-    """The value of every field in `prompts.FIELDS`."""
+    """The value of every field in `prompts.FIELDS`; `colleagues` are what agents before said."""
     rows = tools.table_rows
     return {
         "symbol": name(snapshot.symbol),
@@ -30,6 +35,10 @@ def fields_for(
         "table": market_table(snapshot, rows),
         "indicators": indicators_text(snapshot, rows),
         "account": account_text(snapshot),
+        "bounds": bounds_text(snapshot.bounds),
+        "thesis": colleagues.thesis,
+        "finding": colleagues.finding,
+        "assessment": colleagues.assessment,
         "trades": trades_text(snapshot),
         "headlines": headlines_text(snapshot, headlines, tools.headlines_shown),
         "lessons": lessons_text(snapshot, lessons, tools.lessons_shown),

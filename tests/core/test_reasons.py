@@ -7,7 +7,7 @@ bad_quote exit_pending wide_spread debounce warming_up no_edge in_position order
 below_vwap bar_forming no_signal take_profit stop_loss exit_signal entry halted stale rate_limited
 cooling_down buying_power zero_quantity min_quantity max_quantity min_notional max_notional price_band
 max_position max_exposure daily_loss order_rate duplicate exceeds_position not_finite
-trailing_stop reducing dust time_stop gate_closed gate_cooldown gate_expired
+trailing_stop reducing dust time_stop gate_closed gate_cooldown gate_expired deliberating agents_cooldown
 """
 
 

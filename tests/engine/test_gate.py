@@ -94,7 +94,7 @@ class Desk:
     @property
     def state(self) -> str:
         assert self.engine.slow
-        return self.engine.slow.gates.gates[0].state
+        return self.engine.slow.gates.state(0)
 
 
 def _gates(said: list[Event]) -> list[tuple[str, str]]:

@@ -124,7 +124,10 @@ def ran(
     async def opened() -> Mind:
         asker = Asker(model(), wanted.llm)
         return Mind(
-            asker, materials(Materials.of(Sources.of(wanted), wanted.tools)), {}, wanted.hybrid.deadline_s
+            asker,
+            materials(Materials.of(Sources.of(wanted), wanted.tools, wanted.agents)),
+            {},
+            wanted.hybrid.deadline_s,
         )
 
     def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:

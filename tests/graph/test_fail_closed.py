@@ -248,7 +248,9 @@ class Waiting:
     def __init__(self, snapshot: Snapshot) -> None:
         wanted = settings(**EAGER, llm__max_concurrent=1)
         self.model = Stuck(response(answer()), response(answer()))
-        self.mind = Mind(Asker(self.model, wanted.llm), Materials.of(Sources.of(wanted), wanted.tools), {})
+        self.mind = Mind(
+            Asker(self.model, wanted.llm), Materials.of(Sources.of(wanted), wanted.tools, wanted.agents), {}
+        )
         self._snapshot = snapshot
 
     def ask(self, number: int) -> "asyncio.Future[Resolution]":
@@ -315,7 +317,9 @@ def test_a_step_that_fails_shuts(tmp_path: Path) -> None:
 def test_a_graph_that_fails_decides_nothing() -> None:
     wanted = settings(**EAGER)
     deliberator = Deliberator(
-        Asker(Scripted([answer()]), wanted.llm), Materials.of(Sources.of(wanted), wanted.tools), "scripted"
+        Asker(Scripted([answer()]), wanted.llm),
+        Materials.of(Sources.of(wanted), wanted.tools, wanted.agents),
+        "scripted",
     )
     resolution = asyncio.run(deliberator.deliberate(cast("Snapshot", None), ()))
     assert (resolution.verdict, resolution.code) == ("abstain", "graph_error")

@@ -21,7 +21,7 @@ from tests.llm.questions import asked as question
 
 FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
 ONE = Decimal("1.50")
-LIMITS = Bounds(ONE, ONE, ONE, ONE, 100.0, 50.0, ONE, 15.0, 25.0)
+LIMITS = Bounds(ONE, ONE, ONE, ONE, 100.0, 50.0, ONE, 15.0, 25.0, (10, 50), (15, 400), 1.5, 20)
 SNAPSHOT = Snapshot(
     7,
     "gate",
