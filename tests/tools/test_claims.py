@@ -51,7 +51,7 @@ def written(text: str) -> list[str]:
 )
 def test_a_number_is_read_with_its_sign_and_unit(text: str, value: float, unit: str) -> None:
     [claim] = claims(text)
-    assert (claim.value, claim.unit) == (pytest.approx(value, rel=1e-12), unit)
+    assert claim.value == pytest.approx(value, rel=1e-12) and claim.unit == unit
     assert claim.text in text
 
 
