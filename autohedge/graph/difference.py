@@ -108,7 +108,16 @@ def _around(text: str, at: int) -> str:
 
 
 def _of_fields(old: Request, new: Request) -> Parting:
-    for field in ("agent", "symbol", "temperature", "max_tokens", "prompt_hash", "snapshot"):
+    for field in (
+        "agent",
+        "symbol",
+        "model",
+        "temperature",
+        "max_tokens",
+        "timeout_s",
+        "prompt_hash",
+        "snapshot",
+    ):
         was, is_now = getattr(old, field), getattr(new, field)
         if was != is_now:
             return f"request {field}", shortened(was), shortened(is_now)

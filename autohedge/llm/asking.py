@@ -251,10 +251,13 @@ class Asker:
 
     async def _complete(self, request: Request) -> Response:
         try:
-            return clean_response(await self.backend.complete(request))
+            async with asyncio.timeout(request.timeout_s or None) as limit:
+                return clean_response(await self.backend.complete(request))
         except ModelFailure:
             raise
         except Exception as error:
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise ModelFailure("timeout", _over_time(request)) from None
             raise _Broken(f"{type(error).__name__}: {error}") from error
 
 
@@ -286,6 +289,10 @@ def _used(request: Request, response: Response | None) -> Usage:
         return Usage(response.usage.prompt_tokens, max(0, response.usage.completion_tokens))
     written = context.text_tokens(response.text) if response is not None else 0
     return Usage(context.prompt_tokens(request), written)
+
+
+def _over_time(request: Request) -> str:
+    return f"{request.agent} had no answer in {request.timeout_s:g} s; raise its timeout_s or name it a smaller model"
 
 
 def _told_line(error: Exception) -> str:

@@ -18,10 +18,11 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     content: str
 
 
-class Request(msgspec.Struct, frozen=True):
+class Request(msgspec.Struct, frozen=True, omit_defaults=True):
     """One question to a model: `schema` is the JSON schema that the answer must fit.
 
-    `snapshot` is the hash of what the prompt was rendered from, for backends that answer from it.
+    `snapshot` is the hash of what the prompt was rendered from, for backends that answer from it. `model` is
+    empty for the backend's own; `timeout_s` is how long one try may take, 0 for as long as `llm.timeout_s` says.
     """
 
     agent: str
@@ -32,6 +33,8 @@ class Request(msgspec.Struct, frozen=True):
     max_tokens: int
     prompt_hash: str
     snapshot: str
+    model: str = ""
+    timeout_s: float = 0.0
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -93,7 +96,7 @@ class LLMBackend(Protocol):
     server: str
 
     async def complete(self, request: Request) -> Response:
-        """Ask once. Raises ModelFailure; never waits longer than its own timeout."""
+        """Ask once. Raises ModelFailure; never waits longer than the request's timeout, else its own."""
         ...
 
     async def close(self) -> None:

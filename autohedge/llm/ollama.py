@@ -44,7 +44,7 @@ class Ollama:
     async def complete(self, request: Request) -> Response:
         """Ask once. Raises ModelFailure."""
         begun_ns = monotonic_ns()
-        said = await self._http.post(f"{self.base_url}/api/chat", self._body(request))
+        said = await self._http.post(f"{self.base_url}/api/chat", self._body(request), request.timeout_s)
         return self._response(said, (monotonic_ns() - begun_ns) / 1e6)
 
     async def name_model(self) -> None:

@@ -55,22 +55,25 @@ class OpenAICompatible:
 
     async def complete(self, request: Request) -> Response:
         """Ask once, in weaker forms if the server refuses stronger ones. Raises ModelFailure."""
-        return await self._in_time(self._falling(request))
+        return await self._in_time(self._falling(request), self._limit_s(request))
 
     async def ask(self, request: Request, form: Form) -> Response:
         """Ask in this form and no other. Raises ModelFailure; FormatRefused if the form is the trouble."""
-        return await self._in_time(self._ask(request, form))
+        return await self._in_time(self._ask(request, form), self._limit_s(request))
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _in_time(self, answer: Awaitable[Response]) -> Response:
+    def _limit_s(self, request: Request) -> float:
+        return request.timeout_s or self._timeout_s
+
+    async def _in_time(self, answer: Awaitable[Response], limit_s: float) -> Response:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(limit_s):
                 return await answer
         except TimeoutError:
-            told = f"no answer in {self._timeout_s:g} s"
+            told = f"no answer in {limit_s:g} s"
             raise failure("timeout", self.base_url, told) from None
 
     async def _ask(self, request: Request, form: Form) -> Response:
@@ -79,6 +82,7 @@ class OpenAICompatible:
             said = await self._chat.ainvoke(
                 [],
                 temperature=request.temperature,
+                timeout=self._limit_s(request),
                 extra_body=self._extra(request, form),
             )
             return self._response(said, form, (monotonic_ns() - begun_ns) / 1e6)

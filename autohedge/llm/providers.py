@@ -1,20 +1,27 @@
 """From settings to the backend that answers."""
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from autohedge.config import Settings
-from autohedge.config.sections import LLM
+from autohedge.config.sections import LLM, Agents
 from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.log import warn
-from autohedge.llm.backend import LLMBackend
+from autohedge.llm.backend import LLMBackend, ModelFailure
+from autohedge.llm.by_model import ByModel
 from autohedge.llm.chaos import Chaos
+from autohedge.llm.failures import plain
 from autohedge.llm.local import PORTS, find_local
 from autohedge.llm.scripted import Scripted
+
+Opening = Callable[[LLM], Awaitable[LLMBackend]]
+LONGEST = 300
 
 
 async def open_backend(
@@ -27,43 +34,86 @@ async def open_backend(
 ) -> LLMBackend:
     """The backend that `llm.provider` names; close it in the loop that opened it.
 
-    `ports` of this machine are where `auto` looks for a server.
+    Each other model that an agent names is opened beside it, on the same server. Rules, scripts and chaos answer
+    for all agents, whatever models those name. `ports` of this machine are where `auto` looks for a server.
 
     Raises Misconfigured for settings that cannot work, ModelFailure if a server must be asked and fails.
     """
     llm = settings.llm
     match llm.provider:
         case "rules":
-            return rules
+            return _for_all(settings, rules)
         case "chaos":
-            return Chaos(rules, nonce_from_seed(settings.seed))
+            return _for_all(settings, Chaos(rules, nonce_from_seed(settings.seed)))
         case "scripted":
-            return _scripted(llm)
+            return _for_all(settings, _scripted(llm))
         case "openai":
-            return await _openai(llm, api_key)
+            return await _by_model(settings, partial(_openai, api_key=api_key))
         case "ollama":
-            return await _ollama(llm, llm.base_url)
+            return await _by_model(settings, partial(_ollama, base_url=llm.base_url))
         case "auto":
             if on_tape and llm.base_url:
                 warn(
                     "llm.base_url is not asked: on a tape provider auto means the rules",
                     cure="llm.provider=openai",
                 )
-            return rules if on_tape else await _on_a_clock(llm, api_key, rules, ports)
+            opening = None if on_tape else await _on_a_clock(llm, api_key, ports)
+            return await _by_model(settings, opening) if opening else _for_all(settings, rules)
 
 
-async def _on_a_clock(
-    llm: LLM, api_key: SecretStr | None, rules: LLMBackend, ports: Sequence[int]
-) -> LLMBackend:
-    """An address that was named, else a server of this machine, which gets no key, else the rules."""
+async def _on_a_clock(llm: LLM, api_key: SecretStr | None, ports: Sequence[int]) -> Opening | None:
+    """An address that was named, else a server of this machine, which gets no key, else none."""
     if llm.base_url:
-        return await _openai(llm, api_key)
+        return partial(_openai, api_key=api_key)
     found = await find_local(ports)
     if found is None:
-        return rules
+        return None
     if found.server == "ollama":
-        return await _ollama(llm, found.base_url)
-    return await _compatible(llm, found.base_url, None)
+        return partial(_ollama, base_url=found.base_url)
+    return partial(_compatible, base_url=found.base_url, api_key=None)
+
+
+def _for_all(settings: Settings, backend: LLMBackend) -> LLMBackend:
+    """What answers in a model's place answers for every agent."""
+    named = _named(settings.agents)
+    if named:
+        warn(
+            f"models of agents are not asked: {backend.name} answers for all",
+            named=", ".join(named.values()),
+            cure="llm.provider=openai or ollama",
+        )
+    return backend
+
+
+async def _by_model(settings: Settings, opening: Opening) -> LLMBackend:
+    """The default model, and beside it every other that an agent names; all are closed if one cannot be opened."""
+    default = await opening(settings.llm)
+    others: dict[str, LLMBackend] = {}
+    async with AsyncExitStack() as opened:
+        opened.push_async_callback(default.close)
+        for model, setting in _named(settings.agents).items():
+            if model != default.model:
+                others[model] = await _other(settings.llm, model, setting, opening)
+                opened.push_async_callback(others[model].close)
+        opened.pop_all()
+    return ByModel(default, others) if others else default
+
+
+async def _other(llm: LLM, model: str, setting: str, opening: Opening) -> LLMBackend:
+    try:
+        return await opening(llm.model_copy(update={"model": model}))
+    except ModelFailure as failure:
+        told = plain(f"model {model!r} ({setting}): {failure}", longest=LONGEST)
+        raise ModelFailure(failure.code, told, failure.after_s) from None
+
+
+def _named(agents: Agents) -> dict[str, str]:
+    """The models that agents name, each with the settings that name it."""
+    found: dict[str, list[str]] = {}
+    for name, agent in agents:
+        if agent.model:
+            found.setdefault(agent.model, []).append(f"agents.{name}.model")
+    return {model: ", ".join(settings) for model, settings in found.items()}
 
 
 def _scripted(llm: LLM) -> LLMBackend:

@@ -119,7 +119,7 @@ def _silent(deliberation: int, snapshot: Snapshot, outcome: str, failure: str) -
 
 
 def asked(what: Line | Request) -> bytes:
-    """What was asked, byte for byte the same whenever the same is asked again; no timing, no answer.
+    """What was asked, byte for byte the same whenever the same is asked again; no timing or timeout, no answer.
 
     Takes a recorded line, or a request that was rendered again. Empty for a line that asked nothing.
     """
@@ -136,6 +136,7 @@ def _question(request: Request) -> dict[str, Any]:
         "temperature": float(request.temperature),
         "max_tokens": request.max_tokens,
         "prompt_hash": request.prompt_hash,
+        **({"model": request.model} if request.model else {}),
     }
 
 

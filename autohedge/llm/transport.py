@@ -98,7 +98,7 @@ def new_client(base_url: str, key: SecretStr | None, timeout_s: float) -> httpx.
 
 
 class Json:
-    """JSON in, a JSON object out; each call ends after `timeout_s`, however slowly the server drips."""
+    """JSON in, a JSON object out; each call ends after its `timeout_s`, however slowly the server drips."""
 
     def __init__(self, base_url: str, key: SecretStr | None, timeout_s: float) -> None:
         self.base_url, self._timeout_s = base_url, timeout_s
@@ -106,22 +106,24 @@ class Json:
 
     async def get(self, url: str) -> dict[str, Any]:
         """Raises ModelFailure."""
-        return await self._call(self._client.get(url))
+        return await self._call(self._client.get(url), self._timeout_s)
 
-    async def post(self, url: str, body: dict[str, Any]) -> dict[str, Any]:
-        """Raises ModelFailure."""
+    async def post(self, url: str, body: dict[str, Any], timeout_s: float = 0.0) -> dict[str, Any]:
+        """0 is the usual timeout. Raises ModelFailure."""
+        limit_s = timeout_s or self._timeout_s
         content = msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
-        return await self._call(self._client.post(url, content=content, headers=headers))
+        sent = self._client.post(url, content=content, headers=headers, timeout=limit_s)
+        return await self._call(sent, limit_s)
 
     async def close(self) -> None:
         """Let go of connections."""
         await self._client.aclose()
 
-    async def _call(self, sent: Awaitable[httpx.Response]) -> dict[str, Any]:
+    async def _call(self, sent: Awaitable[httpx.Response], limit_s: float) -> dict[str, Any]:
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with asyncio.timeout(limit_s):
                 reply = await sent
         except TimeoutError:
-            raise failure("timeout", self.base_url, f"no answer in {self._timeout_s:g} s") from None
+            raise failure("timeout", self.base_url, f"no answer in {limit_s:g} s") from None
         return dict(msgspec.json.decode(reply.content))

@@ -65,6 +65,20 @@ def test_a_change_without_its_hash_is_damage_with_file_and_line(by_rules: RunFol
         replayed(folder)
 
 
+@pytest.mark.parametrize(("field", "value"), [("model", "small"), ("timeout_s", 2.5), ("max_tokens", 7)])
+def test_another_model_timeout_or_limit_of_a_request_is_named(
+    by_rules: RunFolder, forge: Forge, field: str, value: object
+) -> None:
+    folder = forge(by_rules)
+    with forging(folder, named=True) as lines:
+        old = lines[4].request
+        assert old
+        request = msgspec.structs.replace(old, **{field: value})
+        lines[4] = msgspec.structs.replace(lines[4], request=request)
+    difference = parted(folder)
+    assert (difference.what, difference.recorded) == (f"request {field}", shortened(value))
+
+
 @pytest.mark.parametrize("field", ["text", "model", "service_ms", "finish_reason"])
 def test_a_changed_answer_is_not_the_one_that_its_decision_names(
     by_rules: RunFolder, forge: Forge, field: str

@@ -81,6 +81,20 @@ class Imitation:
         self.pages["/v1/chat/completions"] = self.pages["/api/chat"] = hang
         return self
 
+    def delayed(self, seconds: float) -> Self:
+        """From now on every chat is answered only after so long."""
+
+        def later(page: Page) -> Page:
+            def wait(heard: Heard) -> Reply:
+                self.over.wait(seconds)
+                return page(heard)
+
+            return wait
+
+        for path in {"/v1/chat/completions", "/api/chat"} & self.pages.keys():
+            self.pages[path] = later(self.pages[path])
+        return self
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -359,3 +360,42 @@ def _after(clock: Clock, seconds: float, reply: Response) -> Callable[[Request],
         return reply
 
     return answer
+
+
+def hurried(timeout_s: float = 0.05) -> Request:
+    return msgspec.structs.replace(asked(agent="quant"), timeout_s=timeout_s)
+
+
+def test_a_call_ends_after_its_own_timeout_and_is_tried_again_as_one_that_timed_out() -> None:
+    desk = Desk(backend=Stuck(), retries=2)
+    got = outcome(desk=desk, request=hurried())
+    [call] = got.calls
+    assert (got.code, call.tries) == ("timeout", 3)
+    assert call.failure.startswith("quant had no answer in 0.05 s")
+
+
+def test_the_timeout_of_one_agent_cuts_only_its_own_call() -> None:
+    stuck = Stuck(said(GOOD))
+
+    async def run() -> tuple[str, str]:
+        desk = Desk(backend=stuck, retries=0, max_concurrent=2)
+        patient = asyncio.create_task(desk.ask())
+        await stuck.asked.wait()
+        cut_short = await desk.ask(request=hurried())
+        stuck.free.set()
+        return cut_short.code, (await patient).code
+
+    assert asyncio.run(run()) == ("timeout", "accepted")
+
+
+def test_an_answer_within_the_timeout_is_an_answer() -> None:
+    assert outcome(said(GOOD), request=hurried(60.0)).code == "accepted"
+
+
+def test_the_deadline_that_passes_within_the_timeout_is_the_deadline() -> None:
+    got = asyncio.run(Asker(Stuck(), llm()).ask(hurried(60.0), Verdict, lane="gate", deadline_s=0.05))
+    assert got.code == "deadline"
+
+
+def test_a_backend_s_own_time_error_is_not_the_request_s_timeout() -> None:
+    assert outcome(TimeoutError("of its own"), request=hurried(60.0)).code == "backend_error"

@@ -3,6 +3,7 @@
 import asyncio
 import json
 
+import msgspec
 import pytest
 
 from autohedge.llm.backend import Usage
@@ -88,3 +89,17 @@ def test_a_server_without_models_is_told_what_to_do() -> None:
         server.pages["/api/tags"] = lambda _: said({"models": []})
         failure = fails(lambda: open_ollama(server.root, "", 8192, 10.0))
     assert failure.code == "model_gone" and "ollama pull" in str(failure)
+
+
+def test_a_request_that_may_take_longer_than_usual_is_waited_for() -> None:
+    with ollama() as server:
+        server.delayed(0.6)
+        answer = ask(lambda: by_ollama(server, 0.1), msgspec.structs.replace(a_request(), timeout_s=60.0))
+    assert answer.text == FITTING
+
+
+def test_a_request_that_may_take_less_than_usual_is_cut() -> None:
+    with ollama().hanging() as server:
+        request = msgspec.structs.replace(a_request(), timeout_s=0.1)
+        failure = fails(lambda: asked(by_ollama(server, 60.0), request))
+    assert failure.code == "timeout" and "no answer in 0.1 s" in str(failure)

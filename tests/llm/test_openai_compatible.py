@@ -269,3 +269,17 @@ def test_a_refused_key_is_told_when_the_backend_is_opened() -> None:
     with vllm() as server:
         server.pages["/v1/models"] = lambda _: said({"error": "who are you?"}, 401)
         assert fails(lambda: _opened(server.base_url, "m")).code == "unauthorized"
+
+
+def test_a_request_that_may_take_longer_than_usual_is_waited_for() -> None:
+    with vllm() as server:
+        server.delayed(0.6)
+        answer = ask(lambda: by_openai(server, 0.1), msgspec.structs.replace(a_request(), timeout_s=60.0))
+    assert answer.text == FITTING
+
+
+def test_a_request_that_may_take_less_than_usual_is_cut() -> None:
+    with vllm().hanging() as server:
+        request = msgspec.structs.replace(a_request(), timeout_s=0.1)
+        failure = fails(lambda: asked(by_openai(server, 60.0), request))
+    assert failure.code == "timeout" and "no answer in 0.1 s" in str(failure)

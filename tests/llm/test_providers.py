@@ -1,19 +1,24 @@
 """From settings to the backend that answers."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
 from pydantic import SecretStr
 
 from autohedge.config import Settings, load
+from autohedge.config.sections import LLM
 from autohedge.core.errors import Misconfigured
-from autohedge.llm.backend import LLMBackend
-from autohedge.llm.providers import address, open_backend
+from autohedge.llm.backend import LLMBackend, ModelFailure
+from autohedge.llm.by_model import ByModel
+from autohedge.llm.providers import _by_model, address, open_backend
 from autohedge.llm.scripted import Scripted
 from tests.llm.asking import FITTING, KEY, a_request, asked, fails
-from tests.llm.servers import Imitation, llama_cpp, lm_studio, ollama, vllm
+from tests.llm.questions import Script
+from tests.llm.servers import Heard, Imitation, Reply, llama_cpp, lm_studio, ollama, said, vllm
 
 RULES = Scripted([FITTING])
 
@@ -126,3 +131,105 @@ def test_a_named_server_that_is_down_is_told_if_it_must_be_asked() -> None:
         pass
     settings = _settings(provider="openai", base_url=server.base_url)
     assert fails(lambda: open_backend(settings, KEY, on_tape=False, rules=RULES)).code == "unreachable"
+
+
+def _answering(server: Imitation, *models: str) -> Imitation:
+    """Knows these models and no others, and answers under their names."""
+    chat = server.pages["/v1/chat/completions"]
+
+    def by_name(heard: Heard) -> Reply:
+        model = heard.body["model"]
+        if model not in models:
+            return said({"error": f"The model `{model}` does not exist."}, 404)
+        reply = chat(heard)
+        return Reply(reply.body.replace(b'"m-1"', json.dumps(model).encode()))
+
+    server.pages["/v1/chat/completions"] = by_name
+    return server
+
+
+def _with_agents(llm: dict[str, str], **models: str) -> Settings:
+    named = [f"agents.{agent}.model={model!r}" for agent, model in models.items()]
+    return load(overrides=[*(f"llm.{key}={value!r}" for key, value in llm.items()), *named])
+
+
+def test_two_models_of_one_server_are_asked_by_name_each_in_its_form() -> None:
+    requests = [msgspec.structs.replace(a_request(), model=model) for model in ("", "small", "large")]
+
+    async def run(settings: Settings) -> tuple[LLMBackend, list[str]]:
+        backend = await open_backend(settings, None, on_tape=False, rules=RULES)
+        return backend, [answer.model for answer in await asked(backend, *requests)]
+
+    with _answering(vllm(), "large", "small") as server:
+        llm = {"provider": "openai", "base_url": server.base_url, "model": "large"}
+        backend, answered = asyncio.run(run(_with_agents(llm, quant="small", risk="large", learning="small")))
+        probed, asked_for = server.chats()[:2], server.chats()[2:]
+    assert answered == ["large", "small", "large"] == [heard.body["model"] for heard in asked_for]
+    assert [heard.body["model"] for heard in probed] == ["large", "small"]
+    assert (backend.name, backend.model, backend.server) == ("openai", "large", "vllm")
+
+
+def test_two_models_of_an_ollama_server_are_asked_by_name() -> None:
+    requests = [msgspec.structs.replace(a_request(), model=model) for model in ("", "nomic-embed-text")]
+
+    async def run(root: str) -> list[str]:
+        settings = _with_agents({"provider": "ollama", "base_url": root}, director="nomic-embed-text")
+        backend = await open_backend(settings, None, on_tape=False, rules=RULES)
+        return [answer.model for answer in await asked(backend, *requests)]
+
+    with ollama() as server:
+        assert asyncio.run(run(server.root)) == ["llama3:8b", "nomic-embed-text"]
+
+
+def test_a_local_server_is_asked_for_the_models_of_agents_too() -> None:
+    with _answering(lm_studio(), "qwen", "small") as server:
+        assert isinstance(_opened(_with_agents({}, quant="small"), server.port), ByModel)
+
+
+def test_agents_that_name_the_default_model_need_no_second_backend() -> None:
+    with _answering(vllm(), "meta/llama") as server:
+        llm = {"provider": "openai", "base_url": server.base_url}
+        assert _opened(_with_agents(llm, risk="meta/llama")).name == "openai"
+        assert not isinstance(_opened(_with_agents(llm, risk="meta/llama")), ByModel)
+
+
+def test_a_model_that_the_server_lacks_is_told_with_the_agents_that_name_it() -> None:
+    with _answering(vllm(), "large") as server:
+        llm = {"provider": "openai", "base_url": server.base_url, "model": "large"}
+        with pytest.raises(ModelFailure) as caught:
+            _opened(_with_agents(llm, quant="gone", risk="gone"))
+    assert caught.value.code == "model_gone"
+    assert str(caught.value).startswith("model 'gone' (agents.quant.model, agents.risk.model): http")
+    assert len(str(caught.value)) <= 300 and "set llm.model" in str(caught.value)
+
+
+@pytest.mark.parametrize("provider", ["rules", "chaos", "scripted", "auto"])
+def test_what_answers_in_a_models_place_says_once_that_it_answers_for_all(
+    provider: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("script.jsonl").write_text('"one"\n')
+    llm = {"provider": provider, "script": "script.jsonl"}
+    assert not isinstance(_opened(_with_agents(llm, quant="small", risk="other"), on_tape=True), ByModel)
+    told = capsys.readouterr().err
+    assert told.count("models of agents are not asked") == 1
+    assert "agents.quant.model, agents.risk.model" in told and "llm.provider=openai" in told
+
+
+def test_nothing_is_said_where_no_agent_names_a_model(capsys: pytest.CaptureFixture[str]) -> None:
+    _opened(_settings(provider="rules"))
+    assert capsys.readouterr().err == ""
+
+
+def test_what_was_opened_is_closed_if_a_later_model_cannot_be() -> None:
+    backends = [Script(), Script()]
+
+    async def opening(llm: LLM) -> LLMBackend:
+        if llm.model == "gone":
+            raise ModelFailure("model_gone", "it lists no such model")
+        backend = backends[bool(llm.model)]
+        backend.model = llm.model or "large"
+        return backend
+
+    with pytest.raises(ModelFailure, match=r"'gone' \(agents.risk.model\): it lists no such model"):
+        asyncio.run(_by_model(_with_agents({}, quant="small", risk="gone"), opening))
+    assert [backend.closed for backend in backends] == [True, True]

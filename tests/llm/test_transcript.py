@@ -220,3 +220,23 @@ def test_a_recorded_question_equals_the_one_rendered_again_also_with_a_secret_in
     written(tmp_path / "t", [line_of(1, 0, Call(request, None, "budget", "", "", 0, 0.0), 5)])
     [line] = read(tmp_path / "t")
     assert asked(line) == asked(request)
+
+
+def test_model_and_timeout_of_a_request_are_recorded(tmp_path: Path) -> None:
+    request = msgspec.structs.replace(question(), model="small", timeout_s=2.5)
+    call = msgspec.structs.replace(CALL, request=request)
+    written(tmp_path / "t", [line_of(1, 0, call, 5)])
+    [line] = read(tmp_path / "t")
+    assert line.request == request and (line.request.model, line.request.timeout_s) == ("small", 2.5)
+
+
+def test_a_request_that_names_neither_is_written_as_before_there_were_any(tmp_path: Path) -> None:
+    written(tmp_path / "t", [line_of(1, 0, CALL, 5)])
+    text = (tmp_path / "t").read_bytes()
+    assert b'"model":""' not in text and b"timeout_s" not in text
+
+
+def test_what_was_asked_names_another_model_and_no_timeout() -> None:
+    plain, other = question(), msgspec.structs.replace(question(), model="small")
+    assert b"model" not in asked(plain) and b'"model":"small"' in asked(other)
+    assert asked(msgspec.structs.replace(plain, timeout_s=2.5)) == asked(plain)

@@ -1,0 +1,92 @@
+"""Every number that an agent is shown of a snapshot, by the unit in which it may be cited."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from autohedge.core.moves import mids
+from autohedge.core.snapshots import Bounds, QuoteRow, Snapshot
+from autohedge.llm.rules import LEAST_QUOTES, trend
+from autohedge.tools.indicators import RSI_CHANGES, indicators
+
+
+class Facts(NamedTuple):
+    """Numbers in ascending order: `plain` are all as they are shown, `bps` and `percent` those of that unit."""
+
+    plain: list[float]
+    bps: list[float]
+    percent: list[float]
+
+
+def facts_of(snapshot: Snapshot, rows: int) -> Facts:
+    """The numbers of the last `rows` quotes, of the figures over them, of the written rule and of the account.
+
+    What is undefined or not finite is left out.
+    """
+    quotes = snapshot.quotes[-rows:]
+    found, rule = indicators(snapshot, rows), trend(snapshot.quotes)
+    shares = [found.rsi, None if found.imbalance is None else 100 * found.imbalance]
+    moves = [found.return_bps, found.volatility_bps, found.mean_spread_bps, found.last_spread_bps]
+    bps = _known(
+        (*moves, rule.drift_bps, rule.spread_bps, *_gain_bps(snapshot), *_limits_bps(snapshot.bounds))
+    )
+    percent = [each / 100 for each in bps]
+    change = () if found.return_bps is None else (found.return_bps / 100,)
+    figures = (found.slope_t, rule.t, found.rsi, found.imbalance, *change)
+    counts = (len(quotes), len(snapshot.quotes), snapshot.seen, rule.quotes, LEAST_QUOTES, RSI_CHANGES)
+    market = (*_quoted(quotes), *_extremes(snapshot.quotes), *_changes(quotes))
+    plain = _known((*market, *_money(snapshot), *figures, *counts, *bps))
+    return Facts(sorted(plain), sorted(bps), sorted((*percent, *_known(shares))))
+
+
+def _known(values: Iterable[float | None]) -> list[float]:
+    return [each for each in values if each is not None and math.isfinite(each)]
+
+
+def _quoted(quotes: tuple[QuoteRow, ...]) -> Iterator[float]:
+    """Prices and mids; sizes where the tape knows them."""
+    for row in quotes:
+        yield from (row.bid, row.ask)
+        yield from (size for size in (row.bid_size, row.ask_size) if size > 0)
+    yield from mids(quotes)
+
+
+def _extremes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
+    if not quotes:
+        return ()
+    bids, asks = [row.bid for row in quotes], [row.ask for row in quotes]
+    return min(bids), max(bids), min(asks), max(asks)
+
+
+def _changes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
+    """From the first to the last quote in units of price; the last and the mean spread in them."""
+    if not quotes:
+        return ()
+    first, last = quotes[0], quotes[-1]
+    middles = mids((first, last))
+    mean_spread = sum((row.ask - row.bid) / len(quotes) for row in quotes)
+    moved = last.bid - first.bid, last.ask - first.ask, middles[1] - middles[0]
+    return *moved, last.ask - last.bid, mean_spread
+
+
+def _money(snapshot: Snapshot) -> Iterator[float]:
+    held, bounds = snapshot.held, snapshot.bounds
+    yield from map(float, (snapshot.cash, snapshot.equity, snapshot.buying_power, snapshot.exposure))
+    yield from (float(held.quantity), held.price, held.take_profit, held.stop_loss)
+    yield from map(float, (bounds.min_order_notional, bounds.max_order_notional))
+    yield from map(float, (bounds.max_position_notional, bounds.max_exposure_notional))
+
+
+def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
+    """How far the last bid is from what the position cost, where the account's text says it."""
+    held = snapshot.held
+    if not (held.quantity and snapshot.quotes and held.price > 0):
+        return ()
+    return ((snapshot.quotes[-1].bid / held.price - 1) * 1e4,)
+
+
+def _limits_bps(bounds: Bounds) -> tuple[float, ...]:
+    """Exits, the stop-loss with either sign, entries, and the fee for one way and for both."""
+    fee = float(bounds.fee_bps)
+    exits = bounds.take_profit_bps, bounds.stop_loss_bps, -bounds.stop_loss_bps
+    return *exits, bounds.min_edge_bps, bounds.max_spread_bps, fee, 2 * fee
