@@ -48,14 +48,13 @@ def test_prompts_are_listed_with_version_hash_and_origin(call: Call) -> None:
     code, out, err = call("prompts", "list")
     assert (code, err) == (0, "")
     assert [line.split()[0] for line in out.splitlines()] == list(packaged())
-    director, learning = out.splitlines()
+    lines = dict(zip(packaged(), out.splitlines(), strict=True))
+    director, learning = lines["director"], lines["learning"]
     assert load("director").hash in director and director.endswith("packaged")
     assert load("learning").hash in learning and learning.endswith("./prompts")
     rows = json.loads(call("prompts", "list", "--json")[1])["prompts"]
-    assert [(row["name"], row["origin"]) for row in rows] == [
-        ("director", "packaged"),
-        ("learning", "./prompts"),
-    ]
+    origins = {name: "./prompts" if name == "learning" else "packaged" for name in packaged()}
+    assert {row["name"]: row["origin"] for row in rows} == origins
 
 
 def test_a_prompt_is_shown_as_its_file_has_it(call: Call) -> None:
@@ -67,14 +66,14 @@ def test_a_prompt_is_shown_as_its_file_has_it(call: Call) -> None:
 def test_fields_are_listed_with_what_they_say(call: Call) -> None:
     out = call("prompts", "fields")[1]
     assert len(out.splitlines()) == len(FIELDS)
-    assert sum("under # User only" in line for line in out.splitlines()) == 2
+    assert sum("under # User only" in line for line in out.splitlines()) == 3
     assert json.loads(call("prompts", "fields", "--json")[1])["fields"].keys() == FIELDS.keys()
 
 
 def test_check_says_which_prompts_are_replaced(call: Call) -> None:
-    assert call("prompts", "check") == (0, "2 prompts are valid; none is replaced\n", "")
+    assert call("prompts", "check") == (0, "5 prompts are valid; none is replaced\n", "")
     path = replaced(at="the time")
-    assert call("prompts", "check") == (0, f"2 prompts are valid; replaced: {path}\n", "")
+    assert call("prompts", "check") == (0, f"5 prompts are valid; replaced: {path}\n", "")
     assert call("prompts", "check", "--quiet") == (0, "", "")
 
 
@@ -141,7 +140,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(call: Call) -> None:
     render = ("prompts", "render", "director", "--symbol", "BTC-USD", "--tape", path)
     for args, says in (
         (("prompts", "show", "direktor"), "did you mean director?"),
-        (("prompts", "render", "quant", *render[3:]), "there are director, learning"),
+        (("prompts", "render", "sentiment", *render[3:]), "there are director, learning"),
         ((*render[:4], "ETH-USD", *render[5:]), "the tape holds no ETH-USD, but BTC-USD"),
         ((*render, "--at", "noon"), "RFC 3339"),
         ((*render, "--at", "2020-01-01T00:00:00Z"), "choose a later --at"),

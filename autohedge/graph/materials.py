@@ -113,6 +113,8 @@ class Materials:
             max_tokens=prompt.max_tokens,
             prompt_hash=prompt.hash,
             snapshot=snapshot.hash,
+            model=own.model,
+            timeout_s=own.timeout_s or 0.0,
         )
 
     def _schema(self, agent: str, bounds: Bounds) -> dict[str, Any]:

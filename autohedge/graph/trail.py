@@ -16,6 +16,7 @@ from autohedge.agents.risk import Assessment
 from autohedge.core.events import Proposal
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.outcome import Call, Outcome
+from autohedge.tools.claims import Claim
 from autohedge.tools.colleagues import Colleagues, assessment_text, finding_text, thesis_text
 
 
@@ -93,7 +94,7 @@ def judged(
     trail: Trail,
     outcome: Outcome[Verdict],
     agreement_pct: int,
-    claims: Sequence[str],
+    claims: Sequence[Claim],
     unsupported: tuple[str, ...],
     min_confidence_pct: int,
 ) -> Trail:

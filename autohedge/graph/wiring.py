@@ -22,6 +22,7 @@ from autohedge.llm import tracing
 from autohedge.llm.asking import LATE, Asker
 from autohedge.llm.backend import Request
 from autohedge.llm.outcome import Outcome
+from autohedge.tools.claims import Claim, claims, unsupported
 from autohedge.tools.lessons import Lesson
 
 
@@ -50,6 +51,18 @@ class Context:
         """What an agent is asked, after what others said."""
         trail = state.get("trail", Trail())
         return self.materials.request(agent, state["snapshot"], state["lessons"], trail.colleagues)
+
+    def checked(
+        self, verdict: Verdict | None, request: Request, snapshot: Snapshot
+    ) -> tuple[list[Claim], tuple[str, ...]]:
+        """The figures that a thesis cites, and those that neither the data, the prompt's texts nor the answer has."""
+        if verdict is None:
+            return [], ()
+        own = f"{verdict.confidence_pct}% {verdict.horizon_minutes} {' '.join(map(repr, verdict.key_levels))}"
+        shown = (request.messages[-1].content, own)
+        return claims(verdict.thesis), unsupported(
+            verdict.thesis, snapshot, self.materials.tools.table_rows, shown
+        )
 
     def left_s(self, state: State) -> float:
         """How long an answer may still take."""
@@ -122,7 +135,8 @@ async def heard_director(context: Context, state: State) -> Trail:
         outcome = await director.judge(snapshot, request, context.asker, context.left_s(state))
         samples.append(outcome)
     outcome, agreement_pct = agreed(samples, terms.samples)
-    return judged(Trail(), outcome, agreement_pct, (), (), terms.min_confidence_pct)
+    cited, unsupported = context.checked(outcome.answer, request, state["snapshot"])
+    return judged(Trail(), outcome, agreement_pct, cited, unsupported, terms.min_confidence_pct)
 
 
 async def heard_quant(context: Context, state: State) -> Trail:

@@ -133,7 +133,7 @@ def test_a_question_of_an_unknown_agent_or_snapshot_is_a_bad_request() -> None:
         with pytest.raises(ModelFailure, match=says) as raised:
             ask(snapshot(), agent, key)
         assert raised.value.code == "bad_request"
-    assert RULES.keys() == {"director", "learning"}
+    assert RULES.keys() == {"director", "quant", "risk", "execution", "learning"}
 
 
 def verdicts(stream: Stream, asked: int = 300) -> Iterator[bool]:

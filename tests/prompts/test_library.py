@@ -106,8 +106,8 @@ def test_what_strangers_wrote_is_refused_in_the_system_part_and_taken_in_the_use
         parsed(HEAD + BODY.replace("{{}}", f"{{{name}}}"))
 
 
-def test_headlines_and_lessons_are_what_strangers_write() -> None:
-    assert {name for name, field in FIELDS.items() if field.untrusted} == {"headlines", "lessons"}
+def test_headlines_lessons_and_theses_are_what_strangers_write() -> None:
+    assert {name for name, field in FIELDS.items() if field.untrusted} == {"headlines", "lessons", "thesis"}
 
 
 def test_a_field_without_a_value_is_named_with_its_line() -> None:
@@ -131,7 +131,7 @@ def test_a_file_in_the_folder_replaces_the_packaged_one(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["direktor", "../library", "README", "", "Director"])
 def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(Misconfigured, match="there are director, learning"):
+    with pytest.raises(Misconfigured, match="there are director, execution, learning, quant, risk"):
         load(name, tmp_path)
 
 
