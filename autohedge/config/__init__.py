@@ -50,7 +50,6 @@ from autohedge.core.instruments import Instrument
 
 PREFIX = "AUTOHEDGE__"
 KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
-REDIS_PASSWORD_NAME = "AUTOHEDGE_REDIS_PASSWORD"
 
 OVERRIDABLE: dict[str, type[Section]] = {
     "momentum": Momentum,
@@ -268,7 +267,7 @@ def secrets() -> Secrets:
 
     Raises Misconfigured for a secret that no request could carry.
     """
-    return Secrets(_secret(*KEY_NAMES), _secret(REDIS_PASSWORD_NAME))
+    return Secrets(_secret(*KEY_NAMES), _secret("AUTOHEDGE_REDIS_PASSWORD"))
 
 
 def _secret(*names: str) -> SecretStr | None:

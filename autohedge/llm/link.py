@@ -44,7 +44,7 @@ class Link:
     ) -> None:
         self._url, self._password, self._timeout_s = url, password, timeout_s
         self._tell, self._instead = tell, instead
-        self._client = _client(url, password)
+        self._client: Any = _client(url, password)  # its commands have no types
         self._trying: asyncio.Task[None] | None = None
         self._posted: set[asyncio.Task[None]] = set()
         self._closed = False
@@ -82,7 +82,7 @@ class Link:
             # Whatever the client makes of a stranger's bytes; those who were under way when it fell say nothing new.
             if self.up and outage == self.outages:
                 self._fell(error)
-            raise Away("Redis does not answer") from None
+            raise Away("Redis does not answer") from error
 
     def post(self, *command: Word) -> asyncio.Task[None]:
         """Send in the background what nobody needs the answer of; it is kept from being cancelled with its sender."""

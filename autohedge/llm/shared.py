@@ -21,7 +21,8 @@ from autohedge.llm.policy import pause
 from autohedge.llm.slots import POLL_S, SharedSlots, Slots
 from autohedge.llm.verdicts import InMemory, Kept, Tally, Verdicts
 
-LONGEST_LIFE_MS = 7 * 86_400_000
+# Redis forgets verdicts only to stay clean; whether one holds is the reader's to judge, in engine time.
+LEAST_LIFE_MS, MOST_LIFE_MS = 60_000, 7 * 86_400_000
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Kept).decode
@@ -58,7 +59,7 @@ class SharedVerdicts:
         """Store what was answered, and end the flight."""
         await self._memory.keep(kept)
         life_ms = (kept.valid_until_ns - kept.decided_ns) // 10**6
-        stored = self._leases.keep(kept.key, _encode(kept), min(max(1, life_ms), LONGEST_LIFE_MS))
+        stored = self._leases.keep(kept.key, _encode(kept), min(max(LEAST_LIFE_MS, life_ms), MOST_LIFE_MS))
         await asyncio.shield(stored)
 
     async def leave(self, key: str) -> None:
@@ -94,7 +95,7 @@ class SharedVerdicts:
             raise
 
     async def _asked(self, key: str, token: str, at_ns: int, until: float) -> tuple[Kept | None, bool]:
-        wanted = False
+        wanted = waited = False
         while True:
             taken, raw = await self._leases.claim(key, token, wanted=wanted)
             kept = read_kept(raw, key) if raw else None
@@ -103,8 +104,11 @@ class SharedVerdicts:
             if taken:
                 self._leases.hold_flight(key, token)
                 return None, True
-            if (wanted or not raw) and not await self._rest(until):
-                return None, False
+            if wanted or not raw:
+                self._memory.tally.waited += not waited
+                waited = True
+                if not await self._rest(until):
+                    return None, False
             wanted = True
 
     def _taken_over(self, kept: Kept, token: str) -> Kept:
@@ -118,7 +122,6 @@ class SharedVerdicts:
         left_s = until - self._now()
         if left_s <= 0:
             return False
-        self._memory.tally.waited += 1
         await pause(min(left_s, self._jitter.uniform(*POLL_S)))
         return True
 
