@@ -15,7 +15,6 @@ from autohedge.llm.verdicts import Tally
 VERDICT, FLIGHT = "autohedge:verdict:", "autohedge:flight:"
 SLOTS, WAITING, SEEN = "autohedge:slots:", "autohedge:waiting:", "autohedge:seen:"
 MOST_BYTES = 1 << 16  # of a verdict; more is not read
-PATIENCE_MS = 1000  # who waits and has not asked for so long is gone; asked is five times as often
 
 _NOW = """
 local time = redis.call('TIME')
@@ -32,7 +31,7 @@ end
 """
 
 # KEYS: places by the ms at which they end, those who wait by the μs at which they came, and by the ms until
-# which they count as there. ARGV: token, limit, lease and patience in ms.
+# which they count as there. ARGV: token, limit, lease in ms, which is also how long who waits may be silent.
 TAKE_SLOT = (
     _NOW
     + _MEND
@@ -58,14 +57,14 @@ if before < limit - redis.call('ZCARD', places) then
   taken = 1
 else
   if not waits then redis.call('ZADD', waiting, now_us, token) end
-  redis.call('ZADD', seen, now + tonumber(ARGV[4]), token)
+  redis.call('ZADD', seen, now + lease, token)
 end
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 3600000) end
 return taken
 """
 )
 
-# KEYS: places. ARGV: lease in ms, tokens. Says of each whether its place was still there.
+# KEYS: as for taking. ARGV: lease in ms, tokens. Says of each whether its place was still there.
 RENEW_SLOTS = (
     _NOW
     + _MEND
@@ -73,6 +72,8 @@ RENEW_SLOTS = (
 local had = {}
 for i = 2, #ARGV do
   had[i - 1] = redis.call('ZADD', KEYS[1], now + tonumber(ARGV[1]), ARGV[i]) == 0 and 1 or 0
+  redis.call('ZREM', KEYS[2], ARGV[i])
+  redis.call('ZREM', KEYS[3], ARGV[i])
 end
 redis.call('PEXPIRE', KEYS[1], 3600000)
 return had
@@ -136,7 +137,7 @@ class Leases:
 
     async def take_slot(self, token: str, limit: int) -> bool:
         """Take a place if it is this token's turn, or stand in line for one. Raises Away."""
-        asked = (token, limit, self._lease_ms, PATIENCE_MS)
+        asked = (token, limit, self._lease_ms)
         taken = await self._link.call(_yes, "EVAL", TAKE_SLOT, 3, *self._keys, *asked)
         return taken and self.hold_slot(token, known=True)
 
@@ -180,7 +181,7 @@ class Leases:
         names, tokens = [FLIGHT + key for key in flights], flights.values()
         await self._link.attempt(_yes, "EVAL", RENEW_FLIGHTS, len(names), *names, self._lease_ms, *tokens)
         slots = tuple(self.slots)
-        had = await self._link.attempt(list, "EVAL", RENEW_SLOTS, 1, self._keys[0], self._lease_ms, *slots)
+        had = await self._link.attempt(list, "EVAL", RENEW_SLOTS, 3, *self._keys, self._lease_ms, *slots)
         for token, known in zip(slots, had, strict=True):
             self._renewed(token, known=bool(known))
 

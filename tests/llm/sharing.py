@@ -1,4 +1,4 @@
-"""Processes that share through Redis: `sharing.py URL PLACES COUNT ask PORT`, or `call PORT TIMES`, or `hold TIMES`.
+"""Processes that share through Redis: `sharing.py URL PLACES LEASE_S COUNT ask PORT`, or `call PORT TIMES`, or `hold TIMES`.
 
 PLACES are those at the model; COUNT processes do the same at the same time; each says in one line of JSON what came of it. A model is a
 server at PORT that takes one line and answers with one.
@@ -19,9 +19,9 @@ from autohedge.llm.verdicts import Kept
 AT_NS, END_NS, KEY = 1_000, 2_000, "one-key"
 
 
-def shared_settings(url: str, places: str) -> Settings:
-    changes = (f"redis.url={url}", "redis.lease_s=1", "redis.timeout_s=5", f"llm.max_concurrent={places}")
-    return config.load(overrides=changes)
+def shared_settings(url: str, places: str, lease_s: str) -> Settings:
+    redis = (f"redis.url={url}", f"redis.lease_s={lease_s}", "redis.timeout_s=5")
+    return config.load(overrides=(*redis, f"llm.max_concurrent={places}"))
 
 
 async def call_model(port: int) -> None:
@@ -79,10 +79,10 @@ async def one(settings: Settings, doing: str, args: list[str]) -> None:
     print(json.dumps({"came": came, "told": told} | shared.counts), flush=True)
 
 
-def main(url: str, places: str, count: str, doing: str, *args: str) -> None:
+def main(url: str, places: str, lease_s: str, count: str, doing: str, *args: str) -> None:
     import redis.asyncio  # noqa: F401  # once, before there are many
 
-    settings = shared_settings(url, places)
+    settings = shared_settings(url, places, lease_s)
     if count == "1":
         asyncio.run(one(settings, doing, list(args)))
         return
