@@ -8,16 +8,22 @@ import msgspec
 
 from autohedge import config
 from autohedge.config import Settings
+from autohedge.config.sections import LLM
 from autohedge.core.errors import Unavailable
 from autohedge.core.events import Deliberate
+from autohedge.core.log import warn
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Deliberator, Resolution
 from autohedge.graph.materials import Materials, Sources
 from autohedge.llm.asking import Asker
-from autohedge.llm.backend import ModelFailure
+from autohedge.llm.backend import LLMBackend, ModelFailure
 from autohedge.llm.providers import open_backend
 from autohedge.llm.rules import RulesBackend
+from autohedge.llm.shared import Shared, open_shared
+from autohedge.llm.verdicts import Kept
 from autohedge.tools.lessons import Lesson
+
+NS_PER_S = 10**9
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
@@ -39,11 +45,14 @@ class Mind:
         materials: Materials,
         shown: dict[str, Snapshot],
         deadline_s: float | None = None,
+        shared: Shared | None = None,
+        ttl_s: float = 0.0,
     ) -> None:
-        backend = asker.backend
+        backend, verdicts = asker.backend, shared.verdicts if shared and ttl_s else None
         self._asker = asker
         self._shown = shown
-        self._deliberator = Deliberator(asker, materials, backend.name, deadline_s)
+        self._shared, self._verdicts, self._ttl_ns = shared, verdicts, round(ttl_s * NS_PER_S)
+        self._deliberator = Deliberator(asker, materials, backend.name, deadline_s, verdicts, backend.model)
         self.materials = materials
         self.ready = Ready(backend.name, backend.model, backend.server)
 
@@ -60,22 +69,62 @@ class Mind:
             backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
         except ModelFailure as failure:
             raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
-        return cls(Asker(backend, settings.llm), materials, shown, settings.hybrid.deadline_s)
+        shared = await _shared(settings, backend, on_tape=on_tape)
+        asker = Asker(backend, _part(settings, on_tape=on_tape), slots=shared.slots)
+        hybrid = settings.hybrid
+        ttl_s = hybrid.verdict_ttl_s if hybrid.cache_verdicts else 0.0
+        return cls(asker, materials, shown, hybrid.deadline_s, shared, ttl_s)
 
     async def deliberate(
         self, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
     ) -> Resolution:
-        """Come to a resolution; nothing that a model or a prompt does raises."""
+        """Come to a resolution, to be settled by who takes it; nothing that a model or a prompt does raises."""
         self._shown[question.snapshot] = snapshot
         try:
             return await self._deliberator.deliberate(snapshot, lessons)
         finally:
             del self._shown[question.snapshot]
 
+    async def settle(self, snapshot: Snapshot, resolution: Resolution, known_ns: int) -> None:
+        """Keep a verdict for those who ask alike, from `known_ns` on; or let them ask themselves."""
+        if not resolution.flight or self._verdicts is None:
+            return
+        if resolution.answer is None or resolution.verdict == "abstain":
+            await self._verdicts.leave(resolution.flight)
+            return
+        kept = Kept(
+            key=resolution.flight,
+            answer=resolution.answer | {"confidence_pct": resolution.confidence_pct},
+            decided_ns=snapshot.at_ns,
+            valid_until_ns=snapshot.at_ns + self._ttl_ns,
+            known_ns=known_ns,
+            source=resolution.source,
+        )
+        await self._verdicts.keep(kept)
+
     def counts(self) -> dict[str, Any]:
-        """What came of all calls."""
-        return asdict(self._asker.counts)
+        """What came of all calls, and of looking for verdicts that were kept."""
+        kept = {"kept": self._shared.counts} if self._shared else {}
+        return asdict(self._asker.counts) | kept
 
     async def close(self) -> None:
         """End what waits, and let go of the server."""
         await self._asker.close()
+        if self._shared:
+            await self._shared.close()
+
+
+async def _shared(settings: Settings, backend: LLMBackend, *, on_tape: bool) -> Shared:
+    """What this process has together with others: on a tape nothing, so that the same tape gives the same record."""
+    if on_tape:
+        settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": ""})})
+    server = settings.llm.base_url or backend.server
+    return await open_shared(settings, f"{backend.name} {server}", warn)
+
+
+def _part(settings: Settings, *, on_tape: bool) -> LLM:
+    """The model as this process may ask it: without Redis its part of the places, for others are not seen."""
+    llm = settings.llm
+    if on_tape or settings.redis.url:
+        return llm
+    return llm.model_copy(update={"max_concurrent": max(1, llm.max_concurrent // llm.expected_processes)})

@@ -86,9 +86,8 @@ class VirtualPlane:
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             calls = [_untimed(call) for call in resolution.calls]
-            return transcript.append(
-                lines_of(question.number, snapshot, calls, resolution.outcome, resolution.failure)
-            )
+            said = resolution.outcome, resolution.failure, resolution.kept
+            return transcript.append(lines_of(question.number, snapshot, calls, *said))
 
         return VirtualCounsel(self._mind, self._settings, self._loop, write, first, self._lessons)
 
@@ -126,10 +125,8 @@ class WorkerPlane:
 
         def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
             self.calls += resolution.sent
-            lines = lines_of(
-                question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure
-            )
-            calls = transcript.append(lines)
+            said = resolution.outcome, resolution.failure, resolution.kept
+            calls = transcript.append(lines_of(question.number, snapshot, resolution.calls, *said))
 
             def decision(at_ns: int) -> Decision:
                 if lesson := resolution.lesson(at_ns):

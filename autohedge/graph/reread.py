@@ -20,7 +20,7 @@ from autohedge.graph.difference import NOTHING, Difference, Parting, first_call,
 from autohedge.graph.materials import Materials, Sources
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import Genesis
-from autohedge.llm.replaying import Replaying
+from autohedge.llm.replaying import Recorded, Replaying
 from autohedge.llm.transcript import Indexed, Line, lines_of
 from autohedge.tools.lessons import Lesson
 
@@ -49,6 +49,7 @@ class _Slow(msgspec.Struct, frozen=True):
 
     provider: str
     prompts: dict[str, str]
+    model: str = ""
     headlines: str | None = None
 
 
@@ -123,7 +124,10 @@ class _Reader:
     ) -> None:
         self._transcript, self._asked = transcript, asked
         self._replaying = Replaying(settings.llm)
-        self._deliberator = Deliberator(self._replaying, materials, slow.provider)
+        self._kept = Recorded()
+        self._deliberator = Deliberator(
+            self._replaying, materials, slow.provider, verdicts=self._kept, model=slow.model
+        )
         self._lessons: list[Lesson] = []
         self._found = Reread()
 
@@ -154,7 +158,8 @@ class _Reader:
         self, question: Deliberate, decision: Decision | None, lines: list[Line], snapshot: Snapshot
     ) -> Difference | None:
         resolution = await self._resolution(snapshot, lines)
-        remade = lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+        outcome, kept = resolution.outcome, resolution.kept
+        remade = lines_of(question.number, snapshot, resolution.calls, outcome, kept=kept)
         if wrong := first_call(lines, remade, decision):
             call, (what, recorded, replayed) = wrong
             why = f" ({resolution.failure})" if resolution.failure else ""
@@ -168,6 +173,7 @@ class _Reader:
             self._found.taken_over += 1
             return abstained(lines[0].outcome)
         self._replaying.begin(lines)
+        self._kept.kept = lines[0].kept
         return await self._deliberator.deliberate(snapshot, self._lessons)
 
     def _decided(

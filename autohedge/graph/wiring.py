@@ -1,6 +1,6 @@
 """The graph: which agent is asked after which, and what happens when a node fails.
 
-START ─► fast_path ──(bypass)──► END        START ─► learning ─► END
+START ─► fast_path ──(bypass, a kept verdict)──► END        START ─► learning ─► END
              └─► director ──(no, or a gate question)──► END
                      └─► quant ──(no)──► END
                              └─► risk ──(no)──► END
@@ -8,7 +8,7 @@ START ─► fast_path ──(bypass)──► END        START ─► learning 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from autohedge.agents import director, execution, learning, quant, risk
@@ -16,18 +16,20 @@ from autohedge.agents.director import Verdict
 from autohedge.agents.quorum import agreed
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.fast_path import Bypass, bypass
+from autohedge.graph.keeping import Flight, key_of
 from autohedge.graph.materials import Materials
 from autohedge.graph.trail import Trail, assessed, judged, learned, placed, tested
 from autohedge.llm import tracing
 from autohedge.llm.asking import LATE, Asker
 from autohedge.llm.backend import Request
 from autohedge.llm.outcome import Outcome
+from autohedge.llm.verdicts import Kept
 from autohedge.tools.claims import Claim, claims, unsupported
 from autohedge.tools.lessons import Lesson
 
 
 class State(TypedDict, total=False):
-    """One deliberation: a snapshot goes in; a bypass, a trail or a failure comes out.
+    """One deliberation: a snapshot goes in; a bypass, a kept verdict, a trail or a failure comes out.
 
     Nobody waits for an answer beyond `until`, in seconds of the asker's clock.
     """
@@ -36,16 +38,27 @@ class State(TypedDict, total=False):
     lessons: Sequence[Lesson]
     until: float
     bypass: Bypass
+    kept: Kept
     trail: Trail
     failure: str
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What nodes use, and no answer can change."""
+    """What nodes use, and no answer can change; `flight` is this deliberation's own."""
 
     asker: Asker
     materials: Materials
+    model: str = ""
+    flight: Flight = field(default_factory=Flight)
+
+    async def kept(self, state: State) -> Kept | None:
+        """A verdict about such a question that still holds."""
+        snapshot, materials = state["snapshot"], self.materials
+        if self.flight.verdicts is None:
+            return None
+        key = key_of(snapshot, materials.prompts[director.NAME], materials.agents, self.model)
+        return await self.flight.find(key, snapshot.at_ns, self.left_s(state))
 
     def request(self, agent: str, state: State) -> Request:
         """What an agent is asked, after what others said."""
@@ -78,10 +91,11 @@ def build() -> Any:
     from langgraph.types import Command
 
     async def fast_path(state: State, runtime: Runtime[Context]) -> Command[Literal["director", "__end__"]]:
-        found = bypass(state["snapshot"])
-        if found is None:
-            return Command(goto="director")
-        return Command(goto="__end__", update={"bypass": found})
+        if found := bypass(state["snapshot"]):
+            return Command(goto="__end__", update={"bypass": found})
+        if kept := await runtime.context.kept(state):
+            return Command(goto="__end__", update={"kept": kept})
+        return Command(goto="director")
 
     async def ask_director(state: State, runtime: Runtime[Context]) -> Command[Literal["quant", "__end__"]]:
         trail = await heard_director(runtime.context, state)

@@ -233,6 +233,7 @@ async def work(sock: socket.socket) -> None:
         resolution = await mind.deliberate(asked.question, asked.snapshot, asked.lessons)
         if not writer.is_closing():
             writer.write(frame(Answer(asked.question.number, resolution)))
+        await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
 
     while body := await read_frame(reader):
         task = asyncio.ensure_future(answer(_decode_question(body)))
