@@ -28,6 +28,7 @@ from autohedge.core.events import (
     Link,
     NotFound,
     Overfilled,
+    PromptsChanged,
     Reducing,
     Rejected,
     ReplaceOrder,
@@ -91,6 +92,10 @@ class Narrator:
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
         self._pace.wake()
+
+    def tell(self, line: str) -> None:
+        """Say what is wrong outside the record."""
+        self._say(0, line)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -261,6 +266,7 @@ WANTED_TOO: frozenset[type] = frozenset(
     {
         RunNonce,
         GateChanged,
+        PromptsChanged,
         Resumed,
         Reducing,
         Active,
@@ -319,7 +325,15 @@ def _about_gate(event: AnyEvent) -> tuple[int, str] | None:
                 f"[AGENT] {event.kind} {event.symbol}: {event.verdict} ({said}) from {event.source or 'nobody'}",
             )
         case _:
-            return None
+            return _about_prompts(event)
+
+
+def _about_prompts(event: AnyEvent) -> tuple[int, str] | None:
+    """What a person edited."""
+    if not isinstance(event, PromptsChanged):
+        return None
+    named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
+    return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
 
 
 def _about_venue(event: AnyEvent) -> tuple[int, str] | None:

@@ -1,6 +1,6 @@
 """Everything that answers questions in one process: backend, queue, prompts, graph."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -43,8 +43,9 @@ class Mind:
         backend = asker.backend
         self._asker = asker
         self._shown = shown
+        self._deadline_s = deadline_s
         self._deliberator = Deliberator(asker, materials, backend.name, deadline_s)
-        self.materials = materials
+        self._materials = materials
         self.ready = Ready(backend.name, backend.model, backend.server)
 
     @classmethod
@@ -62,13 +63,27 @@ class Mind:
             raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
         return cls(Asker(backend, settings.llm), materials, shown, settings.hybrid.deadline_s)
 
-    async def deliberate(
+    def edit(self, prompts: Mapping[str, tuple[str, str]]) -> None:
+        """Deliberate with these prompts from now on; what has begun goes on with those that it began with.
+
+        Raises Misconfigured with file and line.
+        """
+        self._materials = self._materials.edited(prompts)
+        name = self._asker.backend.name
+        self._deliberator = Deliberator(self._asker, self._materials, name, self._deadline_s)
+
+    def deliberate(
         self, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
+    ) -> Coroutine[Any, Any, Resolution]:
+        """Come to a resolution, with the prompts of this moment; nothing that a model or a prompt does raises."""
+        return self._deliberate(self._deliberator, question, snapshot, lessons)
+
+    async def _deliberate(
+        self, deliberator: Deliberator, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
     ) -> Resolution:
-        """Come to a resolution; nothing that a model or a prompt does raises."""
         self._shown[question.snapshot] = snapshot
         try:
-            return await self._deliberator.deliberate(snapshot, lessons)
+            return await deliberator.deliberate(snapshot, lessons)
         finally:
             del self._shown[question.snapshot]
 
