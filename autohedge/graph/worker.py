@@ -11,7 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
@@ -92,6 +92,37 @@ class Take(Protocol):
         ...
 
 
+class Process(Protocol):
+    """A worker's process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        ...
+
+
+def launch(theirs: socket.socket) -> Process:
+    """Start a worker that inherits its end of the pair."""
+    return subprocess.Popen(  # noqa: S603  our own interpreter and module
+        [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
 class _Asked(NamedTuple):
     """A question whose answer is wanted, and what it is rendered from."""
 
@@ -105,7 +136,15 @@ class Worker:
 
     next_due_ns = NEVER
 
-    def __init__(self, settings: Settings, sources: Sources) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sources,
+        launch: Callable[[socket.socket], Process] = launch,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        """Raises Misconfigured where nobody can answer, Unavailable if the worker does not start."""
+        self._launch, self._pauses_s = launch, pauses_s
         self._settings = config.resolved(settings)
         self.sources = self._told = sources
         self._asked: dict[int, _Asked] = {}
@@ -170,8 +209,8 @@ class Worker:
             self._start()
 
     async def _pause(self) -> None:
-        event = asyncio.Event()
-        asyncio.get_running_loop().call_later(PAUSES_S[min(self.deaths, len(PAUSES_S)) - 1], event.set)
+        event, pause_s = asyncio.Event(), self._pauses_s[min(self.deaths, len(self._pauses_s)) - 1]
+        asyncio.get_running_loop().call_later(pause_s, event.set)
         await event.wait()
 
     async def _connect(self) -> None:
@@ -194,12 +233,7 @@ class Worker:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
+            self._process = self._launch(theirs)
         self._told = self.sources
         ours.sendall(frame(Orders(self._settings, self.sources)))
         self._socket = ours
@@ -274,6 +308,7 @@ async def work(sock: socket.socket) -> None:
         under_way.add(task)
         task.add_done_callback(partial(answer, told.question.number))
     await mind.close()
+    writer.close()
 
 
 def main() -> None:
