@@ -3,7 +3,8 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from threading import Event
 
 import msgspec
@@ -13,15 +14,18 @@ from hypothesis import strategies as st
 
 from autohedge import config
 from autohedge.app import engine_for, venue_for
+from autohedge.core.errors import Unavailable
 from autohedge.core.events import AnyEvent, Deliberate, Entry, PromptsChanged
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Sources
+from autohedge.graph.plane import WorkerPlane
 from autohedge.graph.worker import Answer, Edited, Orders, Question, Worker, frame, read_frame, work
-from autohedge.prompts import parse
+from autohedge.prompts import packaged_file, parse
 from tests.graph.fake_worker import FakeWorker, launching
-from tests.showing import rows, snapshot
+from tests.showing import rows
+from tests.showing import snapshot as shown
 from tests.support import quotes_tape, settings
 
 WANTED = settings(trading__mode="hybrid", llm__provider='"rules"')
@@ -45,7 +49,7 @@ class Played:
         launch, sources = launching(self.workers, self.awake), Sources({"director": ("first", "")}, "")
         self.worker = Worker(WANTED, sources, launch, pauses_s=(0.0,))
 
-    def take(self, question: Deliberate, shot: Snapshot, resolution: Resolution) -> None:
+    def take(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
         self.answers[question.number] = resolution.code
         if not self.worker.waiting:
             self.done.set()
@@ -55,7 +59,7 @@ class Played:
             case "ask":
                 number = len(self.asked) + 1
                 self.asked[number] = self.in_force
-                shot = snapshot(number=number, symbol=f"S{symbol}")
+                shot = shown(number=number, symbol=f"S{symbol}")
                 self.worker.ask(Deliberate(0, number, "gate", f"S{symbol}", shot.hash), shot)
             case "edit":
                 self.in_force = f"after {len(self.asked)}"
@@ -114,9 +118,9 @@ def _hash(prompts: dict[str, tuple[str, str]], agent: str) -> str:
     return parse(agent, *prompts[agent]).hash
 
 
-def test_a_worker_keeps_a_deliberation_to_the_prompts_it_was_asked_with(workplace) -> None:
+def test_a_worker_keeps_a_deliberation_to_the_prompts_it_was_asked_with(workplace: Path) -> None:
     first, second = _texts(1, 2)
-    shots = [snapshot(rows([100.0 + 0.1 * n for n in range(50)]), number=number) for number in (1, 2, 3)]
+    shots = [shown(rows([100.0 + 0.1 * n for n in range(50)]), number=number) for number in (1, 2, 3)]
     questions = [Question(Deliberate(0, s.number, "gate", s.symbol, s.hash), s, ()) for s in shots]
 
     async def answers() -> dict[int, Resolution]:
@@ -142,6 +146,52 @@ def test_a_worker_keeps_a_deliberation_to_the_prompts_it_was_asked_with(workplac
     one, two = _hash(first, "director"), _hash(second, "director")
     assert one != two
     assert hashes == {1: one, 2: two, 3: one}
+
+
+def test_a_plane_stores_and_records_an_edit_and_says_why_it_does_not(workplace: Path) -> None:
+    """Two looks each: a file must have stayed as it is."""
+    kept: list[bytes] = []
+    heard: list[PromptsChanged] = []
+    told: list[str] = []
+    disk_is_full = False
+
+    def keep(content: bytes, suffix: str) -> str:
+        if disk_is_full:
+            raise Unavailable("no room; make room")
+        kept.append(content)
+        return f"{len(kept)}{suffix}"
+
+    def hear(event: Callable[[int], AnyEvent]) -> None:
+        change = event(7)
+        assert isinstance(change, PromptsChanged) and plane.worker.sources.prompts["director"][0] != words
+        heard.append(change)
+        plane.change(change)
+
+    def saved(text: str) -> str:
+        path.write_text(text)
+        for _ in range(3):
+            plane.look(keep, hear, told.append)
+        return text
+
+    path, text = Path("prompts", "director.md"), packaged_file("director").read_text()
+    path.parent.mkdir()
+    with contextlib.closing(WorkerPlane(WANTED, Sources.of(WANTED))) as plane:
+        words = text + "One.\n"
+        saved(words)
+        assert heard == [PromptsChanged(7, {"director": "1.md"})]
+        assert plane.worker.sources.prompts["director"] == (words, str(path)) and kept == [words.encode()]
+        saved("{broken")
+        assert told == [f"[AGENT] {path}, line 1: {told[0].partition('line 1: ')[2]}"]
+        disk_is_full = True
+        words = text + "Two or more.\n"
+        saved(words)
+        assert told[1:] == ["[AGENT] no room; make room; prompts stay as they were, save again"]
+        assert len(heard) == 1
+        disk_is_full = False
+        words = text + "Three, and even more.\n"
+        saved(words)
+        assert len(heard) == 2 and len(told) == 2
+        assert plane.worker.sources.prompts["director"][0] == words
 
 
 def test_a_change_is_recorded_before_it_counts_and_is_no_business_of_the_engine() -> None:
