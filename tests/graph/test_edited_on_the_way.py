@@ -110,8 +110,7 @@ def begin(tmp_path: Path) -> Iterator[Begin]:
 
     yield start
     for trader in traders:
-        if trader.process.poll() is None:
-            kill(trader.process)
+        kill(trader.process)
 
 
 def _events(folder: RunFolder) -> list[Event]:
@@ -180,6 +179,8 @@ def test_a_frozen_and_a_killed_worker_get_the_prompts_of_each_question(begin: Be
     trader.until_answered_with(first)
     second = trader.edit("Tomorrow you watch")
     trader.until(CHANGED)
+    trader.signal_worker(signal.SIGSTOP)
+    trader.until(ASKED)
     trader.signal_worker(signal.SIGKILL)
     trader.until("worker_died")
     trader.until_answered_with(second, trader.answered_with(second) + 1)
