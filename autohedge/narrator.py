@@ -30,6 +30,7 @@ from autohedge.core.events import (
     Link,
     NotFound,
     Overfilled,
+    PromptsChanged,
     Reducing,
     Rejected,
     ReplaceOrder,
@@ -94,6 +95,10 @@ class Narrator:
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
         self._pace.wake()
+
+    def tell(self, line: str) -> None:
+        """Say what is wrong outside the record."""
+        self._say(0, line)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -268,6 +273,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         GateChanged,
         Disposed,
         Cooldown,
+        PromptsChanged,
         Resumed,
         Reducing,
         Active,
@@ -344,7 +350,15 @@ def _about_team(event: AnyEvent) -> tuple[int, str] | None:
             )
             return 1, f"[COOLDOWN] {event.symbol}: {told_of}"
         case _:
-            return None
+            return _about_prompts(event)
+
+
+def _about_prompts(event: AnyEvent) -> tuple[int, str] | None:
+    """What a person edited."""
+    if not isinstance(event, PromptsChanged):
+        return None
+    named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
+    return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
 
 
 def _said(decision: Decision) -> str:

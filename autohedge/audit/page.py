@@ -73,7 +73,7 @@ def _summary(audit: Audit) -> Iterator[str]:
     yield f"<p>{_text(f'{audit.mode} · {symbols} · {period}')}</p><ul>"
     for line in wording.summary_lines(audit):
         yield f"<li>{_text(line)}</li>"
-    for prompt in audit.prompts:
+    for prompt in (each for each in audit.prompts if not each.at_ns):
         yield f"<li>prompt {_text(f'{prompt.name}, version {prompt.version}, hash {prompt.hash}')}</li>"
     yield f"<li>the journal's chain of hashes is unbroken, head <code>{_text(audit.head)}</code></li></ul>"
 

@@ -9,6 +9,7 @@ from typing import Any
 from autohedge import config
 from autohedge.audit.questions import Conversation, Questions, Tally, Timeline, Wanted, digest
 from autohedge.audit.trips import Group
+from autohedge.audit.versions import PromptFile, Versions
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal import RunFolder
@@ -17,17 +18,6 @@ from autohedge.journal.verification import checked
 from autohedge.llm.outcome import REPAIRED
 from autohedge.llm.transcript import Line as Call
 from autohedge.llm.transcript import read as read_transcript
-from autohedge.prompts.library import parse
-
-
-@dataclass(frozen=True, slots=True)
-class PromptFile:
-    """A prompt as the run used it; `version` is None where this release cannot read the file."""
-
-    name: str
-    version: int | None
-    hash: str
-    file: str
 
 
 @dataclass(slots=True)
@@ -112,9 +102,10 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
     settings = config.from_resolved(folder.settings(genesis.settings))
     symbols = tuple(str(origin["symbol"]) for origin in genesis.tape)
     _require_symbol(wanted, symbols)
-    questions = Questions(wanted, settings.hybrid)
+    questions, versions = Questions(wanted, settings.hybrid), Versions(folder, genesis)
     for line in lines:
         questions.take(line)
+        versions.take(line.event)
     conversations = questions.finish()
     _require_number(folder, wanted, questions.tally)
     slow: dict[str, Any] = genesis.slow or {}
@@ -131,7 +122,7 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
         first_ns=questions.first_ns,
         last_ns=questions.last_ns,
         starts_open=settings.hybrid.starts_open,
-        prompts=[_prompt(folder, *named) for named in sorted(slow.get("prompts", {}).items())],
+        prompts=versions.files,
         tally=questions.tally,
         spoken=_heard(folder.transcript, questions, conversations, wanted.whole),
         gates=questions.gates,
@@ -162,15 +153,6 @@ def _require_number(folder: RunFolder, wanted: Wanted, tally: Tally) -> None:
     if 1 <= wanted.number <= tally.asked:
         raise Misconfigured(f"question {wanted.number} is not of that symbol or outcome; leave these out")
     raise Misconfigured(f"run {folder.id} has no question {wanted.number}; they go from 1 to {tally.asked}")
-
-
-def _prompt(folder: RunFolder, name: str, file: str) -> PromptFile:
-    path = folder.kept(file)
-    try:
-        version = parse(name, path.read_bytes().decode(), str(path)).version
-    except (Misconfigured, UnicodeDecodeError):
-        version = None
-    return PromptFile(name, version, path.stem, file)
 
 
 def _heard(path: Path, questions: Questions, conversations: list[Conversation], whole: int) -> Spoken:

@@ -175,7 +175,7 @@ def prompt_line(audit: Audit, call: Call) -> str:
     prompt, request = audit.prompt(call), call.request
     heat = f"temperature {request.temperature:g}, at most {request.max_tokens} tokens"
     if prompt is None:
-        return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt of the run's genesis; {heat}"
+        return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt that the run recorded; {heat}"
     version = "unknown version" if prompt.version is None else f"version {prompt.version}"
     return f"{plain(prompt.name)}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
 
@@ -216,6 +216,10 @@ def summary_lines(audit: Audit) -> Iterator[str]:
     mean_ms = spoken.service_ms / spoken.calls if spoken.calls else 0.0
     times = f"service {mean_ms:.0f} ms on average, {spoken.slowest_ms:.0f} at most"
     yield f"{times}; longest wait in the queue {spoken.longest_queue_ms:.0f} ms"
+    for prompt in audit.prompts:
+        if prompt.at_ns:
+            said = f"{plain(prompt.name)}, hash {plain(prompt.hash)}, from question {prompt.since} on"
+            yield f"prompt changed at {clock(prompt.at_ns)}: {said}"
     if spoken.unclaimed:
         yield f"{spoken.unclaimed} lines of the transcript belong to no decision: the run ended before they were known"
     if not audit.finished:

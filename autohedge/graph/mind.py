@@ -1,6 +1,6 @@
 """Everything that answers questions in one process: backend, queue, prompts, graph."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -52,8 +52,9 @@ class Mind:
         self._asker = asker
         self._shown = shown
         self._shared, self._verdicts, self._ttl_ns = shared, verdicts, round(ttl_s * NS_PER_S)
-        self._deliberator = Deliberator(asker, materials, backend.name, deadline_s, verdicts, backend.model)
-        self.materials = materials
+        self._deadline_s = deadline_s
+        self._deliberator = self._with(materials)
+        self._materials = materials
         self.ready = Ready(backend.name, backend.model, backend.server)
 
     @classmethod
@@ -75,13 +76,32 @@ class Mind:
         ttl_s = hybrid.verdict_ttl_s if hybrid.cache_verdicts else 0.0
         return cls(asker, materials, shown, hybrid.deadline_s, shared, ttl_s)
 
-    async def deliberate(
+    def edit(self, prompts: Mapping[str, tuple[str, str]]) -> None:
+        """Deliberate with these prompts from now on; what has begun goes on with those that it began with.
+
+        Raises Misconfigured with file and line.
+        """
+        self._materials = self._materials.edited(prompts)
+        self._deliberator = self._with(self._materials)
+
+    def _with(self, materials: Materials) -> Deliberator:
+        backend = self._asker.backend
+        terms = (self._deadline_s, self._verdicts, backend.model)
+        return Deliberator(self._asker, materials, backend.name, *terms)
+
+    def deliberate(
         self, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
+    ) -> Coroutine[Any, Any, Resolution]:
+        """Come to a resolution, with the prompts of this moment; nothing that a model or a prompt does raises."""
+        return self._deliberate(self._deliberator, question, snapshot, lessons)
+
+    async def _deliberate(
+        self, deliberator: Deliberator, question: Deliberate, snapshot: Snapshot, lessons: Sequence[Lesson]
     ) -> Resolution:
-        """Come to a resolution, to be settled by who takes it; nothing that a model or a prompt does raises."""
+        """Come to a resolution, to be settled by who takes it."""
         self._shown[question.snapshot] = snapshot
         try:
-            return await self._deliberator.deliberate(snapshot, lessons)
+            return await deliberator.deliberate(snapshot, lessons)
         finally:
             del self._shown[question.snapshot]
 

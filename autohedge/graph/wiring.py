@@ -7,9 +7,9 @@ START ─► fast_path ──(bypass, a kept verdict)──► END        START 
                                      └─► execution ─► END
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.agents.director import Verdict
@@ -90,48 +90,31 @@ def build() -> Any:
     from langgraph.runtime import Runtime
     from langgraph.types import Command
 
-    async def fast_path(state: State, runtime: Runtime[Context]) -> Command[Literal["director", "__end__"]]:
+    async def fast_path(state: State, runtime: Runtime[Context]) -> Any:
         if found := bypass(state["snapshot"]):
-            return Command(goto="__end__", update={"bypass": found})
+            return Command(goto=END, update={"bypass": found})
         if kept := await runtime.context.kept(state):
-            return Command(goto="__end__", update={"kept": kept})
+            return Command(goto=END, update={"kept": kept})
         return Command(goto="director")
 
-    async def ask_director(state: State, runtime: Runtime[Context]) -> Command[Literal["quant", "__end__"]]:
-        trail = await heard_director(runtime.context, state)
-        goes_on = trail.goes_on(state["snapshot"])
-        after: Literal["quant", "__end__"] = "quant" if goes_on else "__end__"
-        return Command(goto=after, update={"trail": trail})
+    def asks(heard: "Heard", after: str) -> Any:
+        async def node(state: State, runtime: Runtime[Context]) -> Any:
+            trail = await heard(runtime.context, state)
+            goes_on = trail.goes_on(state["snapshot"])
+            return Command(goto=after if goes_on else END, update={"trail": trail})
 
-    async def ask_quant(state: State, runtime: Runtime[Context]) -> Command[Literal["risk", "__end__"]]:
-        trail = await heard_quant(runtime.context, state)
-        after: Literal["risk", "__end__"] = "risk" if trail.goes_on(state["snapshot"]) else "__end__"
-        return Command(goto=after, update={"trail": trail})
-
-    async def ask_risk(state: State, runtime: Runtime[Context]) -> Command[Literal["execution", "__end__"]]:
-        trail = await heard_risk(runtime.context, state)
-        after: Literal["execution", "__end__"] = (
-            "execution" if trail.goes_on(state["snapshot"]) else "__end__"
-        )
-        return Command(goto=after, update={"trail": trail})
-
-    async def ask_execution(state: State, runtime: Runtime[Context]) -> State:
-        return {"trail": await heard_execution(runtime.context, state)}
-
-    async def ask_learning(state: State, runtime: Runtime[Context]) -> State:
-        return {"trail": await heard_learning(runtime.context, state)}
+        return node
 
     async def fallback(state: State, error: NodeError) -> State:
         """Whatever a node raised: nothing is decided, and nothing is bought."""
         return {"failure": f"{type(error.error).__name__}: {error.error}"}
 
     graph: Any = StateGraph(State, context_schema=Context)
-    nodes = (fast_path, ask_director, ask_quant, ask_risk, ask_execution, ask_learning)
-    for node in nodes:
-        graph.add_node(node.__name__.removeprefix("ask_"), node, error_handler=fallback)
+    graph.add_node("fast_path", fast_path, destinations=(director.NAME, END), error_handler=fallback)
+    for agent, (heard, after) in AGENTS.items():
+        ways = (after,) if after == END else (after, END)
+        graph.add_node(agent, asks(heard, after), destinations=ways, error_handler=fallback)
     graph.add_conditional_edges(START, _first, ["fast_path", "learning"])
-    graph.add_edge("execution", END)
-    graph.add_edge("learning", END)
     return graph.compile()
 
 
@@ -175,6 +158,17 @@ async def heard_learning(context: Context, state: State) -> Trail:
     """What closed trades taught."""
     request, left_s = context.request(learning.NAME, state), context.left_s(state)
     return learned(Trail(), await learning.learn(state["snapshot"], request, context.asker, left_s))
+
+
+Heard = Callable[[Context, State], Awaitable[Trail]]
+AGENTS: dict[str, tuple[Heard, str]] = {
+    director.NAME: (heard_director, quant.NAME),
+    quant.NAME: (heard_quant, risk.NAME),
+    risk.NAME: (heard_risk, execution.NAME),
+    execution.NAME: (heard_execution, "__end__"),
+    learning.NAME: (heard_learning, "__end__"),
+}
+"""Who is asked how, and who after that if there is still something to ask."""
 
 
 def mermaid() -> str:
