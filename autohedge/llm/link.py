@@ -41,9 +41,10 @@ class Link:
         timeout_s: float,
         tell: Callable[[str], None],
         instead: str = "this process goes on alone",
+        pause: Callable[[float], Awaitable[None]] = pause,
     ) -> None:
         self._url, self._password, self._timeout_s = url, password, timeout_s
-        self._tell, self._instead = tell, instead
+        self._tell, self._instead, self._pause = tell, instead, pause
         self._client: Any = _client(url, password)  # its commands have no types
         self._trying: asyncio.Task[None] | None = None
         self._posted: set[asyncio.Task[None]] = set()
@@ -118,7 +119,7 @@ class Link:
 
     async def _try_again(self) -> None:
         while True:
-            await pause(self._pause_s)
+            await self._pause(self._pause_s)
             self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
             with contextlib.suppress(Away):
                 await self.greet()

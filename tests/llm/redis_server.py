@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import signal
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
@@ -48,6 +49,16 @@ class Server:
         if self._running:
             self._running.terminate()
         self._running = None
+
+    @contextmanager
+    def frozen(self) -> Iterator[None]:
+        """Connected, and not answering."""
+        assert self._running and self._running._process
+        self._running._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._running._process.send_signal(signal.SIGCONT)
 
     @property
     def client(self) -> "Redis":

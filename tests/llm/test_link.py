@@ -11,6 +11,7 @@ import pytest
 from autohedge.core.clock import monotonic_s
 from autohedge.llm.asking import Asker
 from autohedge.llm.leases import FLIGHT
+from autohedge.llm.link import Away, Link
 from autohedge.llm.queue import Dropped
 from tests.llm.questions import GOOD, Stuck, Verdict, asked, llm, said
 from tests.llm.redis_server import (
@@ -81,6 +82,47 @@ def test_a_server_that_dies_while_a_question_is_asked_costs_no_place(password: s
 
     with at_a_port(password) as server:
         run(play())
+
+
+def test_a_server_that_freezes_in_the_middle_of_a_run_is_left_alone_until_it_thaws(
+    redis_server: Server,
+) -> None:
+    async def play() -> None:
+        told: list[str] = []
+        async with process(redis_server.url, told, redis__timeout_s=0.5) as shared:
+            async with slots(shared).hold():
+                with redis_server.frozen():
+                    assert await shared.verdicts.find("k", 150) is None
+                    async with slots(shared).hold(monotonic_s() + IN_TIME_S):
+                        await shared.verdicts.keep(A_VERDICT)
+                    assert len(told) == 1
+                await until(lambda: len(told) == 2)
+                assert held(redis_server) == (1, 0)
+            await until(lambda: held(redis_server) == (0, 0))
+
+    run(play())
+
+
+def test_a_server_that_is_away_is_tried_ever_more_seldom(redis_server: Server, tmp_path: Path) -> None:
+    async def play() -> None:
+        pauses_s, enough, told = list[float](), asyncio.Event(), list[str]()
+
+        async def noted(seconds: float) -> None:
+            pauses_s.append(seconds)
+            if len(pauses_s) == 8:
+                enough.set()
+                await asyncio.Event().wait()
+
+        link = Link(f"unix://{tmp_path}/nobody", None, 5.0, told.append, pause=noted)
+        await link.begin()
+        await enough.wait()
+        with pytest.raises(Away):
+            await link.call(bool, "PING")
+        await link.close()
+        assert pauses_s == [1, 2, 4, 8, 16, 30, 30, 30]
+        assert len(told) == link.outages == 1
+
+    run(play())
 
 
 def test_a_dropped_connection_is_no_end(redis_server: Server) -> None:
