@@ -16,6 +16,7 @@ SMALL = [
     "exits.stop_loss_bps=3",
     "hybrid.learn_every_trades=2",
     "hybrid.min_refresh_s=1",
+    "hybrid.cache_verdicts=false",
     "risk.max_exposure_notional=205",
 ]
 HOSTILE = (
