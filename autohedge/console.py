@@ -146,8 +146,12 @@ def _gates(asked: Mapping[str, Any]) -> tuple[str, list[str]]:
 def _disposed(asked: Mapping[str, Any]) -> tuple[str, list[str]]:
     """What the engine made of the agents' proposals; abstentions have lines of their own."""
     ended = {code: n for code, n in asked["disposed"].items() if code not in asked["abstentions"]}
-    lines = [escape(f"      {n:,} {code}: {told(code)}") for code, n in ended.items()]
+    lines = [escape(f"      {n:,} {code}: {_meaning(code)}") for code, n in ended.items()]
     return "team", [f"      {_verdicts(asked)}", *lines]
+
+
+def _meaning(code: str) -> str:
+    return told(code) if told(code) != code else MEANINGS.get(code, code)
 
 
 def _verdicts(asked: Mapping[str, Any]) -> str:

@@ -285,6 +285,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         NotFound,
     }
 )
+IDLE = frozenset({"no_edge", "limits"})
 SAID_BY_ORDERS = frozenset({"entry", "exit_signal", "in_position", "no_trade"})
 SAID_ELSEWHERE = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
@@ -336,14 +337,15 @@ def _about_team(event: AnyEvent) -> tuple[int, str] | None:
         case Deliberate():
             return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
         case Decision():
-            level = 1 if event.kind == "trade" and event.verdict != "abstain" else 2
+            level = 1 if event.kind == "trade" and event.verdict not in {"abstain", "keep"} else 2
             return (
                 level,
                 f"[AGENT] {event.kind} {event.symbol}: {_said(event)} from {event.source or 'nobody'}",
             )
         case Disposed() if event.code not in SAID_BY_ORDERS:
-            why = f"({event.code}): {told(event.code)}"
-            return 1, f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            level, words = 2 if event.code in IDLE else 1, told(event.code)
+            why = f"({event.code})" if words == event.code else f"({event.code}): {words}"
+            return level, f"[RISK] {event.symbol}: no order from question {event.number} {why}"
         case Cooldown():
             told_of = (
                 f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"

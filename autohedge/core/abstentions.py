@@ -88,6 +88,9 @@ REFUSALS = {
     "too_volatile": "the Quant finds the price too rough",
     "rejected": "Risk rejects it",
     "no_size": "Quant and Risk leave nothing of its size",
+    # arithmetic's, which asks nobody
+    "limits": "no order could pass the limits",
+    "no_edge": "the price has not moved",
     # the engine's
     "entry": "bought",
     "exit_signal": "what was held is sold",
