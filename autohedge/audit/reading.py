@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autohedge import config
-from autohedge.audit.questions import Conversation, Questions, Tally, Timeline, Wanted, digest
+from autohedge.audit.questions import Conversation, Questions, Tally, Wanted, digest
+from autohedge.audit.timeline import Timeline
 from autohedge.audit.trips import Group
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
@@ -70,7 +71,7 @@ class Audit:
     """What a run asked, was told and did about it: sums over all of it, and the conversations that were wanted.
 
     `silent` says in a sentence why nothing was asked, empty where something could be. `groups` are round
-    trips by who let them in.
+    trips by who let them in; `gates` are followed in hybrid mode, `activity` in llm mode.
     """
 
     run: str
@@ -89,6 +90,7 @@ class Audit:
     tally: Tally
     spoken: Spoken
     gates: Mapping[str, Timeline]
+    activity: Mapping[str, Timeline]
     groups: Mapping[str, Group]
     conversations: list[Conversation]
     whole: int
@@ -112,7 +114,7 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
     settings = config.from_resolved(folder.settings(genesis.settings))
     symbols = tuple(str(origin["symbol"]) for origin in genesis.tape)
     _require_symbol(wanted, symbols)
-    questions = Questions(wanted, settings.hybrid)
+    questions = Questions(wanted, settings)
     for line in lines:
         questions.take(line)
     conversations = questions.finish()
@@ -135,6 +137,7 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
         tally=questions.tally,
         spoken=_heard(folder.transcript, questions, conversations, wanted.whole),
         gates=questions.gates,
+        activity=questions.activity.lines,
         groups=questions.trips.groups,
         conversations=conversations,
         whole=min(wanted.whole, len(conversations)),
@@ -145,10 +148,10 @@ def _silent(settings: Settings, genesis: Genesis, tally: Tally) -> str:
     if tally.asked:
         return ""
     if settings.trading.mode == "hft":
-        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid asks"
+        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid or llm asks"
     if genesis.slow is None:
         return "nothing was asked, and nobody was there to answer"
-    return "nothing was asked: it ended before its gates had quotes enough"
+    return "nothing was asked: it ended before its symbols had quotes enough"
 
 
 def _require_symbol(wanted: Wanted, symbols: tuple[str, ...]) -> None:
