@@ -23,6 +23,7 @@ from tests.llm.servers import said as reply
 
 Call = Callable[..., tuple[int, str, str]]
 SHORT = ("synthetic.hours=0.1",)
+COUNTED = {"prompt_tokens": 5000, "completion_tokens": 7, "total_tokens": 5007}
 ENTERS = [said(agent) for agent in ("director", "quant", "risk", "execution")]
 
 
@@ -195,7 +196,7 @@ def test_a_model_server_is_asked_and_named(call: Call) -> None:
     def chat(heard: Any) -> Any:
         if "trading program" not in heard.body["messages"][0]["content"]:
             return measured(heard)
-        return reply(completion(next(answers)))
+        return reply(completion(next(answers), usage=COUNTED))
 
     with llama_cpp() as server:
         measured = server.pages["/v1/chat/completions"]
@@ -203,7 +204,7 @@ def test_a_model_server_is_asked_and_named(call: Call) -> None:
         model = ["llm.provider=openai", f"llm.base_url={server.base_url}", 'synthetic.symbols=["BTC/USD"]']
         code, out, err = call(settings=model)
         assert (code, err) == (0, "") and told(out, "engine").startswith("entry: ")
-        assert "smollm2" in told(out, "answers") and "11 + 7 tokens" in out
+        assert "smollm2" in told(out, "answers") and "5000 + 7 tokens" in out
     code, out, err = call(settings=model)
     assert (code, out, err.count("\n")) == (1, "", 1) and "choose llm.provider=rules" in err
 
