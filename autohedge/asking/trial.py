@@ -28,7 +28,7 @@ from autohedge.graph.mind import Mind, Ready
 from autohedge.journal import Line
 from autohedge.llm.transcript import lines_of
 from autohedge.market import Tape
-from autohedge.prompts.library import Prompt
+from autohedge.prompts.library import Prompt, parse
 
 BY_HAND = "a person asked"
 
@@ -75,7 +75,8 @@ def ask(
 
 
 async def _asked(settings: Settings, tape: Tape, symbol: str, at_ns: int, held: Held | None) -> Asked:
-    mind = await Mind.open(settings, Sources.of(settings), on_tape=True)
+    sources = Sources.of(settings)
+    mind = await Mind.open(settings, sources, on_tape=True)
     try:
         trial = Trial(settings, tape, at_ns)
         if held is not None:
@@ -88,7 +89,8 @@ async def _asked(settings: Settings, tape: Tape, symbol: str, at_ns: int, held: 
     conversation = _followed(settings, question, trial.hear(decision))
     calls = [msgspec.structs.replace(call, queue_ms=0.0) for call in resolution.calls]
     conversation.calls = lines_of(question.number, snapshot, calls, resolution.outcome, resolution.failure)
-    return Asked(mind.ready, mind.materials.prompts, snapshot, resolution, conversation)
+    prompts = {name: parse(name, text, origin) for name, (text, origin) in sources.prompts.items()}
+    return Asked(mind.ready, prompts, snapshot, resolution, conversation)
 
 
 class Trial:
