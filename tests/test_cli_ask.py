@@ -223,6 +223,12 @@ def test_a_moment_between_rows_is_asked_at_that_moment(call: Call) -> None:
     assert f"{readable(at_ns)} UTC" in call("--at", str(at_ns))[1].splitlines()[0]
 
 
+def test_where_no_answer_could_change_anything_nobody_is_asked_and_it_says_why(call: Call) -> None:
+    code, out, _ = call(settings=["risk.max_exposure_notional=1", "sizing.min_order_amount=10"])
+    assert code == 0 and told(out, "decision").startswith("keep limits: no order could have passed")
+    assert told(out, "silence").endswith("(bypass limits); choose another --at") and "═══" not in out
+
+
 def test_wrong_use_is_one_line_with_its_cure(call: Call) -> None:
     for args, says in (
         (("--symbol", "DOGE"), "the tape holds no DOGE, but BTC/USD"),

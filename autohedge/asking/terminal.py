@@ -48,7 +48,7 @@ def _pieces(asked: Asked) -> Iterator[Piece]:
     yield ("answers", _who(asked))
     yield ("record", UNRECORDED)
     if silent := wording.silence(conversation):
-        yield ("silence", silent)
+        yield ("silence", f"{silent}; choose another --at")
     if failure := asked.resolution.failure:
         yield ("failed", harmless(failure))
     yield from told_calls(conversation, lambda call: _prompt_line(asked.prompts, call))
