@@ -343,9 +343,10 @@ def _about_team(event: AnyEvent) -> tuple[int, str] | None:
                 f"[AGENT] {event.kind} {event.symbol}: {_said(event)} from {event.source or 'nobody'}",
             )
         case Disposed() if event.code not in SAID_BY_ORDERS:
-            level, words = 2 if event.code in IDLE else 1, told(event.code)
-            why = f"({event.code})" if words == event.code else f"({event.code}): {words}"
-            return level, f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            why = f"({event.code}): {told(event.code)}"
+            return 2 if event.code in IDLE else 1, (
+                f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            )
         case Cooldown():
             told_of = (
                 f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autohedge import config
-from autohedge.audit.questions import Conversation, Questions, Tally, Timeline, Wanted, digest
+from autohedge.audit.questions import Conversation, Questions, Tally, Wanted, digest
+from autohedge.audit.timeline import Timeline
 from autohedge.audit.trips import Group
 from autohedge.audit.versions import PromptFile, Versions
 from autohedge.config import Settings
@@ -60,7 +61,7 @@ class Audit:
     """What a run asked, was told and did about it: sums over all of it, and the conversations that were wanted.
 
     `silent` says in a sentence why nothing was asked, empty where something could be. `groups` are round
-    trips by who let them in.
+    trips by who let them in; `gates` are followed in hybrid mode, `activity` in llm mode.
     """
 
     run: str
@@ -79,6 +80,7 @@ class Audit:
     tally: Tally
     spoken: Spoken
     gates: Mapping[str, Timeline]
+    activity: Mapping[str, Timeline]
     groups: Mapping[str, Group]
     conversations: list[Conversation]
     whole: int
@@ -102,7 +104,7 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
     settings = config.from_resolved(folder.settings(genesis.settings))
     symbols = tuple(str(origin["symbol"]) for origin in genesis.tape)
     _require_symbol(wanted, symbols)
-    questions, versions = Questions(wanted, settings.hybrid), Versions(folder, genesis)
+    questions, versions = Questions(wanted, settings), Versions(folder, genesis)
     for line in lines:
         questions.take(line)
         versions.take(line.event)
@@ -126,6 +128,7 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
         tally=questions.tally,
         spoken=_heard(folder.transcript, questions, conversations, wanted.whole),
         gates=questions.gates,
+        activity=questions.activity.lines,
         groups=questions.trips.groups,
         conversations=conversations,
         whole=min(wanted.whole, len(conversations)),
@@ -136,10 +139,10 @@ def _silent(settings: Settings, genesis: Genesis, tally: Tally) -> str:
     if tally.asked:
         return ""
     if settings.trading.mode == "hft":
-        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid asks"
+        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid or llm asks"
     if genesis.slow is None:
         return "nothing was asked, and nobody was there to answer"
-    return "nothing was asked: it ended before its gates had quotes enough"
+    return "nothing was asked: it ended before its symbols had quotes enough"
 
 
 def _require_symbol(wanted: Wanted, symbols: tuple[str, ...]) -> None:
