@@ -1,4 +1,4 @@
-"""Rows `deliberation` and `model call`: what the slow plane costs itself, before any model has thought."""
+"""Rows `deliberation`, `bypass` and `model call`: what the slow plane costs itself, before any model has thought."""
 
 import asyncio
 import gc
@@ -11,30 +11,32 @@ from contextlib import closing
 from decimal import Decimal
 from itertools import count
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from autohedge.core.events import Deliberate
 from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
-from autohedge.graph.deliberator import Resolution
+from autohedge.graph.deliberator import Deliberator, Resolution
 from autohedge.graph.materials import Materials, Sources
 from autohedge.graph.mind import Mind
-from autohedge.graph.wiring import Context, State
+from autohedge.graph.wiring import AGENTS, Context, State
 from autohedge.llm import tracing
 from autohedge.llm.asking import Asker
 from autohedge.llm.backend import Request
 from autohedge.llm.openai_compatible import OpenAICompatible
 from autohedge.llm.scripted import Scripted
 from autohedge.llm.transcript import Transcript, lines_of
+from autohedge.llm.verdicts import InMemory, Kept
 from benchmarks import session
 from benchmarks.process import surroundings
 from benchmarks.row import Row
 from benchmarks.row import Timed as Times
 
-DELIBERATION_BOUND_MS, CALL_BOUND_MS = 5.0, 4.0
+DELIBERATION_BOUND_MS, BYPASS_BOUND_MS, CALL_BOUND_MS = 5.0, 0.3, 4.0
 QUOTES, SYMBOL, START_NS, NS_PER_S = 50, "BTC/USD", 1_700_000_000 * 10**9, 10**9
 ROUNDS, EACH = 25, 12
+END = "__end__"
 ANSWER = msgspec.json.encode(
     {
         "decision": "trade",
@@ -53,12 +55,22 @@ Action = Callable[[], Awaitable[object]]
 def deliberations(quotes: int) -> list[Row]:
     """One deliberation, from the question to the line in the transcript, with a model that answers at once."""
     own = asyncio.run(_deliberations())
-    whole, graph, bypass = (own[name] for name in ("whole", "graph", "bypass"))
-    note = (
-        f"LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f}); "
-        f"a bypass {bypass.median * 1e3:.2f} ms (least {bypass.least * 1e3:.2f})"
-    )
+    whole, graph = own["whole"], own["graph"]
+    note = f"LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f})"
     return [_row("deliberation", DELIBERATION_BOUND_MS, whole, note)]
+
+
+def bypasses(quotes: int) -> list[Row]:
+    """A question that arithmetic or a kept verdict answers, less a graph of the same shape that does nothing."""
+    own = asyncio.run(_bypasses())
+    graph = own.pop("graph")
+    return [_above(name, times, graph) for name, times in own.items()]
+
+
+def _above(name: str, times: Times, graph: Times) -> Row:
+    least, median = times.least - graph.least, times.median - graph.median
+    note = f"of {times.median * 1e3:.2f} ms (least {times.least * 1e3:.2f}), LangGraph's own part {graph.median * 1e3:.2f} (least {graph.least * 1e3:.2f})"
+    return _row(name, BYPASS_BOUND_MS, Times((least, median, median)), note)
 
 
 def calls(quotes: int) -> list[Row]:
@@ -106,8 +118,8 @@ async def _deliberations() -> dict[str, Times]:
     materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
     asker = Asker(Scripted([ANSWER]), settings.llm)
     mind = Mind(asker, materials, {}, settings.hybrid.deadline_s)
-    moving, still = snapshot(0.25), snapshot(0.0)
-    trivial, context = _trivial(), Context(asker, materials)
+    moving = snapshot(0.25)
+    trivial, context = _trivial("director"), Context(asker, materials)
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(Transcript(Path(folder) / "transcript.jsonl")) as written,
@@ -115,10 +127,37 @@ async def _deliberations() -> dict[str, Times]:
         actions: dict[str, Action] = {
             "whole": _deliberating(mind, moving, written, "trade"),
             "graph": lambda: trivial.ainvoke({"snapshot": moving, "lessons": ()}, context=context),
-            "bypass": _deliberating(mind, still, written, "keep"),
         }
         gc.collect()
         return await _interleaved(actions)
+
+
+async def _bypasses() -> dict[str, Times]:
+    settings = session.settings(["llm.provider=scripted"])
+    materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
+    asker, memory = Asker(Scripted([ANSWER]), settings.llm), InMemory()
+    deliberator = Deliberator(asker, materials, "scripted", 60.0, memory, "script")
+    moving, still = snapshot(0.25), snapshot(0.0)
+    asked = await deliberator.deliberate(moving, ())
+    valid_ns = moving.at_ns + NS_PER_S
+    await memory.keep(
+        Kept(asked.flight, asked.answer or {}, moving.at_ns, valid_ns, moving.at_ns, "scripted")
+    )
+    trivial, context = _trivial(END), Context(asker, materials)
+
+    async def bypassed(shown: Snapshot, source: str) -> None:
+        if (await deliberator.deliberate(shown, ())).source != source:
+            msg = f"it was not a {source} that answered"
+            raise AssertionError(msg)
+
+    gc.collect()
+    return await _interleaved(
+        {
+            "bypass": lambda: bypassed(still, "bypass"),
+            "kept verdict": lambda: bypassed(moving, "cache"),
+            "graph": lambda: trivial.ainvoke({"snapshot": still, "lessons": ()}, context=context),
+        }
+    )
 
 
 def _deliberating(mind: Mind, shown: Snapshot, written: Transcript, verdict: str) -> Action:
@@ -166,19 +205,19 @@ def snapshot(step: float) -> Snapshot:
     )
 
 
-def _trivial() -> Any:
-    """The graph that deliberates, with nodes that do nothing."""
+def _trivial(after: str) -> Any:
+    """The graph that deliberates, with nodes that do nothing; the first goes on to `after`."""
     tracing.turn_off()
     from langgraph.errors import NodeError
-    from langgraph.graph import END, START, StateGraph
+    from langgraph.graph import START, StateGraph
     from langgraph.runtime import Runtime
     from langgraph.types import Command
 
     async def way(state: State) -> str:
         return "fast_path"
 
-    async def first(state: State, runtime: Runtime[Context]) -> Command[Literal["director", "__end__"]]:
-        return Command(goto="director")
+    async def first(state: State, runtime: Runtime[Context]) -> Any:
+        return Command(goto=after)
 
     async def second(state: State, runtime: Runtime[Context]) -> State:
         return {"failure": ""}
@@ -187,12 +226,11 @@ def _trivial() -> Any:
         return {"failure": ""}
 
     graph: Any = StateGraph(State, context_schema=Context)
-    graph.add_node("fast_path", first, error_handler=fallback)
-    graph.add_node("director", second, error_handler=fallback)
-    graph.add_node("learning", second, error_handler=fallback)
+    graph.add_node("fast_path", first, destinations=("director", END), error_handler=fallback)
+    for agent in AGENTS:
+        graph.add_node(agent, second, error_handler=fallback)
+        graph.add_edge(agent, END)
     graph.add_conditional_edges(START, way, ["fast_path", "learning"])
-    graph.add_edge("director", END)
-    graph.add_edge("learning", END)
     return graph.compile()
 
 

@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, wall
+from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, team, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -23,12 +23,14 @@ ROWS: dict[str, Measure] = {
     "histories": orders.histories,
     "reconciling": orders.reconciling,
     "deliberation": deliberation.deliberations,
+    "bypass": deliberation.bypasses,
     "model call": deliberation.calls,
 }
 LONG_ROWS: dict[str, Measure] = {
     "memory": process.memory,
     "wall": wall.measure,
     "deciding": deciding.measure,
+    "team": team.measure,
     "day": day.measure,
 }
 

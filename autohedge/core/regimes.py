@@ -6,7 +6,7 @@ An answer of a model about one regime is not taken for another; so the words mus
 import math
 from collections.abc import Sequence
 
-from autohedge.core.moves import drift_t, log_returns, mids, sample_sd
+from autohedge.core.moves import log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
 
 CALM_BELOW_BPS = 5.0
@@ -21,10 +21,11 @@ def regime(quotes: Sequence[QuoteRow]) -> str:
 
     Fewer than three quotes, or quotes that span no time, are `unknown`: no such band is ever measured.
     """
-    volatility_bps = minute_volatility_bps(quotes)
-    if volatility_bps is None:
+    returns = log_returns(mids(quotes))
+    deviation, span_s = sample_sd(returns), _span_s(quotes)
+    if deviation is None or span_s <= 0:
         return UNKNOWN
-    return f"{_volatility(volatility_bps)}/{_trend(log_returns(mids(quotes)))}"
+    return f"{_volatility(_per_minute_bps(deviation, len(returns), span_s))}/{_trend(returns, deviation)}"
 
 
 def minute_volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
@@ -32,11 +33,17 @@ def minute_volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
 
     None of fewer than three quotes or of a span that is not positive.
     """
-    span_s = (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
-    deviation = sample_sd(log_returns(mids(quotes)))
-    if deviation is None or span_s <= 0:
-        return None
-    return deviation * math.sqrt(MINUTE_S * (len(quotes) - 1) / span_s) * 1e4
+    returns = log_returns(mids(quotes))
+    deviation, span_s = sample_sd(returns), _span_s(quotes)
+    return None if deviation is None or span_s <= 0 else _per_minute_bps(deviation, len(returns), span_s)
+
+
+def _span_s(quotes: Sequence[QuoteRow]) -> float:
+    return (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
+
+
+def _per_minute_bps(deviation: float, steps: int, span_s: float) -> float:
+    return deviation * math.sqrt(MINUTE_S * steps / span_s) * 1e4
 
 
 def _volatility(bps: float) -> str:
@@ -46,10 +53,11 @@ def _volatility(bps: float) -> str:
     return "wild" if bps > WILD_ABOVE_BPS else "normal"
 
 
-def _trend(returns: Sequence[float]) -> str:
+def _trend(returns: Sequence[float], deviation: float) -> str:
     """Both bounds belong to the trend; where all returns are equal, t is as large as can be, or 0 if they are 0."""
-    t = drift_t(returns)
-    if t is None:
+    if deviation:
+        t = math.fsum(returns) / math.sqrt(len(returns)) / deviation
+    else:
         t = math.copysign(math.inf, returns[0]) if returns[0] else 0.0
     if t <= -TREND_T:
         return "down"

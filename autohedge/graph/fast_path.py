@@ -5,8 +5,6 @@ It keeps a gate as it is, or shuts it; it never opens one.
 
 from typing import Literal
 
-import numpy as np
-
 from autohedge.core.money import ZERO, add
 from autohedge.core.snapshots import Snapshot
 
@@ -52,5 +50,5 @@ def _spent(snapshot: Snapshot) -> bool:
 
 def _still(snapshot: Snapshot) -> bool:
     """Whether the mid has not moved at all over the snapshot."""
-    mids = np.array([quote.bid + quote.ask for quote in snapshot.quotes])
-    return bool(np.ptp(mids) == 0.0)
+    first = snapshot.quotes[0].bid + snapshot.quotes[0].ask
+    return all(quote.bid + quote.ask == first for quote in snapshot.quotes)

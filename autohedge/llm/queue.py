@@ -1,7 +1,9 @@
 """The one queue before a model: bounded, by priority, and nobody waits in it past a deadline.
 
 A place that comes free goes to the best lane: continuation, then gate, then learning. A lane that was
-passed over ten times in a row is served next, so that none waits forever. Who runs is never interrupted.
+passed over ten times in a row is served next, so that none waits forever. Where more ask than can wait, who has
+had its turn least lately waits first, so that none is always the one that finds no room. Who runs is never
+interrupted.
 """
 
 import asyncio
@@ -16,6 +18,7 @@ from autohedge.llm.outcome import Lane
 
 LANES: tuple[Lane, ...] = get_args(Lane)
 PASSES = 10
+KEYS_MAX = 100_000
 
 
 class Dropped(AutoHedgeError):
@@ -52,7 +55,8 @@ class _Waiter:
 class LLMQueue:
     """At most `size` wait and `concurrent` run; `now` is monotonic, in seconds.
 
-    A full queue makes room for a better lane by dropping the newest of the worst lane.
+    A full queue makes room for a better lane by dropping the newest of the worst lane, and for a key of the
+    same lane by dropping the one whose last turn was later. A question without a key has no claim to that.
     `counts` are those dropped by reason, `high_water` the most that ever waited, `running` those on their way.
     """
 
@@ -61,7 +65,9 @@ class LLMQueue:
         self._lanes: dict[Lane, OrderedDict[int, _Waiter]] = {lane: OrderedDict() for lane in LANES}
         self._keys: dict[Hashable, _Waiter] = {}
         self._passed: Counter[Lane] = Counter()
+        self._turns: OrderedDict[Hashable, int] = OrderedDict()
         self._number = 0
+        self._granted = 0
         self._closed = False
         self.running = 0
         self.high_water = 0
@@ -100,7 +106,7 @@ class LLMQueue:
         if self._now() >= deadline:
             raise self._refused("deadline")
         if self.running < self._concurrent:
-            self.running += 1
+            self._begin(key)
         else:
             await self._wait(self._queued(lane, key, deadline))
 
@@ -113,7 +119,7 @@ class LLMQueue:
         if older is not None:
             self._drop(older, "superseded")
         elif self.waiting >= self._size:
-            self._evict_for(lane)
+            self._evict_for(lane, key)
         self._number += 1
         return self._insert(_Waiter(self._number, lane, key, deadline))
 
@@ -124,11 +130,31 @@ class LLMQueue:
         self.high_water = max(self.high_water, self.waiting)
         return waiter
 
-    def _evict_for(self, lane: Lane) -> None:
+    def _evict_for(self, lane: Lane, key: Hashable | None) -> None:
         worst = next(each for each in reversed(LANES) if self._lanes[each])
-        if LANES.index(worst) <= LANES.index(lane):
+        if LANES.index(worst) < LANES.index(lane):
             raise self._refused("queue_full")
-        self._drop(next(reversed(self._lanes[worst].values())), "queue_full")
+        if worst != lane:
+            self._drop(next(reversed(self._lanes[worst].values())), "queue_full")
+            return
+        latest = max(self._lanes[worst].values(), key=lambda waiter: self._last_turn(waiter.key))
+        if self._last_turn(latest.key) <= self._last_turn(key):
+            raise self._refused("queue_full")
+        self._drop(latest, "queue_full")
+
+    def _last_turn(self, key: Hashable | None) -> float:
+        """When a key last had its turn: 0 never, without a key always just now."""
+        return math.inf if key is None else self._turns.get(key, 0)
+
+    def _begin(self, key: Hashable | None) -> None:
+        """A question's turn has come."""
+        self.running += 1
+        if key is not None:
+            self._granted += 1
+            self._turns[key] = self._granted
+            self._turns.move_to_end(key)
+            if len(self._turns) > KEYS_MAX:
+                self._turns.popitem(last=False)
 
     async def _wait(self, waiter: _Waiter) -> None:
         try:
@@ -184,7 +210,7 @@ class LLMQueue:
         for lane in LANES[LANES.index(waiter.lane) + 1 :]:
             self._passed[lane] += bool(self._lanes[lane])
         self._passed[waiter.lane] = 0
-        self.running += 1
+        self._begin(waiter.key)
         self._end(waiter, "")
 
 

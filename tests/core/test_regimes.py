@@ -78,8 +78,8 @@ def test_the_bands_of_the_trend_meet_at_their_bounds(t: float, expected: str) ->
 def test_bounds_of_volatility_are_normal_and_those_of_the_trend_are_trends() -> None:
     assert [_volatility(bps) for bps in (CALM_BELOW_BPS, WILD_ABOVE_BPS)] == ["normal", "normal"]
     assert drift_t((-4.0, 4.0, 4.0)) == TREND_T
-    assert _trend((-4.0, 4.0, 4.0)) == "up"
-    assert _trend((4.0, -4.0, -4.0)) == "down"
+    assert _trend((-4.0, 4.0, 4.0), 4.0 * math.sqrt(4 / 3)) == "up"
+    assert _trend((4.0, -4.0, -4.0), 4.0 * math.sqrt(4 / 3)) == "down"
 
 
 @pytest.mark.parametrize(("mids", "expected"), [((1.0, 2.0, 4.0), "up"), ((4.0, 2.0, 1.0), "down")])

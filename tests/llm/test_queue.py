@@ -173,6 +173,43 @@ def test_a_full_queue_drops_the_newest_of_the_worst_lane_for_a_better_one() -> N
     run(act())
 
 
+def test_a_full_queue_makes_room_for_who_had_its_turn_least_lately() -> None:
+    async def act() -> None:
+        play = Play(size=2)
+        await play.submit("first", key="A")
+        await play.submit("b", key="B")
+        await play.finish("first")
+        await play.submit("a", key="A")
+        await play.submit("c", key="C")
+        await play.submit("d", key="D")
+        assert play.code("a") == "queue_full"  # A has had its turn already, C and D never
+        await play.submit("nobody")
+        assert play.code("nobody") == "queue_full"
+        await play.submit("e", key="E")
+        assert play.code("e") == "queue_full"  # as good a claim, but later
+        assert {name: play.code(name) for name in ("c", "d")} == {"c": "waits", "d": "waits"}
+        await play.over()
+
+    run(act())
+
+
+def test_where_more_ask_than_can_wait_everybody_has_its_turn() -> None:
+    async def act() -> None:
+        play, keys = Play(size=3), [f"K{number}" for number in range(10)]
+        served: Counter[str] = Counter()
+        for turn in range(60):
+            for key in keys:
+                name = f"{key} {turn}"
+                await play.submit(name, key=key)
+            begun = play.began[-1]
+            served[begun.split()[0]] += 1
+            await play.finish(begun)
+        assert set(served) == set(keys) and max(served.values()) - min(served.values()) <= 3, served
+        await play.over()
+
+    run(act())
+
+
 def test_who_waited_past_its_deadline_is_not_asked() -> None:
     async def act() -> None:
         play = Play()
