@@ -64,19 +64,31 @@ def plan(record: Record, change: Change) -> Plan:
     sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
     if sources:
         Materials.of(sources, settings.tools, settings.agents)
-    llm, was = settings.llm, before.llm
-    same_who = (llm.provider, *(getattr(llm, each) for each in OF_THE_PLACE)) == (
-        was.provider,
-        *(getattr(was, each) for each in OF_THE_PLACE),
-    )
+    same_who = _who(settings) == _who(before)
     return Plan(
         settings=settings,
         sources=sources,
         told=tuple(_told(record, before, settings, sources)),
         answers_hold=same_who,
-        failures_hold=same_who and (llm, settings.hybrid) == (was, before.hybrid),
-        here=bool(change.provider) or llm.provider != "auto" or record.slow.provider in NO_MODELS | {""},
+        failures_hold=same_who and (settings.llm, settings.hybrid) == (before.llm, before.hybrid),
+        here="provider" in _section(wanted, "llm") or _is_here(record, settings),
     )
+
+
+def _who(settings: Settings) -> tuple[str, ...]:
+    """Whom the settings ask."""
+    return settings.llm.provider, *(getattr(settings.llm, each) for each in OF_THE_PLACE)
+
+
+def _is_here(record: Record, settings: Settings) -> bool:
+    """False where a run on a clock found by itself who answered it, and the same is to be found again."""
+    return settings.llm.provider != "auto" or record.slow.provider in NO_MODELS | {""}
+
+
+def _section(wanted: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The keys of a section that were asked for; what is no section is refused with the settings."""
+    keys = wanted.get(name)
+    return keys if isinstance(keys, dict) else {}
 
 
 def _pinned(record: Record) -> Settings:
@@ -98,7 +110,7 @@ def _wanted(change: Change) -> dict[str, Any]:
             "nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set section.key=value"
         )
     fixed = [key for key in ("seed", "synthetic") if key in wanted]
-    if fixed or "live" in wanted.get("trading", {}):
+    if fixed or "live" in _section(wanted, "trading"):
         raise Misconfigured(
             f"--set {fixed[0] if fixed else 'trading.live'}: the tape, its seed and the simulated venue are the recorded ones;"
             " `autohedge run` makes a run of its own"
@@ -113,7 +125,7 @@ def _nonempty(given: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Settings:
     """Recorded settings with what was asked for laid over them; another provider has the address of today."""
     layers: list[Mapping[str, Any]] = [config.resolved(before)]
-    provider = wanted.get("llm", {}).get("provider", before.llm.provider)
+    provider = _section(wanted, "llm").get("provider", before.llm.provider)
     if provider != before.llm.provider:
         today = config.load(None, change.overrides).llm
         layers.append({"llm": {each: getattr(today, each) for each in OF_THE_PLACE}})
@@ -138,7 +150,7 @@ def _require_sense(record: Record, settings: Settings, change: Change) -> None:
 def _require_known_address(before: Settings, settings: Settings, wanted: Mapping[str, Any]) -> None:
     """A record may be a stranger's: what it names gets no key and no question, unless it is meant."""
     url = settings.llm.base_url
-    recorded = url and url == before.llm.base_url and "base_url" not in wanted.get("llm", {})
+    recorded = url and url == before.llm.base_url and "base_url" not in _section(wanted, "llm")
     if not recorded or settings.trading.mode == "hft" or urlsplit(url).hostname in HERE:
         return
     if url != config.load().llm.base_url:

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from autohedge.journal import RunFolder
 from autohedge.whatif.again import Again, Tell, ask_again
 from autohedge.whatif.change import Change, Plan, plan
@@ -25,14 +27,12 @@ class Study:
     def reproduced(self) -> bool | None:
         """Whether the baseline has the recorded result, fill for fill; None for a record without one."""
         recorded = self.record.results
-        return recorded and all(
-            _plain(recorded[each]) == _plain(self.runs.baseline[each]) for each in FOUND_AGAIN
-        )
+        if recorded is None:
+            return None
+        return all(_plain(recorded[each]) == _plain(self.runs.baseline[each]) for each in FOUND_AGAIN)
 
 
 def _plain(figure: Any) -> Any:
-    import msgspec
-
     return msgspec.json.decode(msgspec.json.encode(figure))
 
 
