@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from autohedge.app import NO_MODELS
 from autohedge.core.events import Decision
 from autohedge.graph.mind import Ready
 from autohedge.graph.recall import lesson_of
@@ -12,7 +13,7 @@ from autohedge.llm.failures import plain
 from autohedge.llm.knowing import Knowing
 from autohedge.llm.transcript import Line, lines_of
 from autohedge.tools.lessons import Lesson
-from autohedge.whatif.change import NO_MODELS, Plan
+from autohedge.whatif.change import Plan
 from autohedge.whatif.minds import Matched, by_variant
 from autohedge.whatif.record import Past, Record
 from autohedge.whatif.words import Word, way, word

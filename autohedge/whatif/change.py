@@ -7,13 +7,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from autohedge import config
+from autohedge.app import NO_MODELS
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.graph.materials import ANSWERS, Materials, Sources
 from autohedge.prompts.library import read, require_no_strays
 from autohedge.whatif.record import Record
 
-NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 OF_THE_PLACE = ("model", "base_url", "script")
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 

@@ -19,7 +19,7 @@ from autohedge.journal.folder import RUNS
 from autohedge.llm.knowing import Knowing
 from autohedge.llm.transcript import Line
 from autohedge.whatif.again import Again, Tell, answered, known_lines
-from autohedge.whatif.change import NO_MODELS, Plan
+from autohedge.whatif.change import Plan
 from autohedge.whatif.minds import Matched, by_record, by_variant
 from autohedge.whatif.record import Past, Place, Positions, Record, questions_of
 from autohedge.whatif.words import Word, word
@@ -67,7 +67,7 @@ def run_both(record: Record, plan: Plan, again: Again, tell: Tell) -> Runs:
     An end that comes too early, by Ctrl-C too, leaves no half run behind.
     """
     baseline = _baseline(record)
-    if plan.asks and again.who.server not in NO_MODELS:
+    if plan.asks and again.who.server not in app.NO_MODELS:
         calls = app.expected_calls(plan.settings, record.tape)
         ms = again.service_ms / again.asked if again.asked else 0.0
         long = f", {calls * ms / 6e4:.1f} minutes" if ms else ""

@@ -89,7 +89,8 @@ def _compared(each: Compared, width: int) -> Iterator[Text]:
     head.append(" → ")
     head.append(str(each.now), STYLES.get(each.now.verdict, ""))
     yield head
-    for label, said in (("was", each.was.why), ("now", each.now.why)):
+    for label, word in (("was", each.was), ("now", each.now)):
+        said = " · ".join(part for part in (word.figures, word.why) if part)
         yield _cut(f"{INDENT * 4}{label}  {said}", width)
 
 

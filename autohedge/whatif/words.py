@@ -13,6 +13,7 @@ from autohedge.llm.outcome import ACCEPTED, REPAIRED
 from autohedge.llm.transcript import Line
 
 LONGEST = 400
+SURE = frozenset({"trade", "no_trade"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,14 +32,18 @@ class Word:
         """The verdict without figures: `trade long`."""
         return f"{self.verdict} {self.direction}".strip()
 
+    @property
+    def figures(self) -> str:
+        """What was proposed, empty if nothing: `size 50 %, take 30, stop 15 bps, 2 below, gtc`."""
+        if (proposal := self.proposal) is None:
+            return ""
+        exits = f"take {proposal.take_profit_bps}, stop {proposal.stop_loss_bps} bps"
+        return f"size {proposal.size_pct} %, {exits}, {proposal.offset_bps} below, {proposal.time_in_force}"
+
     def __str__(self) -> str:
-        """All of it but the reason: `trade long 76 %, size 50 %, take 30, stop 15, 2 below, gtc`."""
-        parts = [self.label]
-        if self.verdict in {"trade", "no_trade"}:
-            parts.append(f"{self.confidence_pct} %")
-        parts.append(plain(self.code))
-        said = " ".join(part for part in parts if part)
-        return said if self.proposal is None else f"{said}, {_figures(self.proposal)}"
+        """The verdict with its code and how sure it was: `trade long 76 %`."""
+        sure = f"{self.confidence_pct} %" if self.verdict in SURE else ""
+        return " ".join(part for part in (self.label, sure, plain(self.code)) if part)
 
     def as_dict(self) -> dict[str, Any]:
         """For programs."""
@@ -52,18 +57,13 @@ class Word:
         }
 
 
-def _figures(proposal: Proposal) -> str:
-    exits = f"take {proposal.take_profit_bps}, stop {proposal.stop_loss_bps} bps"
-    return f"size {proposal.size_pct} %, {exits}, {proposal.offset_bps} below, {proposal.time_in_force}"
-
-
 def word(decision: Decision, lines: Sequence[Line] = ()) -> Word:
-    """A decision, with the reason that its lines give."""
+    """A decision, with the reason that its lines give; of a direction or a confidence only where it counts."""
     traded = decision.verdict == "trade"
     return Word(
         verdict=decision.verdict,
         direction=decision.direction if traded else "",
-        confidence_pct=decision.confidence_pct,
+        confidence_pct=decision.confidence_pct if decision.verdict in SURE else 0,
         code=decision.code,
         proposal=decision.proposal,
         why=_why(decision, lines),
@@ -71,10 +71,11 @@ def word(decision: Decision, lines: Sequence[Line] = ()) -> Word:
 
 
 def _why(decision: Decision, lines: Sequence[Line]) -> str:
-    """The Director's thesis; without one, what was wrong."""
-    for line in lines:
-        if line.agent == director.NAME and (said := _thesis(line)):
-            return said
+    """The Director's thesis; for an abstention, or without one, what was wrong."""
+    theses = (_thesis(line) for line in lines if line.agent == director.NAME)
+    said = "" if decision.verdict == "abstain" else next(filter(None, theses), "")
+    if said:
+        return said
     failures = [line.failure for line in lines if line.failure]
     return plain(failures[-1] if failures else told(decision.code), longest=LONGEST)
 

@@ -2,12 +2,13 @@
 
 import asyncio
 
+import msgspec
 import pytest
 
 from autohedge.llm.asking import Asker
 from autohedge.llm.backend import ModelFailure, Request, Response
 from autohedge.llm.knowing import Knowing
-from autohedge.llm.outcome import Outcome
+from autohedge.llm.outcome import Call, Outcome
 from autohedge.llm.transcript import Line, line_of
 from tests.llm.questions import GOOD, Clock, Reply, Script, Verdict, asked, llm, said
 
@@ -22,6 +23,10 @@ def _late(_: Request) -> Response:
 
 def _outcome(asker: Asker, request: Request) -> Outcome[Verdict]:
     return asyncio.run(asker.ask(request, Verdict, lane="gate", deadline_s=DEADLINE_S))
+
+
+def _untimed(outcome: Outcome[Verdict]) -> list[Call]:
+    return [msgspec.structs.replace(call, queue_ms=0.0) for call in outcome.calls]
 
 
 def _lines(*replies: Reply) -> tuple[Outcome[Verdict], list[Line]]:
@@ -47,7 +52,8 @@ def test_what_is_known_comes_to_the_same_and_asks_nobody(replies: list[Reply], c
     backend = Script()
     asker = Knowing(backend, llm(retries=0))
     asker.begin(lines)
-    assert _outcome(asker, asked()) == then and then.code == code
+    now = _outcome(asker, asked())
+    assert (now.answer, now.code, _untimed(now)) == (then.answer, code, _untimed(then))
     assert (backend.requests, asker.taken, asker.left, asker.service_ms) == ([], len(lines), 0, 0.0)
 
 
