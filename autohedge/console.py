@@ -14,55 +14,10 @@ from rich.table import Table
 
 from autohedge.core.abstentions import told
 from autohedge.core.clock import readable
+from autohedge.core.reasons import MEANINGS
 
 BAR_WIDTH = 10
 CENTS = Decimal("0.01")
-
-MEANINGS = {
-    "bad_quote": "missing, not positive, crossed",
-    "exit_pending": "an exit was on its way",
-    "wide_spread": "spread above max_spread_bps",
-    "debounce": "between two decisions",
-    "warming_up": "not enough history yet",
-    "no_edge": "moved less than min_edge_bps",
-    "in_position": "wanted to buy, holds already",
-    "order_pending": "wanted to buy, order in flight",
-    "low_volume": "shown size below momentum.min_volume_ratio",
-    "below_vwap": "price below the size-weighted mean",
-    "bar_forming": "the bar is not finished",
-    "no_signal": "nothing was wanted",
-    "take_profit": "sold at the take-profit",
-    "stop_loss": "sold at the stop-loss",
-    "exit_signal": "sold because the strategy said so",
-    "entry": "sent an order to buy",
-    "halted": "trading was halted",
-    "stale": "the quote was older than risk.stale_after_ms",
-    "rate_limited": "sooner than execution.min_order_interval_ms",
-    "cooling_down": "sooner than execution.cooldown_ms after an exit",
-    "buying_power": "not enough free cash for the least order",
-    "zero_quantity": "the order would be less than one lot",
-    "min_quantity": "below risk.min_order_quantity",
-    "max_quantity": "above risk.max_order_quantity",
-    "min_notional": "below the least order value",
-    "max_notional": "above risk.max_order_notional",
-    "price_band": "further from the mid than risk.price_band_bps",
-    "max_position": "above risk.max_position_notional",
-    "max_exposure": "above risk.max_exposure_notional",
-    "daily_loss": "lost more than risk.max_daily_loss_pct today",
-    "order_rate": "more than risk.max_orders_per_minute",
-    "duplicate": "such an order is already working",
-    "exceeds_position": "would sell more than is held",
-    "not_finite": "a price or quantity was not a number",
-    "trailing_stop": "sold below its highest bid",
-    "reducing": "entries were off for a while; the journal says why",
-    "dust": "too small to be sold alone",
-    "time_stop": "sold because it was held long enough",
-    "gate_closed": "wanted to buy, but nobody had said that it may",
-    "gate_cooldown": "wanted to buy, but a no was not long ago",
-    "gate_expired": "wanted to buy, but the verdict was too old",
-    "deliberating": "the agents were being asked",
-    "agents_cooldown": "the agents had said no not long ago",
-}
 
 
 def print_summary(results: Mapping[str, Any]) -> None:

@@ -30,6 +30,7 @@ from autohedge.core.events import (
     Link,
     NotFound,
     Overfilled,
+    PromptsChanged,
     Reducing,
     Rejected,
     ReplaceOrder,
@@ -94,6 +95,10 @@ class Narrator:
     def wake(self) -> None:
         """Show how far the run has come, now and then."""
         self._pace.wake()
+
+    def tell(self, line: str) -> None:
+        """Say what is wrong outside the record."""
+        self._say(0, line)
 
     def close(self) -> None:
         """Leave the terminal as it was."""
@@ -268,6 +273,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         GateChanged,
         Disposed,
         Cooldown,
+        PromptsChanged,
         Resumed,
         Reducing,
         Active,
@@ -279,6 +285,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         NotFound,
     }
 )
+IDLE = frozenset({"no_edge", "limits"})
 SAID_BY_ORDERS = frozenset({"entry", "exit_signal", "in_position", "no_trade"})
 SAID_ELSEWHERE = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
@@ -330,21 +337,31 @@ def _about_team(event: AnyEvent) -> tuple[int, str] | None:
         case Deliberate():
             return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
         case Decision():
-            level = 1 if event.kind == "trade" and event.verdict != "abstain" else 2
+            level = 1 if event.kind == "trade" and event.verdict not in {"abstain", "keep"} else 2
             return (
                 level,
                 f"[AGENT] {event.kind} {event.symbol}: {_said(event)} from {event.source or 'nobody'}",
             )
         case Disposed() if event.code not in SAID_BY_ORDERS:
             why = f"({event.code}): {told(event.code)}"
-            return 1, f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            return 2 if event.code in IDLE else 1, (
+                f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            )
         case Cooldown():
             told_of = (
                 f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"
             )
             return 1, f"[COOLDOWN] {event.symbol}: {told_of}"
         case _:
-            return None
+            return _about_prompts(event)
+
+
+def _about_prompts(event: AnyEvent) -> tuple[int, str] | None:
+    """What a person edited."""
+    if not isinstance(event, PromptsChanged):
+        return None
+    named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
+    return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
 
 
 def _said(decision: Decision) -> str:

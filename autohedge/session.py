@@ -35,6 +35,7 @@ from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape, reopen
 
 if TYPE_CHECKING:
+    from autohedge.graph.materials import Sources
     from autohedge.graph.plane import Plane
     from autohedge.tools.lessons import Lesson
 
@@ -78,32 +79,37 @@ def _slow_plane(
 ) -> Iterator["Plane | None"]:
     """Who answers questions: a process of its own, or for a seeded run this one; None if nothing is asked.
 
-    A run that goes on keeps the prompts that it began with.
+    A run that goes on keeps the prompts that were in force at the end of its record: what was edited while it was
+    dead counts when it is edited again. A seeded run looks at no edits: it promises the same record again.
     """
     if settings.trading.mode == "hft":
         yield None
         return
     from autohedge.graph.materials import Sources
     from autohedge.graph.plane import VirtualPlane, WorkerPlane
+    from autohedge.prompts.edits import Edits
 
-    if recorded:
-        folder, genesis = recorded
-        sources = Sources.recorded(genesis.slow or {}, folder.kept)
-    else:
-        sources = Sources.of(settings)
-    where: type[VirtualPlane | WorkerPlane] = VirtualPlane if pace.seeded else WorkerPlane
-    with contextlib.closing(where(settings, sources)) as plane:
-        if recorded:
-            plane.remember(_lessons(recorded[0]))
+    edits = Edits()
+    sources, lessons = _recalled(*recorded) if recorded else (Sources.of(settings), [])
+    seeded = pace.seeded
+    plane = VirtualPlane(settings, sources) if seeded else WorkerPlane(settings, sources, edits)
+    with contextlib.closing(plane):
+        plane.remember(lessons)
         yield plane
 
 
-def _lessons(folder: RunFolder) -> "Sequence[Lesson]":
-    """What a run had learned when its process died; its transcript forgets what its record lost."""
-    from autohedge.graph.recall import recall
+def _recalled(folder: RunFolder, genesis: Genesis) -> "tuple[Sources, Sequence[Lesson]]":
+    """What a run's prompts were, and what it had learned, when its process died.
+
+    Its transcript forgets what its record lost.
+    """
+    from autohedge.graph.materials import Sources
+    from autohedge.graph.recall import prompts_in_force, recall
 
     _, *lines = read(folder.journal)
-    return recall(folder.transcript, (line.entry for line in lines))
+    record, slow = [line.entry for line in lines], genesis.slow or {}
+    slow = slow | {"prompts": prompts_in_force(slow["prompts"], record)}
+    return Sources.recorded(slow, folder.kept), recall(folder.transcript, record)
 
 
 def begin(
@@ -218,7 +224,8 @@ async def _play(run: _Run, nonce: str, record: list[Entry]) -> dict[str, Any]:
             run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.watcher.wake
         )
         wall.stopped, wall.tells_lag = start.stopped, not run.pace.seeded
-        listening = [asyncio.ensure_future(each) for each in (_listen(elsewhere, wall), _attach(run, wall))]
+        tasks = (_listen(elsewhere, wall), _attach(run, wall), _look_for_edits(run, wall))
+        listening = [asyncio.ensure_future(each) for each in tasks]
         try:
             async with Control(run.folder.path, wall):
                 await wall.play(start.first)
@@ -267,11 +274,21 @@ def _attach(run: _Run, wall: WallRuntime) -> Coroutine[Any, Any, None]:
     from autohedge.graph.plane import VirtualPlane, WorkerPlane
 
     if isinstance(run.plane, WorkerPlane):
-        wall.runtime.counsel = run.plane.worker
+        wall.runtime.counsel, wall.runtime.on_prompts = run.plane.worker, run.plane.change
         return run.plane.serve(run.folder.transcript, wall.hear)
     if isinstance(run.plane, VirtualPlane):
         wall.runtime.counsel = run.plane.counsel(run.folder.transcript)
     return _nothing()
+
+
+async def _look_for_edits(run: _Run, wall: WallRuntime) -> None:
+    """Take in edits of the prompts while questions are asked of a worker."""
+    if run.plane is None or run.pace.seeded:
+        return
+    from autohedge.graph.plane import WorkerPlane
+
+    if isinstance(run.plane, WorkerPlane):
+        await run.plane.watch(lambda: wall.playing, run.folder.add, wall.hear, run.watcher.tell)
 
 
 async def _nothing() -> None:

@@ -22,7 +22,7 @@ Quotes = Sequence[tuple[int, float | None, float | None]]
 
 def settings(**overrides: Any) -> Settings:
     """The shipped settings with some changed: `momentum__lookback=3`; without a slow plane unless asked for."""
-    changes = {"trading__mode": "hft"} | overrides
+    changes = {"trading__mode": "hft", "hybrid__cache_verdicts": False} | overrides
     return config.load(overrides=[f"{k.replace('__', '.')}={_toml(v)}" for k, v in changes.items()])
 
 

@@ -140,7 +140,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(call: Call) -> None:
     render = ("prompts", "render", "director", "--symbol", "BTC-USD", "--tape", path)
     for args, says in (
         (("prompts", "show", "direktor"), "did you mean director?"),
-        (("prompts", "render", "sentiment", *render[3:]), "there are director, learning"),
+        (("prompts", "render", "sentiment", *render[3:]), "there are director, execution"),
         ((*render[:4], "ETH-USD", *render[5:]), "the tape holds no ETH-USD, but BTC-USD"),
         ((*render, "--at", "noon"), "RFC 3339"),
         ((*render, "--at", "2020-01-01T00:00:00Z"), "choose a later --at"),

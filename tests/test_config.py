@@ -321,6 +321,62 @@ def test_recorded_settings_with_a_gap_are_refused_instead_of_filled_from_default
         from_resolved(recorded)
 
 
+@pytest.mark.parametrize(
+    ("url", "cure"),
+    [
+        ("redis://:hush@localhost:6379/0", "AUTOHEDGE_REDIS_PASSWORD"),
+        ("redis://joe:hu/sh@localhost", "AUTOHEDGE_REDIS_PASSWORD"),
+        ("redis://localhost/0?password=hush", "AUTOHEDGE_REDIS_PASSWORD"),
+        ("unix:///tmp/redis?db=1&password=hush", "AUTOHEDGE_REDIS_PASSWORD"),
+        ("redis://joe:hush", "redis://HOST:PORT/DATABASE"),
+        ("redis://[hush", "redis://HOST:PORT/DATABASE"),
+        ("http://hush:6379", "redis://HOST:PORT/DATABASE"),
+        ("hush", "redis://HOST:PORT/DATABASE"),
+        ("redis:///0", "redis://HOST:PORT/DATABASE"),
+        ("redis://localhost/hush", "number of a database"),
+        ("unix://hush/tmp", "unix:///PATH"),
+    ],
+)
+def test_an_address_of_redis_that_could_hold_a_secret_or_is_none_is_refused_without_showing_it(
+    url: str, cure: str
+) -> None:
+    text = _refused(f'redis.url="{url}"')
+    assert text.startswith("redis: url") and cure in text
+    assert "hush" not in text and "hu/sh" not in text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "redis://127.0.0.1",
+        "redis://h:6379/15",
+        "rediss://h:6380/",
+        "redis://[::1]:6379/0",
+        "unix:///tmp/r",
+    ],
+)
+def test_an_address_of_redis_is_a_host_or_a_socket(url: str) -> None:
+    assert load(overrides=[f'redis.url="{url}"']).redis.url == url
+
+
+def test_the_password_of_redis_comes_from_the_environment_before_dotenv(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("AUTOHEDGE_REDIS_PASSWORD", raising=False)
+    assert secrets().redis_password is None
+    Path(".env").write_text("AUTOHEDGE_REDIS_PASSWORD=from-a-file\n")
+    in_file = secrets().redis_password
+    assert in_file and in_file.get_secret_value() == "from-a-file"
+    monkeypatch.setenv("AUTOHEDGE_REDIS_PASSWORD", "from-outside")
+    outside = secrets().redis_password
+    assert outside and outside.get_secret_value() == "from-outside"
+    assert "from-outside" not in f"{secrets()} {resolved(load())} {explain()}"
+    monkeypatch.setenv("AUTOHEDGE_REDIS_PASSWORD", "line\nbreak")
+    with pytest.raises(Misconfigured, match="AUTOHEDGE_REDIS_PASSWORD holds characters"):
+        secrets()
+
+
 @pytest.fixture
 def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in KEY_NAMES:

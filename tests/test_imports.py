@@ -11,7 +11,16 @@ from autohedge.journal import RunFolder
 from tests.graph.records import hybrid
 
 ROOT = Path(__file__).parent.parent
-OF_MODELS = ("langgraph", "langchain", "langchain_core", "langchain_openai", "openai", "httpx", "tenacity")
+OF_MODELS = (
+    "langgraph",
+    "langchain",
+    "langchain_core",
+    "langchain_openai",
+    "openai",
+    "httpx",
+    "tenacity",
+    "redis",
+)
 WATCHED = (
     "import sys\n"
     "import autohedge\n"

@@ -18,6 +18,7 @@ from autohedge.core.events import (
     Link,
     NotFound,
     Overfilled,
+    PromptsChanged,
     Reducing,
     Rejected,
     Restarted,
@@ -160,6 +161,27 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         "[TRACKER] The venue holds -3 more than our books (cash): halt",
         "[TRACKER] Connection to the venue: down",
     ]
+
+
+def test_a_change_of_prompts_is_said_and_what_is_wrong_with_one_at_every_level(
+    market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    changed = Entry(1, 1, PromptsChanged(1, {"director": "12ab34.md", "learning": "cd56.md"}))
+    for level in ("low", "normal"):
+        wanted = settings(chatter_level=level)
+        narrator = watch(wanted, on_clock=True, quiet=False)(
+            app.engine_for(wanted, market), market.rows, "r1"
+        )
+        narrator.saw(changed)
+        narrator.tell("[AGENT] prompts/x.md, line 1:\x1b[2J")
+        narrator.close()
+        said = [
+            "[AGENT] Prompts changed: director (hash 12ab…), learning (hash cd56…), from the next question on"
+        ]
+        assert _said(capsys) == said * (level == "normal") + ["[AGENT] prompts/x.md, line 1:?[2J"]
+    assert type(changed.event) in narrator.wants
+    Silent(app.engine_for(wanted, market), market.rows, "r1").tell("[AGENT] wrong")
+    assert "[AGENT] wrong" in capsys.readouterr().err
 
 
 def test_a_long_run_says_how_far_it_is_in_plain_lines(

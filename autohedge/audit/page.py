@@ -7,12 +7,13 @@ from html import escape
 from pathlib import Path
 
 from autohedge.audit import wording
+from autohedge.audit.agents import Exchange, exchanges, refusal, used
 from autohedge.audit.chart import strip
 from autohedge.audit.questions import Conversation
 from autohedge.audit.reading import Audit
+from autohedge.audit.timeline import IDLE
 from autohedge.audit.trips import Trip
 from autohedge.audit.wording import harmless
-from autohedge.llm.transcript import Line as Call
 
 WHOLE = 500
 ROWS = 5_000
@@ -35,6 +36,7 @@ details:target{border-color:var(--open)}summary{cursor:pointer}
 dl{display:grid;grid-template-columns:6rem 1fr;gap:.1rem .8rem}dt{color:var(--dim)}dd{margin:0;overflow-wrap:anywhere}
 svg{display:block;width:100%;height:18px}.open{fill:var(--open)}.closed{fill:var(--closed)}
 .cooldown{fill:var(--cooldown)}.expired{fill:var(--expired)}
+.holding{fill:var(--open)}.deliberating{fill:var(--expired)}.idle{fill:var(--closed)}
 .trade{color:var(--open)}.abstain,.late,.unanswered{color:var(--bad)}.dim{color:var(--dim)}
 """
 _POLICY = "default-src 'none'; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
@@ -56,7 +58,7 @@ def page(audit: Audit) -> Iterator[str]:
     yield '<meta name="viewport" content="width=device-width,initial-scale=1">'
     yield f"<title>{title}</title><style>{STYLE}</style></head><body><h1>{title}</h1>"
     yield from _summary(audit)
-    yield from _gates(audit)
+    yield from _activity(audit) if audit.mode == "llm" else _gates(audit)
     yield from _earned(audit)
     yield from _table(audit)
     yield from _conversations(audit)
@@ -73,7 +75,7 @@ def _summary(audit: Audit) -> Iterator[str]:
     yield f"<p>{_text(f'{audit.mode} · {symbols} · {period}')}</p><ul>"
     for line in wording.summary_lines(audit):
         yield f"<li>{_text(line)}</li>"
-    for prompt in audit.prompts:
+    for prompt in (each for each in audit.prompts if not each.at_ns):
         yield f"<li>prompt {_text(f'{prompt.name}, version {prompt.version}, hash {prompt.hash}')}</li>"
     yield f"<li>the journal's chain of hashes is unbroken, head <code>{_text(audit.head)}</code></li></ul>"
 
@@ -86,6 +88,14 @@ def _gates(audit: Audit) -> Iterator[str]:
         yield f"<h3>{_text(symbol)} <span class='dim'>open or prolonged {opened} times</span></h3>"
         yield strip(timeline, first, audit.first_ns, audit.last_ns)
     yield "<p class='dim'>green open, grey closed, yellow cooldown, violet expired</p>"
+
+
+def _activity(audit: Audit) -> Iterator[str]:
+    yield "<h2>What went on</h2>"
+    for symbol, timeline in sorted(audit.activity.items()):
+        yield f"<h3>{_text(symbol)}</h3>"
+        yield strip(timeline, IDLE, audit.first_ns, audit.last_ns)
+    yield "<p class='dim'>green holding, violet deliberating, yellow cooldown, grey nothing</p>"
 
 
 def _earned(audit: Audit) -> Iterator[str]:
@@ -113,7 +123,8 @@ def _table(audit: Audit) -> Iterator[str]:
     shown = len(audit.conversations)
     if shown < audit.tally.fitting:
         yield f"<p>The last {shown:,} of {audit.tally.fitting:,}.</p>"
-    yield "<table><tr><th>no.</th><th>asked, UTC</th><th>symbol</th><th>decision</th><th>gate</th>"
+    where = "engine" if audit.mode == "llm" else "gate"
+    yield f"<table><tr><th>no.</th><th>asked, UTC</th><th>symbol</th><th>decision</th><th>{where}</th>"
     yield "<th>round trips</th><th>said</th></tr>"
     unlinked = shown - audit.whole
     for index, conversation in enumerate(audit.conversations):
@@ -126,9 +137,9 @@ def _row(conversation: Conversation, *, linked: bool) -> str:
     name = f'<a href="#q{number}">{number}</a>' if linked else str(number)
     at = wording.clock(conversation.question.at_ns).removesuffix(" UTC")
     decision = f"<td class='{conversation.outcome}'>{_text(wording.verdict(conversation))}</td>"
-    rest = (conversation.state, wording.earned(conversation))
+    rest = (conversation.disposed or conversation.state, wording.earned(conversation))
     cells = "".join(f"<td>{_text(cell)}</td>" for cell in rest)
-    gist = _text(wording.gist(conversation))
+    gist = "<br>".join(map(_text, (wording.gist(conversation), *wording.remarks(conversation))))
     lead = f"<td>{name}</td><td>{at}</td><td>{_text(conversation.symbol)}</td>"
     return f"<tr>{lead}{decision}{cells}<td class='gist'>{gist}</td></tr>"
 
@@ -149,18 +160,35 @@ def _conversation(audit: Audit, conversation: Conversation) -> Iterator[str]:
     yield f'<details id="q{conversation.number}"><summary>{_text(title)}</summary><dl>'
     yield _item("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
     yield _item("answer", wording.answered(conversation))
-    yield _item("gate", wording.gate(conversation))
-    for trip in conversation.trips:
-        yield from _trip(trip)
     if silent := wording.silence(conversation):
         yield _item("silence", silent)
+    if question.kind != "trade":
+        yield from _outcome(conversation)
     yield "</dl>"
-    shown = 0
-    for call in conversation.calls:
-        if call.request:
-            yield from _call(audit, call, shown)
-            shown = len(call.request.messages)
+    for exchange in exchanges(conversation.calls):
+        yield from _call(audit, exchange)
+    if question.kind == "trade":
+        yield "<h3>What became of it</h3><dl>"
+        yield from _outcome(conversation)
+        yield "</dl>"
     yield '<p><a href="#decisions">all decisions</a></p></details>'
+
+
+def _outcome(conversation: Conversation) -> Iterator[str]:
+    for label, text in wording.checks(conversation):
+        yield _item(label, text)
+    told = (
+        ("refused", refusal(conversation)),
+        ("proposal", wording.proposal(conversation)),
+        ("engine", wording.became(conversation)),
+        *(("order", line) for line in wording.placed(conversation)),
+        ("gate", wording.gate(conversation) if conversation.question.kind != "trade" else ""),
+    )
+    for label, text in told:
+        if text:
+            yield _item(label, text)
+    for trip in conversation.trips:
+        yield from _trip(trip)
 
 
 def _trip(trip: Trip) -> Iterator[str]:
@@ -171,14 +199,15 @@ def _trip(trip: Trip) -> Iterator[str]:
             yield _item("", wording.fill_line(fill))
 
 
-def _call(audit: Audit, call: Call, shown: int) -> Iterator[str]:
+def _call(audit: Audit, exchange: Exchange) -> Iterator[str]:
+    call = exchange.call
     if call.request is None:
         return
-    yield f"<h3>{'Repair' if shown else 'Question'}</h3><dl>"
+    yield f"<h3>{_text(exchange.title)}</h3><dl>"
     yield _item("prompt", wording.prompt_line(audit, call)) + "</dl>"
-    for message in call.request.messages[shown:]:
+    for message in call.request.messages[exchange.shown :]:
         yield f"<details><summary>{_text(message.role)}</summary>{_block(message.content)}</details>"
-    yield "<h3>Answer</h3><dl>" + _item("call", wording.call_line(call))
+    yield "<h4>Answer</h4><dl>" + _item("call", wording.call_line(call))
     if call.failure:
         yield _item("wrong", call.failure)
     if call.response and call.response.refusal:
@@ -187,7 +216,7 @@ def _call(audit: Audit, call: Call, shown: int) -> Iterator[str]:
     if call.response:
         yield _block(call.response.text)
     if found := wording.parsed(call):
-        how = f"read as ({call.parse})" if wording.used(call) else "an object in it, not used"
+        how = f"read as ({call.parse})" if used(call) else "an object in it, not used"
         yield f"<details open><summary>{_text(how)}</summary>{_block(found)}</details>"
 
 

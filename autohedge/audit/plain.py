@@ -23,11 +23,12 @@ def as_dict(audit: Audit) -> dict[str, Any]:
         "questions": msgspec.to_builtins(audit.tally),
         "calls": msgspec.to_builtins(audit.spoken),
         "trips": {name: _summed(group) for name, group in audit.groups.items()},
-        "conversations": [_conversation(each) for each in audit.conversations],
+        "conversations": [of_conversation(each) for each in audit.conversations],
     }
 
 
-def _conversation(conversation: Conversation) -> dict[str, Any]:
+def of_conversation(conversation: Conversation) -> dict[str, Any]:
+    """One conversation as JSON values."""
     return {
         "number": conversation.number,
         "symbol": conversation.symbol,
@@ -35,6 +36,8 @@ def _conversation(conversation: Conversation) -> dict[str, Any]:
         "outcome": conversation.outcome,
         "given_up": conversation.given_up,
         "state": conversation.state,
+        "disposed": conversation.disposed,
+        "sent": msgspec.to_builtins(conversation.sent),
         "question": msgspec.to_builtins(conversation.question),
         "decision": msgspec.to_builtins(conversation.decision),
         "gate": msgspec.to_builtins(conversation.gate),

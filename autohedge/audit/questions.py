@@ -1,22 +1,24 @@
-"""A journal's questions, each with its decision, what that did to the gate, and the orders that it let through.
+"""A journal's questions, each with its decision, what the engine made of it, and the orders that it let through.
 
 The journal is followed line by line. What is kept are the conversations that are wanted, those that may
 still become one, and some bytes for each call that the transcript must have.
 """
 
 import heapq
-from array import array
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal, get_args
 
-from autohedge.audit.trips import NO_VERDICT, Trip, Trips
-from autohedge.config.sections import Hybrid
+from autohedge.audit.timeline import Activity, Timeline
+from autohedge.audit.trips import NO_VERDICT, Placed, Trip, Trips
+from autohedge.config import Settings
 from autohedge.core.events import (
     AnyEvent,
+    Booked,
+    Cooldown,
     Decision,
     Deliberate,
+    Disposed,
     GateChanged,
     Halted,
     Input,
@@ -25,12 +27,14 @@ from autohedge.core.events import (
     Timer,
 )
 from autohedge.core.orders import BUY
+from autohedge.core.snapshots import Kind
 from autohedge.journal import Line
 from autohedge.llm.transcript import Line as Call
 
 Only = Literal["trade", "no_trade", "keep", "abstain", "lesson", "late", "unanswered"]
 ONLY: tuple[Only, ...] = get_args(Only)
-STATES = ("closed", "open", "cooldown", "expired")
+ANSWERS_WITHOUT_A_CALL = frozenset({"bypass", "cache"})
+LESSON: Kind = "learning"
 NS_PER_S = 10**9
 DIGEST_BYTES = 16
 BAND_PCT = 10
@@ -41,8 +45,9 @@ class Conversation:
     """One question and all that came of it.
 
     `why` it was asked; `given_up` says why an answer counts no more: `timeout`, `halted`, `restarted`. `gate` is
-    the change that followed, `state` where the gate stood then, `ended` what ended or prolonged an opening.
-    `trips` are the round trips that the verdict let in. `calls` are the transcript's lines, where they are wanted.
+    the change that followed, `state` where the gate stood then, `ended` what ended or prolonged an opening; where
+    agents alone decide, `disposed` is the code that the engine ended it with, and `sent` its order. `trips` are the
+    round trips that the verdict let in. `calls` are the transcript's lines, where they are wanted.
     """
 
     question: Deliberate
@@ -52,6 +57,8 @@ class Conversation:
     state: str = ""
     gate: GateChanged | None = None
     ended: GateChanged | None = None
+    disposed: str = ""
+    sent: Placed | None = None
     trips: list[Trip] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
 
@@ -81,22 +88,6 @@ class Conversation:
         return f"{self.decision.source or 'unnamed'}, {least} to {least + BAND_PCT} % sure"
 
 
-@dataclass(slots=True)
-class Timeline:
-    """When a gate changed, and to which of STATES; nine bytes a change."""
-
-    times_ns: "array[int]" = field(default_factory=lambda: array("q"))
-    states: bytearray = field(default_factory=bytearray)
-
-    def add(self, at_ns: int, state: str) -> None:
-        """Note a change."""
-        self.times_ns.append(at_ns)
-        self.states.append(STATES.index(state))
-
-    def __iter__(self) -> Iterator[tuple[int, str]]:
-        return ((at_ns, STATES[state]) for at_ns, state in zip(self.times_ns, self.states, strict=True))
-
-
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """Which conversations: one number, or the `last` that fit; the last `whole` of them with every word."""
@@ -124,6 +115,8 @@ class Tally:
     fitting: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     abstentions: Counter[str] = field(default_factory=Counter)
+    refusals: Counter[str] = field(default_factory=Counter)
+    disposed: Counter[str] = field(default_factory=Counter)
     saved: int = 0
     strays: int = 0
 
@@ -131,17 +124,18 @@ class Tally:
 class Questions:
     """Follows a journal."""
 
-    def __init__(self, wanted: Wanted, hybrid: Hybrid) -> None:
+    def __init__(self, wanted: Wanted, settings: Settings) -> None:
         self.tally = Tally()
         self.trips = Trips()
+        self.activity = Activity()
         self.gates: dict[str, Timeline] = {}
         self.named: dict[bytes, int] = {}
         self.snapshots: dict[int, str] = {}
         self.first_ns = self.last_ns = 0
         self._wanted = wanted
-        self._hybrid = hybrid
-        self._deadline_ns = round(hybrid.deadline_s * NS_PER_S)
-        self._first_state = "open" if hybrid.starts_open else "closed"
+        self._settings = settings
+        self._deadline_ns = round(settings.hybrid.deadline_s * NS_PER_S)
+        self._first_state = "open" if settings.hybrid.starts_open else "closed"
         self._kept: list[tuple[int, int, Conversation]] = []
         self._unanswered: dict[int, Conversation] = {}
         self._waiting: dict[tuple[str, str], Conversation] = {}
@@ -173,6 +167,8 @@ class Questions:
                 self._time(event.at_ns)
             case Halted() | Restarted():
                 self._interrupt(event)
+            case Disposed() | Cooldown() | Booked():
+                self._propose(event)
 
     def finish(self) -> list[Conversation]:
         """The conversations that are wanted, by number; nothing more will come."""
@@ -185,7 +181,7 @@ class Questions:
     def state(self, symbol: str) -> str:
         """Where a symbol's gate stands."""
         line = self.gates.get(symbol)
-        return STATES[line.states[-1]] if line else self._first_state
+        return line.last if line else self._first_state
 
     def _begin_step(self, seq: int, event: AnyEvent) -> None:
         """What follows an input, or a row, without one in between is caused by it."""
@@ -200,28 +196,44 @@ class Questions:
         self.last_ns = max(self.last_ns, at_ns)
 
     def _ask(self, question: Deliberate) -> None:
-        conversation = Conversation(question, self._reason(question), state=self.state(question.symbol))
+        conversation = Conversation(question, self._reason(question), state=self._stands(question))
         self.tally.asked += 1
         self.snapshots[question.number] = question.snapshot
         self._unanswered[question.number] = conversation
         self._waiting[question.kind, question.symbol] = conversation
-        if question.kind == "gate":
+        if question.kind != LESSON:
             self._asked[question.symbol] = question.number
             self._shut_by.pop(question.symbol, None)
+        self._thinks(conversation, on=True)
+
+    def _stands(self, question: Deliberate) -> str:
+        """Where the gate stands that a question is about; empty where there are none."""
+        return "" if question.kind == "trade" else self.state(question.symbol)
+
+    def _thinks(self, conversation: Conversation, *, on: bool) -> None:
+        if conversation.question.kind == "trade":
+            self.activity.note(conversation.symbol, self.last_ns, "deliberating", on=on)
 
     def _reason(self, question: Deliberate) -> str:
         symbol, before = question.symbol, self._asked.get(question.symbol)
-        if question.kind == "learning":
-            return f"{self._hybrid.learn_every_trades} round trips had ended"
+        if question.kind == LESSON:
+            return f"{self._settings.hybrid.learn_every_trades} round trips had ended"
         if before is None:
             return "it was the symbol's first question, enough quotes being known"
         if symbol in self._notes:
             return self._notes[symbol]
         if symbol in self._shut_by:
-            return f"all gates had been shut ({self._shut_by[symbol]}), and quotes came again"
+            return f"{_GIVEN_UP[question.kind]} ({self._shut_by[symbol]}), and quotes came again"
+        return self._pace(question, before)
+
+    def _pace(self, question: Deliberate, before: int) -> str:
+        """Why it was time for another question, as quotes and seconds go."""
+        hybrid, pause_s = self._settings.hybrid, self._settings.llm.min_interval_s
+        if question.kind == "trade":
+            return f"a quote had come, and {pause_s:g} s passed, since question {before}"
         if isinstance(self._input, Timer):
-            return f"quotes enough had come, and {self._hybrid.min_refresh_s:g} s passed, since question {before}"
-        return f"{self._hybrid.gate_refresh_quotes} quotes had come since question {before}"
+            return f"quotes enough had come, and {hybrid.min_refresh_s:g} s passed, since question {before}"
+        return f"{hybrid.gate_refresh_quotes} quotes had come since question {before}"
 
     def _decide(self, decision: Decision) -> None:
         for call in decision.calls:
@@ -231,15 +243,16 @@ class Questions:
             self.tally.strays += 1
             return
         conversation.decision = decision
-        conversation.state = self.state(decision.symbol)
+        conversation.state = self._stands(conversation.question)
         key = (conversation.question.kind, conversation.symbol)
         if self._waiting.get(key) is conversation:
             del self._waiting[key]
             self._caused_by(conversation, f"the answer to question {decision.number} had been waited for")
+            self._thinks(conversation, on=False)
         self._settle(conversation)
 
     def _caused_by(self, conversation: Conversation, note: str) -> None:
-        if conversation.question.kind == "gate":
+        if conversation.question.kind != LESSON:
             self._causes[conversation.symbol] = conversation
             self._notes[conversation.symbol] = note
 
@@ -262,12 +275,49 @@ class Questions:
         if cause and change.state == "open":
             self._opener[symbol] = cause
 
+    def _propose(self, event: Disposed | Cooldown | Booked) -> None:
+        """What happens where agents alone decide."""
+        match event:
+            case Disposed():
+                self._dispose(event)
+            case Cooldown():
+                self._cool(event)
+            case Booked():
+                self._hold(event)
+
+    def _dispose(self, disposed: Disposed) -> None:
+        self.tally.disposed[disposed.code] += 1
+        cause = self._causes.get(disposed.symbol)
+        if cause and cause.number == disposed.number:
+            cause.disposed = disposed.code
+
+    def _cool(self, cooldown: Cooldown) -> None:
+        symbol, begins = cooldown.symbol, bool(cooldown.quotes)
+        self.activity.note(symbol, cooldown.at_ns, "cooldown", on=begins)
+        if not begins:
+            self._notes[symbol] = f"the cooldown after question {self._asked.get(symbol, 0)} was over"
+
+    def _hold(self, booked: Booked) -> None:
+        symbol = self.trips.symbol_of(booked.order_id)
+        if symbol and self._settings.trading.mode == "llm":
+            self.activity.note(symbol, self.last_ns, "holding", on=bool(booked.position))
+
     def _order(self, order: SubmitOrder) -> None:
+        proposer = self._proposer(order.symbol)
+        if proposer and order.side is BUY:
+            self._opener[order.symbol] = proposer
         opener = self._opener.get(order.symbol)
         number, group = (opener.number, opener.group) if opener else (0, NO_VERDICT)
         trip = self.trips.submitted(order, number, group)
+        if proposer:
+            proposer.sent = trip.orders[-1]
         if opener and order.side is BUY and trip.verdict == number and trip not in opener.trips[-1:]:
             opener.trips.append(trip)
+
+    def _proposer(self, symbol: str) -> Conversation | None:
+        """Whose answer is being carried out in this step, where agents alone decide."""
+        cause = self._causes.get(symbol)
+        return cause if cause and cause.question.kind == "trade" else None
 
     def _time(self, at_ns: int) -> None:
         """The engine's own deadlines of answers: it tells of one only where a gate changes by it."""
@@ -275,9 +325,10 @@ class Questions:
             if conversation.question.at_ns + self._deadline_ns <= at_ns:
                 del self._waiting[key]
                 conversation.given_up = "timeout"
-                conversation.state = self.state(conversation.symbol)
-                if conversation.question.kind == "gate":
+                conversation.state = self._stands(conversation.question)
+                if conversation.question.kind != LESSON:
                     self.tally.abstentions["timeout"] += 1
+                self._thinks(conversation, on=False)
                 note = f"question {conversation.number} had timed out"
                 self._caused_by(conversation, note)
 
@@ -285,6 +336,7 @@ class Questions:
         why = "restarted" if isinstance(event, Restarted) else "halted"
         for conversation in self._waiting.values():
             conversation.given_up = why
+            self._thinks(conversation, on=False)
         self._waiting.clear()
         self._shut_by = dict.fromkeys(self._asked, why)
 
@@ -292,7 +344,9 @@ class Questions:
         decision, outcome = conversation.decision, conversation.outcome
         self.tally.outcomes[outcome] += 1
         if decision and not conversation.given_up:
-            self.tally.saved += decision.source == "bypass"
+            self.tally.saved += decision.source in ANSWERS_WITHOUT_A_CALL
+            if outcome == "no_trade":
+                self.tally.refusals[decision.code or "no_trade"] += 1
             if outcome == "abstain":
                 self.tally.abstentions[decision.code or "unexplained"] += 1
         if not self._wanted.fits(conversation):
@@ -301,6 +355,12 @@ class Questions:
         heapq.heappush(self._kept, (conversation.number, self._seq, conversation))
         if len(self._kept) > self._wanted.last:
             heapq.heappop(self._kept)
+
+
+_GIVEN_UP = {
+    "gate": "all gates had been shut",
+    "trade": "all questions had been given up",
+}
 
 
 def digest(call: str) -> bytes:

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from autohedge import config
-from autohedge.audit.questions import Conversation, Questions, Tally, Timeline, Wanted, digest
+from autohedge.audit.questions import Conversation, Questions, Tally, Wanted, digest
+from autohedge.audit.timeline import Timeline
 from autohedge.audit.trips import Group
+from autohedge.audit.versions import PromptFile, Versions
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal import RunFolder
@@ -17,17 +19,6 @@ from autohedge.journal.verification import checked
 from autohedge.llm.outcome import REPAIRED
 from autohedge.llm.transcript import Line as Call
 from autohedge.llm.transcript import read as read_transcript
-from autohedge.prompts.library import parse
-
-
-@dataclass(frozen=True, slots=True)
-class PromptFile:
-    """A prompt as the run used it; `version` is None where this release cannot read the file."""
-
-    name: str
-    version: int | None
-    hash: str
-    file: str
 
 
 @dataclass(slots=True)
@@ -70,7 +61,7 @@ class Audit:
     """What a run asked, was told and did about it: sums over all of it, and the conversations that were wanted.
 
     `silent` says in a sentence why nothing was asked, empty where something could be. `groups` are round
-    trips by who let them in.
+    trips by who let them in; `gates` are followed in hybrid mode, `activity` in llm mode.
     """
 
     run: str
@@ -89,6 +80,7 @@ class Audit:
     tally: Tally
     spoken: Spoken
     gates: Mapping[str, Timeline]
+    activity: Mapping[str, Timeline]
     groups: Mapping[str, Group]
     conversations: list[Conversation]
     whole: int
@@ -112,9 +104,10 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
     settings = config.from_resolved(folder.settings(genesis.settings))
     symbols = tuple(str(origin["symbol"]) for origin in genesis.tape)
     _require_symbol(wanted, symbols)
-    questions = Questions(wanted, settings.hybrid)
+    questions, versions = Questions(wanted, settings), Versions(folder, genesis)
     for line in lines:
         questions.take(line)
+        versions.take(line.event)
     conversations = questions.finish()
     _require_number(folder, wanted, questions.tally)
     slow: dict[str, Any] = genesis.slow or {}
@@ -131,10 +124,11 @@ def audit(folder: RunFolder, wanted: Wanted) -> Audit:
         first_ns=questions.first_ns,
         last_ns=questions.last_ns,
         starts_open=settings.hybrid.starts_open,
-        prompts=[_prompt(folder, *named) for named in sorted(slow.get("prompts", {}).items())],
+        prompts=versions.files,
         tally=questions.tally,
         spoken=_heard(folder.transcript, questions, conversations, wanted.whole),
         gates=questions.gates,
+        activity=questions.activity.lines,
         groups=questions.trips.groups,
         conversations=conversations,
         whole=min(wanted.whole, len(conversations)),
@@ -145,10 +139,10 @@ def _silent(settings: Settings, genesis: Genesis, tally: Tally) -> str:
     if tally.asked:
         return ""
     if settings.trading.mode == "hft":
-        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid asks"
+        return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid or llm asks"
     if genesis.slow is None:
         return "nothing was asked, and nobody was there to answer"
-    return "nothing was asked: it ended before its gates had quotes enough"
+    return "nothing was asked: it ended before its symbols had quotes enough"
 
 
 def _require_symbol(wanted: Wanted, symbols: tuple[str, ...]) -> None:
@@ -162,15 +156,6 @@ def _require_number(folder: RunFolder, wanted: Wanted, tally: Tally) -> None:
     if 1 <= wanted.number <= tally.asked:
         raise Misconfigured(f"question {wanted.number} is not of that symbol or outcome; leave these out")
     raise Misconfigured(f"run {folder.id} has no question {wanted.number}; they go from 1 to {tally.asked}")
-
-
-def _prompt(folder: RunFolder, name: str, file: str) -> PromptFile:
-    path = folder.kept(file)
-    try:
-        version = parse(name, path.read_bytes().decode(), str(path)).version
-    except (Misconfigured, UnicodeDecodeError):
-        version = None
-    return PromptFile(name, version, path.stem, file)
 
 
 def _heard(path: Path, questions: Questions, conversations: list[Conversation], whole: int) -> Spoken:

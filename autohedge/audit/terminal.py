@@ -1,6 +1,6 @@
 """An audit on a terminal: lists and whole conversations, plain when piped, no word of a stranger obeyed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
 from textwrap import wrap
 
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from autohedge.audit import wording
+from autohedge.audit.agents import Exchange, exchanges, refusal, used
 from autohedge.audit.questions import Conversation
 from autohedge.audit.reading import Audit
 from autohedge.audit.trips import Trip
@@ -43,10 +44,15 @@ def print_list(audit: Audit, page: str) -> None:
 
 def print_whole(audit: Audit) -> None:
     """Conversations with every word."""
-    console = _console()
     for conversation in audit.conversations:
-        for piece in _whole(audit, conversation):
-            _print(console, piece)
+        print_pieces(_whole(audit, conversation))
+
+
+def print_pieces(pieces: Iterable[Piece]) -> None:
+    """Texts, and what has a label."""
+    console = _console()
+    for piece in pieces:
+        _print(console, piece)
 
 
 def _day(conversation: Conversation) -> str:
@@ -62,16 +68,22 @@ def _short(conversation: Conversation, width: int) -> Iterator[Text]:
     at = readable(conversation.question.at_ns)[11:19]
     head = Text(f"#{conversation.number:<5}{at}  {harmless(conversation.symbol):<10}")
     head.append(f"{wording.verdict(conversation):<22}", style)
-    learning = conversation.question.kind == "learning"
-    head.append(f"{'lesson' if learning else f'gate {conversation.state}':<15}")
+    head.append(f"{_where(conversation):<15}")
     head.append(wording.earned(conversation))
     head.rstrip()
     head.truncate(width, overflow="ellipsis")
     yield head
-    gist = Text(INDENT + wording.gist(conversation), "dim")
-    gist.truncate(width, overflow="ellipsis")
-    if gist.plain.strip():
-        yield gist
+    for line in (wording.gist(conversation), *wording.remarks(conversation)):
+        text = Text(INDENT + line, "dim")
+        text.truncate(width, overflow="ellipsis")
+        if text.plain.strip():
+            yield text
+
+
+def _where(conversation: Conversation) -> str:
+    """What the question was about, or where its gate stands."""
+    kind = conversation.question.kind
+    return "lesson" if kind == "learning" else "" if kind == "trade" else f"gate {conversation.state}"
 
 
 def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
@@ -80,19 +92,49 @@ def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
     yield Text(title, "bold")
     yield ("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
     yield ("answer", wording.answered(conversation))
-    yield ("gate", wording.gate(conversation))
-    for trip in conversation.trips:
-        yield from _trip(trip)
-    if not conversation.trips:
-        yield ("orders", "none were let through by this")
     if silent := wording.silence(conversation):
         yield ("silence", silent)
-    shown = 0
-    for call in conversation.calls:
-        if call.request:
-            yield from _call(audit, call, shown)
-            shown = len(call.request.messages)
+    if question.kind != "trade":
+        yield from _outcome(conversation)
+    yield from told_calls(conversation, lambda call: wording.prompt_line(audit, call))
+    if question.kind == "trade":
+        yield _rule("what became of it")
+        yield from _outcome(conversation)
     yield Text("")
+
+
+def told_calls(conversation: Conversation, prompt_line: Callable[[Call], str]) -> Iterator[Piece]:
+    """Every request and answer, agent after agent; `prompt_line` says where a request's prompt is from."""
+    for exchange in exchanges(conversation.calls):
+        yield from _call(exchange, prompt_line(exchange.call))
+
+
+def told_checks(conversation: Conversation) -> Iterator[Piece]:
+    """What was made of the answers, up to the proposal."""
+    yield from wording.checks(conversation)
+    if refused := refusal(conversation):
+        yield ("refused" if conversation.outcome == "no_trade" else "failed", refused)
+    if proposed := wording.proposal(conversation):
+        yield ("proposal", proposed)
+
+
+def told_disposal(conversation: Conversation) -> Iterator[Piece]:
+    """What the engine made of it, and the order that it sent."""
+    if ended := wording.became(conversation):
+        yield ("engine", ended)
+    for number, line in enumerate(wording.placed(conversation)):
+        yield ("" if number else "order", line)
+
+
+def _outcome(conversation: Conversation) -> Iterator[Piece]:
+    yield from told_checks(conversation)
+    yield from told_disposal(conversation)
+    if conversation.question.kind != "trade":
+        yield ("gate", wording.gate(conversation))
+    for trip in conversation.trips:
+        yield from _trip(trip)
+    if not conversation.trips and not conversation.sent:
+        yield ("orders", "none were let through by this")
 
 
 def _trip(trip: Trip) -> Iterator[Piece]:
@@ -103,12 +145,12 @@ def _trip(trip: Trip) -> Iterator[Piece]:
             yield ("", f"  {wording.fill_line(fill)}")
 
 
-def _call(audit: Audit, call: Call, shown: int) -> Iterator[Piece]:
+def _call(exchange: Exchange, prompt_line: str) -> Iterator[Piece]:
     """One request and its answer; messages that stood in the request before are not told again."""
-    if call.request is None:
-        return
-    yield ("prompt" if not shown else "repair", wording.prompt_line(audit, call))
-    for message in call.request.messages[shown:]:
+    call = exchange.call
+    yield Text(f"═══ {exchange.title} ═══", "bold cyan")
+    yield ("repair" if exchange.how == "repair" else "prompt", prompt_line)
+    for message in call.request.messages[exchange.shown :] if call.request else ():
         yield from _said(message)
     yield _rule(f"answer {call.call + 1}")
     yield ("call", wording.call_line(call))
@@ -125,9 +167,7 @@ def _answer(call: Call) -> Iterator[Piece]:
     if call.failure:
         yield ("wrong", harmless(call.failure))
     if found := wording.parsed(call):
-        yield _rule(
-            f"read as ({harmless(call.parse)})" if wording.used(call) else "an object in it, not used"
-        )
+        yield _rule(f"read as ({harmless(call.parse)})" if used(call) else "an object in it, not used")
         yield Text(harmless(found))
 
 

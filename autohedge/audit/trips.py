@@ -42,6 +42,9 @@ class Placed:
     quantity: Decimal
     limit: Decimal | None
     reason: str
+    time_in_force: str = ""
+    take_profit: float | None = None
+    stop_loss: float | None = None
     state: str = "working"
     fills: list[Fill] = field(default_factory=list)
 
@@ -132,8 +135,15 @@ class Trips:
             order.quantity,
             order.limit,
             order.reason,
+            str(order.time_in_force),
+            order.take_profit,
+            order.stop_loss,
         )
         return self._place(placed, verdict, group)
+
+    def symbol_of(self, order_id: str) -> str:
+        """What an order of a trip under way is about; empty for one that is not known, or of one before."""
+        return self._orders[order_id][1].symbol if order_id in self._orders else ""
 
     def take(self, event: AnyEvent) -> None:
         """Follow what became of orders; all other events are passed over."""

@@ -1,18 +1,20 @@
 """A conversation in words, the same on every surface; text of strangers made harmless."""
 
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
 import msgspec
 
+from autohedge.audit import agents
 from autohedge.audit.questions import Conversation
 from autohedge.audit.reading import Audit
 from autohedge.audit.trips import Fill, Placed, Trip
+from autohedge.core.abstentions import told
 from autohedge.core.clock import readable
 from autohedge.core.events import GateChanged
 from autohedge.llm.answers import extract
 from autohedge.llm.failures import plain
-from autohedge.llm.outcome import ACCEPTED, REPAIRED
 from autohedge.llm.transcript import Line as Call
 
 NS_PER_S = 10**9
@@ -75,7 +77,15 @@ def answered(conversation: Conversation) -> str:
     after_s = (decision.at_ns - decision.asked_ns) / NS_PER_S
     told = f"{verdict(conversation)}, {after_s:.3f} s after the question, by {plain(decision.source) or 'nobody'}"
     late = f"; it changed nothing: {GIVEN_UP[conversation.given_up]}" if conversation.given_up else ""
-    return told + late
+    return f"{told}{kept(conversation)}{late}"
+
+
+def kept(conversation: Conversation) -> str:
+    """Since when a verdict holds that was not asked for anew; empty for one that was."""
+    decision = conversation.decision
+    if decision is None or decision.source != "cache":
+        return ""
+    return f", a verdict that was kept, of {clock(decision.decided_ns or decision.asked_ns)}"
 
 
 def silence(conversation: Conversation) -> str:
@@ -83,6 +93,8 @@ def silence(conversation: Conversation) -> str:
     decision = conversation.decision
     if decision is None or any(call.request for call in conversation.calls):
         return ""
+    if decision.source == "cache":
+        return f"no model was asked{kept(conversation)}"
     if decision.source == "bypass":
         code = plain(decision.code)
         return f"no model was asked: {BYPASSES.get(decision.code, code)} (bypass {code})"
@@ -175,14 +187,9 @@ def prompt_line(audit: Audit, call: Call) -> str:
     prompt, request = audit.prompt(call), call.request
     heat = f"temperature {request.temperature:g}, at most {request.max_tokens} tokens"
     if prompt is None:
-        return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt of the run's genesis; {heat}"
+        return f"{plain(request.agent)}, hash {plain(request.prompt_hash)}, no prompt that the run recorded; {heat}"
     version = "unknown version" if prompt.version is None else f"version {prompt.version}"
     return f"{plain(prompt.name)}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
-
-
-def used(call: Call) -> bool:
-    """Whether the answer of this call was taken."""
-    return call.outcome in {ACCEPTED, REPAIRED}
 
 
 def parsed(call: Call) -> str:
@@ -193,13 +200,112 @@ def parsed(call: Call) -> str:
 
 def gist(conversation: Conversation) -> str:
     """What was said in one line: the thesis or lesson of the answer taken, or what was wrong."""
+    lessons = agents.answers(conversation, "learning")
+    if said := agents.verdict(conversation) or (lessons[-1] if lessons else {}):
+        return plain(str(said.get("thesis") or said.get("lesson") or ""))
     for call in reversed(conversation.calls):
-        found = extract(call.response.text) if call.response and used(call) else None
-        if found:
-            return plain(str(found.value.get("thesis") or found.value.get("lesson") or ""))
         if call.failure:
             return plain(call.failure)
     return silence(conversation) or ("" if conversation.decision else answered(conversation))
+
+
+def checks(conversation: Conversation) -> Iterator[tuple[str, str]]:
+    """What was made of the Director's answer by arithmetic: its figures, how sure it is, how far samples agree."""
+    decision, said = conversation.decision, agents.verdict(conversation)
+    if decision is None or not said:
+        return
+    yield "figures", unsupported(conversation) or "every figure of the thesis is borne out"
+    stated = said.get("confidence_pct")
+    lowered = "" if stated == decision.confidence_pct else f", {decision.confidence_pct} % after that"
+    yield "sure", f"{plain(str(stated))} % as stated{lowered}"
+    if len(agents.answers(conversation, agents.DIRECTOR)) > 1 or decision.agreement_pct < 100:
+        yield "agreed", agreement(conversation)
+
+
+def unsupported(conversation: Conversation) -> str:
+    """The figures that a thesis cites and nothing bears out; empty if there are none."""
+    decision = conversation.decision
+    named = ", ".join(map(plain, decision.unsupported)) if decision else ""
+    return f"not borne out: {named}" if named else ""
+
+
+def agreement(conversation: Conversation) -> str:
+    """How far the Director's samples agree."""
+    return (
+        f"{conversation.decision.agreement_pct if conversation.decision else 0} % of the Director's samples"
+    )
+
+
+def proposal(conversation: Conversation) -> str:
+    """What the agents proposed; empty without a proposal."""
+    asked = conversation.decision.proposal if conversation.decision else None
+    if asked is None:
+        return ""
+    exits = f"take-profit +{asked.take_profit_bps} bps, stop-loss -{asked.stop_loss_bps} bps"
+    lower = (
+        f"a limit {asked.offset_bps} bps below that of the settings"
+        if asked.offset_bps
+        else "the settings' limit"
+    )
+    return f"{asked.size_pct} % of what sizing allows, {exits}, {lower}, {asked.time_in_force}"
+
+
+def became(conversation: Conversation) -> str:
+    """What the engine made of a proposal, by code and in words; empty where it was told of none."""
+    code = conversation.disposed
+    if not code:
+        return ""
+    words = told(code)
+    return f"{plain(code)}: {words}" if words != code else plain(code)
+
+
+def placed(conversation: Conversation) -> Iterator[str]:
+    """The order that the engine sent, with its id, and its exits; nothing without one."""
+    if order := conversation.sent:
+        yield f"{short_order(order)}, {plain(order.order_id)}"
+        if guards := exits(order):
+            yield guards
+
+
+def short_order(order: Placed) -> str:
+    """An order without when, why and what became of it."""
+    at = "at market" if order.limit is None else f"at {order.limit}"
+    return f"{str(order.side).lower()} {order.quantity} {at}, {order.time_in_force.lower()}"
+
+
+def exits(order: Placed) -> str:
+    """The exits that go with an order; empty without them."""
+    prices = (("take-profit", order.take_profit), ("stop-loss", order.stop_loss))
+    return ", ".join(f"{name} {price:.10g}" for name, price in prices if price)
+
+
+def remarks(conversation: Conversation) -> Iterator[str]:
+    """What a list says below the thesis, a line each."""
+    decision = conversation.decision
+    if refused := agents.refusal(conversation):
+        yield refused
+    if decision and (figures := unsupported(conversation)):
+        yield figures
+    if decision and decision.agreement_pct < 100 and decision.source != "bypass":
+        yield f"agreed: {agreement(conversation)}"
+    if decision and decision.source == "cache":
+        yield kept(conversation).removeprefix(", ")
+    if ended := became(conversation):
+        yield ended
+    if order := conversation.sent:
+        yield f"{plain(order.order_id)}: {short_order(order)}, {order.state}"
+
+
+def _refusals(codes: Counter[str]) -> str:
+    """Who said no how often: `107 by Director (107 no_trade), 1 by Quant (1 refuted)`."""
+    by: dict[str, Counter[str]] = {}
+    for code, count in codes.items():
+        by.setdefault(agents.REFUSED_BY.get(code, "nobody known"), Counter())[code] += count
+    said = (
+        f"{each.total()} by {name.capitalize()} ({', '.join(f'{n} {plain(code)}' for code, n in each.most_common())})"
+        for name, each in sorted(by.items(), key=lambda item: -item[1].total())
+    )
+    return ", ".join(said)
 
 
 def summary_lines(audit: Audit) -> Iterator[str]:
@@ -211,11 +317,20 @@ def summary_lines(audit: Audit) -> Iterator[str]:
     yield f"{tally.asked} questions: {outcomes or 'none'}"
     codes = ", ".join(f"{count} {plain(code)}" for code, count in tally.abstentions.most_common() if count)
     yield f"abstentions: {codes or 'none'}"
+    if tally.refusals:
+        yield f"refusals: {_refusals(tally.refusals)}"
+    if tally.disposed:
+        ended = ", ".join(f"{count} {plain(code)}" for code, count in tally.disposed.most_common())
+        yield f"what the engine made of them: {ended}"
     calls = f"{spoken.calls} calls ({spoken.repaired} repaired), {tally.saved} questions answered without one"
     yield f"{calls}; {spoken.prompt_tokens:,} + {spoken.completion_tokens:,} tokens"
     mean_ms = spoken.service_ms / spoken.calls if spoken.calls else 0.0
     times = f"service {mean_ms:.0f} ms on average, {spoken.slowest_ms:.0f} at most"
     yield f"{times}; longest wait in the queue {spoken.longest_queue_ms:.0f} ms"
+    for prompt in audit.prompts:
+        if prompt.at_ns:
+            said = f"{plain(prompt.name)}, hash {plain(prompt.hash)}, from question {prompt.since} on"
+            yield f"prompt changed at {clock(prompt.at_ns)}: {said}"
     if spoken.unclaimed:
         yield f"{spoken.unclaimed} lines of the transcript belong to no decision: the run ended before they were known"
     if not audit.finished:

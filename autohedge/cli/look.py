@@ -23,6 +23,8 @@ ENV_EXAMPLE = """\
 # Copy to .env. Secrets (venue keys, model keys) live here and nowhere else.
 # The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read where this is not set.
 # AUTOHEDGE_LLM_API_KEY=
+# The password of redis.url, if it has one.
+# AUTOHEDGE_REDIS_PASSWORD=
 # Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
 # AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500
 """

@@ -29,6 +29,10 @@ Speed = Annotated[
     str | None,
     typer.Option(help="Wall time: real, max, or how many times faster than the tape. Without: virtual time."),
 ]
+At = Annotated[
+    str | None,
+    typer.Option("--at", help="2024-08-08T23:54:15Z or nanoseconds. Without: the tape's end."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of every quote.")]
@@ -59,6 +63,16 @@ def prepared(
         wanted.append(f'chatter_level="{"verbose" if verbose else "low"}"')
     settings = load(config, wanted)
     return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
+
+
+def moment(at: str | None) -> int | None:
+    """Nanoseconds of what a person wrote after --at; None without it. Raises Misconfigured for no moment."""
+    from autohedge.tools.moments import FORM, moment_ns
+
+    at_ns = None if at is None else moment_ns(at)
+    if at is not None and at_ns is None:
+        raise Misconfigured(f"--at {at}: write {FORM}")
+    return at_ns
 
 
 def pace_of(speed: str) -> float | None:

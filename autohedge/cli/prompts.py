@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autohedge.cli.options import AsJson, ConfigFile, Overrides, Quiet, print_json
+from autohedge.cli.options import AsJson, At, ConfigFile, Overrides, Quiet, moment, prepared, print_json
 from autohedge.cli.tree import prompts_app
 from autohedge.core.errors import Misconfigured
 
@@ -72,21 +72,18 @@ def render_prompt(
     name: Name,
     symbol: Annotated[str, typer.Option("--symbol", help="The symbol that the question is about.")],
     tape: Annotated[list[str], typer.Option("--tape", help="FILE or SYMBOL=FILE; repeatable.")],
-    at: Annotated[
-        str | None, typer.Option("--at", help="2024-08-08T23:54:15Z or nanoseconds. Without: the tape's end.")
-    ] = None,
+    at: At = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
     """What a model would read at one moment of a tape, with the account still untouched."""
-    from autohedge.cli.options import prepared
     from autohedge.prompts import load, render
     from autohedge.tools import fields_for, preview
 
     prompt = load(name)
     settings, market = prepared(config, tape, None, overrides, None)
-    snapshot = preview(settings, _stream(market.streams, symbol), _moment(at))
+    snapshot = preview(settings, _stream(market.streams, symbol), moment(at))
     headlines = _headlines(settings, snapshot)
     _print_rendered(prompt, *render(prompt, fields_for(snapshot, settings.tools, headlines, ())), as_json)
 
@@ -110,15 +107,6 @@ def _stream(streams: "tuple[Stream, ...]", symbol: str) -> "Stream":
             return stream
     there = ", ".join(stream.symbol for stream in streams)
     raise Misconfigured(f"the tape holds no {symbol}, but {there}; name one with --symbol")
-
-
-def _moment(at: str | None) -> int | None:
-    from autohedge.tools.moments import FORM, moment_ns
-
-    moment = None if at is None else moment_ns(at)
-    if at is not None and moment is None:
-        raise Misconfigured(f"--at {at}: write {FORM}")
-    return moment
 
 
 def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":

@@ -91,7 +91,8 @@ def run(
 def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Go on with a run whose process died.
 
-    It is rebuilt from its record, asks the venue what became of its orders, and trades on.
+    It is rebuilt from its record, asks the venue what became of its orders, and trades on, with the prompts that
+    were in force when it died: one edited meanwhile counts once it is edited again.
     """
     from autohedge import session
     from autohedge.journal import RunFolder

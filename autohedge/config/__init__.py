@@ -264,20 +264,24 @@ class Secrets:
     """What no settings file holds and no record repeats: its text form hides it."""
 
     llm_api_key: SecretStr | None
+    redis_password: SecretStr | None
 
 
 def secrets() -> Secrets:
-    """The keys in the environment or, weaker, in `.env`; our own name goes before OPENAI_API_KEY.
+    """The secrets in the environment or, weaker, in `.env`; our own name goes before OPENAI_API_KEY.
 
-    Raises Misconfigured for a key that no request could carry.
+    Raises Misconfigured for a secret that no request could carry.
     """
-    given = (names.get(name) for _, names in reversed(_surroundings()) for name in KEY_NAMES)
-    key = next((value.strip() for value in given if value and value.strip()), "")
-    if not (key.isascii() and key.isprintable()):
-        raise Misconfigured(
-            f"{KEY_NAMES[0]} or {KEY_NAMES[1]} holds characters that no key has; copy it again"
-        )
-    return Secrets(SecretStr(key) if key else None)
+    return Secrets(_secret(*KEY_NAMES), _secret("AUTOHEDGE_REDIS_PASSWORD"))
+
+
+def _secret(*names: str) -> SecretStr | None:
+    """What is given under the first of these names that holds anything."""
+    given = (around.get(name) for _, around in reversed(_surroundings()) for name in names)
+    text = next((value.strip() for value in given if value and value.strip()), "")
+    if not (text.isascii() and text.isprintable()):
+        raise Misconfigured(f"{' or '.join(names)} holds characters that no key has; copy it again")
+    return SecretStr(text) if text else None
 
 
 def _surroundings() -> tuple[tuple[str, Mapping[str, str | None]], ...]:

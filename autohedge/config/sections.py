@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -132,6 +133,31 @@ class Redis(Section):
     url: str
     lease_s: Annotated[float, Field(ge=0.2, le=3600)]
     timeout_s: Annotated[float, Field(ge=0.01, le=60)]
+
+    @model_validator(mode="after")
+    def _address_without_secrets(self) -> "Redis":
+        # A check of the whole table: that of one field would repeat what was given, a password included.
+        if self.url and (wrong := _wrong_address(self.url)):
+            msg = f"url {wrong}"
+            raise ValueError(msg)
+        return self
+
+
+def _wrong_address(url: str) -> str:
+    """What is wrong with the address of a Redis server, without repeating it; empty if nothing is."""
+    if any(each in url for each in "@?#"):
+        return "must hold no user, password or query, for settings are recorded: set AUTOHEDGE_REDIS_PASSWORD"
+    try:
+        parts = urlsplit(url)
+        host, port, path = parts.hostname, parts.port, parts.path
+    except ValueError:
+        return "is no address: write redis://HOST:PORT/DATABASE"
+    if parts.scheme == "unix":
+        return "" if path.startswith("/") and not host else "must be unix:///PATH for a socket"
+    if parts.scheme not in {"redis", "rediss"} or not host or port == 0:
+        return "must be redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH"
+    number = path.removeprefix("/")
+    return "" if not number or number.isdecimal() else "must end in the number of a database, or in nothing"
 
 
 class Tools(Section):

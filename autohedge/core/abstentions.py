@@ -5,6 +5,8 @@ A gate that hears one shuts. `docs/fail-closed.md` has a row with a test for eac
 
 from typing import NamedTuple
 
+from autohedge.core.reasons import MEANINGS
+
 
 class Abstention(NamedTuple):
     """One code in words: cause, and cure if there is one."""
@@ -89,8 +91,11 @@ REFUSALS = {
     "too_volatile": "the Quant finds the price too rough",
     "rejected": "Risk rejects it",
     "no_size": "Quant and Risk leave nothing of its size",
+    # arithmetic's, before any agent
+    "limits": "no order could have passed the limits, so nobody was asked",
+    "no_edge": "the price had not moved, so nobody was asked",
     # the engine's
-    "entry": "bought",
+    "entry": "an order to buy it was sent",
     "exit_signal": "what was held is sold",
     "in_position": "it is held already, and stays so",
     "no_short": "nothing here sells short",
@@ -101,7 +106,7 @@ REFUSALS = {
 
 
 def told(code: str) -> str:
-    """A code in words; one that is not known, as it stands."""
+    """A code in words, that of a quote included; one that is not known, as it stands."""
     if code in REFUSALS:
         return REFUSALS[code]
-    return ABSTENTIONS[code].told if code in ABSTENTIONS else code
+    return ABSTENTIONS[code].told if code in ABSTENTIONS else MEANINGS.get(code, code)

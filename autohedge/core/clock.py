@@ -18,6 +18,11 @@ def monotonic_ns() -> int:
     return time.monotonic_ns()
 
 
+def monotonic_s() -> float:
+    """Seconds that only ever grow, from no particular start."""
+    return monotonic_ns() / 1e9
+
+
 def stamp(ts_ns: int) -> str:
     """A time as people and folder names write it: `20240808T235415`, UTC."""
     return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%S")

@@ -225,6 +225,17 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
     unsupported: tuple[str, ...] = ()
 
 
+class PromptsChanged(Input, frozen=True, gc=False, tag="prompts_changed"):
+    """A person edited prompts: `prompts` are the agents whose words changed, and their new files in the run's folder.
+
+    Questions asked after this are rendered from the new files, those asked before from the old ones, whenever
+    they are answered.
+    """
+
+    at_ns: int
+    prompts: dict[str, str]
+
+
 class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
     """No more rows will come; the engine sums up."""
 
@@ -413,7 +424,9 @@ class RunResult(Output, frozen=True, gc=False, tag="run_result"):
 Command = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpen | QueryFills | QueryAccount
 OrderAnswer = Accepted | Rejected | Unknown | Throttled | NotFound | ChangeRefused | Replaced | Report
 Answer = OrderAnswer | OrderList | Account | Link
-AnyInput = RunNonce | Answer | Decision | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
+AnyInput = (
+    RunNonce | Answer | Decision | PromptsChanged | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
+)
 AnyOutput = (
     Command
     | Deliberate

@@ -30,6 +30,7 @@ from autohedge.core.events import (
     Operator,
     OrderAnswer,
     OrderList,
+    PromptsChanged,
     Rejected,
     Replaced,
     Report,
@@ -188,7 +189,7 @@ class Engine:
             case _:
                 self._told(event)
 
-    def _told(self, event: OrderList | Account | Link | Lag | Decision) -> None:
+    def _told(self, event: OrderList | Account | Link | Lag | Decision | PromptsChanged) -> None:
         """What the venue or the runtime says that is not about one order."""
         match event:
             case OrderList():
@@ -201,6 +202,8 @@ class Engine:
                 self._lag(event.lag_ms)
             case Decision():
                 self._decided(event)
+            case PromptsChanged():
+                return  # which words a question is asked in is the slow plane's business
             case _:
                 assert_never(event)
 

@@ -387,20 +387,20 @@ class Office:
         if policy == "adopt" and subject == CASH:
             self.ledger.take_cash(amount)
         elif policy == "adopt" and lane >= 0:
-            self._take_over(lane, amount, now_ns)
+            self.take_over(lane, amount, self._mark(lane), now_ns)
         else:
             self.reconciliation.told(subject, amount)
         if policy == "halt":
             self._stop(f"{subject or 'cash'} differs from the venue's by {amount}", now_ns)
         return lane
 
-    def _take_over(self, lane: int, amount: Decimal, now_ns: int) -> None:
-        """Hold what the venue holds; what was flat is guarded from today's price on."""
+    def take_over(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> None:
+        """Hold what the venue holds, as bought at `price`, without cash; what was flat is guarded from there on."""
         desk, was_flat = self.desks[lane], not self.held[lane]
-        self.ledger.take_over(desk.instrument.symbol, amount, self._mark(lane))
+        self.ledger.take_over(desk.instrument.symbol, amount, price)
         self._held_changed(lane, now_ns)
         if was_flat:
-            guards = desk.guards(float(self._mark(lane)))
+            guards = desk.guards(float(price))
             desk.take_profit, desk.stop_loss, desk.trail_from = guards
             self._time(lane, now_ns)
 

@@ -90,6 +90,14 @@ class Questions:
         self.tally = Tally()
         self._refresh_in[:] = pace.every_quotes
 
+    def hush(self) -> None:
+        """Ask nothing of one's own accord, so that a person can `ask` instead."""
+        self._refresh_in[:] = NEVER
+
+    def ask(self, lane: int, now_ns: int) -> None:
+        """Ask about a lane now, whether it is time or not."""
+        self._ask(lane, now_ns)
+
     def seen(self, lane: int) -> int:
         """Valid quotes of a lane so far."""
         return int(self._counts[lane].sum() - self._counts[lane, Reason.BAD_QUOTE])

@@ -17,6 +17,7 @@ from autohedge.core.events import (
     Entry,
     Lag,
     Operator,
+    PromptsChanged,
     Restarted,
     RunNonce,
     SubmitOrder,
@@ -99,7 +100,7 @@ def retrace(runtime: VirtualRuntime, record: Sequence[Entry], rows: Rows) -> tup
                 recalled.remember(decision)
                 if not stopped:
                     runtime.advance(decision.at_ns)
-            case Operator() | Trouble() | Lag() | Restarted():
+            case Operator() | Trouble() | Lag() | Restarted() | PromptsChanged():
                 runtime.advance(entry.event.at_ns)
                 runtime.take(entry.event)
                 stopped = stopped or _stops(entry)

@@ -83,6 +83,17 @@ class SlowPlane:
             )
             office.on_fill = self.school.filled
 
+    # what a person asks
+
+    def hush(self) -> None:
+        """Ask nothing of one's own accord: to be called before the first row."""
+        self.gates.hush()
+
+    def ask(self, symbol: str, now_ns: int) -> Snapshot:
+        """Ask about a symbol now, whether it is time or not; what is shown of it. No part of any run."""
+        self.gates.ask(self._lane_of[symbol], now_ns)
+        return self.snapshots[self._number]
+
     # what comes in
 
     def counted_down(self, lane: int, now_ns: int) -> None:

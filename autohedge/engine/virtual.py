@@ -6,7 +6,17 @@ from typing import Protocol
 import numpy as np
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import AnyInput, Decision, Deliberate, EndOfTape, Entry, Request, RunNonce, Timer
+from autohedge.core.events import (
+    AnyInput,
+    Decision,
+    Deliberate,
+    EndOfTape,
+    Entry,
+    PromptsChanged,
+    Request,
+    RunNonce,
+    Timer,
+)
 from autohedge.core.orders import OrderState
 from autohedge.core.ports import Gateway
 from autohedge.core.snapshots import Snapshot
@@ -87,7 +97,8 @@ class VirtualRuntime:
     of several things due, the venue comes before the engine's timers, and these before decisions. Each event is recorded before
     anything follows from it. With `on_row` rows are taken, and told, one by one. With `late_as_one`
     deadlines that have passed together are one timer, at the last moment before the next row: for a
-    venue elsewhere, which cannot answer in between.
+    venue elsewhere, which cannot answer in between. `on_prompts` hears of a change of prompts once it is recorded,
+    and before any question that is recorded later.
     """
 
     def __init__(
@@ -104,6 +115,7 @@ class VirtualRuntime:
         self._recorder = recorder
         self.counsel: Counsel = counsel or Mute()
         self.on_row: Callable[[int], None] | None = None
+        self.on_prompts: Callable[[PromptsChanged], None] | None = None
         self.late_as_one = False
         self._due_ns = NEVER
         self._due_row = len(rows)
@@ -224,6 +236,8 @@ class VirtualRuntime:
                 self._venue.send(entry.event, self._engine.now_ns)
             elif isinstance(entry.event, Deliberate):
                 self._ask(entry.event)
+            elif isinstance(entry.event, PromptsChanged) and self.on_prompts:
+                self.on_prompts(entry.event)
 
     def _ask(self, question: Deliberate) -> None:
         """Pass a question on, unless the very step that asked it gave it up again."""

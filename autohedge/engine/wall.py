@@ -14,7 +14,7 @@ from typing import Literal, Protocol
 
 from autohedge.core.clock import NEVER, TapeClock, monotonic_ns
 from autohedge.core.errors import AutoHedgeError
-from autohedge.core.events import Decision, Operator, Restarted, RunNonce, Trouble
+from autohedge.core.events import Decision, Operator, PromptsChanged, Restarted, RunNonce, Trouble
 from autohedge.core.events import Lag as LagInput
 from autohedge.engine.engine import Engine
 from autohedge.engine.virtual import VirtualRuntime
@@ -56,7 +56,7 @@ class WallRuntime:
     """Plays a virtual runtime on a clock; without one, as fast as it can.
 
     `reached_ns` is the tape's time up to which everything has happened; `watch` is called at each
-    wake. With `tells_lag` the engine hears how late the loop is; a seeded run must not depend on that.
+    wake. `playing` is whether more is to be asked: from the first input until the rows end, or a stop. With `tells_lag` the engine hears how late the loop is; a seeded run must not depend on that.
     """
 
     engine: Engine
@@ -67,6 +67,7 @@ class WallRuntime:
     watch: Callable[[], None] = lambda: None
     lag: Lag = field(default_factory=Lag)
     stopped: bool = False
+    playing: bool = False
     tells_lag: bool = True
     failure: AutoHedgeError | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -86,10 +87,10 @@ class WallRuntime:
         except AutoHedgeError as error:
             self.fail(error)
 
-    def hear(self, decision: Callable[[int], Decision]) -> None:
-        """Take in a decision as of now."""
+    def hear(self, told: Callable[[int], Decision | PromptsChanged]) -> None:
+        """Take in, as of now, a decision or that prompts were edited."""
         try:
-            self.runtime.take(decision(self.reached_ns))
+            self.runtime.take(told(self.reached_ns))
         except AutoHedgeError as error:
             self.fail(error)
         self._wake.set()
@@ -109,9 +110,11 @@ class WallRuntime:
         """Play from the first input until the tape ends or a stop is asked for; either way the record is whole."""
         with self._signals():
             self.runtime.take(first)
+            self.playing = True
             while (next_ns := self.runtime.next_ns) < NEVER and not self.stopped:
                 await self._until(next_ns)
                 self._catch_up(next_ns)
+            self.playing = False
             if self.stopped:
                 self.operate("stop", "interrupted")
             await self._last_answers()

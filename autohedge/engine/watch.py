@@ -31,6 +31,10 @@ class Watcher(Protocol):
         """The run has come some way."""
         ...
 
+    def tell(self, line: str) -> None:
+        """A person should know something that is no event."""
+        ...
+
     def close(self) -> None:
         """The run is over, well or not."""
         ...
@@ -57,6 +61,10 @@ class Silent:
 
     def wake(self) -> None:
         """Say nothing."""
+
+    def tell(self, line: str) -> None:
+        """Warn: even who looks at nothing wants to know of his own mistakes."""
+        warn(line)
 
     def close(self) -> None:
         """Say nothing."""
@@ -85,6 +93,10 @@ class Contained:
     def wake(self) -> None:
         """Pass a wake on."""
         self._attempt(self._watcher.wake)
+
+    def tell(self, line: str) -> None:
+        """Pass a line on."""
+        self._attempt(self._watcher.tell, line)
 
     def close(self) -> None:
         """Close, sound or not."""

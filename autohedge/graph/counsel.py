@@ -107,6 +107,7 @@ class VirtualCounsel:
         if self._first and resolution.service_ms:
             self._first(resolution.service_ms)
             self._first = None
+        self._loop.run(self._mind.settle(snapshot, resolution, due_ns))
         calls = self._write(question, snapshot, resolution)
         if lesson := resolution.lesson(due_ns):
             self._lessons.append(lesson)

@@ -8,22 +8,26 @@ import msgspec
 
 from autohedge.core.events import Decision, Deliberate, Proposal
 from autohedge.core.snapshots import Snapshot
+from autohedge.graph.keeping import Flight, verdict_in
 from autohedge.graph.materials import Materials
-from autohedge.graph.trail import Trail
+from autohedge.graph.trail import Trail, judged
 from autohedge.graph.wiring import Context, State, build
 from autohedge.llm.asking import Asker
-from autohedge.llm.outcome import Call
+from autohedge.llm.outcome import ACCEPTED, Call, Outcome
+from autohedge.llm.verdicts import Kept, Verdicts
 from autohedge.tools.lessons import Lesson
 
 NS_PER_MINUTE = 60 * 10**9
 HELD = "in_position"
+CACHE = "cache"
 
 
 class Resolution(msgspec.Struct, frozen=True):
     """What a deliberation came to: the figures of its decision, and every call that was made for it.
 
     `answer` is the validated answer of Director or Learning as JSON values, None without one. `failure` is a
-    sentence for people where a node failed.
+    sentence for people where a node failed. `kept` is the verdict that spared the asking, `flight` the key of one
+    that others may wait for: whoever takes the resolution keeps or leaves it.
     """
 
     verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
@@ -37,6 +41,8 @@ class Resolution(msgspec.Struct, frozen=True):
     proposal: Proposal | None = None
     agreement_pct: int = 100
     unsupported: tuple[str, ...] = ()
+    kept: Kept | None = None
+    flight: str = ""
 
     @property
     def outcome(self) -> str:
@@ -70,6 +76,7 @@ class Resolution(msgspec.Struct, frozen=True):
             proposal=self.proposal,
             agreement_pct=self.agreement_pct,
             unsupported=self.unsupported,
+            decided_ns=self.kept.decided_ns if self.kept else 0,
         )
 
     def lesson(self, formed_ns: int) -> Lesson | None:
@@ -84,23 +91,32 @@ class Deliberator:
     """Runs the graph; `source` names who answers in this run, who has `deadline_s` for all of it."""
 
     def __init__(
-        self, asker: Asker, materials: Materials, source: str, deadline_s: float | None = None
+        self,
+        asker: Asker,
+        materials: Materials,
+        source: str,
+        deadline_s: float | None = None,
+        verdicts: Verdicts | None = None,
+        model: str = "",
     ) -> None:
         self._graph = build()
-        self._context = Context(asker, materials)
+        self._asker, self._materials, self._model = asker, materials, model
+        self._verdicts = verdicts
         self._source = source
         self._deadline_s = math.inf if deadline_s is None else deadline_s
 
     async def deliberate(self, snapshot: Snapshot, lessons: Sequence[Lesson]) -> Resolution:
         """Come to a resolution about a snapshot; nothing that a model or a prompt does raises."""
-        until = self._context.asker.now() + self._deadline_s
+        until, flight = self._asker.now() + self._deadline_s, Flight(self._verdicts)
+        context = Context(self._asker, self._materials, self._model, flight)
         try:
             state: State = await self._graph.ainvoke(
-                {"snapshot": snapshot, "lessons": lessons, "until": until}, context=self._context
+                {"snapshot": snapshot, "lessons": lessons, "until": until}, context=context
             )
+            resolution = self._resolution(snapshot, state)
         except Exception as error:  # noqa: BLE001  a deliberation that fails decides nothing, and says so
-            return abstained("graph_error", f"{type(error).__name__}: {error}")
-        return self._resolution(snapshot, state)
+            resolution = abstained("graph_error", f"{type(error).__name__}: {error}")
+        return msgspec.structs.replace(resolution, flight=flight.key)
 
     def _resolution(self, snapshot: Snapshot, state: State) -> Resolution:
         trail = state.get("trail", Trail())
@@ -109,9 +125,17 @@ class Deliberator:
         if "bypass" in state:
             how, code = state["bypass"]
             return Resolution("keep" if how == "keep" else "abstain", code, "bypass")
+        if "kept" in state:
+            return self._again(state["kept"])
         if trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity:
             return msgspec.structs.replace(_resolved(trail, self._source), verdict="keep", code=HELD)
         return _resolved(trail, self._source)
+
+    def _again(self, kept: Kept) -> Resolution:
+        """A verdict that was kept, judged by today's terms; its confidence was lowered when it was new."""
+        outcome, least_pct = Outcome(verdict_in(kept), ACCEPTED, ()), self._materials.agents.director
+        trail = judged(Trail(), outcome, 100, (), (), least_pct.min_confidence_pct)
+        return msgspec.structs.replace(_resolved(trail, CACHE), kept=kept)
 
 
 def abstained(code: str, failure: str = "", calls: tuple[Call, ...] = ()) -> Resolution:

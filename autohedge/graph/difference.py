@@ -13,7 +13,7 @@ from autohedge.llm.transcript import Line, asked
 NOTHING = "nothing"
 SHOWN_CHARS = 60
 BEFORE_CHARS = 20
-REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot")
+REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot", "kept")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """What prompts are rendered from, beside the snapshot: prompt files, headlines, lessons."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,15 +53,24 @@ class Sources(msgspec.Struct, frozen=True):
     @classmethod
     def recorded(cls, slow: Mapping[str, Any], kept: Callable[[str], Path]) -> "Sources":
         """What a run's genesis names; `kept` finds its stored files, and raises Corrupt for changed ones."""
-        paths = {name: kept(file) for name, file in slow["prompts"].items()}
-        prompts = {name: (_text(path), str(path)) for name, path in paths.items()}
+        prompts = recorded_prompts(slow["prompts"], kept)
         return cls(prompts, str(kept(slow["headlines"])) if slow.get("headlines") else "")
+
+    def edited(self, prompts: Mapping[str, tuple[str, str]]) -> "Sources":
+        """The same with some prompts replaced."""
+        return Sources(self.prompts | dict(prompts), self.headlines)
 
     def keep(self, keep: Callable[[bytes, str], str]) -> dict[str, Any]:
         """Store the files; their names for the genesis."""
         prompts = {name: keep(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
         headlines = keep(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
         return {"prompts": prompts, "headlines": headlines}
+
+
+def recorded_prompts(names: Mapping[str, str], kept: Callable[[str], Path]) -> dict[str, tuple[str, str]]:
+    """Each prompt's text and path from the name of its stored file. Raises Corrupt for a changed or missing one."""
+    paths = {name: kept(file) for name, file in names.items()}
+    return {name: (_text(path), str(path)) for name, path in paths.items()}
 
 
 def _text(path: Path) -> str:
@@ -85,9 +94,13 @@ class Materials:
     @classmethod
     def of(cls, sources: Sources, tools: Tools, agents: Agents) -> "Materials":
         """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
-        prompts = {name: parse(name, text, origin) for name, (text, origin) in sources.prompts.items()}
+        prompts = _parsed(sources.prompts)
         headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
         return cls(prompts, tools, agents, headlines)
+
+    def edited(self, prompts: Mapping[str, tuple[str, str]]) -> "Materials":
+        """The same with other prompts, all of them. Raises Misconfigured with file and line."""
+        return replace(self, prompts=_parsed(prompts))
 
     def request(
         self,
@@ -129,6 +142,10 @@ def narrowed(schema: dict[str, Any], ranges: Mapping[str, tuple[int, int]]) -> d
     own = {name: {"minimum": least, "maximum": most} for name, (least, most) in ranges.items()}
     properties = {name: prop | own.get(name, {}) for name, prop in schema["properties"].items()}
     return schema | {"properties": properties}
+
+
+def _parsed(prompts: Mapping[str, tuple[str, str]]) -> dict[str, Prompt]:
+    return {name: parse(name, text, origin) for name, (text, origin) in prompts.items()}
 
 
 def schema_of(answer: type[BaseModel]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
 
 import contextlib
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +9,8 @@ from typing import Any, Protocol
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.events import Decision, Deliberate
+from autohedge.core.errors import Misconfigured, Unavailable
+from autohedge.core.events import Decision, Deliberate, PromptsChanged
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.counsel import Loop, VirtualCounsel
 from autohedge.graph.deliberator import Resolution
@@ -17,12 +18,16 @@ from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
 from autohedge.graph.worker import Worker
 from autohedge.llm.outcome import Call
+from autohedge.llm.policy import pause
 from autohedge.llm.transcript import Transcript, lines_of
+from autohedge.prompts.edits import Edits
 from autohedge.tools.lessons import Lesson
 
+LOOK_S = 0.5
 Keep = Callable[[bytes, str], str]
 Opening = Callable[[Settings, Sources], Coroutine[Any, Any, Mind]]
 ON_TAPE: Opening = partial(Mind.open, on_tape=True)
+Hear = Callable[[Callable[[int], Decision | PromptsChanged]], None]
 
 
 class Plane(Protocol):
@@ -59,7 +64,10 @@ def _untimed(call: Call) -> Call:
 
 
 class VirtualPlane:
-    """In the process of the run, for virtual time and for seeded runs on a clock."""
+    """In the process of the run, for virtual time and for seeded runs on a clock.
+
+    Prompts edited on the way are not looked at: the same command must give the same record.
+    """
 
     def __init__(self, settings: Settings, sources: Sources, opening: Opening = ON_TAPE) -> None:
         """Let the mind that `opening` makes answer.
@@ -92,9 +100,8 @@ class VirtualPlane:
 
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             calls = [_untimed(call) for call in resolution.calls]
-            return transcript.append(
-                lines_of(question.number, snapshot, calls, resolution.outcome, resolution.failure)
-            )
+            said = resolution.outcome, resolution.failure, resolution.kept
+            return transcript.append(lines_of(question.number, snapshot, calls, *said))
 
         return VirtualCounsel(self._mind, self._settings, self._loop, write, first, self._lessons)
 
@@ -110,32 +117,65 @@ class VirtualPlane:
 
 
 class WorkerPlane:
-    """In a process of its own, for runs on a clock."""
+    """In a process of its own, for runs on a clock.
 
-    def __init__(self, settings: Settings, sources: Sources) -> None:
-        """Raises Misconfigured for what cannot work, Unavailable for a worker or a server that does not come up."""
-        self._sources = sources
+    Prompts may be edited meanwhile. A question is rendered from those that were in force when it was asked:
+    the order in the journal decides, however late it is answered.
+    """
+
+    def __init__(self, settings: Settings, sources: Sources, edits: Edits | None = None) -> None:
+        """Look for `edits` beside those of the moment.
+
+        Raises Misconfigured for what cannot work, Unavailable for a worker or a server that does not come up.
+        """
+        self._edits = edits or Edits()
+        self._edited: Mapping[str, tuple[str, str]] = {}
         self.worker = Worker(settings, sources)
         self.calls = 0
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
-        return _genesis(self.worker.ready, self._sources, keep)
+        return _genesis(self.worker.ready, self.worker.sources, keep)
 
     def remember(self, lessons: Sequence[Lesson]) -> None:
         """Take lessons over from before a restart."""
         self.worker.lessons.extend(lessons)
 
-    async def serve(self, path: Path, hear: Callable[[Callable[[int], Decision]], None]) -> None:
+    async def watch(
+        self, asks: Callable[[], bool], keep: Keep, hear: Hear, tell: Callable[[str], None]
+    ) -> None:
+        """Look for edits twice a second until cancelled, as long as the run `asks` questions."""
+        while True:
+            await pause(LOOK_S)
+            if asks():
+                self.look(keep, hear, tell)
+
+    def look(self, keep: Keep, hear: Hear, tell: Callable[[str], None]) -> None:
+        """Find edits of the prompts: store their files, then let the run record them; `tell` what is not sound.
+
+        What is recorded comes back to `change`.
+        """
+        try:
+            self._edited = self._edits.look(self.worker.sources.prompts)
+            names = {name: keep(text.encode(), ".md") for name, (text, _) in self._edited.items()}
+        except (Misconfigured, Unavailable) as error:
+            tell(f"[AGENT] {error}; prompts stay as they were, save again")
+            return
+        if names:
+            hear(lambda at_ns: PromptsChanged(at_ns, names))
+
+    def change(self, changed: PromptsChanged) -> None:
+        """Ask from now on with the prompts of the last look, which is in the journal now."""
+        self.worker.edit({name: self._edited[name] for name in changed.prompts})
+
+    async def serve(self, path: Path, hear: Hear) -> None:
         """Take the worker's answers into the run until cancelled, writing down at `path` what was said."""
         transcript = Transcript(path)
 
         def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
             self.calls += resolution.sent
-            lines = lines_of(
-                question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure
-            )
-            calls = transcript.append(lines)
+            said = resolution.outcome, resolution.failure, resolution.kept
+            calls = transcript.append(lines_of(question.number, snapshot, resolution.calls, *said))
 
             def decision(at_ns: int) -> Decision:
                 if lesson := resolution.lesson(at_ns):

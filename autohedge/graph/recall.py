@@ -1,15 +1,24 @@
-"""What a run that goes on still knows of its deliberations: the lessons; and what it must forget."""
+"""What a run that goes on still knows of its deliberations: prompts and lessons; and what it must forget."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from autohedge.agents import learning
-from autohedge.core.events import Decision, Deliberate, Entry
+from autohedge.core.events import Decision, Deliberate, Entry, PromptsChanged
 from autohedge.graph.deliberator import NS_PER_MINUTE
 from autohedge.llm.answers import judge
 from autohedge.llm.transcript import Indexed, Line
 from autohedge.tools.lessons import Lesson
+
+
+def prompts_in_force(first: Mapping[str, str], record: Iterable[Entry]) -> dict[str, str]:
+    """Each agent's prompt at the end of a record, by the name of its stored file; `first` are the genesis' ones."""
+    names = dict(first)
+    for entry in record:
+        if isinstance(entry.event, PromptsChanged):
+            names |= entry.event.prompts
+    return names
 
 
 def recall(path: Path, record: Iterable[Entry]) -> list[Lesson]:

@@ -1,26 +1,27 @@
 """The second replay: every deliberation of a run is rendered, asked and judged again from its record.
 
-Prompts, headlines and settings are the run's own; only what models said, how they failed, and times come from the
+Each is rendered from the prompts that were in force where the journal has its question. Prompts, headlines and settings are the run's own; only what models said, how they failed, and times come from the
 transcript. No model, server or key is needed.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import Decision, Deliberate
+from autohedge.core.events import Decision, Deliberate, PromptsChanged
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Deliberator, Resolution, abstained
 from autohedge.graph.difference import NOTHING, Difference, Parting, first_call, of_decision
-from autohedge.graph.materials import Materials, Sources
+from autohedge.graph.materials import Materials, Sources, recorded_prompts
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import Genesis
-from autohedge.llm.replaying import Replaying
+from autohedge.llm.replaying import Recorded, Replaying
 from autohedge.llm.transcript import Indexed, Line, lines_of
 from autohedge.tools.lessons import Lesson
 
@@ -49,14 +50,19 @@ class _Slow(msgspec.Struct, frozen=True):
 
     provider: str
     prompts: dict[str, str]
+    model: str = ""
     headlines: str | None = None
 
 
 @dataclass(slots=True)
 class _Asked:
-    """A question of the journal and what was decided; a forged journal may know one without the other."""
+    """A question of the journal, the files of its prompts, and what was decided.
+
+    A forged journal may know a decision without a question, or the other way round.
+    """
 
     question: Deliberate | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
 
     @property
@@ -74,11 +80,11 @@ def reread(folder: RunFolder, settings: Settings, genesis: Genesis) -> Reread:
 
     Raises Corrupt where a hash does not fit, Misconfigured where a recorded prompt cannot be read.
     """
-    transcript, asked = Indexed(folder.transcript), _asked(folder)
     slow = _slow(genesis)
+    transcript, asked = Indexed(folder.transcript), _asked(folder, slow.prompts)
     sources = Sources.recorded(msgspec.to_builtins(slow), folder.kept)
-    materials = Materials.of(sources, settings.tools, settings.agents)
-    reader = _Reader(transcript, asked, settings, slow, materials)
+    first = Materials.of(sources, settings.tools, settings.agents)
+    reader = _Reader(transcript, asked, settings, _Deliberators(slow, first, folder.kept))
     with _untraced():
         return asyncio.run(reader.read(finished=folder.results.is_file()))
 
@@ -98,16 +104,49 @@ def _slow(genesis: Genesis) -> _Slow:
         raise Corrupt(f"the journal's genesis is damaged: {error}") from None
 
 
-def _asked(folder: RunFolder) -> dict[int, _Asked]:
-    """Every question of the journal by its number, with its decision."""
+def _asked(folder: RunFolder, prompts: dict[str, str]) -> dict[int, _Asked]:
+    """Every question of the journal by its number, with its decision; `prompts` are in force at first.
+
+    Raises Corrupt for a change of prompts whose files are not what it names, or of an agent that there is not.
+    """
     asked: dict[int, _Asked] = {}
     for line in read(folder.journal):
         match line.event:
             case Deliberate() as question:
-                asked.setdefault(question.number, _Asked()).question = question
+                at = asked.setdefault(question.number, _Asked())
+                at.question, at.prompts = question, prompts
             case Decision() as decision:
                 asked.setdefault(decision.number, _Asked()).decisions.append(decision)
+            case PromptsChanged() as changed:
+                prompts = _changed(prompts, changed, folder)
     return asked
+
+
+def _changed(prompts: dict[str, str], changed: PromptsChanged, folder: RunFolder) -> dict[str, str]:
+    for agent, file in changed.prompts.items():
+        if agent not in prompts:
+            raise Corrupt(f"{folder.journal}: the prompt of {agent!r} changed, but no such agent was asked")
+        folder.kept(file)
+    return prompts | changed.prompts
+
+
+class _Deliberators:
+    """A deliberator for each set of prompts that a run had; one that it comes back to is made once."""
+
+    def __init__(self, slow: _Slow, first: Materials, kept: Callable[[str], Path]) -> None:
+        self._slow, self._first, self._kept = slow, first, kept
+        self._made: dict[tuple[tuple[str, str], ...], Deliberator] = {}
+
+    def of(self, prompts: Mapping[str, str], replaying: Replaying, kept: Recorded) -> Deliberator:
+        """The one that these files' prompts belong to. Raises Misconfigured where one cannot be read."""
+        key = tuple(sorted(prompts.items()))
+        if key not in self._made:
+            materials = self._first.edited(recorded_prompts(prompts, self._kept))
+            slow = self._slow
+            self._made[key] = Deliberator(
+                replaying, materials, slow.provider, verdicts=kept, model=slow.model
+            )
+        return self._made[key]
 
 
 class _Reader:
@@ -118,12 +157,12 @@ class _Reader:
         transcript: Indexed,
         asked: Mapping[int, _Asked],
         settings: Settings,
-        slow: _Slow,
-        materials: Materials,
+        deliberators: _Deliberators,
     ) -> None:
         self._transcript, self._asked = transcript, asked
         self._replaying = Replaying(settings.llm)
-        self._deliberator = Deliberator(self._replaying, materials, slow.provider)
+        self._kept = Recorded()
+        self._deliberators = deliberators
         self._lessons: list[Lesson] = []
         self._found = Reread()
 
@@ -148,13 +187,19 @@ class _Reader:
             return Difference(number, _symbol(asked, lines), call, *parting)
         assert asked.question
         assert lines[0].snapshot
-        return await self._again(asked.question, asked.decision, lines, lines[0].snapshot)
+        resolution = await self._resolution(asked.prompts, lines[0].snapshot, lines)
+        return self._compared(asked.question, asked.decision, lines, lines[0].snapshot, resolution)
 
-    async def _again(
-        self, question: Deliberate, decision: Decision | None, lines: list[Line], snapshot: Snapshot
+    def _compared(
+        self,
+        question: Deliberate,
+        decision: Decision | None,
+        lines: list[Line],
+        snapshot: Snapshot,
+        resolution: Resolution,
     ) -> Difference | None:
-        resolution = await self._resolution(snapshot, lines)
-        remade = lines_of(question.number, snapshot, resolution.calls, resolution.outcome)
+        outcome, kept = resolution.outcome, resolution.kept
+        remade = lines_of(question.number, snapshot, resolution.calls, outcome, kept=kept)
         if wrong := first_call(lines, remade, decision):
             call, (what, recorded, replayed) = wrong
             why = f" ({resolution.failure})" if resolution.failure else ""
@@ -163,12 +208,16 @@ class _Reader:
         self._found.requests += len(resolution.calls)
         return self._decided(question, decision, lines, resolution) if decision else None
 
-    async def _resolution(self, snapshot: Snapshot, lines: list[Line]) -> Resolution:
+    async def _resolution(
+        self, prompts: Mapping[str, str], snapshot: Snapshot, lines: list[Line]
+    ) -> Resolution:
         if lines[0].request is None and lines[0].outcome in TAKEN_OVER:
             self._found.taken_over += 1
             return abstained(lines[0].outcome)
         self._replaying.begin(lines)
-        return await self._deliberator.deliberate(snapshot, self._lessons)
+        self._kept.kept = lines[0].kept
+        deliberator = self._deliberators.of(prompts, self._replaying, self._kept)
+        return await deliberator.deliberate(snapshot, self._lessons)
 
     def _decided(
         self, question: Deliberate, decision: Decision, lines: list[Line], resolution: Resolution

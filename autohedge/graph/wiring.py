@@ -1,33 +1,35 @@
 """The graph: which agent is asked after which, and what happens when a node fails.
 
-START ─► fast_path ──(bypass)──► END        START ─► learning ─► END
+START ─► fast_path ──(bypass, a kept verdict)──► END        START ─► learning ─► END
              └─► director ──(no, or a gate question)──► END
                      └─► quant ──(no)──► END
                              └─► risk ──(no)──► END
                                      └─► execution ─► END
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypedDict
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypedDict
 
 from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.agents.director import Verdict
 from autohedge.agents.quorum import agreed
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.fast_path import Bypass, bypass
+from autohedge.graph.keeping import Flight, key_of
 from autohedge.graph.materials import Materials
 from autohedge.graph.trail import Trail, assessed, judged, learned, placed, tested
 from autohedge.llm import tracing
 from autohedge.llm.asking import LATE, Asker
 from autohedge.llm.backend import Request
 from autohedge.llm.outcome import Outcome
+from autohedge.llm.verdicts import Kept
 from autohedge.tools.claims import Claim, claims, unsupported
 from autohedge.tools.lessons import Lesson
 
 
 class State(TypedDict, total=False):
-    """One deliberation: a snapshot goes in; a bypass, a trail or a failure comes out.
+    """One deliberation: a snapshot goes in; a bypass, a kept verdict, a trail or a failure comes out.
 
     Nobody waits for an answer beyond `until`, in seconds of the asker's clock.
     """
@@ -36,16 +38,27 @@ class State(TypedDict, total=False):
     lessons: Sequence[Lesson]
     until: float
     bypass: Bypass
+    kept: Kept
     trail: Trail
     failure: str
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What nodes use, and no answer can change."""
+    """What nodes use, and no answer can change; `flight` is this deliberation's own."""
 
     asker: Asker
     materials: Materials
+    model: str = ""
+    flight: Flight = field(default_factory=Flight)
+
+    async def kept(self, state: State) -> Kept | None:
+        """A verdict about such a question that still holds."""
+        snapshot, materials = state["snapshot"], self.materials
+        if self.flight.verdicts is None:
+            return None
+        key = key_of(snapshot, materials.prompts[director.NAME], materials.agents, self.model)
+        return await self.flight.find(key, snapshot.at_ns, self.left_s(state))
 
     def request(self, agent: str, state: State) -> Request:
         """What an agent is asked, after what others said."""
@@ -77,47 +90,31 @@ def build() -> Any:
     from langgraph.runtime import Runtime
     from langgraph.types import Command
 
-    async def fast_path(state: State, runtime: Runtime[Context]) -> Command[Literal["director", "__end__"]]:
-        found = bypass(state["snapshot"])
-        if found is None:
-            return Command(goto="director")
-        return Command(goto="__end__", update={"bypass": found})
+    async def fast_path(state: State, runtime: Runtime[Context]) -> Any:
+        if found := bypass(state["snapshot"]):
+            return Command(goto=END, update={"bypass": found})
+        if kept := await runtime.context.kept(state):
+            return Command(goto=END, update={"kept": kept})
+        return Command(goto="director")
 
-    async def ask_director(state: State, runtime: Runtime[Context]) -> Command[Literal["quant", "__end__"]]:
-        trail = await heard_director(runtime.context, state)
-        goes_on = trail.goes_on(state["snapshot"])
-        after: Literal["quant", "__end__"] = "quant" if goes_on else "__end__"
-        return Command(goto=after, update={"trail": trail})
+    def asks(heard: "Heard", after: str) -> Any:
+        async def node(state: State, runtime: Runtime[Context]) -> Any:
+            trail = await heard(runtime.context, state)
+            goes_on = trail.goes_on(state["snapshot"])
+            return Command(goto=after if goes_on else END, update={"trail": trail})
 
-    async def ask_quant(state: State, runtime: Runtime[Context]) -> Command[Literal["risk", "__end__"]]:
-        trail = await heard_quant(runtime.context, state)
-        after: Literal["risk", "__end__"] = "risk" if trail.goes_on(state["snapshot"]) else "__end__"
-        return Command(goto=after, update={"trail": trail})
-
-    async def ask_risk(state: State, runtime: Runtime[Context]) -> Command[Literal["execution", "__end__"]]:
-        trail = await heard_risk(runtime.context, state)
-        after: Literal["execution", "__end__"] = (
-            "execution" if trail.goes_on(state["snapshot"]) else "__end__"
-        )
-        return Command(goto=after, update={"trail": trail})
-
-    async def ask_execution(state: State, runtime: Runtime[Context]) -> State:
-        return {"trail": await heard_execution(runtime.context, state)}
-
-    async def ask_learning(state: State, runtime: Runtime[Context]) -> State:
-        return {"trail": await heard_learning(runtime.context, state)}
+        return node
 
     async def fallback(state: State, error: NodeError) -> State:
         """Whatever a node raised: nothing is decided, and nothing is bought."""
         return {"failure": f"{type(error.error).__name__}: {error.error}"}
 
     graph: Any = StateGraph(State, context_schema=Context)
-    nodes = (fast_path, ask_director, ask_quant, ask_risk, ask_execution, ask_learning)
-    for node in nodes:
-        graph.add_node(node.__name__.removeprefix("ask_"), node, error_handler=fallback)
+    graph.add_node("fast_path", fast_path, destinations=(director.NAME, END), error_handler=fallback)
+    for agent, (heard, after) in AGENTS.items():
+        ways = (after,) if after == END else (after, END)
+        graph.add_node(agent, asks(heard, after), destinations=ways, error_handler=fallback)
     graph.add_conditional_edges(START, _first, ["fast_path", "learning"])
-    graph.add_edge("execution", END)
-    graph.add_edge("learning", END)
     return graph.compile()
 
 
@@ -161,6 +158,17 @@ async def heard_learning(context: Context, state: State) -> Trail:
     """What closed trades taught."""
     request, left_s = context.request(learning.NAME, state), context.left_s(state)
     return learned(Trail(), await learning.learn(state["snapshot"], request, context.asker, left_s))
+
+
+Heard = Callable[[Context, State], Awaitable[Trail]]
+AGENTS: dict[str, tuple[Heard, str]] = {
+    director.NAME: (heard_director, quant.NAME),
+    quant.NAME: (heard_quant, risk.NAME),
+    risk.NAME: (heard_risk, execution.NAME),
+    execution.NAME: (heard_execution, "__end__"),
+    learning.NAME: (heard_learning, "__end__"),
+}
+"""Who is asked how, and who after that if there is still something to ask."""
 
 
 def mermaid() -> str:

@@ -1,7 +1,8 @@
-"""The slow plane in a process of its own, joined to the run by a socket pair and two kinds of message.
+"""The slow plane in a process of its own, joined to the run by a socket pair and a few kinds of message.
 
 Python work in the process of the engine would delay quotes; here it may freeze, or be killed, and all that
-comes of it is a gate that shuts. A dead worker is started again, ever more seldom.
+comes of it is a gate that shuts. A dead worker is started again, ever more seldom. Each question is sent behind the
+prompts that were in force when it was asked, whichever process answers it.
 """
 
 import asyncio
@@ -10,7 +11,8 @@ import signal
 import socket
 import subprocess
 import sys
-from typing import Any, Protocol
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
@@ -47,6 +49,12 @@ class Question(msgspec.Struct, frozen=True, tag=True):
     lessons: tuple[Lesson, ...]
 
 
+class Edited(msgspec.Struct, frozen=True, tag=True):
+    """The prompts, all of them, that the questions behind this are rendered from."""
+
+    prompts: dict[str, tuple[str, str]]
+
+
 class Answer(msgspec.Struct, frozen=True, tag=True):
     """What the worker answers."""
 
@@ -57,7 +65,7 @@ class Answer(msgspec.Struct, frozen=True, tag=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.msgpack.Decoder(Ready | Answer).decode
 _decode_orders = msgspec.msgpack.Decoder(Orders).decode
-_decode_question = msgspec.msgpack.Decoder(Question).decode
+_decode_told = msgspec.msgpack.Decoder(Question | Edited).decode
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
@@ -83,14 +91,62 @@ class Take(Protocol):
         ...
 
 
+class Process(Protocol):
+    """A worker's process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        ...
+
+    def kill(self) -> None:
+        """End it at once."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        ...
+
+
+def launch(theirs: socket.socket) -> Process:
+    """Start a worker that inherits its end of the pair."""
+    return subprocess.Popen(  # noqa: S603  our own interpreter and module
+        [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
+        pass_fds=[theirs.fileno()],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+class _Asked(NamedTuple):
+    """A question whose answer is wanted, and what it is rendered from."""
+
+    question: Deliberate
+    snapshot: Snapshot
+    sources: Sources
+
+
 class Worker:
     """The run's end: sends questions, takes answers, keeps the process alive."""
 
     next_due_ns = NEVER
 
-    def __init__(self, settings: Settings, sources: Sources) -> None:
-        self._orders = Orders(config.resolved(settings), sources)
-        self._asked: dict[int, tuple[Deliberate, Snapshot]] = {}
+    def __init__(
+        self,
+        settings: Settings,
+        sources: Sources,
+        launch: Callable[[socket.socket], Process] = launch,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
+        """Raises Misconfigured where nobody can answer, Unavailable if the worker does not start."""
+        self._launch, self._pauses_s = launch, pauses_s
+        self._settings = config.resolved(settings)
+        self.sources = self._told = sources
+        self._asked: dict[int, _Asked] = {}
         self.deaths = 0
         self._writer: asyncio.StreamWriter | None = None
         self.lessons: list[Lesson] = []
@@ -113,14 +169,25 @@ class Worker:
         An older question about the same has been given up by the engine: nobody waits for its answer. A
         worker that reads nothing any more is ended, and with that replaced.
         """
-        for number, (older, _) in list(self._asked.items()):
+        for number, (older, *_) in list(self._asked.items()):
             if (older.symbol, older.kind) == (question.symbol, question.kind):
                 del self._asked[number]
-        self._asked[question.number] = (question, snapshot)
+        self._asked[question.number] = asked = _Asked(question, snapshot, self.sources)
         if self._writer:
-            self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
+            self._send(asked, self._writer)
             if self._writer.transport.get_write_buffer_size() > UNREAD_MAX:
                 self._process.kill()
+
+    def edit(self, prompts: Mapping[str, tuple[str, str]]) -> None:
+        """Have what is asked from now on rendered from these, of which the next question tells the worker."""
+        self.sources = self.sources.edited(prompts)
+
+    def _send(self, asked: _Asked, writer: asyncio.StreamWriter) -> None:
+        """Send a question, behind its prompts if the worker was told of others last."""
+        if asked.sources is not self._told:
+            writer.write(frame(Edited(asked.sources.prompts)))
+            self._told = asked.sources
+        writer.write(frame(Question(asked.question, asked.snapshot, tuple(self.lessons))))
 
     def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
         """Nothing: answers are taken in by `serve`, when they come."""
@@ -132,8 +199,8 @@ class Worker:
             await self._connect()
             await self._listen(take)
             for number in list(self._asked):
-                question, snapshot = self._asked.pop(number)
-                take(question, snapshot, abstained("worker_died"))
+                asked = self._asked.pop(number)
+                take(asked.question, asked.snapshot, abstained("worker_died"))
             self.deaths += 1
             self._process.kill()
             self._process.wait()
@@ -141,21 +208,22 @@ class Worker:
             self._start()
 
     async def _pause(self) -> None:
-        event = asyncio.Event()
-        asyncio.get_running_loop().call_later(PAUSES_S[min(self.deaths, len(PAUSES_S)) - 1], event.set)
+        event, pause_s = asyncio.Event(), self._pauses_s[min(self.deaths, len(self._pauses_s)) - 1]
+        asyncio.get_running_loop().call_later(pause_s, event.set)
         await event.wait()
 
     async def _connect(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
-        for question, snapshot in self._asked.values():
-            self._writer.write(frame(Question(question, snapshot, tuple(self.lessons))))
+        for asked in self._asked.values():
+            self._send(asked, self._writer)
 
     async def _listen(self, take: Take) -> None:
         try:
             while body := await read_frame(self._reader):
                 message = _decode_answer(body)
                 if isinstance(message, Answer) and message.number in self._asked:
-                    take(*self._asked.pop(message.number), message.resolution)
+                    asked = self._asked.pop(message.number)
+                    take(asked.question, asked.snapshot, message.resolution)
         finally:
             if self._writer:
                 self._writer.close()
@@ -164,13 +232,9 @@ class Worker:
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(  # noqa: S603  our own interpreter and module
-                [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        ours.sendall(frame(self._orders))
+            self._process = self._launch(theirs)
+        self._told = self.sources
+        ours.sendall(frame(Orders(self._settings, self.sources)))
         self._socket = ours
 
     def _wait_until_ready(self) -> Ready:
@@ -229,16 +293,23 @@ async def work(sock: socket.socket) -> None:
     writer.write(frame(mind.ready))
     under_way: set[asyncio.Task[None]] = set()
 
-    async def answer(asked: Question) -> None:
-        resolution = await mind.deliberate(asked.question, asked.snapshot, asked.lessons)
+    async def answer(asked: Question, thought: Coroutine[Any, Any, Resolution]) -> None:
+        resolution = await thought
         if not writer.is_closing():
             writer.write(frame(Answer(asked.question.number, resolution)))
+        await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
 
     while body := await read_frame(reader):
-        task = asyncio.ensure_future(answer(_decode_question(body)))
+        told = _decode_told(body)
+        if isinstance(told, Edited):
+            mind.edit(told.prompts)
+            continue
+        thought = mind.deliberate(told.question, told.snapshot, told.lessons)
+        task = asyncio.ensure_future(answer(told, thought))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
     await mind.close()
+    writer.close()
 
 
 def main() -> None:

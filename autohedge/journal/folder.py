@@ -108,6 +108,23 @@ class RunFolder:
         _write_synced(self.path / FILES / name, content)
         return name
 
+    def add(self, content: bytes, suffix: str) -> str:
+        """Store a file while the run is under way, whole or not at all; return its name.
+
+        What is there already may be named by the journal, and is not written again. Raises Unavailable where
+        it cannot be written.
+        """
+        name = content_name(content, suffix)
+        path, draft = self.path / FILES / name, self.path / FILES / f"{name}.tmp"
+        try:
+            if not path.is_file():
+                _write_synced(draft, content)
+                draft.replace(path)
+                sync_names(path.parent)
+        except OSError as error:
+            raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
+        return name
+
     def kept(self, name: str) -> Path:
         """The path of a stored file, its content checked against its name.
 
@@ -115,7 +132,7 @@ class RunFolder:
         """
         path = self.path / FILES / name
         if not path.is_file():
-            msg = f"{path} is missing, but the journal's genesis names it"
+            msg = f"{path} is missing, but the journal names it"
             raise Corrupt(msg)
         if content_name(path.read_bytes(), path.suffix) != name:
             msg = f"{path} was changed: its content does not fit its name"

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import AnyEvent, Booked, Report, RunResult, SubmitOrder
+from autohedge.core.events import AnyEvent, Booked, PromptsChanged, Report, RunResult, SubmitOrder
 from autohedge.core.money import ZERO, subtract
 from autohedge.journal.chain import Line, read, torn_bytes
 from autohedge.journal.folder import RunFolder
@@ -82,7 +82,7 @@ def _exact(fill: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify(folder: RunFolder) -> Verified:
-    """Check a run's chain of hashes, the files that its genesis names, and its results.
+    """Check a run's chain of hashes, the files that its genesis and its changes of prompts name, and its results.
 
     Raises Corrupt at the first thing that does not fit.
     """
@@ -120,6 +120,9 @@ def checked(folder: RunFolder) -> Iterator[Line]:
     for line in read(folder.journal):
         if not head:
             _check_files(folder, Genesis.of(line))
+        if isinstance(line.event, PromptsChanged):
+            for name in line.event.prompts.values():
+                folder.kept(name)
         head = line.hash
         yield line
     if promised and promised != (head, torn_bytes(folder.journal)):

@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +12,7 @@ import msgspec
 from pydantic import BaseModel
 
 from autohedge.config.sections import LLM
-from autohedge.core.clock import monotonic_ns
+from autohedge.core.clock import monotonic_s
 from autohedge.core.ids import Randomness, fresh_nonce, randomness
 from autohedge.llm import context
 from autohedge.llm.answers import Check, Judged, judge, one_line, unthought
@@ -20,17 +21,13 @@ from autohedge.llm.outcome import ACCEPTED, REPAIRED, Call, Lane, Outcome
 from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, pause
 from autohedge.llm.queue import Dropped, LLMQueue
 from autohedge.llm.redaction import clean_request, clean_response, redacted
+from autohedge.llm.slots import Slots
 
 Answer = TypeVar("Answer", bound=BaseModel)
 QUOTED_CHARS = 1000
 FAILURE_CHARS = 300
 LATE = "deadline"
 LATE_TEXT = "the deadline passed before the answer came"
-
-
-def monotonic_s() -> float:
-    """Seconds that only ever grow."""
-    return monotonic_ns() / 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +76,8 @@ class _Spent(Exception):
 class Asker:
     """One model and all that stands before it: budget, breaker, context, queue, retries, judgement, one repair.
 
-    `now` is monotonic, in seconds; `pause` lets time pass between tries.
+    `now` is monotonic, in seconds; `pause` lets time pass between tries. `slots` are those that several processes
+    share; one is taken after the place in the queue of this process, and given back before it.
     """
 
     def __init__(
@@ -90,11 +88,12 @@ class Asker:
         *,
         jitter: Randomness | None = None,
         pause: Callable[[float], Awaitable[None]] = pause,
+        slots: Slots | None = None,
     ) -> None:
         self.backend = backend
         self.queue = LLMQueue(settings.queue_size, settings.max_concurrent, now)
         self._context_tokens = settings.context_tokens
-        self._now = now
+        self._now, self._slots = now, slots
         self._retries = Retries(settings.retries, now, jitter or randomness(fresh_nonce(), "retries"), pause)
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_pause_s, now)
         self._budget = Budget(settings.max_calls, settings.max_tokens)
@@ -172,10 +171,13 @@ class Asker:
         if refused is not None:
             return _unasked(request, refused, 0.0)
         try:
-            async with self.queue.place(lane, key, question.deadline):
+            async with self.queue.place(lane, key, question.deadline), self._slot(question.deadline):
                 return await self._asked(request, question, _ms(self._now() - began))
         except Dropped as dropped:
             return _unasked(request, Sent(None, dropped.code, str(dropped)), _ms(self._now() - began))
+
+    def _slot(self, deadline: float) -> AbstractAsyncContextManager[None]:
+        return self._slots.hold(deadline) if self._slots else nullcontext()
 
     async def _asked(self, request: Request, question: _Question[Answer], queue_ms: float) -> Outcome[Answer]:
         call, judged = await self._exchanged(request, question, queue_ms, ACCEPTED)

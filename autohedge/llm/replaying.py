@@ -13,6 +13,7 @@ from autohedge.llm import context
 from autohedge.llm.asking import LATE, Asker, Sent
 from autohedge.llm.backend import ModelFailure, Request, Response
 from autohedge.llm.transcript import Line
+from autohedge.llm.verdicts import Kept
 
 UNRECORDED = "unrecorded"
 OVERFLOW = "context_overflow"
@@ -67,3 +68,27 @@ class Replaying(Asker):
 
     def _time(self) -> float:
         return math.inf if self._late else 0.0
+
+
+class Recorded:
+    """A cache that holds what the line of one deliberation says: nothing, or the verdict that was found.
+
+    That it was there is believed, as what a model said is; not that it was about this question, or still held.
+    """
+
+    def __init__(self) -> None:
+        self.kept: Kept | None = None
+
+    async def find(self, key: str, at_ns: int, deadline_s: float | None = None) -> Kept | None:  # noqa: ARG002
+        """The recorded verdict, if it is about this."""
+        found = self.kept
+        return found if found and found.key == key and found.serves(at_ns) else None
+
+    async def keep(self, kept: Kept) -> None:
+        """Nobody else reads."""
+
+    async def leave(self, key: str) -> None:
+        """Nobody else waits."""
+
+    async def close(self) -> None:
+        """Nothing is open."""

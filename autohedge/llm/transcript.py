@@ -2,7 +2,7 @@
 
 Each line ends with the BLAKE2b-256 of itself alone: the order and the completeness of lines are proven by the
 journal, whose decisions name the hashes. The first line of a deliberation holds the snapshot that its prompts
-were rendered from; a deliberation in which nothing was asked is that one line. Secrets are taken out before
+were rendered from; a deliberation in which nothing was asked is that one line, with the kept verdict if one sufficed. Secrets are taken out before
 hashing, texts over 64 KiB are cut, see `redaction`.
 """
 
@@ -21,6 +21,7 @@ from autohedge.journal.chain import closing_on_error, torn_bytes
 from autohedge.llm.backend import Request, Response
 from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
+from autohedge.llm.verdicts import Kept
 
 Read = TypeVar("Read")
 _TAIL_BYTES = len(',"hash":""}') + 64
@@ -48,6 +49,7 @@ class Line(msgspec.Struct, frozen=True):
     queue_ms: float
     cut: bool
     snapshot: Snapshot | None = None
+    kept: Kept | None = None
     hash: str = ""
 
     @property
@@ -80,11 +82,19 @@ _decode_where = msgspec.json.Decoder(_Where).decode
 
 
 def lines_of(
-    deliberation: int, snapshot: Snapshot, calls: Sequence[Call], outcome: str, failure: str = ""
+    deliberation: int,
+    snapshot: Snapshot,
+    calls: Sequence[Call],
+    outcome: str,
+    failure: str = "",
+    kept: Kept | None = None,
 ) -> list[Line]:
-    """A deliberation as the lines that record it; `outcome` is its code if it asked nothing, `failure` says why."""
+    """A deliberation as the lines that record it.
+
+    `outcome` is its code if it asked nothing, `failure` says why; `kept` is the verdict that spared the asking.
+    """
     if not calls:
-        return [_silent(deliberation, snapshot, outcome, failure)]
+        return [msgspec.structs.replace(_silent(deliberation, snapshot, outcome, failure), kept=kept)]
     return [
         line_of(deliberation, number, call, snapshot.at_ns, None if number else snapshot)
         for number, call in enumerate(calls)

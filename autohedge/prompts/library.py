@@ -17,7 +17,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.prompts.naming import FIELDS
 
 FOLDER = Path("prompts")
-_PACKAGED = Path(__file__).parent
+PACKAGED = Path(__file__).parent
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _BRACE = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}|[{}]")
 _RULE = "---"
@@ -58,7 +58,7 @@ class _Line:
 
 def packaged() -> tuple[str, ...]:
     """The names of all prompts that the agents read."""
-    return tuple(sorted(path.stem for path in _PACKAGED.glob("*.md")))
+    return tuple(sorted(path.stem for path in PACKAGED.glob("*.md")))
 
 
 def require_no_strays(folder: Path = FOLDER) -> None:
@@ -80,7 +80,7 @@ def is_packaged(prompt: Prompt) -> bool:
 
 def packaged_file(name: str) -> Path:
     """Where the packaged prompt of that name lies."""
-    return _PACKAGED / f"{name}.md"
+    return PACKAGED / f"{name}.md"
 
 
 def load(name: str, folder: Path = FOLDER) -> Prompt:

@@ -140,7 +140,9 @@ class _Asking:
         """Ask all of them."""
         assert self._plan.sources
         wanted, lessons = sorted_out(self._record, self._found)
-        mind = await by_variant(self._record, self._plan, self._plan.sources, lambda _: self._known())
+        mind = await by_variant(
+            self._record, self._plan, self._plan.sources, lambda _: self._known(), keeps=False
+        )
         self._found.who = mind.ready
         try:
             self._foretell(mind, wanted)

@@ -9,13 +9,14 @@ from autohedge.core.events import Deliberate
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Resolution, abstained
 from autohedge.graph.materials import Materials, Sources
-from autohedge.graph.mind import Mind
+from autohedge.graph.mind import Mind, shared_of, ttl_s
 from autohedge.graph.reread import TAKEN_OVER
 from autohedge.llm.backend import LLMBackend, ModelFailure
 from autohedge.llm.knowing import Knowing
 from autohedge.llm.providers import open_backend
 from autohedge.llm.replaying import Nobody, Replaying
 from autohedge.llm.rules import RulesBackend
+from autohedge.llm.shared import Shared
 from autohedge.llm.transcript import Line
 from autohedge.tools.lessons import Lesson
 from autohedge.whatif.change import Plan
@@ -35,8 +36,10 @@ class Matched(Mind):
         shown: dict[str, Snapshot],
         known: Known,
         deadline_s: float | None = None,
+        shared: Shared | None = None,
+        ttl_s: float = 0.0,
     ) -> None:
-        super().__init__(asker, materials, shown, deadline_s)
+        super().__init__(asker, materials, shown, deadline_s, shared, ttl_s)
         self.asker = asker
         self._known = known
 
@@ -47,7 +50,7 @@ class Matched(Mind):
         lines = self._known(question)
         if lines and lines[0].request is None and lines[0].outcome in TAKEN_OVER:
             return abstained(lines[0].outcome)
-        self.asker.begin(lines)
+        self.asker.begin([line for line in lines if line.request])
         return await super().deliberate(question, snapshot, lessons)
 
 
@@ -56,10 +59,14 @@ async def by_record(record: Record, settings: Settings, sources: Sources, known:
     slow = record.slow
     nobody = Nobody(slow.provider, slow.model, f"the record of {record.folder.id}")
     asker = Replaying(settings.llm, nobody)
-    return Matched(asker, Materials.of(sources, settings.tools, settings.agents), {}, known)
+    materials, shared = (
+        Materials.of(sources, settings.tools, settings.agents),
+        await shared_of(settings, nobody, on_tape=True),
+    )
+    return Matched(asker, materials, {}, known, None, shared, ttl_s(settings))
 
 
-async def by_variant(record: Record, plan: Plan, sources: Sources, known: Known) -> Matched:
+async def by_variant(record: Record, plan: Plan, sources: Sources, known: Known, *, keeps: bool) -> Matched:
     """Asks whom the variant names for what is not known.
 
     Raises Misconfigured for a provider that cannot work, Unavailable for a server that does not answer, or where
@@ -78,7 +85,8 @@ async def by_variant(record: Record, plan: Plan, sources: Sources, known: Known)
             f"{was} answered that run, and now {backend.name} · {backend.model} would; start it, or name --provider"
         )
     asker = Knowing(backend, settings.llm)
-    return Matched(asker, materials, shown, known, settings.hybrid.deadline_s)
+    shared = await shared_of(settings, backend, on_tape=True) if keeps else None
+    return Matched(asker, materials, shown, known, settings.hybrid.deadline_s, shared, ttl_s(settings))
 
 
 def _same(record: Record, backend: LLMBackend) -> bool:

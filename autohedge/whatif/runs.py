@@ -103,7 +103,7 @@ def _variant(record: Record, plan: Plan, again: Again) -> tuple[dict[str, Any], 
         return _known(record, plan, again, past) if past else []
 
     async def opening(_: Settings, sources: Sources) -> Mind:
-        minds.append(await by_variant(record, plan, sources, known))
+        minds.append(await by_variant(record, plan, sources, known, keeps=True))
         return minds[-1]
 
     with _plane(plan.settings, plan.sources, opening) as plane:

@@ -16,6 +16,7 @@ SMALL = [
     "exits.stop_loss_bps=3",
     "hybrid.learn_every_trades=2",
     "hybrid.min_refresh_s=1",
+    "hybrid.cache_verdicts=false",
     "risk.max_exposure_notional=205",
 ]
 HOSTILE = (
@@ -48,3 +49,51 @@ def yes(symbol: str = "BTC/USD", thesis: str = "it rises") -> str:
             "horizon_minutes": 5,
         }
     )
+
+
+def said(agent: str, symbol: str = "BTC/USD", **changes: Any) -> dict[str, Any]:
+    """What an agent of the team answers who is for it, but for the changes."""
+    return {"symbol": symbol} | TEAM[agent] | changes
+
+
+TEAM: dict[str, dict[str, Any]] = {
+    "director": {
+        "decision": "trade",
+        "direction": "long",
+        "confidence_pct": 80,
+        "thesis": "It rises.",
+        "key_levels": [],
+        "horizon_minutes": 5,
+    },
+    "quant": {
+        "thesis": "supported",
+        "technical_score_pct": 70,
+        "support": 1.0,
+        "resistance": 2.0,
+        "volatility": "pass",
+    },
+    "risk": {
+        "decision": "approve",
+        "size_pct": 50,
+        "take_profit_bps": 40,
+        "stop_loss_bps": 20,
+        "reason": "Enough of it.",
+    },
+    "execution": {"order_type": "market", "offset_bps": 0, "time_in_force": "ioc"},
+}
+"""What each agent says who is for a trade."""
+
+
+def team(*answers: Any, **overrides: str) -> list[str]:
+    """Settings for a run in llm mode about one symbol, whose agents say these answers in turn."""
+    Path("team.jsonl").write_text("\n".join(map(json.dumps, answers)))
+    chosen = {
+        "trading.mode": '"llm"',
+        "llm.provider": '"scripted"',
+        "llm.script": '"team.jsonl"',
+        "synthetic.symbols": '["BTC/USD"]',
+        "hybrid.learn_every_trades": "0",
+    }
+    return [f"{name}={value}" for name, value in chosen.items()] + [
+        f"{name.replace('__', '.')}={value}" for name, value in overrides.items()
+    ]

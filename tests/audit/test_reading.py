@@ -216,7 +216,7 @@ def test_a_prompt_is_named_by_its_version_and_hash(run: RunFolder) -> None:
 
 def followed(events: list[AnyEvent], **changes: str) -> Questions:
     overrides = [f"hybrid.{key}={value}" for key, value in changes.items()]
-    questions = Questions(ALL, load(None, overrides).hybrid)
+    questions = Questions(ALL, load(None, overrides))
     for seq, event in enumerate(events):
         questions.take(Line("", seq=10 * seq, event=event))
     return questions
@@ -246,7 +246,7 @@ def gate_changed(state: Any, why: str) -> GateChanged:
 def test_a_question_says_why_it_was_asked() -> None:
     def reason(*before: AnyEvent, apart: bool = False) -> str:
         """Why a second question was asked, in the step of the events before it or in one of its own."""
-        questions = Questions(ALL, load(None, ["hybrid.min_refresh_s=7"]).hybrid)
+        questions = Questions(ALL, load(None, ["hybrid.min_refresh_s=7"]))
         asked = [Deliberate(0, 1, "gate", "X", ""), *before, Deliberate(9 * SECOND_NS, 2, "gate", "X", "")]
         for seq, event in enumerate(asked):
             questions.take(Line("", seq=seq + 5 * (apart and seq == len(before) + 1), event=event))
@@ -281,7 +281,7 @@ def test_an_answer_after_the_engine_halted_by_itself_counts_no_more() -> None:
 
 
 def test_memory_holds_no_more_conversations_than_are_wanted() -> None:
-    questions = Questions(Wanted(last=3), load(None, []).hybrid)
+    questions = Questions(Wanted(last=3), load(None, []))
     for number in range(1, 50):
         at_ns = number * SECOND_NS
         asked = Deliberate(at_ns, number, "gate", "X", "")

@@ -9,7 +9,8 @@ import pytest
 
 from autohedge.config import KEY_NAMES
 from autohedge.journal import RunFolder
-from tests.graph.records import SCRIPT, TIGHT, copied, hybrid, scripted
+from autohedge.prompts import packaged_file
+from tests.graph.records import SCRIPT, TIGHT, copied, edited, hybrid, scripted
 
 NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
 
@@ -43,6 +44,14 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
             tools__headlines='"news.jsonl"',
             **TIGHT,
         )
+
+
+@pytest.fixture(scope="session")
+def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run whose director's prompt was edited twice, the second time to what it was at first."""
+    with _inside(tmp_path_factory.mktemp("edited")):
+        text = packaged_file("director").read_text()
+        return edited(text.replace("You ", "Today you ", 1), text)
 
 
 @pytest.fixture

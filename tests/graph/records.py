@@ -3,15 +3,22 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from autohedge import app
+from autohedge.core.clock import NEVER
+from autohedge.core.events import PromptsChanged
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.virtual import VirtualRuntime
 from autohedge.graph.difference import Difference
-from autohedge.journal import RunFolder
+from autohedge.graph.materials import Sources
+from autohedge.graph.plane import VirtualPlane
+from autohedge.journal import Journal, RunFolder
+from autohedge.journal.chain import Buffered
 from autohedge.llm.transcript import Line, read, sealed
 from tests.rebuild import Lines, rewrite
 from tests.support import settings
@@ -69,6 +76,33 @@ def scripted(script: list[Any], **overrides: Any) -> RunFolder:
     path.write_text("".join(f"{json.dumps(line)}\n" for line in script))
     llm = {"llm__provider": '"scripted"', "llm__script": f'"{path}"', "llm__retries": 0}
     return hybrid(**(llm | overrides))
+
+
+def edited(*texts: str, **overrides: Any) -> RunFolder:
+    """A finished run, answered by the rules, whose director's prompt became these texts on the way, in even steps.
+
+    As on a clock, but in virtual time: each change is stored, recorded, and counts from there.
+    """
+    small = {"trading__mode": '"hybrid"', "synthetic__hours": 0.3, "synthetic__symbols": '["BTC/USD"]'}
+    wanted = settings(**small | overrides)
+    tape, nonce, sources = app.tape_for(wanted, []), nonce_from_seed(wanted.seed), Sources.of(wanted)
+    with closing(VirtualPlane(wanted, sources)) as plane:
+        folder, head = app.open_record(wanted, tape, plane=plane)
+        journal, engine = Journal(Buffered(folder.journal), head, 1), app.engine_for(wanted, tape)
+        counsel, venue = plane.counsel(folder.transcript), app.venue_for(wanted, tape, nonce)
+        runtime = VirtualRuntime(engine, venue, tape.rows, journal, counsel)
+        runtime.begin(nonce)
+        for number, text in enumerate(texts, start=1):
+            at_ns = int(tape.rows.ts[len(tape.rows) * number // (len(texts) + 1)])
+            runtime.advance(at_ns)
+            now = sources.edited({"director": (text, "")}).prompts
+            runtime.on_prompts = lambda _, now=now: plane._mind.edit(now)
+            runtime.take(PromptsChanged(at_ns, {"director": folder.add(text.encode(), ".md")}))
+        runtime.advance(NEVER)
+        runtime.finish()
+        journal.close()
+        results = app.conclude(folder, engine, wanted, tape, journal, slow=plane.report())
+    return RunFolder(RunFolder.find(results["run"]).path.resolve())
 
 
 def copied(folder: RunFolder, to: Path) -> RunFolder:

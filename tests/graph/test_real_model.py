@@ -29,6 +29,8 @@ ASKED = [
     "hybrid.gate_refresh_quotes=100",
     "hybrid.min_refresh_s=2",
     "hybrid.learn_every_trades=0",
+    "hybrid.cache_verdicts=false",
+    "agents.director.min_confidence_pct=0",
 ]
 
 

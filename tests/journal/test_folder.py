@@ -131,3 +131,17 @@ def test_a_folder_without_a_journal_is_no_run(workplace: Path) -> None:
     Path("runs/r1").mkdir(parents=True)
     with pytest.raises(Misconfigured, match="there is no run r1"):
         RunFolder.find("r1")
+
+
+def test_a_file_that_is_added_on_the_way_is_whole_and_is_never_written_twice(workplace: Path) -> None:
+    folder = RunFolder.prepare("r1").publish("r1")
+    name = folder.add(b"text", ".md")
+    path = folder.kept(name)
+    before = path.stat()
+    assert folder.add(b"text", ".md") == name
+    assert path.stat().st_mtime_ns == before.st_mtime_ns and path.stat().st_ino == before.st_ino
+    assert [each.name for each in path.parent.iterdir()] == [name]
+    path.unlink()
+    path.parent.rmdir()
+    with pytest.raises(Unavailable, match="make room"):
+        folder.add(b"other", ".md")

@@ -1,10 +1,12 @@
 """What every test of models has: a cache of its own, and no key or proxy of the machine's."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from autohedge.config import KEY_NAMES
+from tests.llm.redis_server import Server, at_a_socket
 
 
 @pytest.fixture(autouse=True)
@@ -13,3 +15,19 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)
     return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def redis_process() -> Iterator[Server]:
+    with at_a_socket() as server:
+        yield server
+
+
+@pytest.fixture
+def redis_server(redis_process: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """A server with nothing in it, and no password of the machine's."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("AUTOHEDGE_REDIS_PASSWORD", raising=False)
+    with redis_process.client as client:
+        client.flushall()
+    return redis_process

@@ -1,0 +1,118 @@
+"""A market in two words: known answers, what cannot be known, and what changes nothing."""
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from autohedge.core.moves import drift_t, log_returns, mids
+from autohedge.core.regimes import (
+    CALM_BELOW_BPS,
+    TREND_T,
+    UNKNOWN,
+    WILD_ABOVE_BPS,
+    _trend,
+    _volatility,
+    minute_volatility_bps,
+    regime,
+)
+from autohedge.core.snapshots import QuoteRow
+from tests.showing import rows
+
+MINUTE_NS = 60 * 10**9
+
+
+def returning(*returns_bps: float, step_ns: int = MINUTE_NS) -> tuple[QuoteRow, ...]:
+    """Quotes whose mids' log returns are these."""
+    prices = [100.0]
+    for each in returns_bps:
+        prices.append(prices[-1] * math.exp(each / 1e4))
+    return rows(prices, spread=0.0, step_ns=step_ns)
+
+
+@pytest.mark.parametrize(
+    ("returns_bps", "expected"),
+    [
+        # sd = |a - b| / sqrt(2) of two returns, t = (a + b) / |a - b|; one quote a minute, so nothing is scaled.
+        ((1.0, 3.0), "calm/up"),
+        ((-3.0, -1.0), "calm/down"),
+        ((-1.0, 1.0), "calm/flat"),
+        ((-7.0, 7.0), "normal/flat"),
+        ((10.0, 22.0), "normal/up"),
+        ((-11.0, 11.0), "wild/flat"),
+        ((-40.0, -10.0), "wild/down"),
+        ((0.0, 0.0, 0.0), "calm/flat"),
+    ],
+)
+def test_known_answers(returns_bps: Sequence[float], expected: str) -> None:
+    assert regime(returning(*returns_bps)) == expected
+
+
+def test_volatility_is_that_of_one_minute_by_the_quotes_own_time() -> None:
+    a_minute = minute_volatility_bps(returning(-5.0, 5.0))
+    assert a_minute and a_minute == pytest.approx(5.0 * math.sqrt(2))
+    # Four times as often, the same moves are twice as much a minute.
+    assert minute_volatility_bps(returning(-5.0, 5.0, step_ns=MINUTE_NS // 4)) == pytest.approx(2 * a_minute)
+
+
+@pytest.mark.parametrize(
+    ("volatility", "expected"), [(0.999, "calm"), (1.001, "normal"), (2.999, "normal"), (3.001, "wild")]
+)
+def test_the_bands_of_volatility_meet_at_their_bounds(volatility: float, expected: str) -> None:
+    assert (CALM_BELOW_BPS, WILD_ABOVE_BPS) == (5.0, 15.0)
+    half = volatility * CALM_BELOW_BPS / math.sqrt(2)
+    assert regime(returning(-half, half)) == f"{expected}/flat"
+
+
+@pytest.mark.parametrize(
+    ("t", "expected"), [(-0.501, "down"), (-0.499, "flat"), (0.499, "flat"), (0.501, "up")]
+)
+def test_the_bands_of_the_trend_meet_at_their_bounds(t: float, expected: str) -> None:
+    assert TREND_T == 0.5
+    assert regime(returning(t - 1.0, t + 1.0)) == f"calm/{expected}"
+
+
+def test_bounds_of_volatility_are_normal_and_those_of_the_trend_are_trends() -> None:
+    assert [_volatility(bps) for bps in (CALM_BELOW_BPS, WILD_ABOVE_BPS)] == ["normal", "normal"]
+    assert drift_t((-4.0, 4.0, 4.0)) == TREND_T
+    assert _trend((-4.0, 4.0, 4.0)) == "up"
+    assert _trend((4.0, -4.0, -4.0)) == "down"
+
+
+@pytest.mark.parametrize(("mids", "expected"), [((1.0, 2.0, 4.0), "up"), ((4.0, 2.0, 1.0), "down")])
+def test_returns_that_are_all_the_same_are_a_trend(mids: Sequence[float], expected: str) -> None:
+    assert drift_t(log_returns(mids)) is None
+    assert regime(rows(mids, spread=0.0)) == f"calm/{expected}"
+
+
+@pytest.mark.parametrize(
+    "quotes", [(), rows([100.0]), rows([100.0, 101.0]), rows([1.0, 2.0, 1.0], step_ns=0)]
+)
+def test_too_few_quotes_or_no_time_between_them_are_unknown(quotes: tuple[QuoteRow, ...]) -> None:
+    assert regime(quotes) == UNKNOWN
+
+
+def scaled(quotes: Sequence[QuoteRow], factor: float) -> tuple[QuoteRow, ...]:
+    return tuple(msgspec.structs.replace(row, bid=row.bid * factor, ask=row.ask * factor) for row in quotes)
+
+
+def near_a_bound(quotes: Sequence[QuoteRow]) -> bool:
+    """Where the last bit of a price decides."""
+    volatility_bps, t = minute_volatility_bps(quotes), drift_t(log_returns(mids(quotes)))
+    assert volatility_bps is not None
+    bounds = [(volatility_bps, CALM_BELOW_BPS), (volatility_bps, WILD_ABOVE_BPS), (abs(t or 0.0), TREND_T)]
+    return any(math.isclose(value, bound, rel_tol=1e-6) for value, bound in bounds)
+
+
+@given(
+    st.lists(st.integers(9_000, 11_000), min_size=3, max_size=50),
+    st.integers(1, 10**11),
+    st.floats(1e-3, 1e6),
+)
+def test_the_unit_of_the_price_changes_nothing(cents: list[int], step_ns: int, factor: float) -> None:
+    quotes = rows([each / 100 for each in cents], step_ns=step_ns)
+    assume(not near_a_bound(quotes))
+    assert regime(scaled(quotes, factor)) == regime(quotes)

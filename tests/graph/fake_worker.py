@@ -1,0 +1,70 @@
+"""A worker in a thread of the test: it answers with the prompt that it was told last, and dies when told to."""
+
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Event, Thread
+
+import msgspec
+
+from autohedge.graph.deliberator import Resolution
+from autohedge.graph.mind import Ready
+from autohedge.graph.worker import Answer, Edited, Orders, Question, frame
+
+_decode = msgspec.msgpack.Decoder(Orders | Question | Edited).decode
+
+
+class FakeWorker:
+    """Answers at once, unless it is frozen; `code` of an answer is the text of the director's prompt."""
+
+    pid = 0
+
+    def __init__(self, theirs: socket.socket, awake: Event) -> None:
+        self._sock, self._awake = theirs.dup(), awake
+        self._thread = Thread(target=self._work, daemon=True)
+        self._thread.start()
+
+    def kill(self) -> None:
+        """Die: what was read and not answered is lost."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            return  # the run has hung up already
+
+    terminate = kill
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the thread."""
+        self._awake.set()
+        self._thread.join(timeout)
+        return 0
+
+    def _work(self) -> None:
+        text = ""
+        with suppress(ConnectionError), self._sock, self._sock.makefile("rb") as frames:
+            while len(size := frames.read(4)) == 4:
+                self._awake.wait()
+                body = frames.read(int.from_bytes(size, "big"))
+                if len(body) < int.from_bytes(size, "big"):
+                    return
+                match told := _decode(body):
+                    case Orders():
+                        text = told.sources.prompts["director"][0]
+                        self._say(Ready("fake", "fake", "fake"))
+                    case Edited():
+                        text = told.prompts["director"][0]
+                    case Question():
+                        self._say(Answer(told.question.number, Resolution("abstain", text, "fake")))
+
+    def _say(self, message: object) -> None:
+        self._sock.sendall(frame(message))
+
+
+def launching(workers: list[FakeWorker], awake: Event) -> Callable[[socket.socket], FakeWorker]:
+    """Start fake workers, and list them."""
+
+    def launch(theirs: socket.socket) -> FakeWorker:
+        workers.append(FakeWorker(theirs, awake))
+        return workers[-1]
+
+    return launch

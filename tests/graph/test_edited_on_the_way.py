@@ -1,0 +1,263 @@
+"""Prompts edited while a run is under way: from the next question on, in the record, and in both replays."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge import app, session
+from autohedge.core.events import Deliberate, Entry, Event, PromptsChanged, Restarted
+from autohedge.engine.engine import Engine
+from autohedge.engine.watch import Silent, Watch
+from autohedge.journal import RunFolder, read, verify
+from autohedge.journal.folder import content_name
+from autohedge.market import Tape
+from autohedge.market.tape import Rows
+from autohedge.prompts import load, packaged_file
+from autohedge.session import Pace
+from tests.graph.records import transcribed
+from tests.process import Place, Process, kill
+from tests.support import settings
+
+SPEED = "120"
+CLOCKED: dict[str, Any] = {
+    "trading__mode": "hybrid",
+    "synthetic__hours": 6,
+    "hybrid__deadline_s": 120,
+    "hybrid__gate_refresh_quotes": 40,
+    "hybrid__min_refresh_s": 0,
+    "hybrid__no_trade_cooldown_quotes": 5,
+    "llm__provider": "rules",
+    "chatter_level": "normal",
+}
+PATIENCE_S = 60.0
+ASKED, CHANGED = "Refreshing LLM gate", "[AGENT] Prompts changed: director"
+
+
+class Trader:
+    """A run in a process of its own, what it says, and its folder of prompts."""
+
+    def __init__(self, path: Path, *args: str) -> None:
+        self.place = Place(path, CLOCKED)
+        self.file = path / "prompts" / "director.md"
+        self.file.parent.mkdir(exist_ok=True)
+        self.process: Process = self.place.start(*(args or ("run", "--speed", SPEED, "--json")))
+        assert self.process.stderr
+        self._lines = iter(self.process.stderr.readline, "")
+
+    @property
+    def folder(self) -> RunFolder:
+        journal = self.place.journal()
+        assert journal
+        return RunFolder(journal.parent)
+
+    def edit(self, words: str, old: str = "You watch") -> str:
+        """Save another prompt as an editor does; its hash."""
+        draft = self.file.with_suffix(".swp")
+        draft.write_text(packaged_file("director").read_text().replace(old, words, 1))
+        draft.replace(self.file)
+        return _kept_name(self.file)
+
+    def until(self, *marks: str) -> str:
+        """The next lines that hold these marks, one after the other; the last one."""
+        line = ""
+        for mark in marks:
+            line = next((each for each in self._lines if mark in each), "")
+            assert line, f"it ended without saying {mark!r}"
+        return line
+
+    def until_answered_with(self, name: str, times: int = 1) -> None:
+        """Until so many questions that were rendered from this prompt have been answered."""
+        while self.answered_with(name) < times:
+            self.until(ASKED)
+
+    def answered_with(self, name: str) -> int:
+        """How often the transcript, which may be written just now, names this prompt."""
+        return self.folder.transcript.read_bytes().count(f'"prompt_hash":"{Path(name).stem}"'.encode())
+
+    def signal_worker(self, which: signal.Signals) -> None:
+        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        (pid,) = (
+            int(each) for each in children if b"graph.worker" in Path(f"/proc/{each}/cmdline").read_bytes()
+        )
+        os.kill(pid, which)
+
+    def end(self) -> RunFolder:
+        """Interrupt the run, and prove its record."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=PATIENCE_S)
+        assert self.process.returncode == 0
+        return self.folder
+
+
+def _kept_name(path: Path) -> str:
+    return content_name(path.read_bytes(), ".md")
+
+
+Begin = Callable[..., Trader]
+
+
+@pytest.fixture
+def begin(tmp_path: Path) -> Iterator[Begin]:
+    traders: list[Trader] = []
+
+    def start(*args: str) -> Trader:
+        traders.append(Trader(tmp_path, *args))
+        return traders[-1]
+
+    yield start
+    for trader in traders:
+        kill(trader.process)
+
+
+def _events(folder: RunFolder) -> list[Event]:
+    return [line.event for line in read(folder.journal) if line.event]
+
+
+def _asked_with(folder: RunFolder) -> dict[str, int]:
+    """How many questions were rendered from each prompt, every one from that in force where it was asked."""
+    in_force = {name: f"{load(name).hash}.md" for name in ("director", "learning")}
+    expected: dict[int, dict[str, str]] = {}
+    for event in _events(folder):
+        if isinstance(event, PromptsChanged):
+            in_force = in_force | event.prompts
+        elif isinstance(event, Deliberate):
+            expected[event.number] = in_force
+    counted: dict[str, int] = {}
+    for line in transcribed(folder):
+        if line.request:
+            name = f"{line.request.prompt_hash}.md"
+            assert name == expected[line.deliberation][line.request.agent], line.deliberation
+            counted[name] = counted.get(name, 0) + 1
+    return counted
+
+
+def _holds(folder: RunFolder) -> None:
+    assert verify(folder).finished
+    assert app.replay_run(folder) == (None, True)
+    reread = app.reread_run(folder)
+    assert reread and reread.difference is None and reread.requests > 0
+
+
+def test_an_edit_counts_from_the_next_question_on_and_a_broken_one_does_not(begin: Begin) -> None:
+    trader = begin()
+    trader.until("Gate OPEN")
+    first = trader.edit("Today you watch")
+    assert f"director (hash {first[:4]}…), from the next question on" in trader.until(CHANGED)
+    trader.until_answered_with(first)
+    trader.edit("{tabel}", "{table}")
+    assert ": there is no field {tabel} (did you mean table?)" in trader.until("prompts/director.md, line ")
+    second = trader.edit("Tomorrow you watch")
+    trader.until(CHANGED)
+    trader.until_answered_with(second)
+    packaged = _kept_name(packaged_file("director"))
+    before = trader.answered_with(packaged)
+    trader.file.unlink()
+    trader.until(CHANGED)
+    trader.until_answered_with(packaged, before + 1)
+    folder = trader.end()
+    changes = [event for event in _events(folder) if isinstance(event, PromptsChanged)]
+    assert [event.prompts for event in changes] == [{"director": name} for name in (first, second, packaged)]
+    assert _asked_with(folder).keys() >= {first, second, packaged}
+    assert 0 < changes[0].at_ns < changes[1].at_ns < changes[2].at_ns
+    assert not list((folder.path / "files").glob("*.tmp"))
+    assert packaged_file("director").read_bytes() == folder.kept(packaged).read_bytes()
+    _holds(folder)
+
+
+def test_a_frozen_and_a_killed_worker_get_the_prompts_of_each_question(begin: Begin) -> None:
+    trader = begin()
+    trader.until("Gate OPEN")
+    trader.signal_worker(signal.SIGSTOP)
+    trader.until(ASKED)
+    first = trader.edit("Today you watch")
+    trader.until(CHANGED, ASKED)
+    trader.signal_worker(signal.SIGCONT)
+    trader.until_answered_with(first)
+    second = trader.edit("Tomorrow you watch")
+    trader.until(CHANGED)
+    trader.signal_worker(signal.SIGSTOP)
+    trader.until(ASKED)
+    trader.signal_worker(signal.SIGKILL)
+    trader.until("worker_died")
+    trader.until_answered_with(second, trader.answered_with(second) + 1)
+    third = trader.edit("Later you watch")
+    trader.until_answered_with(third)
+    folder = trader.end()
+    assert _asked_with(folder).keys() >= {first, second, third}
+    results = folder.read_results()
+    assert results and results["slow"]["worker_deaths"] == 1
+    _holds(folder)
+
+
+def test_a_restart_goes_on_with_the_prompts_of_its_record_and_looks_for_edits_from_there(
+    begin: Begin,
+) -> None:
+    trader = begin()
+    trader.until("Gate OPEN")
+    first = trader.edit("Today you watch")
+    trader.until(CHANGED)
+    trader.until_answered_with(first)
+    kill(trader.process)
+    missed = trader.edit("Yesterday you watched")
+    again = begin("restart", trader.folder.id, "--json")
+    again.until("[TRACKER] Restarted")
+    again.until_answered_with(first, again.answered_with(first) + 1)
+    second = again.edit("Tomorrow you watch")
+    again.until(CHANGED)
+    again.until_answered_with(second)
+    folder = again.end()
+    counted, events = _asked_with(folder), _events(folder)
+    assert missed not in counted and counted[second] >= 1
+    at = next(n for n, event in enumerate(events) if isinstance(event, Restarted))
+    changed = max(n for n, event in enumerate(events) if isinstance(event, PromptsChanged))
+    between = {event.number for event in events[at:changed] if isinstance(event, Deliberate)}
+    asked = [line.request for line in transcribed(folder) if line.deliberation in between and line.request]
+    assert asked and all(f"{request.prompt_hash}.md" == first for request in asked)
+    _holds(folder)
+
+
+class _Editor(Silent):
+    """Edits a prompt as soon as the run has asked something, in plain sight of whoever looks."""
+
+    wants = frozenset({Deliberate})
+
+    def saw(self, entry: Entry) -> None:
+        path = Path("prompts/director.md")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(packaged_file("director").read_text() + f"\nBe brief at {entry.seq}.\n")
+
+
+def _editor(engine: Engine, rows: Rows, run: str) -> _Editor:
+    return _Editor(engine, rows, run)
+
+
+def _records(results: dict[str, Any]) -> tuple[bytes, bytes]:
+    folder = RunFolder.find(results["run"])
+    return folder.journal.read_bytes(), folder.transcript.read_bytes()
+
+
+def test_virtual_and_seeded_runs_do_not_look(workplace: Path) -> None:
+    wanted = settings(
+        **CLOCKED
+        | {
+            "trading__mode": '"hybrid"',
+            "llm__provider": '"rules"',
+            "synthetic__hours": 0.05,
+            "chatter_level": '"low"',
+        }
+    )
+    tape = app.tape_for(wanted, [])
+
+    def seeded(tape: Tape, watch: Watch) -> dict[str, Any]:
+        Path("prompts/director.md").unlink(missing_ok=True)
+        return session.begin(wanted, tape, Pace(100.0), seeded=True, watch=watch)
+
+    plain, edited = app.run(wanted, tape), app.run(wanted, tape, _editor)
+    clocked = seeded(tape, _editor)
+    assert Path("prompts/director.md").is_file()
+    assert _records(plain) == _records(edited) == _records(clocked)
+    assert len(_records(plain)[1]) > 0

@@ -1,0 +1,162 @@
+"""Eight agents' processes on one Redis before one model: one call a verdict, no more calls at a time than allowed."""
+
+import asyncio
+import contextlib
+import os
+import re
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from autohedge.core.clock import monotonic_s
+from autohedge.core.events import Deliberate
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.deliberator import Resolution
+from autohedge.graph.materials import Sources
+from autohedge.graph.worker import Worker
+from tests.graph.hybrid import answer
+from tests.llm.redis_server import Server, at_a_socket
+from tests.llm.servers import Heard, Imitation, Reply, completion, llama_cpp, said
+from tests.showing import rows, snapshot
+from tests.support import settings
+
+EIGHT, PLACES, LEASE_S, IN_TIME_S = 8, 3, 1.0, 60.0
+RISE = rows([100 + 0.01 * (step % 7) + 0.02 * step for step in range(50)])
+
+
+class Counting:
+    """A model that says trade, and knows how many calls were with it at a time."""
+
+    def __init__(self, server: Imitation) -> None:
+        self.server = server
+        self.now = self.most = self.calls = 0
+        self._lock = threading.Lock()
+        self.takes_s = 0.0
+        server.pages["/v1/chat/completions"] = self.chat
+
+    def chat(self, heard: Heard) -> Reply:
+        with self._lock:
+            self.now, self.calls = self.now + 1, self.calls + 1
+            self.most = max(self.most, self.now)
+        self.server.over.wait(self.takes_s)
+        with self._lock:
+            self.now -= 1
+        about = re.search(r"^Symbol: (\S+)$", heard.body["messages"][-1]["content"], re.MULTILINE)
+        return said(completion(answer(symbol=about[1] if about else "?"), usage=None))
+
+
+class Team:
+    """Workers, and what each of them answered."""
+
+    def __init__(self, workers: Sequence[Worker]) -> None:
+        self.workers = workers
+        self.answers: list[Resolution] = []
+        self._number = 0
+        self._serving = [asyncio.ensure_future(worker.serve(self._take)) for worker in workers]
+
+    def _take(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
+        self.answers.append(resolution)
+
+    def ask(self, worker: Worker, symbol: str) -> None:
+        self._number += 1
+        shot = snapshot(RISE, number=self._number, symbol=symbol)
+        worker.ask(Deliberate(shot.at_ns, self._number, "gate", symbol, shot.hash), shot)
+
+    async def until(self, true: Callable[[], bool]) -> None:
+        async with asyncio.timeout(IN_TIME_S):
+            while not true():
+                turn = asyncio.Event()
+                asyncio.get_running_loop().call_later(0.02, turn.set)
+                await turn.wait()
+
+    async def answered(self, count: int) -> list[Resolution]:
+        """What came since it was last asked for, once it is so many."""
+        await self.until(lambda: len(self.answers) >= count)
+        came, self.answers = self.answers, []
+        return came
+
+    def end(self) -> None:
+        for each in self._serving:
+            each.cancel()
+
+
+@pytest.fixture
+def model() -> Iterator[Counting]:
+    with llama_cpp() as server:
+        yield Counting(server)
+
+
+@pytest.fixture
+def redis() -> Iterator[Server]:
+    with at_a_socket() as server:
+        yield server
+
+
+def test_eight_processes_share_verdicts_and_places_and_a_killed_one_frees_its_own(
+    workplace: Path, model: Counting, redis: Server
+) -> None:
+    wanted = settings(
+        trading__mode="hybrid",
+        hybrid__cache_verdicts=True,
+        llm__provider='"openai"',
+        llm__base_url=f'"{model.server.base_url}"',
+        llm__max_concurrent=PLACES,
+        redis__url=f'"{redis.url}"',
+        redis__lease_s=LEASE_S,
+        redis__timeout_s=5.0,
+    )
+    sources = Sources.of(wanted)
+    with ThreadPoolExecutor(EIGHT) as pool, contextlib.ExitStack() as stack:
+        workers = list(pool.map(lambda _: Worker(wanted, sources), range(EIGHT)))
+        for worker in workers:
+            stack.callback(worker.close)
+        asyncio.run(_shared(workers, model))
+
+
+async def _shared(workers: list[Worker], model: Counting) -> None:
+    team = Team(workers)
+    try:
+        await _one_call_a_verdict(team, model)
+        await _no_more_than_the_places(team, model)
+        await _a_killed_one_frees_its_places(team, model)
+    finally:
+        team.end()
+
+
+async def _one_call_a_verdict(team: Team, model: Counting) -> None:
+    before, model.takes_s = model.calls, 0.3
+    for worker in team.workers:
+        team.ask(worker, "SAME")
+    came = await team.answered(EIGHT)
+    assert {(each.verdict, each.direction) for each in came} == {("trade", "long")}
+    assert sorted(each.source for each in came) == ["cache"] * (EIGHT - 1) + ["openai"]
+    assert model.calls - before == 1
+
+
+async def _no_more_than_the_places(team: Team, model: Counting) -> None:
+    model.most, model.takes_s = 0, 0.1
+    for at, worker in enumerate(team.workers):
+        for own in range(3):
+            team.ask(worker, f"S{at}-{own}")
+    came = await team.answered(EIGHT * 3)
+    assert {each.verdict for each in came} == {"trade"}
+    assert model.most == PLACES
+
+
+async def _a_killed_one_frees_its_places(team: Team, model: Counting) -> None:
+    first, other, model.takes_s = team.workers[0], team.workers[1], 600.0
+    for own in range(PLACES):
+        team.ask(first, f"HELD{own}")
+    await team.until(lambda: model.now == PLACES)
+    model.takes_s = 0.0
+    os.kill(first.pid, signal.SIGKILL)
+    killed_s = monotonic_s()
+    team.ask(other, "AFTER")
+    came = await team.answered(PLACES + 1)
+    assert sorted(each.code or each.verdict for each in came) == ["trade"] + ["worker_died"] * PLACES
+    assert monotonic_s() - killed_s < LEASE_S + 20
+    assert first.deaths == 1
