@@ -47,7 +47,7 @@ class Matched(Mind):
         lines = self._known(question)
         if lines and lines[0].request is None and lines[0].outcome in TAKEN_OVER:
             return abstained(lines[0].outcome)
-        self.asker.begin(lines)
+        self.asker.begin([line for line in lines if line.request])
         return await super().deliberate(question, snapshot, lessons)
 
 
