@@ -13,6 +13,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.events import Decision, Deliberate, Entry
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
+from autohedge.engine.watch import Silent
 from autohedge.journal import RunFolder
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import checked
@@ -52,11 +53,10 @@ class Places:
         return Place(*where, self._asked[where] - 1)
 
 
-class Positions:
+class Positions(Silent):
     """Watches one run: where on the tape the question stands that was asked last, and which run it is."""
 
     wants: frozenset[type] = frozenset({Deliberate})
-    wants_rows = False
 
     def __init__(self) -> None:
         self._places = Places()
@@ -72,15 +72,6 @@ class Positions:
         """Note a question; it is put right after this."""
         if isinstance(entry.event, Deliberate):
             self.last = self._places.of(entry.event, entry.pos)
-
-    def row(self, row: int) -> None:
-        """Nothing to note."""
-
-    def wake(self) -> None:
-        """Nothing to note."""
-
-    def close(self) -> None:
-        """Nothing is open."""
 
 
 class Slow(msgspec.Struct, frozen=True):
