@@ -78,12 +78,17 @@ def run(
     `tell` hears how many calls of a model are to be expected, and how long they will take.
     """
     with slow_plane(settings) as plane:
-        return _run(settings, tape, watch, plane, tell)
+        return run_with(plane, settings, tape, watch, tell)
 
 
-def _run(
-    settings: Settings, tape: Tape, watch: Watch, plane: "VirtualPlane | None", tell: Callable[[str], None]
+def run_with(
+    plane: "VirtualPlane | None",
+    settings: Settings,
+    tape: Tape,
+    watch: Watch = Silent,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
+    """As `run`, with a slow plane that is open already; None asks nobody."""
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
     folder, head = open_record(settings, tape, plane=plane)
     journal = Journal(Buffered(folder.journal), head, 1)

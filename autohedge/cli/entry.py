@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from autohedge.cli import ask, audit, look, prompts, prompts_diff, prove, trade
+from autohedge.cli import ask, audit, look, prompts, prompts_diff, prove, trade, whatif
 from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
 from autohedge.cli.tree import app
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
@@ -16,7 +16,7 @@ from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-VERBS = (trade, look, ask, audit, prompts, prompts_diff, prove)
+VERBS = (trade, look, ask, audit, whatif, prompts, prompts_diff, prove)
 
 
 def _text(error: Exception) -> str:

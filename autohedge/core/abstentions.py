@@ -66,6 +66,7 @@ ABSTENTIONS = {
         "the gate's time was over before the model was free or done", "raise hybrid.deadline_s"
     ),
     "cancelled": Abstention("the run ended first"),
+    "unrecorded": Abstention("the record that answers in a model's place holds no such question"),
     # an answer that came too late to count
     "stale": Abstention("the verdict was older than hybrid.verdict_ttl_s when it came"),
     # nothing could have been bought

@@ -70,11 +70,9 @@ class Mind:
             backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
         except ModelFailure as failure:
             raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
-        shared = await _shared(settings, backend, on_tape=on_tape)
+        shared = await shared_of(settings, backend, on_tape=on_tape)
         asker = Asker(backend, _part(settings, on_tape=on_tape), slots=shared.slots)
-        hybrid = settings.hybrid
-        ttl_s = hybrid.verdict_ttl_s if hybrid.cache_verdicts else 0.0
-        return cls(asker, materials, shown, hybrid.deadline_s, shared, ttl_s)
+        return cls(asker, materials, shown, settings.hybrid.deadline_s, shared, ttl_s(settings))
 
     def edit(self, prompts: Mapping[str, tuple[str, str]]) -> None:
         """Deliberate with these prompts from now on; what has begun goes on with those that it began with.
@@ -134,7 +132,12 @@ class Mind:
             await self._shared.close()
 
 
-async def _shared(settings: Settings, backend: LLMBackend, *, on_tape: bool) -> Shared:
+def ttl_s(settings: Settings) -> float:
+    """How long a verdict is kept for those who ask alike; 0 keeps none."""
+    return settings.hybrid.verdict_ttl_s if settings.hybrid.cache_verdicts else 0.0
+
+
+async def shared_of(settings: Settings, backend: LLMBackend, *, on_tape: bool) -> Shared:
     """What this process has together with others: on a tape nothing, so that the same tape gives the same record."""
     if on_tape:
         settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": ""})})

@@ -1,7 +1,8 @@
 """The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
 
 import contextlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -24,6 +25,8 @@ from autohedge.tools.lessons import Lesson
 
 LOOK_S = 0.5
 Keep = Callable[[bytes, str], str]
+Opening = Callable[[Settings, Sources], Coroutine[Any, Any, Mind]]
+ON_TAPE: Opening = partial(Mind.open, on_tape=True)
 Hear = Callable[[Callable[[int], Decision | PromptsChanged]], None]
 
 
@@ -66,15 +69,18 @@ class VirtualPlane:
     Prompts edited on the way are not looked at: the same command must give the same record.
     """
 
-    def __init__(self, settings: Settings, sources: Sources) -> None:
-        """Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server."""
+    def __init__(self, settings: Settings, sources: Sources, opening: Opening = ON_TAPE) -> None:
+        """Let the mind that `opening` makes answer.
+
+        Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
+        """
         self._settings = settings
         self._sources = sources
         self._loop = Loop()
         self._lessons: tuple[Lesson, ...] = ()
         self._transcripts = contextlib.ExitStack()
         try:
-            self._mind: Mind = self._loop.run(Mind.open(settings, sources, on_tape=True))
+            self._mind: Mind = self._loop.run(opening(settings, sources))
         except BaseException:
             self._loop.close()
             raise

@@ -36,11 +36,11 @@ def recall(path: Path, record: Iterable[Entry]) -> list[Lesson]:
     transcript = Indexed(path)
     if (end := transcript.end_of(last)) is not None:
         os.truncate(path, end)
-    lessons = (_lesson(decision, transcript.lines(decision.number)) for decision in taught)
+    lessons = (lesson_of(decision, transcript.lines(decision.number)) for decision in taught)
     return [lesson for lesson in lessons if lesson]
 
 
-def _lesson(decision: Decision, lines: list[Line]) -> Lesson | None:
+def lesson_of(decision: Decision, lines: list[Line]) -> Lesson | None:
     """What a decision taught; None if its lines went with the power."""
     response = lines[-1].response if lines else None
     answer = judge(response, learning.Lesson).answer if response else None

@@ -148,7 +148,8 @@ def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:
     settings = folder.settings(genesis.settings)
     recorded = {
         "mode": settings["trading"]["mode"],
-        "strategy": settings["strategy"]["name"],
+        # In llm mode no strategy trades, whichever is named; see Settings.trader.
+        "strategy": "agents" if settings["trading"]["mode"] == "llm" else settings["strategy"]["name"],
         "seed": settings["seed"],
         "symbols": [origin["symbol"] for origin in genesis.tape],
         "synthetic": any(origin["recipe"] for origin in genesis.tape),

@@ -22,7 +22,8 @@ OVERFLOW = "context_overflow"
 class Nobody:
     """The backend of who asks nobody."""
 
-    name = model = server = "replay"
+    def __init__(self, name: str = "replay", model: str = "replay", server: str = "replay") -> None:
+        self.name, self.model, self.server = name, model, server
 
     async def complete(self, request: Request) -> Response:  # noqa: ARG002
         """Never answers. Raises ModelFailure."""
@@ -36,12 +37,12 @@ class Replaying(Asker):
     """Answers each request of a deliberation with what its lines say; the n-th request with the n-th line.
 
     Whether the requests are those of the record is for the caller to compare. Its time stands still, and ends
-    where the record says that an answer came too late.
+    where the record says that an answer came too late. `instead_of` names whose answers these are.
     """
 
-    def __init__(self, settings: LLM) -> None:
+    def __init__(self, settings: LLM, instead_of: Nobody | None = None) -> None:
         unlimited = {"max_calls": 0, "max_tokens": 0, "context_tokens": 1 << 62}
-        super().__init__(Nobody(), settings.model_copy(update=unlimited), self._time)
+        super().__init__(instead_of or Nobody(), settings.model_copy(update=unlimited), self._time)
         self._tokens = settings.context_tokens
         self._lines: Sequence[Line] = ()
         self._turn = 0

@@ -1,0 +1,208 @@
+"""What is to be different: the settings and prompts of a variant, from those of a record and what was asked for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from autohedge import config
+from autohedge.app import NO_MODELS
+from autohedge.config import Settings
+from autohedge.core.errors import Misconfigured
+from autohedge.graph.materials import ANSWERS, Materials, Sources
+from autohedge.prompts.library import read, require_no_strays
+from autohedge.whatif.record import Record
+
+OF_THE_PLACE = ("model", "base_url", "script")
+HERE = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What is to be different; empty means as recorded. `overrides` are `section.key=value`."""
+
+    prompts: Path | None = None
+    model: str = ""
+    provider: str = ""
+    mode: str = ""
+    overrides: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A variant: its settings, its prompts, and what of the record still holds.
+
+    `told` says in words what is different. `answers_hold` where the same is asked of whom it was asked: recorded
+    answers are taken then; `failures_hold` where also nothing changed of what keeps an answer away. `here` says
+    that who answers is to be found as a run in virtual time finds it, not as one on a clock.
+    """
+
+    settings: Settings
+    sources: Sources | None
+    told: tuple[str, ...]
+    answers_hold: bool
+    failures_hold: bool
+    here: bool
+
+    @property
+    def asks(self) -> bool:
+        """Whether the variant asks anybody."""
+        return self.sources is not None
+
+
+def plan(record: Record, change: Change) -> Plan:
+    """Resolve what was asked for.
+
+    Raises Misconfigured for a change that is none or cannot be, and with file and line for a prompt that is wrong.
+    """
+    before = _pinned(record)
+    wanted = _wanted(change)
+    settings = _resolved(before, wanted, change)
+    _require_sense(record, settings, change)
+    _require_known_address(before, settings, wanted)
+    sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
+    if sources:
+        Materials.of(sources, settings.tools, settings.agents)
+    same_who = _who(settings) == _who(before)
+    return Plan(
+        settings=settings,
+        sources=sources,
+        told=tuple(_told(record, before, settings, sources)),
+        answers_hold=same_who,
+        failures_hold=same_who and (settings.llm, settings.hybrid) == (before.llm, before.hybrid),
+        here="provider" in _section(wanted, "llm") or _is_here(record, settings),
+    )
+
+
+def _who(settings: Settings) -> tuple[str, ...]:
+    """Whom the settings ask."""
+    return settings.llm.provider, *(getattr(settings.llm, each) for each in OF_THE_PLACE)
+
+
+def _is_here(record: Record, settings: Settings) -> bool:
+    """False where a run on a clock found by itself who answered it, and the same is to be found again."""
+    return settings.llm.provider != "auto" or record.slow.provider in NO_MODELS | {""}
+
+
+def _section(wanted: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """The keys of a section that were asked for; what is no section is refused with the settings."""
+    keys = wanted.get(name)
+    return keys if isinstance(keys, dict) else {}
+
+
+def _pinned(record: Record) -> Settings:
+    """The recorded settings with `auto` made what it came to, as far as a record knows that."""
+    settings, slow = record.settings, record.slow
+    if settings.llm.provider != "auto" or not slow.provider:
+        return settings
+    found = {"provider": "rules"} if slow.provider == "rules" else {"model": settings.llm.model or slow.model}
+    return settings.model_copy(update={"llm": settings.llm.model_copy(update=found)})
+
+
+def _wanted(change: Change) -> dict[str, Any]:
+    """The settings that were asked for, as nested tables. Raises Misconfigured where nothing was."""
+    named = {"llm": {"model": change.model, "provider": change.provider}, "trading": {"mode": change.mode}}
+    given = {section: {k: v for k, v in keys.items() if v} for section, keys in named.items()}
+    wanted = config.merge([*map(config.parse_override, change.overrides), *_nonempty(given)])
+    if not wanted and change.prompts is None:
+        raise Misconfigured(
+            "nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set section.key=value"
+        )
+    fixed = [key for key in ("seed", "synthetic") if key in wanted]
+    if fixed or "live" in _section(wanted, "trading"):
+        raise Misconfigured(
+            f"--set {fixed[0] if fixed else 'trading.live'}: the tape, its seed and the simulated venue are the recorded ones;"
+            " `autohedge run` makes a run of its own"
+        )
+    return wanted
+
+
+def _nonempty(given: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    return [{section: dict(keys)} for section, keys in given.items() if keys]
+
+
+def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Settings:
+    """Recorded settings with what was asked for laid over them; another provider has the address of today."""
+    layers: list[Mapping[str, Any]] = [config.resolved(before)]
+    provider = _section(wanted, "llm").get("provider", before.llm.provider)
+    if provider != before.llm.provider:
+        today = config.load(None, change.overrides).llm
+        layers.append({"llm": {each: getattr(today, each) for each in OF_THE_PLACE}})
+    return config.from_resolved(config.merge([*layers, wanted]))
+
+
+def _require_sense(record: Record, settings: Settings, change: Change) -> None:
+    """Refuse what would change nothing, though it was asked for."""
+    of_agents = [
+        name for name in ("--prompts", "--model", "--provider") if getattr(change, name.removeprefix("--"))
+    ]
+    if of_agents and settings.trading.mode == "hft":
+        cure = "leave it away" if change.mode == "hft" else "add --mode hybrid or --mode llm"
+        raise Misconfigured(f"{of_agents[0]}: in hft mode no agent is asked; {cure}")
+    provider = settings.llm.provider
+    if change.model and (provider in NO_MODELS or (provider == "auto" and not record.slow.provider)):
+        raise Misconfigured(
+            f"--model {change.model}: provider {provider} asks no model; add --provider openai or ollama"
+        )
+
+
+def _require_known_address(before: Settings, settings: Settings, wanted: Mapping[str, Any]) -> None:
+    """A record may be a stranger's: what it names gets no key and no question, unless it is meant."""
+    url = settings.llm.base_url
+    recorded = url and url == before.llm.base_url and "base_url" not in _section(wanted, "llm")
+    if not recorded or settings.trading.mode == "hft" or urlsplit(url).hostname in HERE:
+        return
+    if url != config.load().llm.base_url:
+        raise Misconfigured(
+            f"the record asks a server at {url!r}; if that is yours, say --set llm.base_url={url!r}"
+        )
+
+
+def _sources(record: Record, settings: Settings, change: Change) -> Sources:
+    """The recorded prompts, some replaced; those of today where the record has none."""
+    sources = _recorded(record, settings)
+    if settings.tools.headlines != record.settings.tools.headlines:
+        sources = Sources(sources.prompts, settings.tools.headlines)
+    return Sources(sources.prompts | _own(change.prompts), sources.headlines)
+
+
+def _recorded(record: Record, settings: Settings) -> Sources:
+    slow = record.slow
+    known = {"prompts": slow.prompts, "headlines": slow.headlines}
+    recorded = Sources.recorded(known, record.folder.kept)
+    missing = {name: read(name) for name in ANSWERS if name not in recorded.prompts}
+    return Sources(
+        missing | recorded.prompts, recorded.headlines if slow.provider else settings.tools.headlines
+    )
+
+
+def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
+    """The prompts in a folder. Raises Misconfigured where there is none, and for one that no agent reads."""
+    if folder is None:
+        return {}
+    require_no_strays(folder)
+    own = {name: read(name, folder) for name in ANSWERS if (folder / f"{name}.md").is_file()}
+    if not own:
+        names = ", ".join(f"{name}.md" for name in ANSWERS)
+        raise Misconfigured(
+            f"--prompts {folder}: it holds none of {names}; copy one with `autohedge prompts show`"
+        )
+    return own
+
+
+def _told(record: Record, before: Settings, settings: Settings, sources: Sources | None) -> list[str]:
+    """Each difference in words; `nothing` where what was asked for is what there was."""
+    old, new = _flat(config.resolved(before)), _flat(config.resolved(settings))
+    said = [f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in new if new.get(key) != old.get(key)]
+    if sources and record.slow.prompts:
+        was = _recorded(record, settings).prompts
+        said += [f"prompt {name}" for name, (text, _) in sources.prompts.items() if was[name][0] != text]
+    return said or ["nothing: this is as recorded"]
+
+
+def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat

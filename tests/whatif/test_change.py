@@ -1,0 +1,125 @@
+"""Which changes there can be, and what is said to those that cannot."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge.core.errors import Misconfigured, Unavailable
+from autohedge.journal import RunFolder
+from autohedge.journal.folder import RUNS
+from autohedge.prompts.library import packaged_file
+from autohedge.whatif import Change, study
+from autohedge.whatif.change import plan
+from autohedge.whatif.record import read_record
+from tests.rebuild import rewrite_settings
+from tests.whatif.studies import asking, obeying, prompts, recorded
+
+SHORT = {"synthetic__hours": 0.03}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, r"nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set"),
+        ({"overrides": ("seed=3",)}, r"--set seed: the tape, its seed .* are the recorded ones"),
+        ({"overrides": ("synthetic.hours=3",)}, r"--set synthetic: the tape"),
+        ({"overrides": ("trading.live=true",)}, r"--set trading.live: the tape"),
+        ({"overrides": ("llm=3",)}, r"^llm: "),
+        ({"overrides": ("momentum.lookbak=3",)}, r"unknown setting momentum.lookbak; did you mean"),
+        ({"mode": "hft", "model": "m"}, r"--model: in hft mode no agent is asked; leave it away"),
+        ({"mode": "fast"}, r"trading.mode: "),
+        ({"provider": "nobody"}, r"llm.provider: "),
+        ({"model": "m"}, r"--model m: provider rules asks no model; add --provider openai or ollama"),
+        ({"prompts": Path("nowhere")}, r"--prompts nowhere: it holds none of director.md, .*; copy one"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_one_line_with_the_cure(change: dict[str, Any], told: str) -> None:
+    folder = recorded(**SHORT)
+    with pytest.raises(Misconfigured, match=told) as refused:
+        study(folder, Change(**change))
+    assert "\n" not in str(refused.value)
+    assert [path.name for path in RUNS.iterdir()] == [folder.id]
+
+
+def test_prompts_for_a_run_without_agents_need_another_mode() -> None:
+    folder = recorded(trading__mode='"hft"', **SHORT)
+    with pytest.raises(Misconfigured, match=r"--prompts: in hft mode no agent is asked; add --mode hybrid"):
+        study(folder, Change(prompts=prompts()))
+
+
+def test_a_broken_prompt_is_named_with_its_line() -> None:
+    folder, own = recorded(**SHORT), prompts()
+    text = packaged_file("director").read_text().replace("{symbol}", "{symbl}")
+    (own / "director.md").write_text(text)
+    number = text[: text.index("{symbl}")].count("\n") + 1
+    with pytest.raises(Misconfigured, match=rf"own/director.md, line {number}: there is no field {{symbl}}"):
+        study(folder, Change(prompts=own))
+    assert [path.name for path in RUNS.iterdir()] == [folder.id]
+
+
+def test_a_prompt_that_no_agent_reads_is_refused() -> None:
+    folder, own = recorded(**SHORT), prompts()
+    (own / "directr.md").write_text("x")
+    with pytest.raises(Misconfigured, match=r"own/directr.md: no agent reads it \(did you mean director\?\)"):
+        study(folder, Change(prompts=own))
+
+
+def test_other_prompts_stay_the_recorded_ones() -> None:
+    folder = recorded(**SHORT)
+    sources = plan(read_record(folder), Change(prompts=prompts("quant", "One word more."))).sources
+    assert sources
+    assert sources.prompts["quant"] == ((Path("own") / "quant.md").read_text(), "own/quant.md")
+    assert sources.prompts["director"][1].startswith(str(folder.path))
+
+
+def test_a_strangers_record_does_not_choose_who_gets_the_key() -> None:
+    folder = recorded(**SHORT)
+    away = "http://models.example:8000/v1"
+
+    def ask_a_stranger(values: dict[str, Any]) -> None:
+        values["llm"] |= {"provider": "openai", "base_url": away, "model": "m"}
+
+    rewrite_settings(folder, ask_a_stranger)
+    record = read_record(folder)
+    with pytest.raises(Misconfigured, match=rf"the record asks a server at '{away}'; .* --set llm.base_url="):
+        plan(record, Change(overrides=("exits.stop_loss_bps=3",)))
+    assert plan(record, Change(overrides=(f'llm.base_url="{away}"',))).settings.llm.base_url == away
+    assert not plan(record, Change(mode="hft")).asks
+    Path("config.toml").write_text(f'[llm]\nbase_url = "{away}"\n')
+    assert plan(record, Change(overrides=("exits.stop_loss_bps=3",))).settings.llm.base_url == away
+
+
+def test_another_provider_is_found_where_it_is_today(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = recorded(**SHORT)
+    monkeypatch.setenv("AUTOHEDGE__LLM__BASE_URL", "http://127.0.0.1:9/v1")
+    record = read_record(folder)
+    changed = plan(record, Change(provider="openai"))
+    assert changed.settings.llm.base_url == "http://127.0.0.1:9/v1"
+    assert not changed.answers_hold
+    same = plan(record, Change(overrides=("exits.stop_loss_bps=3",)))
+    assert same.settings.llm.base_url == "" and same.failures_hold
+
+
+def test_a_model_that_is_not_the_recorded_one_does_not_answer_in_its_name() -> None:
+    with obeying() as server:
+        folder = recorded(**asking(server) | SHORT | {"llm__model": '""'})
+        server.pages["/v1/models"] = lambda _: _listing("another")
+        with pytest.raises(
+            Unavailable, match=r"openai · meta/llama answered that run, and now openai · another would"
+        ):
+            study(folder, Change(prompts=prompts()))
+
+
+def _listing(name: str) -> Any:
+    from tests.llm.servers import said
+
+    return said({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "vllm"}]})
+
+
+def test_a_damaged_record_is_refused() -> None:
+    folder = recorded(**SHORT)
+    folder.journal.write_bytes(folder.journal.read_bytes().replace(b'"pos":', b'"pos": ', 1))
+    with pytest.raises(Exception, match="journal.jsonl"):
+        study(RunFolder(folder.path), Change(mode="hft"))

@@ -1,0 +1,181 @@
+"""A recorded run simulated twice: as it was, and with a change."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge import app, session
+from autohedge.core.events import Decision, Entry
+from autohedge.journal import RunFolder
+from autohedge.journal.folder import RUNS
+from autohedge.market import parse_source
+from autohedge.session import Pace
+from autohedge.whatif import Change, study
+from autohedge.whatif.change import plan
+from autohedge.whatif.record import Positions, read_record
+from autohedge.whatif.runs import _played
+from tests.support import settings
+from tests.whatif.studies import (
+    CAREFUL,
+    LIVELY,
+    asking,
+    events,
+    obeying,
+    prompts,
+    recorded,
+    require_sound,
+    studied,
+)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize("mode", ["hybrid", "llm"])
+def test_the_baseline_of_a_virtual_run_is_that_run_event_for_event(mode: str, seed: int) -> None:
+    provider = "chaos" if seed == 2 else "rules"
+    folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"')
+    found = studied(folder, mode="hft" if seed == 3 else "", provider="" if seed == 3 else "rules")
+    assert found.reproduced
+    assert events(found.runs.baseline["run"]) == events(folder.id)
+    assert found.runs.unrecorded == 0
+    transcripts = [
+        RunFolder(RUNS / run).transcript.read_bytes() for run in (folder.id, found.runs.baseline["run"])
+    ]
+    assert transcripts[0] == transcripts[1]
+
+
+def test_the_baseline_takes_as_long_as_was_measured(place: Path) -> None:
+    line = {"text": "no", "service_ms": 1234.5}
+    script = place / "script.jsonl"
+    script.write_text(json.dumps(line) + "\n" + json.dumps(line | {"service_ms": 7.5}) + "\n")
+    slow = {"llm__provider": '"scripted"', "llm__script": f'"{script}"', "llm__latency": '"measured"'}
+    folder = recorded(**slow)
+    found = studied(folder, overrides=("exits.stop_loss_bps=3",))
+    asked = [e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
+    assert {decision.at_ns - decision.asked_ns for decision in asked} & {1_242_000_000}
+    assert events(found.runs.baseline["run"]) == events(folder.id)
+
+
+def test_without_agents_nothing_is_asked_and_the_variant_is_a_run_of_the_strategy_alone() -> None:
+    folder = recorded()
+    found = studied(folder, mode="hft")
+    assert found.again.silent == "nothing is asked: in hft mode no agent decides"
+    alone = app.run(settings(**LIVELY | {"trading__mode": '"hft"'}), found.record.tape)
+    assert events(found.runs.variant["run"]) == events(alone["run"])
+    assert len(found.runs.alone[0]) == len(found.record.pasts) and not found.runs.alone[1]
+
+
+def test_a_run_without_agents_can_get_some() -> None:
+    found = studied(recorded(trading__mode='"hft"'), mode="llm")
+    assert found.again.silent == "nothing is asked again: the recorded run asked nothing"
+    assert found.reproduced and found.runs.variant["mode"] == "llm"
+    assert found.runs.alone[1] and found.runs.asked > 0
+
+
+def test_a_run_on_a_clock_is_simulated_again() -> None:
+    wanted = settings(**LIVELY)
+    tape = app.tape_for(wanted, [])
+    run = session.begin(wanted, tape, Pace(speed=None), seeded=False)["run"]
+    found = studied(RunFolder.find(run), prompts=prompts())
+    assert found.record.on_clock
+    codes = [e.event.code for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
+    assert codes.count("unrecorded") == found.runs.unrecorded
+    assert not found.again.changed
+    assert found.runs.baseline["mode"] == "hybrid"
+
+
+def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
+    wanted = settings(**LIVELY)
+    run = session.begin(wanted, app.tape_for(wanted, []), Pace(speed=None), seeded=True)["run"]
+    found = studied(RunFolder.find(run), overrides=("exits.stop_loss_bps=4",))
+    assert not found.record.on_clock and found.reproduced
+    assert found.runs.unrecorded == 0
+
+
+def test_a_question_that_the_record_does_not_know_is_an_abstention(place: Path) -> None:
+    folder = recorded()
+    whole = folder.journal.read_bytes().splitlines(keepends=True)
+    lines = folder.transcript.read_bytes().splitlines(keepends=True)
+    folder.results.unlink()
+    folder.journal.write_bytes(b"".join(whole[: len(whole) // 3]))
+    folder.transcript.write_bytes(b"".join(lines[: len(lines) // 3]))
+    found = studied(folder, mode="hft")
+    unknown = [
+        e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision) and e.event.code
+    ]
+    assert {(decision.verdict, decision.code) for decision in unknown} == {("abstain", "unrecorded")}
+    assert len(unknown) == found.runs.unrecorded > 0
+    assert found.reproduced is None
+
+
+def test_a_packed_run_works_wherever_it_was_moved(place: Path) -> None:
+    tape = place / "BTC.csv"
+    quotes = [f"{1_700_000_000_000_000_000 + s * 10**9},{100 + s % 7},{100.01 + s % 7}" for s in range(300)]
+    tape.write_text("\n".join(["ts_ns,bid,ask", *quotes]))
+    wanted = settings(**LIVELY)
+    run = app.run(wanted, app.tape_for(wanted, [parse_source(f"BTC/USD={tape}")]))["run"]
+    folder = RunFolder.find(run)
+    app.pack(folder)
+    moved = RunFolder(Path(shutil.move(folder.path, place / "elsewhere")))
+    tape.unlink()
+    found = studied(moved, prompts=prompts("director", CAREFUL))
+    assert found.reproduced
+    assert found.record.folder.path == place / "elsewhere"
+
+
+class _Interrupted(Positions):
+    """Somebody presses Ctrl-C at the third question."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.left = 3
+
+    def saw(self, entry: Entry) -> None:
+        super().saw(entry)
+        self.left -= 1
+        if not self.left:
+            raise KeyboardInterrupt
+
+
+def test_an_interruption_leaves_no_half_run() -> None:
+    folder = recorded()
+    record, before = read_record(folder), set(RUNS.iterdir())
+    wanted = plan(record, Change(provider="chaos"))
+    assert wanted.sources
+    with pytest.raises(KeyboardInterrupt), app.slow_plane(wanted.settings) as plane:
+        _played(record, wanted.settings, plane, _Interrupted())
+    assert set(RUNS.iterdir()) == before
+
+
+def test_a_model_that_is_slow_is_foretold() -> None:
+    told: list[str] = []
+    with obeying() as server:
+        folder = recorded(**asking(server))
+        study(folder, Change(prompts=prompts(adding=CAREFUL)), told.append)
+    first, then, last = told
+    count = len(read_record(folder).pasts)
+    assert first.startswith("[LLM] openai · meta/llama (vllm): ") and first.endswith(" calls at most")
+    assert int(first.split(": ")[1].split()[0]) <= count
+    assert then.startswith("[LLM] the first question took ") and last.startswith(
+        "[LLM] now the run with the change"
+    )
+
+
+def test_an_answer_of_the_first_part_is_used_again_to_the_byte() -> None:
+    with obeying() as server:
+        folder = recorded(**asking(server))
+        found = studied(folder, prompts=prompts(adding="One word more."))
+    assert not found.again.changed
+    learning = sum(past.question.kind == "learning" for past in found.record.pasts.values())
+    assert found.runs.asked == 0 and found.runs.taken >= len(found.again.compared)
+    assert found.runs.taken <= len(found.again.compared) + learning + found.again.unanswered
+
+
+def test_both_runs_are_ordinary_ones() -> None:
+    found = study(recorded(), Change(provider="chaos"))
+    for run in (found.runs.baseline["run"], found.runs.variant["run"]):
+        require_sound(RunFolder.find(run))
+        again: dict[str, Any] = json.loads(RunFolder.find(run).results.read_bytes())
+        assert again["run"] == run

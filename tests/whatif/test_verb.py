@@ -1,0 +1,104 @@
+"""`autohedge whatif` as its users meet it."""
+
+import json
+import re
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from autohedge import cli
+from tests.whatif.studies import CAREFUL, asking, obeying, prompts, recorded
+
+SHORT = {"synthetic__hours": 0.05}
+
+
+class Done(NamedTuple):
+    """How one call ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+Call = Callable[..., Done]
+
+
+@pytest.fixture
+def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def run(*args: str) -> Done:
+        monkeypatch.setattr(sys, "argv", ["autohedge", "whatif", *args])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        captured = capsys.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+def test_both_answers_are_told(call: Call) -> None:
+    with obeying() as server:
+        folder = recorded(**asking(server))
+        done = call(folder.id, "--prompts", str(prompts(adding=CAREFUL)))
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[:3] == [f"What if · {folder.id} · hybrid", "  prompt director", ""]
+    assert re.search(r"^  \d+ questions had reached an agent: \d+ same, \d+ changed$", done.out, re.MULTILINE)
+    assert re.search(r"^ +\d+  trade long → no_trade$", done.out, re.MULTILINE)
+    assert re.search(
+        r"^  #\d+ +2025-\S+ \S+  ETH/USD   trade long 80 % → no_trade 40 %$", done.out, re.MULTILINE
+    )
+    assert "        was  It always rises." in lines and "        now  I was told to be careful." in lines
+    assert "(the recorded result again, fill for fill)" in done.out
+    assert lines[-1] == "  One pair of runs on one tape proves nothing about the future."
+    assert max(map(len, lines)) <= 100
+    assert done.err.count("[LLM]") == 3
+
+
+def test_json_is_alone_on_stdout_and_has_every_question(call: Call) -> None:
+    folder = recorded(**SHORT)
+    done = call(folder.id, "--provider", "chaos", "--json")
+    told = json.loads(done.out)
+    assert (done.code, done.err) == (0, "")
+    assert told["run"] == folder.id and told["change"] == ["llm.provider: 'rules' → 'chaos'"]
+    assert len(told["again"]["questions"]) == told["again"]["same"] + told["again"]["changed"]
+    runs = told["runs"]
+    assert runs["reproduced"] is True
+    assert float(runs["difference"]["equity"]) == pytest.approx(
+        float(runs["variant"]["equity"]) - float(runs["baseline"]["equity"])
+    )
+
+
+def test_without_agents_it_says_that_nothing_is_asked(call: Call) -> None:
+    done = call(recorded(**SHORT).id, "--mode", "hft")
+    assert "  nothing is asked: in hft mode no agent decides\n" in done.out
+    assert (done.code, done.err) == (0, "")
+
+
+def test_quiet_says_nothing(call: Call) -> None:
+    assert call(recorded(**SHORT).id, "--mode", "hft", "--quiet") == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (
+            (),
+            "autohedge: nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set",
+        ),
+        (("--model", "m"), "autohedge: --model m: provider rules asks no model"),
+    ],
+    ids=["nothing", "model"],
+)
+def test_what_cannot_be_is_one_line_and_exit_code_2(call: Call, args: tuple[str, ...], told: str) -> None:
+    done = call(recorded(**SHORT).id, *args)
+    assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith(told)
+
+
+def test_an_unknown_run_is_one_line(call: Call) -> None:
+    done = call("nowhere", "--mode", "hft")
+    assert (done.code, done.err) == (2, "autohedge: there is no run nowhere; there are no runs here yet\n")
