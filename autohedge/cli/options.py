@@ -36,7 +36,7 @@ At = Annotated[
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of every quote.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or the path to its folder.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the path to its folder, or: last.")]
 
 
 def prepared(

@@ -12,6 +12,7 @@ import msgspec
 
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 
+LAST = "last"
 RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, PACE = "journal.jsonl", "results.json", "files", "tape", "pace.json"
 TRANSCRIPT = "transcript.jsonl"
@@ -60,7 +61,7 @@ class RunFolder:
 
     @classmethod
     def find(cls, run: str) -> "RunFolder":
-        """The folder of a run, by its id or its path.
+        """The folder of a run, by its id or its path; `last` is the newest here.
 
         Raises Misconfigured if there is none.
         """
@@ -68,6 +69,8 @@ class RunFolder:
             if (path / JOURNAL).is_file():
                 return cls(path)
         known = cls.all()
+        if run == LAST and known:
+            return known[-1]
         hint = f"the newest is {known[-1].id}" if known else "there are no runs here yet"
         msg = f"there is no run {run}; {hint}"
         raise Misconfigured(msg)

@@ -125,6 +125,7 @@ def test_a_run_that_is_not_there_names_the_newest(workplace: Path) -> None:
         _published(run_id)
     with pytest.raises(Misconfigured, match="there is no run r9; the newest is 20240102T000000-b"):
         RunFolder.find("r9")
+    assert RunFolder.find("last").id == "20240102T000000-b"
 
 
 def test_a_folder_without_a_journal_is_no_run(workplace: Path) -> None:

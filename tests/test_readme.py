@@ -1,0 +1,51 @@
+"""README's stories work word for word, in an empty folder."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+STORY = re.compile(r"^<!-- story: (\w+) -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+STORIES = STORY.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty folder, and beside it the command of this checkout."""
+    place = tmp_path_factory.mktemp("readme")
+    command = place / "bin" / "autohedge"
+    command.parent.mkdir()
+    command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m autohedge "$@"\n')
+    command.chmod(0o755)
+    (place / "empty").mkdir()
+    return place
+
+
+def _done(command: str, place: Path) -> str:
+    """What one line of a story says."""
+    path = f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("AUTOHEDGE__")}
+    done = subprocess.run(
+        ["bash", "-euc", command],
+        cwd=place / "empty",
+        env=env | {"PYTHONPATH": str(ROOT), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    differs = command.startswith("autohedge prompts diff")
+    assert done.returncode == int(differs), (command, done.stdout[-2000:], done.stderr[-2000:])
+    return done.stdout + done.stderr
+
+
+def test_readme_s_three_stories_work_one_after_the_other(place: Path) -> None:
+    assert [name for name, _ in STORIES] == ["run", "edit", "audit"]
+    said = {name: "".join(_done(command, place) for command in story.splitlines()) for name, story in STORIES}
+    assert "[AGENT]" in said["run"] and "[COOLDOWN]" in said["run"] and "team" in said["run"]
+    assert "very clear move" in said["edit"] and "═══ Execution" in said["edit"]
+    assert "every output reproduced" in said["audit"] and "chain unbroken" in said["audit"]
+    assert (place / "empty" / "audit.html").stat().st_size > 10_000
