@@ -51,6 +51,7 @@ class Proposals(Questions):
         number = self._lanes[lane].waits_for
         self._answered(lane)
         self.tally.abstentions["timeout"] += 1
+        self._hands.take_back(lane, now_ns)
         self._dispose(lane, number, "timeout", now_ns)
         self._try(lane, now_ns)
 
@@ -93,6 +94,7 @@ class Proposals(Questions):
 
     def _enter(self, lane: int, proposal: Proposal | None, now_ns: int) -> str:
         if proposal is None or not within(proposal, self._bounds[lane]):
+            self._hands.take_back(lane, now_ns)
             return "bad_proposal"
         return self._hands.enter(lane, proposal, now_ns).label
 

@@ -94,6 +94,10 @@ class Questions:
         """Valid quotes of a lane so far."""
         return int(self._counts[lane].sum() - self._counts[lane, Reason.BAD_QUOTE])
 
+    def waits_for(self, symbol: str) -> int:
+        """The number of the question about a symbol that is on its way; 0 without one."""
+        return self._asking[self._lane_of[symbol]].waits_for
+
     def counted_down(self, lane: int, now_ns: int) -> None:
         """As many quotes came as were waited for."""
         asking = self._asking[lane]
