@@ -70,10 +70,8 @@ class Proposals(Questions):
 
     def close_all(self, why: str, now_ns: int) -> None:  # noqa: ARG002  as gates are
         """A person halted, or the process died: questions on their way count no more."""
-        for lane, asking in enumerate(self._lanes):
-            self._answered(lane)
-            self._show(lane)
-            asking.ripe = True
+        for lane in range(len(self._lanes)):
+            self._given_up(lane)
             self._hands.take_back(lane, now_ns)
 
     def _carried_out(self, lane: int, decision: Decision, now_ns: int) -> str:

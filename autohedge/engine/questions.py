@@ -126,6 +126,14 @@ class Questions:
         self._asking[lane].waits_for = 0
         self._agenda.drop((DEADLINE, lane))
 
+    def _given_up(self, lane: int) -> None:
+        """A question on its way counts no more; the next quote may ask anew, or the end of a cooldown."""
+        self._answered(lane)
+        asking = self._asking[lane]
+        asking.ripe = True
+        if not asking.cooling:
+            self._refresh_in[lane] = 1
+
     def _cool(self, lane: int, quotes: int) -> None:
         """No question before so many more quotes."""
         asking = self._asking[lane]
