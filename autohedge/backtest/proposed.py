@@ -23,7 +23,7 @@ from autohedge.core.events import (
     SubmitOrder,
     Timer,
 )
-from autohedge.core.money import BPS, PERCENT, ZERO, multiply, subtract
+from autohedge.core.money import BPS, PERCENT, ZERO, multiply, quotient, subtract
 from autohedge.engine.slow import SlowPlane
 from autohedge.execution.sizing import Sizing, entry_limit
 from autohedge.kernels.matching import last_valid
@@ -141,7 +141,7 @@ class Witness:
         """The most that may be bought for a proposal, if nothing were reserved."""
         notional = Sizing.of(self._settings[symbol]).notional(self._cash()) or ZERO
         share = multiply(multiply(notional, Decimal(proposal.size_pct)), PERCENT)
-        return share / self._limit(symbol, bid, ask, 0)
+        return quotient(share, self._limit(symbol, bid, ask, 0))
 
     def _limit(self, symbol: str, bid: float, ask: float, offset_bps: int) -> Decimal:
         settings = self._settings[symbol]
