@@ -108,7 +108,7 @@ def _agents(draw: Randomness, base: Settings) -> dict[str, dict[str, Any]]:
     return {
         "llm": {
             "no_trade_cooldown_quotes": draw.choice([0, 8, 24]),
-            "min_interval_s": draw.choice([0.0, 2.0]),
+            "min_interval_s": draw.choice([2.0, 4.0]),
         },
         "hybrid": {
             "deadline_s": draw.uniform(3, 12),

@@ -148,9 +148,9 @@ def _proposal(bounds: Bounds, chance: Randomness) -> Proposal | None:
         time_in_force=chance.choice(["ioc", "gtc"]),
     )
     kept = chance.random()
-    if kept < 0.1:
+    if kept < 0.05:
         return None
-    return inside if kept < 0.8 else msgspec.structs.replace(inside, **chance.choice(OUTSIDE))
+    return inside if kept < 0.88 else msgspec.structs.replace(inside, **chance.choice(OUTSIDE))
 
 
 def _opening(answer: Decision, scene: Scene, **changes: Any) -> Decision:

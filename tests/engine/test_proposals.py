@@ -76,6 +76,7 @@ class Desk(desk.Desk):
 
 
 def _order(said: list[Event]) -> SubmitOrder:
+    order: SubmitOrder
     (order,) = _of(SubmitOrder, said)
     return order
 
@@ -372,7 +373,7 @@ def test_a_quote_that_is_too_old_buys_nothing() -> None:
     [("max_exposure_notional", "max_exposure"), ("max_position_notional", "max_position")],
 )
 def test_a_limit_refuses_what_a_smaller_share_would_pass(limit: str, code: str) -> None:
-    tight = {f"risk__{limit}": 600}
+    tight: dict[str, Any] = {f"risk__{limit}": 600}
     assert _codes(Desk(**tight).propose()) == [code]
     assert _codes(Desk(**tight).propose(size_pct=50)) == ["entry"]
 

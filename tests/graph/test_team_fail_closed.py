@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.app import engine_for
 from autohedge.core.abstentions import ABSTENTIONS
 from autohedge.core.events import Decision, SubmitOrder
@@ -23,16 +22,7 @@ from tests.graph.team import AGENTS, ANSWERS, disposed, entries, ran, says, team
 from tests.graph.test_fail_closed import COUNTED_FEW, REPLIES
 from tests.llm.servers import Heard, Imitation, Reply, completion, llama_cpp, said
 
-SCHEMAS = {
-    frozenset(answer.model_fields): name
-    for name, answer in {
-        director.NAME: director.Verdict,
-        quant.NAME: quant.Finding,
-        risk.NAME: risk.Assessment,
-        execution.NAME: execution.Placement,
-        learning.NAME: learning.Lesson,
-    }.items()
-}
+SCHEMAS = {frozenset(answer): agent for agent, answer in ANSWERS.items()}
 
 
 @pytest.fixture(scope="module")

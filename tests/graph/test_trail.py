@@ -16,6 +16,7 @@ from autohedge.graph.trail import Trail, assessed, judged, learned, placed
 from autohedge.graph.trail import tested as weighed
 from autohedge.llm.outcome import Outcome
 from autohedge.tools.claims import claims
+from tests.graph.hybrid import TRADE
 from tests.graph.team import ANSWERS
 from tests.llm.test_rules import HELD
 from tests.showing import snapshot
@@ -30,7 +31,8 @@ def _outcome(model: Any, agent: str, changes: Changes) -> Outcome[Any]:
 
 def _judged(unsupported: tuple[str, ...] = (), least: int = 50, **changes: Any) -> Trail:
     outcome = _outcome(Verdict, "director", changes)
-    return judged(Trail(), outcome, 100, claims(outcome.answer.thesis), unsupported, least)
+    made = claims(changes.get("thesis", TRADE["thesis"]))
+    return judged(Trail(), outcome, 100, made, unsupported, least)
 
 
 def _whole(
