@@ -335,6 +335,19 @@ def test_while_an_entry_is_on_its_way_there_is_no_second() -> None:
     assert _codes(said) == ["order_pending"] and not _of(SubmitOrder, said)
 
 
+def test_a_rest_too_small_to_be_sold_neither_counts_as_sold_nor_keeps_from_buying() -> None:
+    own = Desk(instruments__X__min_notional=20)
+    order = _order(own.propose())
+    own.filled(order, Decimal("0.1"))
+    own.gone(order, Decimal("0.1"))
+    for _ in range(2):
+        assert _codes(own.decide("trade", direction="exit")) == ["nothing_held"]
+        assert own.engine.desks[0].dust
+    question = own.asked()
+    assert own.engine.slow and own.engine.slow.snapshots[question.number].held.quantity == 0
+    assert _codes(own.propose(question)) == ["entry"]
+
+
 # what the engine refuses
 
 
