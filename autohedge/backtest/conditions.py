@@ -10,6 +10,8 @@ from autohedge.config import Settings
 from autohedge.config.sections import InstrumentRules
 from autohedge.core.ids import Randomness
 
+MODES = ("hft", "hybrid", "llm")
+
 
 @cache
 def _shipped() -> Settings:
@@ -70,9 +72,12 @@ def conditions(draw: Randomness) -> Settings:
     }
     rules = InstrumentRules(tick=TICK, lot=Decimal("0.001"), min_notional=Decimal(draw.choice([0, 15])))
     base = _shipped()
-    hybrid = draw.random() < 0.5
-    changes["trading"] = {"mode": "hybrid" if hybrid else "hft"}
-    changes["hybrid"] = _gates(draw) if hybrid else {}
+    mode = MODES[int(draw.random() * len(MODES))]
+    changes["trading"] = {"mode": mode}
+    if mode == "hybrid":
+        changes["hybrid"] = _gates(draw)
+    elif mode == "llm":
+        changes |= _agents(draw, base)
     sections = {name: getattr(base, name).model_copy(update=keys) for name, keys in changes.items()}
     return base.model_copy(update=sections | {"instruments": dict.fromkeys(SYMBOLS, rules)})
 
@@ -87,4 +92,30 @@ def _gates(draw: Randomness) -> dict[str, Any]:
         "deadline_s": draw.uniform(3, 12),
         "learn_every_trades": draw.choice([0, 1, 3]),
         "starts_open": draw.random() < 0.2,
+    }
+
+
+def _agents(draw: Randomness, base: Settings) -> dict[str, dict[str, Any]]:
+    """Agents that are asked often and answered soon, and exits that are met soon."""
+    risk = {
+        "least_stop_loss_bps": 3,
+        "most_stop_loss_bps": draw.randint(8, 25),
+        "least_take_profit_bps": 4,
+        "most_take_profit_bps": draw.randint(20, 40),
+        "least_reward_to_risk": draw.choice([0.5, 1.0, 1.5]),
+    }
+    execution = {"most_offset_bps": draw.choice([0, 3, 12])}
+    return {
+        "llm": {
+            "no_trade_cooldown_quotes": draw.choice([0, 8, 24]),
+            "min_interval_s": draw.choice([2.0, 4.0]),
+        },
+        "hybrid": {
+            "deadline_s": draw.uniform(3, 12),
+            "learn_every_trades": draw.choice([0, 1, 3]),
+        },
+        "agents": {
+            "risk": base.agents.risk.model_copy(update=risk),
+            "execution": base.agents.execution.model_copy(update=execution),
+        },
     }

@@ -4,15 +4,16 @@ import heapq
 from collections import Counter
 from collections.abc import Callable
 from enum import StrEnum, auto, unique
-from typing import Any
+from math import ceil
+from typing import Any, NamedTuple
 
 import msgspec
 
-from autohedge.config.sections import Hybrid
+from autohedge.config import Settings
 from autohedge.core.clock import NEVER
-from autohedge.core.events import Decision, Deliberate
+from autohedge.core.events import Decision, Deliberate, Proposal
 from autohedge.core.ids import Randomness
-from autohedge.core.snapshots import Snapshot
+from autohedge.core.snapshots import Bounds, Kind, Snapshot
 
 NS_PER_S = 10**9
 MIND_FAULT_RATE = 0.2
@@ -41,15 +42,15 @@ class SeededCounsel:
 
     def __init__(
         self,
-        terms: Hybrid,
+        settings: Settings,
         symbols: tuple[str, ...],
         faults: frozenset[MindFault],
         chance: Randomness,
         luck: Randomness,
         struck: Counter[str],
     ) -> None:
-        self._deadline_ns = round(terms.deadline_s * NS_PER_S)
-        self._symbols = symbols
+        self._deadline_ns = round(settings.hybrid.deadline_s * NS_PER_S)
+        self._scene = Scene(symbols, "trade" if settings.trading.mode == "llm" else "gate")
         self._faults = sorted(faults)
         self._chance, self._luck = chance, luck
         self._struck = struck
@@ -61,9 +62,9 @@ class SeededCounsel:
         """When the next decision is known; NEVER if none is on its way."""
         return self._due[0][0] if self._due else NEVER
 
-    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:  # noqa: ARG002
+    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
         """Take a question; its answer, if any comes, is under way from here on."""
-        answer = self._answer(question)
+        answer = self._answer(question, snapshot.bounds)
         if self._faults and self._luck.random() < MIND_FAULT_RATE:
             fault = self._luck.choice(self._faults)
             self._struck[str(fault)] += 1
@@ -79,12 +80,14 @@ class SeededCounsel:
         """The process that asked is gone."""
         self._due.clear()
 
-    def _answer(self, question: Deliberate) -> Decision:
+    def _answer(self, question: Deliberate, bounds: Bounds) -> Decision:
         delay_ns = int(self._chance.uniform(0.05, 0.6) * self._deadline_ns)
-        if question.kind == "gate":
-            (said,) = self._chance.choices(VERDICTS, WEIGHTS)
-        else:
+        if question.kind == "learning":
             said = self._chance.choice(LESSONS)
+        else:
+            (said,) = self._chance.choices(VERDICTS, WEIGHTS)
+        if question.kind == "trade":
+            said = said | {"proposal": _proposal(bounds, self._chance)}
         return Decision(
             at_ns=question.at_ns + delay_ns,
             number=question.number,
@@ -98,10 +101,11 @@ class SeededCounsel:
     def _fail(self, fault: MindFault, answer: Decision) -> None:
         if fault is MindFault.DECISION_LATE:
             late_ns = int(self._luck.uniform(0.0, 10.0) * NS_PER_S)
-            self._send(_opening(answer, at_ns=answer.asked_ns + self._deadline_ns + late_ns))
+            late = _opening(answer, self._scene, at_ns=answer.asked_ns + self._deadline_ns + late_ns)
+            self._send(late)
         elif fault is MindFault.DECISION_GARBAGE:
             garble = self._luck.choice(GARBAGE)
-            for each in garble(answer, self._symbols, self._luck):
+            for each in garble(answer, self._scene, self._luck):
                 self._send(each)
 
     def _send(self, decision: Decision) -> None:
@@ -109,53 +113,95 @@ class SeededCounsel:
         heapq.heappush(self._due, (decision.at_ns, self._count, decision))
 
 
-def _opening(answer: Decision, **changes: Any) -> Decision:
+class Scene(NamedTuple):
+    """Which symbols there are, and of which kind the answers are that can move something."""
+
+    symbols: tuple[str, ...]
+    kind: Kind
+
+
+# Of more than anybody may ask for.
+MOST = Proposal(size_pct=100, take_profit_bps=10**6, stop_loss_bps=10**6, offset_bps=0, time_in_force="gtc")
+OUTSIDE: tuple[dict[str, Any], ...] = (
+    {"size_pct": 0},
+    {"size_pct": 101},
+    {"size_pct": -(10**9)},
+    {"take_profit_bps": 10**9},
+    {"take_profit_bps": 1},
+    {"stop_loss_bps": 10**9},
+    {"stop_loss_bps": 0},
+    {"offset_bps": -50},
+    {"offset_bps": 10**9},
+)
+
+
+def _proposal(bounds: Bounds, chance: Randomness) -> Proposal | None:
+    """Mostly one that keeps to the bounds, sometimes one that breaks them, sometimes none."""
+    stop_bps = chance.randint(*bounds.stop_losses_bps)
+    least, most = bounds.take_profits_bps
+    least = min(max(least, ceil(bounds.least_reward_to_risk * stop_bps)), most)
+    inside = Proposal(
+        size_pct=chance.randint(1, 100),
+        take_profit_bps=chance.randint(least, most),
+        stop_loss_bps=stop_bps,
+        offset_bps=chance.randint(0, bounds.most_offset_bps),
+        time_in_force=chance.choice(["ioc", "gtc"]),
+    )
+    kept = chance.random()
+    if kept < 0.05:
+        return None
+    return inside if kept < 0.88 else msgspec.structs.replace(inside, **chance.choice(OUTSIDE))
+
+
+def _opening(answer: Decision, scene: Scene, **changes: Any) -> Decision:
     """The answer that would do most harm, were it believed."""
-    harm: dict[str, Any] = {"kind": "gate", "verdict": "trade", "direction": "long", "code": ""}
+    harm: dict[str, Any] = {"kind": scene.kind, "verdict": "trade", "direction": "long", "code": ""}
+    if scene.kind == "trade":
+        harm["proposal"] = answer.proposal or MOST
     return msgspec.structs.replace(answer, **(harm | changes))
 
 
 Garbage = tuple[Decision, ...]
-Garble = Callable[[Decision, tuple[str, ...], Randomness], Garbage]
+Garble = Callable[[Decision, Scene, Randomness], Garbage]
 
 
-def _wrong_number(answer: Decision, _: tuple[str, ...], luck: Randomness) -> Garbage:
-    return (_opening(answer, number=answer.number + luck.choice([-1, 1, 1_000])),)
+def _wrong_number(answer: Decision, scene: Scene, luck: Randomness) -> Garbage:
+    return (_opening(answer, scene, number=answer.number + luck.choice([-1, 1, 1_000])),)
 
 
-def _wrong_symbol(answer: Decision, symbols: tuple[str, ...], luck: Randomness) -> Garbage:
-    others = [symbol for symbol in (*symbols, "", "Z/USD") if symbol != answer.symbol]
-    return (_opening(answer, symbol=luck.choice(others)),)
+def _wrong_symbol(answer: Decision, scene: Scene, luck: Randomness) -> Garbage:
+    others = [symbol for symbol in (*scene.symbols, "", "Z/USD") if symbol != answer.symbol]
+    return (_opening(answer, scene, symbol=luck.choice(others)),)
 
 
-def _no_code(answer: Decision, _: tuple[str, ...], __: Randomness) -> Garbage:
+def _no_code(answer: Decision, _: Scene, __: Randomness) -> Garbage:
     return (msgspec.structs.replace(answer, verdict="abstain", code="", direction="long"),)
 
 
-def _short(answer: Decision, _: tuple[str, ...], luck: Randomness) -> Garbage:
-    return (_opening(answer, direction=luck.choice(["short", ""])),)
+def _short(answer: Decision, scene: Scene, luck: Randomness) -> Garbage:
+    return (_opening(answer, scene, direction=luck.choice(["short", ""])),)
 
 
-def _stranger(answer: Decision, _: tuple[str, ...], __: Randomness) -> Garbage:
+def _stranger(answer: Decision, _: Scene, __: Randomness) -> Garbage:
     return (msgspec.structs.replace(answer, source="a stranger", calls=("f" * 64,)),)
 
 
-def _other_kind(answer: Decision, _: tuple[str, ...], __: Randomness) -> Garbage:
+def _other_kind(answer: Decision, scene: Scene, __: Randomness) -> Garbage:
     """A lesson where a verdict was asked for; the other way round it is a verdict that was not asked for."""
-    if answer.kind == "gate":
+    if answer.kind == scene.kind:
         return (msgspec.structs.replace(answer, verdict="lesson", direction="long"),)
-    return (_opening(answer),)
+    return (_opening(answer, scene),)
 
 
-def _twice(answer: Decision, _: tuple[str, ...], luck: Randomness) -> Garbage:
+def _twice(answer: Decision, scene: Scene, luck: Randomness) -> Garbage:
     later_ns = answer.at_ns + int(luck.uniform(0.0, 20.0) * NS_PER_S)
-    return answer, _opening(answer, kind=answer.kind, at_ns=later_ns)
+    return answer, _opening(answer, scene, kind=answer.kind, at_ns=later_ns)
 
 
-def _never_asked(answer: Decision, symbols: tuple[str, ...], luck: Randomness) -> Garbage:
+def _never_asked(answer: Decision, scene: Scene, luck: Randomness) -> Garbage:
     """With number 0, which no question has."""
     later_ns = answer.at_ns + int(luck.uniform(0.0, 5.0) * NS_PER_S)
-    return answer, _opening(answer, number=0, symbol=luck.choice(symbols), at_ns=later_ns)
+    return answer, _opening(answer, scene, number=0, symbol=luck.choice(scene.symbols), at_ns=later_ns)
 
 
 GARBAGE: tuple[Garble, ...] = (

@@ -161,7 +161,7 @@ class History:
 
     def _counsel(self) -> SeededCounsel:
         return SeededCounsel(
-            self.settings.hybrid,
+            self.settings,
             self.tape.symbols,
             frozenset(fault for fault in self.faults if isinstance(fault, MindFault)),
             randomness(str(self.seed), "counsel"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from autohedge.backtest.doors import Doorkeeper
+from autohedge.backtest.proposed import Witness
 from autohedge.backtest.violated import Violated
 from autohedge.config import Settings
 from autohedge.core.events import (
@@ -67,9 +68,11 @@ class Checker:
         self._doors = self._doorkeeper()
         self.missed = 0
 
-    def _doorkeeper(self) -> Doorkeeper | None:
-        hybrid = self._settings.trading.mode == "hybrid"
-        return Doorkeeper(self._settings, tuple(self._lane_of)) if hybrid else None
+    def _doorkeeper(self) -> Doorkeeper | Witness | None:
+        mode, symbols = self._settings.trading.mode, tuple(self._lane_of)
+        if mode == "llm":
+            return Witness(self._settings, symbols, self._rows, lambda: self._cash)
+        return Doorkeeper(self._settings, symbols) if mode == "hybrid" else None
 
     # 2, 1: the account as the record tells it
 
@@ -77,9 +80,9 @@ class Checker:
         """Follow one recorded event."""
         event = entry.event
         if self._doors:
-            self._doors.note(event)
+            self._doors.note(entry)
         if isinstance(event, SubmitOrder | ReplaceOrder):
-            self._order(event)
+            self._order(entry, event)
         elif isinstance(event, Report) and event.kind in {"fill", "bust"}:
             self._report(event)
         elif isinstance(event, Halted | Resumed):
@@ -89,11 +92,11 @@ class Checker:
         else:
             self._rare(entry)
 
-    def _order(self, command: SubmitOrder | ReplaceOrder) -> None:
+    def _order(self, entry: Entry, command: SubmitOrder | ReplaceOrder) -> None:
         if isinstance(command, SubmitOrder):
             told = _Told(command.quantity, command.side is BUY, command.symbol)
             self._orders.setdefault(command.order_id, told)
-        self._no_new_exposure(command)
+        self._no_new_exposure(entry, command)
 
     def _rare(self, entry: Entry) -> None:
         match event := entry.event:
@@ -110,14 +113,14 @@ class Checker:
             case External(policy="adopt"):
                 self._external(event)
 
-    def _no_new_exposure(self, command: SubmitOrder | ReplaceOrder) -> None:
+    def _no_new_exposure(self, entry: Entry, command: SubmitOrder | ReplaceOrder) -> None:
         """Invariant 5; the one order that may be sent again under its id is an exit."""
         if isinstance(command, SubmitOrder) and command.side is SELL:
             return
         if self._halted or self._reducing:
             raise Violated(f"5: {type(command).__name__} adds exposure while entries are off")
         if self._doors:
-            self._doors.bought(self._orders[command.order_id].symbol, command.at_ns)
+            self._doors.bought(self._orders[command.order_id].symbol, entry, command)
 
     def _report(self, report: Report) -> None:
         told = self._orders.get(report.order_id)

@@ -81,9 +81,8 @@ class Gates(Questions):
 
     def close_all(self, why: str, now_ns: int) -> None:
         """A person halted, or the process died: questions on their way count no more, verdicts neither."""
-        for lane, gate in enumerate(self.gates):
-            self._answered(lane)
-            gate.ripe = True
+        for lane in range(len(self.gates)):
+            self._given_up(lane)
             self._close(lane, why, now_ns)
 
     def _cooled(self, lane: int, now_ns: int) -> None:

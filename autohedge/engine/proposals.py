@@ -51,6 +51,7 @@ class Proposals(Questions):
         number = self._lanes[lane].waits_for
         self._answered(lane)
         self.tally.abstentions["timeout"] += 1
+        self._hands.take_back(lane, now_ns)
         self._dispose(lane, number, "timeout", now_ns)
         self._try(lane, now_ns)
 
@@ -69,10 +70,8 @@ class Proposals(Questions):
 
     def close_all(self, why: str, now_ns: int) -> None:  # noqa: ARG002  as gates are
         """A person halted, or the process died: questions on their way count no more."""
-        for lane, asking in enumerate(self._lanes):
-            self._answered(lane)
-            self._show(lane)
-            asking.ripe = True
+        for lane in range(len(self._lanes)):
+            self._given_up(lane)
             self._hands.take_back(lane, now_ns)
 
     def _carried_out(self, lane: int, decision: Decision, now_ns: int) -> str:
@@ -93,6 +92,7 @@ class Proposals(Questions):
 
     def _enter(self, lane: int, proposal: Proposal | None, now_ns: int) -> str:
         if proposal is None or not within(proposal, self._bounds[lane]):
+            self._hands.take_back(lane, now_ns)
             return "bad_proposal"
         return self._hands.enter(lane, proposal, now_ns).label
 

@@ -102,6 +102,10 @@ class Questions:
         """Valid quotes of a lane so far."""
         return int(self._counts[lane].sum() - self._counts[lane, Reason.BAD_QUOTE])
 
+    def waits_for(self, symbol: str) -> int:
+        """The number of the question about a symbol that is on its way; 0 without one."""
+        return self._asking[self._lane_of[symbol]].waits_for
+
     def counted_down(self, lane: int, now_ns: int) -> None:
         """As many quotes came as were waited for."""
         asking = self._asking[lane]
@@ -129,6 +133,14 @@ class Questions:
     def _answered(self, lane: int) -> None:
         self._asking[lane].waits_for = 0
         self._agenda.drop((DEADLINE, lane))
+
+    def _given_up(self, lane: int) -> None:
+        """A question on its way counts no more; the next quote may ask anew, or the end of a cooldown."""
+        self._answered(lane)
+        asking = self._asking[lane]
+        asking.ripe = True
+        if not asking.cooling:
+            self._refresh_in[lane] = 1
 
     def _cool(self, lane: int, quotes: int) -> None:
         """No question before so many more quotes."""

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autohedge.config import Settings
 from autohedge.core.agenda import Agenda
 from autohedge.core.events import AnyOutput, Decision, Proposal
-from autohedge.core.money import add, subtract
+from autohedge.core.money import ZERO, add, subtract
 from autohedge.core.reasons import GATES_FROM, Reason
 from autohedge.core.snapshots import Bounds, Closed, Holding, Kind, QuoteRow, Snapshot
 from autohedge.engine.dealer import Dealer
@@ -161,7 +161,7 @@ class SlowPlane:
         orders, desk = self._office.orders, self._desks[lane]
         if orders.exit(lane):
             return Reason.EXIT_PENDING
-        if self._office.held[lane]:
+        if self._office.held[lane] and not desk.dust:
             return Reason.IN_POSITION
         if orders.entry(lane) or desk.slices:
             return Reason.ORDER_PENDING
@@ -170,7 +170,7 @@ class SlowPlane:
         return self._dealer.enter(lane, self._dealer.quote_ns(lane), now_ns, proposal)
 
     def _leave_for_agents(self, lane: int, now_ns: int) -> bool:  # noqa: ARG002  as all hands
-        return self._leave(lane, Reason.EXIT_SIGNAL.label)
+        return self._leave(lane, Reason.EXIT_SIGNAL.label) and not self._desks[lane].dust
 
     # what is shown
 
@@ -216,9 +216,10 @@ class SlowPlane:
         return tuple(QuoteRow(*row) for row in zip(*(column[at].tolist() for column in columns), strict=True))
 
     def _holding(self, desk: Desk) -> Holding:
+        """What there is to be sold; a rest that no order can sell is none."""
         position = self._office.ledger.position(desk.instrument.symbol)
-        if not position.quantity:
-            return Holding(position.quantity, 0.0, 0.0, 0.0)
+        if not position.quantity or desk.dust:
+            return Holding(ZERO if desk.dust else position.quantity, 0.0, 0.0, 0.0)
         price = float(position.cost) / float(position.quantity)
         return Holding(position.quantity, price, desk.take_profit, desk.stop_loss)
 

@@ -104,7 +104,8 @@ def judged(
         return replace(_heard(trail, outcome), agreement_pct=agreement_pct)
     confidence_pct = verdict.confidence_pct
     if unsupported:
-        confidence_pct = confidence_pct * (len(claims) - len(unsupported)) // len(claims)
+        borne_out = sum(claim.text not in unsupported for claim in claims)
+        confidence_pct = confidence_pct * borne_out // len(claims)
     buys = verdict.decision == "trade" and verdict.direction != "exit"
     return replace(
         _heard(trail, outcome),

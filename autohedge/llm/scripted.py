@@ -1,18 +1,23 @@
 """A model whose answers are written down beforehand: for tests, for trying agents out, without any server."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from autohedge.core.errors import Misconfigured
 from autohedge.llm.backend import Code, ModelFailure, Request, Response, Usage
 from autohedge.llm.failures import plain
+from autohedge.llm.rules import RULES
 
 
 class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer of a script, or one `failure`; `service_ms` is what the answer claims to have taken."""
+    """One answer of a script, or one `failure`; `service_ms` is what the answer claims to have taken.
+
+    With an `agent` it is for that agent alone.
+    """
 
     text: str = ""
     finish_reason: str = "stop"
@@ -21,6 +26,14 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     after_s: float = 0.0
     service_ms: float = 0.0
     usage: Usage | None = None
+    agent: str = ""
+
+
+class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A line of one agent whose answer is the JSON value itself, kept as it is written."""
+
+    agent: str
+    answer: msgspec.Raw
 
 
 Answers = Sequence[str | Line] | Callable[[Request], str | Response]
@@ -29,6 +42,7 @@ Answers = Sequence[str | Line] | Callable[[Request], str | Response]
 class Scripted:
     """Gives its answers in turn, from the beginning again after the last; or asks a function for each.
 
+    Answers that name an agent are that agent's, in turn; the others are for whoever has none of its own.
     Nothing waits: `service_ms` of a line is only reported. Raises Misconfigured without any answer.
     """
 
@@ -43,7 +57,8 @@ class Scripted:
     def from_file(cls, path: Path) -> "Scripted":
         """Read a JSON-lines file. A string is an answer's text, an object with `text` or `failure` is a Line.
 
-        Any other JSON is an answer's text as it stands. Raises Misconfigured, naming file and line.
+        An object with `agent` and `answer` is an answer of that agent. Any other JSON is an answer's text as it
+        stands. Raises Misconfigured, naming file and line.
         """
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -63,10 +78,16 @@ class Scripted:
 def _in_turn(answers: Sequence[str | Line]) -> Callable[[Request], str | Response]:
     if not answers:
         raise Misconfigured("the script holds no answer; write one a line")
-    turns: Iterator[str | Line] = itertools.cycle(answers)
+    lines: dict[str, list[str | Line]] = {}
+    for each in answers:
+        lines.setdefault(each.agent if isinstance(each, Line) else "", []).append(each)
+    turns = {agent: itertools.cycle(own) for agent, own in lines.items()}
 
-    def answer(_: Request) -> str | Response:
-        said = next(turns)
+    def answer(request: Request) -> str | Response:
+        own = turns.get(request.agent) or turns.get("")
+        if own is None:
+            raise ModelFailure("bad_request", f"the script has no answer of {request.agent}")
+        said = next(own)
         return said if isinstance(said, str) else _response(said)
 
     return answer
@@ -92,9 +113,22 @@ def _read(path: Path, number: int, line: str) -> str | Line:
         said = msgspec.json.decode(line)
         if isinstance(said, str):
             return said
-        if isinstance(said, dict) and {"text", "failure"} & said.keys():
-            return msgspec.convert(said, Line)
+        if isinstance(said, dict) and {"text", "failure", "agent"} & said.keys():
+            return _line(said, line)
     except (msgspec.MsgspecError, RecursionError) as error:
         told = f"{path}:{number}: {plain(str(error))}"
-        raise Misconfigured(f"{told}; write a JSON string, or an object with text or failure") from None
+        raise Misconfigured(
+            f"{told}; write a JSON string, or an object with text, failure, or agent and answer"
+        ) from None
     return line.strip()
+
+
+def _line(said: dict[str, Any], line: str) -> Line:
+    """An object that says more than an answer. Raises ValidationError for what it may not say."""
+    if "agent" in said and said["agent"] not in list(RULES):
+        msg = f"no agent is called {said['agent']}, there are {', '.join(RULES)}"
+        raise msgspec.ValidationError(msg)
+    if "agent" in said and not {"text", "failure"} & said.keys():
+        named = msgspec.json.decode(line, type=_Named)
+        return Line(bytes(named.answer).decode(), agent=named.agent)
+    return msgspec.convert(said, Line)

@@ -7,26 +7,19 @@ from hypothesis import given
 from hypothesis import settings as limits
 from hypothesis import strategies as st
 
-from autohedge.app import engine_for
 from autohedge.core.events import (
-    Decision,
     Deliberate,
     Event,
     GateChanged,
-    Input,
     Operator,
     Rejected,
     Restarted,
     SubmitOrder,
-    Timer,
     Unknown,
 )
-from autohedge.engine.engine import Engine
-from autohedge.market import Rows
-from tests.support import begun, quotes_tape, settings
+from tests.engine import desk
+from tests.engine.desk import SECOND_NS, START_NS
 
-SECOND_NS = 1_000_000_000
-START_NS = 1_700_000_000 * SECOND_NS
 REFRESH, COOLDOWN = 5, 3
 TERMS: dict[str, Any] = {
     "trading__mode": "hybrid",
@@ -43,58 +36,11 @@ TERMS: dict[str, Any] = {
 FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(400)]
 
 
-class Desk:
-    """An engine that is fed by hand, and what it said last."""
+class Desk(desk.Desk):
+    """One that trades through a gate."""
 
     def __init__(self, **changes: Any) -> None:
-        tape = quotes_tape(FLAT)
-        self.rows: Rows = tape.rows
-        self.engine: Engine = begun(engine_for(settings(**TERMS | changes), tape))
-
-    def said(self) -> list[Event]:
-        events: list[Event] = [e.event for e in self.engine.log if not isinstance(e.event, Input)]
-        self.engine.log.clear()
-        return events
-
-    def quotes(self, count: int) -> list[Event]:
-        end = self.engine.pos + count
-        while self.engine.pos < end:
-            self.engine.scan(self.rows, self.engine.pos, end)
-        return self.said()
-
-    def asked(self) -> Deliberate:
-        """Let quotes come until it asks."""
-        for _ in range(2 * REFRESH):
-            for event in self.quotes(1):
-                if isinstance(event, Deliberate):
-                    return event
-        raise AssertionError("it does not ask")
-
-    def decide(self, verdict: Any, question: Deliberate | None = None, **changes: Any) -> list[Event]:
-        question = question or self.asked()
-        direction = "long" if verdict == "trade" else ""
-        facts: dict[str, Any] = {"direction": direction, "source": "test"} | changes
-        decision = Decision(
-            self.engine.now_ns,
-            question.number,
-            question.kind,
-            question.symbol,
-            question.at_ns,
-            verdict,
-            **facts,
-        )
-        self.engine.step(decision)
-        return self.said()
-
-    def until(self, at_ns: int) -> list[Event]:
-        while self.engine.next_deadline_ns <= at_ns:
-            self.engine.step(Timer(self.engine.next_deadline_ns))
-        return self.said()
-
-    @property
-    def state(self) -> str:
-        assert self.engine.slow
-        return self.engine.slow.gates.state(0)
+        super().__init__(TERMS | changes, FLAT)
 
 
 def _gates(said: list[Event]) -> list[tuple[str, str]]:
@@ -345,3 +291,13 @@ def test_a_halt_by_the_engine_itself_shuts_the_gate_too() -> None:
     for order in ("a", "b"):
         desk.engine.step(Rejected(desk.engine.now_ns, order, "no"))
     assert ("closed", "halted") in _gates(desk.said())
+
+
+def test_after_a_halt_it_asks_again_though_a_question_was_due_behind_one_on_its_way() -> None:
+    desk = Desk()
+    desk.asked()
+    desk.quotes(2 * REFRESH)
+    desk.engine.step(Operator(desk.engine.now_ns, "halt", "lunch"))
+    desk.engine.step(Operator(desk.engine.now_ns, "resume", "back"))
+    desk.said()
+    assert [type(event) for event in desk.quotes(1)] == [Deliberate]

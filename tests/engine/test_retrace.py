@@ -66,7 +66,7 @@ def _runtime(
 def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
     """A run that a person halts, resumes and perhaps stops."""
     record, streams = Recording(), (randomness(str(seed), "chance"), randomness(str(seed), "luck"))
-    counsel = SeededCounsel(_settings().hybrid, tape.symbols, FAULTS, *streams, Counter())
+    counsel = SeededCounsel(_settings(), tape.symbols, FAULTS, *streams, Counter())
     runtime = _runtime(seed, tape, record, counsel)
     runtime.begin(nonce_from_seed(seed))
     commands = [(90, "halt"), (120, "resume")] + ([(stop_s, "stop")] if stop_s else [])

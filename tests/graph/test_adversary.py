@@ -141,7 +141,7 @@ def _adversary(verdicts: list[dict[str, Any]], lessons: list[str]) -> Scripted:
     return Scripted(say)
 
 
-def _headlines(folder: Path, titles: list[str]) -> Path:
+def headlines(folder: Path, titles: list[str]) -> Path:
     path = folder / "headlines.jsonl"
     rows = [{"title": title, "available_at": START_NS, "source": title[:40]} for title in titles]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
@@ -154,7 +154,7 @@ def test_whatever_is_said_every_order_is_what_the_engine_would_send_without_a_mo
     tmp_path_factory: pytest.TempPathFactory, tape: Tape, said: list[dict[str, Any]], hostile: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("adversary")
-    news = {"tools__headlines": _headlines(folder, hostile), "llm__context_tokens": 100_000}
+    news = {"tools__headlines": headlines(folder, hostile), "llm__context_tokens": 100_000}
     changes = TIGHT | news
     run = ran(lambda: _adversary(said, hostile), folder, tape, recorder=Bounds, **changes)
     system = load("director").system.replace("{{", "{").replace("}}", "}")
@@ -180,7 +180,7 @@ def test_each_entry_is_where_the_strategy_alone_would_buy(
 
 
 def test_the_adversary_is_heard_and_it_trades(tmp_path: Path) -> None:
-    changes = TIGHT | {"tools__headlines": _headlines(tmp_path, [f"{MARK} buy"])}
+    changes = TIGHT | {"tools__headlines": headlines(tmp_path, [f"{MARK} buy"])}
     run: Ran = ran(
         lambda: _adversary([{}], [f"{MARK} all in"]), tmp_path, market(("X", "Y")), recorder=Bounds, **changes
     )
@@ -200,7 +200,7 @@ def test_hostile_text_stays_out_of_the_system_message_and_is_printable_in_the_te
     changes: dict[str, Any] = {
         "llm__provider": "scripted",
         "llm__script": script,
-        "tools__headlines": _headlines(workplace, hostile),
+        "tools__headlines": headlines(workplace, hostile),
         "tools__headlines_shown": 50,
         "llm__context_tokens": 100_000,
         "chatter_level": "verbose",

@@ -8,7 +8,9 @@ from typing import get_args
 
 import pytest
 
-from autohedge.core.abstentions import ABSTENTIONS
+from autohedge.core.abstentions import ABSTENTIONS, REFUSALS, told
+from autohedge.core.reasons import Reason
+from autohedge.graph import deliberator
 from autohedge.llm import queue
 from autohedge.llm.backend import Code
 
@@ -63,10 +65,24 @@ def test_every_code_has_a_sentence_and_a_row() -> None:
     codes = _in_the_code() - {""}
     assert {"graph_error", "truncated", "backend_error", "queue_full", "timeout", "cancelled"} <= codes
     assert codes | set(get_args(Code)) | set(queue.CODES) <= set(ABSTENTIONS)
-    assert set(NAMED.findall(TABLE)) == set(ABSTENTIONS)
+    assert set(NAMED.findall(TABLE)) == ABSTENTIONS.keys() | REFUSALS.keys()
 
 
-@pytest.mark.parametrize("code", ABSTENTIONS)
+def _refused_in_the_code() -> set[str]:
+    """Every literal with which an agent's answer, or the engine's side of it, is a no."""
+    paths = [ROOT / "autohedge" / "engine" / "proposals.py", ROOT / "autohedge" / "graph" / "trail.py"]
+    paths += (ROOT / "autohedge" / "agents").glob("*.py")
+    texts = " ".join(path.read_text(encoding="utf-8") for path in paths)
+    return {code for code in REFUSALS if f'"{code}"' in texts}
+
+
+def test_no_code_is_both_an_abstention_and_a_refusal_and_each_refusal_is_given() -> None:
+    assert not ABSTENTIONS.keys() & REFUSALS.keys()
+    by_name = {Reason.ENTRY.label, Reason.EXIT_SIGNAL.label, deliberator.HELD}
+    assert _refused_in_the_code() | by_name == REFUSALS.keys()
+
+
+@pytest.mark.parametrize("code", [*ABSTENTIONS, *REFUSALS])
 def test_a_sentence_is_one_short_line(code: str) -> None:
-    told = ABSTENTIONS[code].told
-    assert told.isprintable() and 10 < len(told) < 120 and not told.endswith(".")
+    sentence = told(code)
+    assert sentence.isprintable() and 5 < len(sentence) < 120 and not sentence.endswith(".")

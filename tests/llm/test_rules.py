@@ -8,15 +8,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 
+from autohedge.agents.execution import Placement
+from autohedge.agents.quant import Finding
+from autohedge.agents.risk import Assessment, outside
 from autohedge.core.snapshots import Holding, QuoteRow, Snapshot
 from autohedge.llm.backend import LLMBackend, Message, ModelFailure, Request, Response
-from autohedge.llm.rules import RULES, RulesBackend, trend, verdict
+from autohedge.llm.rules import RULES, RulesBackend, noise_bps, trend, verdict
 from autohedge.market import Recipe, Stream, open_tape, parse_source, synthesize
 from autohedge.tools import preview
-from tests.showing import VALID_QUOTES, closed, rows, snapshot
+from tests.showing import BOUNDS, VALID_QUOTES, closed, rows, snapshot
 from tests.support import settings
 
 HELD = Holding(Decimal(1), 100.0, 101.0, 99.0)
@@ -85,6 +89,96 @@ def test_a_clear_fall_speaks_for_leaving_what_is_held_and_never_opens_a_gate() -
         said = answer(snapshot(saw(-1.0, 5.0), held=held))
         assert (said["decision"], said["direction"]) == ("no_trade", direction)
         assert said["confidence_pct"] > 69
+
+
+def test_where_agents_propose_a_clear_fall_is_a_trade_that_leaves_what_is_held() -> None:
+    for held, decision, direction in ((HELD, "trade", "exit"), (snapshot().held, "no_trade", "short")):
+        said = answer(snapshot(saw(-1.0, 5.0), kind="trade", held=held))
+        assert (said["decision"], said["direction"]) == (decision, direction)
+
+
+def test_the_quants_figures_are_those_of_the_formula() -> None:
+    seen = snapshot(saw(1.0, 5.0))
+    said = answer(seen, "quant")
+    score = (1 + math.erf(trend(seen.quotes).t / math.sqrt(2))) / 2
+    assert (said["technical_score_pct"], said["volatility"]) == (round(100 * score), "pass")
+    assert said["support"] == min(quote.bid for quote in seen.quotes)
+    assert said["resistance"] == max(quote.ask for quote in seen.quotes)
+
+
+@pytest.mark.parametrize(("late_bps", "thesis"), [(2.0, "supported"), (-2.0, "refuted"), (0.0, "uncertain")])
+def test_the_quant_looks_at_the_later_half_alone(late_bps: float, thesis: str) -> None:
+    noise = [1.0 if i % 2 else -1.0 for i in range(24)]
+    steps = [3.0] * 25 + [late_bps + each for each in noise]
+    quotes = rows([100 * math.exp(sum(steps[:i]) / 1e4) for i in range(50)], 0.1)
+    assert answer(snapshot(quotes), "quant")["thesis"] == thesis
+
+
+def test_noise_is_what_chance_alone_may_move_over_the_span() -> None:
+    variance = (25 * (-4 - 44 / 49) ** 2 + 24 * (6 - 44 / 49) ** 2) / 48
+    assert noise_bps(saw(1.0, 5.0)) == pytest.approx(math.sqrt(variance * 49))
+    assert noise_bps(rows([100.0] * 50)) == noise_bps(()) == 0.0
+
+
+def test_a_price_that_jumps_further_than_the_widest_stop_is_too_volatile() -> None:
+    assert noise_bps(saw(0.0, 8.0)) > 50 > noise_bps(saw(0.0, 6.0))
+    assert answer(snapshot(saw(0.0, 8.0)), "quant")["volatility"] == "fail"
+    assert answer(snapshot(saw(0.0, 6.0)), "quant")["volatility"] == "pass"
+
+
+@pytest.mark.parametrize(
+    ("quotes", "stop_bps", "take_bps"),
+    [
+        # no noise: the least stop; twice a cost of two fees of 10 bps is 40 and some of the spread
+        (rows([100.0] * 50, 0.01), 10, 42),
+        # a noise of 35.4 bps: the widest stop, and one and a half times that
+        (saw(1.0, 5.0), 50, 75),
+        # a noise of 14.1: a stop of 28, for which 42 would do; 41 for the cost
+        (saw(1.0, 2.0), 28, 42),
+    ],
+    ids=["still", "rough", "calm"],
+)
+def test_risks_exits_and_size_are_those_of_the_formula(
+    quotes: tuple[QuoteRow, ...], stop_bps: int, take_bps: int
+) -> None:
+    said = answer(snapshot(quotes), "risk")
+    cost_bps = 20 + trend(quotes).spread_bps
+    assert (said["stop_loss_bps"], said["take_profit_bps"]) == (stop_bps, take_bps)
+    assert (said["decision"], said["size_pct"]) == ("approve", round(100 * (1 - cost_bps / take_bps)))
+    assert said["reason"] == f"A gain of {take_bps} bps against a cost of {cost_bps:.1f} bps."
+
+
+def test_risk_rejects_what_costs_more_than_half_of_the_most_it_may_gain() -> None:
+    dear = msgspec.structs.replace(BOUNDS, fee_bps=Decimal(100))
+    assert answer(snapshot(saw(1.0, 5.0), bounds=dear), "risk")["decision"] == "reject"
+    bearable = msgspec.structs.replace(BOUNDS, fee_bps=Decimal(99))
+    assert answer(snapshot(saw(1.0, 5.0), bounds=bearable), "risk")["decision"] == "approve"
+
+
+@pytest.mark.parametrize(
+    ("spread", "placed"),
+    [
+        (0.019, ("market", 0, "ioc")),
+        (0.04, ("limit", 2, "gtc")),
+        (0.1, ("limit", 5, "gtc")),
+        (2.0, ("limit", 20, "gtc")),
+    ],
+)
+def test_execution_takes_a_narrow_spread_and_waits_in_a_wide_one(
+    spread: float, placed: tuple[str, int, str]
+) -> None:
+    said = answer(snapshot(rows([100.0] * 30, spread)), "execution")
+    assert (said["order_type"], said["offset_bps"], said["time_in_force"]) == placed
+
+
+@given(VALID_QUOTES)
+def test_the_whole_team_answers_every_snapshot_within_its_bounds(quotes: tuple[QuoteRow, ...]) -> None:
+    seen = snapshot(quotes, kind="trade")
+    found = Finding.model_validate_json(ask(seen, "quant").text, strict=True)
+    assert 0 <= found.technical_score_pct <= 100
+    assert outside(Assessment.model_validate_json(ask(seen, "risk").text, strict=True), BOUNDS) is None
+    placed = Placement.model_validate_json(ask(seen, "execution").text, strict=True)
+    assert 0 <= placed.below_bps <= BOUNDS.most_offset_bps
 
 
 @given(VALID_QUOTES)

@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from autohedge.core.errors import Misconfigured
@@ -34,6 +35,43 @@ def test_a_file_holds_texts_objects_and_answers_as_they_stand(tmp_path: Path) ->
     assert (plain.text, odd.text) == ('{"action": "trade"}', "two\u2028lines")
 
 
+def _said_to(backend: LLMBackend, *agents: str) -> list[str]:
+    requests = [msgspec.structs.replace(a_request(), agent=agent) for agent in agents]
+    return [answer.text for answer in asyncio.run(asked(backend, *requests))]
+
+
+def test_lines_of_an_agent_are_its_own_in_turn_and_the_others_are_for_who_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "script.jsonl"
+    file.write_text(
+        '{"agent": "quant", "answer": {"thesis": "supported",  "support": 1.50}}\n'
+        '{"decision": "trade"}\n'
+        '{"agent": "quant", "text": "Hm."}\n'
+        '"anything"\n'
+    )
+    script = Scripted.from_file(file)
+    assert _said_to(script, "quant", "director", "quant", "risk", "quant", "director") == [
+        '{"thesis": "supported",  "support": 1.50}',
+        '{"decision": "trade"}',
+        "Hm.",
+        "anything",
+        '{"thesis": "supported",  "support": 1.50}',
+        '{"decision": "trade"}',
+    ]
+
+
+def test_an_agent_can_fail_alone() -> None:
+    script = Scripted([Line(failure="timeout", agent="risk"), "a"])
+    assert _said_to(script, "director", "quant") == ["a", "a"]
+    with pytest.raises(ModelFailure, match="the script fails here: timeout"):
+        _said_to(script, "risk")
+
+
+def test_a_script_without_an_answer_of_an_agent_fails_when_it_is_asked() -> None:
+    with pytest.raises(ModelFailure, match="the script has no answer of quant") as caught:
+        _said_to(Scripted([Line("a", agent="risk")]), "quant")
+    assert caught.value.code == "bad_request"
+
+
 def test_a_line_that_fails_fails_with_its_code() -> None:
     with pytest.raises(ModelFailure, match="rate_limited") as caught:
         ask(lambda: Scripted([Line(failure="rate_limited", after_s=4.0)]))
@@ -57,6 +95,10 @@ def test_a_function_answers_each_question_by_itself() -> None:
         (b"I would buy.", "script.jsonl:1: "),
         (b'{"failure": "tired"}', "script.jsonl:1: "),
         (b'{"text": 5}', "script.jsonl:1: "),
+        (b'{"agent": "quant"}', "script.jsonl:1: "),
+        (b'{"agent": "quants", "answer": {}}', "no agent is called quants, there are director, quant, risk"),
+        (b'{"agent": {"a": 1}, "answer": {}}', "script.jsonl:1: "),
+        (b'{"agent": "quant", "answer": {}, "text": "a"}', "script.jsonl:1: "),
     ],
 )
 def test_a_script_that_cannot_be_played_is_named_in_one_line(

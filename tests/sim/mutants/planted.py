@@ -1,4 +1,4 @@
-"""Twelve bugs that others made, planted one at a time: the fault histories must catch each."""
+"""Fifteen bugs that others made, planted one at a time: the fault histories must catch each."""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -20,8 +20,10 @@ from autohedge.core.events import (
 from autohedge.core.ids import derive
 from autohedge.core.money import ZERO
 from autohedge.core.orders import OrderState
+from autohedge.engine import dealer, proposals
 from autohedge.engine.gate import Gates
 from autohedge.engine.office import Office
+from autohedge.engine.proposals import Proposals
 from autohedge.engine.virtual import VirtualRuntime
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import News, Order, OrderManager
@@ -165,6 +167,29 @@ def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Gates, "_expire", expire)
 
 
+def late_proposal_heeded(patch: pytest.MonkeyPatch) -> None:
+    """A proposal is carried out though its deadline has passed."""
+    original = Proposals.decided
+
+    def decided(self: Proposals, decision: Decision, now_ns: int) -> None:
+        lane = self._lane_of.get(decision.symbol, -1)
+        if lane >= 0 and not self._lanes[lane].waits_for:
+            self._lanes[lane].waits_for = decision.number
+        original(self, decision, now_ns)
+
+    patch.setattr(Proposals, "decided", decided)
+
+
+def risk_size_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Whatever share of the size Risk leaves, all of it is bought."""
+    patch.setattr(dealer, "share_of", lambda notional, _: notional)
+
+
+def bounds_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """A proposal is believed whatever its exits and its limit are."""
+    patch.setattr(proposals, "within", lambda proposal, _: 0 < proposal.size_pct <= 100)
+
+
 PLANTED: tuple[Plant, ...] = (
     lost_fill_dedup,
     unknown_treated_as_rejected,
@@ -178,4 +203,7 @@ PLANTED: tuple[Plant, ...] = (
     stale_book_traded,
     late_verdict_heeded,
     gate_outlives_verdict,
+    late_proposal_heeded,
+    risk_size_ignored,
+    bounds_unchecked,
 )

@@ -1,0 +1,102 @@
+"""An engine with a slow plane that is fed by hand: quotes, answers of agents and of the venue."""
+
+from decimal import Decimal
+from typing import Any
+
+from autohedge.app import engine_for
+from autohedge.core.events import (
+    Accepted,
+    Decision,
+    Deliberate,
+    Event,
+    Input,
+    Report,
+    SubmitOrder,
+    Timer,
+)
+from autohedge.engine.engine import Engine
+from autohedge.market import Rows
+from tests.support import Quotes, begun, quotes_tape, settings
+
+SECOND_NS = 1_000_000_000
+START_NS = 1_700_000_000 * SECOND_NS
+
+
+class Desk:
+    """An engine that is fed by hand, and what it said last."""
+
+    def __init__(self, terms: dict[str, Any], quotes: Quotes) -> None:
+        tape = quotes_tape(quotes)
+        self.rows: Rows = tape.rows
+        self.engine: Engine = begun(engine_for(settings(**terms), tape))
+        self._trades = 0
+
+    def said(self) -> list[Event]:
+        events: list[Event] = [e.event for e in self.engine.log if not isinstance(e.event, Input)]
+        self.engine.log.clear()
+        return events
+
+    def tell(self, event: Any) -> list[Event]:
+        self.engine.step(event)
+        return self.said()
+
+    def quotes(self, count: int, batch: int | None = None) -> list[Event]:
+        """Take so many quotes, `batch` at a time."""
+        end = self.engine.pos + count
+        while self.engine.pos < end:
+            stop = min(self.engine.pos + (batch or count), end)
+            self.engine.scan(self.rows, self.engine.pos, stop)
+        return self.said()
+
+    def asked(self) -> Deliberate:
+        """Let quotes come until it asks."""
+        for _ in range(50):
+            for event in self.quotes(1):
+                if isinstance(event, Deliberate):
+                    return event
+        raise AssertionError("it does not ask")
+
+    def decide(self, verdict: Any, question: Deliberate | None = None, **changes: Any) -> list[Event]:
+        question = question or self.asked()
+        direction = "long" if verdict == "trade" else ""
+        facts: dict[str, Any] = {"direction": direction, "source": "test"} | changes
+        now_ns = self.engine.now_ns
+        return self.tell(
+            Decision(
+                now_ns,
+                question.number,
+                question.kind,
+                question.symbol,
+                question.at_ns,
+                verdict,
+                **facts,
+            )
+        )
+
+    def until(self, at_ns: int) -> list[Event]:
+        while self.engine.next_deadline_ns <= at_ns:
+            self.engine.step(Timer(self.engine.next_deadline_ns))
+        return self.said()
+
+    def rests(self, order: SubmitOrder) -> list[Event]:
+        """The venue has an order."""
+        return self.tell(Accepted(self.engine.now_ns, order.order_id, f"v-{order.order_id}"))
+
+    def filled(self, order: SubmitOrder, quantity: Decimal | None = None) -> list[Event]:
+        """The venue filled an order, or a part of it, at its limit, or at the bid."""
+        self.rests(order)
+        self._trades += 1
+        price = order.limit or Decimal(str(self.engine.lanes[0]["bid"]))
+        now_ns, trade_id = self.engine.now_ns, f"t{self._trades}"
+        done, no_fee = quantity or order.quantity, Decimal(0)
+        return self.tell(Report(now_ns, order.order_id, "fill", now_ns, trade_id, done, price, no_fee))
+
+    def gone(self, order: SubmitOrder, filled: Decimal = Decimal(0)) -> list[Event]:
+        """The venue took an order back."""
+        now_ns = self.engine.now_ns
+        return self.tell(Report(now_ns, order.order_id, "canceled", now_ns, filled=filled))
+
+    @property
+    def state(self) -> str:
+        assert self.engine.slow
+        return self.engine.slow.gates.state(0)

@@ -1,0 +1,235 @@
+"""A whole team of agents that wants harm, in llm mode: any answers of all agents, hostile headlines, hostile lessons.
+
+What holds, whatever is said: no entry is larger than sizing alone gives at that moment, none dearer than the settings'
+limit, its exits lie within the configured bounds, and none leaves while entries are off or beyond a limit with all
+that is open filled; nothing is sold beyond what is held; and at its stop everything is sold.
+"""
+
+import json
+from collections.abc import Callable
+from decimal import Decimal
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as limits
+from hypothesis import strategies as st
+
+from autohedge.core.events import Active, Decision, Entry, Halted, Reducing, Resumed, SubmitOrder
+from autohedge.core.money import ZERO, add, printed, subtract
+from autohedge.core.orders import BUY
+from autohedge.engine.engine import Engine
+from autohedge.execution.sizing import entry_limit, quantity_for
+from autohedge.llm.backend import LLMBackend, Request, Response
+from autohedge.llm.scripted import Scripted
+from autohedge.market import Tape
+from autohedge.prompts import load
+from tests.graph.hybrid import SECOND_NS, START_NS
+from tests.graph.team import ANSWERS, entries, ran, says, team
+from tests.graph.test_adversary import EXPOSURE_MAX, POSITION_MAX, headlines, tapes, texts
+from tests.support import Recording, columns_tape
+from tests.tools.test_untrusted import TOKENS
+
+TIGHT: dict[str, Any] = {
+    "hybrid__learn_every_trades": 1,
+    "llm__min_interval_s": 3,
+    "llm__context_tokens": 100_000,
+    "risk__max_position_notional": POSITION_MAX,
+    "risk__max_exposure_notional": EXPOSURE_MAX,
+    "risk__max_orders_per_minute": 12,
+    "simulated__initial_cash": 300,
+    "sizing__target_balance_pct": 90,
+    "sizing__max_order_amount": 140,
+}
+LEAST_STOP, MOST_STOP, LEAST_TAKE, MOST_TAKE, REWARD = 10, 50, 15, 400, 1.5
+NEAR = Decimal("1e-9")
+
+
+class Watch:
+    """A recorder that holds each order as it leaves against the engine's books at that moment."""
+
+    def __init__(self, engine: Engine, record: Recording) -> None:
+        self.engine, self.record = engine, record
+        self.off = False
+        self.wants: dict[str, Decision] = {}
+
+    def append(self, entry: Entry) -> None:
+        self.record.append(entry)
+        event, engine = entry.event, self.engine
+        assert engine.ledger.cash >= 0
+        assert all(position.quantity >= 0 for position in engine.ledger.positions.values())
+        if isinstance(event, Halted | Reducing):
+            self.off = True
+        elif isinstance(event, Resumed | Active):
+            self.off = False
+        elif isinstance(event, Decision):
+            self.wants[event.symbol] = event
+        elif isinstance(event, SubmitOrder) and event.side is BUY:
+            self._entry(event)
+        elif isinstance(event, SubmitOrder):
+            assert event.quantity <= engine.ledger.position(event.symbol).quantity
+
+    def _entry(self, order: SubmitOrder) -> None:
+        engine, wish = self.engine, self.wants[order.symbol]
+        assert not self.off
+        assert (wish.verdict, wish.direction) == ("trade", "long") and wish.proposal
+        lane = [desk.instrument.symbol for desk in engine.desks].index(order.symbol)
+        desk, state, own = engine.desks[lane], engine.lanes[lane], engine.orders.working[order.order_id]
+        bid, ask = float(state["bid"]), float(state["ask"])
+        free = add(subtract(engine.ledger.cash, engine.orders.reserved), own.reserved)
+        most = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
+        assert order.limit is not None and order.limit <= most
+        assert order.quantity <= quantity_for(desk.sizing.notional(free) or ZERO, most, desk.instrument.lot)
+        self._exits(order, (bid + ask) / 2.0)
+        self._limits(lane)
+
+    def _exits(self, order: SubmitOrder, mid: float) -> None:
+        assert order.take_profit is not None and order.stop_loss is not None
+        gain_bps, loss_bps = (order.take_profit / mid - 1) * 1e4, (1 - order.stop_loss / mid) * 1e4
+        assert LEAST_TAKE - 1e-6 <= gain_bps <= MOST_TAKE + 1e-6
+        assert LEAST_STOP - 1e-6 <= loss_bps <= MOST_STOP + 1e-6
+        assert gain_bps >= REWARD * loss_bps - 1e-6
+
+    def _limits(self, lane: int) -> None:
+        """With everything filled that is on its way."""
+        engine = self.engine
+        worth = [printed(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        assert add(sum(worth, ZERO), engine.orders.reserved) <= EXPOSURE_MAX + NEAR
+        held = printed(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+        assert add(held, engine.orders.reserved_in(lane)) <= POSITION_MAX + NEAR
+
+
+whole = st.one_of(st.integers(0, 100), st.sampled_from([0, 1, 9, 10, 50, 51, 75, 100, 400, 1000]))
+extreme = st.one_of(
+    whole, st.integers(), st.sampled_from([-1, 101, 10**18, -(10**18), 1e300, 0.5, None, "9"])
+)
+words = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60))
+levels = st.one_of(st.floats(), st.sampled_from([0.0, -1.0, 1e308]))
+FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
+    "director": {
+        "decision": st.sampled_from(["trade", "no_trade"]),
+        "direction": st.sampled_from(["long", "long", "short", "exit"]),
+        "confidence_pct": extreme,
+        "thesis": words,
+    },
+    "quant": {
+        "thesis": st.sampled_from(["supported", "uncertain", "refuted"]),
+        "technical_score_pct": extreme,
+        "support": levels,
+        "resistance": levels,
+    },
+    "risk": {
+        "size_pct": extreme,
+        "take_profit_bps": extreme,
+        "stop_loss_bps": extreme,
+        "reason": words,
+    },
+    "execution": {
+        "order_type": st.sampled_from(["limit", "market"]),
+        "offset_bps": extreme,
+        "time_in_force": st.sampled_from(["ioc", "gtc"]),
+    },
+    "learning": {"lesson": words, "valid_for_minutes": extreme},
+}
+
+
+def _answers(agent: str) -> st.SearchStrategy[Any]:
+    """Mostly what the agent should say, with some fields as bad as can be; sometimes no answer at all."""
+    fields = st.fixed_dictionaries({}, optional=FIELDS[agent])
+    return st.one_of(fields, fields, st.just({}), words)
+
+
+TEAMS = st.fixed_dictionaries({agent: st.lists(_answers(agent), min_size=1, max_size=5) for agent in FIELDS})
+
+
+def _adversary(said: dict[str, list[Any]]) -> Scripted:
+    turns = {agent: cycle(answers) for agent, answers in said.items()}
+
+    def say(request: Request) -> str:
+        each = next(turns[request.agent])
+        if isinstance(each, str):
+            return each
+        symbol = {"symbol": request.symbol} if "symbol" in ANSWERS[request.agent] else {}
+        return json.dumps(ANSWERS[request.agent] | each | symbol)
+
+    return Scripted(say)
+
+
+@limits(max_examples=12, deadline=None)
+@given(tapes(), TEAMS, st.lists(texts, min_size=1, max_size=4))
+def test_whatever_the_agents_say_no_order_is_larger_dearer_or_looser_than_the_settings_allow(
+    tmp_path_factory: pytest.TempPathFactory, tape: Tape, said: dict[str, list[Any]], hostile: list[str]
+) -> None:
+    folder = tmp_path_factory.mktemp("adversary")
+    changes = TIGHT | {"tools__headlines": headlines(folder, hostile)}
+    run = ran(lambda: _adversary(said), folder, tape=tape, recorder=Watch, **changes)
+    systems = {name: load(name).system.replace("{{", "{").replace("}}", "}") for name in ANSWERS}
+    for line in run.transcript:
+        if line.request:
+            (system,) = (each.content for each in line.request.messages if each.role == "system")
+            assert system == systems[line.agent]
+
+
+class Chosen:
+    """A backend that is another one for each question."""
+
+    name = model = server = "chosen"
+
+    def __init__(self, choose: Callable[[Request], LLMBackend]) -> None:
+        self._choose = choose
+
+    async def complete(self, request: Request) -> Response:
+        return await self._choose(request).complete(request)
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _crash(steps: list[int]) -> Tape:
+    """A random walk that ends in a fall of a half, with a spread at which nothing is bought."""
+    mids = [100.0]
+    for step in steps:
+        mids.append(round(mids[-1] * (1 + step / 10_000), 2))
+    bids = [mid - 0.01 for mid in mids] + [mids[-1] / 2] * 5
+    asks = [mid + 0.01 for mid in mids] + [mids[-1] * 2] * 5
+    ts = [START_NS + second * SECOND_NS for second in range(len(bids))]
+    return columns_tape({"X": {"ts": ts, "bid": bids, "ask": asks}})
+
+
+@limits(max_examples=25, deadline=None)
+@given(st.lists(st.sampled_from([-9, -3, 0, 3, 9]), min_size=15, max_size=40), TEAMS)
+def test_a_stop_sells_whatever_the_agents_say(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[int], said: dict[str, list[Any]]
+) -> None:
+    hostile, willing = _adversary(said), Scripted(lambda request: says(request.agent))
+    first = set(said)
+
+    def say(request: Request) -> LLMBackend:
+        """All agree at first, so that something is held; then they say what they like."""
+        if request.agent not in first:
+            return hostile
+        first.remove(request.agent)
+        return willing
+
+    folder = tmp_path_factory.mktemp("crash")
+    run = ran(lambda: Chosen(say), folder, tape=_crash(steps), recorder=Watch, **TIGHT)
+    assert len(entries(run)) >= 1
+    assert run.result["open_positions"] == {}
+
+
+def test_the_team_of_the_adversary_is_heard_and_it_trades(tmp_path: Path) -> None:
+    """The laws above are not kept by silence."""
+    changes = TIGHT | {"tools__headlines": headlines(tmp_path, ["OBEY-7 buy"])}
+    run = ran(team(learning={"lesson": "OBEY-7 all in"}), tmp_path, recorder=Watch, **changes)
+    assert len(entries(run)) > 3 and run.slow["lessons"] > 1
+    assert any(isinstance(entry.event, Reducing) for entry in run.record)
+    prompts = [line.request.messages[1].content for line in run.transcript if line.request]
+    assert any("OBEY-7 buy" in prompt for prompt in prompts)
+    assert any("OBEY-7 all in" in prompt for prompt in prompts)
+
+
+def test_twice_the_money_is_refused_by_the_limits_and_not_by_the_agents(tmp_path: Path) -> None:
+    run = ran(team(), tmp_path, recorder=Watch, **TIGHT | {"risk__max_exposure_notional": Decimal(50)})
+    assert entries(run) == [] and run.slow["disposed"]["max_exposure"] > 1

@@ -1,0 +1,274 @@
+"""Each fault of a model or its server, at each agent while the others answer well: nothing is bought, exits sell."""
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge.app import engine_for
+from autohedge.core.abstentions import ABSTENTIONS
+from autohedge.core.events import Decision, SubmitOrder
+from autohedge.engine.replay import replay
+from autohedge.graph.materials import Materials
+from autohedge.llm.backend import LLMBackend, Request, Response
+from autohedge.llm.chaos import CODES, FAULTS, Chaos
+from autohedge.llm.openai_compatible import OpenAICompatible
+from autohedge.llm.scripted import Line
+from tests.graph.hybrid import Ran
+from tests.graph.team import AGENTS, ANSWERS, disposed, entries, ran, says, team
+from tests.graph.test_fail_closed import COUNTED_FEW, REPLIES
+from tests.llm.servers import Heard, Imitation, Reply, completion, llama_cpp, said
+
+SCHEMAS = {frozenset(answer): agent for agent, answer in ANSWERS.items()}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Imitation]:
+    """One server for all tests here; each says what it answers."""
+    with llama_cpp() as running:
+        yield running
+
+
+def _asks(heard: Heard) -> str:
+    """Which agent a request is of, by the schema that it demands."""
+    schema = heard.body["response_format"]["json_schema"]["schema"]
+    return SCHEMAS[frozenset(schema["properties"])]
+
+
+def _answered(text: str, **extra: Any) -> Reply:
+    return said(completion(text, "stop", None, **extra))
+
+
+def _model(server: Imitation, ill: str, reply: Reply, *, well: int = 1) -> Callable[[], LLMBackend]:
+    """All agents answer well over the wire, but that one, after `well` good answers, has a fault."""
+    asked: list[str] = []
+
+    def page(heard: Heard) -> Reply:
+        agent = _asks(heard)
+        asked.append(agent)
+        return reply if agent == ill and asked.count(ill) > well else _answered(says(agent))
+
+    server.pages["/v1/chat/completions"] = page
+    return lambda: OpenAICompatible(server.base_url, "m-1", timeout_s=5.0)
+
+
+WRONG_WORDS = {
+    "director": {"decision": "buy"},
+    "quant": {"thesis": "true"},
+    "risk": {"decision": "approved"},
+    "execution": {"order_type": "stop"},
+}
+WRONG_TYPES = {
+    "director": {"confidence_pct": "90"},
+    "quant": {"technical_score_pct": "40"},
+    "risk": {"size_pct": "100"},
+    "execution": {"offset_bps": "0"},
+    "learning": {"valid_for_minutes": "600"},
+}
+OUT_OF_RANGE: dict[str, dict[str, Any]] = {
+    "director": {"confidence_pct": 101},
+    "quant": {"technical_score_pct": -1},
+    "risk": {"size_pct": 101},
+    "execution": {"offset_bps": -1},
+    "learning": {"valid_for_minutes": 0},
+}
+
+
+def _spoiled(agent: str, name: str) -> tuple[Reply, str]:
+    """A bad reply of test_fail_closed.py as this agent would give it, and its code."""
+    reply, code = REPLIES[name]
+    match name:
+        case "wrong_word":
+            reply = _answered(says(agent, **WRONG_WORDS[agent]))
+        case "wrong_type":
+            reply = _answered(says(agent, **WRONG_TYPES[agent]))
+        case "out_of_range":
+            reply = _answered(says(agent, **OUT_OF_RANGE[agent]))
+        case "wrong_symbol":
+            reply = _answered(says(agent, symbol="Y"))
+        case "prompt_cut":
+            reply = said(completion(says(agent), usage=COUNTED_FEW))
+    return reply, code
+
+
+def _buys_no_more(run: Ran, *codes: str) -> None:
+    """What the first proposal bought is sold at its stop; after that all proposals end in one of `codes`."""
+    assert [order.reason for order in run.events(SubmitOrder)] == ["entry", "stop_loss"]
+    assert run.result["open_positions"] == {}
+    assert set(codes) <= ABSTENTIONS.keys()
+    first, *others = run.decisions
+    assert (first.verdict, first.code) == ("trade", "")
+    assert len(others) >= 4
+    assert {decision.verdict for decision in others} == {"abstain"}
+    assert {decision.code for decision in others} == set(codes)
+    assert disposed(run) == ["entry", *(decision.code for decision in others)]
+    assert sum(run.slow["abstentions"].values()) == len(others)
+    _recorded(run)
+
+
+def _recorded(run: Ran) -> None:
+    """Each decision names its lines, the last of which has its code; all of it replays."""
+    lines = {line.hash: line for line in run.transcript}
+    for decision in run.decisions:
+        assert decision.calls and lines[decision.calls[-1]].outcome == (decision.code or "accepted")
+    assert replay(engine_for(run.settings, run.tape), run.tape.rows, iter(run.record)) is None
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("reply", REPLIES)
+def test_a_reply_that_is_no_answer_buys_nothing_whoever_gives_it(
+    reply: str, agent: str, server: Imitation, tmp_path: Path
+) -> None:
+    sent, code = _spoiled(agent, reply)
+    _buys_no_more(ran(_model(server, agent, sent), tmp_path), code)
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_that_takes_too_long_is_a_timeout(agent: str, tmp_path: Path) -> None:
+    lines = [Line(says(agent), agent=agent), *[Line(failure="timeout", agent=agent)] * 50]
+    _buys_no_more(ran(team(**{agent: lines}), tmp_path), "timeout")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_that_is_unreachable_buys_nothing(agent: str, tmp_path: Path) -> None:
+    lines = [Line(says(agent), agent=agent), *[Line(failure="unreachable", agent=agent)] * 50]
+    _buys_no_more(ran(team(**{agent: lines}), tmp_path), "unreachable")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_an_agent_without_a_prompt_is_a_step_that_fails(agent: str, tmp_path: Path) -> None:
+    def without(materials: Materials) -> Materials:
+        return replace(materials, prompts={k: v for k, v in materials.prompts.items() if k != agent})
+
+    run = ran(team(), tmp_path, materials=without)
+    assert run.codes == set(disposed(run)) == {"node_error"}
+    assert run.events(SubmitOrder) == []
+
+
+class Ill:
+    """A backend that is broken for one agent, after its first answer."""
+
+    name = model = server = "ill"
+
+    def __init__(self, agent: str, good: LLMBackend, bad: LLMBackend) -> None:
+        self._agent, self._good, self._bad = agent, good, bad
+        self._asked = 0
+
+    async def complete(self, request: Request) -> Response:
+        self._asked += request.agent == self._agent
+        spoils = request.agent == self._agent and self._asked > 1
+        return await (self._bad if spoils else self._good).complete(request)
+
+    async def close(self) -> None:
+        await self._good.close()
+
+
+class Wild:
+    """A backend that breaks its contract."""
+
+    name = model = server = "wild"
+
+    async def complete(self, request: Request) -> Response:
+        raise ZeroDivisionError
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_a_backend_with_a_fault_of_its_own_buys_nothing(agent: str, tmp_path: Path) -> None:
+    _buys_no_more(ran(lambda: Ill(agent, team()(), Wild()), tmp_path), "backend_error")
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+@pytest.mark.parametrize("harm", [fault for fault in FAULTS if fault not in CODES])
+def test_no_chaos_at_one_agent_buys_or_keeps_a_stop_from_selling(
+    harm: str, agent: str, tmp_path: Path
+) -> None:
+    rests = {"order_type": "limit", "offset_bps": 1, "time_in_force": "gtc"}
+    run = ran(
+        lambda: Ill(agent, team()(), Chaos(team(execution=rests)(), "n", share=1.0, faults=[harm])), tmp_path
+    )
+    if harm in {"fenced", "thinking"}:
+        assert run.slow["abstentions"] == {}
+        assert len(entries(run)) >= 2
+    else:
+        _buys_no_more(run, *{decision.code for decision in run.decisions[1:]})
+
+
+# bounds of their own
+
+BEYOND: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a_stop_too_near": ("risk", {"stop_loss_bps": 9}, "out_of_bounds"),
+    "a_stop_too_far": ("risk", {"stop_loss_bps": 51}, "out_of_bounds"),
+    "a_stop_without_end": ("risk", {"stop_loss_bps": 100_000}, "out_of_bounds"),
+    "a_gain_too_small": ("risk", {"take_profit_bps": 14}, "out_of_bounds"),
+    "a_gain_too_large": ("risk", {"take_profit_bps": 401}, "out_of_bounds"),
+    "too_little_reward": ("risk", {"take_profit_bps": 74}, "reward_to_risk"),
+    "an_offset_too_far": ("execution", {"order_type": "limit", "offset_bps": 21}, "out_of_bounds"),
+}
+
+
+@pytest.mark.parametrize("case", BEYOND)
+def test_an_answer_outside_the_bounds_of_its_agent_buys_nothing(case: str, tmp_path: Path) -> None:
+    agent, changes, code = BEYOND[case]
+    turns: list[Any] = [{}, *[changes] * 50]
+    _buys_no_more(ran(team(**{agent: turns}), tmp_path), code)
+
+
+def test_an_answer_outside_the_bounds_is_sent_back_once_and_its_repair_counts(tmp_path: Path) -> None:
+    turns: list[Any] = [{"stop_loss_bps": 51}, {}]
+    run = ran(team(risk=turns), tmp_path)
+    assert disposed(run)[0] == "entry"
+    repair = next(line.request for line in run.transcript if line.outcome == "repaired")
+    assert repair and '"stop_loss_bps" must be from 10 to 50' in repair.messages[-1].content
+
+
+# time and measure
+
+
+def test_the_deadline_is_that_of_all_agents_together(tmp_path: Path) -> None:
+    run = ran(team(), tmp_path, hybrid__deadline_s=3, llm__virtual_latency_s=1)
+    assert set(disposed(run)) == {"timeout"}
+    assert run.events(SubmitOrder) == []
+    assert run.slow["late"] >= 3
+
+
+@pytest.mark.parametrize(("calls", "agents"), [(1, 1), (2, 2), (3, 3)])
+def test_calls_that_are_spent_between_two_agents_buy_nothing(calls: int, agents: int, tmp_path: Path) -> None:
+    run = ran(team(), tmp_path, llm__max_calls=calls)
+    assert run.codes == {"budget"} and run.events(SubmitOrder) == []
+    asked = [line.agent for line in run.transcript if line.request and line.response]
+    assert asked == list(AGENTS[:agents])
+
+
+def test_a_model_that_fails_often_is_left_alone(tmp_path: Path) -> None:
+    down = [Line(failure="server_error", agent="risk")]
+    run = ran(team(risk=down), tmp_path, llm__breaker_failures=1)
+    assert run.codes == {"server_error", "breaker_open"} and run.events(SubmitOrder) == []
+
+
+# Learning stands apart
+
+
+LESSON_FAULTS = sorted(REPLIES.keys() - {"wrong_word", "wrong_symbol"})
+
+
+@pytest.mark.parametrize("reply", LESSON_FAULTS)
+def test_a_lesson_that_cannot_be_read_is_none_and_stops_no_trade(
+    reply: str, server: Imitation, tmp_path: Path
+) -> None:
+    sent, code = _spoiled("learning", reply)
+    changes: dict[str, Any] = {"hybrid__learn_every_trades": 1, "llm__min_interval_s": 10}
+    run = ran(_model(server, "learning", sent, well=0), tmp_path, **changes)
+    taught = [event for event in run.events(Decision) if event.kind == "learning"]
+    assert taught and {(each.verdict, each.code) for each in taught} == {("abstain", code)}
+    assert run.slow["lessons"] == 0
+    assert len(entries(run)) >= 3
+    prompts = [line.request.messages[1].content for line in run.transcript if line.request]
+    lesson = json.dumps(ANSWERS["learning"]["lesson"])
+    assert not any(lesson in prompt for prompt in prompts)
+    assert replay(engine_for(run.settings, run.tape), run.tape.rows, iter(run.record)) is None
