@@ -77,7 +77,7 @@ def run(
 
     `tell` hears how many calls of a model are to be expected, and how long they will take.
     """
-    with slow_plane(settings) as plane:
+    with slow_plane(settings, tape) as plane:
         return run_with(plane, settings, tape, watch, tell)
 
 
@@ -140,7 +140,7 @@ def expected_calls(settings: Settings, tape: Tape) -> int:
 
 
 @contextlib.contextmanager
-def slow_plane(settings: Settings) -> Iterator["VirtualPlane | None"]:
+def slow_plane(settings: Settings, tape: Tape) -> Iterator["VirtualPlane | None"]:
     """The slow plane in this process; None for a run that asks nothing.
 
     Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
@@ -151,7 +151,7 @@ def slow_plane(settings: Settings) -> Iterator["VirtualPlane | None"]:
     from autohedge.graph.materials import Sources
     from autohedge.graph.plane import VirtualPlane
 
-    with contextlib.closing(VirtualPlane(settings, Sources.of(settings))) as plane:
+    with contextlib.closing(VirtualPlane(settings, Sources.of(settings).about(tape.hashes))) as plane:
         yield plane
 
 

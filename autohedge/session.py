@@ -75,7 +75,7 @@ class _Run:
 
 @contextlib.contextmanager
 def _slow_plane(
-    settings: Settings, pace: Pace, recorded: tuple[RunFolder, Genesis] | None
+    settings: Settings, tape: Tape, pace: Pace, recorded: tuple[RunFolder, Genesis] | None
 ) -> Iterator["Plane | None"]:
     """Who answers questions: a process of its own, or for a seeded run this one; None if nothing is asked.
 
@@ -90,7 +90,7 @@ def _slow_plane(
     from autohedge.prompts.edits import Edits
 
     edits = Edits()
-    sources, lessons = _recalled(*recorded) if recorded else (Sources.of(settings), [])
+    sources, lessons = _recalled(*recorded) if recorded else (Sources.of(settings).about(tape.hashes), [])
     seeded = pace.seeded
     plane = VirtualPlane(settings, sources) if seeded else WorkerPlane(settings, sources, edits)
     with contextlib.closing(plane):
@@ -124,7 +124,7 @@ def begin(
         raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
     pace = msgspec.structs.replace(pace, seeded=seeded)
     settings = settings if pace.venue_port is None else watchful(settings)
-    with _slow_plane(settings, pace, None) as plane:
+    with _slow_plane(settings, tape, pace, None) as plane:
         return _begin(settings, tape, pace, watch, plane)
 
 
@@ -163,7 +163,7 @@ def restart(folder: RunFolder, watch: Watch = Silent) -> dict[str, Any]:
         record = [line.entry for line in lines]
         nonce = nonce_from_seed(settings.seed) if pace.seeded and not record else fresh_nonce()
         with (
-            _slow_plane(settings, pace, (folder, origin)) as plane,
+            _slow_plane(settings, tape, pace, (folder, origin)) as plane,
             contextlib.closing(Contained(watch(engine, tape.rows, folder.id))) as watcher,
         ):
             run = _Run(settings, tape, pace, folder, store, journal, engine, watcher, plane)

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from autohedge.core.events import Deliberate
-from autohedge.core.snapshots import Snapshot
+from autohedge.core.snapshots import QuoteRow, Snapshot
 from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Materials, Sources
 from autohedge.graph.mind import Mind
@@ -27,6 +27,12 @@ from benchmarks import deliberation, session
 from benchmarks.row import Row
 
 SYMBOLS, PLACES, SERVICE_S = 200, 3, 0.5
+FLAT = deliberation.snapshot(0.25).quotes
+RISING = tuple(
+    QuoteRow(row.ts_ns, row.bid + step, row.bid_size, row.ask + step, row.ask_size)
+    for step, row in enumerate(FLAT)
+)
+"""Of half of the symbols all four agents are asked, of the others the Director alone."""
 DEADLINE_S, AGAIN_S, LASTS_S = 60.0, 5.0, 150.0
 
 
@@ -94,7 +100,10 @@ async def _asked(mind: Mind, symbol: Symbol, began: float) -> None:
 
 
 async def _deliberated(mind: Mind, symbol: str, number: int) -> Resolution:
-    shown = msgspec.structs.replace(deliberation.snapshot(0.25), number=number, symbol=symbol, kind="trade")
+    quotes = RISING if number % 2 else FLAT
+    shown = msgspec.structs.replace(
+        deliberation.snapshot(0.25), number=number, symbol=symbol, kind="trade", quotes=quotes
+    )
     question = Deliberate(shown.at_ns, number, "trade", symbol, shown.hash)
     return await mind.deliberate(question, shown, ())
 
@@ -111,7 +120,7 @@ def _rows(symbols: list[Symbol], asker: Asker, model: Slow, memory_kb: tuple[int
     grown = (memory_kb[2] - memory_kb[1]) / 1024
     fair = min(answered) > 0
     note = (
-        f"{counts.calls} calls of {PLACES * LASTS_S / SERVICE_S:.0f} possible, at most {model.most} at a time; "
+        f"{counts.calls} calls, {PLACES * LASTS_S / SERVICE_S:.0f} possible in that time, at most {model.most} at a time; "
         f"{counts.high_water} waited at most, dropped: {counts.drops or 'none'}; ended in {dict(ended.most_common())}"
     )
     figure = f"{min(answered)} to {max(answered)} (median {statistics.median(answered):g}), longest wait {longest_s:.0f} s"

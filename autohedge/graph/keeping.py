@@ -18,14 +18,17 @@ from autohedge.prompts.library import Prompt
 VENUE = "simulated"
 
 
-def key_of(snapshot: Snapshot, prompt: Prompt, agents: Agents, model: str) -> str:
-    """What a verdict is found by; empty where it is not to be kept."""
+def key_of(snapshot: Snapshot, prompt: Prompt, agents: Agents, model: str, market: str) -> str:
+    """What a verdict is found by; empty where it is not to be kept.
+
+    `market` tells tapes apart: on the simulated venue each of them is a market of its own.
+    """
     terms = agents.director
-    if snapshot.kind != "gate" or (market := regime(snapshot.quotes)) == UNKNOWN:
+    if snapshot.kind != "gate" or (band := regime(snapshot.quotes)) == UNKNOWN:
         return ""
     asked = f"{terms.model or model} temperature={terms.temperature} samples={terms.samples}"
     version = str(director.SCHEMA_VERSION)
-    return Key(VENUE, snapshot.symbol, prompt.hash, asked, version, market).text
+    return Key(f"{VENUE} {market}", snapshot.symbol, prompt.hash, asked, version, band).text
 
 
 @dataclass(slots=True)

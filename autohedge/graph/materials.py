@@ -42,6 +42,7 @@ class Sources(msgspec.Struct, frozen=True):
 
     prompts: dict[str, tuple[str, str]]
     headlines: str
+    markets: dict[str, str] = {}
 
     @classmethod
     def of(cls, settings: Settings) -> "Sources":
@@ -50,21 +51,26 @@ class Sources(msgspec.Struct, frozen=True):
         prompts = {name: read(name) for name in ANSWERS}
         return cls(prompts, settings.tools.headlines)
 
+    def about(self, markets: Mapping[str, str]) -> "Sources":
+        """The same for a run on these streams: the hash of what each symbol's quotes are."""
+        return msgspec.structs.replace(self, markets=dict(markets))
+
     @classmethod
     def recorded(cls, slow: Mapping[str, Any], kept: Callable[[str], Path]) -> "Sources":
         """What a run's genesis names; `kept` finds its stored files, and raises Corrupt for changed ones."""
         prompts = recorded_prompts(slow["prompts"], kept)
-        return cls(prompts, str(kept(slow["headlines"])) if slow.get("headlines") else "")
+        headlines = str(kept(slow["headlines"])) if slow.get("headlines") else ""
+        return cls(prompts, headlines, slow.get("markets") or {})
 
     def edited(self, prompts: Mapping[str, tuple[str, str]]) -> "Sources":
         """The same with some prompts replaced."""
-        return Sources(self.prompts | dict(prompts), self.headlines)
+        return msgspec.structs.replace(self, prompts=self.prompts | dict(prompts))
 
     def keep(self, keep: Callable[[bytes, str], str]) -> dict[str, Any]:
         """Store the files; their names for the genesis."""
         prompts = {name: keep(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
         headlines = keep(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
-        return {"prompts": prompts, "headlines": headlines}
+        return {"prompts": prompts, "headlines": headlines, "markets": self.markets}
 
 
 def recorded_prompts(names: Mapping[str, str], kept: Callable[[str], Path]) -> dict[str, tuple[str, str]]:
@@ -89,6 +95,7 @@ class Materials:
     tools: Tools
     agents: Agents
     headlines: Headlines = NO_HEADLINES
+    markets: Mapping[str, str] = field(default_factory=dict)
     _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
@@ -96,7 +103,7 @@ class Materials:
         """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
         prompts = _parsed(sources.prompts)
         headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
-        return cls(prompts, tools, agents, headlines)
+        return cls(prompts, tools, agents, headlines, sources.markets)
 
     def edited(self, prompts: Mapping[str, tuple[str, str]]) -> "Materials":
         """The same with other prompts, all of them. Raises Misconfigured with file and line."""

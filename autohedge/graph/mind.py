@@ -122,8 +122,11 @@ class Mind:
 
     def counts(self) -> dict[str, Any]:
         """What came of all calls, and of looking for verdicts that were kept."""
-        kept = {"kept": self._shared.counts} if self._shared else {}
-        return asdict(self._asker.counts) | kept
+        return asdict(self._asker.counts) | {"kept": self.kept()}
+
+    def kept(self) -> dict[str, int]:
+        """What came of looking for verdicts that were kept, and how often Redis was away."""
+        return self._shared.counts if self._shared else {}
 
     async def close(self) -> None:
         """End what waits, and let go of the server."""

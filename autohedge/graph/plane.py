@@ -189,7 +189,8 @@ class WorkerPlane:
 
     def report(self) -> dict[str, Any]:
         """Who answered, and how often it was asked."""
-        return _who(self.worker.ready) | {"calls": {"calls": self.calls}, "worker_deaths": self.worker.deaths}
+        calls = {"calls": self.calls, "kept": self.worker.kept}
+        return _who(self.worker.ready) | {"calls": calls, "worker_deaths": self.worker.deaths}
 
     def close(self) -> None:
         """End the worker."""

@@ -52,6 +52,7 @@ class _Slow(msgspec.Struct, frozen=True):
     prompts: dict[str, str]
     model: str = ""
     headlines: str | None = None
+    markets: dict[str, str] = {}
 
 
 @dataclass(slots=True)

@@ -57,7 +57,8 @@ class Context:
         snapshot, materials = state["snapshot"], self.materials
         if self.flight.verdicts is None:
             return None
-        key = key_of(snapshot, materials.prompts[director.NAME], materials.agents, self.model)
+        prompt, market = materials.prompts[director.NAME], materials.markets.get(snapshot.symbol, "")
+        key = key_of(snapshot, prompt, materials.agents, self.model, market)
         return await self.flight.find(key, snapshot.at_ns, self.left_s(state))
 
     def request(self, agent: str, state: State) -> Request:
@@ -68,10 +69,13 @@ class Context:
     def checked(
         self, verdict: Verdict | None, request: Request, snapshot: Snapshot
     ) -> tuple[list[Claim], tuple[str, ...]]:
-        """The figures that a thesis cites, and those that neither the data, the prompt's texts nor the answer has."""
+        """The figures that a thesis cites, and those that are neither in the data nor in what the prompt shows.
+
+        Confidence and horizon are the Director's to choose; a level is not.
+        """
         if verdict is None:
             return [], ()
-        own = f"{verdict.confidence_pct}% {verdict.horizon_minutes} {' '.join(map(repr, verdict.key_levels))}"
+        own = f"{verdict.confidence_pct}% {verdict.horizon_minutes}"
         shown = (request.messages[-1].content, own)
         return claims(verdict.thesis), unsupported(
             verdict.thesis, snapshot, self.materials.tools.table_rows, shown

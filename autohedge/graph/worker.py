@@ -56,10 +56,11 @@ class Edited(msgspec.Struct, frozen=True, tag=True):
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
-    """What the worker answers."""
+    """What the worker answers; `kept` is what came of looking for kept verdicts so far."""
 
     number: int
     resolution: Resolution
+    kept: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -150,6 +151,7 @@ class Worker:
         self.deaths = 0
         self._writer: asyncio.StreamWriter | None = None
         self.lessons: list[Lesson] = []
+        self.kept: dict[str, int] = {}
         self._start()
         self.ready = self._wait_until_ready()
 
@@ -221,6 +223,8 @@ class Worker:
         try:
             while body := await read_frame(self._reader):
                 message = _decode_answer(body)
+                if isinstance(message, Answer):
+                    self.kept = message.kept
                 if isinstance(message, Answer) and message.number in self._asked:
                     asked = self._asked.pop(message.number)
                     take(asked.question, asked.snapshot, message.resolution)
@@ -296,7 +300,7 @@ async def work(sock: socket.socket) -> None:
     async def answer(asked: Question, thought: Coroutine[Any, Any, Resolution]) -> None:
         resolution = await thought
         if not writer.is_closing():
-            writer.write(frame(Answer(asked.question.number, resolution)))
+            writer.write(frame(Answer(asked.question.number, resolution, mind.kept())))
         await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
 
     while body := await read_frame(reader):

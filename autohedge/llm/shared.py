@@ -169,7 +169,7 @@ async def open_shared(settings: Settings, scope: str, tell: Callable[[str], None
         return Shared(tally, memory)
     llm, redis, password = settings.llm, settings.redis, config.secrets().redis_password
     share = max(1, llm.max_concurrent // llm.expected_processes)
-    instead = f"this process remembers for itself and makes at most {share} model calls at a time"
+    instead = f"this process remembers for itself and takes at most {share} of the model's places"
     link = Link(redis.url, password, redis.timeout_s, tell, instead)
     leases = Leases(link, scope, redis.lease_s, tally)
     link.greet = leases.renew

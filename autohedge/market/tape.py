@@ -181,6 +181,11 @@ class Tape:
         return tuple(stream.symbol for stream in self.streams)
 
     @property
+    def hashes(self) -> dict[str, str]:
+        """What tells each symbol's rows from those of another tape: the content hash of their origin."""
+        return {origin.symbol: origin.content_hash for origin in self.origins}
+
+    @property
     def origins(self) -> tuple[Origin, ...]:
         """Where each lane's rows come from, in lane order."""
         return tuple(stream.origin for stream in self.streams)

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
+
 from autohedge import config
 from autohedge.app import NO_MODELS
 from autohedge.config import Settings
@@ -163,18 +165,17 @@ def _sources(record: Record, settings: Settings, change: Change) -> Sources:
     """The recorded prompts, some replaced; those of today where the record has none."""
     sources = _recorded(record, settings)
     if settings.tools.headlines != record.settings.tools.headlines:
-        sources = Sources(sources.prompts, settings.tools.headlines)
-    return Sources(sources.prompts | _own(change.prompts), sources.headlines)
+        sources = msgspec.structs.replace(sources, headlines=settings.tools.headlines)
+    return sources.edited(_own(change.prompts))
 
 
 def _recorded(record: Record, settings: Settings) -> Sources:
     slow = record.slow
-    known = {"prompts": slow.prompts, "headlines": slow.headlines}
+    known = {"prompts": slow.prompts, "headlines": slow.headlines, "markets": slow.markets}
     recorded = Sources.recorded(known, record.folder.kept)
     missing = {name: read(name) for name in ANSWERS if name not in recorded.prompts}
-    return Sources(
-        missing | recorded.prompts, recorded.headlines if slow.provider else settings.tools.headlines
-    )
+    headlines = recorded.headlines if slow.provider else settings.tools.headlines
+    return msgspec.structs.replace(recorded, prompts=missing | recorded.prompts, headlines=headlines)
 
 
 def _own(folder: Path | None) -> dict[str, tuple[str, str]]:

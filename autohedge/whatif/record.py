@@ -82,6 +82,7 @@ class Slow(msgspec.Struct, frozen=True):
     server: str = ""
     prompts: dict[str, str] = {}
     headlines: str | None = None
+    markets: dict[str, str] = {}
 
 
 @dataclass(frozen=True, slots=True)

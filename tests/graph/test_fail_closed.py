@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,7 +17,7 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.core.abstentions import ABSTENTIONS
 from autohedge.core.events import Deliberate, GateChanged, SubmitOrder
-from autohedge.core.snapshots import Snapshot
+from autohedge.core.snapshots import QuoteRow, Snapshot
 from autohedge.engine.replay import replay
 from autohedge.graph.deliberator import Deliberator, Resolution
 from autohedge.graph.materials import Materials, Sources
@@ -300,6 +301,26 @@ def test_what_could_not_be_bought_is_not_asked(code: str, changes: Any, snapshot
 
     resolution = asyncio.run(asked())
     assert (resolution.verdict, resolution.code, resolution.source) == ("abstain", code, "bypass")
+    assert waiting.model.requests == []
+
+
+@pytest.mark.parametrize(
+    ("code", "changes"),
+    [
+        ("limits", {"buying_power": Decimal(1)}),
+        ("no_edge", {"quotes": tuple(QuoteRow(START_NS + n, 99.0, 1.0, 101.0, 1.0) for n in range(9))}),
+    ],
+)
+def test_where_no_answer_could_buy_anything_nobody_is_asked_and_all_stays_as_it_is(
+    code: str, changes: Any, snapshot: Snapshot
+) -> None:
+    waiting = Waiting(msgspec.structs.replace(snapshot, **changes))
+
+    async def asked() -> Resolution:
+        return await waiting.ask(1)
+
+    resolution = asyncio.run(asked())
+    assert (resolution.verdict, resolution.code, resolution.source) == ("keep", code, "bypass")
     assert waiting.model.requests == []
 
 

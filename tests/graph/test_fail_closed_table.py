@@ -70,7 +70,8 @@ def test_every_code_has_a_sentence_and_a_row() -> None:
 
 def _refused_in_the_code() -> set[str]:
     """Every literal with which an agent's answer, or the engine's side of it, is a no."""
-    paths = [ROOT / "autohedge" / "engine" / "proposals.py", ROOT / "autohedge" / "graph" / "trail.py"]
+    said_in = ("engine/proposals.py", "graph/trail.py", "graph/fast_path.py")
+    paths = [ROOT / "autohedge" / name for name in said_in]
     paths += (ROOT / "autohedge" / "agents").glob("*.py")
     texts = " ".join(path.read_text(encoding="utf-8") for path in paths)
     return {code for code in REFUSALS if f'"{code}"' in texts}

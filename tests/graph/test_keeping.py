@@ -131,7 +131,7 @@ def test_without_a_cache_every_question_is_asked(tmp_path: Path) -> None:
     assert CACHE not in {each.source for each in decisions}
 
 
-def test_a_key_is_about_symbol_prompt_model_temperature_samples_and_regime() -> None:
+def test_a_key_is_about_tape_symbol_prompt_model_temperature_samples_and_regime() -> None:
     prompt, agents = load("director", Path("nowhere")), settings().agents
     seen = snapshot(RISING)
 
@@ -139,9 +139,8 @@ def test_a_key_is_about_symbol_prompt_model_temperature_samples_and_regime() -> 
         other = msgspec.structs.replace(seen, **{k: v for k, v in changes.items() if hasattr(seen, k)})
         terms = {k: v for k, v in changes.items() if k in ("temperature", "samples")}
         director = agents.director.model_copy(update=terms)
-        return key_of(
-            other, prompt, agents.model_copy(update={"director": director}), changes.get("model", "m")
-        )
+        team = agents.model_copy(update={"director": director})
+        return key_of(other, prompt, team, changes.get("model", "m"), changes.get("market", "tape"))
 
     falling = rows([200 - 0.01 * (step % 5) - 0.01 * step for step in range(50)])
     same = key(number=9, quotes=rows([300 + 0.03 * (step % 5) + 0.03 * step for step in range(50)]))
@@ -151,8 +150,9 @@ def test_a_key_is_about_symbol_prompt_model_temperature_samples_and_regime() -> 
         key(model="n"),
         key(temperature=1.0),
         key(samples=3),
+        key(market="another tape"),
     ]
-    assert key() == same and len({key(), *others}) == 6
+    assert key() == same and len({key(), *others}) == 7
     assert key(kind="trade") == key(kind="learning") == key(quotes=RISING[:2]) == ""
 
 

@@ -52,7 +52,7 @@ def test_when_redis_is_killed_each_goes_on_alone_and_when_it_is_back_together(pa
             with pytest.raises(Dropped, match="deadline"):
                 await stack.enter_async_context(slots(shared).hold(monotonic_s() + 0.05))
             assert len(told) == shared.counts["fallbacks"] == 1
-            assert "at most 2 model calls at a time" in told[0] and password not in told[0]
+            assert "takes at most 2 of the model's places" in told[0] and password not in told[0]
             server.start()
             await until(lambda: len(told) == 2)
             assert "is back" in told[1] and held(server) == (2, 0), "the server was not told who holds places"

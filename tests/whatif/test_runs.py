@@ -144,7 +144,7 @@ def test_an_interruption_leaves_no_half_run() -> None:
     record, before = read_record(folder), set(RUNS.iterdir())
     wanted = plan(record, Change(provider="chaos"))
     assert wanted.sources
-    with pytest.raises(KeyboardInterrupt), app.slow_plane(wanted.settings) as plane:
+    with pytest.raises(KeyboardInterrupt), app.slow_plane(wanted.settings, record.tape) as plane:
         _played(record, wanted.settings, plane, _Interrupted())
     assert set(RUNS.iterdir()) == before
 
