@@ -155,7 +155,7 @@ def test_the_least_confidence_is_a_setting(tmp_path: Path) -> None:
 
 
 def test_an_invented_figure_lowers_the_confidence_by_its_share_and_is_in_the_decision(tmp_path: Path) -> None:
-    thesis = "From 99.0 to 101.5, volume 777777."
+    thesis = "From 99.99 to 100.01, volume 777777."
     run = ran(team(director={"confidence_pct": 90, "thesis": thesis}), tmp_path)
     decision = run.decisions[0]
     assert (decision.confidence_pct, decision.unsupported) == (60, ("777777",))
@@ -163,7 +163,7 @@ def test_an_invented_figure_lowers_the_confidence_by_its_share_and_is_in_the_dec
 
 
 def test_a_figure_that_is_invented_twice_counts_twice(tmp_path: Path) -> None:
-    thesis = "Volume 777777, at 99.0, and again 777777."
+    thesis = "Volume 777777, at 99.99, and again 777777."
     run = ran(team(director={"confidence_pct": 90, "thesis": thesis}), tmp_path)
     decision = run.decisions[0]
     assert (decision.confidence_pct, decision.unsupported) == (30, ("777777",))
