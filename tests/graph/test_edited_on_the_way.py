@@ -16,7 +16,7 @@ from autohedge.journal import RunFolder, read, verify
 from autohedge.journal.folder import content_name
 from autohedge.market import Tape
 from autohedge.market.tape import Rows
-from autohedge.prompts import load, packaged_file
+from autohedge.prompts import load, packaged, packaged_file
 from autohedge.session import Pace
 from tests.graph.records import transcribed
 from tests.process import Place, Process, kill
@@ -33,16 +33,22 @@ CLOCKED: dict[str, Any] = {
     "llm__provider": "rules",
     "chatter_level": "normal",
 }
+TEAM = CLOCKED | {
+    "trading__mode": "llm",
+    "llm__min_interval_s": 5,
+    "llm__no_trade_cooldown_quotes": 1,
+    "agents__director__min_confidence_pct": 0,
+}
 PATIENCE_S = 60.0
-ASKED, CHANGED = "Refreshing LLM gate", "[AGENT] Prompts changed: director"
+ASKED, CHANGED = "question ", "[AGENT] Prompts changed: "
 
 
 class Trader:
     """A run in a process of its own, what it says, and its folder of prompts."""
 
-    def __init__(self, path: Path, *args: str) -> None:
-        self.place = Place(path, CLOCKED)
-        self.file = path / "prompts" / "director.md"
+    def __init__(self, path: Path, *args: str, agent: str = "director") -> None:
+        self.place = Place(path, CLOCKED if agent == "director" else TEAM)
+        self.file = path / "prompts" / f"{agent}.md"
         self.file.parent.mkdir(exist_ok=True)
         self.process: Process = self.place.start(*(args or ("run", "--speed", SPEED, "--json")))
         assert self.process.stderr
@@ -57,7 +63,7 @@ class Trader:
     def edit(self, words: str, old: str = "You watch") -> str:
         """Save another prompt as an editor does; its hash."""
         draft = self.file.with_suffix(".swp")
-        draft.write_text(packaged_file("director").read_text().replace(old, words, 1))
+        draft.write_text(packaged_file(self.file.stem).read_text().replace(old, words, 1))
         draft.replace(self.file)
         return _kept_name(self.file)
 
@@ -104,8 +110,8 @@ Begin = Callable[..., Trader]
 def begin(tmp_path: Path) -> Iterator[Begin]:
     traders: list[Trader] = []
 
-    def start(*args: str) -> Trader:
-        traders.append(Trader(tmp_path, *args))
+    def start(*args: str, agent: str = "director") -> Trader:
+        traders.append(Trader(tmp_path, *args, agent=agent))
         return traders[-1]
 
     yield start
@@ -119,7 +125,7 @@ def _events(folder: RunFolder) -> list[Event]:
 
 def _asked_with(folder: RunFolder) -> dict[str, int]:
     """How many questions were rendered from each prompt, every one from that in force where it was asked."""
-    in_force = {name: f"{load(name).hash}.md" for name in ("director", "learning")}
+    in_force = {name: f"{load(name).hash}.md" for name in packaged()}
     expected: dict[int, dict[str, str]] = {}
     for event in _events(folder):
         if isinstance(event, PromptsChanged):
@@ -143,28 +149,29 @@ def _holds(folder: RunFolder) -> None:
 
 
 def test_an_edit_counts_from_the_next_question_on_and_a_broken_one_does_not(begin: Begin) -> None:
-    trader = begin()
-    trader.until("Gate OPEN")
-    first = trader.edit("Today you watch")
-    assert f"director (hash {first[:4]}…), from the next question on" in trader.until(CHANGED)
+    trader = begin(agent="quant")
+    original = _kept_name(packaged_file("quant"))
+    trader.until(ASKED)
+    trader.until_answered_with(original)
+    first = trader.edit("You prove", "You test")
+    assert f"quant (hash {first[:4]}…), from the next question on" in trader.until(CHANGED)
     trader.until_answered_with(first)
     trader.edit("{tabel}", "{table}")
-    assert ": there is no field {tabel} (did you mean table?)" in trader.until("prompts/director.md, line ")
-    second = trader.edit("Tomorrow you watch")
+    assert ": there is no field {tabel} (did you mean table?)" in trader.until("prompts/quant.md, line ")
+    second = trader.edit("You doubt", "You test")
     trader.until(CHANGED)
     trader.until_answered_with(second)
-    packaged = _kept_name(packaged_file("director"))
-    before = trader.answered_with(packaged)
+    before = trader.answered_with(original)
     trader.file.unlink()
     trader.until(CHANGED)
-    trader.until_answered_with(packaged, before + 1)
+    trader.until_answered_with(original, before + 1)
     folder = trader.end()
     changes = [event for event in _events(folder) if isinstance(event, PromptsChanged)]
-    assert [event.prompts for event in changes] == [{"director": name} for name in (first, second, packaged)]
-    assert _asked_with(folder).keys() >= {first, second, packaged}
+    assert [event.prompts for event in changes] == [{"quant": name} for name in (first, second, original)]
+    assert _asked_with(folder).keys() >= {first, second, original}
     assert 0 < changes[0].at_ns < changes[1].at_ns < changes[2].at_ns
     assert not list((folder.path / "files").glob("*.tmp"))
-    assert packaged_file("director").read_bytes() == folder.kept(packaged).read_bytes()
+    assert packaged_file("quant").read_bytes() == folder.kept(original).read_bytes()
     _holds(folder)
 
 
