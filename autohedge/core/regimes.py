@@ -5,6 +5,7 @@ An answer of a model about one regime is not taken for another; so the words mus
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from autohedge.core.moves import log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
@@ -21,29 +22,32 @@ def regime(quotes: Sequence[QuoteRow]) -> str:
 
     Fewer than three quotes, or quotes that span no time, are `unknown`: no such band is ever measured.
     """
-    returns = log_returns(mids(quotes))
-    deviation, span_s = sample_sd(returns), _span_s(quotes)
-    if deviation is None or span_s <= 0:
-        return UNKNOWN
-    return f"{_volatility(_per_minute_bps(deviation, len(returns), span_s))}/{_trend(returns, deviation)}"
+    measured = moves(quotes)
+    return UNKNOWN if measured is None else f"{_volatility(measured.volatility_bps)}/{_trend(measured.t)}"
 
 
-def minute_volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
-    """The sample standard deviation of the mids' log returns, scaled to one minute by the quotes' own time.
+class Moves(NamedTuple):
+    """How much a market moves, and where to."""
 
-    None of fewer than three quotes or of a span that is not positive.
+    volatility_bps: float
+    t: float
+
+
+def moves(quotes: Sequence[QuoteRow]) -> Moves | None:
+    """The figures behind a regime; None of fewer than three quotes or of a span that is not positive.
+
+    Volatility is the sample standard deviation of the mids' log returns, scaled to one minute by the quotes' own
+    time; `t` is Student's of their mean, infinite where all are equal and not 0.
     """
     returns = log_returns(mids(quotes))
-    deviation, span_s = sample_sd(returns), _span_s(quotes)
-    return None if deviation is None or span_s <= 0 else _per_minute_bps(deviation, len(returns), span_s)
-
-
-def _span_s(quotes: Sequence[QuoteRow]) -> float:
-    return (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
-
-
-def _per_minute_bps(deviation: float, steps: int, span_s: float) -> float:
-    return deviation * math.sqrt(MINUTE_S * steps / span_s) * 1e4
+    deviation = sample_sd(returns)
+    span_s = (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
+    if deviation is None or span_s <= 0:
+        return None
+    volatility_bps = deviation * math.sqrt(MINUTE_S * len(returns) / span_s) * 1e4
+    if deviation:
+        return Moves(volatility_bps, math.fsum(returns) / math.sqrt(len(returns)) / deviation)
+    return Moves(volatility_bps, math.copysign(math.inf, returns[0]) if returns[0] else 0.0)
 
 
 def _volatility(bps: float) -> str:
@@ -53,12 +57,8 @@ def _volatility(bps: float) -> str:
     return "wild" if bps > WILD_ABOVE_BPS else "normal"
 
 
-def _trend(returns: Sequence[float], deviation: float) -> str:
-    """Both bounds belong to the trend; where all returns are equal, t is as large as can be, or 0 if they are 0."""
-    if deviation:
-        t = math.fsum(returns) / math.sqrt(len(returns)) / deviation
-    else:
-        t = math.copysign(math.inf, returns[0]) if returns[0] else 0.0
+def _trend(t: float) -> str:
+    """Both bounds belong to the trend."""
     if t <= -TREND_T:
         return "down"
     return "up" if t >= TREND_T else "flat"

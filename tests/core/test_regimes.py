@@ -16,7 +16,7 @@ from autohedge.core.regimes import (
     WILD_ABOVE_BPS,
     _trend,
     _volatility,
-    minute_volatility_bps,
+    moves,
     regime,
 )
 from autohedge.core.snapshots import QuoteRow
@@ -52,10 +52,10 @@ def test_known_answers(returns_bps: Sequence[float], expected: str) -> None:
 
 
 def test_volatility_is_that_of_one_minute_by_the_quotes_own_time() -> None:
-    a_minute = minute_volatility_bps(returning(-5.0, 5.0))
+    a_minute = _volatility_bps(returning(-5.0, 5.0))
     assert a_minute and a_minute == pytest.approx(5.0 * math.sqrt(2))
     # Four times as often, the same moves are twice as much a minute.
-    assert minute_volatility_bps(returning(-5.0, 5.0, step_ns=MINUTE_NS // 4)) == pytest.approx(2 * a_minute)
+    assert _volatility_bps(returning(-5.0, 5.0, step_ns=MINUTE_NS // 4)) == pytest.approx(2 * a_minute)
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,7 @@ def test_the_bands_of_the_trend_meet_at_their_bounds(t: float, expected: str) ->
 
 def test_bounds_of_volatility_are_normal_and_those_of_the_trend_are_trends() -> None:
     assert [_volatility(bps) for bps in (CALM_BELOW_BPS, WILD_ABOVE_BPS)] == ["normal", "normal"]
-    assert drift_t((-4.0, 4.0, 4.0)) == TREND_T
-    assert _trend((-4.0, 4.0, 4.0), 4.0 * math.sqrt(4 / 3)) == "up"
-    assert _trend((4.0, -4.0, -4.0), 4.0 * math.sqrt(4 / 3)) == "down"
+    assert [_trend(t) for t in (TREND_T, -TREND_T)] == ["up", "down"]
 
 
 @pytest.mark.parametrize(("mids", "expected"), [((1.0, 2.0, 4.0), "up"), ((4.0, 2.0, 1.0), "down")])
@@ -95,13 +93,18 @@ def test_too_few_quotes_or_no_time_between_them_are_unknown(quotes: tuple[QuoteR
     assert regime(quotes) == UNKNOWN
 
 
+def _volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
+    measured = moves(quotes)
+    return measured and measured.volatility_bps
+
+
 def scaled(quotes: Sequence[QuoteRow], factor: float) -> tuple[QuoteRow, ...]:
     return tuple(msgspec.structs.replace(row, bid=row.bid * factor, ask=row.ask * factor) for row in quotes)
 
 
 def near_a_bound(quotes: Sequence[QuoteRow]) -> bool:
     """Where the last bit of a price decides."""
-    volatility_bps, t = minute_volatility_bps(quotes), drift_t(log_returns(mids(quotes)))
+    volatility_bps, t = _volatility_bps(quotes), drift_t(log_returns(mids(quotes)))
     assert volatility_bps is not None
     bounds = [(volatility_bps, CALM_BELOW_BPS), (volatility_bps, WILD_ABOVE_BPS), (abs(t or 0.0), TREND_T)]
     return any(math.isclose(value, bound, rel_tol=1e-6) for value, bound in bounds)
