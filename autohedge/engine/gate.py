@@ -46,10 +46,6 @@ class Gates(Questions):
         self._shut = shut
         self._code[:] = CODES[first]
 
-    def is_open(self, lane: int) -> bool:
-        """Whether a lane may be bought."""
-        return self.gates[lane].state == "open"
-
     def state(self, lane: int) -> str:
         """What a snapshot says of a lane's gate."""
         return self.gates[lane].state
