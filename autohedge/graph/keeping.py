@@ -49,7 +49,9 @@ class Flight:
 
 
 def verdict_in(kept: Kept) -> Verdict | None:
-    """The verdict that was kept, if it is one."""
+    """The verdict that was kept, if it is one and nothing else: what is kept goes into the record as it stands."""
+    if not kept.answer.keys() <= Verdict.model_fields.keys():
+        return None
     try:
         return Verdict.model_validate(kept.answer, strict=True)
     except ValidationError:
