@@ -25,7 +25,7 @@ class Cut:
     def __init__(self, *, cuts: bool) -> None:
         self.asked, self._cuts = asyncio.Event(), cuts
 
-    async def complete(self, request: Request) -> Response:  # noqa: ARG002
+    async def complete(self, request: Request) -> Response:
         self.asked.set()
         if self._cuts:
             raise asyncio.CancelledError
@@ -38,7 +38,7 @@ class Cut:
 
 @pytest.mark.parametrize("cuts", [False, True])
 def test_a_deliberation_that_is_cut_off_leaves_its_flight_and_its_place(
-    workplace: Any,  # noqa: ARG001
+    workplace: Any,
     *,
     cuts: bool,
 ) -> None:
