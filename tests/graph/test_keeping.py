@@ -176,7 +176,7 @@ def test_an_answer_that_is_none_is_as_good_as_nothing() -> None:
         return await Flight(memory).find("k", 150, 1.0)
 
     beyond = TRADE | {"more": 10**30}  # no pipe of the agents' process could carry it
-    wrongs = (
+    wrongs: tuple[dict[str, Any], ...] = (
         {},
         TRADE | {"confidence_pct": "90"},
         TRADE | {"confidence_pct": 101},
