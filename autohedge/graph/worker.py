@@ -295,11 +295,9 @@ async def work(sock: socket.socket) -> None:
 
     async def answer(asked: Question, thought: Coroutine[Any, Any, Resolution]) -> None:
         resolution = await thought
-        try:
-            if not writer.is_closing():
-                writer.write(frame(Answer(asked.question.number, resolution)))
-        finally:
-            await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
+        if not writer.is_closing():
+            writer.write(frame(Answer(asked.question.number, resolution)))
+        await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
 
     while body := await read_frame(reader):
         told = _decode_told(body)
