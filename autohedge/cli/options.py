@@ -23,7 +23,7 @@ Tapes = Annotated[
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value, any setting; repeatable.")
 ]
-Mode = Annotated[str | None, typer.Option(help="Kind of run: hybrid or hft.")]
+Mode = Annotated[str | None, typer.Option(help="Kind of run: llm, hybrid or hft.")]
 Seed = Annotated[int | None, typer.Option(help="Names the ids and the synthetic market.")]
 Speed = Annotated[
     str | None,

@@ -112,7 +112,7 @@ class RiskAgent(Agent):
 
 
 class ExecutionAgent(Agent):
-    """The Execution agent, and how far below the mid its limit may lie."""
+    """The Execution agent, and how far below the limit of `execution` it may place an entry."""
 
     most_offset_bps: Annotated[int, Field(ge=0, le=1000)]
 

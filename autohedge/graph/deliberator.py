@@ -116,6 +116,9 @@ class Deliberator:
             resolution = self._resolution(snapshot, state)
         except Exception as error:  # noqa: BLE001  a deliberation that fails decides nothing, and says so
             resolution = abstained("graph_error", f"{type(error).__name__}: {error}")
+        except BaseException:  # cancelled: nobody takes a resolution, and others would wait for it
+            await flight.leave()
+            raise
         return msgspec.structs.replace(resolution, flight=flight.key)
 
     def _resolution(self, snapshot: Snapshot, state: State) -> Resolution:

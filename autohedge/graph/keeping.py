@@ -50,9 +50,17 @@ class Flight:
             self.key = key
         return kept if kept and verdict_in(kept) else None
 
+    async def leave(self) -> None:
+        """End it without a verdict, if it is this deliberation's."""
+        key, self.key = self.key, ""
+        if self.verdicts is not None and key:
+            await self.verdicts.leave(key)
+
 
 def verdict_in(kept: Kept) -> Verdict | None:
-    """The verdict that was kept, if it is one."""
+    """The verdict that was kept, if it is one and nothing else: what is kept goes into the record as it stands."""
+    if not kept.answer.keys() <= Verdict.model_fields.keys():
+        return None
     try:
         return Verdict.model_validate(kept.answer, strict=True)
     except ValidationError:

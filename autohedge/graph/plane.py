@@ -11,6 +11,7 @@ import msgspec
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, Unavailable
 from autohedge.core.events import Decision, Deliberate, PromptsChanged
+from autohedge.core.log import warn
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.counsel import Loop, VirtualCounsel
 from autohedge.graph.deliberator import Resolution
@@ -169,13 +170,20 @@ class WorkerPlane:
         self.worker.edit({name: self._edited[name] for name in changed.prompts})
 
     async def serve(self, path: Path, hear: Hear) -> None:
-        """Take the worker's answers into the run until cancelled, writing down at `path` what was said."""
+        """Take the worker's answers into the run until cancelled, writing down at `path` what was said.
+
+        An answer that the disk does not take is none: what is not recorded counts for nothing.
+        """
         transcript = Transcript(path)
 
         def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
             self.calls += resolution.sent
             said = resolution.outcome, resolution.failure, resolution.kept
-            calls = transcript.append(lines_of(question.number, snapshot, resolution.calls, *said))
+            try:
+                calls = transcript.append(lines_of(question.number, snapshot, resolution.calls, *said))
+            except OSError as error:
+                warn(f"an answer does not count, {path} cannot be written: {error.strerror}; make room")
+                return
 
             def decision(at_ns: int) -> Decision:
                 if lesson := resolution.lesson(at_ns):

@@ -25,6 +25,7 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.graph.deliberator import Resolution, abstained
 from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
+from autohedge.journal.chain import closing_on_error
 from autohedge.tools.lessons import Lesson
 
 START_S = 60.0
@@ -206,8 +207,18 @@ class Worker:
             self.deaths += 1
             self._process.kill()
             self._process.wait()
+            await self._start_again()
+
+    async def _start_again(self) -> None:
+        """Start a new process; where the machine has none to give, that one died, too."""
+        while True:
             await self._pause()
-            self._start()
+            try:
+                self._start()
+            except OSError:
+                self.deaths += 1
+            else:
+                return
 
     async def _pause(self) -> None:
         event, pause_s = asyncio.Event(), self._pauses_s[min(self.deaths, len(self._pauses_s)) - 1]
@@ -235,10 +246,11 @@ class Worker:
 
     def _start(self) -> None:
         ours, theirs = socket.socketpair()
-        with theirs:
-            self._process = self._launch(theirs)
-        self._told = self.sources
-        ours.sendall(frame(Orders(self._settings, self.sources)))
+        with closing_on_error(ours.close):
+            with theirs:
+                self._process = self._launch(theirs)
+            self._told = self.sources
+            ours.sendall(frame(Orders(self._settings, self.sources)))
         self._socket = ours
 
     def _wait_until_ready(self) -> Ready:

@@ -13,7 +13,7 @@ import msgspec
 
 from autohedge import config
 from autohedge.config import Settings
-from autohedge.core.clock import monotonic_s
+from autohedge.core.clock import NEVER, monotonic_s
 from autohedge.core.ids import fresh_nonce, randomness
 from autohedge.llm.leases import Leases
 from autohedge.llm.link import Away, Link
@@ -28,23 +28,37 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Kept).decode
 
 
-def read_kept(raw: bytes, key: str) -> Kept | None:
-    """A stored verdict; None for anything that is not one about this key."""
+def read_kept(raw: bytes, key: str, longest_ns: int = NEVER) -> Kept | None:
+    """A stored verdict; None for anything that is not one about this key.
+
+    It holds for `longest_ns` at most, however long whoever wrote it would have let it.
+    """
     try:
         kept = _decode(raw)
     except (ValueError, RecursionError):
         return None
-    return kept if kept.key == key and kept.source.isprintable() else None
+    if kept.key != key or not kept.source.isprintable():
+        return None
+    until_ns = min(kept.valid_until_ns, kept.decided_ns + longest_ns)
+    return msgspec.structs.replace(kept, valid_until_ns=until_ns)
 
 
 class SharedVerdicts:
     """The verdicts of all processes, with those that this one has seen in its own memory.
 
-    Single flight holds among all processes, and without Redis within each.
+    Single flight holds among all processes, and without Redis within each. Others' verdicts are taken for
+    `longest_ns` at most: an engine that lets them hold for less would find each of them stale.
     """
 
-    def __init__(self, memory: InMemory, leases: Leases, now: Callable[[], float] = monotonic_s) -> None:
+    def __init__(
+        self,
+        memory: InMemory,
+        leases: Leases,
+        now: Callable[[], float] = monotonic_s,
+        longest_ns: int = NEVER,
+    ) -> None:
         self._memory, self._leases, self._now = memory, leases, now
+        self._longest_ns = longest_ns
         self._jitter = randomness(fresh_nonce(), "flights")
 
     async def find(self, key: str, at_ns: int, deadline_s: float | None = None) -> Kept | None:
@@ -98,7 +112,7 @@ class SharedVerdicts:
         wanted = waited = False
         while True:
             taken, raw = await self._leases.claim(key, token, wanted=wanted)
-            kept = read_kept(raw, key) if raw else None
+            kept = read_kept(raw, key, self._longest_ns) if raw else None
             if kept is not None and kept.serves(at_ns):
                 return self._taken_over(kept, token if taken else ""), False
             if taken:
@@ -175,4 +189,5 @@ async def open_shared(settings: Settings, scope: str, tell: Callable[[str], None
     link.greet = leases.renew
     await link.begin()
     slots = SharedSlots(leases, llm.max_concurrent, share)
-    return Shared(tally, SharedVerdicts(memory, leases), slots, _Server(link, leases))
+    longest_ns = round(settings.hybrid.verdict_ttl_s * 10**9)
+    return Shared(tally, SharedVerdicts(memory, leases, longest_ns=longest_ns), slots, _Server(link, leases))

@@ -2,11 +2,12 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from autohedge.app import NO_MODELS
 from autohedge.core.events import Decision
+from autohedge.graph.materials import recorded_prompts
 from autohedge.graph.mind import Ready
 from autohedge.graph.recall import lesson_of
 from autohedge.llm.failures import plain
@@ -135,6 +136,7 @@ class _Asking:
         self._record, self._plan, self._tell = record, plan, tell
         self._found = Again()
         self._lines: list[Line] = []
+        self._prompts: Mapping[str, str] = record.slow.prompts
 
     async def all(self) -> Again:
         """Ask all of them."""
@@ -158,11 +160,20 @@ class _Asking:
         assert decision
         self._lines = self._record.lines(past)
         snapshot = self._record.snapshot(past, self._lines)
+        self._edit(mind, past.prompts)
         resolution = await mind.deliberate(question, snapshot, lessons)
         new = lines_of(question.number, snapshot, resolution.calls, resolution.outcome, resolution.failure)
         self._found.lines[question.number] = new
         was, now = word(decision, self._lines), word(resolution.decision(question, decision.at_ns, ()), new)
         self._found.compared.append(Compared(question.number, question.at_ns, question.symbol, was, now))
+
+    def _edit(self, mind: Matched, prompts: Mapping[str, str]) -> None:
+        """Ask with the prompts that were in force then, where a person had edited them meanwhile."""
+        if prompts != self._prompts:
+            self._prompts = prompts
+            assert self._plan.sources
+            then = recorded_prompts(prompts, self._record.folder.kept)
+            mind.edit({**self._plan.sources.prompts, **then, **self._plan.own})
 
     def _known(self) -> list[Line]:
         return known_lines(self._plan, self._lines)

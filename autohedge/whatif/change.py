@@ -1,7 +1,7 @@
 """What is to be different: the settings and prompts of a variant, from those of a record and what was asked for."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -37,7 +37,8 @@ class Plan:
 
     `told` says in words what is different. `answers_hold` where the same is asked of whom it was asked: recorded
     answers are taken then; `failures_hold` where also nothing changed of what keeps an answer away. `here` says
-    that who answers is to be found as a run in virtual time finds it, not as one on a clock.
+    that who answers is to be found as a run in virtual time finds it, not as one on a clock. `own` are the prompts
+    that were given to stand in for the recorded ones.
     """
 
     settings: Settings
@@ -46,6 +47,7 @@ class Plan:
     answers_hold: bool
     failures_hold: bool
     here: bool
+    own: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
     def asks(self) -> bool:
@@ -74,6 +76,7 @@ def plan(record: Record, change: Change) -> Plan:
         answers_hold=same_who,
         failures_hold=same_who and (settings.llm, settings.hybrid) == (before.llm, before.hybrid),
         here="provider" in _section(wanted, "llm") or _is_here(record, settings),
+        own=_own(change.prompts),
     )
 
 

@@ -1,8 +1,8 @@
 """A recorded run as the study of another needs it: its questions by their place on the tape, and what was said."""
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from autohedge.app import origins_of, recorded_settings
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import Decision, Deliberate, Entry
+from autohedge.core.events import Decision, Deliberate, Entry, PromptsChanged
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.engine.watch import Silent
@@ -33,11 +33,12 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Past:
-    """A question of a run, and what was decided, if anything was."""
+    """A question of a run, and what was decided, if anything was; `prompts` are the files it was rendered from."""
 
     question: Deliberate
     place: Place
     decision: Decision | None = None
+    prompts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Places:
@@ -126,12 +127,13 @@ def read_record(folder: RunFolder) -> Record:
     """
     lines = checked(folder)
     genesis = Genesis.of(next(lines))
-    pasts = _pasts(line.entry for line in lines)
+    slow = _slow(genesis)
+    pasts = _pasts((line.entry for line in lines), slow.prompts)
     pace = folder.read_pace()
     return Record(
         folder=folder,
         settings=recorded_settings(folder, genesis),
-        slow=_slow(genesis),
+        slow=slow,
         tape=reopen(origins_of(genesis), folder.tape),
         pasts=pasts,
         transcript=Indexed(folder.transcript),
@@ -144,15 +146,18 @@ def questions_of(folder: RunFolder) -> dict[Place, Past]:
     """All questions of a run by where they stand."""
     lines = checked(folder)
     next(lines)
-    return {past.place: past for past in _pasts(line.entry for line in lines).values()}
+    return {past.place: past for past in _pasts((line.entry for line in lines), {}).values()}
 
 
-def _pasts(entries: Iterable[Entry]) -> dict[int, Past]:
+def _pasts(entries: Iterable[Entry], prompts: Mapping[str, str]) -> dict[int, Past]:
+    """Every question by its number; `prompts` are in force at first."""
     places, pasts = Places(), dict[int, Past]()
     for entry in entries:
         match entry.event:
             case Deliberate() as question:
-                pasts[question.number] = Past(question, places.of(question, entry.pos))
+                pasts[question.number] = Past(question, places.of(question, entry.pos), prompts=prompts)
+            case PromptsChanged() as changed:
+                prompts = {**prompts, **changed.prompts}
             case Decision() as decision if decision.number in pasts:
                 pasts[decision.number] = replace(pasts[decision.number], decision=decision)
     return pasts

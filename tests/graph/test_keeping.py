@@ -175,5 +175,13 @@ def test_an_answer_that_is_none_is_as_good_as_nothing() -> None:
         await memory.keep(msgspec.structs.replace(KEPT, answer=answer))
         return await Flight(memory).find("k", 150, 1.0)
 
-    for wrong in ({}, TRADE | {"confidence_pct": "90"}, TRADE | {"confidence_pct": 101}, {"decision": "buy"}):
+    beyond = TRADE | {"more": 10**30}  # no pipe of the agents' process could carry it
+    wrongs: tuple[dict[str, Any], ...] = (
+        {},
+        TRADE | {"confidence_pct": "90"},
+        TRADE | {"confidence_pct": 101},
+        {"decision": "buy"},
+        beyond,
+    )
+    for wrong in wrongs:
         assert asyncio.run(found(wrong)) is None

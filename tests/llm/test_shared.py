@@ -57,6 +57,23 @@ def test_what_is_of_the_readers_future_or_past_is_asked_for(redis_server: Server
     run(play())
 
 
+def test_a_verdict_of_who_lets_it_hold_longer_holds_here_as_long_as_our_own(redis_server: Server) -> None:
+    long = msgspec.structs.replace(A_VERDICT, decided_ns=0, known_ns=0, valid_until_ns=3600 * 10**9)
+
+    async def play() -> None:
+        with redis_server.client as client:
+            client.set(VERDICT + "k", msgspec.json.encode(long))
+        async with process(redis_server.url, hybrid__verdict_ttl_s=300) as shared:
+            assert await shared.verdicts.find("k", 300 * 10**9) is None
+            assert shared.counts["flights"] == 1
+            await shared.verdicts.leave("k")
+        async with process(redis_server.url, hybrid__verdict_ttl_s=300) as shared:
+            found = await shared.verdicts.find("k", 299 * 10**9)
+            assert found and found.valid_until_ns == 300 * 10**9
+
+    run(play())
+
+
 GARBAGE: dict[str, bytes] = {
     "no json": b"\xff\xfe not json",
     "another shape": b"[1, 2]",

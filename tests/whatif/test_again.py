@@ -8,7 +8,8 @@ import pytest
 from autohedge.core.errors import Corrupt
 from autohedge.journal import RunFolder
 from autohedge.whatif import Change, as_dict, study
-from autohedge.whatif.again import Again, sorted_out
+from autohedge.whatif.again import Again, ask_again, sorted_out
+from autohedge.whatif.change import plan
 from autohedge.whatif.record import read_record
 from tests.rebuild import Lines, rewrite
 from tests.whatif.studies import CAREFUL, asking, obeying, prompts, recorded, studied
@@ -122,6 +123,27 @@ def test_what_the_cache_or_arithmetic_answered_is_not_asked_again() -> None:
     )
     apart = found.cached + found.bypassed + found.unanswered + found.unreached + learning
     assert len(wanted) + apart == len(record.pasts)
+
+
+def test_a_question_after_an_edit_is_asked_with_the_prompts_that_were_in_force_then() -> None:
+    folder = recorded()
+
+    def edited(lines: Lines) -> None:
+        """As if all was asked after an edit of a prompt with which the run had begun."""
+        slow = lines[0]["genesis"]["slow"]
+        asked_with = slow["prompts"]["director"]
+        text = folder.kept(asked_with).read_text() + CAREFUL
+        slow["prompts"]["director"] = folder.keep(text.encode(), ".md")
+        begun = lines[1]
+        change = {"type": "prompts_changed", "at_ns": 0, "prompts": {"director": asked_with}}
+        lines.insert(2, begun | {"event": change})
+
+    rewrite(folder, edited)
+    record = read_record(folder)
+    planned = plan(record, Change(overrides=("exits.stop_loss_bps=40",)))
+    again = ask_again(record, planned, lambda _: None)
+    assert again.asked == 0 and again.taken > 0 and not again.changed
+    assert planned.told == ("exits.stop_loss_bps: 2.0 → 40.0",)
 
 
 def test_a_snapshot_that_is_not_the_journals_is_refused() -> None:
