@@ -31,8 +31,12 @@ class Assessment(BaseModel):
 
 
 def ranges(bounds: Bounds) -> dict[str, tuple[int, int]]:
-    """The bounds of each number, for the schema that goes out: some servers enforce them."""
-    return {"take_profit_bps": bounds.take_profits_bps, "stop_loss_bps": bounds.stop_losses_bps}
+    """The bounds of each number, for the schema that goes out: some servers enforce them.
+
+    Nothing of its size is no approval; a word says that, so that a small model does not by its first number.
+    """
+    exits = {"take_profit_bps": bounds.take_profits_bps, "stop_loss_bps": bounds.stop_losses_bps}
+    return {"size_pct": (1, 100)} | exits
 
 
 async def assess(

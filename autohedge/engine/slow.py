@@ -225,9 +225,10 @@ class SlowPlane:
 
 
 def bounds_of(settings: Settings) -> Bounds:
-    """The limits in one symbol's settings."""
+    """The limits in one symbol's settings; no agent may ask for a wider stop than a strategy's position has."""
     sizing, risk, exits, momentum = settings.sizing, settings.risk, settings.exits, settings.momentum
     asked = settings.agents.risk
+    most_stop_bps = min(asked.most_stop_loss_bps, int(exits.stop_loss_bps))
     return Bounds(
         min_order_notional=max(sizing.min_order_amount, risk.min_order_notional),
         max_order_notional=min(sizing.max_order_amount, risk.max_order_notional),
@@ -238,7 +239,7 @@ def bounds_of(settings: Settings) -> Bounds:
         fee_bps=settings.simulated.fee_bps,
         min_edge_bps=momentum.min_edge_bps,
         max_spread_bps=momentum.max_spread_bps,
-        stop_losses_bps=(asked.least_stop_loss_bps, asked.most_stop_loss_bps),
+        stop_losses_bps=(min(asked.least_stop_loss_bps, most_stop_bps), most_stop_bps),
         take_profits_bps=(asked.least_take_profit_bps, asked.most_take_profit_bps),
         least_reward_to_risk=asked.least_reward_to_risk,
         most_offset_bps=settings.agents.execution.most_offset_bps,

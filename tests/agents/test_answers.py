@@ -131,5 +131,6 @@ def test_where_a_limit_may_lie(changes: Any, below_bps: int, code: str) -> None:
 
 
 def test_the_ranges_that_go_out_are_the_bounds() -> None:
-    assert risk.ranges(BOUNDS) == {"take_profit_bps": (15, 400), "stop_loss_bps": (10, 50)}
+    exits = {"take_profit_bps": (15, 400), "stop_loss_bps": (10, 50)}
+    assert risk.ranges(BOUNDS) == {"size_pct": (1, 100)} | exits
     assert execution.ranges(BOUNDS) == {"offset_bps": (0, 20)}

@@ -29,7 +29,8 @@ ASKED = [
     "llm.min_interval_s=3",
     f"llm.max_calls={CALLS}",
     "hybrid.learn_every_trades=0",
-    "agents.director.min_confidence_pct=0",  # the small model knows no confidence but 0
+    "agents.director.min_confidence_pct=0",  # the small model knows no confidence but 0 ...
+    "sizing.min_order_amount=0.5",  # ... and no size but 1 %
 ]
 ORDER = ("director", "quant", "risk", "execution")
 Trails = dict[int, list[Line]]
