@@ -38,9 +38,16 @@ def print_summary(results: Mapping[str, Any]) -> None:
         *(audits if "deliberations" in results else []),
         (f"replay {run}", "reproduce every decision from the record"),
         (f"journal verify {run}", "check that nothing in it was changed"),
-        ("run --set momentum.min_edge_bps=10", "change a setting; config.toml has them all"),
+        (f"run --set {_hint(results)}", "change a setting; config.toml has them all"),
     ):
         console.print(f"  {command} {verbs}\n      [dim]{purpose}[/dim]")
+
+
+def _hint(results: Mapping[str, Any]) -> str:
+    """A setting that changes what a run like this buys."""
+    if results["mode"] == "llm":
+        return "trading.mode=llm --set agents.director.min_confidence_pct=70"
+    return "momentum.min_edge_bps=10"
 
 
 def _command() -> str:

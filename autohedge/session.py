@@ -87,12 +87,19 @@ def _slow_plane(
         return
     from autohedge.graph.materials import Sources
     from autohedge.graph.plane import VirtualPlane, WorkerPlane
+    from autohedge.graph.recall import spent
+    from autohedge.graph.worker import NOTHING
     from autohedge.prompts.edits import Edits
 
     edits = Edits()
     sources, lessons = _recalled(*recorded) if recorded else (Sources.of(settings).about(tape.hashes), [])
+    before = spent(recorded[0].transcript) if recorded else NOTHING
     seeded = pace.seeded
-    plane = VirtualPlane(settings, sources) if seeded else WorkerPlane(settings, sources, edits)
+    plane = (
+        VirtualPlane(settings, sources, spent=before)
+        if seeded
+        else WorkerPlane(settings, sources, edits, before)
+    )
     with contextlib.closing(plane):
         plane.remember(lessons)
         yield plane

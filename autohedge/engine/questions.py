@@ -37,11 +37,15 @@ class Asking:
 
 @dataclass(slots=True)
 class Tally:
-    """What became of all questions: verdicts and abstentions by code, openings, answers that came too late."""
+    """What became of all questions: verdicts and abstentions by code, openings.
+
+    `late` are answers that nobody waited for any more, `given_up` questions that a halt or a restart ended.
+    """
 
     opened: int = 0
     closed: int = 0
     late: int = 0
+    given_up: int = 0
     bypassed: int = 0
     cached: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -136,8 +140,9 @@ class Questions:
 
     def _given_up(self, lane: int) -> None:
         """A question on its way counts no more; the next quote may ask anew, or the end of a cooldown."""
-        self._answered(lane)
         asking = self._asking[lane]
+        self.tally.given_up += bool(asking.waits_for)
+        self._answered(lane)
         asking.ripe = True
         if not asking.cooling:
             self._refresh_in[lane] = 1

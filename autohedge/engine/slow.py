@@ -134,6 +134,7 @@ class SlowPlane:
         figures = {
             "asked": self._number,
             "late": tally.late,
+            "given_up": tally.given_up,
             "bypassed": tally.bypassed,
             "cached": tally.cached,
             "verdicts": dict(sorted(tally.verdicts.items())),

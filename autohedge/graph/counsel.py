@@ -102,6 +102,7 @@ class VirtualCounsel:
         if refused:
             resolution, due_ns = abstained(refused), start_ns
         else:
+            self._lessons = [lesson for lesson in self._lessons if lesson.expires_ns > question.at_ns]
             resolution = self._loop.run(self._mind.deliberate(question, snapshot, self._lessons))
             due_ns = self._done_ns(question.at_ns, start_ns, resolution)
         if self._first and resolution.service_ms:

@@ -20,6 +20,7 @@ from autohedge.llm.backend import LLMBackend, ModelFailure
 from autohedge.llm.providers import open_backend
 from autohedge.llm.rules import RulesBackend
 from autohedge.llm.shared import Shared, open_shared
+from autohedge.llm.spending import Spent
 from autohedge.llm.verdicts import Kept
 from autohedge.tools.lessons import Lesson
 
@@ -123,6 +124,10 @@ class Mind:
     def counts(self) -> dict[str, Any]:
         """What came of all calls, and of looking for verdicts that were kept."""
         return asdict(self._asker.counts) | {"kept": self.kept()}
+
+    def spent_before(self, spent: Spent) -> None:
+        """Count what the run spent before this process."""
+        self._asker.spent_before(spent)
 
     def kept(self) -> dict[str, int]:
         """What came of looking for verdicts that were kept, and how often Redis was away."""

@@ -17,9 +17,10 @@ from autohedge.graph.counsel import Loop, VirtualCounsel
 from autohedge.graph.deliberator import Resolution
 from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
-from autohedge.graph.worker import Worker
+from autohedge.graph.worker import NOTHING, Worker
 from autohedge.llm.outcome import Call
 from autohedge.llm.policy import pause
+from autohedge.llm.spending import Spent
 from autohedge.llm.transcript import Transcript, lines_of
 from autohedge.prompts.edits import Edits
 from autohedge.tools.lessons import Lesson
@@ -70,8 +71,10 @@ class VirtualPlane:
     Prompts edited on the way are not looked at: the same command must give the same record.
     """
 
-    def __init__(self, settings: Settings, sources: Sources, opening: Opening = ON_TAPE) -> None:
-        """Let the mind that `opening` makes answer.
+    def __init__(
+        self, settings: Settings, sources: Sources, opening: Opening = ON_TAPE, spent: Spent = NOTHING
+    ) -> None:
+        """Let the mind that `opening` makes answer, in a run that has `spent` so much already.
 
         Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
         """
@@ -85,6 +88,7 @@ class VirtualPlane:
         except BaseException:
             self._loop.close()
             raise
+        self._mind.spent_before(spent)
         self.ready = self._mind.ready
 
     def keep(self, keep: Keep) -> dict[str, Any]:
@@ -102,7 +106,10 @@ class VirtualPlane:
         def write(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> tuple[str, ...]:
             calls = [_untimed(call) for call in resolution.calls]
             said = resolution.outcome, resolution.failure, resolution.kept
-            return transcript.append(lines_of(question.number, snapshot, calls, *said))
+            try:
+                return transcript.append(lines_of(question.number, snapshot, calls, *said))
+            except OSError as error:
+                raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
 
         return VirtualCounsel(self._mind, self._settings, self._loop, write, first, self._lessons)
 
@@ -124,15 +131,16 @@ class WorkerPlane:
     the order in the journal decides, however late it is answered.
     """
 
-    def __init__(self, settings: Settings, sources: Sources, edits: Edits | None = None) -> None:
-        """Look for `edits` beside those of the moment.
+    def __init__(
+        self, settings: Settings, sources: Sources, edits: Edits | None = None, spent: Spent = NOTHING
+    ) -> None:
+        """Look for `edits` beside those of the moment, in a run that has `spent` so much already.
 
         Raises Misconfigured for what cannot work, Unavailable for a worker or a server that does not come up.
         """
         self._edits = edits or Edits()
         self._edited: Mapping[str, tuple[str, str]] = {}
-        self.worker = Worker(settings, sources)
-        self.calls = 0
+        self.worker = Worker(settings, sources, spent=spent)
 
     def keep(self, keep: Keep) -> dict[str, Any]:
         """What the genesis says of this plane."""
@@ -177,7 +185,6 @@ class WorkerPlane:
         transcript = Transcript(path)
 
         def take(question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
-            self.calls += resolution.sent
             said = resolution.outcome, resolution.failure, resolution.kept
             try:
                 calls = transcript.append(lines_of(question.number, snapshot, resolution.calls, *said))
@@ -197,7 +204,7 @@ class WorkerPlane:
 
     def report(self) -> dict[str, Any]:
         """Who answered, and how often it was asked."""
-        calls = {"calls": self.calls, "kept": self.worker.kept}
+        calls = msgspec.structs.asdict(self.worker.spent) | {"kept": self.worker.kept}
         return _who(self.worker.ready) | {"calls": calls, "worker_deaths": self.worker.deaths}
 
     def close(self) -> None:

@@ -8,7 +8,8 @@ from autohedge.agents import learning
 from autohedge.core.events import Decision, Deliberate, Entry, PromptsChanged
 from autohedge.graph.deliberator import NS_PER_MINUTE
 from autohedge.llm.answers import judge
-from autohedge.llm.transcript import Indexed, Line
+from autohedge.llm.spending import Spent, spent_on
+from autohedge.llm.transcript import Indexed, Line, read
 from autohedge.tools.lessons import Lesson
 
 
@@ -38,6 +39,11 @@ def recall(path: Path, record: Iterable[Entry]) -> list[Lesson]:
         os.truncate(path, end)
     lessons = (lesson_of(decision, transcript.lines(decision.number)) for decision in taught)
     return [lesson for lesson in lessons if lesson]
+
+
+def spent(path: Path) -> Spent:
+    """What the calls in a transcript cost. Raises Corrupt for a damaged one."""
+    return spent_on(line.said for line in read(path) if line.request) if path.is_file() else Spent()
 
 
 def lesson_of(decision: Decision, lines: list[Line]) -> Lesson | None:

@@ -26,12 +26,14 @@ from autohedge.graph.deliberator import Resolution, abstained
 from autohedge.graph.materials import Sources
 from autohedge.graph.mind import Mind, Ready
 from autohedge.journal.chain import closing_on_error
+from autohedge.llm.spending import Spent, spent_on
 from autohedge.tools.lessons import Lesson
 
 START_S = 60.0
 FRAME_MAX = 1 << 24
 UNREAD_MAX = 1 << 22
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
+NOTHING = Spent()
 NICE = 10  # where processors are scarce, quotes go before thoughts
 
 
@@ -40,6 +42,7 @@ class Orders(msgspec.Struct, frozen=True, tag=True):
 
     settings: dict[str, Any]
     sources: Sources
+    spent: Spent = Spent()
 
 
 class Question(msgspec.Struct, frozen=True, tag=True):
@@ -143,6 +146,7 @@ class Worker:
         sources: Sources,
         launch: Callable[[socket.socket], Process] = launch,
         pauses_s: Sequence[float] = PAUSES_S,
+        spent: Spent = NOTHING,
     ) -> None:
         """Raises Misconfigured where nobody can answer, Unavailable if the worker does not start."""
         self._launch, self._pauses_s = launch, pauses_s
@@ -153,6 +157,7 @@ class Worker:
         self._writer: asyncio.StreamWriter | None = None
         self.lessons: list[Lesson] = []
         self.kept: dict[str, int] = {}
+        self.spent = spent
         self._start()
         self.ready = self._wait_until_ready()
 
@@ -190,6 +195,7 @@ class Worker:
         if asked.sources is not self._told:
             writer.write(frame(Edited(asked.sources.prompts)))
             self._told = asked.sources
+        self.lessons = [lesson for lesson in self.lessons if lesson.expires_ns > asked.question.at_ns]
         writer.write(frame(Question(asked.question, asked.snapshot, tuple(self.lessons))))
 
     def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
@@ -238,6 +244,7 @@ class Worker:
                     self.kept = message.kept
                 if isinstance(message, Answer) and message.number in self._asked:
                     asked = self._asked.pop(message.number)
+                    self.spent += spent_on(message.resolution.calls)
                     take(asked.question, asked.snapshot, message.resolution)
         finally:
             if self._writer:
@@ -250,7 +257,7 @@ class Worker:
             with theirs:
                 self._process = self._launch(theirs)
             self._told = self.sources
-            ours.sendall(frame(Orders(self._settings, self.sources)))
+            ours.sendall(frame(Orders(self._settings, self.sources, self.spent)))
         self._socket = ours
 
     def _wait_until_ready(self) -> Ready:
@@ -306,6 +313,7 @@ async def work(sock: socket.socket) -> None:
         writer.write(frame(Ready(failure=str(error), away=isinstance(error, Unavailable))))
         await writer.drain()
         return
+    mind.spent_before(orders.spent)
     writer.write(frame(mind.ready))
     under_way: set[asyncio.Task[None]] = set()
 

@@ -16,12 +16,13 @@ from autohedge.core.clock import monotonic_s
 from autohedge.core.ids import Randomness, fresh_nonce, randomness
 from autohedge.llm import context
 from autohedge.llm.answers import Check, Judged, judge, one_line, unthought
-from autohedge.llm.backend import LLMBackend, Message, ModelFailure, Request, Response, Usage
+from autohedge.llm.backend import LLMBackend, Message, ModelFailure, Request, Response
 from autohedge.llm.outcome import ACCEPTED, REPAIRED, Call, Lane, Outcome
 from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, pause
 from autohedge.llm.queue import Dropped, LLMQueue
 from autohedge.llm.redaction import clean_request, clean_response, redacted
 from autohedge.llm.slots import Slots
+from autohedge.llm.spending import Spent, used
 
 Answer = TypeVar("Answer", bound=BaseModel)
 QUOTED_CHARS = 1000
@@ -137,6 +138,10 @@ class Asker:
         self._told(sent, trial=trial)
         return sent
 
+    def spent_before(self, spent: Spent) -> None:
+        """Count what the run spent before this process."""
+        self._budget.carry(spent)
+
     def now(self) -> float:
         """The asker's clock, in seconds."""
         return self._now()
@@ -248,7 +253,7 @@ class Asker:
         try:
             response = await self._complete(request)
         finally:
-            self._budget.settle(worst, _used(request, response))
+            self._budget.settle(worst, used(request, response))
         return response
 
     async def _complete(self, request: Request) -> Response:
@@ -283,14 +288,6 @@ def _repair(request: Request, bad: Call) -> Request:
 
 def _worst_tokens(request: Request) -> int:
     return context.prompt_tokens(request) + request.max_tokens
-
-
-def _used(request: Request, response: Response | None) -> Usage:
-    """What a request cost: as the server counts, or as estimated, also where no reply came."""
-    if response is not None and response.usage is not None and response.usage.prompt_tokens > 0:
-        return Usage(response.usage.prompt_tokens, max(0, response.usage.completion_tokens))
-    written = context.text_tokens(response.text) if response is not None else 0
-    return Usage(context.prompt_tokens(request), written)
 
 
 def _over_time(request: Request) -> str:

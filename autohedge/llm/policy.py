@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from autohedge.core.ids import Randomness
 from autohedge.llm.backend import RETRIED, ModelFailure, Usage
+from autohedge.llm.spending import Spent
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -135,6 +136,12 @@ class Budget:
         if self._max_tokens and spent + worst_tokens > self._max_tokens:
             return f"{spent} of {self._max_tokens} tokens are spent, this may take {worst_tokens}: raise llm.max_tokens"
         return ""
+
+    def carry(self, spent: Spent) -> None:
+        """Go on with what was spent before."""
+        self.calls += spent.calls
+        self.prompt_tokens += spent.prompt_tokens
+        self.completion_tokens += spent.completion_tokens
 
     def take(self, worst_tokens: int) -> None:
         """A request leaves: set aside what it may cost."""

@@ -59,6 +59,7 @@ def _runs(runs: Runs) -> dict[str, Any]:
     return {
         "baseline": {"run": runs.baseline["run"]} | {each: runs.baseline[each] for each in figures},
         "variant": {"run": runs.variant["run"]} | {each: runs.variant[each] for each in figures},
+        "comparable": runs.comparable,
         "difference": {
             each: str(runs.difference(each)) if each in MONEY else runs.difference(each) for each in figures
         },

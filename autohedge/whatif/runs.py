@@ -55,6 +55,12 @@ class Runs:
     parted: list[Parted] = field(default_factory=list)
     alone: tuple[list[Past], list[Past]] = field(default_factory=lambda: ([], []))
 
+    @property
+    def comparable(self) -> bool:
+        """Whether the record answered nine of ten of the baseline's questions: else it is not that run again."""
+        asked = self.same + len(self.parted) + len(self.alone[0])
+        return self.unrecorded * 10 <= asked
+
     def difference(self, figure: str) -> Decimal | int:
         """By how much the variant has more of a figure."""
         old, new = self.baseline[figure], self.variant[figure]
@@ -89,7 +95,8 @@ def _baseline(record: Record) -> dict[str, Any]:
 
     sources = None
     if settings.trading.mode != "hft":
-        sources = Sources.recorded({"prompts": slow.prompts, "headlines": slow.headlines}, record.folder.kept)
+        known_as = {"prompts": slow.prompts, "headlines": slow.headlines, "markets": slow.markets}
+        sources = Sources.recorded(known_as, record.folder.kept)
     with _plane(settings, sources, opening) as plane:
         return _played(record, settings, plane, positions)
 

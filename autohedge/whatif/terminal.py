@@ -126,6 +126,11 @@ def _runs(study: Study) -> Iterator[Text | Table]:
         yield Text(
             f"{INDENT}{runs.unrecorded} questions of the baseline are not in the record: abstentions, unrecorded"
         )
+    if not runs.comparable:
+        yield Text(
+            f"{INDENT}So many that the two say nothing about each other: go by the same snapshots above.",
+            "bold",
+        )
     if runs.taken or runs.asked:
         yield Text(
             f"{INDENT}the variant took {runs.taken} answers that were known, and asked {runs.asked} times"
@@ -145,8 +150,8 @@ def _figures(runs: Runs) -> Table:
         table.add_column(heading, justify="right" if heading else "left")
     for figure, label in FIGURES.items():
         row = (runs.baseline[figure], runs.variant[figure])
-        difference = runs.difference(figure)
-        table.add_row(f"{INDENT}{label}", *map(_shown, row), _shown(difference, signed=True))
+        difference = _shown(runs.difference(figure), signed=True) if runs.comparable else "n/a"
+        table.add_row(f"{INDENT}{label}", *map(_shown, row), difference)
     return table
 
 

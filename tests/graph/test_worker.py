@@ -1,5 +1,6 @@
 """The agents' process frozen and killed under a run that goes on."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -15,6 +16,7 @@ import pytest
 from autohedge.core.events import Deliberate
 from autohedge.graph.materials import Sources
 from autohedge.graph.worker import Worker
+from tests.graph.test_eight_workers import Team
 from tests.showing import snapshot
 from tests.support import settings
 
@@ -109,3 +111,24 @@ def test_of_the_questions_about_one_symbol_only_the_last_is_still_wanted(workpla
             shot = snapshot(number=number, symbol=symbol)
             worker.ask(Deliberate(0, number, "gate", symbol, shot.hash), shot)
         assert worker.waiting == 2
+
+
+def test_what_a_dead_worker_had_spent_stays_spent(workplace: Path) -> None:
+    wanted = settings(trading__mode="hybrid", llm__provider='"rules"', llm__max_calls=2)
+
+    async def asked(worker: Worker) -> list[str]:
+        team, codes = Team([worker]), list[str]()
+        try:
+            for symbol in ("A", "B", "C"):
+                team.ask(worker, symbol)
+                codes += [each.code or each.source for each in await team.answered(1)]
+                deaths = worker.deaths
+                os.kill(worker.pid, signal.SIGKILL)
+                await team.until(lambda deaths=deaths: worker.deaths > deaths)  # type: ignore[misc]
+        finally:
+            team.end()
+        return codes
+
+    with contextlib.closing(Worker(wanted, Sources.of(wanted), pauses_s=(0.0,))) as worker:
+        assert asyncio.run(asked(worker)) == ["rules", "rules", "budget"]
+        assert worker.spent.calls == 2
