@@ -1,9 +1,9 @@
 """The one queue before a model: bounded, by priority, and nobody waits in it past a deadline.
 
 A place that comes free goes to the best lane: continuation, then gate, then learning. A lane that was
-passed over ten times in a row is served next, so that none waits forever. Where more ask than can wait, who has
-had its turn least lately waits first, so that none is always the one that finds no room. Who runs is never
-interrupted.
+passed over ten times in a row is served next, so that none waits forever. Within a lane the key whose last turn is
+longest ago is served first, and where more ask than can wait it is the one that finds room: so none is always the
+one whose time is over before its turn. Who runs is never interrupted.
 """
 
 import asyncio
@@ -204,7 +204,7 @@ class LLMQueue:
         if not busy:
             return None
         lane = next((lane for lane in busy if self._passed[lane] >= PASSES), busy[0])
-        return next(iter(self._lanes[lane].values()))
+        return min(self._lanes[lane].values(), key=lambda each: (self._turns.get(each.key, 0), each.number))
 
     def _grant(self, waiter: _Waiter) -> None:
         for lane in LANES[LANES.index(waiter.lane) + 1 :]:

@@ -210,6 +210,24 @@ def test_where_more_ask_than_can_wait_everybody_has_its_turn() -> None:
     run(act())
 
 
+def test_who_gave_up_waiting_and_asks_again_goes_before_who_had_its_turn() -> None:
+    async def act() -> None:
+        play = Play()
+        await play.submit("a1", key="A")
+        await play.submit("b1", key="B", deadline=5.0)
+        play.clock.now_s = 5.0
+        await play.finish("a1")
+        assert play.code("b1") == "deadline"
+        await play.submit("c1", key="C")
+        await play.submit("a2", key="A")
+        await play.submit("b2", key="B")
+        await play.finish("c1")
+        assert play.began == ["a1", "c1", "b2"]
+        await play.over()
+
+    run(act())
+
+
 def test_who_waited_past_its_deadline_is_not_asked() -> None:
     async def act() -> None:
         play = Play()
