@@ -33,7 +33,7 @@ RISING = tuple(
     for step, row in enumerate(FLAT)
 )
 """Of half of the symbols all four agents are asked, of the others the Director alone."""
-DEADLINE_S, AGAIN_S, LASTS_S = 60.0, 5.0, 150.0
+DEADLINE_S, AGAIN_S, LASTS_S = 180.0, 5.0, 240.0
 
 
 class Slow(RulesBackend):
