@@ -120,7 +120,7 @@ def _rows(symbols: list[Symbol], asker: Asker, model: Slow, memory_kb: tuple[int
     grown = (memory_kb[2] - memory_kb[1]) / 1024
     fair = min(answered) > 0
     note = (
-        f"{counts.calls} calls, {PLACES * LASTS_S / SERVICE_S:.0f} possible in that time, at most {model.most} at a time; "
+        f"{counts.calls} calls until the last ended, {PLACES * LASTS_S / SERVICE_S:.0f} possible in {LASTS_S:g} s, at most {model.most} at a time; "
         f"{counts.high_water} waited at most, dropped: {counts.drops or 'none'}; ended in {dict(ended.most_common())}"
     )
     figure = f"{min(answered)} to {max(answered)} (median {statistics.median(answered):g}), longest wait {longest_s:.0f} s"
