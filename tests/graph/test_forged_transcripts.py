@@ -311,7 +311,7 @@ CHANGED = st.tuples(st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 10*
 
 
 @given(CHANGED, st.booleans())
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_no_changed_character_of_a_message_or_an_answer_is_missed(
     by_script: RunFolder, change: tuple[int, int, int, str], named: bool
 ) -> None:
