@@ -14,11 +14,14 @@ import polars as pl
 import pytest
 
 from autohedge import __version__, cli
+from autohedge.app import expected_calls
 from autohedge.cli.look import ENV_EXAMPLE
 from autohedge.cli.trade import FAULTS
+from autohedge.core.abstentions import told
 from autohedge.core.reasons import Reason
 from autohedge.exchanges.wire_faults import WireFault
 from autohedge.prompts import packaged
+from tests.support import quotes_tape, settings
 
 ROOT = Path(__file__).parent.parent
 HOUR = ("--set", "synthetic.hours=0.5")
@@ -445,6 +448,38 @@ def test_a_run_without_settings_is_hybrid_with_the_rules_and_says_so(
     assert (
         asked["opened"] and asked["closed"] and asked["verdicts"]["trade"] and asked["verdicts"]["no_trade"]
     )
+
+
+def test_a_run_in_llm_mode_sums_up_what_became_of_every_question_and_every_quote(call: Call) -> None:
+    done = call("run", "--mode", "llm", "--set", "synthetic.hours=0.3")
+    assert done.code == 0
+    (run,) = (Path(path) for path in Path("runs").iterdir())
+    results = json.loads((run / "results.json").read_bytes())
+    asked = results["deliberations"]
+    assert (results["mode"], results["strategy"]) == ("llm", "agents")
+    journal = (run / "journal.jsonl").read_text()
+    assert asked["disposed"]["entry"] == journal.count('"side":"buy","order_type"') >= results["buys"] > 0
+    ended = sum(asked["verdicts"].values()) + sum(asked["abstentions"].values())
+    assert ended == sum(asked["disposed"].values()) and asked["asked"] - ended <= 3 + asked["lessons"]
+    for code, count in asked["disposed"].items():
+        assert f"      {count:,} {code}: {told(code)}" in done.out
+    assert sum(results["codes"].values()) == results["quotes"] and results["codes"]["deliberating"]
+    assert "run --set trading.mode=llm --set agents.director.min_confidence_pct=70" in done.out
+
+
+@pytest.mark.parametrize(
+    ("changes", "calls"),
+    [
+        ({"trading__mode": "hybrid", "hybrid__gate_refresh_quotes": 10, "hybrid__min_refresh_s": 0}, 10),
+        ({"trading__mode": "hybrid", "hybrid__gate_refresh_quotes": 10, "hybrid__min_refresh_s": 33}, 3),
+        ({"trading__mode": "hybrid", "hybrid__gate_refresh_quotes": 50, "agents__director__samples": 3}, 6),
+        ({"trading__mode": "llm", "llm__min_interval_s": 33}, 12),
+        ({"trading__mode": "llm", "llm__min_interval_s": 33, "agents__director__samples": 3}, 18),
+    ],
+)
+def test_so_many_calls_are_foretold(changes: dict[str, Any], calls: int) -> None:
+    tape = quotes_tape([(10**18 + second * 10**9, 1.0, 2.0) for second in range(100)])
+    assert expected_calls(settings(**changes), tape) == calls
 
 
 def test_a_wrong_value_under_an_old_name_is_an_error(call: Call) -> None:

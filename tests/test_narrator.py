@@ -9,9 +9,14 @@ from threading import Event
 import pytest
 
 from autohedge import app, session
+from autohedge.core.abstentions import told
 from autohedge.core.events import (
     Accepted,
     Alarm,
+    Cooldown,
+    Decision,
+    Deliberate,
+    Disposed,
     Entry,
     External,
     Halted,
@@ -19,6 +24,7 @@ from autohedge.core.events import (
     NotFound,
     Overfilled,
     PromptsChanged,
+    Proposal,
     Reducing,
     Rejected,
     Restarted,
@@ -160,6 +166,37 @@ def test_what_is_wrong_is_said_at_every_level(market: Tape, capsys: pytest.Captu
         "[TRACKER] Order id-6 overfilled by 2; the excess is booked",
         "[TRACKER] The venue holds -3 more than our books (cash): halt",
         "[TRACKER] Connection to the venue: down",
+    ]
+
+
+def test_what_a_team_is_asked_says_and_comes_to_is_said_once_each(
+    market: Tape, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wanted = settings(chatter_level="normal", trading__mode="llm")
+    narrator = watch(wanted, on_clock=True, quiet=False)(app.engine_for(wanted, market), market.rows, "r1")
+    proposal = Proposal(50, 120, 40, 2, "gtc")
+    bought = Decision(2, 7, "trade", "X", 1, "trade", "", "long", 72, "model", proposal=proposal)
+    for event in (
+        Deliberate(1, 7, "trade", "X", "ab"),
+        bought,
+        Disposed(2, 7, "X", "max_exposure"),
+        Disposed(2, 8, "X", "entry"),
+        Disposed(2, 9, "X", "no_edge"),
+        Decision(3, 10, "trade", "X", 2, "no_trade", "refuted", "long", 60, "model"),
+        Disposed(3, 10, "X", "refuted"),
+        Cooldown(3, "X", 10, "refuted"),
+        Cooldown(4, "X", 0, "expired"),
+    ):
+        narrator.saw(Entry(1, 1, event))
+    narrator.close()
+    assert _said(capsys) == [
+        "[AGENT] Asking about X (question 7)",
+        "[AGENT] trade X: trade (long 72 %), size=50 % tp=+120 sl=-40 bps limit=-2 bps gtc from model",
+        f"[RISK] X: no order from question 7 (max_exposure): {told('max_exposure')}",
+        "[AGENT] trade X: no_trade (refuted) from model",
+        f"[RISK] X: no order from question 10 (refuted): {told('refuted')}",
+        "[COOLDOWN] X: no question for 10 quotes after refuted",
+        "[COOLDOWN] X: expired",
     ]
 
 

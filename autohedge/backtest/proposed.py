@@ -128,10 +128,13 @@ class Witness:
 
     def _inside(self, symbol: str, proposal: Proposal) -> bool:
         """Whether a proposal keeps to the settings, read anew here."""
-        risk, execution = self._settings[symbol].agents.risk, self._settings[symbol].agents.execution
+        settings = self._settings[symbol]
+        risk, execution = settings.agents.risk, settings.agents.execution
+        widest_bps = settings.exits.stop_loss_bps
         return (
             1 <= proposal.size_pct <= 100
-            and risk.least_stop_loss_bps <= proposal.stop_loss_bps <= risk.most_stop_loss_bps
+            and proposal.stop_loss_bps <= min(risk.most_stop_loss_bps, widest_bps)
+            and proposal.stop_loss_bps >= min(risk.least_stop_loss_bps, int(widest_bps))
             and risk.least_take_profit_bps <= proposal.take_profit_bps <= risk.most_take_profit_bps
             and proposal.take_profit_bps >= risk.least_reward_to_risk * proposal.stop_loss_bps
             and 0 <= proposal.offset_bps <= execution.most_offset_bps

@@ -174,6 +174,24 @@ def test_the_agents_say_whether_it_rests(time_in_force: str, configured: str) ->
     assert the_order(own.propose(time_in_force=time_in_force)).time_in_force == time_in_force
 
 
+@pytest.mark.parametrize(
+    ("own_stop_bps", "bounds"), [(50, (10, 50)), (20, (10, 20)), (5.9, (5, 5)), (0.5, (0, 0))]
+)
+def test_no_agent_may_ask_for_a_wider_stop_than_the_settings_have(
+    own_stop_bps: float, bounds: tuple[int, int]
+) -> None:
+    own = Desk(exits__stop_loss_bps=own_stop_bps)
+    question = own.asked()
+    assert own.engine.slow
+    assert own.engine.slow.snapshots[question.number].bounds.stop_losses_bps == bounds
+    own.propose(question, stop_loss_bps=bounds[1] + 1)
+    assert own.disposed == {"bad_proposal": 1}
+    if bounds[1]:
+        assert the_order(own.propose(stop_loss_bps=bounds[1])).stop_loss == pytest.approx(
+            MID * (1 - bounds[1] / 1e4)
+        )
+
+
 OUTSIDE: list[dict[str, Any]] = [
     *({"size_pct": each} for each in (0, -1, 101, 10**18, -(10**18))),
     *({"stop_loss_bps": each} for each in (0, 9, 51, -50, 10**18)),

@@ -150,6 +150,8 @@ def test_what_was_asked_before_a_halt_or_a_restart_counts_no_more(cut: str) -> N
     if cut == "halt":
         assert [each.order_id for each in of(CancelOrder, said)] == [order.order_id]
     assert own.propose(question) == []
+    figures = own.engine.result()["deliberations"]
+    assert (figures["given_up"], figures["late"]) == (1, 1)
 
 
 def test_after_a_halt_it_asks_again_though_a_question_was_on_its_way() -> None:

@@ -1,5 +1,6 @@
 """A disk that takes no transcript for a while costs the answers of that while, and no more."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,3 +60,23 @@ def test_an_answer_that_cannot_be_written_down_does_not_count_and_the_next_one_d
     assert done.stdout == "2\n", done.stderr
     assert "File too large; make room" in done.stderr and "Traceback" not in done.stderr
     assert {line.deliberation for line in read(path)} == {1, 2}
+
+
+def test_a_run_on_a_tape_whose_transcript_finds_no_room_ends_in_one_line(tmp_path: Path) -> None:
+    run = (
+        "import resource, sys; from autohedge.cli import main; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)); "
+        "sys.argv = ['autohedge', 'run', '--quiet', '--set', 'synthetic.hours=0.2']; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", run],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "", "AUTOHEDGE_CACHE_DIR": os.environ["AUTOHEDGE_CACHE_DIR"]},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert done.returncode == 1, done.stderr
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("autohedge: cannot write ") and line.endswith("File too large; make room")

@@ -156,6 +156,23 @@ def test_a_key_is_about_tape_symbol_prompt_model_temperature_samples_and_regime(
     assert key(kind="trade") == key(kind="learning") == key(quotes=RISING[:2]) == ""
 
 
+def test_runs_on_other_tapes_look_for_other_verdicts_and_the_genesis_names_the_tape(
+    run: RunFolder, tmp_path: Path
+) -> None:
+    def keys(folder: RunFolder) -> set[str]:
+        return {line.kept.key for line in transcribed(folder) if line.kept}
+
+    with _inside(tmp_path):
+        terms = {"hybrid__cache_verdicts": True, "hybrid__gate_refresh_quotes": 30, "synthetic__hours": 0.1}
+        other = hybrid(seed=5, **terms)
+    assert keys(run) and keys(other) and not keys(run) & keys(other)
+    for folder in (run, other):
+        genesis = next(read(folder.journal)).genesis
+        assert genesis
+        (stream,) = genesis["tape"]
+        assert genesis["slow"]["markets"] == {"BTC/USD": stream["content_hash"]}
+
+
 def test_who_finds_nothing_holds_the_flight_and_who_finds_something_does_not() -> None:
     async def found() -> tuple[str, str, Kept | None]:
         memory = InMemory()

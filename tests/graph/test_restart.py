@@ -14,6 +14,7 @@ import pytest
 from autohedge import app, session
 from autohedge.core.events import Decision, Deliberate, EndOfTape, Event, GateChanged, Report, Restarted
 from autohedge.graph.materials import Sources
+from autohedge.graph.recall import spent
 from autohedge.journal import RunFolder, read, verify
 from autohedge.prompts.library import read as read_prompt
 from autohedge.session import Pace
@@ -91,6 +92,17 @@ def test_a_run_that_lost_its_end_anywhere_goes_on_and_is_replayed_with_its_lesso
     last = max(e.number for e in events[: lesson + 1] if isinstance(e, Deliberate))
     shown = [line for line in transcribed(first_after) if line.deliberation > last and line.request]
     assert shown[0].request and "Patience pays." in shown[0].request.messages[-1].content
+
+
+def test_a_restart_goes_on_with_what_was_spent(workplace: Path) -> None:
+    folder = _scripted(workplace, llm__max_calls=6)
+    calls = sum(line.tries for line in transcribed(folder))
+    assert calls == 6
+    again = _died(folder, len(_events(folder)) * 2 // 3)
+    session.restart(again)
+    _holds(again)
+    assert sum(line.tries for line in transcribed(again)) == 6
+    assert spent(again.transcript).calls == 6 and spent(Path("nowhere")).calls == 0
 
 
 def test_decisions_that_came_when_no_more_rows_did_are_retraced(workplace: Path) -> None:

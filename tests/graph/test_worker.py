@@ -16,6 +16,7 @@ import pytest
 from autohedge.core.events import Deliberate
 from autohedge.graph.materials import Sources
 from autohedge.graph.worker import Worker
+from autohedge.llm.spending import Spent
 from tests.graph.test_eight_workers import Team
 from tests.showing import snapshot
 from tests.support import settings
@@ -114,7 +115,7 @@ def test_of_the_questions_about_one_symbol_only_the_last_is_still_wanted(workpla
 
 
 def test_what_a_dead_worker_had_spent_stays_spent(workplace: Path) -> None:
-    wanted = settings(trading__mode="hybrid", llm__provider='"rules"', llm__max_calls=2)
+    wanted = settings(trading__mode="hybrid", llm__provider='"rules"', llm__max_calls=6)
 
     async def asked(worker: Worker) -> list[str]:
         team, codes = Team([worker]), list[str]()
@@ -129,6 +130,7 @@ def test_what_a_dead_worker_had_spent_stays_spent(workplace: Path) -> None:
             team.end()
         return codes
 
-    with contextlib.closing(Worker(wanted, Sources.of(wanted), pauses_s=(0.0,))) as worker:
+    before = Spent(calls=4)
+    with contextlib.closing(Worker(wanted, Sources.of(wanted), pauses_s=(0.0,), spent=before)) as worker:
         assert asyncio.run(asked(worker)) == ["rules", "rules", "budget"]
-        assert worker.spent.calls == 2
+        assert worker.spent.calls == 6

@@ -15,8 +15,10 @@ from autohedge.market import parse_source
 from autohedge.session import Pace
 from autohedge.whatif import Change, study
 from autohedge.whatif.change import plan
+from autohedge.whatif.plain import as_dict
 from autohedge.whatif.record import Positions, read_record
 from autohedge.whatif.runs import _played
+from autohedge.whatif.terminal import print_study
 from tests.support import settings
 from tests.whatif.studies import (
     CAREFUL,
@@ -35,11 +37,12 @@ from tests.whatif.studies import (
 @pytest.mark.parametrize("mode", ["hybrid", "llm"])
 def test_the_baseline_of_a_virtual_run_is_that_run_event_for_event(mode: str, seed: int) -> None:
     provider = "chaos" if seed == 2 else "rules"
-    folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"')
+    kept = {"hybrid__cache_verdicts": seed == 1}
+    folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"', **kept)
     found = studied(folder, mode="hft" if seed == 3 else "", provider="" if seed == 3 else "rules")
     assert found.reproduced
     assert events(found.runs.baseline["run"]) == events(folder.id)
-    assert found.runs.unrecorded == 0
+    assert found.runs.unrecorded == 0 and found.runs.comparable
     transcripts = [
         RunFolder(RUNS / run).transcript.read_bytes() for run in (folder.id, found.runs.baseline["run"])
     ]
@@ -82,6 +85,7 @@ def test_a_run_on_a_clock_is_simulated_again() -> None:
     assert found.record.on_clock
     codes = [e.event.code for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
     assert codes.count("unrecorded") == found.runs.unrecorded
+    assert found.runs.comparable is (10 * found.runs.unrecorded <= len(codes))
     assert not found.again.changed
     assert found.runs.baseline["mode"] == "hybrid"
 
@@ -94,7 +98,9 @@ def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
     assert found.runs.unrecorded == 0
 
 
-def test_a_question_that_the_record_does_not_know_is_an_abstention(place: Path) -> None:
+def test_a_question_that_the_record_does_not_know_is_an_abstention(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     folder = recorded()
     whole = folder.journal.read_bytes().splitlines(keepends=True)
     lines = folder.transcript.read_bytes().splitlines(keepends=True)
@@ -107,6 +113,12 @@ def test_a_question_that_the_record_does_not_know_is_an_abstention(place: Path) 
     ]
     assert {(decision.verdict, decision.code) for decision in unknown} == {("abstain", "unrecorded")}
     assert len(unknown) == found.runs.unrecorded > 0
+    assert not found.runs.comparable
+    capsys.readouterr()
+    print_study(found)
+    said = capsys.readouterr().out
+    assert "n/a" in said and "say nothing about each other" in said
+    assert as_dict(found)["runs"]["comparable"] is False
     assert found.reproduced is None
 
 
