@@ -43,17 +43,7 @@ def conditions(draw: Randomness) -> Settings:
             "target_balance_pct": Decimal(draw.choice(["1", "5", "20"])),
             "max_order_amount": Decimal(draw.choice([50, 400])),
         },
-        "execution": {
-            "time_in_force": draw.choice(["ioc", "gtc"]),
-            "aggression_bps": draw.choice([None, 0.0, 2.0]),
-            "cancel_after_s": draw.uniform(2, 15),
-            "reprice_after_s": draw.choice([0.0, 1.5]),
-            "twap_slices": 3 if sliced else 1,
-            "twap_s": draw.uniform(3, 25) if sliced else 0.0,
-            "ack_timeout_s": 3.0,
-            "query_backoff_max_s": 5.0,
-            "audit_s": 10.0,
-        },
+        "execution": _orders(draw, sliced=sliced),
         "reconciliation": {"every_s": 20.0, "external": "adopt"},
         "risk": {
             "max_exposure_notional": Decimal(draw.choice([500, 3_000])),
@@ -80,6 +70,21 @@ def conditions(draw: Randomness) -> Settings:
         changes |= _agents(draw, base)
     sections = {name: getattr(base, name).model_copy(update=keys) for name, keys in changes.items()}
     return base.model_copy(update=sections | {"instruments": dict.fromkeys(SYMBOLS, rules)})
+
+
+def _orders(draw: Randomness, *, sliced: bool) -> dict[str, Any]:
+    """How entries are priced, cut and watched."""
+    return {
+        "time_in_force": draw.choice(["ioc", "gtc"]),
+        "aggression_bps": draw.choice([None, 0.0, 2.0]),
+        "cancel_after_s": draw.uniform(2, 15),
+        "reprice_after_s": draw.choice([0.0, 1.5]),
+        "twap_slices": 3 if sliced else 1,
+        "twap_s": draw.uniform(3, 25) if sliced else 0.0,
+        "ack_timeout_s": 3.0,
+        "query_backoff_max_s": 5.0,
+        "audit_s": 10.0,
+    }
 
 
 def _gates(draw: Randomness) -> dict[str, Any]:

@@ -21,7 +21,7 @@ class Hands:
     """What a proposal may set in motion: an entry, an exit of what is held, taking back an entry that rests."""
 
     enter: Callable[[int, Proposal, int], Reason]
-    leave: Callable[[int, int], bool]
+    leave: Callable[[int], bool]
     take_back: Callable[[int, int], None]
 
 
@@ -82,7 +82,7 @@ class Proposals(Questions):
             return self._enter(lane, decision.proposal, now_ns)
         self._hands.take_back(lane, now_ns)
         if decision.verdict == "trade" and decision.direction == "exit":
-            return Reason.EXIT_SIGNAL.label if self._hands.leave(lane, now_ns) else "nothing_held"
+            return Reason.EXIT_SIGNAL.label if self._hands.leave(lane) else "nothing_held"
         if decision.verdict == "trade":
             return "no_short"
         if decision.verdict == "no_trade":

@@ -170,7 +170,7 @@ class SlowPlane:
             return Reason.WIDE_SPREAD
         return self._dealer.enter(lane, self._dealer.quote_ns(lane), now_ns, proposal)
 
-    def _leave_for_agents(self, lane: int, now_ns: int) -> bool:  # noqa: ARG002  as all hands
+    def _leave_for_agents(self, lane: int) -> bool:
         return self._leave(lane, Reason.EXIT_SIGNAL.label) and not self._desks[lane].dust
 
     # what is shown

@@ -1,8 +1,7 @@
 """Hybrid runs that many tests read, made once, and copies of them to forge."""
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -15,27 +14,17 @@ from tests.graph.records import SCRIPT, TIGHT, copied, edited, hybrid, scripted
 NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
 
 
-@contextmanager
-def _inside(path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(path)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 @pytest.fixture(scope="session")
 def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run that the rules answered."""
-    with _inside(tmp_path_factory.mktemp("rules")):
+    with chdir(tmp_path_factory.mktemp("rules")):
         return hybrid()
 
 
 @pytest.fixture(scope="session")
 def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run with headlines, trades and lessons, answered well and badly in many ways."""
-    with _inside(tmp_path_factory.mktemp("script")):
+    with chdir(tmp_path_factory.mktemp("script")):
         Path("news.jsonl").write_text(NEWS)
         return scripted(
             SCRIPT,
@@ -49,7 +38,7 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="session")
 def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run whose director's prompt was edited twice, the second time to what it was at first."""
-    with _inside(tmp_path_factory.mktemp("edited")):
+    with chdir(tmp_path_factory.mktemp("edited")):
         text = packaged_file("director").read_text()
         return edited(text.replace("You ", "Today you ", 1), text)
 

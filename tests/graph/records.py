@@ -2,14 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import polars as pl
+import pytest
 
-from autohedge import app
+from autohedge import app, config
 from autohedge.core.clock import NEVER
 from autohedge.core.events import PromptsChanged
 from autohedge.core.ids import nonce_from_seed
@@ -20,6 +22,7 @@ from autohedge.graph.plane import VirtualPlane
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import Buffered
 from autohedge.llm.transcript import Line, read, sealed
+from autohedge.market import TapeSource, open_tape
 from tests.rebuild import Lines, rewrite
 from tests.support import settings
 
@@ -29,6 +32,7 @@ TIGHT = {
     "exits__stop_loss_bps": 2,
     "simulated__fee_bps": 2,
 }
+REAL_ROWS = 20_000
 ANSWER = json.dumps(
     {
         "decision": "trade",
@@ -103,6 +107,19 @@ def edited(*texts: str, **overrides: Any) -> RunFolder:
         journal.close()
         results = app.conclude(folder, engine, wanted, tape, journal, slow=plane.report())
     return RunFolder(RunFolder.find(results["run"]).path.resolve())
+
+
+def by_model(shared: Path, base_url: str, folder: Path, asked: Sequence[str], tell: list[str]) -> RunFolder:
+    """A run on a part of a recorded tape whose questions a real model answers; what is foretold goes to `tell`."""
+    whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
+    whole.head(REAL_ROWS).write_parquet(folder / "BTCUSDT.parquet")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
+        wanted = config.load(overrides=[*asked, f"llm.base_url={base_url}"])
+        tape = open_tape([TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")])
+        results = app.run(wanted, tape, tell=tell.append)
+        return RunFolder(RunFolder.find(results["run"]).path.resolve())
 
 
 def copied(folder: RunFolder, to: Path) -> RunFolder:

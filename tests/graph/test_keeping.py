@@ -1,9 +1,7 @@
 """A verdict that still holds is not asked for again: when it is taken, what it says, and that a replay knows it."""
 
 import asyncio
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import chdir
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,20 +30,10 @@ RISING = rows([100 + 0.01 * (step % 5) + 0.01 * step for step in range(50)])
 KEPT = Kept("k", TRADE, 100, 200, 120, "rules")
 
 
-@contextmanager
-def _inside(path: Path) -> Iterator[None]:
-    before = Path.cwd()
-    os.chdir(path)
-    try:
-        yield
-    finally:
-        os.chdir(before)
-
-
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run whose gates fall due every few seconds."""
-    with _inside(tmp_path_factory.mktemp("kept")):
+    with chdir(tmp_path_factory.mktemp("kept")):
         return hybrid(
             hybrid__cache_verdicts=True,
             hybrid__verdict_ttl_s=TTL_S,
@@ -126,7 +114,7 @@ def _kept(line: Line) -> Kept:
 
 
 def test_without_a_cache_every_question_is_asked(tmp_path: Path) -> None:
-    with _inside(tmp_path):
+    with chdir(tmp_path):
         decisions = _decisions(hybrid(synthetic__hours=0.1, hybrid__gate_refresh_quotes=30))
     assert CACHE not in {each.source for each in decisions}
 
@@ -162,7 +150,7 @@ def test_runs_on_other_tapes_look_for_other_verdicts_and_the_genesis_names_the_t
     def keys(folder: RunFolder) -> set[str]:
         return {line.kept.key for line in transcribed(folder) if line.kept}
 
-    with _inside(tmp_path):
+    with chdir(tmp_path):
         terms = {"hybrid__cache_verdicts": True, "hybrid__gate_refresh_quotes": 30, "synthetic__hours": 0.1}
         other = hybrid(seed=5, **terms)
     assert keys(run) and keys(other) and not keys(run) & keys(other)

@@ -5,20 +5,18 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from autohedge import app, config
+from autohedge import app
 from autohedge.audit import Wanted, audit
 from autohedge.core.events import GateChanged
 from autohedge.journal import RunFolder, read, verify
 from autohedge.llm.transcript import read as transcribed
-from autohedge.market import TapeSource, open_tape
-from tests.graph.records import forging, parted, with_answer, with_message
+from tests.graph.records import by_model, forging, parted, with_answer, with_message
 
 pytestmark = pytest.mark.model
 
-ROWS, CALLS = 20_000, 10
+CALLS = 10
 ASKED = [
     "trading.mode=hybrid",
     "llm.provider=openai",
@@ -37,18 +35,10 @@ ASKED = [
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Ten answers of the model on a part of a recorded tape; after them the budget is spent."""
-    folder = tmp_path_factory.mktemp("real")
-    whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
-    whole.head(ROWS).write_parquet(folder / "BTCUSDT.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
-        settings = config.load(overrides=[*ASKED, f"llm.base_url={real_model}"])
-        tape = open_tape([TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")])
-        told: list[str] = []
-        results = app.run(settings, tape, tell=told.append)
-        assert "calls" in told[0] and "minutes" in told[1]
-        return RunFolder(RunFolder.find(results["run"]).path.resolve())
+    told: list[str] = []
+    run = by_model(shared, real_model, tmp_path_factory.mktemp("real"), ASKED, told)
+    assert "calls" in told[0] and "minutes" in told[1]
+    return run
 
 
 def test_most_answers_are_valid_the_rest_are_typed_and_a_gate_is_opened_by_the_model(run: RunFolder) -> None:

@@ -3,10 +3,9 @@
 from collections import defaultdict
 from pathlib import Path
 
-import polars as pl
 import pytest
 
-from autohedge import app, config
+from autohedge import app
 from autohedge.core.abstentions import ABSTENTIONS, REFUSALS
 from autohedge.core.events import Decision, Disposed, SubmitOrder
 from autohedge.core.orders import BUY
@@ -14,11 +13,11 @@ from autohedge.core.reasons import Reason
 from autohedge.journal import RunFolder, read, verify
 from autohedge.llm.transcript import Line
 from autohedge.llm.transcript import read as transcribed
-from autohedge.market import TapeSource, open_tape
+from tests.graph.records import by_model
 
 pytestmark = pytest.mark.model
 
-ROWS, CALLS = 20_000, 14
+CALLS = 14
 ASKED = [
     "trading.mode=llm",
     "llm.provider=openai",
@@ -39,15 +38,7 @@ Trails = dict[int, list[Line]]
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """As many answers of the model as the budget has, on a part of a recorded tape."""
-    folder = tmp_path_factory.mktemp("team")
-    whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
-    whole.head(ROWS).write_parquet(folder / "BTCUSDT.parquet")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
-        settings = config.load(overrides=[*ASKED, f"llm.base_url={real_model}"])
-        tape = open_tape([TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")])
-        return RunFolder(RunFolder.find(app.run(settings, tape)["run"]).path.resolve())
+    return by_model(shared, real_model, tmp_path_factory.mktemp("team"), ASKED, [])
 
 
 @pytest.fixture(scope="module")
