@@ -67,6 +67,27 @@ def test_a_kept_verdict_says_what_it_said_when_it_was_new_and_ends_when_that_wou
     assert results["slow"]["calls"]["kept"]["hits"] == len(kept)
 
 
+def test_an_answer_is_found_only_once_it_is_there_also_where_the_next_question_came_before(
+    tmp_path: Path,
+) -> None:
+    with chdir(tmp_path):
+        decisions = _decisions(
+            hybrid(
+                hybrid__cache_verdicts=True,
+                hybrid__gate_refresh_quotes=10,
+                hybrid__min_refresh_s=0,
+                hybrid__deadline_s=5,
+                llm__virtual_latency_s=30,
+                llm__max_concurrent=50,
+            )
+        )
+    asked = {each.asked_ns: each for each in decisions if each.source == "rules"}
+    found = [(each, asked[each.decided_ns]) for each in decisions if each.source == CACHE]
+    assert len(found) > 10 and all(first.at_ns <= each.asked_ns for each, first in found)
+    overtaken = pairwise(asked.values())
+    assert any(later.asked_ns < first.at_ns for first, later in overtaken)
+
+
 def test_a_gate_that_a_kept_verdict_opens_shuts_when_that_verdict_ends(run: RunFolder) -> None:
     events = [line.event for line in read(run.journal)]
     pairs = list(pairwise(events))
