@@ -17,9 +17,10 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.core.abstentions import ABSTENTIONS
 from autohedge.core.events import Deliberate, GateChanged, SubmitOrder
-from autohedge.core.snapshots import QuoteRow, Snapshot
+from autohedge.core.snapshots import Holding, QuoteRow, Snapshot
 from autohedge.engine.replay import replay
 from autohedge.graph.deliberator import Deliberator, Resolution
+from autohedge.graph.fast_path import bypass
 from autohedge.graph.materials import Materials, Sources
 from autohedge.graph.mind import Mind
 from autohedge.llm.asking import Asker
@@ -322,6 +323,14 @@ def test_where_no_answer_could_buy_anything_nobody_is_asked_and_all_stays_as_it_
     resolution = asyncio.run(asked())
     assert (resolution.verdict, resolution.code, resolution.source) == ("keep", code, "bypass")
     assert waiting.model.requests == []
+
+
+def test_where_something_is_held_agents_are_asked_though_nothing_could_be_bought(snapshot: Snapshot) -> None:
+    poor = msgspec.structs.replace(snapshot, kind="trade", buying_power=Decimal(1))
+    held = msgspec.structs.replace(poor, held=Holding(Decimal(1), 100.0, 101.0, 99.0))
+    assert (bypass(poor), bypass(held)) == (("keep", "limits"), None)
+    assert bypass(msgspec.structs.replace(held, kind="gate")) == ("keep", "limits")
+    assert bypass(msgspec.structs.replace(held, state="halted")) == ("close", "halted")
 
 
 def test_a_step_that_fails_shuts(tmp_path: Path) -> None:

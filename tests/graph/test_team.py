@@ -1,5 +1,6 @@
 """Each word of each agent visibly changes the order, or prevents it, from prompt to venue."""
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from autohedge.core.abstentions import ABSTENTIONS, REFUSALS
 from autohedge.core.events import SubmitOrder
 from autohedge.engine.replay import replay
 from autohedge.llm.scripted import Line
-from tests.graph.hybrid import Ran
+from autohedge.tools.headlines import Headline, Headlines
+from tests.graph.hybrid import START_NS, Ran
 from tests.graph.team import ANSWERS, Overheard, disposed, entries, ran, team
 
 FULL = Decimal("0.999")  # 100 of money at an ask of 100.01, in lots of 0.001
@@ -160,6 +162,13 @@ def test_an_invented_figure_lowers_the_confidence_by_its_share_and_is_in_the_dec
     decision = run.decisions[0]
     assert (decision.confidence_pct, decision.unsupported) == (60, ("777777",))
     assert disposed(run)[0] == "entry"
+
+
+def test_a_figure_of_a_headline_is_one_that_was_shown(tmp_path: Path) -> None:
+    news = Headlines((Headline(START_NS - 1, "A fund sells 777777 coins"),), 0)
+    said = team(director={"confidence_pct": 90, "thesis": "A fund sells 777777."})
+    told = ran(said, tmp_path, materials=lambda each: replace(each, headlines=news)).decisions[0]
+    assert (told.confidence_pct, told.unsupported) == (90, ())
 
 
 def test_a_figure_that_is_invented_twice_counts_twice(tmp_path: Path) -> None:
