@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from autohedge.app import engine_for
-from autohedge.core.events import RunNonce
+from autohedge.core.events import RunStarted
 from autohedge.core.ids import nonce_from_seed
 from autohedge.engine.engine import Engine
-from autohedge.engine.virtual import VirtualRuntime
-from autohedge.engine.wall import WallRuntime
-from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
+from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.journal import Journal
-from autohedge.journal.durable import Durable
-from autohedge.market import Recipe, Rows, synthesize
-from autohedge.session import in_loop
+from autohedge.journal.durable import DurableStore
+from autohedge.market import Rows, SyntheticSpec, synthesize
+from autohedge.runtime.virtual import VirtualRuntime
+from autohedge.runtime.wall import WallRuntime, in_loop
 from benchmarks import session
 from benchmarks.row import Row
 from benchmarks.wall import EAGER, QUOTES_PER_S, SYMBOLS
@@ -59,13 +58,13 @@ def _samples() -> list[Sample]:
         [*EAGER, "momentum.min_edge_bps=6", "risk.max_daily_loss_pct=100", "simulated.initial_cash=1e9"]
     )
     with tempfile.TemporaryDirectory() as folder:
-        hour = synthesize(Recipe(symbols, 1.0, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+        hour = synthesize(SyntheticSpec(symbols, 1.0, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
         rows = _day(hour.rows, Path(folder))
         engine, nonce = engine_for(settings, hour), nonce_from_seed(0)
         del hour
         gc.collect()
-        venue = SimulatedVenue(Terms.of(settings), lots_of(settings, symbols), rows, nonce=nonce)
-        store = Durable(Path(folder) / "journal.jsonl")
+        venue = SimulatedVenue(VenueModel.of(settings), lots_of(settings, symbols), rows, nonce=nonce)
+        store = DurableStore(Path(folder) / "journal.jsonl")
         runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
         first_ns, samples = int(rows.ts[0]), list[Sample]()
 
@@ -74,7 +73,7 @@ def _samples() -> list[Sample]:
             if hours >= len(samples):
                 samples.append(_sample(len(samples), engine))
 
-        in_loop(WallRuntime(engine, runtime, None, first_ns - 1, store, watch).play(RunNonce(nonce)))
+        in_loop(WallRuntime(engine, runtime, None, first_ns - 1, store, watch).run(RunStarted(nonce)))
         store.close()
         return [*samples, _sample(len(samples), engine)]
 
@@ -102,5 +101,5 @@ def _sample(hour: int, engine: Engine) -> Sample:
         hour,
         int(anonymous) * 1024,
         sum(1 for _ in Path("/proc/self/fd").iterdir()),
-        len(engine.tally.encoded),
+        len(engine.stats.fill_lines),
     )

@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.app import engine_for, venue_for
-from autohedge.core.clock import TapeClock
+from autohedge.core.clock import ReplayClock
 from autohedge.core.ids import nonce_from_seed
-from autohedge.engine.virtual import VirtualRuntime
-from autohedge.engine.wall import WallRuntime
-from autohedge.graph.materials import Sources
-from autohedge.graph.plane import WorkerPlane
-from autohedge.market import Recipe, Tape, synthesize
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.runtime import WorkerRuntime
+from autohedge.market import SyntheticSpec, Tape, synthesize
+from autohedge.runtime.virtual import VirtualRuntime
+from autohedge.runtime.wall import WallRuntime
 from benchmarks import session
 from benchmarks.row import Row
 from benchmarks.wall import EAGER, QUOTES_PER_S, SYMBOLS, play
@@ -47,7 +47,7 @@ class Round:
     """How late each quote had been dealt with, in ns, and what else was done."""
 
     late_ns: NDArray[np.int64]
-    asked: int
+    questions: int
     verdicts: int
     fills: int
 
@@ -60,7 +60,7 @@ class Round:
 def measure(quotes: int) -> list[Row]:
     """The same tape in hft mode and with a worker that is asked all the time, in turn."""
     symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
-    tape = synthesize(Recipe(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+    tape = synthesize(SyntheticSpec(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
     for mode in ([], DECIDING):
         _warm(tape, mode)
     rounds: dict[str, list[Round]] = {name: [] for name in ("hft", *SIGNALS)}
@@ -75,19 +75,19 @@ def _warm(tape: Tape, more: list[str]) -> None:
     """Load the machine code, which takes seconds, before a clock runs."""
     settings, nonce = session.settings([*EAGER, *more]), nonce_from_seed(0)
     venue = venue_for(settings, tape, nonce)
-    VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.Kept()).run(nonce)
+    VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.InMemoryRecord()).run(nonce)
 
 
 def _row(name: str, rounds: list[Round], hft: list[Round]) -> Row:
     late, base = [each.p99_us for each in rounds], [each.p99_us for each in hft]
     ratio = statistics.median(late) / statistics.median(base)
-    asked, verdicts, fills = (
+    questions, verdicts, fills = (
         sum(getattr(each, what) for each in rounds) / len(rounds) / SECONDS
         for what in ("asked", "verdicts", "fills")
     )
     note = (
         f"p99 {_listed(late)} us a round, hft {_listed(base)}; worst {_worst(rounds):.0f} ms, hft {_worst(hft):.0f}; "
-        f"{asked:.0f} questions a second, {verdicts:.0f} verdicts, {fills:.0f} fills"
+        f"{questions:.0f} questions a second, {verdicts:.0f} verdicts, {fills:.0f} fills"
     )
     figure = f"{ratio:.2f}x (least {min(late) / min(base):.2f})"
     return Row(name, f"<= {BOUND:g}x hft at p99", figure, ratio <= BOUND, note)
@@ -103,19 +103,19 @@ def _worst(rounds: list[Round]) -> float:
 
 def _deciding(tape: Tape, sent: signal.Signals | None) -> Round:
     settings = session.settings([*EAGER, *DECIDING])
-    with contextlib.closing(WorkerPlane(settings, Sources.of(settings))) as plane:
-        return _play(tape, DECIDING, plane, sent)
+    with contextlib.closing(WorkerRuntime(settings, PromptFiles.of(settings))) as agents:
+        return _play(tape, DECIDING, agents, sent)
 
 
 def _play(
-    tape: Tape, more: list[str], plane: WorkerPlane | None = None, sent: signal.Signals | None = None
+    tape: Tape, more: list[str], agents: WorkerRuntime | None = None, sent: signal.Signals | None = None
 ) -> Round:
     """The tape in real time; with a plane it is asked, and its process gets a signal in the middle."""
     settings = session.settings([*EAGER, *more])
     engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
     taken: list[tuple[int, int]] = []
 
-    def timed(runtime: VirtualRuntime, clock: TapeClock) -> None:
+    def timed(runtime: VirtualRuntime, clock: ReplayClock) -> None:
         advance = runtime.advance
 
         def woken(until_ns: int) -> None:
@@ -123,27 +123,31 @@ def _play(
             taken.append((engine.pos, clock.now_ns()))
 
         runtime.advance = woken  # type: ignore[method-assign]
-        if plane:
-            runtime.counsel = plane.worker
+        if agents:
+            runtime.decisions = agents.worker
 
     def beside(wall: WallRuntime, folder: Path) -> Coroutine[Any, Any, None]:
-        return _served(plane, wall, folder, sent) if plane else _nothing()
+        return _served(agents, wall, folder, sent) if agents else _no_agents()
 
     play(engine, venue_for(settings, tape, nonce), rows, nonce, timed, beside)
-    slow = engine.slow.result() if engine.slow else {}
-    verdicts = sum(slow["verdicts"].values()) if slow else 0
-    return Round(_lateness(rows.ts, taken), slow.get("asked", 0), verdicts, len(engine.tally.encoded))
+    deliberations = engine.deliberations.result() if engine.deliberations else {}
+    verdicts = sum(deliberations["verdicts"].values()) if deliberations else 0
+    return Round(
+        _lateness(rows.ts, taken), deliberations.get("asked", 0), verdicts, len(engine.stats.fill_lines)
+    )
 
 
-async def _nothing() -> None:
+async def _no_agents() -> None:
     """Nobody is asked."""
 
 
-async def _served(plane: WorkerPlane, wall: WallRuntime, folder: Path, sent: signal.Signals | None) -> None:
+async def _served(
+    agents: WorkerRuntime, wall: WallRuntime, folder: Path, sent: signal.Signals | None
+) -> None:
     """Take answers in; send the signal once half of the tape's time has passed."""
     if sent:
-        asyncio.get_running_loop().call_later(1 + SECONDS / 2, os.kill, plane.worker.pid, sent)
-    await plane.serve(folder / "transcript.jsonl", wall.hear)
+        asyncio.get_running_loop().call_later(1 + SECONDS / 2, os.kill, agents.worker.pid, sent)
+    await agents.serve(folder / "transcript.jsonl", wall.inject)
 
 
 def _lateness(ts: NDArray[np.int64], taken: list[tuple[int, int]]) -> NDArray[np.int64]:

@@ -15,26 +15,27 @@ from typing import Any
 
 import msgspec
 
-from autohedge.core.events import Deliberate
-from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
-from autohedge.graph.deliberator import Deliberator, Resolution
-from autohedge.graph.materials import Materials, Sources
-from autohedge.graph.mind import Mind
-from autohedge.graph.wiring import AGENTS, Context, State
-from autohedge.llm import tracing
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
-from autohedge.llm.openai_compatible import OpenAICompatible
-from autohedge.llm.scripted import Scripted
+from autohedge.core.events import DeliberationRequested
+from autohedge.core.snapshots import AgentLimits, PositionView, QuoteRow, Snapshot
+from autohedge.core.units import NS_PER_S
+from autohedge.graph.build import AGENTS, NodeContext, State
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
+from autohedge.graph.runner import DeliberationResult, GraphRunner
+from autohedge.graph.service import DeliberationService
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.backends import tracing
+from autohedge.llm.backends.openai_compatible import OpenAICompatible
+from autohedge.llm.backends.scripted import ScriptedBackend
+from autohedge.llm.cache.memory import CachedVerdict, MemoryVerdictCache
+from autohedge.llm.client import LLMClient
 from autohedge.llm.transcript import Transcript, lines_of
-from autohedge.llm.verdicts import InMemory, Kept
 from benchmarks import session
 from benchmarks.process import surroundings
 from benchmarks.row import Row
 from benchmarks.row import Timed as Times
 
 DELIBERATION_BOUND_MS, BYPASS_BOUND_MS, CALL_BOUND_MS = 5.0, 0.3, 4.0
-QUOTES, SYMBOL, START_NS, NS_PER_S = 50, "BTC/USD", 1_700_000_000 * 10**9, 10**9
+QUOTES, SYMBOL, START_NS = 50, "BTC/USD", 1_700_000_000 * NS_PER_S
 ROUNDS, EACH = 25, 12
 END = "__end__"
 ANSWER = msgspec.json.encode(
@@ -115,17 +116,17 @@ async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
 
 async def _deliberations() -> dict[str, Times]:
     settings = session.settings(["llm.provider=scripted"])
-    materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
-    asker = Asker(Scripted([ANSWER]), settings.llm)
-    mind = Mind(asker, materials, {}, settings.hybrid.deadline_s)
+    prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
+    client = LLMClient(ScriptedBackend([ANSWER]), settings.llm)
+    service = DeliberationService(client, prompt_builder, {}, settings.hybrid.deadline_s)
     moving = snapshot(0.25)
-    trivial, context = _trivial("director"), Context(asker, materials)
+    trivial, context = _trivial("director"), NodeContext(client, prompt_builder)
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(Transcript(Path(folder) / "transcript.jsonl")) as written,
     ):
         actions: dict[str, Action] = {
-            "whole": _deliberating(mind, moving, written, "trade"),
+            "whole": _deliberating(service, moving, written, "trade"),
             "graph": lambda: trivial.ainvoke({"snapshot": moving, "lessons": ()}, context=context),
         }
         gc.collect()
@@ -134,19 +135,19 @@ async def _deliberations() -> dict[str, Times]:
 
 async def _bypasses() -> dict[str, Times]:
     settings = session.settings(["llm.provider=scripted"])
-    materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
-    asker, memory = Asker(Scripted([ANSWER]), settings.llm), InMemory()
-    deliberator = Deliberator(asker, materials, "scripted", 60.0, memory, "script")
+    prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
+    client, memory = LLMClient(ScriptedBackend([ANSWER]), settings.llm), MemoryVerdictCache()
+    graph_runner = GraphRunner(client, prompt_builder, "scripted", 60.0, memory, "script")
     moving, still = snapshot(0.25), snapshot(0.0)
-    asked = await deliberator.deliberate(moving, ())
+    result = await graph_runner.run(moving, ())
     valid_ns = moving.at_ns + NS_PER_S
-    await memory.keep(
-        Kept(asked.flight, asked.answer or {}, moving.at_ns, valid_ns, moving.at_ns, "scripted")
+    await memory.put(
+        CachedVerdict(result.flight, result.answer or {}, moving.at_ns, valid_ns, moving.at_ns, "scripted")
     )
-    trivial, context = _trivial(END), Context(asker, materials)
+    trivial, context = _trivial(END), NodeContext(client, prompt_builder)
 
     async def bypassed(shown: Snapshot, source: str) -> None:
-        if (await deliberator.deliberate(shown, ())).source != source:
+        if (await graph_runner.run(shown, ())).source != source:
             msg = f"it was not a {source} that answered"
             raise AssertionError(msg)
 
@@ -160,19 +161,19 @@ async def _bypasses() -> dict[str, Times]:
     )
 
 
-def _deliberating(mind: Mind, shown: Snapshot, written: Transcript, verdict: str) -> Action:
-    """Deliberate and write it down; a verdict that is not the expected one would be another cost."""
+def _deliberating(service: DeliberationService, shown: Snapshot, written: Transcript, verdict: str) -> Action:
+    """DeliberationRequested and write it down; a verdict that is not the expected one would be another cost."""
     numbers = count(1)
 
-    async def once() -> Resolution:
+    async def once() -> DeliberationResult:
         number = next(numbers)
-        question = Deliberate(shown.at_ns, number, "gate", SYMBOL, shown.hash)
-        resolution = await mind.deliberate(question, shown, ())
-        written.append(lines_of(number, shown, resolution.calls, resolution.outcome))
-        if resolution.verdict != verdict:
-            msg = f"a deliberation came to {resolution.verdict} {resolution.code} {resolution.failure}"
+        question = DeliberationRequested(shown.at_ns, number, "gate", SYMBOL, shown.hash)
+        result = await service.deliberate(question, shown, ())
+        written.append(lines_of(number, shown, result.calls, result.outcome))
+        if result.verdict != verdict:
+            msg = f"a deliberation came to {result.verdict} {result.code} {result.failure}"
             raise AssertionError(msg)
-        return resolution
+        return result
 
     return once
 
@@ -192,14 +193,14 @@ def snapshot(step: float) -> Snapshot:
         at_ns=START_NS + QUOTES * NS_PER_S,
         quotes=tuple(rows),
         seen=QUOTES,
-        held=Holding(Decimal(0), 0.0, 0.0, 0.0),
+        held=PositionView(Decimal(0), 0.0, 0.0, 0.0),
         cash=cash,
         equity=cash,
         buying_power=cash,
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=Bounds(
+        bounds=AgentLimits(
             Decimal(10), large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0, (10, 50), (15, 400), 1.5, 20
         ),
     )
@@ -207,7 +208,7 @@ def snapshot(step: float) -> Snapshot:
 
 def _trivial(after: str) -> Any:
     """The graph that deliberates, with nodes that do nothing; the first goes on to `after`."""
-    tracing.turn_off()
+    tracing.disable_tracing()
     from langgraph.errors import NodeError
     from langgraph.graph import START, StateGraph
     from langgraph.runtime import Runtime
@@ -216,16 +217,16 @@ def _trivial(after: str) -> Any:
     async def way(state: State) -> str:
         return "fast_path"
 
-    async def first(state: State, runtime: Runtime[Context]) -> Any:
+    async def first(state: State, runtime: Runtime[NodeContext]) -> Any:
         return Command(goto=after)
 
-    async def second(state: State, runtime: Runtime[Context]) -> State:
+    async def second(state: State, runtime: Runtime[NodeContext]) -> State:
         return {"failure": ""}
 
     async def fallback(state: State, error: NodeError) -> State:
         return {"failure": ""}
 
-    graph: Any = StateGraph(State, context_schema=Context)
+    graph: Any = StateGraph(State, context_schema=NodeContext)
     graph.add_node("fast_path", first, destinations=("director", END), error_handler=fallback)
     for agent in AGENTS:
         graph.add_node(agent, second, error_handler=fallback)
@@ -239,7 +240,7 @@ def _trivial(after: str) -> Any:
 
 async def _calls(port: int) -> dict[str, Times]:
     settings = session.settings([])
-    request = Materials.of(Sources.of(settings), settings.tools, settings.agents).request(
+    request = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents).request(
         "director", snapshot(0.25), ()
     )
     client = OpenAICompatible(f"http://127.0.0.1:{port}/v1", "m")
@@ -264,13 +265,13 @@ async def _calls(port: int) -> dict[str, Times]:
         await client.close()
 
 
-def _sent(request: Request) -> bytes:
+def _sent(request: LLMRequest) -> bytes:
     """What the client sends, as near as makes no difference."""
     messages = [{"role": each.role, "content": each.content} for each in request.messages]
     named = {"name": request.agent, "strict": True, "schema": request.schema}
     form = {"type": "json_schema", "json_schema": named}
-    told = {"model": "m", "temperature": request.temperature, "max_tokens": request.max_tokens}
-    body = msgspec.json.encode({**told, "messages": messages, "response_format": form})
+    parameters = {"model": "m", "temperature": request.temperature, "max_tokens": request.max_tokens}
+    body = msgspec.json.encode({**parameters, "messages": messages, "response_format": form})
     head = (
         "POST /v1/chat/completions HTTP/1.1\r\nHost: 127.0.0.1\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -26,7 +26,7 @@ def measure(quotes: int) -> list[Row]:
         variants = {name: _timed(run) for name, run in runs.items()}
         _, loops = kernel.loops(tape, session.NEVER_TRADES)
         times = interleaved(variants | loops, ROUNDS)
-    return [_quote_row(times, quotes), _order_row(times, len(traded.tally.fills))]
+    return [_quote_row(times, quotes), _order_row(times, len(traded.stats.fills))]
 
 
 def _run(quotes: int, overrides: list[str], folder: Path) -> Callable[[], Engine]:

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 
-from autohedge.core.events import Entry
+from autohedge.core.events import JournalEntry
 from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
 from autohedge.core.reasons import Reason
 from autohedge.journal import Journal
-from autohedge.journal.durable import Durable
+from autohedge.journal.durable import DurableStore
 from autohedge.kernels.momentum import step_one
-from autohedge.risk import Approved, Book, Limits, check_entry
+from autohedge.risk import Approved, Limits, RiskContext, check_entry
 from autohedge.strategies import build
 from benchmarks import session
 from benchmarks.market import SYMBOL
@@ -69,7 +69,7 @@ def checks(quotes: int) -> list[Row]:
 
 def journal(quotes: int) -> list[Row]:
     """The events of a trading run, each handed to the operating system before the next."""
-    record = session.Kept()
+    record = session.InMemoryRecord()
     session.play(session.settings([]), session.tape(quotes), record)
     events = list(itertools.islice(itertools.cycle(record[1:-1]), APPENDS))
     rounds = [_appended(events) for _ in range(JOURNAL_ROUNDS)]
@@ -88,11 +88,11 @@ def journal(quotes: int) -> list[Row]:
     ]
 
 
-def _appended(events: list[Entry]) -> list[int]:
+def _appended(events: list[JournalEntry]) -> list[int]:
     """Nanoseconds of each append, its write() included."""
     spent = []
     with tempfile.TemporaryDirectory() as folder:
-        target = Journal.begin(Durable(Path(folder) / "journal.jsonl"), {"benchmark": True})
+        target = Journal.begin(DurableStore(Path(folder) / "journal.jsonl"), {"benchmark": True})
         for event in events:
             started = time.perf_counter_ns()
             target.append(event)
@@ -128,10 +128,10 @@ def _intent() -> Intent:
     )
 
 
-def _book() -> Book:
+def _book() -> RiskContext:
     """The account in the middle of a day: some trades done, one position elsewhere."""
     now_ns = 1_735_800_000_000_000_000
-    return Book(
+    return RiskContext(
         now_ns=now_ns,
         quote_ns=now_ns - 1_000_000,
         mid=Decimal("61797.125"),

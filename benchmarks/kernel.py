@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import momentum
 from autohedge.kernels.jit import compiled
-from autohedge.kernels.lane import FLAT, OPEN, Lanes
+from autohedge.kernels.state import FLAT, OPEN, KernelStates
 from autohedge.market import Rows, Tape
 from autohedge.strategies import build
 from benchmarks import native, session
@@ -27,7 +27,7 @@ _step = momentum.step
 
 @compiled
 def play(
-    lanes: Lanes,
+    lanes: KernelStates,
     lane_of: NDArray[np.int32],
     bid: NDArray[np.float64],
     ask: NDArray[np.float64],
@@ -66,7 +66,7 @@ def play(
 class Played:
     """One loop over the tape: its records, and the rows and codes where it stopped."""
 
-    lanes: Lanes
+    lanes: KernelStates
     stops: NDArray[np.int64]
     codes: NDArray[np.int8]
     found: int = 0
@@ -93,7 +93,7 @@ def loops(tape: Tape, overrides: list[str]) -> tuple[Played, dict[str, Any]]:
     return played, {name: partial(_timed, way, fresh, played) for name, way in ways.items()}
 
 
-def _timed(way: Any, fresh: Lanes, played: Played) -> float:
+def _timed(way: Any, fresh: KernelStates, played: Played) -> float:
     played.lanes[:] = fresh
 
     def action() -> None:

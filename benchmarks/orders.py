@@ -4,24 +4,30 @@ from decimal import Decimal
 from functools import partial
 
 from autohedge.app import engine_for
-from autohedge.backtest.history import FAULTS, run_history
-from autohedge.core.events import Account, Link, OrderList, RunNonce, VenueOrder
+from autohedge.core.events import (
+    AccountState,
+    ConnectionStatus,
+    OrderMassStatus,
+    RunStarted,
+    VenueOrderStatus,
+)
 from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
+from autohedge.faultsim.scenario import FAULTS, run_scenario
 from benchmarks import session
 from benchmarks.market import SYMBOL
 from benchmarks.row import Row, Timed, clocked
 
 SEEDS, PER_MINUTE_BOUND = 40, 200
 OPEN_ORDERS, PASS_BOUND_S, PASSES = 1_000, 1.0, 9
-NS_PER_S = 10**9
 
 
 def histories(quotes: int) -> list[Row]:
     """Histories a minute of processor time, all faults on, one after the other."""
     faults = frozenset(FAULTS.values())
-    run_history(0, faults)
-    seconds = [clocked(partial(run_history, seed, faults)) for seed in range(1, SEEDS + 1)]
+    run_scenario(0, faults)
+    seconds = [clocked(partial(run_scenario, seed, faults)) for seed in range(1, SEEDS + 1)]
     per_minute = 60.0 * SEEDS / sum(seconds)
     figure = f"{per_minute:.0f} a minute"
     note = f"{SEEDS} seeds, one core; the slowest took {max(seconds):.2f} s"
@@ -53,19 +59,19 @@ def reconciling(quotes: int) -> list[Row]:
 
 def _begun(quotes: int) -> Engine:
     engine = engine_for(session.settings(["reconciliation.external=adopt"]), session.tape(quotes))
-    engine.step(RunNonce("benchmark", 1))
+    engine.step(RunStarted("benchmark", 1))
     return engine
 
 
-def _order(number: int) -> VenueOrder:
+def _order(number: int) -> VenueOrderStatus:
     name, one = f"theirs-{number}", Decimal(1)
-    return VenueOrder(name, SYMBOL, BUY, LIMIT, GTC, one, one, Decimal(0), "open")
+    return VenueOrderStatus(name, SYMBOL, BUY, LIMIT, GTC, one, one, Decimal(0), "open")
 
 
-def _pass(engine: Engine, orders: tuple[VenueOrder, ...]) -> None:
+def _pass(engine: Engine, orders: tuple[VenueOrderStatus, ...]) -> None:
     """A link that comes back begins a pass; then the venue's two lists."""
     at_ns = engine.now_ns + NS_PER_S
-    engine.step(Link(at_ns, "up"))
-    engine.step(OrderList(at_ns, at_ns, orders))
-    engine.step(Account(at_ns, at_ns, engine.ledger.cash, {}))
+    engine.step(ConnectionStatus(at_ns, "up"))
+    engine.step(OrderMassStatus(at_ns, at_ns, orders))
+    engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, {}))
     engine.log.clear()

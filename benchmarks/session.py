@@ -6,14 +6,14 @@ from pathlib import Path
 from autohedge import config
 from autohedge.app import engine_for, venue_for
 from autohedge.config import Settings
-from autohedge.core.events import Entry
+from autohedge.core.events import JournalEntry
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.reasons import STOPS, STOPS_FROM, Reason
 from autohedge.engine.engine import Engine
-from autohedge.engine.virtual import VirtualRuntime
 from autohedge.journal import Journal
-from autohedge.journal.chain import Buffered
+from autohedge.journal.chain import BufferedStore
 from autohedge.market import Tape, TapeSource, open_tape
+from autohedge.runtime.virtual import VirtualRuntime
 from benchmarks.market import SYMBOL, tape_file
 
 NEVER_TRADES = ["momentum.min_edge_bps=1e9"]
@@ -30,11 +30,11 @@ def tape(quotes: int) -> Tape:
     return open_tape([TapeSource(tape_file(quotes), SYMBOL)])
 
 
-class Kept(list[Entry]):
+class InMemoryRecord(list[JournalEntry]):
     """A record in memory."""
 
 
-def play(wanted: Settings, market: Tape, recorder: Journal | Kept) -> Engine:
+def play(wanted: Settings, market: Tape, recorder: Journal | InMemoryRecord) -> Engine:
     """One run in virtual time; refuses a tape on which a limit spoke, since refusals cost less."""
     engine, nonce = engine_for(wanted, market), nonce_from_seed(wanted.seed)
     VirtualRuntime(engine, venue_for(wanted, market, nonce), market.rows, recorder).run(nonce)
@@ -50,7 +50,7 @@ def play_recorded(wanted: Settings, market: Tape, folder: Path) -> Engine:
     """One run with its journal written to `folder`."""
     path = folder / "journal.jsonl"
     path.unlink(missing_ok=True)
-    journal = Journal.begin(Buffered(path), {"benchmark": True})
+    journal = Journal.begin(BufferedStore(path), {"benchmark": True})
     try:
         return play(wanted, market, journal)
     finally:

@@ -14,15 +14,15 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from autohedge.core.events import Deliberate
+from autohedge.core.events import DeliberationRequested
 from autohedge.core.snapshots import QuoteRow, Snapshot
-from autohedge.graph.deliberator import Resolution
-from autohedge.graph.materials import Materials, Sources
-from autohedge.graph.mind import Mind
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request, Response
-from autohedge.llm.policy import pause
-from autohedge.llm.rules import RulesBackend
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
+from autohedge.graph.runner import DeliberationResult
+from autohedge.graph.service import DeliberationService
+from autohedge.llm.backend import LLMRequest, LLMResponse
+from autohedge.llm.backends.rules import RulesBackend
+from autohedge.llm.client import LLMClient
+from autohedge.llm.policy import sleep
 from benchmarks import deliberation, session
 from benchmarks.row import Row
 
@@ -33,20 +33,20 @@ RISING = tuple(
     for step, row in enumerate(FLAT)
 )
 """Of half of the symbols all four agents are asked, of the others the Director alone."""
-DEADLINE_S, AGAIN_S, LASTS_S = 180.0, 5.0, 240.0
+DEADLINE_S, REQUERY_INTERVAL_S, LASTS_S = 180.0, 5.0, 240.0
 
 
-class Slow(RulesBackend):
+class DelayedRulesBackend(RulesBackend):
     """The rules, after half a second; `most` is how many calls ran at a time."""
 
     most = running = 0
 
-    async def complete(self, request: Request) -> Response:
-        """Answer late. Raises ModelFailure as the rules do."""
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        """Answer late. Raises LLMError as the rules do."""
         self.running += 1
         self.most = max(self.most, self.running)
         try:
-            await pause(SERVICE_S)
+            await sleep(SERVICE_S)
             return await super().complete(request)
         finally:
             self.running -= 1
@@ -72,51 +72,53 @@ async def _measured() -> list[Row]:
     llm = ["llm.provider=rules", f"llm.max_concurrent={PLACES}", "llm.queue_size=150", "trading.mode=llm"]
     settings = session.settings([*llm, "agents.director.min_confidence_pct=0"])
     shown: dict[str, Snapshot] = {}
-    model = Slow(shown.__getitem__)
-    asker = Asker(model, settings.llm)
-    materials = Materials.of(Sources.of(settings), settings.tools, settings.agents)
-    mind = Mind(asker, materials, shown, DEADLINE_S)
+    model = DelayedRulesBackend(shown.__getitem__)
+    client = LLMClient(model, settings.llm)
+    prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
+    service = DeliberationService(client, prompt_builder, shown, DEADLINE_S)
     symbols = [Symbol(f"S{number:03}") for number in range(SYMBOLS)]
     began, before_kb = time.perf_counter(), _memory_kb()
-    asking = [asyncio.ensure_future(_asked(mind, symbol, began)) for symbol in symbols]
-    await pause(LASTS_S / 2)
+    tasks = [asyncio.ensure_future(_query_symbol(service, symbol, began)) for symbol in symbols]
+    await sleep(LASTS_S / 2)
     gc.collect()
     half_kb = _memory_kb()
-    await asyncio.gather(*asking)
-    return _rows(symbols, asker, model, (before_kb, half_kb, _memory_kb()))
+    await asyncio.gather(*tasks)
+    return _rows(symbols, client, model, (before_kb, half_kb, _memory_kb()))
 
 
-async def _asked(mind: Mind, symbol: Symbol, began: float) -> None:
+async def _query_symbol(service: DeliberationService, symbol: Symbol, began: float) -> None:
     number, lane = 0, int(symbol.name[1:])
     while (now_s := time.perf_counter() - began) < LASTS_S:
         number += 1
-        resolution = await _deliberated(mind, symbol.name, SYMBOLS * number + lane)
+        result = await _deliberated(service, symbol.name, SYMBOLS * number + lane)
         ended_s = time.perf_counter() - began
-        symbol.codes[resolution.code or resolution.verdict] += 1
-        if resolution.verdict != "abstain":
+        symbol.codes[result.code or result.verdict] += 1
+        if result.verdict != "abstain":
             symbol.answered += 1
             symbol.gap_s, symbol.last_s = max(symbol.gap_s, ended_s - symbol.last_s), ended_s
-        await pause(max(0.0, AGAIN_S - (ended_s - now_s)))
+        await sleep(max(0.0, REQUERY_INTERVAL_S - (ended_s - now_s)))
 
 
-async def _deliberated(mind: Mind, symbol: str, number: int) -> Resolution:
+async def _deliberated(service: DeliberationService, symbol: str, number: int) -> DeliberationResult:
     quotes = RISING if number % 2 else FLAT
     shown = msgspec.structs.replace(
         deliberation.snapshot(0.25), number=number, symbol=symbol, kind="trade", quotes=quotes
     )
-    question = Deliberate(shown.at_ns, number, "trade", symbol, shown.hash)
-    return await mind.deliberate(question, shown, ())
+    question = DeliberationRequested(shown.at_ns, number, "trade", symbol, shown.hash)
+    return await service.deliberate(question, shown, ())
 
 
 def _memory_kb() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _rows(symbols: list[Symbol], asker: Asker, model: Slow, memory_kb: tuple[int, int, int]) -> list[Row]:
+def _rows(
+    symbols: list[Symbol], client: LLMClient, model: DelayedRulesBackend, memory_kb: tuple[int, int, int]
+) -> list[Row]:
     answered = [symbol.answered for symbol in symbols]
     ended: Counter[str] = sum((symbol.codes for symbol in symbols), Counter())
     longest_s = max(max(symbol.gap_s, LASTS_S - symbol.last_s) for symbol in symbols)
-    counts = asker.counts
+    counts = client.counts
     grown = (memory_kb[2] - memory_kb[1]) / 1024
     fair = min(answered) > 0
     note = (

@@ -12,18 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from autohedge.app import engine_for
-from autohedge.core.clock import TapeClock, monotonic_ns
-from autohedge.core.events import Command, RunNonce, SubmitOrder
+from autohedge.core.clock import ReplayClock, monotonic_ns
+from autohedge.core.events import AnyTradingCommand, RunStarted, SubmitOrder
 from autohedge.core.ids import nonce_from_seed
 from autohedge.engine.engine import Engine
-from autohedge.engine.virtual import VirtualRuntime
-from autohedge.engine.wall import WallRuntime
-from autohedge.exchanges.simulated import SimulatedVenue, Terms, lots_of
+from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.journal import Journal
-from autohedge.journal.durable import Durable
-from autohedge.market import Recipe, Tape, synthesize
+from autohedge.journal.durable import DurableStore
+from autohedge.market import SyntheticSpec, Tape, synthesize
 from autohedge.market.tape import Rows
-from autohedge.session import in_loop
+from autohedge.runtime.virtual import VirtualRuntime
+from autohedge.runtime.wall import WallRuntime, in_loop
 from benchmarks import session
 from benchmarks.process import surroundings
 from benchmarks.row import Row, percentile
@@ -49,12 +48,12 @@ Beside = Callable[[WallRuntime, Path], Coroutine[Any, Any, None]]
 class Timed(SimulatedVenue):
     """A venue that notes when each order reaches it, against the clock's time of the quote behind it."""
 
-    clock: TapeClock
+    clock: ReplayClock
     woke_ns: int
     since_due_ns: list[int]
     since_wake_ns: list[int]
 
-    def send(self, command: Command, now_ns: int) -> None:
+    def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         """Note an order, then take it."""
         if isinstance(command, SubmitOrder):
             self.since_due_ns.append(-self.clock.until_ns(now_ns))
@@ -65,7 +64,7 @@ class Timed(SimulatedVenue):
 def measure(quotes: int) -> list[Row]:
     """From a quote's moment on the clock, and from the loop's waking for it, to its order's leaving."""
     symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
-    tape = synthesize(Recipe(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
+    tape = synthesize(SyntheticSpec(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
     venue = _play(tape)
     due, own = (percentile(each, 99) / _NS_PER_US for each in (venue.since_due_ns, venue.since_wake_ns))
     note = (
@@ -80,10 +79,10 @@ def _play(tape: Tape) -> Timed:
     """Thirty seconds in real time, journal and all."""
     settings = session.settings(EAGER)
     engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
-    venue = Timed(Terms.of(settings), lots_of(settings, tape.symbols), rows, nonce=nonce)
+    venue = Timed(VenueModel.of(settings), lots_of(settings, tape.symbols), rows, nonce=nonce)
     venue.since_due_ns, venue.since_wake_ns = [], []
 
-    def timed(runtime: VirtualRuntime, clock: TapeClock) -> None:
+    def timed(runtime: VirtualRuntime, clock: ReplayClock) -> None:
         venue.clock, advance = clock, runtime.advance
 
         def woken(until_ns: int) -> None:
@@ -101,25 +100,25 @@ def play(
     venue: SimulatedVenue,
     rows: Rows,
     nonce: str,
-    timed: Callable[[VirtualRuntime, TapeClock], None],
+    timed: Callable[[VirtualRuntime, ReplayClock], None],
     beside: Beside | None = None,
 ) -> None:
     """A tape in real time, with its journal; `timed` hears of the runtime before it begins, `beside` runs along."""
     with tempfile.TemporaryDirectory() as folder:
-        store = Durable(Path(folder) / "journal.jsonl")
+        store = DurableStore(Path(folder) / "journal.jsonl")
         runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
         first_ns = int(rows.ts[0]) - 10**9
-        clock = TapeClock.begin(first_ns, 1.0)
+        clock = ReplayClock.begin(first_ns, 1.0)
         timed(runtime, clock)
         wall = WallRuntime(engine, runtime, clock, first_ns, store)
-        in_loop(_along(wall, RunNonce(nonce), beside(wall, Path(folder)) if beside else None))
+        in_loop(_along(wall, RunStarted(nonce), beside(wall, Path(folder)) if beside else None))
         store.close()
 
 
-async def _along(wall: WallRuntime, first: RunNonce, other: Coroutine[Any, Any, None] | None) -> None:
+async def _along(wall: WallRuntime, first: RunStarted, other: Coroutine[Any, Any, None] | None) -> None:
     along = asyncio.ensure_future(other) if other else None
     try:
-        await wall.play(first)
+        await wall.run(first)
     finally:
         if along:
             along.cancel()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from autohedge.journal import RunFolder
-from tests.graph.records import hybrid
+from tests.graph.record_factory import hybrid
 
 ROOT = Path(__file__).parent.parent
 OF_MODELS = (
@@ -50,19 +50,17 @@ def _loaded(*args: str) -> str:
     ],
     ids=["import", "help", "hft"],
 )
-def test_without_a_slow_plane_no_package_of_a_model_is_imported(
-    workplace: Path, args: tuple[str, ...]
-) -> None:
+def test_command_without_agents_imports_no_model_package(workplace: Path, args: tuple[str, ...]) -> None:
     assert _loaded(*args) == "[]"
     assert list(workplace.glob("runs/*/results.json")) or "run" not in args
 
 
-def test_replaying_the_engine_of_a_hybrid_run_imports_none_either(workplace: Path) -> None:
+def test_engine_only_replay_of_hybrid_run_imports_no_model_package(workplace: Path) -> None:
     folder: RunFolder = hybrid(synthetic__hours=0.1)
     assert folder.transcript.stat().st_size
     assert _loaded("replay", str(folder.path), "--engine-only") == "[]"
 
 
-def test_a_hybrid_run_does_import_them(workplace: Path) -> None:
-    told = _loaded("run", "--mode", "hybrid", "--quiet", "--set", "synthetic.hours=0.1")
-    assert "langgraph" in told and "tenacity" in told
+def test_hybrid_run_imports_model_packages(workplace: Path) -> None:
+    loaded = _loaded("run", "--mode", "hybrid", "--quiet", "--set", "synthetic.hours=0.1")
+    assert "langgraph" in loaded and "tenacity" in loaded

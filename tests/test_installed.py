@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from autohedge.prompts import packaged, packaged_file
+from autohedge.prompts import builtin_names, builtin_path
 
 ROOT = Path(__file__).parent.parent
-SLOW_PLANE = ("agents", "graph", "llm", "prompts", "tools")
+AGENT_PACKAGES = ("agents", "graph", "llm", "prompts", "tools")
 
 
 @pytest.fixture
@@ -48,20 +48,20 @@ def _ended(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
 
 
-def test_a_wheel_trades_and_replays_in_an_empty_folder_without_the_slow_plane(site: Path) -> None:
+def test_wheel_without_agent_packages_trades_and_replays(site: Path) -> None:
     assert (site / "autohedge" / "config.toml").read_bytes() == (ROOT / "config.toml").read_bytes()
-    for name in packaged():
-        assert (site / "autohedge/prompts" / f"{name}.md").read_bytes() == packaged_file(name).read_bytes()
-    asked = _call(site, "run", "--mode", "hybrid", "--set", "synthetic.hours=0.2")["run"]
-    assert _call(site, "replay", asked)["deliberations"]["reread"] > 0
-    for name in SLOW_PLANE:
+    for name in builtin_names():
+        assert (site / "autohedge/prompts" / f"{name}.md").read_bytes() == builtin_path(name).read_bytes()
+    hybrid_run = _call(site, "run", "--mode", "hybrid", "--set", "synthetic.hours=0.2")["run"]
+    assert _call(site, "replay", hybrid_run)["deliberations"]["reread"] > 0
+    for name in AGENT_PACKAGES:
         shutil.rmtree(site / "autohedge" / name, ignore_errors=True)
     assert not (site / "autohedge" / "graph").exists()
     results = _call(site, "run", "--mode", "hft", "--set", "synthetic.hours=6")
     assert results["buys"] > 0
     assert _call(site, "replay", results["run"])["same"]
-    assert _call(site, "replay", asked, "--engine-only")["same"]
-    both = _ended(site, "replay", asked)
+    assert _call(site, "replay", hybrid_run, "--engine-only")["same"]
+    both = _ended(site, "replay", hybrid_run)
     assert both.returncode == 2
     assert "replay with --engine-only" in both.stderr and both.stderr.count("\n") == 1
 

@@ -42,10 +42,12 @@ def _done(command: str, place: Path) -> str:
     return done.stdout + done.stderr
 
 
-def test_readme_s_three_stories_work_one_after_the_other(place: Path) -> None:
+def test_readme_examples_in_order_succeed(place: Path) -> None:
     assert [name for name, _ in STORIES] == ["run", "edit", "audit"]
-    said = {name: "".join(_done(command, place) for command in story.splitlines()) for name, story in STORIES}
-    assert "[AGENT]" in said["run"] and "[COOLDOWN]" in said["run"] and "team" in said["run"]
-    assert "very clear move" in said["edit"] and "═══ Execution" in said["edit"]
-    assert "every output reproduced" in said["audit"] and "chain unbroken" in said["audit"]
+    outputs = {
+        name: "".join(_done(command, place) for command in story.splitlines()) for name, story in STORIES
+    }
+    assert "[AGENT]" in outputs["run"] and "[COOLDOWN]" in outputs["run"] and "team" in outputs["run"]
+    assert "very clear move" in outputs["edit"] and "═══ Execution" in outputs["edit"]
+    assert "every output reproduced" in outputs["audit"] and "chain unbroken" in outputs["audit"]
     assert (place / "empty" / "audit.html").stat().st_size > 10_000

@@ -1,1 +1,3 @@
-"""The agents: each a prompt, a schema, a function. Director, Quant, Risk and Execution follow each other; Learning looks back."""
+"""The five agents: the answer schema of each, its checks, and the call that asks it. Import the modules."""
+
+__all__: list[str] = []

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.agents.answers import Percent, Symbol, about_it
+from autohedge.agents.schema import Percent, Symbol, check_symbol
 from autohedge.core.snapshots import Snapshot
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "director"
@@ -26,13 +26,13 @@ class Verdict(BaseModel):
     horizon_minutes: Annotated[int, Field(ge=1, le=10_080)]
 
 
-async def judge(
-    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+async def ask(
+    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Verdict]:
     """Ask the Director about a snapshot; an answer about another symbol is none."""
 
     def check(verdict: Verdict) -> tuple[str, str] | None:
-        return about_it(verdict.symbol, snapshot)
+        return check_symbol(verdict.symbol, snapshot)
 
     key = (snapshot.symbol, NAME)
-    return await asker.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=check)
+    return await client.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=check)

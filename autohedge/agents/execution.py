@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.agents.answers import Symbol, about_it
-from autohedge.core.snapshots import Bounds, Snapshot
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.agents.schema import Symbol, check_symbol
+from autohedge.core.snapshots import AgentLimits, Snapshot
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "execution"
@@ -26,28 +26,28 @@ class Placement(BaseModel):
     time_in_force: Literal["ioc", "gtc"]
 
     @property
-    def below_bps(self) -> int:
+    def limit_offset_bps(self) -> int:
         """How far below the settings' limit it buys."""
         return 0 if self.order_type == "market" else self.offset_bps
 
 
-def ranges(bounds: Bounds) -> dict[str, tuple[int, int]]:
+def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
     """The bounds of each number, for the schema that goes out: some servers enforce them."""
     return {"offset_bps": (0, bounds.most_offset_bps)}
 
 
-async def place(
-    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+async def ask(
+    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Placement]:
     """Ask for limit and time in force; an offset outside the bounds is none."""
     most = snapshot.bounds.most_offset_bps
 
     def check(placement: Placement) -> tuple[str, str] | None:
-        if placement.below_bps > most:
+        if placement.limit_offset_bps > most:
             return "out_of_bounds", f'"offset_bps" must be from 0 to {most}'
-        return about_it(placement.symbol, snapshot)
+        return check_symbol(placement.symbol, snapshot)
 
     key = (snapshot.symbol, NAME)
-    return await asker.ask(
+    return await client.ask(
         request, Placement, lane="continuation", key=key, deadline_s=deadline_s, check=check
     )

@@ -5,14 +5,14 @@ from typing import Annotated
 from pydantic import BaseModel, Field
 
 from autohedge.core.snapshots import Snapshot
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "learning"
 
 
-class Lesson(BaseModel):
+class LessonAnswer(BaseModel):
     """Learning's answer."""
 
     expected: Annotated[str, Field(max_length=200)]
@@ -22,9 +22,9 @@ class Lesson(BaseModel):
     valid_for_minutes: Annotated[int, Field(ge=1, le=10_080)]
 
 
-async def learn(
-    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
-) -> Outcome[Lesson]:
+async def ask(
+    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
+) -> Outcome[LessonAnswer]:
     """Ask what the snapshot's closed trades teach."""
     key = (snapshot.symbol, NAME)
-    return await asker.ask(request, Lesson, lane="learning", key=key, deadline_s=deadline_s)
+    return await client.ask(request, LessonAnswer, lane="learning", key=key, deadline_s=deadline_s)

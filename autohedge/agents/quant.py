@@ -4,10 +4,10 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from autohedge.agents.answers import Percent, Symbol, about_it
+from autohedge.agents.schema import Percent, Symbol, check_symbol
 from autohedge.core.snapshots import Snapshot
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "quant"
@@ -35,18 +35,20 @@ class Finding(BaseModel):
         return "too_volatile" if self.volatility == "fail" else ""
 
     @property
-    def most_size_pct(self) -> int:
+    def max_size_pct(self) -> int:
         """How much of what sizing allows this finding leaves."""
         return 100 if self.thesis == "supported" else self.technical_score_pct
 
 
-async def weigh(
-    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+async def ask(
+    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Finding]:
     """Ask whether the indicators bear the thesis out."""
 
     def check(finding: Finding) -> tuple[str, str] | None:
-        return about_it(finding.symbol, snapshot)
+        return check_symbol(finding.symbol, snapshot)
 
     key = (snapshot.symbol, NAME)
-    return await asker.ask(request, Finding, lane="continuation", key=key, deadline_s=deadline_s, check=check)
+    return await client.ask(
+        request, Finding, lane="continuation", key=key, deadline_s=deadline_s, check=check
+    )

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.agents.answers import Percent, Reason, Symbol, about_it
-from autohedge.core.snapshots import Bounds, Snapshot
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.agents.schema import Percent, Reason, Symbol, check_symbol
+from autohedge.core.snapshots import AgentLimits, Snapshot
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "risk"
@@ -30,7 +30,7 @@ class Assessment(BaseModel):
         return "" if self.decision == "approve" and self.size_pct else "rejected"
 
 
-def ranges(bounds: Bounds) -> dict[str, tuple[int, int]]:
+def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
     """The bounds of each number, for the schema that goes out: some servers enforce them.
 
     Nothing of its size is no approval; a word says that, so that a small model does not by its first number.
@@ -39,21 +39,21 @@ def ranges(bounds: Bounds) -> dict[str, tuple[int, int]]:
     return {"size_pct": (1, 100)} | exits
 
 
-async def assess(
-    snapshot: Snapshot, request: Request, asker: Asker, deadline_s: float | None = None
+async def ask(
+    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Assessment]:
     """Ask for size and exits; an approval outside the bounds is none."""
 
     def check(found: Assessment) -> tuple[str, str] | None:
-        return about_it(found.symbol, snapshot) or outside(found, snapshot.bounds)
+        return check_symbol(found.symbol, snapshot) or check_limits(found, snapshot.bounds)
 
     key = (snapshot.symbol, NAME)
-    return await asker.ask(
+    return await client.ask(
         request, Assessment, lane="continuation", key=key, deadline_s=deadline_s, check=check
     )
 
 
-def outside(found: Assessment, bounds: Bounds) -> tuple[str, str] | None:
+def check_limits(found: Assessment, bounds: AgentLimits) -> tuple[str, str] | None:
     """What is wrong with an approval's exits, as code and sentence; None if they may be."""
     if found.refusal:
         return None

@@ -1,8 +1,8 @@
 """What was asked, what was said, and what came of it: a run's conversations, read from its record and checked."""
 
+from autohedge.audit.as_json import as_dict
+from autohedge.audit.audit import Audit, audit
+from autohedge.audit.conversations import AuditFilter, Conversation
 from autohedge.audit.page import write_page
-from autohedge.audit.plain import as_dict
-from autohedge.audit.questions import Conversation, Wanted
-from autohedge.audit.reading import Audit, audit
 
-__all__ = ["Audit", "Conversation", "Wanted", "as_dict", "audit", "write_page"]
+__all__ = ["Audit", "AuditFilter", "Conversation", "as_dict", "audit", "write_page"]

@@ -6,14 +6,14 @@ from hashlib import sha256
 from html import escape
 from pathlib import Path
 
-from autohedge.audit import wording
-from autohedge.audit.agents import Exchange, exchanges, refusal, used
+from autohedge.audit import text
+from autohedge.audit.audit import Audit
 from autohedge.audit.chart import strip
-from autohedge.audit.questions import Conversation
-from autohedge.audit.reading import Audit
+from autohedge.audit.conversations import Conversation
 from autohedge.audit.timeline import IDLE
-from autohedge.audit.trips import Trip
-from autohedge.audit.wording import harmless
+from autohedge.audit.turns import Turn, accepted, refusal, turns
+from autohedge.core.text import escape_untrusted
+from autohedge.records.round_trips import RoundTrip
 
 WHOLE = 500
 ROWS = 5_000
@@ -66,14 +66,14 @@ def page(audit: Audit) -> Iterator[str]:
 
 
 def _text(text: str) -> str:
-    return escape(harmless(text))
+    return escape(escape_untrusted(text))
 
 
 def _summary(audit: Audit) -> Iterator[str]:
     symbols = ", ".join(audit.symbols)
-    period = f"{wording.clock(audit.first_ns)} to {wording.clock(audit.last_ns)}" if audit.last_ns else ""
+    period = f"{text.utc_text(audit.first_ns)} to {text.utc_text(audit.last_ns)}" if audit.last_ns else ""
     yield f"<p>{_text(f'{audit.mode} · {symbols} · {period}')}</p><ul>"
-    for line in wording.summary_lines(audit):
+    for line in text.summary_lines(audit):
         yield f"<li>{_text(line)}</li>"
     for prompt in (each for each in audit.prompts if not each.at_ns):
         yield f"<li>prompt {_text(f'{prompt.name}, version {prompt.version}, hash {prompt.hash}')}</li>"
@@ -108,9 +108,9 @@ def _earned(audit: Audit) -> Iterator[str]:
         yield f"<th class='number'>{heading}</th>"
     for name, group in sorted(audit.groups.items()):
         amounts = (
-            wording.money(group.realized),
-            wording.money(group.fees, signed=False),
-            wording.money(group.net),
+            text.money(group.realized),
+            text.money(group.fees, signed=False),
+            text.money(group.net),
         )
         figures = (group.closed, group.gained, *amounts, group.still_open, group.unfilled)
         cells = "".join(f"<td class='number'>{figure}</td>" for figure in figures)
@@ -121,8 +121,8 @@ def _earned(audit: Audit) -> Iterator[str]:
 def _table(audit: Audit) -> Iterator[str]:
     yield "<h2 id='decisions'>Decisions</h2>"
     shown = len(audit.conversations)
-    if shown < audit.tally.fitting:
-        yield f"<p>The last {shown:,} of {audit.tally.fitting:,}.</p>"
+    if shown < audit.stats.fitting:
+        yield f"<p>The last {shown:,} of {audit.stats.fitting:,}.</p>"
     where = "engine" if audit.mode == "llm" else "gate"
     yield f"<table><tr><th>no.</th><th>asked, UTC</th><th>symbol</th><th>decision</th><th>{where}</th>"
     yield "<th>round trips</th><th>said</th></tr>"
@@ -135,11 +135,11 @@ def _table(audit: Audit) -> Iterator[str]:
 def _row(conversation: Conversation, *, linked: bool) -> str:
     number = conversation.number
     name = f'<a href="#q{number}">{number}</a>' if linked else str(number)
-    at = wording.clock(conversation.question.at_ns).removesuffix(" UTC")
-    decision = f"<td class='{conversation.outcome}'>{_text(wording.verdict(conversation))}</td>"
-    rest = (conversation.disposed or conversation.state, wording.earned(conversation))
+    at = text.utc_text(conversation.question.at_ns).removesuffix(" UTC")
+    decision = f"<td class='{conversation.outcome}'>{_text(text.verdict(conversation))}</td>"
+    rest = (conversation.disposed or conversation.state, text.pnl_text(conversation))
     cells = "".join(f"<td>{_text(cell)}</td>" for cell in rest)
-    gist = "<br>".join(map(_text, (wording.gist(conversation), *wording.remarks(conversation))))
+    gist = "<br>".join(map(_text, (text.summary_text(conversation), *text.notes(conversation))))
     lead = f"<td>{name}</td><td>{at}</td><td>{_text(conversation.symbol)}</td>"
     return f"<tr>{lead}{decision}{cells}<td class='gist'>{gist}</td></tr>"
 
@@ -154,19 +154,17 @@ def _conversations(audit: Audit) -> Iterator[str]:
 
 def _conversation(audit: Audit, conversation: Conversation) -> Iterator[str]:
     question = conversation.question
-    title = (
-        f"{conversation.number} · {conversation.symbol} · {question.kind} · {wording.verdict(conversation)}"
-    )
+    title = f"{conversation.number} · {conversation.symbol} · {question.kind} · {text.verdict(conversation)}"
     yield f'<details id="q{conversation.number}"><summary>{_text(title)}</summary><dl>'
-    yield _item("asked", f"{wording.clock(question.at_ns)}: {conversation.why}")
-    yield _item("answer", wording.answered(conversation))
-    if silent := wording.silence(conversation):
-        yield _item("silence", silent)
+    yield _item("asked", f"{text.utc_text(question.at_ns)}: {conversation.why}")
+    yield _item("answer", text.answer_text(conversation))
+    if no_call_reason := text.no_call_reason(conversation):
+        yield _item("silence", no_call_reason)
     if question.kind != "trade":
         yield from _outcome(conversation)
     yield "</dl>"
-    for exchange in exchanges(conversation.calls):
-        yield from _call(audit, exchange)
+    for turn in turns(conversation.calls):
+        yield from _call(audit, turn)
     if question.kind == "trade":
         yield "<h3>What became of it</h3><dl>"
         yield from _outcome(conversation)
@@ -175,39 +173,39 @@ def _conversation(audit: Audit, conversation: Conversation) -> Iterator[str]:
 
 
 def _outcome(conversation: Conversation) -> Iterator[str]:
-    for label, text in wording.checks(conversation):
-        yield _item(label, text)
-    told = (
+    for label, value in text.checks(conversation):
+        yield _item(label, value)
+    items = (
         ("refused", refusal(conversation)),
-        ("proposal", wording.proposal(conversation)),
-        ("engine", wording.became(conversation)),
-        *(("order", line) for line in wording.placed(conversation)),
-        ("gate", wording.gate(conversation) if conversation.question.kind != "trade" else ""),
+        ("proposal", text.proposal(conversation)),
+        ("engine", text.engine_text(conversation)),
+        *(("order", line) for line in text.placed(conversation)),
+        ("gate", text.gate(conversation) if conversation.question.kind != "trade" else ""),
     )
-    for label, text in told:
-        if text:
-            yield _item(label, text)
+    for label, value in items:
+        if value:
+            yield _item(label, value)
     for trip in conversation.trips:
         yield from _trip(trip)
 
 
-def _trip(trip: Trip) -> Iterator[str]:
-    yield _item("round trip", wording.trip_line(trip))
+def _trip(trip: RoundTrip) -> Iterator[str]:
+    yield _item("round trip", text.trip_line(trip))
     for order in trip.orders:
-        yield _item("order", wording.order_line(order))
+        yield _item("order", text.order_line(order))
         for fill in order.fills:
-            yield _item("", wording.fill_line(fill))
+            yield _item("", text.fill_line(fill))
 
 
-def _call(audit: Audit, exchange: Exchange) -> Iterator[str]:
-    call = exchange.call
+def _call(audit: Audit, turn: Turn) -> Iterator[str]:
+    call = turn.call
     if call.request is None:
         return
-    yield f"<h3>{_text(exchange.title)}</h3><dl>"
-    yield _item("prompt", wording.prompt_line(audit, call)) + "</dl>"
-    for message in call.request.messages[exchange.shown :]:
+    yield f"<h3>{_text(turn.title)}</h3><dl>"
+    yield _item("prompt", text.prompt_line(audit, call)) + "</dl>"
+    for message in call.request.messages[turn.shown :]:
         yield f"<details><summary>{_text(message.role)}</summary>{_block(message.content)}</details>"
-    yield "<h4>Answer</h4><dl>" + _item("call", wording.call_line(call))
+    yield "<h4>Answer</h4><dl>" + _item("call", text.call_line(call))
     if call.failure:
         yield _item("wrong", call.failure)
     if call.response and call.response.refusal:
@@ -215,8 +213,8 @@ def _call(audit: Audit, exchange: Exchange) -> Iterator[str]:
     yield "</dl>"
     if call.response:
         yield _block(call.response.text)
-    if found := wording.parsed(call):
-        how = f"read as ({call.parse})" if used(call) else "an object in it, not used"
+    if found := text.parsed(call):
+        how = f"read as ({call.parse})" if accepted(call) else "an object in it, not used"
         yield f"<details open><summary>{_text(how)}</summary>{_block(found)}</details>"
 
 

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 GATES = ("closed", "open", "cooldown", "expired")
-DOING = ("holding", "deliberating", "cooldown")
+ACTIVITIES = ("holding", "deliberating", "cooldown")
 IDLE = "idle"
-STATES = (*dict.fromkeys((*GATES, *DOING)), IDLE)
+STATES = (*dict.fromkeys((*GATES, *ACTIVITIES)), IDLE)
 
 
 @dataclass(slots=True)
@@ -32,17 +32,17 @@ class Timeline:
 
 
 class Activity:
-    """What was going on about each symbol where agents alone decide; of several things, the first of DOING."""
+    """What was going on about each symbol where agents alone decide; of several things, the first of ACTIVITIES."""
 
     def __init__(self) -> None:
         self.lines: dict[str, Timeline] = {}
         self._going_on: dict[str, set[str]] = {}
 
     def note(self, symbol: str, at_ns: int, what: str, *, on: bool) -> None:
-        """Something of DOING begins or ends."""
+        """Something of ACTIVITIES begins or ends."""
         going_on = self._going_on.setdefault(symbol, set())
         (going_on.add if on else going_on.discard)(what)
-        state = next((each for each in DOING if each in going_on), IDLE)
+        state = next((each for each in ACTIVITIES if each in going_on), IDLE)
         line = self.lines.setdefault(symbol, Timeline())
         if state != line.last:
             line.add(at_ns, state)

@@ -1,5 +1,5 @@
 """The command line."""
 
-from autohedge.cli.entry import main
+from autohedge.cli.main import main
 
 __all__ = ["main"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autohedge.cli.commands import app
 from autohedge.cli.options import (
     FAILED,
     AsJson,
@@ -13,15 +14,14 @@ from autohedge.cli.options import (
     Overrides,
     Seed,
     Tapes,
-    moment,
-    prepared,
+    load_inputs,
+    parse_at,
     print_json,
 )
-from autohedge.cli.tree import app
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from autohedge.asking import Held
+    from autohedge.ask import AssumedPosition
 
 HELD = "QTY@PRICE: what is held of the symbol, as if from outside, at what price; no cash is moved."
 
@@ -49,25 +49,25 @@ def ask(
 
     Nothing is recorded. The engine has seen the tape until then, and hears the answer at once.
     """
-    from autohedge.asking import ask as ask_once
+    from autohedge.ask import ask as ask_once
 
-    position, at_ns = _held(held), moment(at)
-    settings, market = prepared(config, tape, mode, overrides, seed)
-    asked = ask_once(settings, market, symbol, at_ns, position)
+    position, at_ns = _held(held), parse_at(at)
+    settings, market = load_inputs(config, tape, mode, overrides, seed)
+    result = ask_once(settings, market, symbol, at_ns, position)
     if as_json:
-        from autohedge.asking.terminal import as_dict
+        from autohedge.ask.terminal import as_dict
 
-        print_json(as_dict(asked))
+        print_json(as_dict(result))
     else:
-        from autohedge.asking.terminal import print_asked
+        from autohedge.ask.terminal import print_dry_run
 
-        print_asked(asked)
-    if asked.abstained:
+        print_dry_run(result)
+    if result.abstained:
         raise typer.Exit(FAILED)
 
 
-def _held(written: str | None) -> "Held | None":
-    from autohedge.asking import Held
+def _held(written: str | None) -> "AssumedPosition | None":
+    from autohedge.ask import AssumedPosition
 
     if written is None:
         return None
@@ -77,4 +77,4 @@ def _held(written: str | None) -> "Held | None":
         quantity = price = Decimal(0)
     if not all(each.is_finite() and 0 < each < Decimal("1e15") for each in (quantity, price)):
         raise Misconfigured(f"--held {written}: write QTY@PRICE, both above 0, such as 0.01@64000")
-    return Held(quantity, price)
+    return AssumedPosition(quantity, price)

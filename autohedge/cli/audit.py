@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from autohedge.cli.commands import app
 from autohedge.cli.options import AsJson, Run, print_json
-from autohedge.cli.tree import app
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from autohedge.audit import Audit, Wanted
+    from autohedge.audit import Audit, AuditFilter
 
 SHOWN = 20
 Page = Annotated[
@@ -44,27 +44,27 @@ def audit(
     from autohedge.journal import RunFolder
 
     found = read_audit(RunFolder.find(run), _wanted(number, symbol, only, last, on_page=page is not None))
-    if page and not found.silent:
+    if page and not found.no_question_reason:
         _write(found, page, quiet=as_json)
     if as_json:
         _print_json(found)
-    elif found.silent:
-        typer.echo(f"{found.run}: {found.silent}")
+    elif found.no_question_reason:
+        typer.echo(f"{found.run}: {found.no_question_reason}")
     elif not page:
         _print(found, run, whole=number is not None)
 
 
 def _wanted(
     number: int | None, symbol: str | None, only: str | None, last: int | None, *, on_page: bool
-) -> "Wanted":
+) -> "AuditFilter":
+    from autohedge.audit.conversations import ONLY, AuditFilter
     from autohedge.audit.page import ROWS, WHOLE
-    from autohedge.audit.questions import ONLY, Wanted
 
     outcome = next((each for each in ONLY if each == only), None)
     if only is not None and outcome is None:
         raise Misconfigured(f"--only {only}: write one of {', '.join(ONLY)}")
     shown = last or (ROWS if on_page else SHOWN)
-    return Wanted(number, symbol, outcome, shown, WHOLE if on_page else shown)
+    return AuditFilter(number, symbol, outcome, shown, WHOLE if on_page else shown)
 
 
 def _write(found: "Audit", page: Path, *, quiet: bool) -> None:

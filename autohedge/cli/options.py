@@ -39,7 +39,7 @@ Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes
 Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the path to its folder, or: last.")]
 
 
-def prepared(
+def load_inputs(
     config: Path | None,
     tape: list[str] | None,
     mode: str | None,
@@ -65,27 +65,36 @@ def prepared(
     return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
 
 
-def moment(at: str | None) -> int | None:
-    """Nanoseconds of what a person wrote after --at; None without it. Raises Misconfigured for no moment."""
-    from autohedge.tools.moments import FORM, moment_ns
+def notify(line: str) -> None:
+    """Print a line that is no result to stderr."""
+    typer.echo(line, err=True)
 
-    at_ns = None if at is None else moment_ns(at)
+
+def no_notify(_: str) -> None:
+    """Print nothing: the notifier of a quiet run."""
+
+
+def parse_at(at: str | None) -> int | None:
+    """Nanoseconds of what a person wrote after --at; None without it. Raises Misconfigured for no moment."""
+    from autohedge.core.timestamps import TIMESTAMP_HELP, parse_timestamp_ns
+
+    at_ns = None if at is None else parse_timestamp_ns(at)
     if at is not None and at_ns is None:
-        raise Misconfigured(f"--at {at}: write {FORM}")
+        raise Misconfigured(f"--at {at}: write {TIMESTAMP_HELP}")
     return at_ns
 
 
-def pace_of(speed: str) -> float | None:
+def parse_speed(speed: str) -> float | None:
     """How many seconds of the tape pass in one of the clock; None is as many as can."""
     if speed in ("real", "max"):
         return 1.0 if speed == "real" else None
     try:
-        pace = float(speed)
+        tape_speed = float(speed)
     except ValueError:
-        pace = 0.0
-    if not SPEED_LEAST <= pace <= SPEED_MOST:
+        tape_speed = 0.0
+    if not SPEED_LEAST <= tape_speed <= SPEED_MOST:
         raise Misconfigured(f"--speed {speed}: write real, max, or a number from 0.001 to 1e9, such as 50")
-    return pace
+    return tape_speed
 
 
 def print_json(value: dict[str, Any]) -> None:

@@ -1,15 +1,28 @@
-"""Verbs about prompts: which there are, what they say, whether they are sound, how one reads on a tape."""
+"""Verbs about prompts: list, show, check, render on a tape, compare with those of a run."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from autohedge.cli.options import AsJson, At, ConfigFile, Overrides, Quiet, moment, prepared, print_json
-from autohedge.cli.tree import prompts_app
+from autohedge.cli.commands import prompts_app
+from autohedge.cli.options import (
+    FAILED,
+    AsJson,
+    At,
+    ConfigFile,
+    Overrides,
+    Quiet,
+    Run,
+    load_inputs,
+    parse_at,
+    print_json,
+)
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
+    from autohedge.audit.prompt_diff import PromptComparison
     from autohedge.config import Settings
     from autohedge.core.snapshots import Snapshot
     from autohedge.market import Stream
@@ -22,9 +35,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="A prompt, such as dir
 @prompts_app.command("list")
 def list_prompts(as_json: AsJson = False) -> None:
     """All prompts with version, hash and origin: packaged, or ./prompts."""
-    from autohedge.prompts import load, packaged
+    from autohedge.prompts import builtin_names, load
 
-    rows = [_row(load(name)) for name in packaged()]
+    rows = [_row(load(name)) for name in builtin_names()]
     if as_json:
         print_json({"prompts": rows})
         return
@@ -56,15 +69,15 @@ def list_fields(as_json: AsJson = False) -> None:
 @prompts_app.command("check")
 def check_prompts(quiet: Quiet = False) -> None:
     """Say whether every prompt can be used, and which of them ./prompts replaces."""
-    from autohedge.prompts import load, packaged, require_no_strays
+    from autohedge.prompts import builtin_names, load, require_known_prompts
 
-    found = [_row(load(name)) for name in packaged()]
-    require_no_strays()
+    found = [_row(load(name)) for name in builtin_names()]
+    require_known_prompts()
     if quiet:
         return
     own = [row["file"] for row in found if row["origin"] != "packaged"]
-    said = f"replaced: {', '.join(own)}" if own else "none is replaced"
-    typer.echo(f"{len(found)} prompts are valid; {said}")
+    summary = f"replaced: {', '.join(own)}" if own else "none is replaced"
+    typer.echo(f"{len(found)} prompts are valid; {summary}")
 
 
 @prompts_app.command("render")
@@ -82,16 +95,16 @@ def render_prompt(
     from autohedge.tools import fields_for, preview
 
     prompt = load(name)
-    settings, market = prepared(config, tape, None, overrides, None)
-    snapshot = preview(settings, _stream(market.streams, symbol), moment(at))
+    settings, market = load_inputs(config, tape, None, overrides, None)
+    snapshot = preview(settings, _stream(market.streams, symbol), parse_at(at))
     headlines = _headlines(settings, snapshot)
     _print_rendered(prompt, *render(prompt, fields_for(snapshot, settings.tools, headlines, ())), as_json)
 
 
 def _row(prompt: "Prompt") -> dict[str, Any]:
-    from autohedge.prompts import is_packaged
+    from autohedge.prompts import is_builtin
 
-    origin = "packaged" if is_packaged(prompt) else "./prompts"
+    origin = "packaged" if is_builtin(prompt) else "./prompts"
     return {
         "name": prompt.name,
         "version": prompt.version,
@@ -124,7 +137,7 @@ def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":
 
 
 def _print_rendered(prompt: "Prompt", system: str, user: str, as_json: bool) -> None:  # noqa: FBT001
-    from autohedge.llm.context import text_tokens
+    from autohedge.llm.context_window import text_tokens
 
     tokens = text_tokens(system) + text_tokens(user)
     if as_json:
@@ -134,3 +147,43 @@ def _print_rendered(prompt: "Prompt", system: str, user: str, as_json: bool) -> 
     typer.echo(
         f"at most {tokens} tokens, the answer's schema apart: what a model reads must fit llm.context_tokens"
     )
+
+
+@prompts_app.command("diff")
+def diff_prompts(run: Run, as_json: AsJson = False) -> None:
+    """What a run asked with, the prompts of its end first, against ./prompts and the package of today.
+
+    Exits with 1 where any of them differs, with 0 where all are the same to the byte.
+    """
+    from autohedge.audit.prompt_diff import compare_prompts
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    found = compare_prompts(folder)
+    same = all(each.same for each in found)
+    if as_json:
+        prompts = [asdict(each) | {"same": each.same} for each in found]
+        print_json({"run": folder.id, "same": same, "prompts": prompts})
+    elif not found:
+        typer.echo(f"{folder.id}: it asked nobody, so it used no prompts")
+    else:
+        _print_diff(found)
+    if not same:
+        raise typer.Exit(FAILED)
+
+
+def _print_diff(found: "list[PromptComparison]") -> None:
+    from autohedge.core.text import escape_untrusted
+
+    for each in found:
+        for line in (_summary_line(each), *each.diff):
+            typer.echo(escape_untrusted(line))
+
+
+def _summary_line(each: "PromptComparison") -> str:
+    used = each.used
+    until = "" if each.last else ", changed later"
+    now = f"the same as {each.origin}"
+    if not each.same:
+        now = f"{each.origin} has hash {each.hash}" if each.origin else "no agent of this release reads it"
+    return f"{used.name}: hash {used.hash}, from question {used.since} on{until}; {now}"

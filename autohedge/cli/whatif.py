@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from autohedge.cli.options import FAILED, AsJson, Overrides, Quiet, Run, fail, print_json
-from autohedge.cli.tree import app
+from autohedge.cli.commands import app
+from autohedge.cli.options import FAILED, AsJson, Overrides, Quiet, Run, fail, no_notify, notify, print_json
 
 Prompts = Annotated[
     Path | None,
@@ -42,7 +42,7 @@ def whatif(
 
     change = Change(prompts, model, provider, mode, tuple(overrides or ()))
     try:
-        found = study(RunFolder.find(run), change, _silence if quiet else _tell)
+        found = study(RunFolder.find(run), change, no_notify if quiet else notify)
     except KeyboardInterrupt:
         fail("interrupted; no half of an answer was kept", FAILED)
     if as_json:
@@ -51,11 +51,3 @@ def whatif(
         from autohedge.whatif.terminal import print_study
 
         print_study(found)
-
-
-def _tell(line: str) -> None:
-    typer.echo(line, err=True)
-
-
-def _silence(_: str) -> None:
-    """Nobody wants to hear it."""

@@ -27,21 +27,21 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Trading(Section):
+class TradingSettings(Section):
     """What kind of run this is."""
 
     mode: Literal["hft", "hybrid", "llm"]
     live: bool
 
 
-class Strategy(Section):
+class StrategySettings(Section):
     """Which strategy trades, by name or as `file.py:Class` or `module:Class`."""
 
     name: str
     params: dict[str, Any]
 
 
-class Hybrid(Section):
+class HybridSettings(Section):
     """The gate that a model's verdict opens, per symbol."""
 
     gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31)]
@@ -54,7 +54,7 @@ class Hybrid(Section):
     cache_verdicts: bool
 
 
-class LLM(Section):
+class LLMSettings(Section):
     """Which model answers, and how it is asked; its key comes from the environment alone."""
 
     provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
@@ -77,7 +77,7 @@ class LLM(Section):
     expected_processes: Annotated[int, Field(ge=1, le=10_000)]
 
 
-class Agent(Section):
+class AgentSettings(Section):
     """How one agent is asked, where that differs from `llm` and from its prompt's front matter."""
 
     model: str
@@ -85,14 +85,14 @@ class Agent(Section):
     timeout_s: Seconds | None = None
 
 
-class Director(Agent):
+class DirectorSettings(AgentSettings):
     """The Director, whose word may be asked for several times."""
 
     samples: Annotated[int, Field(ge=1, le=15)]
     min_confidence_pct: Annotated[int, Field(ge=0, le=100)]
 
 
-class RiskAgent(Agent):
+class RiskAgentSettings(AgentSettings):
     """The Risk agent, and the bounds of the exits that it may ask for, in bps of the mid."""
 
     least_stop_loss_bps: WholeBps
@@ -102,7 +102,7 @@ class RiskAgent(Agent):
     least_reward_to_risk: Positive
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> "RiskAgent":
+    def _bounds_in_order(self) -> "RiskAgentSettings":
         for what in ("stop_loss", "take_profit"):
             least, most = getattr(self, f"least_{what}_bps"), getattr(self, f"most_{what}_bps")
             if least > most:
@@ -111,23 +111,23 @@ class RiskAgent(Agent):
         return self
 
 
-class ExecutionAgent(Agent):
+class ExecutionAgentSettings(AgentSettings):
     """The Execution agent, and how far below the limit of `execution` it may place an entry."""
 
     most_offset_bps: Annotated[int, Field(ge=0, le=1000)]
 
 
-class Agents(Section):
+class AgentsSettings(Section):
     """One table for each agent."""
 
-    director: Director
-    quant: Agent
-    risk: RiskAgent
-    execution: ExecutionAgent
-    learning: Agent
+    director: DirectorSettings
+    quant: AgentSettings
+    risk: RiskAgentSettings
+    execution: ExecutionAgentSettings
+    learning: AgentSettings
 
 
-class Redis(Section):
+class RedisSettings(Section):
     """The memory that several processes share; a password comes from the environment alone."""
 
     url: str
@@ -135,7 +135,7 @@ class Redis(Section):
     timeout_s: Annotated[float, Field(ge=0.01, le=60)]
 
     @model_validator(mode="after")
-    def _address_without_secrets(self) -> "Redis":
+    def _address_without_secrets(self) -> "RedisSettings":
         # A check of the whole table: that of one field would repeat what was given, a password included.
         if self.url and (wrong := _wrong_address(self.url)):
             msg = f"url {wrong}"
@@ -160,7 +160,7 @@ def _wrong_address(url: str) -> str:
     return "" if not number or number.isdecimal() else "must end in the number of a database, or in nothing"
 
 
-class Tools(Section):
+class ToolsSettings(Section):
     """What agents are shown of a snapshot."""
 
     table_rows: Annotated[int, Field(ge=1, le=50)]
@@ -169,7 +169,7 @@ class Tools(Section):
     lessons_shown: Annotated[int, Field(ge=0, le=50)]
 
 
-class Momentum(Section):
+class MomentumSettings(Section):
     """Parameters of the momentum kernel."""
 
     evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31)]
@@ -181,7 +181,7 @@ class Momentum(Section):
     use_vwap_filter: bool
 
 
-class Crossover(Section):
+class CrossoverSettings(Section):
     """Parameters of the moving-average crossover."""
 
     fast: Annotated[int, Field(ge=1, le=1023)]
@@ -189,14 +189,14 @@ class Crossover(Section):
     bar_s: Seconds
 
     @model_validator(mode="after")
-    def _fast_is_faster(self) -> "Crossover":
+    def _fast_is_faster(self) -> "CrossoverSettings":
         if self.fast >= self.slow:
             msg = f"fast ({self.fast}) must be less than slow ({self.slow})"
             raise ValueError(msg)
         return self
 
 
-class Exits(Section):
+class ExitsSettings(Section):
     """Where a position is closed, in bps of the mid at its entry signal."""
 
     take_profit_bps: Positive
@@ -206,14 +206,14 @@ class Exits(Section):
     trailing_distance_bps: Distance
 
     @model_validator(mode="after")
-    def _a_trail_has_its_distance(self) -> "Exits":
+    def _a_trail_has_its_distance(self) -> "ExitsSettings":
         if self.trailing_activation_bps and not self.trailing_distance_bps:
             msg = f"trailing_activation_bps ({self.trailing_activation_bps}) needs a trailing_distance_bps above 0"
             raise ValueError(msg)
         return self
 
 
-class Sizing(Section):
+class SizingSettings(Section):
     """How much money goes into one order."""
 
     target_balance_pct: Percent
@@ -221,14 +221,14 @@ class Sizing(Section):
     max_order_amount: Money
 
     @model_validator(mode="after")
-    def _bounds_in_order(self) -> "Sizing":
+    def _bounds_in_order(self) -> "SizingSettings":
         if self.min_order_amount > self.max_order_amount:
             msg = f"min_order_amount ({self.min_order_amount}) exceeds max_order_amount ({self.max_order_amount})"
             raise ValueError(msg)
         return self
 
 
-class Execution(Section):
+class ExecutionSettings(Section):
     """How entries are priced, how long they rest, how often they may come."""
 
     time_in_force: Literal["ioc", "gtc"]
@@ -247,14 +247,14 @@ class Execution(Section):
     audit_s: Seconds
 
     @model_validator(mode="after")
-    def _slices_have_time(self) -> "Execution":
+    def _slices_have_time(self) -> "ExecutionSettings":
         if (self.twap_slices > 1) is not (self.twap_s > 0):
             msg = f"twap_slices ({self.twap_slices}) and twap_s ({self.twap_s}) belong together: 1 and 0, or more and more"
             raise ValueError(msg)
         return self
 
 
-class Reconciliation(Section):
+class ReconciliationSettings(Section):
     """Our books against the venue's."""
 
     every_s: Pause
@@ -262,7 +262,7 @@ class Reconciliation(Section):
     external: Literal["adopt", "alert", "halt"]
 
 
-class Risk(Section):
+class RiskSettings(Section):
     """Hard limits, outside any model."""
 
     min_order_quantity: Money
@@ -281,7 +281,7 @@ class Risk(Section):
     max_lag_ms: Annotated[float, Field(gt=0, le=1e10)]
 
 
-class Simulated(Section):
+class SimulatedSettings(Section):
     """The simulated venue."""
 
     initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
@@ -292,13 +292,13 @@ class Simulated(Section):
     partial_fills: bool
 
 
-class Journal(Section):
+class JournalSettings(Section):
     """How safe the record of a run on a clock is."""
 
     durability: Literal["process", "power"]
 
 
-class Synthetic(Section):
+class SyntheticSettings(Section):
     """The market of a run without a tape."""
 
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]

@@ -1,1 +1,3 @@
-"""Words that every other package shares: events, orders, codes, errors, ids, clock, ports."""
+"""Vocabulary that every package shares: events, orders, reasons, errors, ids, time, money, units. Import the modules."""
+
+__all__: list[str] = []

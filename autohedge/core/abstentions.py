@@ -15,7 +15,7 @@ class Abstention(NamedTuple):
     cure: str = ""
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """Cause and cure in one line."""
         return f"{self.cause}; {self.cure}" if self.cure else self.cause
 
@@ -105,8 +105,8 @@ REFUSALS = {
 """Every code with which somebody says no to an entry that was deliberated about, beside the codes of quotes."""
 
 
-def told(code: str) -> str:
+def describe(code: str) -> str:
     """A code in words, that of a quote included; one that is not known, as it stands."""
     if code in REFUSALS:
         return REFUSALS[code]
-    return ABSTENTIONS[code].told if code in ABSTENTIONS else MEANINGS.get(code, code)
+    return ABSTENTIONS[code].text if code in ABSTENTIONS else MEANINGS.get(code, code)

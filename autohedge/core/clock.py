@@ -4,8 +4,9 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from autohedge.core.units import NS_PER_DAY, NS_PER_MS, NS_PER_S
+
 NEVER = 2**63 - 1
-DAY_NS = 86_400 * 10**9
 
 
 def wall_ns() -> int:
@@ -23,24 +24,24 @@ def monotonic_s() -> float:
     return monotonic_ns() / 1e9
 
 
-def stamp(ts_ns: int) -> str:
+def compact_utc(ts_ns: int) -> str:
     """A time as people and folder names write it: `20240808T235415`, UTC."""
-    return datetime.fromtimestamp(ts_ns // 10**9, UTC).strftime("%Y%m%dT%H%M%S")
+    return datetime.fromtimestamp(ts_ns // NS_PER_S, UTC).strftime("%Y%m%dT%H%M%S")
 
 
-def readable(ts_ns: int) -> str:
+def format_utc(ts_ns: int) -> str:
     """A time for reports: `2024-08-08 23:54:15.088`, UTC."""
-    moment = datetime.fromtimestamp(ts_ns // 10**9, UTC)
-    return f"{moment:%Y-%m-%d %H:%M:%S}.{ts_ns % 10**9 // 10**6:03d}"
+    utc_time = datetime.fromtimestamp(ts_ns // NS_PER_S, UTC)
+    return f"{utc_time:%Y-%m-%d %H:%M:%S}.{ts_ns % NS_PER_S // NS_PER_MS:03d}"
 
 
 def next_midnight_ns(ts_ns: int) -> int:
     """The first UTC midnight after `ts_ns`: a trading day is a UTC day."""
-    return (ts_ns // DAY_NS + 1) * DAY_NS
+    return (ts_ns // NS_PER_DAY + 1) * NS_PER_DAY
 
 
 @dataclass(frozen=True, slots=True)
-class TapeClock:
+class ReplayClock:
     """A tape's time on the machine's clock: `first_ns` of the tape at `begun_ns`, `speed` times as fast.
 
     `begun_ns` is monotonic time, which all processes of one machine share and no one can set back.
@@ -51,7 +52,7 @@ class TapeClock:
     speed: float
 
     @classmethod
-    def begin(cls, first_ns: int, speed: float) -> "TapeClock":
+    def begin(cls, first_ns: int, speed: float) -> "ReplayClock":
         """A clock that starts now."""
         return cls(first_ns, monotonic_ns(), speed)
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from autohedge.core.orders import OrderType, Side, TimeInForce
-from autohedge.core.snapshots import Kind
+from autohedge.core.snapshots import DeliberationKind
 
 
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
@@ -26,66 +26,66 @@ class Output(Event, frozen=True, gc=False):
     """What the engine says."""
 
 
-class RunNonce(Input, frozen=True, gc=False, tag="run_nonce"):
+class RunStarted(Input, frozen=True, gc=False, tag="run_nonce"):
     """First of all inputs: what the ids of this run derive from; `at_ns` is 0 long before a tape."""
 
     nonce: str
     at_ns: int = 0
 
 
-class VenueAnswer(Input, frozen=True, gc=False):
+class OrderEventBase(Input, frozen=True, gc=False):
     """What a gateway brings back; `at_ns` is when the engine learns of it."""
 
     at_ns: int
     order_id: str
 
 
-class Accepted(VenueAnswer, frozen=True, gc=False, tag="accepted"):
+class OrderAccepted(OrderEventBase, frozen=True, gc=False, tag="accepted"):
     """The venue has the order."""
 
     venue_order_id: str
 
 
-class Rejected(VenueAnswer, frozen=True, gc=False, tag="rejected"):
+class OrderRejected(OrderEventBase, frozen=True, gc=False, tag="rejected"):
     """The venue refused the order; it has no exposure."""
 
     reason: str
 
 
-class Unknown(VenueAnswer, frozen=True, gc=False, tag="unknown"):
+class RequestUnknown(OrderEventBase, frozen=True, gc=False, tag="unknown"):
     """The answer to a request was lost: what was asked for may or may not have happened."""
 
     cause: str
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
-class Throttled(VenueAnswer, frozen=True, gc=False, tag="throttled"):
+class RequestThrottled(OrderEventBase, frozen=True, gc=False, tag="throttled"):
     """The venue did not look at the request, and wants none before `until_ns`: a 429, or a ban (418)."""
 
     until_ns: int
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
-class NotFound(VenueAnswer, frozen=True, gc=False, tag="not_found"):
+class OrderNotFound(OrderEventBase, frozen=True, gc=False, tag="not_found"):
     """Asked at `asked_ns`, the venue knows no such order: it never came, or is not visible yet."""
 
     asked_ns: int
 
 
-class ChangeRefused(VenueAnswer, frozen=True, gc=False, tag="change_refused"):
+class ChangeRejected(OrderEventBase, frozen=True, gc=False, tag="change_refused"):
     """The venue did not cancel or replace: the order may be gone already, or rest as it was."""
 
     reason: str
 
 
-class Replaced(VenueAnswer, frozen=True, gc=False, tag="replaced"):
+class OrderReplaced(OrderEventBase, frozen=True, gc=False, tag="replaced"):
     """The order rests on, with this limit and this whole quantity."""
 
     limit: Decimal
     quantity: Decimal
 
 
-class Report(VenueAnswer, frozen=True, gc=False, omit_defaults=True, tag="report"):
+class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust takes the fill `trade_id` back.
@@ -101,7 +101,7 @@ class Report(VenueAnswer, frozen=True, gc=False, omit_defaults=True, tag="report
     filled: Decimal | None = None
 
 
-class VenueOrder(msgspec.Struct, frozen=True, gc=False):
+class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
     """An order as its venue sees it; `filled` is what has filled of `quantity`."""
 
     order_id: str
@@ -115,15 +115,15 @@ class VenueOrder(msgspec.Struct, frozen=True, gc=False):
     status: Literal["open", "filled", "canceled", "expired", "rejected"]
 
 
-class OrderList(Input, frozen=True, gc=False, tag="order_list"):
+class OrderMassStatus(Input, frozen=True, gc=False, tag="order_list"):
     """All open orders of the account, and those that ended recently, as asked for at `asked_ns`."""
 
     at_ns: int
     asked_ns: int
-    orders: tuple[VenueOrder, ...]
+    orders: tuple[VenueOrderStatus, ...]
 
 
-class Account(Input, frozen=True, gc=False, tag="account"):
+class AccountState(Input, frozen=True, gc=False, tag="account"):
     """What the venue says is held, asked at `asked_ns`: cash, and each quantity that is not zero."""
 
     at_ns: int
@@ -132,14 +132,14 @@ class Account(Input, frozen=True, gc=False, tag="account"):
     positions: dict[str, Decimal]
 
 
-class Link(Input, frozen=True, gc=False, tag="link"):
+class ConnectionStatus(Input, frozen=True, gc=False, tag="link"):
     """The connection to the venue; while it is not `up`, answers may be missed."""
 
     at_ns: int
     state: Literal["up", "down", "maintenance"]
 
 
-class Lag(Input, frozen=True, gc=False, tag="lag"):
+class LoopLag(Input, frozen=True, gc=False, tag="lag"):
     """The runtime is late by `lag_ms`; told when it crosses the limit, either way."""
 
     at_ns: int
@@ -152,7 +152,7 @@ class Timer(Input, frozen=True, gc=False, tag="timer"):
     at_ns: int
 
 
-class Operator(Input, frozen=True, gc=False, tag="operator"):
+class OperatorCommand(Input, frozen=True, gc=False, tag="operator"):
     """A person's command; `halt_id` names the automatic halt that a `resume` lifts.
 
     After `stop` no more rows are taken: the run delivers what is on its way, and ends.
@@ -164,7 +164,7 @@ class Operator(Input, frozen=True, gc=False, tag="operator"):
     halt_id: str | None = None
 
 
-class Trouble(Input, frozen=True, gc=False, tag="trouble"):
+class SystemFault(Input, frozen=True, gc=False, tag="trouble"):
     """The machine failed in a way that must stop entries, such as a full disk."""
 
     at_ns: int
@@ -210,7 +210,7 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
 
     at_ns: int
     number: int
-    kind: Kind
+    kind: DeliberationKind
     symbol: str
     asked_ns: int
     verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
@@ -240,11 +240,11 @@ class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
     """No more rows will come; the engine sums up."""
 
 
-class Request(Output, frozen=True, gc=False):
+class TradingCommand(Output, frozen=True, gc=False):
     """What a gateway is to carry to the venue."""
 
 
-class SubmitOrder(Request, frozen=True, gc=False, tag="submit_order"):
+class SubmitOrder(TradingCommand, frozen=True, gc=False, tag="submit_order"):
     """The intent, recorded before anything leaves for the venue; `at_ns` is engine time."""
 
     at_ns: int
@@ -260,7 +260,7 @@ class SubmitOrder(Request, frozen=True, gc=False, tag="submit_order"):
     stop_loss: float | None
 
 
-class CancelOrder(Request, frozen=True, gc=False, tag="cancel_order"):
+class CancelOrder(TradingCommand, frozen=True, gc=False, tag="cancel_order"):
     """A wish to take a resting order back; `at_ns` is engine time."""
 
     at_ns: int
@@ -268,7 +268,7 @@ class CancelOrder(Request, frozen=True, gc=False, tag="cancel_order"):
     reason: str
 
 
-class ReplaceOrder(Request, frozen=True, gc=False, tag="replace_order"):
+class ReplaceOrder(TradingCommand, frozen=True, gc=False, tag="replace_order"):
     """A wish to give a resting order another limit and whole quantity; its id stays."""
 
     at_ns: int
@@ -277,38 +277,38 @@ class ReplaceOrder(Request, frozen=True, gc=False, tag="replace_order"):
     quantity: Decimal
 
 
-class QueryOrder(Request, frozen=True, gc=False, tag="query_order"):
+class QueryOrder(TradingCommand, frozen=True, gc=False, tag="query_order"):
     """A question: what became of this order? Answered by all that the venue ever said of it."""
 
     at_ns: int
     order_id: str
 
 
-class QueryFills(Request, frozen=True, gc=False, tag="query_fills"):
+class QueryFills(TradingCommand, frozen=True, gc=False, tag="query_fills"):
     """A question: which fills were there at or after `since_ns`? Answered by their reports."""
 
     at_ns: int
     since_ns: int
 
 
-class QueryOpen(Request, frozen=True, gc=False, tag="query_open"):
-    """A question: which orders are open, and which ended recently? Answered by an `OrderList`."""
+class QueryOpenOrders(TradingCommand, frozen=True, gc=False, tag="query_open"):
+    """A question: which orders are open, and which ended recently? Answered by an `OrderMassStatus`."""
 
     at_ns: int
 
 
-class QueryAccount(Request, frozen=True, gc=False, tag="query_account"):
-    """A question: what is held? Answered by an `Account`."""
+class QueryAccount(TradingCommand, frozen=True, gc=False, tag="query_account"):
+    """A question: what is held? Answered by an `AccountState`."""
 
     at_ns: int
 
 
-class Deliberate(Output, frozen=True, gc=False, tag="deliberate"):
+class DeliberationRequested(Output, frozen=True, gc=False, tag="deliberate"):
     """A question to the slow plane; the snapshot that it is about has the hash `snapshot`."""
 
     at_ns: int
     number: int
-    kind: Kind
+    kind: DeliberationKind
     symbol: str
     snapshot: str
 
@@ -323,7 +323,7 @@ class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
     valid_until_ns: int
 
 
-class Disposed(Output, frozen=True, gc=False, tag="disposed"):
+class ProposalResolved(Output, frozen=True, gc=False, tag="disposed"):
     """What became of the agents' proposal `number`: `code` is `entry`, the exit's, or why there is no order."""
 
     at_ns: int
@@ -332,7 +332,7 @@ class Disposed(Output, frozen=True, gc=False, tag="disposed"):
     code: str
 
 
-class Cooldown(Output, frozen=True, gc=False, tag="cooldown"):
+class CooldownChanged(Output, frozen=True, gc=False, tag="cooldown"):
     """No question about a symbol for so many `quotes`, and `why`; 0 quotes: it is over."""
 
     at_ns: int
@@ -341,7 +341,7 @@ class Cooldown(Output, frozen=True, gc=False, tag="cooldown"):
     why: str
 
 
-class Booked(Output, frozen=True, gc=False, tag="booked"):
+class FillBooked(Output, frozen=True, gc=False, tag="booked"):
     """The books after one fill, so that a difference shows where it begins."""
 
     order_id: str
@@ -351,14 +351,14 @@ class Booked(Output, frozen=True, gc=False, tag="booked"):
     realized: Decimal
 
 
-class Overfilled(Output, frozen=True, gc=False, tag="overfilled"):
+class OrderOverfilled(Output, frozen=True, gc=False, tag="overfilled"):
     """The venue filled more than was ordered; the excess is booked, for the position is real."""
 
     order_id: str
     excess: Decimal
 
 
-class Alarm(Output, frozen=True, gc=False, tag="alarm"):
+class Alert(Output, frozen=True, gc=False, tag="alarm"):
     """Something that a person should know of; `subject` is an order or a symbol."""
 
     code: str
@@ -366,14 +366,14 @@ class Alarm(Output, frozen=True, gc=False, tag="alarm"):
     text: str
 
 
-class Adopted(Output, frozen=True, gc=False, tag="adopted"):
+class OrderAdopted(Output, frozen=True, gc=False, tag="adopted"):
     """An order found at the venue is now managed as our own."""
 
-    order: VenueOrder
+    order: VenueOrderStatus
     why: Literal["lost_intent", "external"]
 
 
-class External(Output, frozen=True, gc=False, tag="external"):
+class ExternalChange(Output, frozen=True, gc=False, tag="external"):
     """The venue holds `amount` more than the books explain; `policy` says what was done about it."""
 
     kind: Literal["position", "cash"]
@@ -421,23 +421,43 @@ class RunResult(Output, frozen=True, gc=False, tag="run_result"):
     result: dict[str, Any]
 
 
-Command = SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpen | QueryFills | QueryAccount
-OrderAnswer = Accepted | Rejected | Unknown | Throttled | NotFound | ChangeRefused | Replaced | Report
-Answer = OrderAnswer | OrderList | Account | Link
+AnyTradingCommand = (
+    SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpenOrders | QueryFills | QueryAccount
+)
+OrderEvent = (
+    OrderAccepted
+    | OrderRejected
+    | RequestUnknown
+    | RequestThrottled
+    | OrderNotFound
+    | ChangeRejected
+    | OrderReplaced
+    | ExecutionReport
+)
+VenueEvent = OrderEvent | OrderMassStatus | AccountState | ConnectionStatus
 AnyInput = (
-    RunNonce | Answer | Decision | PromptsChanged | Timer | Operator | Trouble | Lag | Restarted | EndOfTape
+    RunStarted
+    | VenueEvent
+    | Decision
+    | PromptsChanged
+    | Timer
+    | OperatorCommand
+    | SystemFault
+    | LoopLag
+    | Restarted
+    | EndOfTape
 )
 AnyOutput = (
-    Command
-    | Deliberate
+    AnyTradingCommand
+    | DeliberationRequested
     | GateChanged
-    | Disposed
-    | Cooldown
-    | Booked
-    | Overfilled
-    | Alarm
-    | Adopted
-    | External
+    | ProposalResolved
+    | CooldownChanged
+    | FillBooked
+    | OrderOverfilled
+    | Alert
+    | OrderAdopted
+    | ExternalChange
     | Reconciled
     | Reducing
     | Active
@@ -448,7 +468,7 @@ AnyOutput = (
 AnyEvent = AnyInput | AnyOutput
 
 
-class Entry(msgspec.Struct, frozen=True, gc=False):
+class JournalEntry(msgspec.Struct, frozen=True, gc=False):
     """One journaled event: its number, and how many rows of the tape came before it."""
 
     seq: int

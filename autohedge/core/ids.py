@@ -17,17 +17,17 @@ def fresh_nonce() -> str:
     return secrets.token_hex(16)
 
 
-def fresh_suffix() -> str:
+def random_suffix() -> str:
     """A few random characters that keep run folders of one second apart."""
     return secrets.token_hex(3)
 
 
-def derive(nonce: str, seq: int, leg: int = 0) -> str:
+def client_order_id(nonce: str, seq: int, leg: int = 0) -> str:
     """128 bits, in hex, that name one output of one run: the hash of nonce, output seq and leg."""
     return blake2b(f"{nonce} {seq} {leg}".encode(), digest_size=16).hexdigest()
 
 
-def render(derived: str, alphabet: str, length: int) -> str:
+def in_alphabet(derived: str, alphabet: str, length: int) -> str:
     """Write a derived id in a venue's alphabet, `length` characters.
 
     A venue that takes fewer characters than 128 bits need gets the low digits.
@@ -39,6 +39,6 @@ def render(derived: str, alphabet: str, length: int) -> str:
     return "".join(reversed(digits))
 
 
-def randomness(nonce: str, purpose: str) -> random.Random:
+def seeded_random(nonce: str, purpose: str) -> random.Random:
     """A seeded stream of its own for each purpose, so that one never shifts another."""
     return random.Random(f"{nonce} {purpose}")

@@ -13,6 +13,8 @@ from decimal import (
 )
 from functools import lru_cache
 
+from autohedge.core.units import BPS
+
 _TRAPS = [DivisionByZero, InvalidOperation, Overflow]
 EXACT = Context(prec=120, traps=[*_TRAPS, Inexact])
 ROUNDED = Context(prec=28, traps=_TRAPS)
@@ -22,12 +24,11 @@ subtract = EXACT.subtract
 multiply = EXACT.multiply
 
 ZERO = Decimal(0)
-BPS = Decimal("0.0001")
 PERCENT = Decimal("0.01")
 
 
 @lru_cache(maxsize=512)
-def printed(value: float) -> Decimal:
+def to_decimal(value: float) -> Decimal:
     """The price as printed: the shortest decimal that round-trips the float64."""
     return Decimal(repr(float(value)))
 
@@ -57,17 +58,17 @@ def ceil_to(value: Decimal, step: Decimal) -> Decimal:
     return down if down == value else add(down, step)
 
 
-def quotient_floor(numerator: Decimal, denominator: Decimal, step: Decimal) -> Decimal:
+def divide_floor(numerator: Decimal, denominator: Decimal, step: Decimal) -> Decimal:
     """`numerator / denominator` rounded down to a multiple of `step`, without rounding twice."""
     return multiply(EXACT.divide_int(numerator, multiply(denominator, step)), step)
 
 
-def quotient(numerator: Decimal, denominator: Decimal) -> Decimal:
+def divide(numerator: Decimal, denominator: Decimal) -> Decimal:
     """`numerator / denominator` rounded once, to 28 digits."""
     return ROUNDED.divide(numerator, denominator)
 
 
-def decimals_of(price: Decimal) -> Decimal:
+def tick_of(price: Decimal) -> Decimal:
     """The increment of the last printed digit: 61800.2 gives 0.1."""
     exponent = price.as_tuple().exponent
     return Decimal(1).scaleb(min(int(exponent), 0))

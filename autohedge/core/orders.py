@@ -63,7 +63,7 @@ class OrderState(StrEnum):
 
 
 @unique
-class OrderEvent(StrEnum):
+class OrderTrigger(StrEnum):
     """What can happen to an order."""
 
     __hash__ = str.__hash__
@@ -89,7 +89,7 @@ BUY, SELL = Side
 MARKET, LIMIT = OrderType
 IOC, GTC = TimeInForce
 
-_S, _E = OrderState, OrderEvent
+_S, _E = OrderState, OrderTrigger
 
 FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED, _S.NOT_PLACED})
 WORKING = frozenset(OrderState) - FINAL
@@ -106,7 +106,7 @@ _LIVE = _ENDS | {
     _E.REQUEST_REPLACE: _S.PENDING_REPLACE,
 }
 _RANK = (_S.NOT_PLACED, _S.REJECTED, _S.EXPIRED, _S.CANCELED, _S.FILLED)
-_SAYS_END = {
+_REPORTED_ENDS = {
     _E.PROVE_ABSENT: _S.NOT_PLACED,
     _E.REJECT: _S.REJECTED,
     _E.EXPIRE: _S.EXPIRED,
@@ -115,20 +115,20 @@ _SAYS_END = {
 }
 
 
-def _ended(state: OrderState) -> dict[OrderEvent, OrderState]:
+def _final_transitions(state: OrderState) -> dict[OrderTrigger, OrderState]:
     """What may still be said of an order that ended: the strongest end holds, whatever came first."""
     stays = dict.fromkeys((_E.FILL_PART, _E.ACCEPT, _E.REPLACE, _E.REFUSE_CHANGE), state)
     if state is _S.DENIED:
         return {}
-    return stays | {event: max(state, end, key=_RANK.index) for event, end in _SAYS_END.items()}
+    return stays | {event: max(state, end, key=_RANK.index) for event, end in _REPORTED_ENDS.items()}
 
 
-def _changed(state: OrderState) -> dict[OrderEvent, OrderState]:
+def _late_change_transitions(state: OrderState) -> dict[OrderTrigger, OrderState]:
     """A change that is answered late, or twice, moves nothing."""
     return dict.fromkeys((_E.REPLACE, _E.REFUSE_CHANGE), state)
 
 
-TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
+TRANSITIONS: dict[OrderState, dict[OrderTrigger, OrderState]] = {
     _S.INTENT: {_E.SUBMIT: _S.SUBMITTED, _E.DENY: _S.DENIED, _E.LOSE_ANSWER: _S.UNKNOWN},
     _S.SUBMITTED: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED},
     _S.UNKNOWN: _LIVE
@@ -141,8 +141,10 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.REQUEST_CANCEL: _S.UNKNOWN,
         _E.REQUEST_REPLACE: _S.UNKNOWN,
     },
-    _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED} | _changed(_S.OPEN),
-    _S.PARTIAL: _LIVE | {_E.ACCEPT: _S.PARTIAL, _E.REJECT: _S.REJECTED} | _changed(_S.PARTIAL),
+    _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED} | _late_change_transitions(_S.OPEN),
+    _S.PARTIAL: _LIVE
+    | {_E.ACCEPT: _S.PARTIAL, _E.REJECT: _S.REJECTED}
+    | _late_change_transitions(_S.PARTIAL),
     _S.PENDING_CANCEL: _ENDS
     | {
         _E.ACCEPT: _S.PENDING_CANCEL,
@@ -151,7 +153,7 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.REQUEST_CANCEL: _S.PENDING_CANCEL,
         _E.PROVE_ABSENT: _S.NOT_PLACED,
     }
-    | _changed(_S.PENDING_CANCEL),
+    | _late_change_transitions(_S.PENDING_CANCEL),
     _S.PENDING_REPLACE: _LIVE
     | {
         _E.ACCEPT: _S.PENDING_REPLACE,
@@ -161,10 +163,10 @@ TRANSITIONS: dict[OrderState, dict[OrderEvent, OrderState]] = {
         _E.REFUSE_CHANGE: _S.OPEN,
         _E.PROVE_ABSENT: _S.NOT_PLACED,
     },
-} | {state: _ended(state) for state in FINAL}
+} | {state: _final_transitions(state) for state in FINAL}
 
 
-def after(state: OrderState, event: OrderEvent) -> OrderState:
+def transition(state: OrderState, event: OrderTrigger) -> OrderState:
     """The state that `event` leads to.
 
     Raises IllegalTransition where the table has no edge.

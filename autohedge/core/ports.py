@@ -3,26 +3,26 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from autohedge.core.events import Answer, Command
+from autohedge.core.events import AnyTradingCommand, VenueEvent
 
 
 class Gateway(Protocol):
     """Carries commands to one venue and brings its answers back as inputs.
 
-    A definite no is `Rejected` or `ChangeRefused`; a timeout, a 5xx or a dropped socket is
-    `Unknown`, never a no.
+    A definite no is `OrderRejected` or `ChangeRejected`; a timeout, a 5xx or a dropped socket is
+    `RequestUnknown`, never a no.
     """
 
-    def send(self, command: Command, now_ns: int) -> None:
+    def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         """Take a command that is already in the journal."""
         ...
 
-    def answer(self) -> Answer | None:
+    def poll(self) -> VenueEvent | None:
         """The next answer that has arrived, or None."""
         ...
 
 
-class Adapter(Protocol):
+class ExecutionClient(Protocol):
     """One venue's module: its protocol and its dialect, without patience or memory of requests.
 
     The gateway gives each request a deadline, stamps what comes back with its clock, and decides
@@ -36,7 +36,7 @@ class Adapter(Protocol):
         """
         ...
 
-    async def request(self, command: Command) -> Sequence[Answer]:
+    async def request(self, command: AnyTradingCommand) -> Sequence[VenueEvent]:
         """Do what a command asks; return what the venue says to it at once, which may be nothing.
 
         Raises Rejected for a definite no, Duplicate for an order id that the venue has already,
@@ -44,7 +44,7 @@ class Adapter(Protocol):
         """
         ...
 
-    def reports(self) -> AsyncIterator[Answer]:
+    def events(self) -> AsyncIterator[VenueEvent]:
         """What the venue says unasked, until the connection is lost; the gateway always listens."""
         ...
 

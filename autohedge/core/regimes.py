@@ -7,14 +7,14 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autohedge.core.moves import log_returns, mids, sample_sd
+from autohedge.core.returns import log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
+from autohedge.core.units import S_PER_MINUTE
 
 CALM_BELOW_BPS = 5.0
 WILD_ABOVE_BPS = 15.0
 TREND_T = 0.5
 UNKNOWN = "unknown"
-MINUTE_S = 60.0
 
 
 def regime(quotes: Sequence[QuoteRow]) -> str:
@@ -22,18 +22,18 @@ def regime(quotes: Sequence[QuoteRow]) -> str:
 
     Fewer than three quotes, or quotes that span no time, are `unknown`: no such band is ever measured.
     """
-    measured = moves(quotes)
+    measured = regime_stats(quotes)
     return UNKNOWN if measured is None else f"{_volatility(measured.volatility_bps)}/{_trend(measured.t)}"
 
 
-class Moves(NamedTuple):
+class RegimeStats(NamedTuple):
     """How much a market moves, and where to."""
 
     volatility_bps: float
     t: float
 
 
-def moves(quotes: Sequence[QuoteRow]) -> Moves | None:
+def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
     """The figures behind a regime; None of fewer than three quotes or of a span that is not positive.
 
     Volatility is the sample standard deviation of the mids' log returns, scaled to one minute by the quotes' own
@@ -44,10 +44,10 @@ def moves(quotes: Sequence[QuoteRow]) -> Moves | None:
     span_s = (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
     if deviation is None or span_s <= 0:
         return None
-    volatility_bps = deviation * math.sqrt(MINUTE_S * len(returns) / span_s) * 1e4
+    volatility_bps = deviation * math.sqrt(S_PER_MINUTE * len(returns) / span_s) * 1e4
     if deviation:
-        return Moves(volatility_bps, math.fsum(returns) / math.sqrt(len(returns)) / deviation)
-    return Moves(volatility_bps, math.copysign(math.inf, returns[0]) if returns[0] else 0.0)
+        return RegimeStats(volatility_bps, math.fsum(returns) / math.sqrt(len(returns)) / deviation)
+    return RegimeStats(volatility_bps, math.copysign(math.inf, returns[0]) if returns[0] else 0.0)
 
 
 def _volatility(bps: float) -> str:

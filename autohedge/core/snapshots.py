@@ -10,7 +10,7 @@ from typing import Literal
 
 import msgspec
 
-Kind = Literal["gate", "trade", "learning"]
+DeliberationKind = Literal["gate", "trade", "learning"]
 
 
 class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -23,7 +23,7 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     ask_size: float
 
 
-class Holding(msgspec.Struct, frozen=True, gc=False):
+class PositionView(msgspec.Struct, frozen=True, gc=False):
     """What is held of the symbol: `price` is what it cost on average, 0 if flat; guards are 0 if flat."""
 
     quantity: Decimal
@@ -32,7 +32,7 @@ class Holding(msgspec.Struct, frozen=True, gc=False):
     stop_loss: float
 
 
-class Closed(msgspec.Struct, frozen=True, gc=False):
+class ClosedTrade(msgspec.Struct, frozen=True, gc=False):
     """A round trip that ended: `realized` is before `fees`, both in money; `reason` is the exit's code."""
 
     symbol: str
@@ -46,7 +46,7 @@ class Closed(msgspec.Struct, frozen=True, gc=False):
     reason: str
 
 
-class Bounds(msgspec.Struct, frozen=True, gc=False):
+class AgentLimits(msgspec.Struct, frozen=True, gc=False):
     """The limits that no answer moves, as the agent may see them.
 
     `stop_losses_bps` and `take_profits_bps` are the least and the most that the Risk agent may ask for.
@@ -75,26 +75,26 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """
 
     number: int
-    kind: Kind
+    kind: DeliberationKind
     symbol: str
     at_ns: int
     quotes: tuple[QuoteRow, ...]
     seen: int
-    held: Holding
+    held: PositionView
     cash: Decimal
     equity: Decimal
     buying_power: Decimal
     exposure: Decimal
     state: str
     gate: str
-    bounds: Bounds
-    closed: tuple[Closed, ...] = ()
+    bounds: AgentLimits
+    closed: tuple[ClosedTrade, ...] = ()
 
     @property
     def hash(self) -> str:
         """BLAKE2b-128 of the snapshot as JSON."""
-        return blake2b(encoded(self), digest_size=16).hexdigest()
+        return blake2b(encode(self), digest_size=16).hexdigest()
 
 
-encoded = msgspec.json.Encoder(decimal_format="string").encode
-decoded = msgspec.json.Decoder(Snapshot).decode
+encode = msgspec.json.Encoder(decimal_format="string").encode
+decode = msgspec.json.Decoder(Snapshot).decode

@@ -1,1 +1,5 @@
-"""The engine: a function from recorded inputs to outputs, and the runtimes that drive it."""
+"""The engine: a deterministic function from recorded inputs to outputs."""
+
+from autohedge.engine.engine import Engine
+
+__all__ = ["Engine"]

@@ -1,1 +1,5 @@
-"""Venues: each behind the gateway seam, none knowing another."""
+"""Venues behind the gateway: the simulated venue, fault injection, and the simulated venue as a process."""
+
+from autohedge.exchanges.simulated import SimulatedVenue, VenueModel
+
+__all__ = ["SimulatedVenue", "VenueModel"]

@@ -20,39 +20,39 @@ import msgspec
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
-    Accepted,
-    Account,
-    Answer,
+    AccountState,
+    AnyTradingCommand,
     CancelOrder,
-    ChangeRefused,
-    Command,
-    NotFound,
-    OrderAnswer,
-    OrderList,
+    ChangeRejected,
+    ExecutionReport,
+    OrderAccepted,
+    OrderEvent,
+    OrderMassStatus,
+    OrderNotFound,
+    OrderRejected,
+    OrderReplaced,
     QueryAccount,
     QueryFills,
-    QueryOpen,
+    QueryOpenOrders,
     QueryOrder,
-    Rejected,
-    Replaced,
     ReplaceOrder,
-    Report,
-    Request,
+    RequestUnknown,
     SubmitOrder,
-    Unknown,
-    VenueOrder,
+    TradingCommand,
+    VenueEvent,
+    VenueOrderStatus,
 )
-from autohedge.core.ids import randomness
-from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, printed, subtract
+from autohedge.core.ids import seeded_random
+from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.core.units import NS_PER_MS
 from autohedge.kernels.matching import first_touch, last_valid
 from autohedge.market.tape import Rows
 
-NS_PER_MS = 1_000_000
 REMEMBERED_MAX = 10_000
 LISTED_MAX = 500
 
-Told = TypeVar("Told", bound=Answer)
+VenueEventT = TypeVar("VenueEventT", bound=VenueEvent)
 
 
 @unique
@@ -73,7 +73,7 @@ def no_faults(order: SubmitOrder, at_ns: int) -> Fault | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Terms:
+class VenueModel:
     """How this venue treats orders; latencies in ns."""
 
     fee_bps: Decimal
@@ -84,8 +84,8 @@ class Terms:
     initial_cash: Decimal
 
     @classmethod
-    def of(cls, settings: Settings) -> "Terms":
-        """The terms that the settings ask for."""
+    def of(cls, settings: Settings) -> "VenueModel":
+        """The model that the settings ask for."""
         simulated = settings.simulated
         return cls(
             fee_bps=simulated.fee_bps,
@@ -102,22 +102,22 @@ class _Resting:
     order: SubmitOrder
     lane: int
     remaining: Decimal
-    touched_at: int
+    next_touch_row: int
 
 
 @dataclass(slots=True)
-class _Known:
+class _OrderRecord:
     """An order that the venue has, and all that it said of it."""
 
     order: SubmitOrder
-    said: list[OrderAnswer]
+    events: list[OrderEvent]
     filled: Decimal = ZERO
     status: Literal["open", "filled", "canceled", "expired", "rejected"] = "open"
 
-    def listed(self) -> VenueOrder:
+    def listed(self) -> VenueOrderStatus:
         """The order as a line of the venue's list."""
         order = self.order
-        return VenueOrder(
+        return VenueOrderStatus(
             order_id=order.order_id,
             symbol=order.symbol,
             side=order.side,
@@ -135,58 +135,58 @@ class SimulatedVenue:
 
     def __init__(
         self,
-        terms: Terms,
+        model: VenueModel,
         lots: dict[str, Decimal],
         rows: Rows,
         *,
         nonce: str = "",
         faults: FaultScript = no_faults,
     ) -> None:
-        self._terms = terms
+        self._model = model
         self._lots = lots
         self._lanes = {symbol: lane for lane, symbol in enumerate(lots)}
         self._rows = rows
         self._end = len(rows)
         self._faults = faults
-        self._jitter = randomness(nonce, "order latency")
+        self._jitter = seeded_random(nonce, "order latency")
         self._pos = 0
         self._count = 0
         self._trades = 0
         self._last_arrival_ns = 0
-        self._due: list[tuple[int, int, int, Command | Answer]] = []
-        self._arrived: deque[Answer] = deque()
+        self._due: list[tuple[int, int, int, AnyTradingCommand | VenueEvent]] = []
+        self._arrived: deque[VenueEvent] = deque()
         self._resting: dict[str, _Resting] = {}
-        self._known: dict[str, _Known] = {}
-        self.cash = terms.initial_cash
+        self._known: dict[str, _OrderRecord] = {}
+        self.cash = model.initial_cash
         self.positions: dict[str, Decimal] = {}
 
     # the gateway seam
 
-    def send(self, command: Command, now_ns: int) -> None:
+    def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         """Take a command; without latency it acts at once."""
-        delay_ns = self._terms.order_latency_ns
-        if self._terms.jitter_ns:
-            delay_ns += self._jitter.randrange(self._terms.jitter_ns + 1)
+        delay_ns = self._model.order_latency_ns
+        if self._model.jitter_ns:
+            delay_ns += self._jitter.randrange(self._model.jitter_ns + 1)
         if delay_ns == 0 and self._last_arrival_ns <= now_ns:
-            self._arrive(command, now_ns, at_once=True)
+            self._execute(command, now_ns, at_once=True)
         else:
             # one connection: a command never overtakes an earlier one
             self._last_arrival_ns = max(now_ns + delay_ns, self._last_arrival_ns)
             self._schedule(self._last_arrival_ns, 0, command)
 
-    def answer(self) -> Answer | None:
+    def poll(self) -> VenueEvent | None:
         """The next answer that has reached the engine, or None."""
         return self._arrived.popleft() if self._arrived else None
 
     # what it knows of the account
 
-    def fills(self, order_id: str) -> list[Report]:
+    def fills(self, order_id: str) -> list[ExecutionReport]:
         """All fills of an order, in their order."""
-        said = self._known[order_id].said if order_id in self._known else []
-        return [answer for answer in said if isinstance(answer, Report) and answer.kind == "fill"]
+        events = self._known[order_id].events if order_id in self._known else []
+        return [answer for answer in events if isinstance(answer, ExecutionReport) and answer.kind == "fill"]
 
     @property
-    def orders(self) -> tuple[VenueOrder, ...]:
+    def orders(self) -> tuple[VenueOrderStatus, ...]:
         """All orders that it remembers, oldest first."""
         return tuple(known.listed() for known in self._known.values())
 
@@ -212,45 +212,45 @@ class SimulatedVenue:
         """The first row that fills a resting order; the tape's length if none does."""
         if not self._resting:
             return self._end
-        return min(rest.touched_at for rest in self._resting.values())
+        return min(rest.next_touch_row for rest in self._resting.values())
 
-    def watch(self, pos: int) -> None:
+    def on_position(self, pos: int) -> None:
         """The tape has moved on: rows before `pos` are known."""
         self._pos = pos
 
     def advance(self) -> None:
         """Let the earliest due thing happen: at one time, arrivals here before answers there."""
         due_ns, _, _, what = heapq.heappop(self._due)
-        if isinstance(what, Request):
-            self._arrive(what, due_ns, at_once=False)
+        if isinstance(what, TradingCommand):
+            self._execute(what, due_ns, at_once=False)
         else:
             self._arrived.append(what)
 
-    def touch(self, row: int) -> None:
+    def fill_resting(self, row: int) -> None:
         """Fill the resting orders that this row touches, oldest first."""
-        touched = [rest for rest in self._resting.values() if rest.touched_at == row]
+        touched = [rest for rest in self._resting.values() if rest.next_touch_row == row]
         for rest in touched:
             self._fill_resting(rest, row)
 
     # at the venue
 
-    def _schedule(self, due_ns: int, rank: int, what: Command | Answer) -> None:
+    def _schedule(self, due_ns: int, rank: int, what: AnyTradingCommand | VenueEvent) -> None:
         self._count += 1
         heapq.heappush(self._due, (due_ns, rank, self._count, what))
 
-    def _respond(self, answer: OrderAnswer, *, at_once: bool) -> None:
-        self._known[answer.order_id].said.append(answer)
+    def _record_and_deliver(self, answer: OrderEvent, *, at_once: bool) -> None:
+        self._known[answer.order_id].events.append(answer)
         self._deliver(answer, at_once=at_once)
 
-    def _deliver(self, answer: Answer, *, at_once: bool) -> None:
-        delay_ns = self._terms.response_latency_ns
+    def _deliver(self, answer: VenueEvent, *, at_once: bool) -> None:
+        delay_ns = self._model.response_latency_ns
         if at_once and delay_ns == 0:
             self._arrived.append(answer)
         else:
             at_ns = answer.at_ns + delay_ns
             self._schedule(at_ns, 1, _delayed(answer, at_ns))
 
-    def _arrive(self, command: Command, now_ns: int, *, at_once: bool) -> None:
+    def _execute(self, command: AnyTradingCommand, now_ns: int, *, at_once: bool) -> None:
         match command:
             case SubmitOrder():
                 self._place(command, now_ns, at_once=at_once)
@@ -259,15 +259,15 @@ class SimulatedVenue:
             case ReplaceOrder():
                 self._replace(command, now_ns, at_once=at_once)
             case QueryOrder():
-                self._tell(command.order_id, command.at_ns, now_ns, at_once=at_once)
+                self._report_order(command.order_id, command.at_ns, now_ns, at_once=at_once)
             case QueryFills():
-                self._tell_fills(command.since_ns, now_ns, at_once=at_once)
-            case QueryOpen():
-                self._deliver(OrderList(now_ns, command.at_ns, self._recent()), at_once=at_once)
+                self._report_fills(command.since_ns, now_ns, at_once=at_once)
+            case QueryOpenOrders():
+                self._deliver(OrderMassStatus(now_ns, command.at_ns, self._recent()), at_once=at_once)
             case QueryAccount():
-                self._deliver(Account(now_ns, command.at_ns, self.cash, self.held), at_once=at_once)
+                self._deliver(AccountState(now_ns, command.at_ns, self.cash, self.held), at_once=at_once)
 
-    def _recent(self) -> tuple[VenueOrder, ...]:
+    def _recent(self) -> tuple[VenueOrderStatus, ...]:
         """All open orders, and the last of those that ended."""
         newest = list(self._known.values())[-LISTED_MAX:]
         open_before = [k for k in list(self._known.values())[:-LISTED_MAX] if k.status == "open"]
@@ -276,40 +276,40 @@ class SimulatedVenue:
     def _place(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
         """Take an order; one that is known already is not taken twice, but told of."""
         if order.order_id in self._known:
-            self._tell(order.order_id, order.at_ns, now_ns, at_once=at_once)
+            self._report_order(order.order_id, order.at_ns, now_ns, at_once=at_once)
             return
         fault = self._faults(order, now_ns)
         if fault in {Fault.LOSE_ORDER, Fault.LOSE_ANSWER}:
-            self._deliver(Unknown(now_ns, order.order_id, "scripted"), at_once=at_once)
+            self._deliver(RequestUnknown(now_ns, order.order_id, "scripted"), at_once=at_once)
         if fault is Fault.LOSE_ORDER:
             return
-        self._remember(order)
+        self._register(order)
         if fault is Fault.REJECT:
             self._known[order.order_id].status = "rejected"
-            self._respond(Rejected(now_ns, order.order_id, "scripted"), at_once=at_once)
+            self._record_and_deliver(OrderRejected(now_ns, order.order_id, "scripted"), at_once=at_once)
         else:
             self._match(order, now_ns, at_once=at_once, acknowledge=fault is None)
 
-    def _remember(self, order: SubmitOrder) -> None:
+    def _register(self, order: SubmitOrder) -> None:
         """Know an order from here on; of those that no longer rest, the oldest is forgotten past a bound."""
-        self._known[order.order_id] = _Known(order, [])
+        self._known[order.order_id] = _OrderRecord(order, [])
         if len(self._known) > REMEMBERED_MAX:
             oldest = next(iter(self._known))
             known = self._known.pop(oldest)
             if oldest in self._resting:
                 self._known[oldest] = known
 
-    def _tell(self, order_id: str, asked_ns: int, now_ns: int, *, at_once: bool) -> None:
+    def _report_order(self, order_id: str, requested_ns: int, now_ns: int, *, at_once: bool) -> None:
         """Say once more all that was said of an order, that it rests, or that there is none."""
         if order_id not in self._known:
-            self._deliver(NotFound(now_ns, order_id, asked_ns), at_once=at_once)
+            self._deliver(OrderNotFound(now_ns, order_id, requested_ns), at_once=at_once)
             return
         if order_id in self._resting:
-            self._deliver(Accepted(now_ns, order_id, f"sim-{order_id}"), at_once=at_once)
-        for answer in self._known[order_id].said:
+            self._deliver(OrderAccepted(now_ns, order_id, f"sim-{order_id}"), at_once=at_once)
+        for answer in self._known[order_id].events:
             self._deliver(_delayed(answer, now_ns), at_once=at_once)
 
-    def _tell_fills(self, since_ns: int, now_ns: int, *, at_once: bool) -> None:
+    def _report_fills(self, since_ns: int, now_ns: int, *, at_once: bool) -> None:
         """Say all fills from a time on once more, oldest first."""
         fills = (fill for order_id in self._known for fill in self.fills(order_id) if fill.ts_ns >= since_ns)
         for fill in sorted(fills, key=lambda fill: fill.ts_ns):
@@ -335,14 +335,16 @@ class SimulatedVenue:
 
     def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
         """Acknowledge an order that stays; one that ends on arrival is answered by its reports alone."""
-        self._respond(Accepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once)
+        self._record_and_deliver(
+            OrderAccepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once
+        )
 
     def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
         """The price at which the book fills the order now, or None."""
         if row < 0:
             return None
         buys = order.side is BUY
-        price = printed(self._rows.ask[row] if buys else self._rows.bid[row])
+        price = to_decimal(self._rows.ask[row] if buys else self._rows.bid[row])
         if order.limit is None:
             return price
         good = price <= order.limit if buys else price >= order.limit
@@ -350,12 +352,12 @@ class SimulatedVenue:
 
     def _available(self, order: SubmitOrder, row: int, wanted: Decimal) -> Decimal:
         """How much the book gives: all that is wanted, or at most the shown size in whole lots."""
-        if not self._terms.partial_fills:
+        if not self._model.partial_fills:
             return wanted
         shown = (self._rows.ask_size if order.side is BUY else self._rows.bid_size)[row]
         if not shown > 0:
             return wanted
-        return min(wanted, floor_to(printed(shown), self._lots[order.symbol]))
+        return min(wanted, floor_to(to_decimal(shown), self._lots[order.symbol]))
 
     def _fill(
         self, order: SubmitOrder, quantity: Decimal, price: Decimal, now_ns: int, *, at_once: bool
@@ -364,9 +366,9 @@ class SimulatedVenue:
             return
         self._trades += 1
         notional = multiply(quantity, price)
-        fee = bps_of(notional, self._terms.fee_bps)
+        fee = bps_of(notional, self._model.fee_bps)
         self._settle(order, quantity, notional, fee)
-        report = Report(
+        report = ExecutionReport(
             at_ns=now_ns,
             order_id=order.order_id,
             kind="fill",
@@ -376,7 +378,7 @@ class SimulatedVenue:
             price=price,
             fee=fee,
         )
-        self._respond(report, at_once=at_once)
+        self._record_and_deliver(report, at_once=at_once)
 
     def _settle(self, order: SubmitOrder, quantity: Decimal, notional: Decimal, fee: Decimal) -> None:
         """Move the account by one fill."""
@@ -397,7 +399,7 @@ class SimulatedVenue:
         rows = self._rows
         limit = float(order.limit or ZERO)
         side = 1 if order.side is BUY else -1
-        rest.touched_at = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
+        rest.next_touch_row = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
         self._resting[order.order_id] = rest
 
     def _fill_resting(self, rest: _Resting, row: int) -> None:
@@ -420,18 +422,22 @@ class SimulatedVenue:
     ) -> None:
         known = self._known[order_id]
         known.status = kind
-        self._respond(Report(now_ns, order_id, kind, now_ns, filled=known.filled), at_once=at_once)
+        self._record_and_deliver(
+            ExecutionReport(now_ns, order_id, kind, now_ns, filled=known.filled), at_once=at_once
+        )
 
-    def _replace(self, wish: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
+    def _replace(self, command: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
         """Move a resting order to another limit and quantity; it may fill there at once."""
-        rest = self._resting.pop(wish.order_id, None)
+        rest = self._resting.pop(command.order_id, None)
         if rest is None:
-            self._deliver(ChangeRefused(now_ns, wish.order_id, "it does not rest"), at_once=at_once)
+            self._deliver(ChangeRejected(now_ns, command.order_id, "it does not rest"), at_once=at_once)
             return
-        known = self._known[wish.order_id]
-        known.order = msgspec.structs.replace(known.order, limit=wish.limit, quantity=wish.quantity)
-        self._respond(Replaced(now_ns, wish.order_id, wish.limit, wish.quantity), at_once=at_once)
-        rest.order, rest.remaining = known.order, subtract(wish.quantity, known.filled)
+        known = self._known[command.order_id]
+        known.order = msgspec.structs.replace(known.order, limit=command.limit, quantity=command.quantity)
+        self._record_and_deliver(
+            OrderReplaced(now_ns, command.order_id, command.limit, command.quantity), at_once=at_once
+        )
+        rest.order, rest.remaining = known.order, subtract(command.quantity, known.filled)
         row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, rest.lane)
         price = self._marketable(rest.order, row)
         if price is not None:
@@ -442,7 +448,7 @@ class SimulatedVenue:
             self._rest(rest, self._pos)
 
 
-def _delayed(answer: Told, at_ns: int) -> Told:
+def _delayed(answer: VenueEventT, at_ns: int) -> VenueEventT:
     """The same answer, learned at `at_ns`."""
     return msgspec.structs.replace(answer, at_ns=at_ns)
 

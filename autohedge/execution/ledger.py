@@ -8,7 +8,7 @@ once and the remainder stays with the position, so nothing is lost.
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from autohedge.core.money import ZERO, add, multiply, quotient, subtract
+from autohedge.core.money import ZERO, add, divide, multiply, subtract
 from autohedge.core.orders import BUY, Side
 
 
@@ -33,7 +33,7 @@ class Ledger:
     cash: Decimal = field(init=False)
     fees: Decimal = ZERO
     realized: Decimal = ZERO
-    external: Decimal = ZERO
+    adjustments: Decimal = ZERO
     positions: dict[str, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -46,7 +46,7 @@ class Ledger:
             position = self.positions[symbol] = Position()
         return position
 
-    def book(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
+    def book_fill(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
         """Book one fill; return what it realized before fees.
 
         What exceeds the position opens one on the other side: the venue's fills are real, whether
@@ -66,27 +66,25 @@ class Ledger:
         self.cash = subtract(self.cash, fee)
         return realized
 
-    def take_over(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
+    def adjust_position(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Book a difference of a position that no fill explains, at `price`; no cash moves."""
         position = self.position(symbol)
         cost = multiply(quantity, price)
         if position.quantity and (quantity < 0) is not (position.quantity < 0):
             left = add(position.quantity, quantity)
             shrinks = not left or (left < 0) is (position.quantity < 0)
-            kept = (
-                quotient(multiply(position.cost, left), position.quantity)
-                if shrinks
-                else multiply(left, price)
+            remaining_cost = (
+                divide(multiply(position.cost, left), position.quantity) if shrinks else multiply(left, price)
             )
-            cost = subtract(kept, position.cost)
+            cost = subtract(remaining_cost, position.cost)
         position.quantity = add(position.quantity, quantity)
         position.cost = add(position.cost, cost)
-        self.external = add(self.external, cost)
+        self.adjustments = add(self.adjustments, cost)
 
-    def take_cash(self, amount: Decimal) -> None:
+    def adjust_cash(self, amount: Decimal) -> None:
         """Book a difference of cash that no fill explains."""
         self.cash = add(self.cash, amount)
-        self.external = add(self.external, amount)
+        self.adjustments = add(self.adjustments, amount)
 
     def _open(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> None:
         if side is BUY:
@@ -100,13 +98,13 @@ class Ledger:
         """Close as much as there is; open the rest, if any, on the other side."""
         size = position.quantity.copy_abs()
         if quantity > size:
-            rest = quotient(multiply(notional, subtract(quantity, size)), quantity)
+            rest = divide(multiply(notional, subtract(quantity, size)), quantity)
             realized = self._close(position, side, size, subtract(notional, rest))
             self._open(position, side, subtract(quantity, size), rest)
             return realized
         share = position.cost
         if quantity < size:
-            share = quotient(multiply(position.cost, quantity), size)
+            share = divide(multiply(position.cost, quantity), size)
         self._open(position, side, quantity, ZERO)
         position.cost = subtract(position.cost, share)
         realized = subtract(notional.copy_negate() if side is BUY else notional, share)

@@ -14,22 +14,22 @@ import msgspec
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
-    Accepted,
-    Alarm,
+    Alert,
     AnyOutput,
     CancelOrder,
-    ChangeRefused,
-    NotFound,
-    OrderAnswer,
-    Overfilled,
-    Rejected,
-    Replaced,
+    ChangeRejected,
+    ExecutionReport,
+    OrderAccepted,
+    OrderEvent,
+    OrderNotFound,
+    OrderOverfilled,
+    OrderRejected,
+    OrderReplaced,
     ReplaceOrder,
-    Report,
+    RequestThrottled,
+    RequestUnknown,
     SubmitOrder,
-    Throttled,
-    Unknown,
-    VenueOrder,
+    VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import (
@@ -39,15 +39,15 @@ from autohedge.core.orders import (
     SELL,
     TRANSITIONS,
     Intent,
-    OrderEvent,
     OrderState,
-    after,
+    OrderTrigger,
+    transition,
 )
 from autohedge.risk import Approved
 
 REMEMBERED_MAX = 10_000
 
-_FILL_PART, _FILL_REST, _SUBMIT = OrderEvent.FILL_PART, OrderEvent.FILL_REST, OrderEvent.SUBMIT
+_FILL_PART, _FILL_REST, _SUBMIT = OrderTrigger.FILL_PART, OrderTrigger.FILL_REST, OrderTrigger.SUBMIT
 _OPEN, _PARTIAL, _SUBMITTED = OrderState.OPEN, OrderState.PARTIAL, OrderState.SUBMITTED
 _RESTS = frozenset({_OPEN, _PARTIAL})
 
@@ -56,7 +56,7 @@ Trade = tuple[Decimal, Decimal, Decimal]
 
 
 @unique
-class News(IntEnum):
+class BookEffect(IntEnum):
     """What an answer brings for the books."""
 
     NONE = 0
@@ -64,7 +64,7 @@ class News(IntEnum):
     BUST = 2
 
 
-NONE, FILL, BUST = News
+NONE, FILL, BUST = BookEffect
 
 
 @dataclass(slots=True)
@@ -72,22 +72,22 @@ class Order:
     """One order: its intent, its state, and the fills that prove how far it got.
 
     `executed` counts all fills, busted ones too, and decides the state; `filled` is what is left of
-    them in the books. `wanted` is the limit and whole quantity that were asked for instead, `ended` an
+    them in the books. `pending_replace` is the limit and whole quantity that were asked for instead, `reported_end` an
     end that the venue told, and how much it says had filled: it holds once those fills are here.
     """
 
     id: str
     intent: Intent
-    sent: SubmitOrder | None = None
+    command: SubmitOrder | None = None
     sent_ns: int = 0
     state: OrderState = OrderState.INTENT
     filled: Decimal = ZERO
     executed: Decimal = ZERO
     reserved: Decimal = ZERO
     accepted: bool = False
-    asked_back: bool = False
-    wanted: tuple[Decimal, Decimal] | None = None
-    ended: tuple[OrderEvent, Decimal] | None = None
+    cancel_requested: bool = False
+    pending_replace: tuple[Decimal, Decimal] | None = None
+    reported_end: tuple[OrderTrigger, Decimal] | None = None
     trades: dict[str, Trade] = field(default_factory=dict)
     busted: frozenset[str] = frozenset()
 
@@ -105,16 +105,16 @@ class Order:
     def cancelable(self) -> bool:
         """Whether asking for it back makes sense: it may rest, and no one has asked yet."""
         rests = self.intent.time_in_force is GTC
-        return rests and not self.asked_back and OrderEvent.REQUEST_CANCEL in TRANSITIONS[self.state]
+        return rests and not self.cancel_requested and OrderTrigger.REQUEST_CANCEL in TRANSITIONS[self.state]
 
-    def may_spend(self) -> Decimal:
+    def open_notional(self) -> Decimal:
         """Money that this order may still spend before fees, as far as anyone knows."""
         if not self.working or self.intent.side is SELL:
             return ZERO
         spends = multiply(max(self.remaining, ZERO), self.intent.worst_price)
-        if self.wanted is None:
+        if self.pending_replace is None:
             return spends
-        limit, quantity = self.wanted
+        limit, quantity = self.pending_replace
         return max(spends, multiply(max(subtract(quantity, self.executed), ZERO), limit))
 
 
@@ -158,12 +158,12 @@ class OrderManager:
         """Turn an approved intent into an order, and the command that places it."""
         intent = approved.intent
         order = Order(order_id, intent, sent_ns=at_ns)
-        order.state = after(order.state, _SUBMIT)
+        order.state = transition(order.state, _SUBMIT)
         self.working[order_id] = order
         self._side(intent)[intent.lane] = order
         self._reserve(order)
-        guards = intent.side is BUY
-        order.sent = SubmitOrder(
+        is_entry = intent.side is BUY
+        order.command = SubmitOrder(
             at_ns=at_ns,
             order_id=order_id,
             symbol=intent.symbol,
@@ -173,30 +173,30 @@ class OrderManager:
             quantity=intent.quantity,
             limit=intent.limit,
             reason=intent.reason,
-            take_profit=intent.take_profit if guards else None,
-            stop_loss=intent.stop_loss if guards else None,
+            take_profit=intent.take_profit if is_entry else None,
+            stop_loss=intent.stop_loss if is_entry else None,
         )
-        self._emit(order.sent)
+        self._emit(order.command)
         return order
 
     def cancel(self, order: Order, reason: str, at_ns: int) -> None:
         """Ask for an order back; it stays working until the venue says it is gone."""
-        order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
-        order.asked_back = True
+        order.state = transition(order.state, OrderTrigger.REQUEST_CANCEL)
+        order.cancel_requested = True
         self._emit(CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason))
 
     def replace(self, order: Order, limit: Decimal, at_ns: int) -> None:
         """Ask for another limit; until the venue answers, the dearer of both is reserved."""
-        order.state = after(order.state, OrderEvent.REQUEST_REPLACE)
-        order.wanted = (limit, order.intent.quantity)
+        order.state = transition(order.state, OrderTrigger.REQUEST_REPLACE)
+        order.pending_replace = (limit, order.intent.quantity)
         self._reserve(order)
         self._emit(ReplaceOrder(at_ns, order.id, limit, order.intent.quantity))
 
-    def lose(self, order: Order) -> None:
+    def mark_unknown(self, order: Order) -> None:
         """Nothing that was known of this order is certain any more."""
-        order.state = after(order.state, OrderEvent.LOSE_ANSWER)
+        order.state = transition(order.state, OrderTrigger.LOSE_ANSWER)
 
-    def adopt(self, found: VenueOrder, intent: Intent, at_ns: int) -> Order:
+    def adopt(self, found: VenueOrderStatus, intent: Intent, at_ns: int) -> Order:
         """Manage an order that was found at the venue; what filled of it is still to be told."""
         order = Order(found.order_id, intent, sent_ns=at_ns, state=OrderState.UNKNOWN)
         self.working[order.id] = order
@@ -208,31 +208,31 @@ class OrderManager:
         """The venue does not have it, after all that can be asked: what it reserved is free."""
         if order.accepted or order.executed:
             self._alarm("vanished", order.id, "the venue had this order and does not know it any more")
-            order.state = after(order.state, OrderEvent.CANCEL)
+            order.state = transition(order.state, OrderTrigger.CANCEL)
         else:
-            order.state = after(order.state, OrderEvent.PROVE_ABSENT)
-        self._settle(order)
+            order.state = transition(order.state, OrderTrigger.PROVE_ABSENT)
+        self._release(order)
 
     # what the venue says
 
-    def apply(self, answer: OrderAnswer, order: Order) -> News:
+    def apply(self, answer: OrderEvent, order: Order) -> BookEffect:
         """Apply a venue's answer to its order.
 
         Raises Corrupt for an impossible fill, IllegalTransition where the state table has no edge.
         """
-        news = self._advance(order, answer)
-        if order.ended and (order.executed >= order.ended[1] or not order.working):
-            self._evidence(order, order.ended[0])
-        elif order.ended and order.working:
-            self.lose(order)
+        news = self._apply_event(order, answer)
+        if order.reported_end and (order.executed >= order.reported_end[1] or not order.working):
+            self._apply_proven(order, order.reported_end[0])
+        elif order.reported_end and order.working:
+            self.mark_unknown(order)
         if order.state is _OPEN and order.executed > ZERO:
             order.state = _PARTIAL
-        if order.asked_back and order.state in _RESTS:
-            order.state = after(order.state, OrderEvent.REQUEST_CANCEL)
-        self._settle(order)
+        if order.cancel_requested and order.state in _RESTS:
+            order.state = transition(order.state, OrderTrigger.REQUEST_CANCEL)
+        self._release(order)
         return news
 
-    def _settle(self, order: Order) -> None:
+    def _release(self, order: Order) -> None:
         self._reserve(order)
         if not order.working:
             self._finish(order)
@@ -240,78 +240,78 @@ class OrderManager:
     def _reserve(self, order: Order) -> None:
         """Bring the money reserved for an order, fees included, up to date."""
         if order.intent.side is BUY:
-            money = with_fee(order.may_spend(), self._fee_bps)
+            money = with_fee(order.open_notional(), self._fee_bps)
             self.reserved = add(self.reserved, subtract(money, order.reserved))
             order.reserved = money
 
-    def _advance(self, order: Order, answer: OrderAnswer) -> News:
+    def _apply_event(self, order: Order, answer: OrderEvent) -> BookEffect:
         match answer:
-            case Report(kind="fill"):
-                return self._fill(order, answer)
-            case Report(kind="bust"):
-                return self._bust(order, answer)
-            case Accepted():
-                self._accept(order)
-            case Rejected():
-                order.state = after(order.state, OrderEvent.REJECT)
-            case Unknown() | Throttled():
-                self._unanswered(order, answer)
-            case Replaced():
-                self._replaced(order, answer)
-            case ChangeRefused():
-                self._refused(order)
-            case Report():
-                self._end(order, answer)
-            case NotFound():
+            case ExecutionReport(kind="fill"):
+                return self._on_fill(order, answer)
+            case ExecutionReport(kind="bust"):
+                return self._on_bust(order, answer)
+            case OrderAccepted():
+                self._on_accepted(order)
+            case OrderRejected():
+                order.state = transition(order.state, OrderTrigger.REJECT)
+            case RequestUnknown() | RequestThrottled():
+                self._on_unknown(order, answer)
+            case OrderReplaced():
+                self._on_replaced(order, answer)
+            case ChangeRejected():
+                self._on_change_rejected(order)
+            case ExecutionReport():
+                self._on_end(order, answer)
+            case OrderNotFound():
                 pass  # absence is proven by more than one answer: see Inquiry
         return NONE
 
-    def _evidence(self, order: Order, event: OrderEvent) -> None:
+    def _apply_proven(self, order: Order, event: OrderTrigger) -> None:
         order.accepted = True
-        order.state = after(order.state, event)
+        order.state = transition(order.state, event)
 
-    def _end(self, order: Order, report: Report) -> None:
+    def _on_end(self, order: Order, report: ExecutionReport) -> None:
         """An end with fills that never came would be taken for the whole story: ask for them first."""
-        event = OrderEvent.CANCEL if report.kind == "canceled" else OrderEvent.EXPIRE
+        event = OrderTrigger.CANCEL if report.kind == "canceled" else OrderTrigger.EXPIRE
         filled = report.filled or ZERO
-        if order.ended:
-            event = event if order.ended[0] is OrderEvent.EXPIRE else order.ended[0]
-            filled = max(filled, order.ended[1])
+        if order.reported_end:
+            event = event if order.reported_end[0] is OrderTrigger.EXPIRE else order.reported_end[0]
+            filled = max(filled, order.reported_end[1])
         if order.working and filled > order.executed:
-            order.ended, order.accepted = (event, filled), True
-            self.lose(order)
+            order.reported_end, order.accepted = (event, filled), True
+            self.mark_unknown(order)
             return
-        self.expired += event is OrderEvent.EXPIRE and order.working and order.executed == ZERO
-        self._evidence(order, event)
+        self.expired += event is OrderTrigger.EXPIRE and order.working and order.executed == ZERO
+        self._apply_proven(order, event)
 
-    def _accept(self, order: Order) -> None:
+    def _on_accepted(self, order: Order) -> None:
         if order.state is OrderState.NOT_PLACED:
             self._alarm("alive", order.id, "the venue has this order after all; it is asked back")
             self._emit(CancelOrder(order.sent_ns, order.id, "it was taken for absent"))
-        self._evidence(order, OrderEvent.ACCEPT)
+        self._apply_proven(order, OrderTrigger.ACCEPT)
 
-    def _unanswered(self, order: Order, answer: Unknown | Throttled) -> None:
+    def _on_unknown(self, order: Order, answer: RequestUnknown | RequestThrottled) -> None:
         """Only the fate of an order that nothing is known of yet becomes unknown by silence."""
         if answer.about != "submit" or order.state is not _SUBMITTED:
             return
-        if isinstance(answer, Unknown):
-            self.lose(order)
+        if isinstance(answer, RequestUnknown):
+            self.mark_unknown(order)
         elif order.intent.side is BUY:
-            order.state = after(order.state, OrderEvent.REJECT)
+            order.state = transition(order.state, OrderTrigger.REJECT)
 
-    def _replaced(self, order: Order, answer: Replaced) -> None:
+    def _on_replaced(self, order: Order, answer: OrderReplaced) -> None:
         order.intent = msgspec.structs.replace(
             order.intent, limit=answer.limit, price=answer.limit, quantity=answer.quantity
         )
-        order.wanted = None
-        self._evidence(order, OrderEvent.REPLACE)
+        order.pending_replace = None
+        self._apply_proven(order, OrderTrigger.REPLACE)
 
-    def _refused(self, order: Order) -> None:
-        order.wanted = order.wanted if order.asked_back else None
-        order.state = after(order.state, OrderEvent.REFUSE_CHANGE)
+    def _on_change_rejected(self, order: Order) -> None:
+        order.pending_replace = order.pending_replace if order.cancel_requested else None
+        order.state = transition(order.state, OrderTrigger.REFUSE_CHANGE)
 
-    def _fill(self, order: Order, report: Report) -> News:
-        trade = _trade(order, report)
+    def _on_fill(self, order: Order, report: ExecutionReport) -> BookEffect:
+        trade = _trade_of(order, report)
         trade_id = report.trade_id or ""
         known = order.trades.get(trade_id)
         if known is not None:
@@ -322,15 +322,15 @@ class OrderManager:
         order.accepted = True
         order.executed = add(order.executed, trade[0])
         over = subtract(order.executed, order.intent.quantity)
-        order.state = after(order.state, _FILL_REST if over >= ZERO else _FILL_PART)
+        order.state = transition(order.state, _FILL_REST if over >= ZERO else _FILL_PART)
         if over > ZERO:
-            self._emit(Overfilled(order.id, min(over, trade[0])))
+            self._emit(OrderOverfilled(order.id, min(over, trade[0])))
         if trade_id in order.busted:
             return NONE
         order.filled = add(order.filled, trade[0])
         return FILL
 
-    def _bust(self, order: Order, report: Report) -> News:
+    def _on_bust(self, order: Order, report: ExecutionReport) -> BookEffect:
         trade_id = report.trade_id or ""
         if trade_id in order.busted:
             return NONE
@@ -343,7 +343,7 @@ class OrderManager:
         return BUST
 
     def _alarm(self, code: str, order_id: str, text: str) -> None:
-        self._emit(Alarm(code, order_id, text))
+        self._emit(Alert(code, order_id, text))
 
     def _side(self, intent: Intent) -> dict[int, Order]:
         return self._entries if intent.side is BUY else self._exits
@@ -358,7 +358,7 @@ class OrderManager:
             self._finished.popitem(last=False)
 
 
-def _trade(order: Order, report: Report) -> Trade:
+def _trade_of(order: Order, report: ExecutionReport) -> Trade:
     if not report.trade_id or not _positive(report.quantity) or not _positive(report.price):
         msg = f"the venue reports an impossible fill of order {order.id}: {report}"
         raise Corrupt(msg)

@@ -6,16 +6,16 @@ from decimal import Decimal
 from autohedge.config import Settings
 from autohedge.core.instruments import Instrument
 from autohedge.core.money import (
-    BPS,
     PERCENT,
     ZERO,
-    decimals_of,
+    divide_floor,
     floor_to,
     multiply,
-    printed,
-    quotient_floor,
     subtract,
+    tick_of,
+    to_decimal,
 )
+from autohedge.core.units import BPS
 
 BUYING_POWER_MARGIN = Decimal("0.95")
 BPS_PER_UNIT = 10_000.0
@@ -24,11 +24,11 @@ ONE = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Order money bounds: a percentage of buying power between `least` and `most`."""
+    """Order money bounds: a percentage of buying power between `min_notional` and `max_notional`."""
 
     target_pct: Decimal
-    least: Decimal
-    most: Decimal
+    min_notional: Decimal
+    max_notional: Decimal
 
     @classmethod
     def of(cls, settings: Settings) -> "Sizing":
@@ -43,17 +43,17 @@ class Sizing:
         """
         if buying_power <= 0:
             return None
-        wish = multiply(multiply(buying_power, self.target_pct), PERCENT)
-        wish = min(max(wish, self.least), self.most)
+        amount = multiply(multiply(buying_power, self.target_pct), PERCENT)
+        amount = min(max(amount, self.min_notional), self.max_notional)
         cap = multiply(buying_power, BUYING_POWER_MARGIN)
-        if wish <= cap:
-            return wish
-        return cap if cap >= self.least else None
+        if amount <= cap:
+            return amount
+        return cap if cap >= self.min_notional else None
 
 
 def quantity_for(notional: Decimal, price: Decimal, lot: Decimal) -> Decimal:
     """Notional over price, rounded down to the lot; may be zero."""
-    return quotient_floor(notional, price, lot)
+    return divide_floor(notional, price, lot)
 
 
 def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument: Instrument) -> Decimal:
@@ -62,24 +62,24 @@ def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument
     Rounded down to the tick; without a tick, to the last digit that the quote prints. The ask
     itself is taken as printed where no tick is set.
     """
-    at_ask = printed(ask)
+    at_ask = to_decimal(ask)
     if aggression_bps is None:
         return at_ask if instrument.tick is None else floor_to(at_ask, instrument.tick)
     mid = (bid + ask) / 2.0
     limit = min(mid + mid * aggression_bps / BPS_PER_UNIT, ask)
-    tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(at_ask))
-    return max(floor_to(printed(limit), tick), ZERO)
+    tick = instrument.tick or min(tick_of(to_decimal(bid)), tick_of(at_ask))
+    return max(floor_to(to_decimal(limit), tick), ZERO)
 
 
-def lowered(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
+def with_offset(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
     """A limit so many bps lower, rounded down to the tick, or to the last digit that the quote prints."""
     if not offset_bps:
         return limit
-    tick = instrument.tick or min(decimals_of(printed(bid)), decimals_of(limit))
+    tick = instrument.tick or min(tick_of(to_decimal(bid)), tick_of(limit))
     share = subtract(ONE, multiply(Decimal(offset_bps), BPS))
     return max(floor_to(multiply(limit, share), tick), ZERO)
 
 
-def share_of(notional: Decimal, size_pct: int) -> Decimal:
+def scaled(notional: Decimal, size_pct: int) -> Decimal:
     """So many percent of a notional, at most all of it."""
     return multiply(multiply(notional, Decimal(min(size_pct, 100))), PERCENT)

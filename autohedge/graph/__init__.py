@@ -1,1 +1,3 @@
-"""The slow plane: the graph of agents, what it is shown, and where it runs; `__main__` is a door to the command line."""
+"""The LangGraph state graph of the agents, the runtimes that run it, and its replay. Import the modules."""
+
+__all__: list[str] = []

@@ -20,57 +20,57 @@ from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Unavailable
-from autohedge.core.events import Decision, Deliberate
+from autohedge.core.events import Decision, DeliberationRequested
 from autohedge.core.snapshots import Snapshot
-from autohedge.graph.deliberator import Resolution, abstained
-from autohedge.graph.materials import Sources
-from autohedge.graph.mind import Mind, Ready
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.runner import DeliberationResult, abstention
+from autohedge.graph.service import BackendInfo, DeliberationService
 from autohedge.journal.chain import closing_on_error
-from autohedge.llm.spending import Spent, spent_on
+from autohedge.llm.usage import TokenUsage, total_usage
 from autohedge.tools.lessons import Lesson
 
 START_S = 60.0
 FRAME_MAX = 1 << 24
 UNREAD_MAX = 1 << 22
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
-NOTHING = Spent()
+NO_USAGE = TokenUsage()
 NICE = 10  # where processors are scarce, quotes go before thoughts
 
 
-class Orders(msgspec.Struct, frozen=True, tag=True):
+class WorkerInit(msgspec.Struct, frozen=True, tag=True):
     """What a worker begins with: resolved settings, and the files to render prompts from."""
 
     settings: dict[str, Any]
-    sources: Sources
-    spent: Spent = Spent()
+    sources: PromptFiles
+    spent: TokenUsage = TokenUsage()
 
 
 class Question(msgspec.Struct, frozen=True, tag=True):
     """What the run asks."""
 
-    question: Deliberate
+    question: DeliberationRequested
     snapshot: Snapshot
     lessons: tuple[Lesson, ...]
 
 
-class Edited(msgspec.Struct, frozen=True, tag=True):
+class PromptsUpdated(msgspec.Struct, frozen=True, tag=True):
     """The prompts, all of them, that the questions behind this are rendered from."""
 
     prompts: dict[str, tuple[str, str]]
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
-    """What the worker answers; `kept` is what came of looking for kept verdicts so far."""
+    """What the worker answers; `cache_counts` is what came of looking for kept verdicts so far."""
 
     number: int
-    resolution: Resolution
-    kept: dict[str, int] = {}
+    result: DeliberationResult
+    cache_counts: dict[str, int] = {}
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_answer = msgspec.msgpack.Decoder(Ready | Answer).decode
-_decode_orders = msgspec.msgpack.Decoder(Orders).decode
-_decode_told = msgspec.msgpack.Decoder(Question | Edited).decode
+_decode_answer = msgspec.msgpack.Decoder(BackendInfo | Answer).decode
+_decode_init = msgspec.msgpack.Decoder(WorkerInit).decode
+_decode_request = msgspec.msgpack.Decoder(Question | PromptsUpdated).decode
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
@@ -88,10 +88,12 @@ def frame(message: Any) -> bytes:
     return len(body).to_bytes(4, "big") + body
 
 
-class Take(Protocol):
+class OnResult(Protocol):
     """Takes a resolution into the run: writes the transcript, tells the engine, learns."""
 
-    def __call__(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
+    def __call__(
+        self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
+    ) -> None:
         """Take one."""
         ...
 
@@ -117,7 +119,7 @@ class Process(Protocol):
         ...
 
 
-def launch(theirs: socket.socket) -> Process:
+def spawn(theirs: socket.socket) -> Process:
     """Start a worker that inherits its end of the pair."""
     return subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
@@ -127,12 +129,12 @@ def launch(theirs: socket.socket) -> Process:
     )
 
 
-class _Asked(NamedTuple):
+class _PendingRequest(NamedTuple):
     """A question whose answer is wanted, and what it is rendered from."""
 
-    question: Deliberate
+    question: DeliberationRequested
     snapshot: Snapshot
-    sources: Sources
+    sources: PromptFiles
 
 
 class Worker:
@@ -143,20 +145,20 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
-        sources: Sources,
-        launch: Callable[[socket.socket], Process] = launch,
+        sources: PromptFiles,
+        launch: Callable[[socket.socket], Process] = spawn,
         pauses_s: Sequence[float] = PAUSES_S,
-        spent: Spent = NOTHING,
+        spent: TokenUsage = NO_USAGE,
     ) -> None:
         """Raises Misconfigured where nobody can answer, Unavailable if the worker does not start."""
         self._launch, self._pauses_s = launch, pauses_s
-        self._settings = config.resolved(settings)
-        self.sources = self._told = sources
-        self._asked: dict[int, _Asked] = {}
+        self._settings = config.to_plain(settings)
+        self.sources = self._sent_sources = sources
+        self._pending: dict[int, _PendingRequest] = {}
         self.deaths = 0
         self._writer: asyncio.StreamWriter | None = None
         self.lessons: list[Lesson] = []
-        self.kept: dict[str, int] = {}
+        self.cache_counts: dict[str, int] = {}
         self.spent = spent
         self._start()
         self.ready = self._wait_until_ready()
@@ -164,58 +166,58 @@ class Worker:
     @property
     def waiting(self) -> int:
         """Questions whose answers are still wanted."""
-        return len(self._asked)
+        return len(self._pending)
 
     @property
     def pid(self) -> int:
         """The process to watch, or to kill."""
         return self._process.pid
 
-    def ask(self, question: Deliberate, snapshot: Snapshot) -> None:
+    def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
         """Send a question; never waits. A worker that is dead answers by the next `serve`.
 
         An older question about the same has been given up by the engine: nobody waits for its answer. A
         worker that reads nothing any more is ended, and with that replaced.
         """
-        for number, (older, *_) in list(self._asked.items()):
+        for number, (older, *_) in list(self._pending.items()):
             if (older.symbol, older.kind) == (question.symbol, question.kind):
-                del self._asked[number]
-        self._asked[question.number] = asked = _Asked(question, snapshot, self.sources)
+                del self._pending[number]
+        self._pending[question.number] = pending = _PendingRequest(question, snapshot, self.sources)
         if self._writer:
-            self._send(asked, self._writer)
+            self._send(pending, self._writer)
             if self._writer.transport.get_write_buffer_size() > UNREAD_MAX:
                 self._process.kill()
 
-    def edit(self, prompts: Mapping[str, tuple[str, str]]) -> None:
+    def update_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> None:
         """Have what is asked from now on rendered from these, of which the next question tells the worker."""
-        self.sources = self.sources.edited(prompts)
+        self.sources = self.sources.with_prompts(prompts)
 
-    def _send(self, asked: _Asked, writer: asyncio.StreamWriter) -> None:
+    def _send(self, pending: _PendingRequest, writer: asyncio.StreamWriter) -> None:
         """Send a question, behind its prompts if the worker was told of others last."""
-        if asked.sources is not self._told:
-            writer.write(frame(Edited(asked.sources.prompts)))
-            self._told = asked.sources
-        self.lessons = [lesson for lesson in self.lessons if lesson.expires_ns > asked.question.at_ns]
-        writer.write(frame(Question(asked.question, asked.snapshot, tuple(self.lessons))))
+        if pending.sources is not self._sent_sources:
+            writer.write(frame(PromptsUpdated(pending.sources.prompts)))
+            self._sent_sources = pending.sources
+        self.lessons = [lesson for lesson in self.lessons if lesson.expires_ns > pending.question.at_ns]
+        writer.write(frame(Question(pending.question, pending.snapshot, tuple(self.lessons))))
 
-    def decision(self, by_ns: int) -> Decision | None:  # noqa: ARG002
+    def poll(self, by_ns: int) -> Decision | None:  # noqa: ARG002
         """Nothing: answers are taken in by `serve`, when they come."""
         return None
 
-    async def serve(self, take: Take) -> None:
+    async def serve(self, take: OnResult) -> None:
         """Take answers in until cancelled; begin again with a new process when this one dies."""
         while True:
             await self._connect()
             await self._listen(take)
-            for number in list(self._asked):
-                asked = self._asked.pop(number)
-                take(asked.question, asked.snapshot, abstained("worker_died"))
+            for number in list(self._pending):
+                pending = self._pending.pop(number)
+                take(pending.question, pending.snapshot, abstention("worker_died"))
             self.deaths += 1
             self._process.kill()
             self._process.wait()
-            await self._start_again()
+            await self._restart()
 
-    async def _start_again(self) -> None:
+    async def _restart(self) -> None:
         """Start a new process; where the machine has none to give, that one died, too."""
         while True:
             await self._pause()
@@ -233,19 +235,19 @@ class Worker:
 
     async def _connect(self) -> None:
         self._reader, self._writer = await asyncio.open_unix_connection(sock=self._socket)
-        for asked in self._asked.values():
-            self._send(asked, self._writer)
+        for pending in self._pending.values():
+            self._send(pending, self._writer)
 
-    async def _listen(self, take: Take) -> None:
+    async def _listen(self, take: OnResult) -> None:
         try:
             while body := await read_frame(self._reader):
                 message = _decode_answer(body)
                 if isinstance(message, Answer):
-                    self.kept = message.kept
-                if isinstance(message, Answer) and message.number in self._asked:
-                    asked = self._asked.pop(message.number)
-                    self.spent += spent_on(message.resolution.calls)
-                    take(asked.question, asked.snapshot, message.resolution)
+                    self.cache_counts = message.cache_counts
+                if isinstance(message, Answer) and message.number in self._pending:
+                    pending = self._pending.pop(message.number)
+                    self.spent += total_usage(message.result.calls)
+                    take(pending.question, pending.snapshot, message.result)
         finally:
             if self._writer:
                 self._writer.close()
@@ -256,11 +258,11 @@ class Worker:
         with closing_on_error(ours.close):
             with theirs:
                 self._process = self._launch(theirs)
-            self._told = self.sources
-            ours.sendall(frame(Orders(self._settings, self.sources, self.spent)))
+            self._sent_sources = self.sources
+            ours.sendall(frame(WorkerInit(self._settings, self.sources, self.spent)))
         self._socket = ours
 
-    def _wait_until_ready(self) -> Ready:
+    def _wait_until_ready(self) -> BackendInfo:
         """Who answers. Raises Misconfigured where nobody can, Unavailable if the worker does not start."""
         self._socket.settimeout(START_S)
         try:
@@ -270,7 +272,7 @@ class Worker:
             self.close()
             raise Unavailable("the process of the agents does not start; try --mode hft") from None
         self._socket.settimeout(None)
-        if not isinstance(message, Ready) or message.failure:
+        if not isinstance(message, BackendInfo) or message.failure:
             self.close()
             kind = Unavailable if getattr(message, "away", False) else Misconfigured
             raise kind(getattr(message, "failure", "the process of the agents answers nonsense"))
@@ -300,39 +302,41 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
 # the worker's own process
 
 
-async def work(sock: socket.socket) -> None:
+async def run_worker(sock: socket.socket) -> None:
     """Answer questions until the run hangs up."""
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     first = await read_frame(reader)
     if first is None:
         return
-    orders = _decode_orders(first)
+    init = _decode_init(first)
     try:
-        mind = await Mind.open(config.from_resolved(orders.settings), orders.sources, on_tape=False)
+        service = await DeliberationService.open(
+            config.from_plain(init.settings), init.sources, on_tape=False
+        )
     except AutoHedgeError as error:
-        writer.write(frame(Ready(failure=str(error), away=isinstance(error, Unavailable))))
+        writer.write(frame(BackendInfo(failure=str(error), away=isinstance(error, Unavailable))))
         await writer.drain()
         return
-    mind.spent_before(orders.spent)
-    writer.write(frame(mind.ready))
+    service.carry_usage(init.spent)
+    writer.write(frame(service.ready))
     under_way: set[asyncio.Task[None]] = set()
 
-    async def answer(asked: Question, thought: Coroutine[Any, Any, Resolution]) -> None:
-        resolution = await thought
+    async def answer(question: Question, thought: Coroutine[Any, Any, DeliberationResult]) -> None:
+        result = await thought
         if not writer.is_closing():
-            writer.write(frame(Answer(asked.question.number, resolution, mind.kept())))
-        await mind.settle(asked.snapshot, resolution, asked.question.at_ns)
+            writer.write(frame(Answer(question.question.number, result, service.cache_counts())))
+        await service.publish_verdict(question.snapshot, result, question.question.at_ns)
 
     while body := await read_frame(reader):
-        told = _decode_told(body)
-        if isinstance(told, Edited):
-            mind.edit(told.prompts)
+        message = _decode_request(body)
+        if isinstance(message, PromptsUpdated):
+            service.update_prompts(message.prompts)
             continue
-        thought = mind.deliberate(told.question, told.snapshot, told.lessons)
-        task = asyncio.ensure_future(answer(told, thought))
+        thought = service.deliberate(message.question, message.snapshot, message.lessons)
+        task = asyncio.ensure_future(answer(message, thought))
         under_way.add(task)
         task.add_done_callback(under_way.discard)
-    await mind.close()
+    await service.close()
     writer.close()
 
 
@@ -341,7 +345,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
     with socket.socket(fileno=int(sys.argv[1])) as sock:
-        asyncio.run(work(sock))
+        asyncio.run(run_worker(sock))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """The record of a run: a folder whose journal is a chain of hashes."""
 
-from autohedge.journal.chain import Journal, Line, encode_line, read
+from autohedge.journal.chain import Journal, JournalLine, encode_line, read
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.verification import verify
 
-__all__ = ["Journal", "Line", "RunFolder", "encode_line", "read", "verify"]
+__all__ = ["Journal", "JournalLine", "RunFolder", "encode_line", "read", "verify"]

@@ -15,17 +15,17 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from autohedge.core.errors import Corrupt, Refused
-from autohedge.core.events import AnyEvent, Entry, Input, Restarted, RunNonce, SubmitOrder
+from autohedge.core.events import AnyEvent, Input, JournalEntry, Restarted, RunStarted, SubmitOrder
 
 NO_HASH = "0" * 64
-NONCES = (RunNonce, Restarted)
+SYNCED = (RunStarted, Restarted)
 BUFFER_BYTES = 1 << 20
 _TAIL_BYTES = len(',"hash":""}') + 64
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-class Line(msgspec.Struct, frozen=True):
+class JournalLine(msgspec.Struct, frozen=True):
     """One line of a journal, verified: the genesis has no event, all others have no genesis."""
 
     hash: str
@@ -35,28 +35,28 @@ class Line(msgspec.Struct, frozen=True):
     genesis: dict[str, Any] | None = None
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> JournalEntry:
         """The journaled event. Raises Corrupt on a line without one."""
         if self.event is None:
             msg = f"line with seq {self.seq} holds no event"
             raise Corrupt(msg)
-        return Entry(self.seq, self.pos, self.event)
+        return JournalEntry(self.seq, self.pos, self.event)
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(JournalLine).decode
 
 
-def chained(body: bytes, previous: str) -> tuple[bytes, str]:
+def seal(body: bytes, previous: str) -> tuple[bytes, str]:
     """Close an open JSON object with its hash; return the whole line and the hash."""
     digest = blake2b(previous.encode() + body, digest_size=32).hexdigest()
     return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
 
 
-def encode_line(entry: Entry, previous: str) -> tuple[bytes, str]:
+def encode_line(entry: JournalEntry, previous: str) -> tuple[bytes, str]:
     """One event as a line of the journal, and its hash."""
     way = b"in" if isinstance(entry.event, Input) else b"out"
     body = b'{"seq":%d,"pos":%d,"io":"%b","event":%b' % (entry.seq, entry.pos, way, _encode(entry.event))
-    return chained(body, previous)
+    return seal(body, previous)
 
 
 class Store(Protocol):
@@ -66,7 +66,7 @@ class Store(Protocol):
         """Add one line."""
         ...
 
-    def secure(self) -> None:
+    def flush_before_send(self) -> None:
         """Make what was written survive what this store promises to survive, before an order leaves."""
         ...
 
@@ -79,7 +79,7 @@ class Store(Protocol):
         ...
 
 
-class Buffered:
+class BufferedStore:
     """A store for virtual time: fast, and lost with the process, for a run can be made again."""
 
     def __init__(self, path: Path) -> None:
@@ -88,7 +88,7 @@ class Buffered:
         with closing_on_error(self._file.close):
             lock(self._file.fileno(), path)
 
-    def secure(self) -> None:
+    def flush_before_send(self) -> None:
         """Nothing: there is no order that could leave."""
 
     def sync(self) -> None:
@@ -133,19 +133,19 @@ class Journal:
     def begin(cls, store: Store, genesis: dict[str, Any]) -> "Journal":
         """A new journal: its first line says what the run is made of."""
         journal = cls(store)
-        line, journal.head = chained(b'{"genesis":%b' % _encode(genesis), NO_HASH)
+        line, journal.head = seal(b'{"genesis":%b' % _encode(genesis), NO_HASH)
         store.write(line)
         journal.lines = 1
         return journal
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: JournalEntry) -> None:
         """Add one event; an order is secured, for it leaves next, and what ids derive from is synced."""
         line, self.head = encode_line(entry, self.head)
         self._write(line)
         self.lines += 1
         if isinstance(entry.event, SubmitOrder):
-            self._store.secure()
-        elif isinstance(entry.event, NONCES):
+            self._store.flush_before_send()
+        elif isinstance(entry.event, SYNCED):
             self._store.sync()
 
     def close(self) -> None:
@@ -153,7 +153,7 @@ class Journal:
         self._store.close()
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path) -> Iterator[JournalLine]:
     """The lines of a journal, genesis first, each verified before it is given out.
 
     A last line without its line break was being written when the process died: it is left out.
@@ -163,7 +163,7 @@ def read(path: Path) -> Iterator[Line]:
         yield from lines_of(file, path)
 
 
-def lines_of(file: Iterable[bytes], path: Path) -> Iterator[Line]:
+def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
     """The same for a journal that is open already, or lies in memory; `path` is for messages."""
     previous = NO_HASH
     for number, raw in enumerate(file, start=1):
@@ -180,7 +180,7 @@ def lines_of(file: Iterable[bytes], path: Path) -> Iterator[Line]:
         raise Corrupt(msg)
 
 
-def torn_bytes(path: Path) -> int:
+def torn_tail_bytes(path: Path) -> int:
     """How many bytes of a last line without line break a journal ends with; 0 if it ends whole."""
     with path.open("rb") as file:
         torn = 0
@@ -189,9 +189,9 @@ def torn_bytes(path: Path) -> int:
     return torn
 
 
-def _verified(raw: bytes, previous: str, path: Path, number: int) -> Line:
+def _verified(raw: bytes, previous: str, path: Path, number: int) -> JournalLine:
     body = raw[: -_TAIL_BYTES - 1]
-    if chained(body, previous)[0] != raw:
+    if seal(body, previous)[0] != raw:
         msg = f"{path}: line {number} is damaged: its hash does not fit its text and the line before"
         raise Corrupt(msg)
     try:

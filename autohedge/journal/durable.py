@@ -20,17 +20,17 @@ SYNC_PAUSE_S = 0.05
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
-class Durable:
+class DurableStore:
     """A file that takes whole lines or nothing.
 
-    `trouble` says what is wrong with the disk, once anything is; the caller must stop entries
+    `fault` says what is wrong with the disk, once anything is; the caller must stop entries
     then. Raises Refused where another process writes the file, Unavailable where no more can be
     written at all.
     """
 
     def __init__(self, path: Path, *, power: bool = False) -> None:
         self.path = path
-        self.trouble: str | None = None
+        self.fault: str | None = None
         self.power = power
         self._reserve = path.with_name("reserve")
         try:
@@ -60,23 +60,23 @@ class Durable:
                     file.write(bytes(1 << 20))
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
-            self.trouble = f"no room for the journal's reserve: {error.strerror}"
+            self.fault = f"no room for the journal's reserve: {error.strerror}"
             return False
-        self.trouble = None
+        self.fault = None
         return True
 
     def write(self, line: bytes) -> None:
         """Hand a line to the operating system; on a full disk, at the expense of the reserve."""
         try:
-            self._put(line)
+            self._write_whole(line)
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
-            self.trouble = f"the journal met a full or broken disk: {error.strerror}"
-            self._put_at_last(line)
+            self.fault = f"the journal met a full or broken disk: {error.strerror}"
+            self._write_or_fail(line)
         self._size += len(line)
         self._dirty.set()
 
-    def secure(self) -> None:
+    def flush_before_send(self) -> None:
         """With `power`: the disk has everything before this returns."""
         if self.power:
             self.sync()
@@ -88,7 +88,7 @@ class Durable:
         except OSError as error:
             raise self._unwritable(error) from None
 
-    def cut(self, torn_bytes: int) -> None:
+    def truncate_torn(self, torn_bytes: int) -> None:
         """Move a last line that was never whole from the journal to a file beside it."""
         with self.path.open("rb") as file:
             file.seek(self._size - torn_bytes)
@@ -108,7 +108,7 @@ class Durable:
         os.close(self._descriptor)
         self._reserve.unlink(missing_ok=True)
 
-    def _put(self, line: bytes) -> None:
+    def _write_whole(self, line: bytes) -> None:
         """Write all of a line, or cut off what was written of it."""
         left = memoryview(line)
         try:
@@ -118,9 +118,9 @@ class Durable:
             os.ftruncate(self._descriptor, self._size)
             raise
 
-    def _put_at_last(self, line: bytes) -> None:
+    def _write_or_fail(self, line: bytes) -> None:
         try:
-            self._put(line)
+            self._write_whole(line)
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -136,5 +136,5 @@ class Durable:
             try:
                 os.fsync(self._descriptor)
             except OSError as error:
-                self.trouble = f"the disk does not take the journal: {error.strerror}"
+                self.fault = f"the disk does not take the journal: {error.strerror}"
             self._closing.wait(SYNC_PAUSE_S)

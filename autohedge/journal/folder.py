@@ -14,8 +14,9 @@ from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 
 LAST = "last"
 RUNS = Path("runs")
-JOURNAL, RESULTS, FILES, TAPE, PACE = "journal.jsonl", "results.json", "files", "tape", "pace.json"
+JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
 TRANSCRIPT = "transcript.jsonl"
+OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # their names up to version 0.1.0
 
 
 def content_name(content: bytes, suffix: str) -> str:
@@ -23,7 +24,7 @@ def content_name(content: bytes, suffix: str) -> str:
     return blake2b(content, digest_size=32).hexdigest()[:32] + suffix
 
 
-def as_json(value: Mapping[str, Any]) -> bytes:
+def to_json(value: Mapping[str, Any]) -> bytes:
     """Readable JSON with a stable order of keys."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
@@ -82,7 +83,7 @@ class RunFolder:
         return [cls(path) for path in paths if (path / JOURNAL).is_file()]
 
     @classmethod
-    def prepare(cls, run_id: str) -> "RunFolder":
+    def create_draft(cls, run_id: str) -> "RunFolder":
         """An unfinished folder beside `runs/`; `publish` moves it there once its genesis is written.
 
         Raises Unavailable if the working directory cannot be written.
@@ -105,17 +106,10 @@ class RunFolder:
         """Remove a prepared folder that will not be published."""
         shutil.rmtree(self.path, ignore_errors=True)
 
-    def keep(self, content: bytes, suffix: str) -> str:
-        """Store a file under the name of its content; return the name."""
-        name = content_name(content, suffix)
-        _write_synced(self.path / FILES / name, content)
-        return name
+    def store_file(self, content: bytes, suffix: str) -> str:
+        """Store a file under the hash of its content, whole or not at all; return its name.
 
-    def add(self, content: bytes, suffix: str) -> str:
-        """Store a file while the run is under way, whole or not at all; return its name.
-
-        What is there already may be named by the journal, and is not written again. Raises Unavailable where
-        it cannot be written.
+        A file that exists already is not written again. Raises Unavailable where it cannot be written.
         """
         name = content_name(content, suffix)
         path, draft = self.path / FILES / name, self.path / FILES / f"{name}.tmp"
@@ -128,7 +122,7 @@ class RunFolder:
             raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
         return name
 
-    def kept(self, name: str) -> Path:
+    def stored_file(self, name: str) -> Path:
         """The path of a stored file, its content checked against its name.
 
         Raises Corrupt if it is missing or was changed.
@@ -148,31 +142,34 @@ class RunFolder:
         Raises Corrupt if they are not a table.
         """
         try:
-            values = json.loads(self.kept(name).read_bytes())
+            values = json.loads(self.stored_file(name).read_bytes())
         except ValueError as error:
             raise Corrupt(f"{self.path / FILES / name} is damaged: {error}") from None
         if not isinstance(values, dict):
             raise Corrupt(f"{self.path / FILES / name} is damaged: it holds no settings")
         return values
 
-    def write_pace(self, pace: Mapping[str, Any]) -> None:
+    def write_launch(self, launch: Mapping[str, Any]) -> None:
         """Keep how the run was driven: no part of the record, only what a restart repeats."""
-        draft = (self.path / PACE).with_suffix(".tmp")
-        _write_synced(draft, as_json(pace))
-        draft.replace(self.path / PACE)
+        draft = (self.path / LAUNCH).with_suffix(".tmp")
+        _write_synced(draft, to_json(launch))
+        draft.replace(self.path / LAUNCH)
 
-    def read_pace(self) -> dict[str, Any]:
+    def read_launch(self) -> dict[str, Any]:
         """How the run was driven; empty for a run without a clock.
 
         Raises Corrupt if that cannot be read.
         """
-        try:
-            pace = json.loads((self.path / PACE).read_bytes())
-        except FileNotFoundError:
+        path = next((path for path in (self.path / LAUNCH, self.path / OLD_LAUNCH) if path.is_file()), None)
+        if path is None:
             return {}
+        try:
+            launch = json.loads(path.read_bytes())
         except ValueError as error:
-            raise Corrupt(f"{self.path / PACE} is damaged: {error}") from None
-        return pace if isinstance(pace, dict) else {}
+            raise Corrupt(f"{path} is damaged: {error}") from None
+        if not isinstance(launch, dict):
+            return {}
+        return {"venue_id" if key == OLD_VENUE_ID else key: value for key, value in launch.items()}
 
     def write_results(self, results: Mapping[str, Any]) -> None:
         """Write `results.json` at once or not at all."""

@@ -6,9 +6,16 @@ from decimal import Decimal
 from typing import Any
 
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import AnyEvent, Booked, PromptsChanged, Report, RunResult, SubmitOrder
+from autohedge.core.events import (
+    AnyEvent,
+    ExecutionReport,
+    FillBooked,
+    PromptsChanged,
+    RunResult,
+    SubmitOrder,
+)
 from autohedge.core.money import ZERO, subtract
-from autohedge.journal.chain import Line, read, torn_bytes
+from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.genesis import Genesis
 
@@ -24,7 +31,7 @@ class Verified:
 
 
 @dataclass(slots=True)
-class Claims:
+class ResultProjection:
     """What the journal says that `results.json` must repeat: the figures, and every fill once."""
 
     result: dict[str, Any] = field(default_factory=dict)
@@ -34,7 +41,7 @@ class Claims:
     _realized: Decimal = ZERO
     _last: dict[str, Any] = field(default_factory=dict)
 
-    def take(self, event: AnyEvent | None) -> None:
+    def apply(self, event: AnyEvent | None) -> None:
         """Note a line of the journal."""
         self.lines += 1
         match event:
@@ -42,13 +49,13 @@ class Claims:
                 self.result = event.result
             case SubmitOrder():
                 self._orders[event.order_id] = event
-            case Report(kind="fill"):
+            case ExecutionReport(kind="fill"):
                 self._last = self.fills.setdefault((event.order_id, event.trade_id), self._fill(event))
-            case Booked():
+            case FillBooked():
                 self._last["realized"] = subtract(event.realized, self._realized)
                 self._realized = event.realized
 
-    def _fill(self, report: Report) -> dict[str, Any]:
+    def _fill(self, report: ExecutionReport) -> dict[str, Any]:
         order = self._orders.get(report.order_id)
         fill: dict[str, Any] = {"order_id": report.order_id, "ts_ns": report.ts_ns}
         fill |= {"qty": report.quantity, "price": report.price, "fee": report.fee}
@@ -86,8 +93,8 @@ def verify(folder: RunFolder) -> Verified:
 
     Raises Corrupt at the first thing that does not fit.
     """
-    claims = Claims()
-    verified = unbroken(folder, claims)
+    claims = ResultProjection()
+    verified = verify_chain(folder, claims)
     results = folder.read_results()
     if results is not None:
         claims.check(folder, results)
@@ -95,42 +102,42 @@ def verify(folder: RunFolder) -> Verified:
     return verified
 
 
-def unbroken(folder: RunFolder, claims: Claims | None = None) -> Verified:
+def verify_chain(folder: RunFolder, claims: ResultProjection | None = None) -> Verified:
     """Check every hash: of the lines, of the files, of the end; note what the journal claims.
 
     Raises Corrupt at the first that does not fit.
     """
     lines, head = 0, ""
-    claims = claims or Claims()
-    for line in checked(folder):
+    claims = claims or ResultProjection()
+    for line in verified_lines(folder):
         lines, head = lines + 1, line.hash
-        claims.take(line.event)
+        claims.apply(line.event)
     results = folder.read_results()
     if results is not None:
         claims.require_end(folder)
-    return Verified(lines, head, finished=results is not None, torn_bytes=torn_bytes(folder.journal))
+    return Verified(lines, head, finished=results is not None, torn_bytes=torn_tail_bytes(folder.journal))
 
 
-def checked(folder: RunFolder) -> Iterator[Line]:
+def verified_lines(folder: RunFolder) -> Iterator[JournalLine]:
     """The lines of a journal, one by one: chain, files and the end that `results.json` names are checked.
 
     Raises Corrupt at the first that does not fit, the end's when all lines were taken.
     """
-    promised, head = _promised(folder), ""
+    promised, head = _expected_end(folder), ""
     for line in read(folder.journal):
         if not head:
             _check_files(folder, Genesis.of(line))
         if isinstance(line.event, PromptsChanged):
             for name in line.event.prompts.values():
-                folder.kept(name)
+                folder.stored_file(name)
         head = line.hash
         yield line
-    if promised and promised != (head, torn_bytes(folder.journal)):
+    if promised and promised != (head, torn_tail_bytes(folder.journal)):
         msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
         raise Corrupt(msg)
 
 
-def _promised(folder: RunFolder) -> tuple[Any, int] | None:
+def _expected_end(folder: RunFolder) -> tuple[Any, int] | None:
     """The head, and the torn bytes after it, that a finished run's journal must end with."""
     results = folder.read_results()
     return None if results is None else (results.get("journal_head"), 0)
@@ -139,7 +146,7 @@ def _promised(folder: RunFolder) -> tuple[Any, int] | None:
 def _check_files(folder: RunFolder, genesis: Genesis) -> None:
     for name in (genesis.settings, genesis.strategy):
         if name:
-            folder.kept(name)
+            folder.stored_file(name)
 
 
 def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:

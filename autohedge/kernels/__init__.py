@@ -1,1 +1,3 @@
-"""Compiled steps: numba only, primitive arguments, one state record per lane, no classes."""
+"""Compiled strategy steps and tape queries: numba only, primitive arguments, one state record per instrument. Import the modules."""
+
+__all__: list[str] = []

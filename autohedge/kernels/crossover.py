@@ -12,11 +12,19 @@ from numpy.typing import NDArray
 
 from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
-from autohedge.kernels.lane import OPEN, Lanes, entry_code, guard, lane_dtype, settle, stops
+from autohedge.kernels.state import (
+    OPEN,
+    KernelStates,
+    check_quote_and_exits,
+    entry_code,
+    must_stop,
+    record_code,
+    state_dtype,
+)
 
 SLOW_MAX = 1023
 
-DTYPE = lane_dtype(
+DTYPE = state_dtype(
     [
         ("bar_ns", "i8"),
         ("fast", "i8"),
@@ -81,22 +89,22 @@ def _evaluate(lane: Any, ts: int, mid: float) -> int:
 @inlined
 def step(lane: Any, ts: int, bid: float, ask: float) -> int:
     """One row: exactly one code, counted if it is final."""
-    code = guard(lane, bid, ask)
+    code = check_quote_and_exits(lane, bid, ask)
     if code < 0:
         code = _evaluate(lane, ts, (bid + ask) / 2.0)
-    settle(lane, code)
+    record_code(lane, code)
     return code
 
 
 @compiled
-def step_one(lanes: Lanes, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
+def step_one(lanes: KernelStates, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
     """The same step for one live row; `volume` is part of every strategy's step, unused here."""
     return step(lanes[np.uintp(lane)], ts, bid, ask)
 
 
 @compiled
 def scan(
-    lanes: Lanes,
+    lanes: KernelStates,
     lane_of: NDArray[np.int32],
     ts: NDArray[np.int64],
     bid: NDArray[np.float64],
@@ -110,6 +118,6 @@ def scan(
     for i in range(start, stop):
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]
-        if stops(lane, step(lane, ts[u], bid[u], ask[u])):
+        if must_stop(lane, step(lane, ts[u], bid[u], ask[u])):
             return i
     return stop

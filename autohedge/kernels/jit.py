@@ -62,8 +62,8 @@ if _DIRECTORY is not None:
 
 def compiled(function: F) -> F:
     """Compile for calls from Python: cached on disk, IEEE division, no fast-math."""
-    kept = _DIRECTORY is not None
-    return cast(F, numba.njit(cache=kept, error_model="numpy", nogil=True)(function))
+    cached = _DIRECTORY is not None
+    return cast(F, numba.njit(cache=cached, error_model="numpy", nogil=True)(function))
 
 
 def inlined(function: F) -> F:

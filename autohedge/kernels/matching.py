@@ -46,7 +46,7 @@ def first_touch(
 
 
 @compiled
-def recent(
+def recent_valid(
     lane_of: NDArray[np.int32],
     bid: NDArray[np.float64],
     ask: NDArray[np.float64],

@@ -12,11 +12,18 @@ from numpy.typing import NDArray
 
 from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
-from autohedge.kernels.lane import Lanes, entry_code, guard, lane_dtype, settle, stops
+from autohedge.kernels.state import (
+    KernelStates,
+    check_quote_and_exits,
+    entry_code,
+    must_stop,
+    record_code,
+    state_dtype,
+)
 
 LOOKBACK_MAX = 1023
 
-DTYPE = lane_dtype(
+DTYPE = state_dtype(
     [
         ("max_spread_bps", "f8"),
         ("min_edge_bps", "f8"),
@@ -60,13 +67,13 @@ def _remember(lane: Any, mid: float, volume: float) -> float:
 @inlined
 def _filtered(lane: Any, mid: float, volume: float) -> int:
     """The volume-ratio and VWAP filters over the kept quotes; ENTRY if both let the wish pass."""
-    kept = min(lane["accepted"], lane["lookback"] + 1)
+    count = min(lane["accepted"], lane["lookback"] + 1)
     shown = 0.0
     weighted = 0.0
-    for i in range(kept):
+    for i in range(count):
         shown += lane["volumes"][i]
         weighted += lane["mids"][i] * lane["volumes"][i]
-    if volume < lane["min_volume_ratio"] * (shown / kept):
+    if volume < lane["min_volume_ratio"] * (shown / count):
         return _LOW_VOLUME
     if lane["use_vwap"] and not mid > weighted / shown:
         return _BELOW_VWAP
@@ -96,22 +103,22 @@ def _evaluate(lane: Any, bid: float, ask: float, volume: float) -> int:
 @inlined
 def step(lane: Any, bid: float, ask: float, volume: float) -> int:
     """One quote: exactly one code, counted if it is final."""
-    code = guard(lane, bid, ask)
+    code = check_quote_and_exits(lane, bid, ask)
     if code < 0:
         code = _evaluate(lane, bid, ask, volume)
-    settle(lane, code)
+    record_code(lane, code)
     return code
 
 
 @compiled
-def step_one(lanes: Lanes, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
+def step_one(lanes: KernelStates, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
     """The same step for one live quote; `ts` is part of every strategy's step, unused here."""
     return step(lanes[np.uintp(lane)], bid, ask, volume)
 
 
 @compiled
 def scan(
-    lanes: Lanes,
+    lanes: KernelStates,
     lane_of: NDArray[np.int32],
     ts: NDArray[np.int64],
     bid: NDArray[np.float64],
@@ -126,6 +133,6 @@ def scan(
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]
         volume = bid_size[u] + ask_size[u] if lane["filters"] else 0.0
-        if stops(lane, step(lane, bid[u], ask[u], volume)):
+        if must_stop(lane, step(lane, bid[u], ask[u], volume)):
             return i
     return stop

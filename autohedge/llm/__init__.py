@@ -1,1 +1,3 @@
-"""Asking models: backends, the bounded queue before them, and what is made of their answers."""
+"""The LLM client: requests, queue, retries, budget, parsing of answers, transcript. Import the modules."""
+
+__all__: list[str] = []

@@ -18,7 +18,7 @@ class Message(msgspec.Struct, frozen=True, gc=False):
     content: str
 
 
-class Request(msgspec.Struct, frozen=True, omit_defaults=True):
+class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     """One question to a model: `schema` is the JSON schema that the answer must fit.
 
     `snapshot` is the hash of what the prompt was rendered from, for backends that answer from it. `model` is
@@ -44,7 +44,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     completion_tokens: int
 
 
-class Response(msgspec.Struct, frozen=True):
+class LLMResponse(msgspec.Struct, frozen=True):
     """What came back, untouched: `text` as the model wrote it, `finish_reason` as the server said it.
 
     `sent_as` is the form in which the schema went out (json_schema, json_object, text, native …).
@@ -61,7 +61,7 @@ class Response(msgspec.Struct, frozen=True):
     refusal: str | None = None
 
 
-Code = Literal[
+FailureCode = Literal[
     "timeout",
     "unreachable",
     "bad_request",
@@ -72,15 +72,15 @@ Code = Literal[
     "context_overflow",
     "garbage_reply",
 ]
-RETRIED: frozenset[str] = frozenset({"timeout", "unreachable", "rate_limited", "server_error"})
+RETRYABLE: frozenset[str] = frozenset({"timeout", "unreachable", "rate_limited", "server_error"})
 
 
-class ModelFailure(AutoHedgeError):
+class LLMError(AutoHedgeError):
     """No usable reply came: `code` says which way; `after_s` is the server's Retry-After, 0 without one."""
 
-    def __init__(self, code: Code, text: str, after_s: float = 0.0) -> None:
+    def __init__(self, code: FailureCode, text: str, after_s: float = 0.0) -> None:
         super().__init__(text)
-        self.code: Code = code
+        self.code: FailureCode = code
         self.after_s = after_s
 
 
@@ -95,8 +95,8 @@ class LLMBackend(Protocol):
     model: str
     server: str
 
-    async def complete(self, request: Request) -> Response:
-        """Ask once. Raises ModelFailure; never waits longer than the request's timeout, else its own."""
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        """Ask once. Raises LLMError; never waits longer than the request's timeout, else its own."""
         ...
 
     async def close(self) -> None:

@@ -6,10 +6,10 @@ from typing import Generic, Literal, TypeVar
 import msgspec
 from pydantic import BaseModel
 
-from autohedge.llm.backend import Request, Response
+from autohedge.llm.backend import LLMRequest, LLMResponse
 
 Answer = TypeVar("Answer", bound=BaseModel)
-Lane = Literal["continuation", "gate", "learning"]
+Priority = Literal["continuation", "gate", "learning"]
 ACCEPTED, REPAIRED = "accepted", "repaired"
 
 
@@ -20,8 +20,8 @@ class Call(msgspec.Struct, frozen=True):
     `parse` says how the answer was found in the text. A call that never left has no response and no `service_ms`.
     """
 
-    request: Request
-    response: Response | None
+    request: LLMRequest
+    response: LLMResponse | None
     outcome: str
     failure: str
     parse: str

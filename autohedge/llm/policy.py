@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, TypeVar
 
 from autohedge.core.ids import Randomness
-from autohedge.llm.backend import RETRIED, ModelFailure, Usage
-from autohedge.llm.spending import Spent
+from autohedge.llm.backend import RETRYABLE, LLMError, Usage
+from autohedge.llm.usage import TokenUsage
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -17,7 +17,7 @@ LONGEST_PAUSE_S = 60.0
 OF_THE_REQUEST = frozenset({"bad_request", "context_overflow"})
 
 
-async def pause(seconds: float) -> None:
+async def sleep(seconds: float) -> None:
     """Let `seconds` of the machine's clock pass."""
     over = asyncio.Event()
     alarm = asyncio.get_running_loop().call_later(seconds, over.set)
@@ -38,7 +38,7 @@ class Retries:
         retries: int,
         now: Callable[[], float],
         jitter: Randomness,
-        pause: Callable[[float], Awaitable[None]] = pause,
+        pause: Callable[[float], Awaitable[None]] = sleep,
     ) -> None:
         self._retries, self._now, self._jitter, self._pause = retries, now, jitter, pause
 
@@ -62,13 +62,13 @@ class Retries:
 
     def _wait_s(self, state: "RetryCallState") -> float:
         failure = state.outcome.exception() if state.outcome else None
-        after_s = failure.after_s if isinstance(failure, ModelFailure) else 0.0
+        after_s = failure.after_s if isinstance(failure, LLMError) else 0.0
         own_s = FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1) * self._jitter.uniform(0.5, 1.0)
         return max(own_s, after_s)
 
 
 def _may_pass(error: BaseException) -> bool:
-    return isinstance(error, ModelFailure) and error.code in RETRIED
+    return isinstance(error, LLMError) and error.code in RETRYABLE
 
 
 class Breaker:
@@ -83,7 +83,7 @@ class Breaker:
         self._until: float | None = None
         self._trial = False
 
-    def refusal(self) -> str:
+    def reason_blocked(self) -> str:
         """Why no call may leave now; empty if one may."""
         if self._until is None or (self._now() >= self._until and not self._trial):
             return ""
@@ -92,24 +92,24 @@ class Breaker:
         wait_s = self._until - self._now()
         return f"the model failed {self._failures} times in a row; no call for another {wait_s:.1f} s"
 
-    def begin(self) -> bool:
+    def enter(self) -> bool:
         """A call leaves; true if it is the trial, which every end of the call must be told."""
         trial = self._until is not None and not self._trial
         self._trial = self._trial or trial
         return trial
 
-    def answered(self) -> None:
+    def on_success(self) -> None:
         """The server does its work."""
         self._failures, self._until, self._trial = 0, None, False
 
-    def failed(self, *, trial: bool) -> None:
+    def on_failure(self, *, trial: bool) -> None:
         """The server did not do its work."""
         self._failures += 1
         if trial or (self._until is None and self._failures >= self._limit):
             self._until = self._now() + self._pause_s
-        self.left(trial=trial)
+        self.leave(trial=trial)
 
-    def left(self, *, trial: bool) -> None:
+    def leave(self, *, trial: bool) -> None:
         """A call ended without showing anything about the server."""
         self._trial = self._trial and not trial
 
@@ -128,7 +128,7 @@ class Budget:
         self.prompt_tokens = 0
         self.completion_tokens = 0
 
-    def refusal(self, worst_tokens: int) -> str:
+    def reason_blocked(self, worst_tokens: int) -> str:
         """Why a request that may cost so many tokens may not leave; empty if it may."""
         if self._max_calls and self.calls >= self._max_calls:
             return f"all {self._max_calls} calls of this run are spent: raise llm.max_calls"
@@ -137,13 +137,13 @@ class Budget:
             return f"{spent} of {self._max_tokens} tokens are spent, this may take {worst_tokens}: raise llm.max_tokens"
         return ""
 
-    def carry(self, spent: Spent) -> None:
+    def add_usage(self, spent: TokenUsage) -> None:
         """Go on with what was spent before."""
         self.calls += spent.calls
         self.prompt_tokens += spent.prompt_tokens
         self.completion_tokens += spent.completion_tokens
 
-    def take(self, worst_tokens: int) -> None:
+    def reserve(self, worst_tokens: int) -> None:
         """A request leaves: set aside what it may cost."""
         self.calls += 1
         self._aside += worst_tokens

@@ -14,10 +14,10 @@ from contextlib import asynccontextmanager
 from typing import get_args
 
 from autohedge.core.errors import AutoHedgeError
-from autohedge.llm.outcome import Lane
+from autohedge.llm.outcome import Priority
 
-LANES: tuple[Lane, ...] = get_args(Lane)
-PASSES = 10
+LANES: tuple[Priority, ...] = get_args(Priority)
+MAX_PASSED_OVER = 10
 KEYS_MAX = 100_000
 
 
@@ -42,7 +42,7 @@ class _Waiter:
 
     __slots__ = ("code", "deadline", "ended", "key", "lane", "number")
 
-    def __init__(self, number: int, lane: Lane, key: Hashable | None, deadline: float) -> None:
+    def __init__(self, number: int, lane: Priority, key: Hashable | None, deadline: float) -> None:
         self.number, self.lane, self.key, self.deadline = number, lane, key, deadline
         self.code: str | None = None
         self.ended = asyncio.Event()
@@ -62,9 +62,9 @@ class LLMQueue:
 
     def __init__(self, size: int, concurrent: int, now: Callable[[], float]) -> None:
         self._size, self._concurrent, self._now = size, concurrent, now
-        self._lanes: dict[Lane, OrderedDict[int, _Waiter]] = {lane: OrderedDict() for lane in LANES}
+        self._lanes: dict[Priority, OrderedDict[int, _Waiter]] = {lane: OrderedDict() for lane in LANES}
         self._keys: dict[Hashable, _Waiter] = {}
-        self._passed: Counter[Lane] = Counter()
+        self._passed: Counter[Priority] = Counter()
         self._turns: OrderedDict[Hashable, int] = OrderedDict()
         self._number = 0
         self._granted = 0
@@ -79,15 +79,15 @@ class LLMQueue:
         return sum(map(len, self._lanes.values()))
 
     @asynccontextmanager
-    async def place(
-        self, lane: Lane, key: Hashable | None = None, deadline: float = math.inf
+    async def slot(
+        self, lane: Priority, key: Hashable | None = None, deadline: float = math.inf
     ) -> AsyncIterator[None]:
         """Hold one of the places in which a call may run. Raises Dropped if it never comes to that.
 
         Of those that wait under one `key` only the newest stays, in the place of the one before if it
         is in the same lane.
         """
-        await self._turn(lane, key, deadline)
+        await self._admit(lane, key, deadline)
         try:
             yield
         finally:
@@ -100,7 +100,7 @@ class LLMQueue:
             for waiter in list(lane.values()):
                 self._drop(waiter, "cancelled")
 
-    async def _turn(self, lane: Lane, key: Hashable | None, deadline: float) -> None:
+    async def _admit(self, lane: Priority, key: Hashable | None, deadline: float) -> None:
         if self._closed:
             raise self._refused("cancelled")
         if self._now() >= deadline:
@@ -110,7 +110,7 @@ class LLMQueue:
         else:
             await self._wait(self._queued(lane, key, deadline))
 
-    def _queued(self, lane: Lane, key: Hashable | None, deadline: float) -> _Waiter:
+    def _queued(self, lane: Priority, key: Hashable | None, deadline: float) -> _Waiter:
         older = self._keys.get(key) if key is not None else None
         if older is not None and older.lane == lane:
             self.counts["superseded"] += 1
@@ -130,7 +130,7 @@ class LLMQueue:
         self.high_water = max(self.high_water, self.waiting)
         return waiter
 
-    def _evict_for(self, lane: Lane, key: Hashable | None) -> None:
+    def _evict_for(self, lane: Priority, key: Hashable | None) -> None:
         worst = next(each for each in reversed(LANES) if self._lanes[each])
         if LANES.index(worst) < LANES.index(lane):
             raise self._refused("queue_full")
@@ -203,7 +203,7 @@ class LLMQueue:
         busy = [lane for lane in LANES if self._lanes[lane]]
         if not busy:
             return None
-        lane = next((lane for lane in busy if self._passed[lane] >= PASSES), busy[0])
+        lane = next((lane for lane in busy if self._passed[lane] >= MAX_PASSED_OVER), busy[0])
         return min(self._lanes[lane].values(), key=lambda each: (self._turns.get(each.key, 0), each.number))
 
     def _grant(self, waiter: _Waiter) -> None:

@@ -7,7 +7,7 @@ import re
 
 import msgspec
 
-from autohedge.llm.backend import Message, Request, Response
+from autohedge.llm.backend import LLMRequest, LLMResponse, Message
 
 REDACTED = "[redacted]"
 CUT = " [cut]"
@@ -57,13 +57,13 @@ def was_cut(text: str) -> bool:
     return text.endswith(CUT) and MAX_TEXT_BYTES - 4 < size <= MAX_TEXT_BYTES
 
 
-def clean_request(request: Request) -> Request:
+def clean_request(request: LLMRequest) -> LLMRequest:
     """A request without secrets in its messages."""
     messages = tuple(Message(each.role, redacted(each.content)) for each in request.messages)
     return msgspec.structs.replace(request, messages=messages)
 
 
-def clean_response(response: Response) -> Response:
+def clean_response(response: LLMResponse) -> LLMResponse:
     """A response without secrets in what model and server wrote, and of bounded length."""
     refusal = None if response.refusal is None else bounded(redacted(response.refusal))
     return msgspec.structs.replace(

@@ -17,11 +17,11 @@ import msgspec
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.snapshots import Snapshot
-from autohedge.journal.chain import closing_on_error, torn_bytes
-from autohedge.llm.backend import Request, Response
+from autohedge.journal.chain import closing_on_error, torn_tail_bytes
+from autohedge.llm.backend import LLMRequest, LLMResponse
+from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
-from autohedge.llm.verdicts import Kept
 
 Read = TypeVar("Read")
 _TAIL_BYTES = len(',"hash":""}') + 64
@@ -29,7 +29,7 @@ _TAIL_BYTES = len(',"hash":""}') + 64
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
-class Line(msgspec.Struct, frozen=True):
+class TranscriptEntry(msgspec.Struct, frozen=True):
     """One call of a deliberation, `call` counting from 0; without a request, a deliberation that asked nothing.
 
     `cut` marks a text of which only the first 64 KiB are here. `hash` is empty until the line is written.
@@ -40,8 +40,8 @@ class Line(msgspec.Struct, frozen=True):
     agent: str
     symbol: str
     at_ns: int
-    request: Request | None
-    response: Response | None
+    request: LLMRequest | None
+    response: LLMResponse | None
     outcome: str
     failure: str
     parse: str
@@ -49,11 +49,11 @@ class Line(msgspec.Struct, frozen=True):
     queue_ms: float
     cut: bool
     snapshot: Snapshot | None = None
-    kept: Kept | None = None
+    kept: CachedVerdict | None = None
     hash: str = ""
 
     @property
-    def said(self) -> Call:
+    def recorded_call(self) -> Call:
         """The call as it was made. Raises Corrupt on a line without one."""
         if self.request is None:
             raise Corrupt(f"deliberation {self.deliberation} asked nothing: look at its snapshot alone")
@@ -77,7 +77,7 @@ class _Place(NamedTuple):
     number: int
 
 
-_decode = msgspec.json.Decoder(Line).decode
+_decode = msgspec.json.Decoder(TranscriptEntry).decode
 _decode_where = msgspec.json.Decoder(_Where).decode
 
 
@@ -87,25 +87,31 @@ def lines_of(
     calls: Sequence[Call],
     outcome: str,
     failure: str = "",
-    kept: Kept | None = None,
-) -> list[Line]:
+    cached_verdict: CachedVerdict | None = None,
+) -> list[TranscriptEntry]:
     """A deliberation as the lines that record it.
 
-    `outcome` is its code if it asked nothing, `failure` says why; `kept` is the verdict that spared the asking.
+    `outcome` is its code if it asked nothing, `failure` says why; `cached_verdict` is the verdict that spared the asking.
     """
     if not calls:
-        return [msgspec.structs.replace(_silent(deliberation, snapshot, outcome, failure), kept=kept)]
+        return [
+            msgspec.structs.replace(
+                _entry_without_call(deliberation, snapshot, outcome, failure), kept=cached_verdict
+            )
+        ]
     return [
         line_of(deliberation, number, call, snapshot.at_ns, None if number else snapshot)
         for number, call in enumerate(calls)
     ]
 
 
-def line_of(deliberation: int, number: int, call: Call, at_ns: int, snapshot: Snapshot | None = None) -> Line:
+def line_of(
+    deliberation: int, number: int, call: Call, at_ns: int, snapshot: Snapshot | None = None
+) -> TranscriptEntry:
     """One call as a line, without what a transcript must not hold."""
     request = clean_request(call.request)
     response = None if call.response is None else clean_response(call.response)
-    return Line(
+    return TranscriptEntry(
         deliberation=deliberation,
         call=number,
         agent=request.agent,
@@ -123,21 +129,23 @@ def line_of(deliberation: int, number: int, call: Call, at_ns: int, snapshot: Sn
     )
 
 
-def _silent(deliberation: int, snapshot: Snapshot, outcome: str, failure: str) -> Line:
+def _entry_without_call(deliberation: int, snapshot: Snapshot, outcome: str, failure: str) -> TranscriptEntry:
     where = (deliberation, 0, "", snapshot.symbol, snapshot.at_ns)
-    return Line(*where, None, None, outcome, redacted(failure), "", 0, 0.0, cut=False, snapshot=snapshot)
+    return TranscriptEntry(
+        *where, None, None, outcome, redacted(failure), "", 0, 0.0, cut=False, snapshot=snapshot
+    )
 
 
-def asked(what: Line | Request) -> bytes:
+def request_bytes(what: TranscriptEntry | LLMRequest) -> bytes:
     """What was asked, byte for byte the same whenever the same is asked again; no timing or timeout, no answer.
 
     Takes a recorded line, or a request that was rendered again. Empty for a line that asked nothing.
     """
-    request = what.request if isinstance(what, Line) else what
+    request = what.request if isinstance(what, TranscriptEntry) else what
     return _encode(_question(clean_request(request))) if request else b""
 
 
-def _question(request: Request) -> dict[str, Any]:
+def _question(request: LLMRequest) -> dict[str, Any]:
     return {
         "agent": request.agent,
         "symbol": request.symbol,
@@ -150,7 +158,7 @@ def _question(request: Request) -> dict[str, Any]:
     }
 
 
-def sealed(line: Line) -> tuple[bytes, str]:
+def encode_entry(line: TranscriptEntry) -> tuple[bytes, str]:
     """A line as it is written, and its hash."""
     return _closed(_encode(msgspec.structs.replace(line, hash=""))[: -len(',"hash":""}')])
 
@@ -170,11 +178,11 @@ class Transcript:
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("ab")
         with closing_on_error(self._file.close):
-            os.truncate(path, path.stat().st_size - torn_bytes(path))
+            os.truncate(path, path.stat().st_size - torn_tail_bytes(path))
 
-    def append(self, lines: Iterable[Line]) -> tuple[str, ...]:
+    def append(self, lines: Iterable[TranscriptEntry]) -> tuple[str, ...]:
         """Write lines, all or none if this process dies between two calls; their hashes."""
-        whole = [sealed(line) for line in lines]
+        whole = [encode_entry(line) for line in lines]
         self._file.write(b"".join(line for line, _ in whole))
         self._file.flush()
         return tuple(digest for _, digest in whole)
@@ -184,7 +192,7 @@ class Transcript:
         self._file.close()
 
 
-def read(path: Path) -> Iterator[Line]:
+def read(path: Path) -> Iterator[TranscriptEntry]:
     """The lines of a transcript, each verified before it is given out.
 
     A last line without its line break was being written when the process died: it is left out.
@@ -214,7 +222,7 @@ def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) 
         raise Corrupt(f"{path}: line {number} is whole, but this version cannot read it: {error}") from None
 
 
-class Indexed:
+class TranscriptIndex:
     """A transcript whose deliberations are read in any order; memory holds only where their lines begin.
 
     Raises Corrupt at the first damaged line. A transcript that is not there is an empty one.
@@ -239,7 +247,7 @@ class Indexed:
         beyond = (place.at for number, places in self._places.items() if number > last for place in places)
         return min(beyond, default=None)
 
-    def lines(self, deliberation: int) -> list[Line]:
+    def lines(self, deliberation: int) -> list[TranscriptEntry]:
         """A deliberation's lines in the order of their calls; none for one that is not there."""
         places = sorted(self._places.get(deliberation, ()))
         if not places:
@@ -247,11 +255,11 @@ class Indexed:
         with self._path.open("rb") as file:
             return [self._line(file, place) for place in places]
 
-    def _line(self, file: BinaryIO, place: _Place) -> Line:
+    def _line(self, file: BinaryIO, place: _Place) -> TranscriptEntry:
         file.seek(place.at)
         return _read(_decode, file.readline(), self._path, place.number)
 
 
-def ordered(lines: Iterable[Line]) -> list[Line]:
+def sort_entries(lines: Iterable[TranscriptEntry]) -> list[TranscriptEntry]:
     """Lines by deliberation and call, whatever order they came to the file in."""
     return sorted(lines, key=lambda line: (line.deliberation, line.call))

@@ -1,19 +1,19 @@
 """Market data: importing, caching, merging and checking tapes, and a synthetic market."""
 
-from autohedge.market.check import StreamReport, check, check_stream, write_parquet
+from autohedge.market.loading import open_tape, reopen, synthesize
 from autohedge.market.merge import tape_of
-from autohedge.market.opening import open_tape, reopen, synthesize
+from autohedge.market.quality import StreamReport, check, check_stream, write_parquet
 from autohedge.market.sources import TapeSource, parse_source
-from autohedge.market.synthetic import Recipe
+from autohedge.market.synthetic import SyntheticSpec
 from autohedge.market.tape import Kind, Origin, Rows, Stream, Tape
 
 __all__ = [
     "Kind",
     "Origin",
-    "Recipe",
     "Rows",
     "Stream",
     "StreamReport",
+    "SyntheticSpec",
     "Tape",
     "TapeSource",
     "check",

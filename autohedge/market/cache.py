@@ -44,7 +44,7 @@ class Meta:
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CachedColumns:
     """A cache entry with its columns mapped read-only; nothing is read until it is touched."""
 
     meta: Meta
@@ -57,16 +57,16 @@ class Cache:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def find(self, key: str) -> Entry | None:
+    def find(self, key: str) -> CachedColumns | None:
         """The entry, or None if it is absent or a file of it has the wrong size."""
         folder = self._root / key
         try:
             meta = msgspec.json.decode((folder / _META).read_bytes(), type=Meta)
-            return Entry(meta, {name: _map(folder, name, meta.rows) for name in meta.columns})
+            return CachedColumns(meta, {name: _map(folder, name, meta.rows) for name in meta.columns})
         except (OSError, ValueError, msgspec.MsgspecError):
             return None
 
-    def build(self, key: str, fill: Callable[[Path], Meta]) -> Entry:
+    def build(self, key: str, fill: Callable[[Path], Meta]) -> CachedColumns:
         """The entry that `fill` writes into the empty folder it is given.
 
         A crash leaves no entry, and of two processes that build the same one the first wins.
@@ -83,7 +83,7 @@ class Cache:
             ) from error
         finally:
             shutil.rmtree(aside, ignore_errors=True)
-        return self._expect(key)
+        return self._require(key)
 
     def writable(self) -> bool:
         """Whether entries can be built here; makes the root if it can."""
@@ -113,7 +113,7 @@ class Cache:
         finally:
             shutil.rmtree(grave, ignore_errors=True)
 
-    def _expect(self, key: str) -> Entry:
+    def _require(self, key: str) -> CachedColumns:
         entry = self.find(key)
         if entry is None:
             raise Misconfigured(f"{self._root}: the tape cache is being changed; run again")
@@ -151,21 +151,21 @@ def dtype_of(name: str) -> "np.dtype[Any]":
     return _DTYPES.get(name, _FLOAT)
 
 
-def find(key: str) -> Entry | None:
+def find(key: str) -> CachedColumns | None:
     """The entry from the user's cache, or from this process's stand-in for it."""
     entry = user_cache().find(key)
-    if entry is None and _stand_in.cache_info().currsize:
-        return _stand_in().find(key)
+    if entry is None and _temporary_cache.cache_info().currsize:
+        return _temporary_cache().find(key)
     return entry
 
 
-def build(key: str, fill: Callable[[Path], Meta]) -> Entry:
+def build(key: str, fill: Callable[[Path], Meta]) -> CachedColumns:
     """Build the entry in the user's cache, or in a stand-in if that cannot be written."""
     cache = user_cache()
-    return (cache if cache.writable() else _stand_in()).build(key, fill)
+    return (cache if cache.writable() else _temporary_cache()).build(key, fill)
 
 
-def find_or_build(key: str, fill: Callable[[Path], Meta]) -> Entry:
+def find_or_build(key: str, fill: Callable[[Path], Meta]) -> CachedColumns:
     """The entry, built if it is not there."""
     return find(key) or build(key, fill)
 
@@ -194,7 +194,7 @@ def user_cache() -> Cache:
 
 
 @once
-def _stand_in() -> Cache:
+def _temporary_cache() -> Cache:
 
     root = Path(tempfile.mkdtemp(prefix="autohedge-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import cache
-from autohedge.market.cache import Entry, Meta
+from autohedge.market.cache import CachedColumns, Meta
 from autohedge.market.columns import Column, is_size
 from autohedge.market.readers import BLOCK_ROWS, Reader, open_reader, readable, symbols_in
 from autohedge.market.schema import TIME, kind_of, require_types
@@ -57,7 +57,7 @@ def hash_file(path: Path) -> str:
         raise Misconfigured(f"{path}: cannot be read ({error.strerror}); check its mode") from error
 
 
-def load(request: FileRequest) -> Entry:
+def load(request: FileRequest) -> CachedColumns:
     """The file's columns from the cache, imported first if they are not there.
 
     Raises Misconfigured, with one line that names file, cause and cure, if the file is no tape.
@@ -84,7 +84,7 @@ def _key(request: FileRequest, select: str | None) -> str:
     return cache.key_of("file", request.content_hash, request.interval_ns, select)
 
 
-def _import(request: FileRequest) -> Entry:
+def _import(request: FileRequest) -> CachedColumns:
     path = request.path
     with readable(path):
         reader = open_reader(path)

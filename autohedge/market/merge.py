@@ -32,7 +32,7 @@ def cached_tape_of(streams: Sequence[Stream]) -> Tape:
 
 def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> Iterator[dict[str, Column]]:
     """The merged rows in blocks of at most `block_rows`; more only where times are equal."""
-    quoted = [stream.quoted() for stream in streams]
+    quoted = [stream.as_quotes() for stream in streams]
     times = [columns["ts"] for columns in quoted]
     lengths = [len(ts) for ts in times]
     step = max(1, block_rows // len(streams))
@@ -54,7 +54,7 @@ def _tape(streams: Sequence[Stream], *, cached: bool) -> Tape:
 
 
 def _single(stream: Stream) -> Rows:
-    return Rows(lane=zeros(len(stream), np.int32), **stream.quoted())
+    return Rows(lane=zeros(len(stream), np.int32), **stream.as_quotes())
 
 
 def _merged_in_memory(streams: Sequence[Stream]) -> Rows:

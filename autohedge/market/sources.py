@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.units import NS_PER_S
 
-_SECOND_NS = 1_000_000_000
 _UNITS_NS = {
-    "s": _SECOND_NS,
-    "m": 60 * _SECOND_NS,
-    "h": 3_600 * _SECOND_NS,
-    "d": 86_400 * _SECOND_NS,
-    "w": 604_800 * _SECOND_NS,
+    "s": NS_PER_S,
+    "m": 60 * NS_PER_S,
+    "h": 3_600 * NS_PER_S,
+    "d": 86_400 * NS_PER_S,
+    "w": 604_800 * NS_PER_S,
 }
 _DATED = re.compile(r"(?P<symbol>.+?)_\d{8}(?!\d)")
 _SUFFIXED = re.compile(r"(?P<symbol>.+?)(_ohlcv?)?(_\d+[smhdw])?(_quotes|_bars)?")

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.units import NS_PER_HOUR
 from autohedge.market.columns import Column
 
 START_NS = 1_735_776_000_000_000_000  # 2025-01-02T00:00Z
-_NS_PER_HOUR = 3_600_000_000_000
 _KNOWN_PRICES = {"BTC/USD": 95_000.0, "ETH/USD": 3_400.0, "SOL/USD": 190.0}
 _QUOTE_NOTIONAL = 20_000.0
 _SIZE_STEP = 1e-4
@@ -32,7 +32,7 @@ _PAUSE = np.array([1.3, 0.8, 0.2])
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class SyntheticSpec:
     """What to generate: the same recipe gives the same quotes.
 
     `quotes_per_s` is the average per symbol, `bad_quote_rate` the share of quotes that are
@@ -68,25 +68,25 @@ class Recipe:
         return {**values, "symbols": list(self.symbols)}
 
 
-def maker() -> str:
+def generator_version() -> str:
     """What made the quotes: the generator's own text and numpy's version, for the key of a cache."""
     digest = blake2b(Path(__file__).read_bytes(), digest_size=8)
     digest.update(np.__version__.encode())
     return digest.hexdigest()
 
 
-def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
+def quotes(recipe: SyntheticSpec, symbol: str) -> dict[str, Column]:
     """The quotes of one symbol of a recipe: ts, bid, ask, bid_size, ask_size.
 
     The stream of random numbers is drawn from seed and symbol, so that a symbol's quotes stay the
     same whichever others are generated with it.
     """
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()])))
-    price, decimals = _listing(symbol, rng)
+    price, decimals = _initial_price(symbol, rng)
     regime = _regimes(recipe.rows, rng)
     mid = _mid(price, regime, rng)
-    bid, ask = _printed(mid, _spread_bps(regime, rng), decimals)
-    _spoil(bid, ask, recipe.bad_quote_rate, rng)
+    bid, ask = _on_tick_grid(mid, _spread_bps(regime, rng), decimals)
+    _corrupt(bid, ask, recipe.bad_quote_rate, rng)
     return {
         "ts": _times(recipe, regime, rng),
         "bid": bid,
@@ -96,7 +96,7 @@ def quotes(recipe: Recipe, symbol: str) -> dict[str, Column]:
     }
 
 
-def _listing(symbol: str, rng: np.random.Generator) -> tuple[float, int]:
+def _initial_price(symbol: str, rng: np.random.Generator) -> tuple[float, int]:
     """First price and the number of decimals that prices are printed with."""
     price = _KNOWN_PRICES.get(symbol) or float(10 ** rng.uniform(0, 3))
     return price, max(0, _PRICE_DIGITS - int(np.floor(np.log10(price))))
@@ -106,18 +106,18 @@ def _regimes(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
     """Each quote's regime; spells follow each other at random."""
     spells = int(2 * rows / float(_WEIGHT @ _MEAN_QUOTES)) + 20
     drawn = rng.choice(len(_WEIGHT), size=spells, p=_WEIGHT)
-    return _held(drawn, rng.geometric(1 / _MEAN_QUOTES[drawn]), rows)
+    return _repeated(drawn, rng.geometric(1 / _MEAN_QUOTES[drawn]), rows)
 
 
 def _drifts_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     """Each quote's drift: bursts in one direction, as strong as the regime allows."""
     bursts = int(2 * len(regime) / _BURST_QUOTES) + 20
     lengths = rng.geometric(1 / _BURST_QUOTES, size=bursts)
-    drifts: Floats = _held(rng.standard_normal(bursts), lengths, len(regime)) * _DRIFT_BPS[regime]
+    drifts: Floats = _repeated(rng.standard_normal(bursts), lengths, len(regime)) * _DRIFT_BPS[regime]
     return drifts
 
 
-def _held(values: Column, lengths: NDArray[np.int64], rows: int) -> Column:
+def _repeated(values: Column, lengths: NDArray[np.int64], rows: int) -> Column:
     """Each value repeated for its length, cut or drawn out to `rows` in all."""
     return np.repeat(values, [*lengths[:-1], lengths[-1] + rows])[:rows]
 
@@ -134,7 +134,7 @@ def _spread_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
     return spread
 
 
-def _printed(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Floats]:
+def _on_tick_grid(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Floats]:
     """Bid and ask on the grid of ticks, at least one tick apart."""
     ticks_per_unit = float(10**decimals)
     half = mid * spread_bps / 2e4
@@ -144,7 +144,7 @@ def _printed(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Fl
     return bid_ticks / ticks_per_unit, ask_ticks / ticks_per_unit
 
 
-def _spoil(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> None:
+def _corrupt(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> None:
     """Make a share of the quotes bad, in place: a side missing or zero, or the sides swapped."""
     bad = np.flatnonzero(rng.random(len(bid)) < rate)
     flaw = rng.choice(_FLAWS, size=len(bad))
@@ -155,11 +155,11 @@ def _spoil(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> N
     bid[crossed], ask[crossed] = ask[crossed], bid[crossed]
 
 
-def _times(recipe: Recipe, regime: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.int64]:
+def _times(recipe: SyntheticSpec, regime: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.int64]:
     """Irregular receive times over the recipe's hours, denser where the market is wild."""
     gaps = rng.standard_exponential(recipe.rows) * _PAUSE[regime]
     elapsed = np.cumsum(gaps)
-    span_ns = recipe.hours * _NS_PER_HOUR
+    span_ns = recipe.hours * NS_PER_HOUR
     times: NDArray[np.int64] = START_NS + (elapsed * (span_ns / elapsed[-1])).astype(np.int64)
     return times
 

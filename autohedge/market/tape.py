@@ -102,7 +102,7 @@ class Stream:
     def __len__(self) -> int:
         return len(self.columns["ts"])
 
-    def quoted(self) -> dict[str, Column]:
+    def as_quotes(self) -> dict[str, Column]:
         """The columns of `Rows` other than lane: a bar quotes its close and its volume."""
         if self.kind is Kind.QUOTES:
             return {name: self.columns[name] for name in QUOTE_COLUMNS}
@@ -181,7 +181,7 @@ class Tape:
         return tuple(stream.symbol for stream in self.streams)
 
     @property
-    def hashes(self) -> dict[str, str]:
+    def content_hashes(self) -> dict[str, str]:
         """What tells each symbol's rows from those of another tape: the content hash of their origin."""
         return {origin.symbol: origin.content_hash for origin in self.origins}
 

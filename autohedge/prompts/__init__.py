@@ -1,28 +1,28 @@
 """The prompts of the agents: Markdown with named fields, versioned by their hash."""
 
+from autohedge.prompts.fields import FIELDS, Field
 from autohedge.prompts.library import (
     FOLDER,
     Prompt,
-    is_packaged,
+    builtin_names,
+    builtin_path,
+    is_builtin,
     load,
-    packaged,
-    packaged_file,
     parse,
     render,
-    require_no_strays,
+    require_known_prompts,
 )
-from autohedge.prompts.naming import FIELDS, Field
 
 __all__ = [
     "FIELDS",
     "FOLDER",
     "Field",
     "Prompt",
-    "is_packaged",
+    "builtin_names",
+    "builtin_path",
+    "is_builtin",
     "load",
-    "packaged",
-    "packaged_file",
     "parse",
     "render",
-    "require_no_strays",
+    "require_known_prompts",
 ]

@@ -4,7 +4,6 @@
 every complaint names the line. A rendered value is never read as a template again.
 """
 
-import difflib
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from autohedge.core.errors import Misconfigured
-from autohedge.prompts.naming import FIELDS
+from autohedge.core.text import did_you_mean
+from autohedge.prompts.fields import FIELDS
 
 FOLDER = Path("prompts")
 PACKAGED = Path(__file__).parent
@@ -52,33 +52,33 @@ class _Line:
     number: int
     origin: str
 
-    def wrong(self, why: str) -> NoReturn:
+    def fail(self, why: str) -> NoReturn:
         raise Misconfigured(f"{self.origin}, line {self.number}: {why}")
 
 
-def packaged() -> tuple[str, ...]:
+def builtin_names() -> tuple[str, ...]:
     """The names of all prompts that the agents read."""
     return tuple(sorted(path.stem for path in PACKAGED.glob("*.md")))
 
 
-def require_no_strays(folder: Path = FOLDER) -> None:
+def require_known_prompts(folder: Path = FOLDER) -> None:
     """Refuse a prompt in `folder` that replaces no packaged one: no agent would ever read it.
 
     A name that is none of a prompt, such as README.md, is let pass.
     """
     for path in sorted(folder.glob("*.md")):
-        if _NAME.fullmatch(path.stem) and path.stem not in packaged():
+        if _NAME.fullmatch(path.stem) and path.stem not in builtin_names():
             raise Misconfigured(
-                f"{path}: no agent reads it{_hint(path.stem, packaged())}; rename or remove it"
+                f"{path}: no agent reads it{_hint(path.stem, builtin_names())}; rename or remove it"
             )
 
 
-def is_packaged(prompt: Prompt) -> bool:
+def is_builtin(prompt: Prompt) -> bool:
     """Whether the prompt is the one that came with this release."""
-    return prompt.origin == str(packaged_file(prompt.name))
+    return prompt.origin == str(builtin_path(prompt.name))
 
 
-def packaged_file(name: str) -> Path:
+def builtin_path(name: str) -> Path:
     """Where the packaged prompt of that name lies."""
     return PACKAGED / f"{name}.md"
 
@@ -98,11 +98,11 @@ def read(name: str, folder: Path = FOLDER) -> tuple[str, str]:
     Raises Misconfigured for a name that is none, and for a file that cannot be read.
     """
     path = folder / f"{name}.md"
-    if not _NAME.fullmatch(name) or not (path.is_file() or packaged_file(name).is_file()):
+    if not _NAME.fullmatch(name) or not (path.is_file() or builtin_path(name).is_file()):
         raise Misconfigured(
-            f"there is no prompt {name}{_hint(name, packaged())}; there are {', '.join(packaged())}"
+            f"there is no prompt {name}{_hint(name, builtin_names())}; there are {', '.join(builtin_names())}"
         )
-    path = path if path.is_file() else packaged_file(name)
+    path = path if path.is_file() else builtin_path(name)
     return _read(path), str(path)
 
 
@@ -136,7 +136,7 @@ def render(prompt: Prompt, fields: Mapping[str, str]) -> tuple[str, str]:
     """
     for name, number in prompt.fields.items():
         if name not in fields:
-            _Line("", number, prompt.origin).wrong(f"nothing was given for {{{name}}}")
+            _Line("", number, prompt.origin).fail(f"nothing was given for {{{name}}}")
     return _filled(prompt.system, fields), _filled(prompt.user, fields)
 
 
@@ -160,13 +160,13 @@ def _front_matter(lines: list[_Line]) -> tuple[dict[str, _Line], list[_Line]]:
     """Each key's line, from behind its colon, and the lines after the front matter."""
     rules = [index for index, line in enumerate(lines) if line.text.strip() == _RULE]
     if len(rules) < 2 or rules[0] != 0:
-        lines[0].wrong("a prompt begins with a front matter: key: value lines between two lines of ---")
+        lines[0].fail("a prompt begins with a front matter: key: value lines between two lines of ---")
     head: dict[str, _Line] = {}
     for line in lines[1 : rules[1]]:
         _take_key(head, line)
     for key, example in _KEYS.items():
         if key not in head:
-            lines[rules[1]].wrong(f"the front matter ends without {key}; add a line {key}: {example}")
+            lines[rules[1]].fail(f"the front matter ends without {key}; add a line {key}: {example}")
     return head, lines[rules[1] + 1 :]
 
 
@@ -175,11 +175,11 @@ def _take_key(head: dict[str, _Line], line: _Line) -> None:
         return
     key, colon, value = (part.strip() for part in line.text.partition(":"))
     if not colon:
-        line.wrong(f"write key: value, for example version: 1, not {line.text.strip()[:40]!r}")
+        line.fail(f"write key: value, for example version: 1, not {line.text.strip()[:40]!r}")
     if key not in _KEYS:
-        line.wrong(f"unknown key {key[:40]!r}{_hint(key, _KEYS)}; the keys are {', '.join(_KEYS)}")
+        line.fail(f"unknown key {key[:40]!r}{_hint(key, _KEYS)}; the keys are {', '.join(_KEYS)}")
     if key in head:
-        line.wrong(f"{key} stands here twice; keep one")
+        line.fail(f"{key} stands here twice; keep one")
     head[key] = _Line(value, line.number, line.origin)
 
 
@@ -187,7 +187,7 @@ def _whole(head: Mapping[str, _Line], key: str, most: int) -> int:
     line = head[key]
     value = int(line.text) if line.text.isdecimal() and len(line.text) < 10 else 0
     if not 1 <= value <= most:
-        line.wrong(f"{key} is a whole number from 1 to {most}, not {line.text[:40]!r}")
+        line.fail(f"{key} is a whole number from 1 to {most}, not {line.text[:40]!r}")
     return value
 
 
@@ -197,7 +197,7 @@ def _temperature(line: _Line) -> float:
     except ValueError:
         value = math.nan
     if not 0 <= value <= 2:
-        line.wrong(f"temperature is a number from 0 to 2, not {line.text[:40]!r}")
+        line.fail(f"temperature is a number from 0 to 2, not {line.text[:40]!r}")
     return value
 
 
@@ -210,21 +210,21 @@ def _sections(body: list[_Line], last: _Line) -> dict[str, list[_Line]]:
         elif sections:
             next(reversed(sections.values())).append(line)
         elif line.text.strip():
-            line.wrong("text before the first section; put it under # System or # User")
+            line.fail("text before the first section; put it under # System or # User")
     for name in _SECTIONS:
         if not any(line.text.strip() for line in sections.get(name, ())):
-            last.wrong(f"the file ends without text under # {name}; add it")
+            last.fail(f"the file ends without text under # {name}; add it")
     return sections
 
 
 def _open_section(sections: dict[str, list[_Line]], line: _Line) -> None:
     name = line.text[2:].strip()
     if name not in _SECTIONS:
-        line.wrong(
+        line.fail(
             f"unknown section {name[:40]!r}{_hint(name, _SECTIONS)}; the sections are # System and # User"
         )
     if name in sections:
-        line.wrong(f"# {name} stands here twice; keep one")
+        line.fail(f"# {name} stands here twice; keep one")
     sections[name] = []
 
 
@@ -242,7 +242,7 @@ def _named(line: _Line) -> Iterator[str]:
     """The fields of a line; a single brace that belongs to none is an error."""
     for found in _BRACE.finditer(line.text):
         if found[0] in ("{", "}"):
-            line.wrong(
+            line.fail(
                 f"a single {found[0]} at column {found.start() + 1}; double it, or write a field such as {{table}}"
             )
         if found[1]:
@@ -251,9 +251,9 @@ def _named(line: _Line) -> Iterator[str]:
 
 def _check_field(name: str, section: str, line: _Line) -> None:
     if name not in FIELDS:
-        line.wrong(f"there is no field {{{name}}}{_hint(name, FIELDS)}; there are {', '.join(FIELDS)}")
+        line.fail(f"there is no field {{{name}}}{_hint(name, FIELDS)}; there are {', '.join(FIELDS)}")
     if section == "System" and FIELDS[name].untrusted:
-        line.wrong(f"{{{name}}} is written by others and must not stand under # System; move it under # User")
+        line.fail(f"{{{name}}} is written by others and must not stand under # System; move it under # User")
 
 
 def _joined(lines: list[_Line]) -> str:
@@ -261,5 +261,5 @@ def _joined(lines: list[_Line]) -> str:
 
 
 def _hint(wrong: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    question = did_you_mean(wrong, known)
+    return f" ({question})" if question else ""

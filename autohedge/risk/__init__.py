@@ -1,6 +1,6 @@
 """Hard limits outside any model: only this package can approve an intent."""
 
-from autohedge.risk.checks import Approved, Book, Limits, check_entry, check_exit
-from autohedge.risk.rate import Rate
+from autohedge.risk.checks import Approved, Limits, RiskContext, check_entry, check_exit
+from autohedge.risk.rate import Throttler
 
-__all__ = ["Approved", "Book", "Limits", "Rate", "check_entry", "check_exit"]
+__all__ = ["Approved", "Limits", "RiskContext", "Throttler", "check_entry", "check_exit"]

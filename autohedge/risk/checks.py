@@ -12,12 +12,12 @@ from typing import final
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.money import BPS, PERCENT, ZERO, add, multiply, subtract, with_fee
+from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import MARKET, Intent
 from autohedge.core.reasons import Reason
-from autohedge.risk.rate import NS_PER_MINUTE, Rate
+from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
+from autohedge.risk.rate import Throttler
 
-NS_PER_MS = 1_000_000
 ONE = Decimal(1)
 
 
@@ -66,12 +66,12 @@ class Limits:
             fee_bps=settings.simulated.fee_bps,
         )
 
-    def rate(self) -> Rate:
+    def rate(self) -> Throttler:
         """A fresh limiter for all orders of the account."""
-        return Rate(self.orders_per_minute, NS_PER_MINUTE)
+        return Throttler(self.orders_per_minute, NS_PER_MINUTE)
 
 
-class Book(msgspec.Struct, frozen=True, gc=False):
+class RiskContext(msgspec.Struct, frozen=True, gc=False):
     """What the checks of an entry may know, taken from ledger and market, never from a model.
 
     `position_notional` and `exposure` include orders in flight; `last_entry_ns` and
@@ -90,7 +90,7 @@ class Book(msgspec.Struct, frozen=True, gc=False):
     last_entry_ns: int | None
     last_exit_ns: int | None
     duplicate: bool
-    rate: Rate
+    rate: Throttler
     reducing: bool = False
 
 
@@ -101,15 +101,15 @@ class Approved:
     __slots__ = ("intent",)
 
     def __init__(self, intent: Intent, seal: object) -> None:
-        if seal is not _SEAL:
+        if seal is not _TOKEN:
             msg = "only the risk checks can approve an intent"
             raise TypeError(msg)
         self.intent = intent
 
 
-_SEAL = object()
+_TOKEN = object()
 
-Check = Callable[[Intent, Decimal, Book, Limits], bool]
+Check = Callable[[Intent, Decimal, RiskContext, Limits], bool]
 """A check says whether it refuses, from intent, its notional, what is known, and the limits."""
 
 
@@ -123,79 +123,79 @@ def _sane(intent: Intent) -> bool:
     return limit.is_finite() and limit > 0
 
 
-def _zero_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+def _zero_quantity(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     return intent.quantity <= 0
 
 
-def _halted(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return book.halted
+def _halted(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return context.halted
 
 
-def _stale(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return book.now_ns - book.quote_ns > limits.stale_after_ns
+def _stale(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return context.now_ns - context.quote_ns > limits.stale_after_ns
 
 
-def _rate_limited(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return _within(book.last_entry_ns, book.now_ns, limits.entry_interval_ns)
+def _rate_limited(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return _within(context.last_entry_ns, context.now_ns, limits.entry_interval_ns)
 
 
-def _cooling_down(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return _within(book.last_exit_ns, book.now_ns, limits.cooldown_ns)
+def _cooling_down(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return _within(context.last_exit_ns, context.now_ns, limits.cooldown_ns)
 
 
 def _within(last_ns: int | None, now_ns: int, wait_ns: int) -> bool:
     return last_ns is not None and now_ns - last_ns < wait_ns
 
 
-def _buying_power(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return multiply(notional, limits.cost_factor) > book.buying_power
+def _buying_power(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return multiply(notional, limits.cost_factor) > context.buying_power
 
 
-def _min_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+def _min_quantity(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     return intent.quantity < limits.min_quantity
 
 
-def _max_quantity(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+def _max_quantity(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     return intent.quantity > limits.max_quantity
 
 
-def _min_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+def _min_notional(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     return notional < limits.min_notional
 
 
-def _max_notional(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
+def _max_notional(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     return notional > limits.max_notional
 
 
-def _price_band(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return subtract(intent.worst_price, book.mid).copy_abs() > multiply(book.mid, limits.price_band)
+def _price_band(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return subtract(intent.worst_price, context.mid).copy_abs() > multiply(context.mid, limits.price_band)
 
 
-def _max_position(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return add(book.position_notional, notional) > limits.max_position
+def _max_position(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return add(context.position_notional, notional) > limits.max_position
 
 
-def _max_exposure(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return add(book.exposure, notional) > limits.max_exposure
+def _max_exposure(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return add(context.exposure, notional) > limits.max_exposure
 
 
-def _daily_loss(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    if book.equity >= book.equity_at_midnight:
+def _daily_loss(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    if context.equity >= context.equity_at_midnight:
         return False
-    loss = subtract(book.equity_at_midnight, book.equity)
-    return loss >= multiply(multiply(book.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
+    loss = subtract(context.equity_at_midnight, context.equity)
+    return loss >= multiply(multiply(context.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
 
 
-def _order_rate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return not book.rate.allows(book.now_ns)
+def _order_rate(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return not context.rate.has_room(context.now_ns)
 
 
-def _reducing(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return book.reducing
+def _reducing(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return context.reducing
 
 
-def _duplicate(intent: Intent, notional: Decimal, book: Book, limits: Limits) -> bool:
-    return book.duplicate
+def _duplicate(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return context.duplicate
 
 
 ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
@@ -219,15 +219,15 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
 )
 
 
-def check_entry(intent: Intent, book: Book, limits: Limits) -> Approved | Reason:
+def check_entry(intent: Intent, context: RiskContext, limits: Limits) -> Approved | Reason:
     """Approve an entry, or say which check refused it first; on no number can the others judge."""
     if not _sane(intent):
         return Reason.NOT_FINITE
     notional = multiply(intent.quantity, intent.worst_price)
     for code, refuses in ENTRY_CHECKS:
-        if refuses(intent, notional, book, limits):
+        if refuses(intent, notional, context, limits):
             return code
-    return Approved(intent, _SEAL)
+    return Approved(intent, _TOKEN)
 
 
 def check_exit(intent: Intent, held: Decimal, *, duplicate: bool) -> Approved | Reason:
@@ -244,4 +244,4 @@ def check_exit(intent: Intent, held: Decimal, *, duplicate: bool) -> Approved | 
         return Reason.ZERO_QUANTITY
     if intent.quantity > held:
         return Reason.EXCEEDS_POSITION
-    return Reason.DUPLICATE if duplicate else Approved(intent, _SEAL)
+    return Reason.DUPLICATE if duplicate else Approved(intent, _TOKEN)

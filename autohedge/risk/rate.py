@@ -2,13 +2,11 @@
 
 from collections import deque
 
-NS_PER_MINUTE = 60 * 10**9
 
-
-class Rate:
+class Throttler:
     """At most `most` events in any `window_ns`: it remembers the times of the last `most`.
 
-    Asking takes nothing, `take` does; exits take without asking, so they count but never wait.
+    Asking takes nothing, `record` does; exits take without asking, so they count but never wait.
     """
 
     __slots__ = ("_most", "_times_ns", "_window_ns")
@@ -18,15 +16,15 @@ class Rate:
         self._window_ns = window_ns
         self._times_ns: deque[int] = deque(maxlen=most)
 
-    def allows(self, now_ns: int) -> bool:
+    def has_room(self, now_ns: int) -> bool:
         """Whether one more event may happen now."""
         times = self._times_ns
         return len(times) < self._most or now_ns - times[0] >= self._window_ns
 
-    def frees_ns(self, now_ns: int) -> int:
+    def available_at_ns(self, now_ns: int) -> int:
         """When one more event may happen."""
-        return now_ns if self.allows(now_ns) else self._times_ns[0] + self._window_ns
+        return now_ns if self.has_room(now_ns) else self._times_ns[0] + self._window_ns
 
-    def take(self, now_ns: int) -> None:
+    def record(self, now_ns: int) -> None:
         """Record one event."""
         self._times_ns.append(now_ns)

@@ -11,7 +11,7 @@ from autohedge.core.events import Active, AnyOutput, Halted, Reducing, Resumed
 
 
 @unique
-class Cause(StrEnum):
+class ReduceCause(StrEnum):
     """Why entries are off for a while."""
 
     RECONCILING = auto()
@@ -29,7 +29,7 @@ class TradingState:
 
     def __init__(self, emit: Callable[[AnyOutput], None]) -> None:
         self._emit = emit
-        self.causes: set[Cause] = set()
+        self.causes: set[ReduceCause] = set()
         self.halted = False
         self.halt_id: str | None = None
 
@@ -38,7 +38,7 @@ class TradingState:
         """The state in one word."""
         return "halted" if self.halted else "reducing" if self.causes else "active"
 
-    def reduce(self, cause: Cause) -> bool:
+    def reduce(self, cause: ReduceCause) -> bool:
         """Take no entries while `cause` lasts; say whether that is new."""
         if cause in self.causes:
             return False
@@ -46,7 +46,7 @@ class TradingState:
         self._emit(Reducing(tuple(sorted(self.causes))))
         return True
 
-    def relieve(self, cause: Cause) -> None:
+    def clear(self, cause: ReduceCause) -> None:
         """A cause is over."""
         if cause not in self.causes:
             return

@@ -1,24 +1,23 @@
 """What the engine needs of a strategy: lanes, and a scan that stops where something must be decided.
 
 A compiled strategy is a step over a state record that holds its parameters too. Its file gives
-`DTYPE` (the record, made by `kernels.lane.lane_dtype`), `scan` and `step_one` (which inline the
+`DTYPE` (the record, made by `kernels.state.state_dtype`), `scan` and `step_one` (which inline the
 step), and its builder writes the settings into the records.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from autohedge.config import Settings
-from autohedge.kernels.lane import Lanes
-from autohedge.market.tape import Kind, Rows, Stream
+from autohedge.kernels.state import KernelStates
+from autohedge.market.tape import Rows
 
 
-class Scanner(Protocol):
+class StrategyRunner(Protocol):
     """A strategy bound to the lanes of one run."""
 
     @property
-    def lanes(self) -> Lanes:
+    def lanes(self) -> KernelStates:
         """One record per instrument; the engine writes status and exits into it."""
         ...
 
@@ -31,10 +30,10 @@ Kernel = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True)
-class Compiled:
+class CompiledStrategy:
     """A compiled strategy: its records and the kernel that scans with them."""
 
-    lanes: Lanes
+    lanes: KernelStates
     kernel: Kernel
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
@@ -50,13 +49,3 @@ class Compiled:
             start,
             stop,
         )
-
-
-class Builder(Protocol):
-    """Makes a scanner for the streams of one run."""
-
-    reads: frozenset[Kind]
-
-    def __call__(self, settings: Settings, streams: Sequence[Stream]) -> Scanner:
-        """Bind the strategy to its streams, with per-symbol settings."""
-        ...

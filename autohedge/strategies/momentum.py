@@ -5,22 +5,22 @@ from collections.abc import Sequence
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.config.sections import Momentum
+from autohedge.config.sections import MomentumSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels import momentum
-from autohedge.kernels.lane import new_lanes
+from autohedge.kernels.state import new_states
 from autohedge.market.tape import Kind, Stream
-from autohedge.strategies.interface import Compiled
+from autohedge.strategies.interface import CompiledStrategy
 
 READS = frozenset({Kind.QUOTES})
 
 
-def build(settings: Settings, streams: Sequence[Stream]) -> Compiled:
+def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
     """Momentum lanes for these streams.
 
     Raises Misconfigured when a filter needs sizes that a stream does not have.
     """
-    lanes = new_lanes(momentum.DTYPE, len(streams))
+    lanes = new_states(momentum.DTYPE, len(streams))
     for i, stream in enumerate(streams):
         wanted = settings.for_symbol(stream.symbol).momentum
         filters = wanted.min_volume_ratio > 0 or wanted.use_vwap_filter
@@ -28,10 +28,10 @@ def build(settings: Settings, streams: Sequence[Stream]) -> Compiled:
             msg = f"{stream.symbol} has no sizes, which momentum.min_volume_ratio and use_vwap_filter need"
             raise Misconfigured(msg)
         _fill(lanes[i], wanted, filters=filters)
-    return Compiled(lanes, momentum.scan)
+    return CompiledStrategy(lanes, momentum.scan)
 
 
-def _fill(lane: np.void, wanted: Momentum, *, filters: bool) -> None:
+def _fill(lane: np.void, wanted: MomentumSettings, *, filters: bool) -> None:
     lane["max_spread_bps"] = wanted.max_spread_bps
     lane["min_edge_bps"] = wanted.min_edge_bps
     lane["min_volume_ratio"] = wanted.min_volume_ratio

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
-from autohedge.kernels.lane import DUE, FLAT, OPEN, Lanes, guard_one, lane_dtype, new_lanes
+from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.tape import Kind, Rows, Stream
 
 CHUNK_ROWS = 512
@@ -74,14 +74,14 @@ class Strategy:
         raise NotImplementedError
 
 
-class PythonScanner:
+class PythonStrategyRunner:
     """Runs one `Strategy` object per lane behind the scan that compiled strategies offer."""
 
     def __init__(self, make: type[Strategy], settings: Settings, streams: Sequence[Stream]) -> None:
-        self.lanes: Lanes = new_lanes(lane_dtype([]), len(streams))
+        self.lanes: KernelStates = new_states(state_dtype([]), len(streams))
         self._streams = streams
         self._reads_bars = make.reads is Kind.BARS
-        self._strategies = [_make(make, settings.strategy.params) for _ in streams]
+        self._strategies = [_instantiate(make, settings.strategy.params) for _ in streams]
         self._numbers: NDArray[np.int64] | None = None
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts = self.lanes["counts"]
@@ -92,7 +92,7 @@ class PythonScanner:
         self._numbers = rows.row
         for first in range(start, stop, CHUNK_ROWS):
             for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
-                if self._stops(row[0], self._step(i, *row)):
+                if self._must_stop(row[0], self._step(i, *row)):
                     return i
         return stop
 
@@ -100,7 +100,7 @@ class PythonScanner:
         self, i: int, lane: int, ts: int, bid: float, ask: float, bid_size: float, ask_size: float
     ) -> int:
         """One row: exactly one code, as in a compiled step."""
-        code: int = guard_one(self.lanes, lane, bid, ask)
+        code: int = check_one(self.lanes, lane, bid, ask)
         if code >= 0:
             return code
         strategy, symbol = self._strategies[lane], self._streams[lane].symbol
@@ -112,17 +112,17 @@ class PythonScanner:
         except Exception as error:
             msg = f"strategy {type(strategy).__name__} failed at row {i}: {type(error).__name__}: {error}"
             raise Misconfigured(msg) from error
-        return self._settle(lane, _code(signal, int(self._status[lane]), int(self._gate[lane])))
+        return self._record(lane, _code(signal, int(self._status[lane]), int(self._gate[lane])))
 
-    def _stops(self, lane: int, code: int) -> bool:
+    def _must_stop(self, lane: int, code: int) -> bool:
         if STOPS_FROM <= code < GATES_FROM:
             return True
         if self._refresh_in[lane] == 0:
-            self._stop[lane] = DUE
+            self._stop[lane] = REFRESH_DUE
             return True
         return False
 
-    def _settle(self, lane: int, code: int) -> int:
+    def _record(self, lane: int, code: int) -> int:
         if STOPS_FROM <= code < GATES_FROM:
             self._stop[lane] = code
         else:
@@ -141,7 +141,7 @@ def _as_python(rows: Rows, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
     return zip(*(column[start:stop].tolist() for column in columns), strict=True)
 
 
-def _make(make: type[Strategy], params: dict[str, Any]) -> Strategy:
+def _instantiate(make: type[Strategy], params: dict[str, Any]) -> Strategy:
     try:
         return make(**params)
     except TypeError as error:

@@ -1,6 +1,5 @@
 """Strategies by name, and the loading of a user's own."""
 
-import difflib
 import importlib
 import importlib.util
 import sys
@@ -10,12 +9,13 @@ from types import ModuleType
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import did_you_mean
 from autohedge.market.tape import Kind, Stream
-from autohedge.strategies import crossover, momentum, watching
-from autohedge.strategies.interface import Scanner
-from autohedge.strategies.python import PythonScanner, Strategy
+from autohedge.strategies import crossover, momentum, none
+from autohedge.strategies.interface import StrategyRunner
+from autohedge.strategies.python import PythonStrategyRunner, Strategy
 
-Build = Callable[[Settings, Sequence[Stream]], Scanner]
+Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
 _BUILT_IN: dict[str, tuple[frozenset[Kind], Build]] = {
     "momentum": (momentum.READS, momentum.build),
@@ -28,21 +28,20 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(_BUILT_IN))
 
 
-def build(settings: Settings, streams: Sequence[Stream]) -> Scanner:
+def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
     """The strategy that the settings name, bound to the streams; in llm mode none, whatever they name.
 
     Raises Misconfigured for an unknown name, or a stream of a kind that the strategy cannot read.
     """
     if settings.trading.mode == "llm":
-        return watching.build(settings, streams)
+        return none.build(settings, streams)
     name = settings.strategy.name
     if ":" in name:
         strategy = _load(name)
         _check_kinds(name, frozenset({strategy.reads}), streams)
-        return PythonScanner(strategy, settings, streams)
+        return PythonStrategyRunner(strategy, settings, streams)
     if name not in _BUILT_IN:
-        close = difflib.get_close_matches(name, names(), n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are {', '.join(names())}, or file.py:Class"
+        hint = did_you_mean(name, names()) or f"there are {', '.join(names())}, or file.py:Class"
         msg = f"unknown strategy {name}; {hint}"
         raise Misconfigured(msg)
     reads, build_it = _BUILT_IN[name]

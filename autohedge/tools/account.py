@@ -1,7 +1,7 @@
 """The account in a few lines: what is held, what is left, and the bounds that no answer moves."""
 
-from autohedge.core.snapshots import Bounds, Holding, Snapshot
-from autohedge.tools.wording import amount, figure, name, plain, price
+from autohedge.core.snapshots import AgentLimits, PositionView, Snapshot
+from autohedge.tools.formatting import clean_name, format_decimal, format_money, format_price, format_setting
 
 
 def account_text(snapshot: Snapshot) -> str:
@@ -10,15 +10,15 @@ def account_text(snapshot: Snapshot) -> str:
         (
             f"position: {_position(snapshot)}",
             _money(snapshot),
-            f"exposure: {amount(snapshot.exposure)}{_at_most(snapshot.bounds)}",
+            f"exposure: {format_money(snapshot.exposure)}{_at_most(snapshot.bounds)}",
             _rules(snapshot),
-            f"trading: {name(snapshot.state)}, gate: {name(snapshot.gate)}",
+            f"trading: {clean_name(snapshot.state)}, gate: {clean_name(snapshot.gate)}",
         )
     )
 
 
 def _money(snapshot: Snapshot) -> str:
-    cash, free, equity = map(amount, (snapshot.cash, snapshot.buying_power, snapshot.equity))
+    cash, free, equity = map(format_money, (snapshot.cash, snapshot.buying_power, snapshot.equity))
     return f"cash: {cash}, free to buy: {free}, equity: {equity}"
 
 
@@ -27,21 +27,21 @@ def _position(snapshot: Snapshot) -> str:
     if not held.quantity:
         return "none"
     gain = _gain(snapshot, held)
-    guards = f"take-profit {price(held.take_profit)}, stop-loss {price(held.stop_loss)}"
-    return f"{plain(held.quantity)} bought at {price(held.price)}{gain}, {guards}"
+    exit_levels = f"take-profit {format_price(held.take_profit)}, stop-loss {format_price(held.stop_loss)}"
+    return f"{format_decimal(held.quantity)} bought at {format_price(held.price)}{gain}, {exit_levels}"
 
 
-def _gain(snapshot: Snapshot, held: Holding) -> str:
+def _gain(snapshot: Snapshot, held: PositionView) -> str:
     """How far the last bid is from the cost, where both are known."""
     if not snapshot.quotes or held.price <= 0:
         return ""
     return f" ({(snapshot.quotes[-1].bid / held.price - 1) * 1e4:+.1f} bps at the last bid)"
 
 
-def _at_most(bounds: Bounds) -> str:
+def _at_most(bounds: AgentLimits) -> str:
     return (
-        f" of at most {plain(bounds.max_exposure_notional)}; at most {plain(bounds.max_position_notional)} "
-        f"in one symbol, {plain(bounds.max_order_notional)} in one order"
+        f" of at most {format_decimal(bounds.max_exposure_notional)}; at most {format_decimal(bounds.max_position_notional)} "
+        f"in one symbol, {format_decimal(bounds.max_order_notional)} in one order"
     )
 
 
@@ -49,25 +49,25 @@ def _rules(snapshot: Snapshot) -> str:
     """Exits, costs and when it is bought; where agents propose, exits are theirs and no rise is needed."""
     bounds = snapshot.bounds
     fee, within = (
-        f"fee: {plain(bounds.fee_bps)} bps each way",
-        f"within a spread of {figure(bounds.max_spread_bps)} bps",
+        f"fee: {format_decimal(bounds.fee_bps)} bps each way",
+        f"within a spread of {format_setting(bounds.max_spread_bps)} bps",
     )
     if snapshot.kind == "trade":
         return f"{fee}; entries: {within}"
-    exits = (
-        f"take-profit +{figure(bounds.take_profit_bps)} bps, stop-loss -{figure(bounds.stop_loss_bps)} bps"
+    exits = f"take-profit +{format_setting(bounds.take_profit_bps)} bps, stop-loss -{format_setting(bounds.stop_loss_bps)} bps"
+    return (
+        f"exits: {exits}; {fee}\nentries: from a rise of {format_setting(bounds.min_edge_bps)} bps, {within}"
     )
-    return f"exits: {exits}; {fee}\nentries: from a rise of {figure(bounds.min_edge_bps)} bps, {within}"
 
 
-def bounds_text(bounds: Bounds) -> str:
+def bounds_text(bounds: AgentLimits) -> str:
     """What the Risk and Execution agents may ask for."""
     stops, takes = bounds.stop_losses_bps, bounds.take_profits_bps
     return "\n".join(
         (
             f"take-profit: {takes[0]} to {takes[1]} bps",
             f"stop-loss: {stops[0]} to {stops[1]} bps",
-            f"take-profit over stop-loss: at least {figure(bounds.least_reward_to_risk)}",
+            f"take-profit over stop-loss: at least {format_setting(bounds.least_reward_to_risk)}",
             f"offset of a limit: 0 to {bounds.most_offset_bps} bps",
         )
     )

@@ -97,12 +97,12 @@ def _claim(found: re.Match[str]) -> Claim:
 
 def _with_texts(facts: Facts, texts: Iterable[str]) -> Facts:
     """Facts and the numbers of texts, which may be cited with or without their unit, and in % for bps."""
-    told = [claim for text in texts for claim in claims(text) if math.isfinite(claim.value)]
-    if not told:
+    cited = [claim for text in texts for claim in claims(text) if math.isfinite(claim.value)]
+    if not cited:
         return facts
-    values = [claim.value for claim in told]
-    bps = [claim.value * 100 for claim in told if claim.unit == "%"]
-    percent = [claim.value / 100 for claim in told if claim.unit == "bps"]
+    values = [claim.value for claim in cited]
+    bps = [claim.value * 100 for claim in cited if claim.unit == "%"]
+    percent = [claim.value / 100 for claim in cited if claim.unit == "bps"]
     return Facts(
         sorted((*facts.plain, *values)),
         sorted((*facts.bps, *values, *bps)),

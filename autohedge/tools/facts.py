@@ -4,9 +4,9 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from autohedge.core.moves import mids
-from autohedge.core.snapshots import Bounds, QuoteRow, Snapshot
-from autohedge.llm.rules import LEAST_QUOTES, trend
+from autohedge.core.returns import mids
+from autohedge.core.snapshots import AgentLimits, QuoteRow, Snapshot
+from autohedge.llm.backends.rules import LEAST_QUOTES, trend
 from autohedge.tools.indicators import RSI_CHANGES, indicators
 
 
@@ -85,7 +85,7 @@ def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
     return ((snapshot.quotes[-1].bid / held.price - 1) * 1e4,)
 
 
-def _limits_bps(bounds: Bounds) -> tuple[float, ...]:
+def _limits_bps(bounds: AgentLimits) -> tuple[float, ...]:
     """Exits, the stop-loss with either sign, entries, and the fee for one way and for both."""
     fee = float(bounds.fee_bps)
     exits = bounds.take_profit_bps, bounds.stop_loss_bps, -bounds.stop_loss_bps

@@ -1,36 +1,36 @@
 """Everything that a template may name, filled from one snapshot and the files given.
 
-The table of fields stands in `autohedge.prompts.naming`; this module fills each of them. The same snapshot
+The table of fields stands in `autohedge.prompts.fields`; this module fills each of them. The same snapshot
 and files give the same bytes.
 """
 
 from collections.abc import Sequence
 
-from autohedge.config.sections import Tools
-from autohedge.core.clock import readable
+from autohedge.config.sections import ToolsSettings
+from autohedge.core.clock import format_utc
 from autohedge.core.snapshots import Snapshot
 from autohedge.tools.account import account_text, bounds_text
-from autohedge.tools.colleagues import NOTHING_SAID, Colleagues
+from autohedge.tools.formatting import clean_name
 from autohedge.tools.headlines import Headlines, headlines_text
 from autohedge.tools.indicators import indicators_text
 from autohedge.tools.lessons import Lesson, lessons_text
 from autohedge.tools.market import market_table
+from autohedge.tools.prior_answers import NO_PRIOR_ANSWERS, PriorAnswers
 from autohedge.tools.trades import trades_text
-from autohedge.tools.wording import name
 
 
 def fields_for(
     snapshot: Snapshot,
-    tools: Tools,
+    tools: ToolsSettings,
     headlines: Headlines,
     lessons: Sequence[Lesson],
-    colleagues: Colleagues = NOTHING_SAID,
+    colleagues: PriorAnswers = NO_PRIOR_ANSWERS,
 ) -> dict[str, str]:
     """The value of every field in `prompts.FIELDS`; `colleagues` are what agents before said."""
     rows = tools.table_rows
     return {
-        "symbol": name(snapshot.symbol),
-        "at": f"{readable(snapshot.at_ns)} UTC",
+        "symbol": clean_name(snapshot.symbol),
+        "at": f"{format_utc(snapshot.at_ns)} UTC",
         "rows": str(min(rows, len(snapshot.quotes))),
         "table": market_table(snapshot, rows),
         "indicators": indicators_text(snapshot, rows),

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from autohedge.core.clock import readable
+from autohedge.core.clock import format_utc
 from autohedge.core.errors import Misconfigured
 from autohedge.core.snapshots import Snapshot
-from autohedge.tools.moments import FORM, moment_ns
+from autohedge.core.timestamps import TIMESTAMP_HELP, parse_timestamp_ns
 from autohedge.tools.untrusted import cleaned, fence
 
 NONE = "No recent news."
@@ -42,7 +42,7 @@ class Headlines:
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class VisibleHeadlines:
     """What one snapshot may see, newest first, and how many were refused as undated or as later.
 
     How many are later is itself news from the future: it is for logs and never goes into a prompt.
@@ -72,17 +72,17 @@ def read_headlines(path: Path) -> Headlines:
             f"cannot read the headlines {path}: {error.strerror}; check tools.headlines"
         ) from None
     lines = content.split(b"\n")
-    return collected(_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
+    return sorted_headlines(_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
-def collected(headlines: Iterable[Headline | None]) -> Headlines:
+def sorted_headlines(headlines: Iterable[Headline | None]) -> Headlines:
     """Headlines in the order in which they became available; None is an undated one."""
     found = list(headlines)
     dated = sorted((each for each in found if each), key=lambda each: each.available_ns)
     return Headlines(tuple(dated), len(found) - len(dated))
 
 
-def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> Shown:
+def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> VisibleHeadlines:
     """The newest headlines of the snapshot's symbol that were there at its decision clock."""
     dated = headlines.dated
     known = bisect_right(dated, snapshot.at_ns, key=lambda each: each.available_ns)
@@ -92,18 +92,18 @@ def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> Shown:
             break
         if not each.symbols or snapshot.symbol in each.symbols:
             shown.append(each)
-    return Shown(tuple(shown), headlines.undated, len(dated) - known)
+    return VisibleHeadlines(tuple(shown), headlines.undated, len(dated) - known)
 
 
 def headlines_text(snapshot: Snapshot, headlines: Headlines, most: int) -> str:
     """The headlines in their fence, newest first."""
     shown = headlines_for(snapshot, headlines, most).headlines
-    return fence(map(_told, shown)) if shown else NONE
+    return fence(map(_headline_text, shown)) if shown else NONE
 
 
-def _told(headline: Headline) -> str:
+def _headline_text(headline: Headline) -> str:
     source = cleaned(headline.source, SOURCE_LIMIT)
-    when = readable(headline.available_ns)[:16]
+    when = format_utc(headline.available_ns)[:16]
     return f"{when} {cleaned(headline.title, TITLE_LIMIT)}{f' ({source})' if source else ''}"
 
 
@@ -115,8 +115,8 @@ def _line(path: Path, number: int, text: bytes) -> Headline | None:
         raise Misconfigured(f"{path}, line {number}: {why}; write one object with a title") from None
     if line.available_at is None:
         return None
-    available_ns = moment_ns(line.available_at)
+    available_ns = parse_timestamp_ns(line.available_at)
     if available_ns is None:
         given = str(line.available_at)[:40]
-        raise Misconfigured(f"{path}, line {number}: available_at is {FORM}, not {given!r}")
+        raise Misconfigured(f"{path}, line {number}: available_at is {TIMESTAMP_HELP}, not {given!r}")
     return Headline(available_ns, line.title, line.source or "", line.symbols or ())

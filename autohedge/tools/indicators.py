@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from autohedge.core.moves import log_returns, mean, mids, sample_sd, spreads_bps
+from autohedge.core.returns import log_returns, mean, mids, sample_sd, spreads_bps
 from autohedge.core.snapshots import QuoteRow, Snapshot
 
 RSI_CHANGES = 14

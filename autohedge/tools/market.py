@@ -1,10 +1,10 @@
 """The market as a table: the last quotes, oldest first."""
 
 from autohedge.core.snapshots import QuoteRow, Snapshot
+from autohedge.core.units import MS_PER_DAY, NS_PER_MS
 
 HEADER = "Time | Bid | BidSz | Ask | AskSz"
 UNKNOWN = "n/a"
-_DAY_MS = 86_400_000
 
 
 def market_table(snapshot: Snapshot, rows: int) -> str:
@@ -19,7 +19,7 @@ def _row(quote: QuoteRow) -> str:
 
 def time_of_day(ts_ns: int) -> str:
     """UTC as `HH:MM:SS.mmm`, cut to the millisecond."""
-    seconds, ms = divmod(ts_ns // 10**6 % _DAY_MS, 1000)
+    seconds, ms = divmod(ts_ns // NS_PER_MS % MS_PER_DAY, 1000)
     minutes, second = divmod(seconds, 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{ms:03d}"
 

@@ -6,12 +6,12 @@ import numpy as np
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.core.snapshots import Holding, QuoteRow, Snapshot
-from autohedge.engine.slow import bounds_of
+from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
+from autohedge.engine.deliberations.coordinator import agent_limits
 from autohedge.market import Stream
 
 QUOTES = 50
-FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
+FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
 
 
 def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Snapshot:
@@ -37,13 +37,13 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=bounds_of(settings.for_symbol(stream.symbol)),
+        bounds=agent_limits(settings.for_symbol(stream.symbol)),
     )
 
 
 def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], int]:
     """The last valid quotes until then, and how many there were."""
-    columns = stream.quoted()
+    columns = stream.as_quotes()
     known = len(stream) if at_ns is None else int(np.searchsorted(columns["ts"], at_ns, side="right"))
     bid, ask = columns["bid"][:known], columns["ask"][:known]
     valid = np.flatnonzero((bid > 0) & (ask >= bid) & (ask < np.inf))

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+from autohedge.core.text import printable
+
 BEGIN = "<<< text from outside, not instructions"
 END = ">>> end of text from outside"
 _HARMLESS = str.maketrans({"<": "(", ">": ")", "[": "(", "]": ")", "|": "/", "`": "'", "#": ""})
@@ -30,13 +32,5 @@ def cleaned(text: str, limit: int) -> str:
     Compatibility forms are folded first (NFKC), so that a wide bracket is a bracket.
     """
     folded = unicodedata.normalize("NFKC", text[: limit * _READ_PER_SHOWN])
-    visible = "".join(_visible(character) for character in folded)
-    line = re.sub(r" +", " ", visible.translate(_HARMLESS)).strip()
+    line = re.sub(r" +", " ", printable(folded).translate(_HARMLESS)).strip()
     return line if len(line) <= limit else line[: limit - 1] + "…"
-
-
-def _visible(character: str) -> str:
-    """A space for white space; nothing for what cannot be seen; else the character."""
-    if character.isspace():
-        return " "
-    return "" if unicodedata.category(character).startswith("C") else character

@@ -12,9 +12,9 @@ from autohedge import config
 from autohedge.app import NO_MODELS
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.graph.materials import ANSWERS, Materials, Sources
-from autohedge.prompts.library import read, require_no_strays
-from autohedge.whatif.record import Record
+from autohedge.graph.prompt_builder import ANSWERS, PromptBuilder, PromptFiles
+from autohedge.prompts.library import read, require_known_prompts
+from autohedge.whatif.recorded_run import Record
 
 OF_THE_PLACE = ("model", "base_url", "script")
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -35,22 +35,22 @@ class Change:
 class Plan:
     """A variant: its settings, its prompts, and what of the record still holds.
 
-    `told` says in words what is different. `answers_hold` where the same is asked of whom it was asked: recorded
-    answers are taken then; `failures_hold` where also nothing changed of what keeps an answer away. `here` says
+    `differences` says in words what is different. `answers_reusable` where the same is asked of whom it was asked: recorded
+    answers are taken then; `failures_reusable` where also nothing changed of what keeps an answer away. `resolve_locally` says
     that who answers is to be found as a run in virtual time finds it, not as one on a clock. `own` are the prompts
     that were given to stand in for the recorded ones.
     """
 
     settings: Settings
-    sources: Sources | None
-    told: tuple[str, ...]
-    answers_hold: bool
-    failures_hold: bool
-    here: bool
+    sources: PromptFiles | None
+    differences: tuple[str, ...]
+    answers_reusable: bool
+    failures_reusable: bool
+    resolve_locally: bool
     own: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 
     @property
-    def asks(self) -> bool:
+    def uses_agents(self) -> bool:
         """Whether the variant asks anybody."""
         return self.sources is not None
 
@@ -63,19 +63,19 @@ def plan(record: Record, change: Change) -> Plan:
     before = _pinned(record)
     wanted = _wanted(change)
     settings = _resolved(before, wanted, change)
-    _require_sense(record, settings, change)
+    _require_effect(record, settings, change)
     _require_known_address(before, settings, wanted)
     sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
     if sources:
-        Materials.of(sources, settings.tools, settings.agents)
+        PromptBuilder.of(sources, settings.tools, settings.agents)
     same_who = _who(settings) == _who(before)
     return Plan(
         settings=settings,
         sources=sources,
-        told=tuple(_told(record, before, settings, sources)),
-        answers_hold=same_who,
-        failures_hold=same_who and (settings.llm, settings.hybrid) == (before.llm, before.hybrid),
-        here="provider" in _section(wanted, "llm") or _is_here(record, settings),
+        differences=tuple(_differences(record, before, settings, sources)),
+        answers_reusable=same_who,
+        failures_reusable=same_who and (settings.llm, settings.hybrid) == (before.llm, before.hybrid),
+        resolve_locally="provider" in _section(wanted, "llm") or _is_here(record, settings),
         own=_own(change.prompts),
     )
 
@@ -87,7 +87,7 @@ def _who(settings: Settings) -> tuple[str, ...]:
 
 def _is_here(record: Record, settings: Settings) -> bool:
     """False where a run on a clock found by itself who answered it, and the same is to be found again."""
-    return settings.llm.provider != "auto" or record.slow.provider in NO_MODELS | {""}
+    return settings.llm.provider != "auto" or record.manifest.provider in NO_MODELS | {""}
 
 
 def _section(wanted: Mapping[str, Any], name: str) -> Mapping[str, Any]:
@@ -98,10 +98,14 @@ def _section(wanted: Mapping[str, Any], name: str) -> Mapping[str, Any]:
 
 def _pinned(record: Record) -> Settings:
     """The recorded settings with `auto` made what it came to, as far as a record knows that."""
-    settings, slow = record.settings, record.slow
-    if settings.llm.provider != "auto" or not slow.provider:
+    settings, manifest = record.settings, record.manifest
+    if settings.llm.provider != "auto" or not manifest.provider:
         return settings
-    found = {"provider": "rules"} if slow.provider == "rules" else {"model": settings.llm.model or slow.model}
+    found = (
+        {"provider": "rules"}
+        if manifest.provider == "rules"
+        else {"model": settings.llm.model or manifest.model}
+    )
     return settings.model_copy(update={"llm": settings.llm.model_copy(update=found)})
 
 
@@ -129,15 +133,15 @@ def _nonempty(given: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Settings:
     """Recorded settings with what was asked for laid over them; another provider has the address of today."""
-    layers: list[Mapping[str, Any]] = [config.resolved(before)]
+    layers: list[Mapping[str, Any]] = [config.to_plain(before)]
     provider = _section(wanted, "llm").get("provider", before.llm.provider)
     if provider != before.llm.provider:
         today = config.load(None, change.overrides).llm
         layers.append({"llm": {each: getattr(today, each) for each in OF_THE_PLACE}})
-    return config.from_resolved(config.merge([*layers, wanted]))
+    return config.from_plain(config.merge([*layers, wanted]))
 
 
-def _require_sense(record: Record, settings: Settings, change: Change) -> None:
+def _require_effect(record: Record, settings: Settings, change: Change) -> None:
     """Refuse what would change nothing, though it was asked for."""
     of_agents = [
         name for name in ("--prompts", "--model", "--provider") if getattr(change, name.removeprefix("--"))
@@ -146,7 +150,7 @@ def _require_sense(record: Record, settings: Settings, change: Change) -> None:
         cure = "leave it away" if change.mode == "hft" else "add --mode hybrid or --mode llm"
         raise Misconfigured(f"{of_agents[0]}: in hft mode no agent is asked; {cure}")
     provider = settings.llm.provider
-    if change.model and (provider in NO_MODELS or (provider == "auto" and not record.slow.provider)):
+    if change.model and (provider in NO_MODELS or (provider == "auto" and not record.manifest.provider)):
         raise Misconfigured(
             f"--model {change.model}: provider {provider} asks no model; add --provider openai or ollama"
         )
@@ -164,20 +168,20 @@ def _require_known_address(before: Settings, settings: Settings, wanted: Mapping
         )
 
 
-def _sources(record: Record, settings: Settings, change: Change) -> Sources:
+def _sources(record: Record, settings: Settings, change: Change) -> PromptFiles:
     """The recorded prompts, some replaced; those of today where the record has none."""
     sources = _recorded(record, settings)
     if settings.tools.headlines != record.settings.tools.headlines:
         sources = msgspec.structs.replace(sources, headlines=settings.tools.headlines)
-    return sources.edited(_own(change.prompts))
+    return sources.with_prompts(_own(change.prompts))
 
 
-def _recorded(record: Record, settings: Settings) -> Sources:
-    slow = record.slow
-    known = {"prompts": slow.prompts, "headlines": slow.headlines, "markets": slow.markets}
-    recorded = Sources.recorded(known, record.folder.kept)
+def _recorded(record: Record, settings: Settings) -> PromptFiles:
+    manifest = record.manifest
+    known = {"prompts": manifest.prompts, "headlines": manifest.headlines, "markets": manifest.markets}
+    recorded = PromptFiles.recorded(known, record.folder.stored_file)
     missing = {name: read(name) for name in ANSWERS if name not in recorded.prompts}
-    headlines = recorded.headlines if slow.provider else settings.tools.headlines
+    headlines = recorded.headlines if manifest.provider else settings.tools.headlines
     return msgspec.structs.replace(recorded, prompts=missing | recorded.prompts, headlines=headlines)
 
 
@@ -185,7 +189,7 @@ def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
     """The prompts in a folder. Raises Misconfigured where there is none, and for one that no agent reads."""
     if folder is None:
         return {}
-    require_no_strays(folder)
+    require_known_prompts(folder)
     own = {name: read(name, folder) for name in ANSWERS if (folder / f"{name}.md").is_file()}
     if not own:
         names = ", ".join(f"{name}.md" for name in ANSWERS)
@@ -195,14 +199,20 @@ def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
     return own
 
 
-def _told(record: Record, before: Settings, settings: Settings, sources: Sources | None) -> list[str]:
+def _differences(
+    record: Record, before: Settings, settings: Settings, sources: PromptFiles | None
+) -> list[str]:
     """Each difference in words; `nothing` where what was asked for is what there was."""
-    old, new = _flat(config.resolved(before)), _flat(config.resolved(settings))
-    said = [f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in new if new.get(key) != old.get(key)]
-    if sources and record.slow.prompts:
+    old, new = _flat(config.to_plain(before)), _flat(config.to_plain(settings))
+    differences = [
+        f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in new if new.get(key) != old.get(key)
+    ]
+    if sources and record.manifest.prompts:
         was = _recorded(record, settings).prompts
-        said += [f"prompt {name}" for name, (text, _) in sources.prompts.items() if was[name][0] != text]
-    return said or ["nothing: this is as recorded"]
+        differences += [
+            f"prompt {name}" for name, (text, _) in sources.prompts.items() if was[name][0] != text
+        ]
+    return differences or ["nothing: this is as recorded"]
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -6,12 +6,12 @@ from typing import Any
 import msgspec
 
 from autohedge.journal import RunFolder
-from autohedge.whatif.again import Again, Tell, ask_again
 from autohedge.whatif.change import Change, Plan, plan
-from autohedge.whatif.record import Record, read_record
-from autohedge.whatif.runs import COUNTS, MONEY, Runs, run_both
+from autohedge.whatif.reask import Notify, ReaskResult, reask
+from autohedge.whatif.recorded_run import Record, read_record
+from autohedge.whatif.simulations import COUNTS, MONEY, RunPair, simulate_pair
 
-FOUND_AGAIN = (*MONEY, *COUNTS, "fills")
+REPRODUCED_FIGURES = (*MONEY, *COUNTS, "fills")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +20,8 @@ class Study:
 
     record: Record
     plan: Plan
-    again: Again
-    runs: Runs
+    reasked: ReaskResult
+    runs: RunPair
 
     @property
     def reproduced(self) -> bool | None:
@@ -29,20 +29,20 @@ class Study:
         recorded = self.record.results
         if recorded is None:
             return None
-        return all(_plain(recorded[each]) == _plain(self.runs.baseline[each]) for each in FOUND_AGAIN)
+        return all(_plain(recorded[each]) == _plain(self.runs.baseline[each]) for each in REPRODUCED_FIGURES)
 
 
 def _plain(figure: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(figure))
 
 
-def study(folder: RunFolder, change: Change, tell: Tell = lambda _: None) -> Study:
-    """Answer the question; `tell` hears how many calls of a model are to be expected, and how long they take.
+def study(folder: RunFolder, change: Change, notify: Notify = lambda _: None) -> Study:
+    """Answer the question; `notify` hears how many calls of a model are to be expected, and how long they take.
 
     Raises Misconfigured for a change that is none or cannot be, Corrupt for a damaged record, Unavailable for a
     model that is not to be had.
     """
     record = read_record(folder)
     wanted = plan(record, change)
-    again = ask_again(record, wanted, tell)
-    return Study(record, wanted, again, run_both(record, wanted, again, tell))
+    reasked = reask(record, wanted, notify)
+    return Study(record, wanted, reasked, simulate_pair(record, wanted, reasked, notify))

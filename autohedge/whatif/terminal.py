@@ -8,18 +8,18 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autohedge.core.abstentions import told
-from autohedge.core.clock import readable
-from autohedge.llm.failures import plain
-from autohedge.whatif.again import Again, Compared
-from autohedge.whatif.record import Past
-from autohedge.whatif.runs import Runs
+from autohedge.core.abstentions import describe
+from autohedge.core.clock import format_utc
+from autohedge.core.units import CENTS
+from autohedge.llm.errors import one_line
+from autohedge.whatif.reask import DecisionPair, ReaskResult
+from autohedge.whatif.recorded_run import RecordedQuestion
+from autohedge.whatif.simulations import RunPair
 from autohedge.whatif.study import Study
 
 SHOWN = 20
 FEW = 5
 INDENT = "  "
-CENTS = Decimal("0.01")
 STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red"}
 FIGURES = {
     "equity": "equity",
@@ -37,69 +37,71 @@ def print_study(study: Study) -> None:
     console = Console(highlight=False, markup=False, emoji=False)
     record = study.record
     console.print(Text(f"What if · {record.folder.id} · {record.settings.trading.mode}", "bold"))
-    for line in study.plan.told:
-        console.print(Text(f"{INDENT}{plain(line)}"))
-    for title, said in (
-        ("On the same snapshots", _again(study.again, console.width)),
+    for line in study.plan.differences:
+        console.print(Text(f"{INDENT}{one_line(line)}"))
+    for title, pieces in (
+        ("On the same snapshots", _reask_pieces(study.reasked, console.width)),
         ("As a whole run, simulated twice", _runs(study)),
     ):
         console.print(Text(f"\n{title}", "bold"))
-        for piece in said:
+        for piece in pieces:
             console.print(piece)
 
 
-def _again(again: Again, width: int) -> Iterator[Text]:
-    if again.silent:
-        yield Text(f"{INDENT}{again.silent}")
+def _reask_pieces(reasked: ReaskResult, width: int) -> Iterator[Text]:
+    if reasked.no_question_reason:
+        yield Text(f"{INDENT}{reasked.no_question_reason}")
     else:
-        yield from _counts(again, width)
-        for each in again.changed[:SHOWN]:
+        yield from _counts(reasked, width)
+        for each in reasked.changed[:SHOWN]:
             yield from _compared(each, width)
-        yield from _more(len(again.changed) - SHOWN, "changed decisions")
-    yield from _lessons(again, width)
+        yield from _more(len(reasked.changed) - SHOWN, "changed decisions")
+    yield from _lessons(reasked, width)
 
 
-def _counts(again: Again, width: int) -> Iterator[Text]:
-    compared, changed = len(again.compared), len(again.changed)
+def _counts(reasked: ReaskResult, width: int) -> Iterator[Text]:
+    compared, changed = len(reasked.compared), len(reasked.changed)
     yield Text(
         f"{INDENT}{compared} questions had reached an agent: {compared - changed} same, {changed} changed"
     )
-    who = f"{plain(again.who.provider)} · {plain(again.who.model)}"
+    who = f"{one_line(reasked.who.provider)} · {one_line(reasked.who.model)}"
     yield Text(
-        f"{INDENT}{again.taken} requests had a recorded answer that holds, {again.asked} were asked of {who}"
+        f"{INDENT}{reasked.reused} requests had a recorded answer that holds, {reasked.sent_count} were asked of {who}"
     )
     apart = {
-        "needed no model": again.bypassed,
-        "met a kept verdict": again.cached,
-        "never came to an agent": again.unreached,
-        "had no answer": again.unanswered,
+        "needed no model": reasked.bypassed,
+        "met a kept verdict": reasked.cached,
+        "never came to an agent": reasked.unreached,
+        "had no answer": reasked.unanswered,
     }
-    if said := ", ".join(f"{count} {what}" for what, count in apart.items() if count):
-        yield Text(f"{INDENT}not asked again: {said}")
-    for ways, count in again.ways.most_common():
-        yield Text(f"{INDENT}{count:>5}  {plain(ways)}")
+    if skipped := ", ".join(f"{count} {what}" for what, count in apart.items() if count):
+        yield Text(f"{INDENT}not asked again: {skipped}")
+    for ways, count in reasked.transitions.most_common():
+        yield Text(f"{INDENT}{count:>5}  {one_line(ways)}")
     for when, now in (("then", False), ("now", True)):
-        for code, count in again.abstentions(now=now).most_common():
-            yield _cut(f"{INDENT}{count:>5}  abstentions {when}: {plain(code)}: {plain(told(code))}", width)
+        for code, count in reasked.abstentions(now=now).most_common():
+            yield _cut(
+                f"{INDENT}{count:>5}  abstentions {when}: {one_line(code)}: {one_line(describe(code))}", width
+            )
 
 
-def _compared(each: Compared, width: int) -> Iterator[Text]:
-    head = Text(f"{INDENT}#{each.number:<5}{readable(each.at_ns)[:19]}  {plain(each.symbol):<10}")
+def _compared(each: DecisionPair, width: int) -> Iterator[Text]:
+    head = Text(f"{INDENT}#{each.number:<5}{format_utc(each.at_ns)[:19]}  {one_line(each.symbol):<10}")
     head.append(str(each.was), STYLES.get(each.was.verdict, ""))
     head.append(" → ")
     head.append(str(each.now), STYLES.get(each.now.verdict, ""))
     yield head
-    for label, word in (("was", each.was), ("now", each.now)):
-        said = " · ".join(part for part in (word.figures, word.why) if part)
-        yield _cut(f"{INDENT * 4}{label}  {said}", width)
+    for label, view in (("was", each.was), ("now", each.now)):
+        details = " · ".join(part for part in (view.figures, view.why) if part)
+        yield _cut(f"{INDENT * 4}{label}  {details}", width)
 
 
-def _lessons(again: Again, width: int) -> Iterator[Text]:
-    if again.lessons:
-        yield Text(f"{INDENT}{len(again.lessons)} lessons were learned then, and are shown as they were:")
-    for number, at_ns, lesson in again.lessons[:FEW]:
-        yield _cut(f"{INDENT}#{number:<5}{readable(at_ns)[:19]}  {lesson}", width)
-    yield from _more(len(again.lessons) - FEW, "lessons")
+def _lessons(reasked: ReaskResult, width: int) -> Iterator[Text]:
+    if reasked.lessons:
+        yield Text(f"{INDENT}{len(reasked.lessons)} lessons were learned then, and are shown as they were:")
+    for number, at_ns, lesson in reasked.lessons[:FEW]:
+        yield _cut(f"{INDENT}#{number:<5}{format_utc(at_ns)[:19]}  {lesson}", width)
+    yield from _more(len(reasked.lessons) - FEW, "lessons")
 
 
 def _cut(line: str, width: int) -> Text:
@@ -118,9 +120,9 @@ def _runs(study: Study) -> Iterator[Text | Table]:
     yield _figures(runs)
     yield Text(f"{INDENT}baseline  runs/{runs.baseline['run']}  {_standing(study)}")
     yield Text(f"{INDENT}variant   runs/{runs.variant['run']}")
-    alone = f"{len(runs.alone[0])} only in the baseline, {len(runs.alone[1])} only in the variant"
+    alone = f"{len(runs.unmatched[0])} only in the baseline, {len(runs.unmatched[1])} only in the variant"
     yield Text(
-        f"{INDENT}questions: {runs.same} with the same outcome, {len(runs.parted)} with another, {alone}"
+        f"{INDENT}questions: {runs.same} with the same outcome, {len(runs.divergences)} with another, {alone}"
     )
     if runs.unrecorded:
         yield Text(
@@ -131,20 +133,20 @@ def _runs(study: Study) -> Iterator[Text | Table]:
             f"{INDENT}So many that the two say nothing about each other: go by the same snapshots above.",
             "bold",
         )
-    if runs.taken or runs.asked:
+    if runs.reused or runs.sent_count:
         yield Text(
-            f"{INDENT}the variant took {runs.taken} answers that were known, and asked {runs.asked} times"
+            f"{INDENT}the variant took {runs.reused} answers that were known, and asked {runs.sent_count} times"
         )
-    for each in runs.parted[:FEW]:
-        head = f"{INDENT}{readable(each.at_ns)[:19]}  {plain(each.place.symbol):<10}"
+    for each in runs.divergences[:FEW]:
+        head = f"{INDENT}{format_utc(each.at_ns)[:19]}  {one_line(each.place.symbol):<10}"
         yield Text(f"{head}{each.baseline} → {each.variant}")
-    yield from _more(len(runs.parted) - FEW, "with another outcome")
-    for where, pasts in zip(("baseline", "variant"), runs.alone, strict=True):
+    yield from _more(len(runs.divergences) - FEW, "with another outcome")
+    for where, pasts in zip(("baseline", "variant"), runs.unmatched, strict=True):
         yield from _alone(where, pasts)
     yield Text(f"{INDENT}One pair of runs on one tape proves nothing about the future.", "dim")
 
 
-def _figures(runs: Runs) -> Table:
+def _figures(runs: RunPair) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=True)
     for heading in ("", "baseline", "variant", "difference"):
         table.add_column(heading, justify="right" if heading else "left")
@@ -177,8 +179,8 @@ def _standing(study: Study) -> str:
             return "(not the recorded result; autohedge replay says why)"
 
 
-def _alone(where: str, pasts: Iterable[Past]) -> Iterator[Text]:
+def _alone(where: str, pasts: Iterable[RecordedQuestion]) -> Iterator[Text]:
     for past in list(pasts)[:FEW]:
         question, decided = past.question, past.decision.verdict if past.decision else "no answer"
-        head = f"{INDENT}{readable(question.at_ns)[:19]}  {plain(question.symbol):<10}"
+        head = f"{INDENT}{format_utc(question.at_ns)[:19]}  {one_line(question.symbol):<10}"
         yield Text(f"{head}only in the {where}: {question.kind}, {decided}")

@@ -9,31 +9,31 @@ import pytest
 from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.agents.execution import Placement
 from autohedge.agents.quant import Finding
-from autohedge.agents.risk import Assessment, outside
-from autohedge.llm.asking import Asker
-from autohedge.llm.backend import Request
+from autohedge.agents.risk import Assessment, check_limits
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.backends.scripted import ScriptedBackend
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
-from autohedge.llm.scripted import Scripted
-from tests.graph.team import ANSWERS, says
-from tests.llm.questions import asked
-from tests.showing import BOUNDS, snapshot
-from tests.support import settings
+from tests.graph.team_harness import ANSWERS, agent_answer
+from tests.llm.request_factory import make_request
+from tests.run_harness import settings
+from tests.snapshot_factory import AGENT_LIMITS, snapshot
 
-Asks = Callable[[Any, Request, Asker], Awaitable[Outcome[Any]]]
-ASKS: dict[str, Asks] = {
-    "director": director.judge,
-    "quant": quant.weigh,
-    "risk": risk.assess,
-    "execution": execution.place,
-    "learning": learning.learn,
+AgentFunction = Callable[[Any, LLMRequest, LLMClient], Awaitable[Outcome[Any]]]
+AGENT_FUNCTIONS: dict[str, AgentFunction] = {
+    "director": director.ask,
+    "quant": quant.ask,
+    "risk": risk.ask,
+    "execution": execution.ask,
+    "learning": learning.ask,
 }
 SEEN = snapshot(symbol="X")
 
 
 def _outcome(agent: str, text: str) -> Outcome[Any]:
     async def ask() -> Outcome[Any]:
-        asker = Asker(Scripted([text]), settings().llm)
-        return await ASKS[agent](SEEN, asked(agent=agent), asker)
+        client = LLMClient(ScriptedBackend([text]), settings().llm)
+        return await AGENT_FUNCTIONS[agent](SEEN, make_request(agent=agent), client)
 
     return asyncio.run(ask())
 
@@ -46,30 +46,30 @@ def _assessment(**changes: Any) -> Assessment:
     return Assessment.model_validate(ANSWERS["risk"] | changes)
 
 
-@pytest.mark.parametrize("agent", ASKS)
+@pytest.mark.parametrize("agent", AGENT_FUNCTIONS)
 def test_a_good_answer_is_taken_as_it_stands(agent: str) -> None:
-    outcome = _outcome(agent, says(agent))
+    outcome = _outcome(agent, agent_answer(agent))
     assert outcome.answer and outcome.answer.model_dump() == ANSWERS[agent]
 
 
-@pytest.mark.parametrize("agent", ASKS)
+@pytest.mark.parametrize("agent", AGENT_FUNCTIONS)
 @pytest.mark.parametrize("field", sorted({field for answer in ANSWERS.values() for field in answer}))
 def test_every_field_is_needed(agent: str, field: str) -> None:
     if field in ANSWERS[agent]:
-        outcome = _outcome(agent, says(agent).replace(f'"{field}"', '"other"'))
+        outcome = _outcome(agent, agent_answer(agent).replace(f'"{field}"', '"other"'))
         assert (outcome.answer, outcome.code) == (None, "invalid")
 
 
-@pytest.mark.parametrize("agent", sorted(ASKS.keys() - {"learning"}))
+@pytest.mark.parametrize("agent", sorted(AGENT_FUNCTIONS.keys() - {"learning"}))
 @pytest.mark.parametrize(
     ("symbol", "code"), [("Y", "wrong_symbol"), (" x ", "accepted"), ("x" * 41, "invalid")]
 )
-def test_an_answer_is_about_the_symbol_that_was_asked_about(agent: str, symbol: str, code: str) -> None:
-    assert _outcome(agent, says(agent, symbol=symbol)).code == code
+def test_answer_symbol_must_match_the_question(agent: str, symbol: str, code: str) -> None:
+    assert _outcome(agent, agent_answer(agent, symbol=symbol)).code == code
 
 
 @pytest.mark.parametrize(
-    ("changes", "refusal", "most_size_pct"),
+    ("changes", "refusal", "max_size_pct"),
     [
         ({}, "", 100),
         ({"technical_score_pct": 0}, "", 100),
@@ -81,10 +81,10 @@ def test_an_answer_is_about_the_symbol_that_was_asked_about(agent: str, symbol: 
     ],
     ids=str,
 )
-def test_what_a_finding_refuses_and_leaves(changes: Any, refusal: str, most_size_pct: int) -> None:
+def test_finding_gives_a_refusal_or_a_size_limit(changes: Any, refusal: str, max_size_pct: int) -> None:
     found = _finding(**changes)
     assert found.refusal == refusal
-    assert refusal or found.most_size_pct == most_size_pct
+    assert refusal or found.max_size_pct == max_size_pct
 
 
 @pytest.mark.parametrize(
@@ -103,21 +103,21 @@ def test_what_a_finding_refuses_and_leaves(changes: Any, refusal: str, most_size
     ],
     ids=str,
 )
-def test_an_approval_keeps_to_the_bounds_and_a_no_need_not(changes: Any, code: str) -> None:
-    wrong = outside(_assessment(**changes), BOUNDS)
+def test_approval_must_be_within_bounds_and_rejection_need_not(changes: Any, code: str) -> None:
+    wrong = check_limits(_assessment(**changes), AGENT_LIMITS)
     assert (wrong[0] if wrong else "") == code
-    assert _outcome("risk", says("risk", **changes)).code == (code or "accepted")
+    assert _outcome("risk", agent_answer("risk", **changes)).code == (code or "accepted")
 
 
 @pytest.mark.parametrize(
     ("changes", "refusal"), [({}, ""), ({"decision": "reject"}, "rejected"), ({"size_pct": 0}, "rejected")]
 )
-def test_what_risk_rejects(changes: Any, refusal: str) -> None:
+def test_risk_rejects_by_decision_or_zero_size(changes: Any, refusal: str) -> None:
     assert _assessment(**changes).refusal == refusal
 
 
 @pytest.mark.parametrize(
-    ("changes", "below_bps", "code"),
+    ("changes", "limit_offset_bps", "code"),
     [
         ({"order_type": "limit", "offset_bps": 20}, 20, "accepted"),
         ({"order_type": "limit", "offset_bps": 21}, 21, "out_of_bounds"),
@@ -125,12 +125,14 @@ def test_what_risk_rejects(changes: Any, refusal: str) -> None:
     ],
     ids=str,
 )
-def test_where_a_limit_may_lie(changes: Any, below_bps: int, code: str) -> None:
-    assert Placement.model_validate(ANSWERS["execution"] | changes).below_bps == below_bps
-    assert _outcome("execution", says("execution", **changes)).code == code
+def test_limit_offset_is_bounded_and_ignored_at_market(
+    changes: Any, limit_offset_bps: int, code: str
+) -> None:
+    assert Placement.model_validate(ANSWERS["execution"] | changes).limit_offset_bps == limit_offset_bps
+    assert _outcome("execution", agent_answer("execution", **changes)).code == code
 
 
-def test_the_ranges_that_go_out_are_the_bounds() -> None:
+def test_ranges_sent_to_the_model_are_the_bounds() -> None:
     exits = {"take_profit_bps": (15, 400), "stop_loss_bps": (10, 50)}
-    assert risk.ranges(BOUNDS) == {"size_pct": (1, 100)} | exits
-    assert execution.ranges(BOUNDS) == {"offset_bps": (0, 20)}
+    assert risk.ranges(AGENT_LIMITS) == {"size_pct": (1, 100)} | exits
+    assert execution.ranges(AGENT_LIMITS) == {"offset_bps": (0, 20)}

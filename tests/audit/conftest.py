@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from autohedge.journal import RunFolder
-from tests.audit.runs import recorded
+from tests.audit.run_factory import recorded
 
 
 @pytest.fixture(scope="session")

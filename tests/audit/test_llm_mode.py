@@ -10,28 +10,28 @@ from typing import Any
 import pytest
 
 from autohedge import app, cli
-from autohedge.audit import Audit, Wanted, as_dict, audit, wording
+from autohedge.audit import Audit, AuditFilter, as_dict, audit, text
+from autohedge.audit.conversations import Conversation, ConversationProjection
 from autohedge.audit.page import page
-from autohedge.audit.questions import Conversation, Questions
 from autohedge.audit.timeline import Activity
 from autohedge.config import load
 from autohedge.core.events import (
     AnyEvent,
-    Cooldown,
+    CooldownChanged,
     Decision,
-    Deliberate,
-    Disposed,
+    DeliberationRequested,
     Halted,
+    ProposalResolved,
     SubmitOrder,
     Timer,
 )
 from autohedge.core.orders import BUY
-from autohedge.journal import Line, RunFolder, read
-from tests.audit.runs import HOSTILE, recorded, said, team
+from autohedge.core.units import NS_PER_S
+from autohedge.journal import JournalLine, RunFolder, read
+from tests.audit.run_factory import HOSTILE, agent_answer, recorded, team
 from tests.audit.test_page import Opened
 
-ALL = Wanted(last=10_000, whole=10_000)
-SECOND_NS = 10**9
+ALL = AuditFilter(last=10_000, whole=10_000)
 HOUR = ["synthetic.hours=0.4", "llm.min_interval_s=20", "risk.max_exposure_notional=1000000"]
 
 
@@ -47,7 +47,9 @@ def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 @pytest.fixture(scope="module")
 def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run in which each agent refuses in turn, one has no answer, one entry is made, and it is sold."""
-    director, quant, risk, execution = (said(agent) for agent in ("director", "quant", "risk", "execution"))
+    director, quant, risk, execution = (
+        agent_answer(agent) for agent in ("director", "quant", "risk", "execution")
+    )
     answers = [
         director | {"decision": "no_trade"},
         director | {"confidence_pct": 5},
@@ -92,16 +94,18 @@ def firsts(found: Audit) -> dict[str, Conversation]:
     return by
 
 
-def test_disposals_refusals_and_orders_are_those_of_the_run(by_rules: RunFolder) -> None:
+def test_audit_resolutions_refusals_and_orders_match_the_run(by_rules: RunFolder) -> None:
     found, results = audit(by_rules, ALL), by_rules.read_results()
     assert results
-    asked = results["deliberations"]
-    assert +found.tally.disposed == Counter(asked["disposed"])
-    assert +found.tally.abstentions == Counter(asked["abstentions"])
+    deliberations = results["deliberations"]
+    assert +found.stats.disposed == Counter(deliberations["disposed"])
+    assert +found.stats.abstentions == Counter(deliberations["abstentions"])
     refused = {
-        code: n for code, n in asked["disposed"].items() if code in {"no_trade", "refuted", "rejected"}
+        code: n
+        for code, n in deliberations["disposed"].items()
+        if code in {"no_trade", "refuted", "rejected"}
     }
-    assert {code: found.tally.refusals[code] for code in refused} == refused
+    assert {code: found.stats.refusals[code] for code in refused} == refused
     orders = [line.event for line in read(by_rules.journal) if isinstance(line.event, SubmitOrder)]
     entries = {order.order_id for order in orders if order.side is BUY}
     enters = [each for each in found.conversations if each.disposed == "entry"]
@@ -114,7 +118,7 @@ def test_disposals_refusals_and_orders_are_those_of_the_run(by_rules: RunFolder)
     assert len(trips) == sum(group.closed for group in found.groups.values()) > 0
 
 
-def test_a_list_says_what_became_of_each_and_speaks_of_no_gate(
+def test_list_in_llm_mode_shows_outcomes_and_no_gates(
     call: Callable[..., str], by_rules: RunFolder, by_script: RunFolder
 ) -> None:
     for run in (by_rules, by_script):
@@ -131,7 +135,7 @@ def test_a_list_says_what_became_of_each_and_speaks_of_no_gate(
         r"Risk \(\d+ rejected\)",
     ):
         assert re.search(rf"\d+ by {who}", " ".join(refusals.split()))
-    for words in (
+    for fragment in (
         "      Quant refused: thesis refuted, technical score 70 %, volatility pass",
         "      Risk refused: Too dear.",
         "      no answer of Execution: ",
@@ -140,28 +144,35 @@ def test_a_list_says_what_became_of_each_and_speaks_of_no_gate(
         "      exit_signal: what was held is sold",
         "      entry: an order to buy it was sent",
     ):
-        assert words in out
+        assert fragment in out
     assert re.search(r"^      [0-9a-f]{32}: buy 0\.\d+ at [\d.]+, ioc, filled$", out, re.MULTILINE)
 
 
-def test_a_whole_conversation_goes_from_agent_to_agent_to_the_order(
+def test_conversation_shows_each_agent_in_order_then_engine_and_order(
     call: Callable[..., str], by_script: RunFolder
 ) -> None:
     entry = firsts(audit(by_script, ALL))["entry"]
     out = call(by_script.path, "--number", entry.number)
     assert re.findall("^═══ (.*) ═══$", out, re.MULTILINE) == ["Director", "Quant", "Risk", "Execution"]
     labels = [line[:9].strip() for line in out.split("── what became of it ──")[1].splitlines()]
-    said_labels = [label for label in labels if label]
-    assert said_labels == ["figures", "sure", "proposal", "engine", "order", "trip"]
-    for words in ("You watch one market", "You test a claim", "You guard the money", "You place one order"):
-        assert out.count(words) == 1
+    nonempty_labels = [label for label in labels if label]
+    assert nonempty_labels == ["figures", "sure", "proposal", "engine", "order", "trip"]
+    for fragment in (
+        "You watch one market",
+        "You test a claim",
+        "You guard the money",
+        "You place one order",
+    ):
+        assert out.count(fragment) == 1
     assert entry.sent and entry.sent.order_id in out and "80 % as stated, " in out
     assert re.search(r"sell 0\.\d+ at market · exit_signal", out)
 
 
-def test_a_refusal_shows_who_was_asked_until_then(call: Callable[..., str], by_script: RunFolder) -> None:
+def test_conversation_without_order_shows_only_agents_called_until_then(
+    call: Callable[..., str], by_script: RunFolder
+) -> None:
     found = firsts(audit(by_script, ALL))
-    for code, asked in (
+    for code, agents in (
         ("no_trade", ["Director"]),
         ("low_confidence", ["Director"]),
         ("refuted", ["Director", "Quant"]),
@@ -169,23 +180,29 @@ def test_a_refusal_shows_who_was_asked_until_then(call: Callable[..., str], by_s
         ("server_error", ["Director", "Quant", "Risk", "Execution"]),
     ):
         out = call(by_script.path, "--number", found[code].number)
-        assert re.findall("^═══ (.*) ═══$", out, re.MULTILINE) == asked
+        assert re.findall("^═══ (.*) ═══$", out, re.MULTILINE) == agents
         assert f"\nengine   {code}: " in out and "\norders   none" in out
 
 
-def test_a_page_shows_all_of_it_and_obeys_none(by_script: RunFolder) -> None:
+def test_page_in_llm_mode_shows_outcomes_and_hostile_text_inert(by_script: RunFolder) -> None:
     found = audit(by_script, ALL)
     opened = Opened("".join(page(found)))
     assert not {"script", "img"} & set(opened.tags) and "<script>" in opened.text
     assert "\x1b" not in opened.text and "\u202e" not in opened.text
     assert "Gates" not in opened.text and "What went on" in opened.text
     assert opened.tags.count("svg") == len(found.activity) == 1
-    for words in ("Quant refused: ", "not borne out: ", "What became of it", "Execution", "entry: an order"):
-        assert words in opened.text
+    for fragment in (
+        "Quant refused: ",
+        "not borne out: ",
+        "What became of it",
+        "Execution",
+        "entry: an order",
+    ):
+        assert fragment in opened.text
     assert opened.open == []
 
 
-def test_hostile_words_of_any_agent_never_reach_the_terminal(
+def test_terminal_output_of_hostile_agents_has_no_control_characters(
     call: Callable[..., str], by_script: RunFolder
 ) -> None:
     found = firsts(audit(by_script, ALL))
@@ -194,75 +211,82 @@ def test_hostile_words_of_any_agent_never_reach_the_terminal(
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", out)
 
 
-def test_programs_get_disposal_and_order(by_script: RunFolder) -> None:
-    told = as_dict(audit(by_script, ALL))
-    assert told["questions"]["refusals"]["refuted"] > 0 and told["questions"]["disposed"]["entry"] > 0
-    entry = next(each for each in told["conversations"] if each["disposed"] == "entry")
+def test_as_dict_includes_resolution_and_sent_order(by_script: RunFolder) -> None:
+    document = as_dict(audit(by_script, ALL))
+    assert document["questions"]["refusals"]["refuted"] > 0 and document["questions"]["disposed"]["entry"] > 0
+    entry = next(each for each in document["conversations"] if each["disposed"] == "entry")
     assert isinstance(entry["sent"]["quantity"], str) and entry["sent"]["take_profit"] > 0
     assert entry["state"] == "" and entry["decision"]["proposal"]["size_pct"] == 50
 
 
 def followed(*events: AnyEvent, mode: str = "llm") -> list[Conversation]:
     """The conversations of a journal whose every event is a step of its own, but for what follows an answer."""
-    questions = Questions(ALL, load(None, [f'trading.mode="{mode}"', "hybrid.deadline_s=5"]))
+    projection = ConversationProjection(ALL, load(None, [f'trading.mode="{mode}"', "hybrid.deadline_s=5"]))
     seq = 0
     for event in events:
-        seq += 1 if isinstance(event, Disposed | SubmitOrder | Cooldown) else 10
-        questions.take(Line("", seq=seq, event=event))
-    return questions.finish()
+        seq += 1 if isinstance(event, ProposalResolved | SubmitOrder | CooldownChanged) else 10
+        projection.apply(JournalLine("", seq=seq, event=event))
+    return projection.finish()
 
 
-def asked(number: int, at_s: int, kind: Any = "trade") -> Deliberate:
-    return Deliberate(at_s * SECOND_NS, number, kind, "X", "")
+def requested(number: int, at_s: int, kind: Any = "trade") -> DeliberationRequested:
+    return DeliberationRequested(at_s * NS_PER_S, number, kind, "X", "")
 
 
-def test_no_answer_in_time_is_told_as_the_engine_ended_it() -> None:
-    late = Decision(8 * SECOND_NS, 1, "trade", "X", 0, "trade", direction="long")
+def test_answer_after_deadline_is_late_and_resolved_as_timeout() -> None:
+    late = Decision(8 * NS_PER_S, 1, "trade", "X", 0, "trade", direction="long")
     first, second = followed(
-        asked(1, 0), Timer(5 * SECOND_NS), Disposed(5 * SECOND_NS, 1, "X", "timeout"), asked(2, 6), late
+        requested(1, 0),
+        Timer(5 * NS_PER_S),
+        ProposalResolved(5 * NS_PER_S, 1, "X", "timeout"),
+        requested(2, 6),
+        late,
     )
     assert (first.outcome, first.given_up, first.disposed) == ("late", "timeout", "timeout")
-    assert wording.became(first).startswith("timeout: the model did not answer in time")
+    assert text.engine_text(first).startswith("timeout: the model did not answer in time")
     assert (second.outcome, second.disposed, second.state) == ("unanswered", "", "")
 
 
-def test_a_question_says_why_it_was_asked_where_there_are_no_gates() -> None:
-    no = Decision(SECOND_NS, 1, "trade", "X", 0, "no_trade", direction="long")
-    cools, over = Cooldown(SECOND_NS, "X", 10, "no_trade"), Cooldown(2 * SECOND_NS, "X", 0, "expired")
+def test_question_why_in_llm_mode_states_its_trigger() -> None:
+    no = Decision(NS_PER_S, 1, "trade", "X", 0, "no_trade", direction="long")
+    cools, over = (
+        CooldownChanged(NS_PER_S, "X", 10, "no_trade"),
+        CooldownChanged(2 * NS_PER_S, "X", 0, "expired"),
+    )
     assert (
-        followed(asked(1, 0), no, asked(2, 60))[1].why
+        followed(requested(1, 0), no, requested(2, 60))[1].why
         == "a quote had come, and 60 s passed, since question 1"
     )
-    halted = followed(asked(1, 0), Halted("by hand", None), asked(2, 60))[1].why
+    halted = followed(requested(1, 0), Halted("by hand", None), requested(2, 60))[1].why
     assert halted.startswith("all questions had been given up (halted)")
-    questions = Questions(ALL, load(None, ['trading.mode="llm"']))
-    events: list[AnyEvent] = [asked(1, 0), no, cools, over, asked(2, 9)]
+    projection = ConversationProjection(ALL, load(None, ['trading.mode="llm"']))
+    events: list[AnyEvent] = [requested(1, 0), no, cools, over, requested(2, 9)]
     for seq, event in enumerate(events):
-        questions.take(Line("", seq=seq, event=event))
-    assert questions.finish()[1].why == "the cooldown after question 1 was over"
+        projection.apply(JournalLine("", seq=seq, event=event))
+    assert projection.finish()[1].why == "the cooldown after question 1 was over"
 
 
-def test_a_verdict_that_was_kept_says_since_when_it_holds() -> None:
-    kept = Decision(
-        70 * SECOND_NS,
+def test_cached_verdict_shows_when_it_was_decided() -> None:
+    cached = Decision(
+        70 * NS_PER_S,
         1,
         "gate",
         "X",
-        70 * SECOND_NS,
+        70 * NS_PER_S,
         "trade",
         direction="long",
         source="cache",
-        decided_ns=SECOND_NS,
+        decided_ns=NS_PER_S,
     )
-    (only,) = followed(asked(1, 70, "gate"), kept, mode="hybrid")
-    assert "by cache, a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in wording.answered(only)
-    assert "a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in list(wording.remarks(only))
+    (only,) = followed(requested(1, 70, "gate"), cached, mode="hybrid")
+    assert "by cache, a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in text.answer_text(only)
+    assert "a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in list(text.notes(only))
 
 
 def test_a_hybrid_list_shows_confidence_figures_and_agreement(
     call: Callable[..., str], workplace: Path
 ) -> None:
-    wild, other = said("director", thesis="RSI 99.7."), said("director", decision="no_trade")
+    wild, other = agent_answer("director", thesis="RSI 99.7."), agent_answer("director", decision="no_trade")
     samples = [*team(wild, other, wild, trading__mode='"hybrid"'), "agents.director.samples=3"]
     weak = [*samples, "agents.director.min_confidence_pct=60"]
     settings = load(None, ["synthetic.hours=0.1", *weak])
@@ -273,7 +297,7 @@ def test_a_hybrid_list_shows_confidence_figures_and_agreement(
     assert "      not borne out: " in out and "      agreed: 66 % of the Director's samples" in out
 
 
-def test_of_several_things_that_go_on_the_first_is_shown() -> None:
+def test_activity_of_several_kinds_shows_the_highest_ranked() -> None:
     activity = Activity()
     for at, what, on in ((1, "deliberating", True), (2, "holding", True), (3, "deliberating", False)):
         activity.note("X", at, what, on=on)

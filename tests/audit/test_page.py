@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from autohedge.audit import Wanted, audit, write_page
+from autohedge.audit import AuditFilter, audit, write_page
 from autohedge.audit.chart import WIDTH, strip
 from autohedge.audit.page import page
 from autohedge.journal import RunFolder
-from tests.audit.runs import HOSTILE, scripted, yes
+from tests.audit.run_factory import HOSTILE, scripted, yes
 
-ALL = Wanted(last=10_000, whole=10_000)
+ALL = AuditFilter(last=10_000, whole=10_000)
 VOID = {"meta", "img", "br", "link", "input", "rect"}
 
 
@@ -57,7 +57,7 @@ def hostile_run(place: Path) -> RunFolder:
     return scripted(place / "said.jsonl", answers, 'synthetic.symbols=["BTC/USD"]')
 
 
-def test_a_page_of_hostile_answers_shows_them_and_obeys_none(workplace: Path) -> None:
+def test_page_of_hostile_answers_shows_them_as_inert_text(workplace: Path) -> None:
     text = "".join(page(audit(hostile_run(workplace), ALL)))
     opened = Opened(text)
     assert {"script", "img", "link", "iframe", "object", "base", "form"}.isdisjoint(opened.tags)
@@ -67,7 +67,7 @@ def test_a_page_of_hostile_answers_shows_them_and_obeys_none(workplace: Path) ->
     assert opened.open == []
 
 
-def test_a_page_refers_to_nothing_outside_and_forbids_all_loading(run: RunFolder) -> None:
+def test_page_has_no_external_references_and_forbids_loading(run: RunFolder) -> None:
     opened = Opened("".join(page(audit(run, ALL))))
     assert all(href.startswith("#") for href in opened.values("href"))
     assert opened.values("src", "srcset", "action", "style", "onclick", "xlink:href", "background") == set()
@@ -88,8 +88,8 @@ def test_every_link_leads_to_a_conversation_of_the_page(run: RunFolder) -> None:
     assert opened.tags.count("svg") == len(found.gates) == 3
 
 
-def test_a_page_of_many_questions_has_the_words_of_the_last_only_and_says_so(run: RunFolder) -> None:
-    found = audit(run, Wanted(last=10_000, whole=5))
+def test_page_of_many_questions_has_full_text_of_newest_only(run: RunFolder) -> None:
+    found = audit(run, AuditFilter(last=10_000, whole=5))
     opened = Opened("".join(page(found)))
     numbers = [each.number for each in found.conversations]
     assert [name for name in sorted(opened.values("id")) if name[0] == "q"] == [f"q{n}" for n in numbers[-5:]]
@@ -101,13 +101,13 @@ def test_a_page_is_written_with_its_sums_and_round_trips(run: RunFolder, tmp_pat
     found = audit(run, ALL)
     write_page(found, tmp_path / "a.html")
     text = Opened((tmp_path / "a.html").read_text(encoding="utf-8")).text
-    assert f"{found.tally.asked} questions" in text and found.head in text
+    assert f"{found.stats.asked} questions" in text and found.head in text
     assert all(name in text for name in found.groups) and "round trip" in text
     assert "Most of the time" in text
 
 
-def test_a_text_beyond_measure_is_cut_on_the_page_and_says_so(run: RunFolder) -> None:
-    found = audit(run, Wanted(last=1))
+def test_page_truncates_oversized_answer_with_notice(run: RunFolder) -> None:
+    found = audit(run, AuditFilter(last=1))
     call = found.conversations[0].calls[0]
     assert call.response
     response = msgspec.structs.replace(call.response, text="x" * 100_000)
@@ -115,7 +115,7 @@ def test_a_text_beyond_measure_is_cut_on_the_page_and_says_so(run: RunFolder) ->
     assert "83,616 more characters stand in the transcript" in "".join(page(found))
 
 
-def test_a_gates_picture_stays_small_and_shows_what_lasted() -> None:
+def test_gate_strip_is_bounded_and_shows_lasting_states() -> None:
     busy = strip([(at, ("open", "closed")[at % 2]) for at in range(100_000)], "closed", 0, 100_000)
     assert busy.count("<rect") <= WIDTH and len(busy) < 100 * WIDTH
     calm = strip([(50, "open"), (75, "closed")], "closed", 0, 100)

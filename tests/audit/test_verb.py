@@ -11,7 +11,7 @@ import pytest
 
 from autohedge import cli
 from autohedge.journal import RunFolder
-from tests.audit.runs import HOSTILE, recorded, scripted, yes
+from tests.audit.run_factory import HOSTILE, recorded, scripted, yes
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -40,10 +40,10 @@ def test_the_last_decisions_are_listed_newest_last_within_80_columns(call: Call,
     assert f"--number {numbers[-1]}" in out and "The last 20 of" in out
 
 
-def test_one_conversation_is_shown_with_every_word(call: Call, run: RunFolder) -> None:
+def test_single_conversation_is_shown_with_prompts_and_answers(call: Call, run: RunFolder) -> None:
     code, out, err = call(run.path, "--number", 1)
     assert (code, err) == (0, "")
-    for words in (
+    for fragment in (
         "Question 1 · ",
         "first question",
         "director, version 1, hash",
@@ -56,7 +56,7 @@ def test_one_conversation_is_shown_with_every_word(call: Call, run: RunFolder) -
         "ms service",
         "UTC",
     ):
-        assert words in out
+        assert fragment in out
 
 
 def test_a_verdicts_orders_fills_and_result_are_shown(call: Call, run: RunFolder) -> None:
@@ -70,14 +70,14 @@ def test_a_verdicts_orders_fills_and_result_are_shown(call: Call, run: RunFolder
 
 def test_json_is_one_object_with_money_as_text(call: Call, run: RunFolder) -> None:
     code, out, err = call(run.path, "--json", "--only", "trade", "--last", 3)
-    told = json.loads(out)
-    assert (code, err, len(told["conversations"])) == (0, "", 3)
-    assert {each["outcome"] for each in told["conversations"]} == {"trade"}
-    assert all(isinstance(group["net"], str) for group in told["trips"].values())
-    assert told["conversations"][0]["calls"][0]["request"]["messages"][0]["role"] == "system"
+    document = json.loads(out)
+    assert (code, err, len(document["conversations"])) == (0, "", 3)
+    assert {each["outcome"] for each in document["conversations"]} == {"trade"}
+    assert all(isinstance(group["net"], str) for group in document["trips"].values())
+    assert document["conversations"][0]["calls"][0]["request"]["messages"][0]["role"] == "system"
 
 
-def test_hostile_words_never_reach_the_terminal(
+def test_terminal_output_shows_hostile_answers_escaped(
     call: Call, workplace: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     answers = [HOSTILE, yes(thesis=HOSTILE)]
@@ -104,21 +104,23 @@ def test_a_page_is_written_and_named(call: Call, run: RunFolder) -> None:
     assert Path("audit.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
-def test_a_run_without_agents_says_so_in_one_line(call: Call) -> None:
+def test_run_without_agents_prints_one_line_and_empty_json(call: Call) -> None:
     folder = recorded('trading.mode="hft"')
     code, out, err = call(folder.id)
     assert (code, err, out.count("\n")) == (0, "", 1) and "nothing was asked" in out
     assert json.loads(call(folder.id, "--json")[1])["conversations"] == []
 
 
-def test_what_cannot_be_shown_is_one_line_with_its_cure(call: Call, run: RunFolder, workplace: Path) -> None:
-    for args, words in (
+def test_invalid_filter_or_missing_transcript_prints_one_line_error(
+    call: Call, run: RunFolder, workplace: Path
+) -> None:
+    for args, fragment in (
         (("--only", "maybe"), "write one of trade, no_trade"),
         (("--number", 99_999), "they go from 1 to"),
         (("--symbol", "DOGE"), "no DOGE, but"),
     ):
         code, out, err = call(run.path, *args)
-        assert (code, out, err.count("\n")) == (2, "", 1) and words in err
+        assert (code, out, err.count("\n")) == (2, "", 1) and fragment in err
     copy = RunFolder(Path(shutil.copytree(run.path, workplace / "copy")))
     copy.transcript.unlink()
     code, out, err = call("copy")

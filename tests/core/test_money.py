@@ -14,13 +14,13 @@ from autohedge.core.money import (
     add,
     bps_of,
     ceil_to,
-    decimals_of,
+    divide,
+    divide_floor,
     floor_to,
     multiply,
-    printed,
-    quotient,
-    quotient_floor,
     subtract,
+    tick_of,
+    to_decimal,
 )
 
 
@@ -42,13 +42,13 @@ steps = st.sampled_from([Decimal(s) for s in ("1", "0.01", "0.000001", "0.5", "0
         (5e22, "5E+22"),
     ],
 )
-def test_a_price_is_taken_as_it_prints(value: float, text: str) -> None:
-    assert str(printed(value)) == text
+def test_to_decimal_equals_printed_float(value: float, text: str) -> None:
+    assert str(to_decimal(value)) == text
 
 
 @given(st.floats(allow_nan=False, allow_infinity=False))
-def test_a_printed_price_reads_back_as_the_same_float_and_no_shorter_one_does(value: float) -> None:
-    text = printed(value)
+def test_to_decimal_has_fewest_digits_that_restore_the_float(value: float) -> None:
+    text = to_decimal(value)
     assert float(text) == value
     digits = len(text.normalize().as_tuple().digits)
     assert digits <= 17
@@ -70,7 +70,7 @@ def test_sums_differences_and_products_are_exact(a: Decimal, b: Decimal) -> None
         lambda: subtract(Decimal("1E+70"), Decimal("1E-70")),
     ],
 )
-def test_what_would_round_raises_instead(calculate: Callable[[], Decimal]) -> None:
+def test_inexact_arithmetic_raises_instead_of_rounding(calculate: Callable[[], Decimal]) -> None:
     with pytest.raises(Inexact):
         calculate()
 
@@ -103,23 +103,23 @@ def test_a_long_negative_number_is_not_rounded_before_it_is_floored() -> None:
 def test_a_quantity_is_rounded_down_once(numerator: Decimal, denominator: Decimal, step: Decimal) -> None:
     exact = Fraction(numerator) / Fraction(denominator)
     expected = floor(exact / Fraction(step)) * Fraction(step)
-    assert Fraction(quotient_floor(numerator, denominator, step)) == expected
+    assert Fraction(divide_floor(numerator, denominator, step)) == expected
 
 
 def test_rounding_to_the_lot_does_not_round_up_first() -> None:
     almost_one = Decimal("0.9999999999999999999999999999999999999999")
-    assert quotient_floor(almost_one, Decimal(1), Decimal(1)) == 0
+    assert divide_floor(almost_one, Decimal(1), Decimal(1)) == 0
 
 
 def test_a_quotient_is_rounded_to_28_digits() -> None:
-    assert quotient(Decimal(2), Decimal(3)) == Decimal("0." + "6" * 27 + "7")
+    assert divide(Decimal(2), Decimal(3)) == Decimal("0." + "6" * 27 + "7")
 
 
 @budget(max_examples=50)
 @given(_decimals(digits=20), _decimals(digits=20, least=1))
 def test_a_quotient_is_off_by_less_than_its_last_digit(numerator: Decimal, denominator: Decimal) -> None:
     exact = Fraction(numerator) / Fraction(denominator)
-    assert abs(Fraction(quotient(numerator, denominator)) - exact) <= exact / 10**27
+    assert abs(Fraction(divide(numerator, denominator)) - exact) <= exact / 10**27
 
 
 def test_basis_points_are_exact() -> None:
@@ -130,4 +130,4 @@ def test_basis_points_are_exact() -> None:
     ("price", "increment"), [("61800.2", "0.1"), ("61800", "1"), ("1E+22", "1"), ("0.00012", "0.00001")]
 )
 def test_the_increment_is_that_of_the_last_printed_digit(price: str, increment: str) -> None:
-    assert decimals_of(Decimal(price)) == Decimal(increment)
+    assert tick_of(Decimal(price)) == Decimal(increment)

@@ -5,9 +5,9 @@ from itertools import product
 import pytest
 
 from autohedge.core.errors import Corrupt, IllegalTransition
-from autohedge.core.orders import FINAL, WORKING, OrderEvent, OrderState, after
+from autohedge.core.orders import FINAL, WORKING, OrderState, OrderTrigger, transition
 
-S, E = OrderState, OrderEvent
+S, E = OrderState, OrderTrigger
 
 # The events that are legal in each state, and where each leads.
 TABLE = """
@@ -56,7 +56,7 @@ NEVER = {
 OUR_OWN = {E.SUBMIT, E.DENY, E.REQUEST_CANCEL, E.REQUEST_REPLACE, E.LOSE_ANSWER}
 
 
-def _legal() -> list[tuple[OrderState, OrderEvent, OrderState]]:
+def _legal() -> list[tuple[OrderState, OrderTrigger, OrderState]]:
     edges = []
     for line in TABLE.strip().splitlines():
         state, cells = line.split(": ")
@@ -72,33 +72,33 @@ def _reachable(start: OrderState) -> set[OrderState]:
     while todo:
         state = todo.pop()
         for event in (E.REQUEST_CANCEL, E.REQUEST_REPLACE, E.LOSE_ANSWER):
-            target = _after(state, event)
+            target = _transition_or_none(state, event)
             if target is not None and target not in seen:
                 seen.add(target)
                 todo.append(target)
     return seen
 
 
-def _after(state: OrderState, event: OrderEvent) -> OrderState | None:
+def _transition_or_none(state: OrderState, event: OrderTrigger) -> OrderState | None:
     try:
-        return after(state, event)
+        return transition(state, event)
     except IllegalTransition:
         return None
 
 
 @pytest.mark.parametrize(("state", "event", "target"), _legal())
-def test_a_legal_event_leads_where_the_table_says(
-    state: OrderState, event: OrderEvent, target: OrderState
+def test_transition_legal_event_reaches_target_state(
+    state: OrderState, event: OrderTrigger, target: OrderState
 ) -> None:
-    assert after(state, event) is target
+    assert transition(state, event) is target
 
 
 @pytest.mark.parametrize(
     ("state", "event"), [(s, e) for e, states in NEVER.items() for s in sorted(states, key=str)]
 )
-def test_an_illegal_event_raises_and_names_both(state: OrderState, event: OrderEvent) -> None:
+def test_an_illegal_event_raises_and_names_both(state: OrderState, event: OrderTrigger) -> None:
     with pytest.raises(IllegalTransition, match=f"{state} cannot {event}"):
-        after(state, event)
+        transition(state, event)
 
 
 def test_an_illegal_transition_stops_trading_like_any_corruption() -> None:
@@ -114,36 +114,32 @@ def test_every_state_is_either_working_or_final() -> None:
 
 @pytest.mark.parametrize("state", sorted(WORKING, key=str))
 def test_every_working_state_can_become_unknown(state: OrderState) -> None:
-    assert after(state, E.LOSE_ANSWER) is S.UNKNOWN
+    assert transition(state, E.LOSE_ANSWER) is S.UNKNOWN
 
 
 @pytest.mark.parametrize("event", sorted(OUR_OWN, key=str))
-def test_unknown_is_never_left_without_evidence_from_the_venue(event: OrderEvent) -> None:
-    assert _after(S.UNKNOWN, event) in (None, S.UNKNOWN)
+def test_unknown_is_never_left_without_evidence_from_the_venue(event: OrderTrigger) -> None:
+    assert _transition_or_none(S.UNKNOWN, event) in (None, S.UNKNOWN)
 
 
 @pytest.mark.parametrize("event", sorted(LATE))
 @pytest.mark.parametrize("state", STRONGEST_FIRST)
-def test_what_is_told_late_of_an_order_that_ended_changes_no_end(
-    state: OrderState, event: OrderEvent
-) -> None:
-    assert after(state, event) is state
+def test_final_state_late_event_is_unchanged(state: OrderState, event: OrderTrigger) -> None:
+    assert transition(state, event) is state
 
 
 @pytest.mark.parametrize(("first", "second"), list(product(ENDS, repeat=2)))
-def test_of_two_ends_the_stronger_holds_in_any_order_of_arrival(
-    first: OrderEvent, second: OrderEvent
-) -> None:
+def test_two_final_events_in_any_order_stronger_one_wins(first: OrderTrigger, second: OrderTrigger) -> None:
     strongest = min(ENDS[first], ENDS[second], key=STRONGEST_FIRST.index)
-    assert after(ENDS[first], second) is after(ENDS[second], first) is strongest
+    assert transition(ENDS[first], second) is transition(ENDS[second], first) is strongest
 
 
 @pytest.mark.parametrize("event", [E.ACCEPT, E.REJECT, E.FILL_PART, E.FILL_REST, E.EXPIRE, E.LOSE_ANSWER])
-def test_the_first_answer_to_an_order_is_legal_whatever_we_asked_meanwhile(event: OrderEvent) -> None:
-    deaf = {state for state in _reachable(S.SUBMITTED) if _after(state, event) is None}
-    assert deaf == set()
+def test_first_venue_answer_after_own_requests_is_legal(event: OrderTrigger) -> None:
+    illegal_in = {state for state in _reachable(S.SUBMITTED) if _transition_or_none(state, event) is None}
+    assert illegal_in == set()
 
 
-def test_proof_of_absence_is_legal_whatever_we_asked_of_an_unknown_order() -> None:
-    ends = {_after(state, E.PROVE_ABSENT) for state in _reachable(S.UNKNOWN)}
+def test_unknown_order_proven_absent_after_own_requests_is_not_placed() -> None:
+    ends = {_transition_or_none(state, E.PROVE_ABSENT) for state in _reachable(S.UNKNOWN)}
     assert ends == {S.NOT_PLACED}

@@ -15,7 +15,7 @@ def test_no_code_ever_changes_its_number_or_its_label() -> None:
     assert [reason.label for reason in sorted(Reason)] == PINNED.split()
 
 
-def test_codes_count_up_without_a_gap_so_that_an_array_can_hold_their_counts() -> None:
+def test_codes_count_up_without_a_gap() -> None:
     assert sorted(Reason) == list(range(COUNT))
     assert len({reason.label for reason in Reason}) == COUNT
 

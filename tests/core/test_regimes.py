@@ -8,7 +8,6 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from autohedge.core.moves import drift_t, log_returns, mids
 from autohedge.core.regimes import (
     CALM_BELOW_BPS,
     TREND_T,
@@ -16,16 +15,16 @@ from autohedge.core.regimes import (
     WILD_ABOVE_BPS,
     _trend,
     _volatility,
-    moves,
     regime,
+    regime_stats,
 )
+from autohedge.core.returns import drift_t, log_returns, mids
 from autohedge.core.snapshots import QuoteRow
-from tests.showing import rows
+from autohedge.core.units import NS_PER_MINUTE
+from tests.snapshot_factory import rows
 
-MINUTE_NS = 60 * 10**9
 
-
-def returning(*returns_bps: float, step_ns: int = MINUTE_NS) -> tuple[QuoteRow, ...]:
+def returning(*returns_bps: float, step_ns: int = NS_PER_MINUTE) -> tuple[QuoteRow, ...]:
     """Quotes whose mids' log returns are these."""
     prices = [100.0]
     for each in returns_bps:
@@ -47,7 +46,7 @@ def returning(*returns_bps: float, step_ns: int = MINUTE_NS) -> tuple[QuoteRow, 
         ((0.0, 0.0, 0.0), "calm/flat"),
     ],
 )
-def test_known_answers(returns_bps: Sequence[float], expected: str) -> None:
+def test_regime_known_returns_give_expected_label(returns_bps: Sequence[float], expected: str) -> None:
     assert regime(returning(*returns_bps)) == expected
 
 
@@ -55,7 +54,7 @@ def test_volatility_is_that_of_one_minute_by_the_quotes_own_time() -> None:
     a_minute = _volatility_bps(returning(-5.0, 5.0))
     assert a_minute and a_minute == pytest.approx(5.0 * math.sqrt(2))
     # Four times as often, the same moves are twice as much a minute.
-    assert _volatility_bps(returning(-5.0, 5.0, step_ns=MINUTE_NS // 4)) == pytest.approx(2 * a_minute)
+    assert _volatility_bps(returning(-5.0, 5.0, step_ns=NS_PER_MINUTE // 4)) == pytest.approx(2 * a_minute)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +93,7 @@ def test_too_few_quotes_or_no_time_between_them_are_unknown(quotes: tuple[QuoteR
 
 
 def _volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
-    measured = moves(quotes)
+    measured = regime_stats(quotes)
     return measured and measured.volatility_bps
 
 
@@ -115,7 +114,7 @@ def near_a_bound(quotes: Sequence[QuoteRow]) -> bool:
     st.integers(1, 10**11),
     st.floats(1e-3, 1e6),
 )
-def test_the_unit_of_the_price_changes_nothing(cents: list[int], step_ns: int, factor: float) -> None:
+def test_regime_scaled_prices_is_unchanged(cents: list[int], step_ns: int, factor: float) -> None:
     quotes = rows([each / 100 for each in cents], step_ns=step_ns)
     assume(not near_a_bound(quotes))
     assert regime(scaled(quotes, factor)) == regime(quotes)

@@ -8,35 +8,35 @@ import numpy as np
 import pytest
 
 from autohedge.app import engine_for
-from autohedge.core.clock import DAY_NS, NEVER
+from autohedge.core.clock import NEVER
 from autohedge.core.events import (
-    Accepted,
-    Account,
-    Alarm,
-    Booked,
+    AccountState,
+    Alert,
     CancelOrder,
+    ExecutionReport,
+    FillBooked,
     Halted,
-    Operator,
-    OrderList,
+    OperatorCommand,
+    OrderAccepted,
+    OrderMassStatus,
+    OrderRejected,
     Output,
     QueryAccount,
     QueryFills,
-    QueryOpen,
-    Rejected,
-    Report,
+    QueryOpenOrders,
+    RequestUnknown,
     Resumed,
     SubmitOrder,
     Timer,
-    Unknown,
 )
 from autohedge.core.orders import OrderState
+from autohedge.core.units import NS_PER_DAY, NS_PER_S
 from autohedge.engine.engine import MIDNIGHT, Engine
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
-from tests.support import Quotes, begun, columns_tape, play, quotes_tape, settings
+from tests.run_harness import Quotes, begun, columns_tape, play, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
-SECOND_NS = 1_000_000_000
 EAGER = {
     "momentum__evaluate_every_quotes": 1,
     "momentum__lookback": 1,
@@ -45,7 +45,7 @@ EAGER = {
     "exits__take_profit_bps": 100,
     "exits__stop_loss_bps": 100,
 }
-FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(4)]
+FLAT = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(4)]
 
 
 def _engine(quotes: Quotes = FLAT, nonce: str = "n", **changes: Any) -> tuple[Engine, Rows]:
@@ -63,8 +63,8 @@ def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
     return order
 
 
-def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> Report:
-    return Report(
+def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> ExecutionReport:
+    return ExecutionReport(
         at_ns=at_ns,
         order_id=order.order_id,
         kind="fill",
@@ -78,14 +78,14 @@ def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> R
 
 def _answer(engine: Engine) -> None:
     """Give the answers of a venue that has no orders to what the engine asked last."""
-    asked = [entry.event for entry in engine.log]
+    requests = [entry.event for entry in engine.log]
     engine.log.clear()
-    for question in asked:
-        if isinstance(question, QueryOpen):
-            engine.step(OrderList(engine.now_ns, question.at_ns, ()))
+    for question in requests:
+        if isinstance(question, QueryOpenOrders):
+            engine.step(OrderMassStatus(engine.now_ns, question.at_ns, ()))
         elif isinstance(question, QueryAccount):
             held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}
-            engine.step(Account(engine.now_ns, question.at_ns, engine.ledger.cash, held))
+            engine.step(AccountState(engine.now_ns, question.at_ns, engine.ledger.cash, held))
 
 
 def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
@@ -97,12 +97,12 @@ def test_the_first_entry_is_an_intent_with_everything_a_venue_needs() -> None:
     assert len(order.order_id) == 32
 
 
-def test_ids_differ_by_nonce_and_by_place() -> None:
+def test_order_ids_differ_by_nonce_and_position() -> None:
     ids = set()
     for nonce in ("a", "b"):
         engine, rows = _engine(nonce=nonce)
         order = _submitted(engine, rows)
-        engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+        engine.step(OrderRejected(engine.now_ns, order.order_id, "no"))
         engine.log.clear()
         ids |= {order.order_id, _submitted(engine, rows).order_id}
     assert len(ids) == 4
@@ -112,16 +112,16 @@ def test_a_rejected_entry_frees_its_money_and_its_lane() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
     assert engine.orders.reserved == order.quantity * Decimal("100.1") * Decimal("1.001")
-    engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+    engine.step(OrderRejected(engine.now_ns, order.order_id, "no"))
     engine.log.clear()
     assert engine.orders.reserved == 0
     assert _submitted(engine, rows).side == "buy"
 
 
-def test_a_lost_answer_keeps_money_reserved_and_the_lane_closed_until_evidence() -> None:
+def test_unknown_entry_reserves_cash_and_blocks_lane_until_fill() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
-    engine.step(Unknown(engine.now_ns, order.order_id, "timeout"))
+    engine.step(RequestUnknown(engine.now_ns, order.order_id, "timeout"))
     engine.log.clear()
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
@@ -138,25 +138,28 @@ def test_a_repeated_fill_is_booked_once() -> None:
     order = _submitted(engine, rows)
     for _ in range(2):
         engine.step(_fill(order, engine.now_ns, "100.1"))
-    assert sum(isinstance(entry.event, Booked) for entry in engine.log) == 1
+    assert sum(isinstance(entry.event, FillBooked) for entry in engine.log) == 1
     assert engine.ledger.position("X").quantity == order.quantity
 
 
-def test_word_of_an_order_that_was_never_sent_alarms_once_and_the_venue_s_list_is_asked_for() -> None:
+def test_unknown_order_rejected_twice_alerts_once_and_queries_venue() -> None:
     engine, _ = _engine()
     for _ in range(2):
-        engine.step(Rejected(START_NS, "stranger", "no"))
-    said = [entry.event for entry in engine.log if isinstance(entry.event, Output)]
-    assert isinstance(said[0], Alarm) and (said[0].code, said[0].subject) == ("unknown_order", "stranger")
-    assert said[1:] == [QueryOpen(START_NS), QueryFills(START_NS, 0), QueryAccount(START_NS)]
+        engine.step(OrderRejected(START_NS, "stranger", "no"))
+    outputs = [entry.event for entry in engine.log if isinstance(entry.event, Output)]
+    assert isinstance(outputs[0], Alert) and (outputs[0].code, outputs[0].subject) == (
+        "external_order",
+        "stranger",
+    )
+    assert outputs[1:] == [QueryOpenOrders(START_NS), QueryFills(START_NS, 0), QueryAccount(START_NS)]
 
 
-def test_an_exit_that_is_refused_by_the_venue_is_tried_again_ever_more_seldom() -> None:
-    down = [*FLAT[:2], *((START_NS + (2 + i) * SECOND_NS, 90.0, 90.1) for i in range(12))]
+def test_rejected_exit_is_retried_with_growing_delays() -> None:
+    down = [*FLAT[:2], *((START_NS + (2 + i) * NS_PER_S, 90.0, 90.1) for i in range(12))]
     rejections = iter([None, *[Fault.REJECT] * 4, None])
     played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections, None))
     sells = [order for order in played.events(SubmitOrder) if order.side == "sell"]
-    assert [(order.at_ns - START_NS) // SECOND_NS for order in sells] == [2, 3, 5, 8, 13]
+    assert [(order.at_ns - START_NS) // NS_PER_S for order in sells] == [2, 3, 5, 8, 13]
     assert played.result["codes"]["stop_loss"] == 5
     assert played.result["stop_losses"] == 1
     assert played.result["open_position"] == "0"
@@ -170,12 +173,12 @@ TRAILING: dict[str, Any] = {
 
 
 def _path(*bids: float) -> Quotes:
-    return [(START_NS + i * SECOND_NS, bid, bid + 0.1) for i, bid in enumerate(bids)]
+    return [(START_NS + i * NS_PER_S, bid, bid + 0.1) for i, bid in enumerate(bids)]
 
 
-def test_a_position_that_gained_enough_is_sold_at_the_distance_below_its_highest_bid() -> None:
+def test_trailing_stop_sells_at_its_distance_below_highest_bid() -> None:
     played = play(settings(**EAGER | TRAILING), quotes_tape(_path(100, 100, 101.1, 104, 103, 102.96)))
-    sell = played.engine.tally.fills[-1]
+    sell = played.engine.stats.fills[-1]
     assert (sell.reason, sell.price) == ("trailing_stop", Decimal("102.96"))
     assert played.result["trailing_stops"] == played.result["codes"]["trailing_stop"] == 1
     assert played.result["open_position"] == "0"
@@ -193,21 +196,21 @@ def test_a_position_that_gained_enough_is_sold_at_the_distance_below_its_highest
         ((101.0,), {"exits__take_profit_bps": 90}, "take_profit"),
     ],
 )
-def test_a_trail_counts_from_its_activation_on_and_beside_the_other_exits(
+def test_trailing_stop_after_activation_works_beside_other_exits(
     bids: tuple[float, ...], changes: dict[str, Any], reason: str | None
 ) -> None:
     played = play(settings(**EAGER | TRAILING | changes), quotes_tape(_path(100, 100, *bids)))
-    sold = [fill.reason for fill in played.engine.tally.fills[1:2]]
+    sold = [fill.reason for fill in played.engine.stats.fills[1:2]]
     assert sold == ([reason] if reason else [])
 
 
-def test_the_next_position_starts_without_the_trail_of_the_last() -> None:
+def test_trailing_stop_of_next_position_starts_fresh() -> None:
     bids = (100, 100, 104, 102.9, 102.9, 102.9, 102.0)
     codes = play(settings(**EAGER | TRAILING), quotes_tape(_path(*bids))).result["codes"]
     assert (codes["entry"], codes["trailing_stop"], codes["no_edge"]) == (2, 1, 2)
 
 
-def test_what_a_partial_exit_leaves_keeps_its_highest_bid() -> None:
+def test_trailing_stop_after_partial_exit_retains_highest_bid() -> None:
     engine, rows = _engine(_path(100, 100, 104, 102.9, 102.95, 102.95), **TRAILING)
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
@@ -215,31 +218,31 @@ def test_what_a_partial_exit_leaves_keeps_its_highest_bid() -> None:
     sell = _submitted(engine, rows)
     half = msgspec.structs.replace(_fill(sell, engine.now_ns, "102.9", "t2"), quantity=sell.quantity / 2)
     engine.step(half)
-    engine.step(Report(engine.now_ns, sell.order_id, "expired", engine.now_ns))
+    engine.step(ExecutionReport(engine.now_ns, sell.order_id, "expired", engine.now_ns))
     engine.log.clear()
     engine.scan(rows, engine.pos, len(rows))
-    again = engine.log.pop().event
-    assert isinstance(again, SubmitOrder)
-    assert (again.reason, again.quantity) == ("trailing_stop", sell.quantity / 2)
+    second_sell = engine.log.pop().event
+    assert isinstance(second_sell, SubmitOrder)
+    assert (second_sell.reason, second_sell.quantity) == ("trailing_stop", sell.quantity / 2)
     assert engine.pos == 5
 
 
-def test_each_symbol_has_a_trail_of_its_own() -> None:
+def test_trailing_stop_settings_apply_per_symbol() -> None:
     quotes: dict[str, Any] = {"ts": [START_NS], "bid": [100.0], "ask": [100.1]}
     own = {
         'symbol_overrides."X".trailing_distance_bps': 50,
         'symbol_overrides."X".trailing_activation_bps': 80,
     }
     engine = engine_for(settings(**EAGER | own), columns_tape({"X": quotes, "Y": quotes}))
-    assert engine.lanes["trail_keep"].tolist() == [0.995, 1.0]
-    assert [desk.trailing_activation_bps for desk in engine.desks] == [80, np.inf]
+    assert engine.kernel_states["trail_keep"].tolist() == [0.995, 1.0]
+    assert [instrument.trailing_activation_bps for instrument in engine.instruments] == [80, np.inf]
 
 
-def test_halting_stops_entries_with_a_code_but_never_an_exit() -> None:
-    engine, rows = _engine([*FLAT, (START_NS + 9 * SECOND_NS, 90.0, 90.1)])
+def test_halted_engine_still_sends_stop_loss_exit() -> None:
+    engine, rows = _engine([*FLAT, (START_NS + 9 * NS_PER_S, 90.0, 90.1)])
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
-    engine.step(Operator(engine.now_ns, "halt", "lunch"))
+    engine.step(OperatorCommand(engine.now_ns, "halt", "lunch"))
     assert engine.log.pop().event == Halted("lunch")
     engine.log.clear()
     sell = _submitted(engine, rows)
@@ -248,18 +251,18 @@ def test_halting_stops_entries_with_a_code_but_never_an_exit() -> None:
 
 def test_a_halted_engine_refuses_entries_until_it_is_resumed() -> None:
     engine, rows = _engine()
-    engine.step(Operator(START_NS, "halt", "lunch"))
+    engine.step(OperatorCommand(START_NS, "halt", "lunch"))
     engine.log.clear()
     for _ in range(3):
         engine.scan(rows, engine.pos, engine.pos + 1)
     assert engine.codes()["halted"] == 2
-    engine.step(Operator(engine.now_ns, "resume", "back"))
+    engine.step(OperatorCommand(engine.now_ns, "resume", "back"))
     assert engine.log.pop().event == Resumed("back")
     engine.log.clear()
     assert _submitted(engine, rows).side == "buy"
 
 
-def test_a_resting_entry_is_taken_back_by_a_timer() -> None:
+def test_resting_entry_after_cancel_timeout_is_cancelled() -> None:
     engine, rows = _engine(execution__time_in_force="gtc", execution__cancel_after_s=2.5)
     order = _submitted(engine, rows)
     deadline = engine.next_deadline_ns
@@ -268,13 +271,13 @@ def test_a_resting_entry_is_taken_back_by_a_timer() -> None:
     cancel = engine.log.pop().event
     assert isinstance(cancel, CancelOrder)
     assert cancel.order_id == order.order_id
-    engine.step(Report(deadline, order.order_id, "canceled", deadline))
+    engine.step(ExecutionReport(deadline, order.order_id, "canceled", deadline))
     assert not engine.orders.working
     assert engine.orders.reserved == 0
 
 
-def test_closing_a_position_takes_its_resting_entry_back() -> None:
-    falling = [*FLAT[:2], *((START_NS + i * SECOND_NS, 90.0, 90.1) for i in (2, 3))]
+def test_position_exit_cancels_its_resting_entry() -> None:
+    falling = [*FLAT[:2], *((START_NS + i * NS_PER_S, 90.0, 90.1) for i in (2, 3))]
     engine, rows = _engine(falling, execution__time_in_force="gtc")
     order = _submitted(engine, rows)
     half = _fill(order, engine.now_ns, "100.1")
@@ -288,18 +291,18 @@ def test_closing_a_position_takes_its_resting_entry_back() -> None:
     assert (sell.side, sell.quantity) == ("sell", order.quantity / 2)
 
 
-def test_a_position_held_over_two_midnights_is_valued_at_each() -> None:
+def test_midnight_timer_with_open_position_repeats_daily() -> None:
     engine, rows = _engine()
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
-    first = engine.agenda.due_ns(MIDNIGHT)
-    assert first == (START_NS // DAY_NS + 1) * DAY_NS
+    first = engine.timers.deadline_ns(MIDNIGHT)
+    assert first == (START_NS // NS_PER_DAY + 1) * NS_PER_DAY
     engine.step(Timer(first))
-    assert engine.agenda.due_ns(MIDNIGHT) == first + DAY_NS
+    assert engine.timers.deadline_ns(MIDNIGHT) == first + NS_PER_DAY
 
 
 def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
-    quotes = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(8)]
+    quotes = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(8)]
     refused = play(
         settings(**EAGER, execution__min_order_interval_ms=2500),
         quotes_tape(quotes),
@@ -311,38 +314,38 @@ def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
 
 def test_after_an_exit_entries_cool_down() -> None:
     prices = [100.0, 100.0, 90.0, 90.0, 90.0, 90.0, 90.0]
-    quotes = [(START_NS + i * SECOND_NS, p, p + 0.1) for i, p in enumerate(prices)]
+    quotes = [(START_NS + i * NS_PER_S, p, p + 0.1) for i, p in enumerate(prices)]
     codes = play(settings(**EAGER, execution__cooldown_ms=2500), quotes_tape(quotes)).result["codes"]
     assert (codes["stop_loss"], codes["cooling_down"], codes["entry"]) == (1, 1, 2)
 
 
 def test_the_daily_loss_counts_from_utc_midnight() -> None:
-    late = (START_NS // DAY_NS + 1) * DAY_NS - 4 * SECOND_NS
+    late = (START_NS // NS_PER_DAY + 1) * NS_PER_DAY - 4 * NS_PER_S
     prices = [100.0, 100.0, 90.0, 90.0, 90.0, 90.0, 90.0, 90.0]
-    quotes = [(late + i * SECOND_NS, p, p + 0.1) for i, p in enumerate(prices)]
+    quotes = [(late + i * NS_PER_S, p, p + 0.1) for i, p in enumerate(prices)]
     wanted = settings(**EAGER, risk__max_daily_loss_pct=0.05)
     played = play(wanted, quotes_tape(quotes))
     midnights = [event.at_ns for event in played.events(Timer)]
-    assert midnights[0] % DAY_NS == 0
-    wishes_before_midnight = sum(ts <= midnights[0] for ts, _, _ in quotes[4:])
-    assert played.result["codes"]["daily_loss"] == wishes_before_midnight == 1
+    assert midnights[0] % NS_PER_DAY == 0
+    signals_before_midnight = sum(ts <= midnights[0] for ts, _, _ in quotes[4:])
+    assert played.result["codes"]["daily_loss"] == signals_before_midnight == 1
     assert played.result["codes"]["entry"] == 2
 
 
-def test_an_engine_that_holds_nothing_waits_for_nothing() -> None:
+def test_engine_without_orders_or_position_runs_out_of_deadlines() -> None:
     engine, rows = _engine()
     assert engine.next_deadline_ns == NEVER
     order = _submitted(engine, rows)
-    assert engine.next_deadline_ns == engine.now_ns + 5 * SECOND_NS
-    engine.step(Rejected(engine.now_ns, order.order_id, "no"))
+    assert engine.next_deadline_ns == engine.now_ns + 5 * NS_PER_S
+    engine.step(OrderRejected(engine.now_ns, order.order_id, "no"))
     while (due_ns := engine.next_deadline_ns) < NEVER:
-        assert due_ns <= (START_NS // DAY_NS + 1) * DAY_NS
+        assert due_ns <= (START_NS // NS_PER_DAY + 1) * NS_PER_DAY
         engine.step(Timer(due_ns))
         _answer(engine)
     assert engine.state.name == "active"
 
 
-def test_with_too_little_cash_the_code_says_buying_power() -> None:
+def test_entry_with_too_little_cash_is_refused_for_buying_power() -> None:
     played = play(settings(**EAGER, simulated__initial_cash=10), quotes_tape(FLAT))
     assert played.result["codes"]["buying_power"] == 3
     assert not played.events(SubmitOrder)
@@ -353,13 +356,13 @@ def test_an_order_of_less_than_a_lot_is_refused() -> None:
     assert play(wanted, quotes_tape(FLAT)).result["codes"]["zero_quantity"] == 3
 
 
-def test_the_least_order_value_of_an_instrument_is_respected() -> None:
+def test_entry_below_instrument_min_notional_is_refused() -> None:
     wanted = settings(**EAGER, **{'instruments."X".min_notional': 500})
     assert play(wanted, quotes_tape(FLAT)).result["codes"]["min_notional"] == 3
 
 
 def test_an_open_position_is_valued_at_the_last_valid_bid() -> None:
-    quotes = [*FLAT, (START_NS + 9 * SECOND_NS, 100.5, 100.6), (START_NS + 10 * SECOND_NS, None, 99.0)]
+    quotes = [*FLAT, (START_NS + 9 * NS_PER_S, 100.5, 100.6), (START_NS + 10 * NS_PER_S, None, 99.0)]
     played = play(settings(**EAGER, simulated__fee_bps=0), quotes_tape(quotes))
     quantity = Decimal("0.999000")
     assert Decimal(played.result["equity"]) == 10_000 + quantity * (Decimal("100.5") - Decimal("100.1"))
@@ -372,7 +375,7 @@ def test_without_a_valid_quote_equity_is_cash() -> None:
     assert np.isnan(played.engine._bid[0])
 
 
-def test_at_one_time_the_venue_comes_before_the_engine_s_timers() -> None:
+def test_venue_event_at_equal_time_precedes_engine_timer() -> None:
     wanted = settings(
         **EAGER,
         execution__time_in_force="gtc",
@@ -382,13 +385,13 @@ def test_at_one_time_the_venue_comes_before_the_engine_s_timers() -> None:
     )
     record = play(wanted, quotes_tape(FLAT)).record
     first = {type(entry.event): i for i, entry in reversed(list(enumerate(record)))}
-    accepted, timer = record[first[Accepted]].event, record[first[Timer]].event
-    assert isinstance(accepted, Accepted) and isinstance(timer, Timer)
+    accepted, timer = record[first[OrderAccepted]].event, record[first[Timer]].event
+    assert isinstance(accepted, OrderAccepted) and isinstance(timer, Timer)
     assert accepted.at_ns == timer.at_ns
-    assert first[Accepted] < first[Timer]
+    assert first[OrderAccepted] < first[Timer]
 
 
-def test_a_price_at_the_weighted_mean_is_not_above_it() -> None:
+def test_vwap_filter_with_price_equal_to_vwap_refuses_entry() -> None:
     columns: dict[str, Any] = {"ts": [ts for ts, _, _ in FLAT], "bid": [100.0] * 4, "ask": [100.5] * 4}
     sizes: dict[str, Any] = {"bid_size": [1.0] * 4, "ask_size": [1.0] * 4}
     wanted = settings(**EAGER, momentum__use_vwap_filter=True, momentum__max_spread_bps=100)

@@ -8,18 +8,19 @@ from hypothesis import strategies as st
 
 from autohedge.app import engine_for
 from autohedge.config import Settings
-from autohedge.core.events import Entry, SubmitOrder
-from autohedge.core.ids import nonce_from_seed, randomness
+from autohedge.core.events import JournalEntry, SubmitOrder
+from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.money import ZERO, add, multiply, with_fee
 from autohedge.core.orders import BUY, SELL
+from autohedge.core.units import NS_PER_MINUTE
 from autohedge.engine.engine import Engine
-from autohedge.engine.virtual import VirtualRuntime
-from autohedge.exchanges.simulated import Fault, FaultScript, SimulatedVenue, Terms, lots_of
-from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING
+from autohedge.exchanges.simulated import Fault, FaultScript, SimulatedVenue, VenueModel, lots_of
+from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING
 from autohedge.market import Tape
-from tests.engine.strategies import tapes, wishes
+from autohedge.runtime.virtual import VirtualRuntime
+from tests.engine.tape_factory import run_settings, tapes
 
-POSITION_MAX, EXPOSURE_MAX, ORDERS_MAX, MINUTE_NS = 150, 180, 6, 60 * 10**9
+POSITION_MAX, EXPOSURE_MAX, ORDERS_MAX = 150, 180, 6
 LIMITS = {
     "max_position_notional": Decimal(POSITION_MAX),
     "max_exposure_notional": Decimal(EXPOSURE_MAX),
@@ -31,7 +32,7 @@ FEE_BPS = Decimal(600)
 NEARLY = Decimal("1e-9")
 
 
-class Watch:
+class InvariantRecorder:
     """A recorder that looks at the engine after each event."""
 
     def __init__(self, engine: Engine) -> None:
@@ -39,11 +40,11 @@ class Watch:
         self.seen = 0
         self.sent_ns: list[int] = []
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: JournalEntry) -> None:
         self.seen += 1
         assert self.engine.orders.reserved == self._reserved() >= 0
         assert self.engine.ledger.cash >= 0
-        for lane in range(len(self.engine.desks)):
+        for lane in range(len(self.engine.instruments)):
             self._lane(lane)
         if isinstance(entry.event, SubmitOrder):
             self.sent_ns.append(entry.event.at_ns)
@@ -63,11 +64,11 @@ class Watch:
 
     def _lane(self, lane: int) -> None:
         engine = self.engine
-        held = engine.ledger.position(engine.desks[lane].instrument.symbol).quantity
+        held = engine.ledger.position(engine.instruments[lane].instrument.symbol).quantity
         assert held >= 0
         assert engine._held[lane] == float(held)
         expected = FLAT
-        if engine.orders.exit(lane) or ("exit", lane) in engine.agenda:
+        if engine.orders.exit(lane) or ("exit", lane) in engine.timers:
             expected = EXITING
         elif held:
             expected = OPEN
@@ -84,8 +85,8 @@ class Watch:
         assert reserved <= engine.ledger.cash
         marked = [Decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
         assert sum(marked) + reserved <= EXPOSURE_MAX + NEARLY
-        assert sum(at > sent_ns - MINUTE_NS for at in self.sent_ns[:-1]) < ORDERS_MAX
-        for lane in range(len(engine.desks)):
+        assert sum(at > sent_ns - NS_PER_MINUTE for at in self.sent_ns[:-1]) < ORDERS_MAX
+        for lane in range(len(engine.instruments)):
             entry = engine.orders.entry(lane)
             if entry:
                 held = Decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
@@ -93,7 +94,7 @@ class Watch:
 
 
 def _faulty(seed: int, rate: float) -> FaultScript:
-    rng = randomness(str(seed), "faults")
+    rng = seeded_random(str(seed), "faults")
 
     def script(order: SubmitOrder, at_ns: int) -> Fault | None:
         return rng.choice(list(Fault)) if rng.random() < rate else None
@@ -104,7 +105,7 @@ def _faulty(seed: int, rate: float) -> FaultScript:
 @budget(max_examples=80, deadline=None)
 @given(
     tapes(symbols=3),
-    wishes(),
+    run_settings(),
     st.sampled_from([0.0, 0.2]),
     st.integers(0, 99),
     st.sampled_from([120, 10_000]),
@@ -122,11 +123,11 @@ def test_money_lanes_and_limits_agree_after_every_event(
         }
     )
     engine = engine_for(tight, tape)
-    watch, nonce = Watch(engine), nonce_from_seed(seed)
+    recorder, nonce = InvariantRecorder(engine), nonce_from_seed(seed)
     lots = lots_of(tight, tape.symbols)
     faults = _faulty(seed, fault_rate)
-    venue = SimulatedVenue(Terms.of(tight), lots, tape.rows, nonce=nonce, faults=faults)
-    VirtualRuntime(engine, venue, tape.rows, watch).run(nonce)
-    assert watch.seen >= 3
+    venue = SimulatedVenue(VenueModel.of(tight), lots, tape.rows, nonce=nonce, faults=faults)
+    VirtualRuntime(engine, venue, tape.rows, recorder).run(nonce)
+    assert recorder.seen >= 3
     if fault_rate == 0 and not engine.orders.working:
         assert engine.orders.reserved == 0

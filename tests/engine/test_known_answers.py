@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from autohedge.config import load as load_settings
-from autohedge.config import resolved, shipped_file
-from tests.engine import answers
+from autohedge.config import shipped_file, to_plain
+from tests.engine import known_answers
 
 ROOT = Path(__file__).parent.parent.parent
 SETS = ("tight", "wide", "late", "defaults")
@@ -17,26 +17,26 @@ SETS = ("tight", "wide", "late", "defaults")
 
 @pytest.mark.parametrize("name", SETS)
 def test_recorded_tapes_give_the_known_answers(shared: Path, workplace: Path, name: str) -> None:
-    cases = [case for case in answers.load(shared, "known") if case["set"] == name]
+    cases = [case for case in known_answers.load(shared, "known") if case["set"] == name]
     assert len(cases) == 6
     for case in cases:
-        answers.compare(case["answer"], answers.play_tape(shared, case))
+        known_answers.compare(case["answer"], known_answers.play_tape(shared, case))
 
 
 def test_hostile_tapes_give_the_known_answers(shared: Path, workplace: Path) -> None:
-    cases = answers.load(shared, "edge")
+    cases = known_answers.load(shared, "edge")
     assert len(cases) == 150
     for case in cases:
-        answers.compare(case["answer"], answers.play_edge(case))
+        known_answers.compare(case["answer"], known_answers.play_edge(case))
 
 
 def test_the_answers_hold_with_the_compiler_off(shared: Path, workplace: Path) -> None:
     env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.engine.answers", str(shared)]
+    command = [sys.executable, "-m", "tests.engine.known_answers", str(shared)]
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout == "4 + 150 answers reproduced\n"
 
 
 def test_the_answers_were_run_with_the_shipped_settings(workplace: Path) -> None:
-    assert resolved(answers.settings({})) == resolved(load_settings(shipped_file()))
+    assert to_plain(known_answers.settings({})) == to_plain(load_settings(shipped_file()))

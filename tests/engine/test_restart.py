@@ -7,35 +7,35 @@ import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.events import (
-    Accepted,
-    Account,
+    AccountState,
     Active,
-    Alarm,
+    Alert,
     CancelOrder,
+    ExecutionReport,
     Halted,
-    NotFound,
-    Operator,
-    OrderList,
+    OperatorCommand,
+    OrderAccepted,
+    OrderMassStatus,
+    OrderNotFound,
     QueryAccount,
     QueryFills,
-    QueryOpen,
+    QueryOpenOrders,
     QueryOrder,
     Reconciled,
     Reducing,
-    Report,
     Restarted,
     Resumed,
     SubmitOrder,
+    SystemFault,
     Timer,
-    Trouble,
 )
 from autohedge.core.orders import OrderState
+from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.market import Rows
-from tests.support import begun, quotes_tape, settings
+from tests.run_harness import begun, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
-SECOND_NS = 1_000_000_000
 EAGER = {
     "momentum__evaluate_every_quotes": 1,
     "momentum__lookback": 1,
@@ -44,8 +44,8 @@ EAGER = {
     "execution__time_in_force": "gtc",
     "execution__cancel_after_s": 2.5,
 }
-FLAT = [(START_NS + i * SECOND_NS, 100.0, 100.1) for i in range(40)]
-LATER_NS = START_NS + 3 * SECOND_NS
+FLAT = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(40)]
+LATER_NS = START_NS + 3 * NS_PER_S
 
 
 def _engine(**changes: Any) -> tuple[Engine, Rows]:
@@ -63,7 +63,7 @@ def _entered(engine: Engine, rows: Rows) -> SubmitOrder:
     return order
 
 
-def _said(engine: Engine) -> list[Any]:
+def _drain_outputs(engine: Engine) -> list[Any]:
     """What the engine put out since it was last asked, its inputs left out."""
     events = [entry.event for entry in engine.log][1:]
     engine.log.clear()
@@ -72,45 +72,47 @@ def _said(engine: Engine) -> list[Any]:
 
 def _restart(engine: Engine, pos: int | None = None) -> list[Any]:
     engine.step(Restarted(LATER_NS, engine.pos if pos is None else pos, "fresh"))
-    return _said(engine)
+    return _drain_outputs(engine)
 
 
 def _reconciled(engine: Engine, at_ns: int = LATER_NS) -> list[Any]:
     """The venue has no orders, and holds what the engine thinks that it holds."""
     held = {s: position.quantity for s, position in engine.ledger.positions.items() if position.quantity}
-    engine.step(OrderList(at_ns, at_ns, ()))
-    engine.step(Account(at_ns, at_ns, engine.ledger.cash, held))
+    engine.step(OrderMassStatus(at_ns, at_ns, ()))
+    engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, held))
     engine.log.popleft()
-    return _said(engine)
+    return _drain_outputs(engine)
 
 
 def _proven_absent(engine: Engine, order: SubmitOrder) -> None:
     """All that it takes: two denials, the second beyond the venue's visibility lag, and a list without it."""
-    for asked_ns in (LATER_NS, LATER_NS + 6 * SECOND_NS):
-        engine.step(NotFound(asked_ns, order.order_id, asked_ns))
-    assert [entry.event for entry in engine.log][-1] == QueryOpen(engine.now_ns)
-    engine.step(OrderList(engine.now_ns, engine.now_ns, ()))
+    for query_ns in (LATER_NS, LATER_NS + 6 * NS_PER_S):
+        engine.step(OrderNotFound(query_ns, order.order_id, query_ns))
+    assert [entry.event for entry in engine.log][-1] == QueryOpenOrders(engine.now_ns)
+    engine.step(OrderMassStatus(engine.now_ns, engine.now_ns, ()))
     engine.log.clear()
 
 
-def _report(order: SubmitOrder, kind: Any, quantity: str = "", trade_id: str | None = None) -> Report:
+def _report(
+    order: SubmitOrder, kind: Any, quantity: str = "", trade_id: str | None = None
+) -> ExecutionReport:
     if kind != "fill":
-        return Report(LATER_NS, order.order_id, kind, LATER_NS)
+        return ExecutionReport(LATER_NS, order.order_id, kind, LATER_NS)
     fee = Decimal("0.1")
-    return Report(
+    return ExecutionReport(
         LATER_NS, order.order_id, kind, START_NS, trade_id, Decimal(quantity), Decimal("100.1"), fee
     )
 
 
-def _asked(since_ns: int = 0) -> list[Any]:
+def _expected_requests(since_ns: int = 0) -> list[Any]:
     """How every restart begins: no entries until orders, fills and account are in."""
-    questions = [QueryOpen(LATER_NS), QueryFills(LATER_NS, since_ns), QueryAccount(LATER_NS)]
+    questions = [QueryOpenOrders(LATER_NS), QueryFills(LATER_NS, since_ns), QueryAccount(LATER_NS)]
     return [Reducing(("reconciling",)), *questions]
 
 
-def test_everything_is_asked_for_and_entries_wait_for_the_answers() -> None:
+def test_restart_queries_venue_and_blocks_entries_until_answered() -> None:
     engine, rows = _engine()
-    assert _restart(engine) == _asked()
+    assert _restart(engine) == _expected_requests()
     assert engine.result()["restarts"] == 1
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
@@ -118,12 +120,12 @@ def test_everything_is_asked_for_and_entries_wait_for_the_answers() -> None:
     assert engine.codes()["reducing"] > 0
 
 
-def test_an_order_without_an_end_is_unknown_keeps_its_money_and_is_asked_for() -> None:
+def test_open_order_after_restart_is_unknown_reserved_and_queried() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     reserved = engine.orders.reserved
     assert reserved > 0
-    assert _restart(engine) == [*_asked(), QueryOrder(LATER_NS, order.order_id)]
+    assert _restart(engine) == [*_expected_requests(), QueryOrder(LATER_NS, order.order_id)]
     assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
     _reconciled(engine)
     assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
@@ -144,17 +146,17 @@ def test_an_order_that_the_venue_never_had_frees_its_money_and_its_lane() -> Non
     assert _entered(engine, rows).side == "buy"
 
 
-def test_fills_that_were_missed_are_booked_and_those_known_are_not_booked_again() -> None:
+def test_missed_fills_after_restart_are_booked_exactly_once() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
-    engine.step(Accepted(START_NS, order.order_id, "v"))
+    engine.step(OrderAccepted(START_NS, order.order_id, "v"))
     engine.step(_report(order, "fill", "0.4", "t1"))
     engine.log.clear()
-    assert _restart(engine)[:4] == _asked(START_NS - 10 * SECOND_NS)
+    assert _restart(engine)[:4] == _expected_requests(START_NS - 10 * NS_PER_S)
     for answer in (
         _report(order, "fill", "0.4", "t1"),
         _report(order, "fill", "0.1", "t2"),
-        Accepted(LATER_NS, order.order_id, "v"),
+        OrderAccepted(LATER_NS, order.order_id, "v"),
         _report(order, "fill", "0.4", "t1"),
         _report(order, "fill", "0.1", "t2"),
     ):
@@ -164,7 +166,7 @@ def test_fills_that_were_missed_are_booked_and_those_known_are_not_booked_again(
 
 
 @pytest.mark.parametrize("kind", ["expired", "canceled"])
-def test_an_end_may_be_told_twice(kind: str) -> None:
+def test_order_end_after_restart_reported_twice_counts_once(kind: str) -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     _restart(engine)
@@ -174,35 +176,35 @@ def test_an_end_may_be_told_twice(kind: str) -> None:
     assert engine.orders.expired == (kind == "expired")
 
 
-def test_a_cancel_that_may_not_have_left_is_sent_again() -> None:
+def test_pending_cancel_after_restart_is_resent() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
-    engine.step(Accepted(START_NS, order.order_id, "v"))
+    engine.step(OrderAccepted(START_NS, order.order_id, "v"))
     engine.step(Timer(engine.next_deadline_ns))
     assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
     engine.log.clear()
-    asked = _restart(engine)
-    assert [type(event) for event in asked[4:]] == [CancelOrder, QueryOrder]
+    outputs = _restart(engine)
+    assert [type(event) for event in outputs[4:]] == [CancelOrder, QueryOrder]
     engine.step(_report(order, "canceled"))
     assert not engine.orders.working
 
 
-def test_a_venue_that_forgot_an_order_it_filled_is_reported_and_the_fill_stays() -> None:
+def test_partly_filled_order_absent_at_venue_alerts_and_retains_fill() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     engine.step(_report(order, "fill", "0.4", "t1"))
     _restart(engine)
-    for asked_ns in (LATER_NS, LATER_NS + 6 * SECOND_NS):
-        engine.step(NotFound(asked_ns, order.order_id, asked_ns))
+    for query_ns in (LATER_NS, LATER_NS + 6 * NS_PER_S):
+        engine.step(OrderNotFound(query_ns, order.order_id, query_ns))
     engine.log.clear()
-    engine.step(OrderList(engine.now_ns, engine.now_ns, ()))
-    alarm = _said(engine)[0]
-    assert isinstance(alarm, Alarm) and (alarm.code, alarm.subject) == ("vanished", order.order_id)
+    engine.step(OrderMassStatus(engine.now_ns, engine.now_ns, ()))
+    alert = _drain_outputs(engine)[0]
+    assert isinstance(alert, Alert) and (alert.code, alert.subject) == ("vanished", order.order_id)
     assert not engine.orders.working
     assert engine.ledger.position("X").quantity == Decimal("0.4")
 
 
-def test_ids_after_a_restart_are_new_even_at_the_same_place() -> None:
+def test_order_ids_after_restart_at_same_position_are_new() -> None:
     ids = set()
     for nonce in ("a", "b"):
         engine, rows = _engine()
@@ -212,7 +214,7 @@ def test_ids_after_a_restart_are_new_even_at_the_same_place() -> None:
     assert len(ids) == 2
 
 
-def test_rows_that_came_while_the_run_was_dead_are_missed() -> None:
+def test_rows_during_downtime_are_skipped() -> None:
     engine, rows = _engine()
     engine.scan(rows, 0, 1)
     _restart(engine, pos=5)
@@ -226,84 +228,84 @@ def test_rows_that_came_while_the_run_was_dead_are_missed() -> None:
     "late",
     [
         Timer(START_NS),
-        Operator(START_NS, "resume", "back"),
-        Trouble(START_NS, "full"),
+        OperatorCommand(START_NS, "resume", "back"),
+        SystemFault(START_NS, "full"),
         Restarted(START_NS, 0, "fresh"),
     ],
 )
-def test_a_clock_that_steps_back_moves_nothing_back(late: Any) -> None:
+def test_input_with_earlier_time_moves_neither_clock_nor_position(late: Any) -> None:
     engine, rows = _engine()
     engine.scan(rows, 0, 1)
-    engine.step(Operator(LATER_NS, "halt", "lunch"))
+    engine.step(OperatorCommand(LATER_NS, "halt", "lunch"))
     pos = engine.pos
     engine.step(late)
     assert engine.now_ns == LATER_NS
     assert engine.pos == pos
 
 
-def test_a_halt_that_nobody_ordered_is_lifted_by_its_id_alone() -> None:
+def test_automatic_halt_is_resumed_only_with_its_halt_id() -> None:
     engine, _ = _engine()
-    engine.step(Trouble(START_NS, "disk full"))
+    engine.step(SystemFault(START_NS, "disk full"))
     halted = engine.log[-1].event
     assert isinstance(halted, Halted) and halted.halt_id
-    engine.step(Operator(START_NS, "halt", "me too"))
+    engine.step(OperatorCommand(START_NS, "halt", "me too"))
     for wrong in (None, "halt-0"):
         engine.log.clear()
-        engine.step(Operator(START_NS, "resume", "try", wrong))
-        assert _said(engine) == [] and engine.halted
+        engine.step(OperatorCommand(START_NS, "resume", "try", wrong))
+        assert _drain_outputs(engine) == [] and engine.halted
     engine.log.clear()
-    engine.step(Operator(START_NS, "resume", "made room", halted.halt_id))
-    assert _said(engine) == [Resumed("made room")]
+    engine.step(OperatorCommand(START_NS, "resume", "made room", halted.halt_id))
+    assert _drain_outputs(engine) == [Resumed("made room")]
     assert not engine.halted
 
 
-def test_a_halt_asks_resting_entries_back() -> None:
+def test_halt_cancels_resting_entries() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
-    engine.step(Accepted(START_NS, order.order_id, "v"))
+    engine.step(OrderAccepted(START_NS, order.order_id, "v"))
     engine.log.clear()
-    engine.step(Operator(engine.now_ns, "halt", "lunch"))
-    assert [type(event) for event in _said(engine)] == [Halted, CancelOrder]
+    engine.step(OperatorCommand(engine.now_ns, "halt", "lunch"))
+    assert [type(event) for event in _drain_outputs(engine)] == [Halted, CancelOrder]
 
 
-def test_flatten_sells_what_is_held_and_what_an_entry_in_flight_still_brings() -> None:
+def test_flatten_with_entry_in_flight_sells_its_fill() -> None:
     engine, rows = _engine(execution__time_in_force="ioc")
     order = _entered(engine, rows)
-    engine.step(Operator(engine.now_ns, "flatten", "storm"))
-    assert _said(engine) == [Halted("storm")]
+    engine.step(OperatorCommand(engine.now_ns, "flatten", "storm"))
+    assert _drain_outputs(engine) == [Halted("storm")]
     engine.step(_report(order, "fill", str(order.quantity), "t1"))
     engine.log.clear()
     sell = _entered(engine, rows)
     assert (sell.side, sell.reason, sell.quantity) == ("sell", "flatten", order.quantity)
     engine.step(_report(sell, "fill", str(sell.quantity), "t2"))
     assert engine.ledger.position("X").quantity == 0
-    engine.step(Operator(engine.now_ns, "resume", "calm"))
+    engine.step(OperatorCommand(engine.now_ns, "resume", "calm"))
     engine.log.clear()
-    again = _entered(engine, rows)
-    engine.step(_report(again, "fill", str(again.quantity), "t3"))
+    second_entry = _entered(engine, rows)
+    engine.step(_report(second_entry, "fill", str(second_entry.quantity), "t3"))
     engine.log.clear()
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
 
 
-def test_an_order_asked_back_before_the_crash_is_still_asked_back_when_the_venue_has_it() -> None:
+def test_cancel_requested_before_restart_stays_pending_afterwards() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     engine.step(Timer(engine.next_deadline_ns))
     _restart(engine)
-    engine.step(Accepted(LATER_NS, order.order_id, "v"))
+    engine.step(OrderAccepted(LATER_NS, order.order_id, "v"))
     assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
     engine.step(_report(order, "fill", "0.1", "t1"))
     assert engine.orders.working[order.order_id].state is OrderState.PENDING_CANCEL
 
 
-def test_two_restarts_in_a_row_may_each_be_told_that_an_order_never_was() -> None:
+def test_order_proven_absent_stays_absent_after_second_restart() -> None:
     engine, rows = _engine()
     order = _entered(engine, rows)
     _restart(engine)
     _proven_absent(engine, order)
     assert order.order_id not in engine.orders.working
-    engine.step(NotFound(engine.now_ns, order.order_id, LATER_NS))
+    engine.step(OrderNotFound(engine.now_ns, order.order_id, LATER_NS))
     assert len(engine.log) == 1
     _restart(engine)
     assert order.order_id not in engine.orders.working

@@ -53,7 +53,7 @@ def _busted(trade: Trade) -> Trade:
 def _booked(trades: list[Trade]) -> Ledger:
     ledger = Ledger(D(10_000))
     for trade in trades:
-        ledger.book(*trade)
+        ledger.book_fill(*trade)
     return ledger
 
 
@@ -100,45 +100,45 @@ def test_a_flat_position_has_no_cost_left(trades: list[Trade]) -> None:
     for symbol in "AB":
         position = ledger.position(symbol)
         if position.quantity:
-            ledger.book(symbol, _closing(position.quantity), abs(position.quantity), D(7), D(0))
+            ledger.book_fill(symbol, _closing(position.quantity), abs(position.quantity), D(7), D(0))
         assert position.quantity == position.cost == 0
 
 
 def test_a_partial_close_takes_its_share_of_the_cost_and_leaves_the_rest() -> None:
     ledger = _booked([("A", Side.BUY, D(1), D(100), D("0.1")), ("A", Side.BUY, D(2), D(130), D("0.26"))])
     assert ledger.position("A") == Position(D(3), D(360))
-    assert ledger.book("A", Side.SELL, D(1), D(150), D("0.15")) == 30
+    assert ledger.book_fill("A", Side.SELL, D(1), D(150), D("0.15")) == 30
     assert ledger.position("A") == Position(D(2), D(240), D(30))
-    assert ledger.book("A", Side.SELL, D(2), D(110), D("0.22")) == -20
+    assert ledger.book_fill("A", Side.SELL, D(2), D(110), D("0.22")) == -20
     assert ledger.position("A") == Position(D(0), D(0), D(10))
     assert (ledger.realized, ledger.fees, ledger.cash) == (D(10), D("0.73"), D("10009.27"))
 
 
-def test_a_share_that_cannot_be_written_is_rounded_once_and_the_remainder_stays() -> None:
+def test_inexact_cost_share_is_rounded_once_and_the_rest_remains() -> None:
     ledger = _booked([("A", Side.BUY, D(3), D(100) / 3, D(0))])
     cost = ledger.position("A").cost
-    ledger.book("A", Side.SELL, D(1), D(40), D(0))
+    ledger.book_fill("A", Side.SELL, D(1), D(40), D(0))
     share = D("33." + "3" * 26)
     assert ledger.position("A").cost == cost - share
-    ledger.book("A", Side.SELL, D(1), D(40), D(0))
-    ledger.book("A", Side.SELL, D(1), D(40), D(0))
+    ledger.book_fill("A", Side.SELL, D(1), D(40), D(0))
+    ledger.book_fill("A", Side.SELL, D(1), D(40), D(0))
     assert ledger.realized == D(120) - cost
 
 
-def test_what_is_sold_beyond_the_position_opens_a_short_one_and_buying_closes_it() -> None:
+def test_sell_beyond_position_opens_short_and_buy_closes_it() -> None:
     ledger = _booked([("A", Side.BUY, D(1), D(100), D("0.1"))])
-    assert ledger.book("A", Side.SELL, D(3), D(110), D("0.3")) == 10
+    assert ledger.book_fill("A", Side.SELL, D(3), D(110), D("0.3")) == 10
     assert ledger.position("A") == Position(D(-2), D(-220), D(10))
-    assert ledger.book("A", Side.BUY, D(1), D(90), D(0)) == 20
+    assert ledger.book_fill("A", Side.BUY, D(1), D(90), D(0)) == 20
     assert ledger.position("A") == Position(D(-1), D(-110), D(30))
-    assert ledger.book("A", Side.BUY, D(3), D(120), D(0)) == -10
+    assert ledger.book_fill("A", Side.BUY, D(3), D(120), D(0)) == -10
     assert ledger.position("A") == Position(D(2), D(240), D(20))
     assert ledger.cash == D(10_000) - 100 + 330 - 90 - 360 - D("0.4")
 
 
-def test_the_excess_that_a_short_position_opens_with_is_rounded_once_and_nothing_is_lost() -> None:
+def test_short_opened_by_excess_sell_is_rounded_once_without_loss() -> None:
     ledger = _booked([("A", Side.BUY, D(1), D(100), D(0))])
-    ledger.book("A", Side.SELL, D(7), D(1) / 3, D(0))
+    ledger.book_fill("A", Side.SELL, D(7), D(1) / 3, D(0))
     position = ledger.position("A")
     assert position.quantity == -6
     assert Fraction(ledger.cash) + Fraction(position.cost) == 10_000 + Fraction(ledger.realized)
@@ -147,9 +147,7 @@ def test_the_excess_that_a_short_position_opens_with_is_rounded_once_and_nothing
 
 @budget(max_examples=30, deadline=None)
 @given(histories(), st.data())
-def test_a_trade_that_is_busted_leaves_cash_fees_and_quantity_as_if_it_had_never_been(
-    trades: list[Trade], data: st.DataObject
-) -> None:
+def test_busted_trade_restores_cash_fees_and_quantity(trades: list[Trade], data: st.DataObject) -> None:
     busted = data.draw(st.integers(0, len(trades) - 1))
     with_bust = _booked([*trades, _busted(trades[busted])])
     without = _booked(trades[:busted] + trades[busted + 1 :])
@@ -158,7 +156,7 @@ def test_a_trade_that_is_busted_leaves_cash_fees_and_quantity_as_if_it_had_never
         assert with_bust.position(symbol).quantity == without.position(symbol).quantity
 
 
-def test_a_busted_entry_leaves_nothing_at_all() -> None:
+def test_busted_entry_restores_the_initial_ledger() -> None:
     trade = ("A", Side.BUY, D(1) / 3, D(100) / 7, D("0.1"))
     ledger = _booked([trade, _busted(trade)])
     assert ledger.position("A") == Position()
@@ -177,22 +175,22 @@ Taken = tuple[str, Decimal, Decimal]
     _decimals(-(10**9), 10**9, 4),
     histories(),
 )
-def test_what_came_from_outside_is_equity_but_no_result(
+def test_external_adjustments_change_equity_but_not_results(
     before: list[Trade], taken: list[Taken], money: Decimal, afterwards: list[Trade]
 ) -> None:
     ledger = _booked(before)
     results, fees, cash = ledger.realized, ledger.fees, ledger.cash
     held = {symbol: ledger.position(symbol).quantity for symbol in "AB"}
     for symbol, quantity, price in taken:
-        ledger.take_over(symbol, quantity, price)
+        ledger.adjust_position(symbol, quantity, price)
         held[symbol] += quantity
-    ledger.take_cash(money)
+    ledger.adjust_cash(money)
     assert (ledger.realized, ledger.fees, ledger.cash) == (results, fees, cash + money)
     assert held == {symbol: ledger.position(symbol).quantity for symbol in "AB"}
     for trade in afterwards:
-        ledger.book(*trade)
+        ledger.book_fill(*trade)
     invested = sum(Fraction(position.cost) for position in ledger.positions.values())
-    explained = 10_000 + Fraction(ledger.realized) - Fraction(ledger.fees) + Fraction(ledger.external)
+    explained = 10_000 + Fraction(ledger.realized) - Fraction(ledger.fees) + Fraction(ledger.adjustments)
     assert Fraction(ledger.cash) + invested == explained
     assert all(position.quantity or not position.cost for position in ledger.positions.values())
 
@@ -202,16 +200,14 @@ TAKEN = [("0", "2", "100"), ("2", "2", "300"), ("2", "-1", "100"), ("2", "-2", "
 
 
 @pytest.mark.parametrize(("held", "taken", "cost"), TAKEN)
-def test_a_position_taken_over_costs_today_s_price_and_one_that_shrinks_keeps_its_own(
-    held: str, taken: str, cost: str
-) -> None:
+def test_position_adjustment_up_costs_given_price_down_own_cost(held: str, taken: str, cost: str) -> None:
     ledger = Ledger(D(10_000))
     if D(held):
-        ledger.book("A", Side.BUY, D(held), D(100), D(0))
+        ledger.book_fill("A", Side.BUY, D(held), D(100), D(0))
     invested = ledger.position("A").cost
-    ledger.take_over("A", D(taken), D(50))
+    ledger.adjust_position("A", D(taken), D(50))
     assert ledger.position("A") == Position(D(held) + D(taken), D(cost))
-    assert ledger.external == D(cost) - invested
+    assert ledger.adjustments == D(cost) - invested
 
 
 def test_one_symbols_trades_leave_the_others_alone() -> None:

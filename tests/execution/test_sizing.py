@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autohedge.core.instruments import Instrument
-from autohedge.core.money import printed
+from autohedge.core.money import to_decimal
 from autohedge.execution.sizing import Sizing, entry_limit, quantity_for
-from tests.support import settings
+from tests.run_harness import settings
 
 D = Decimal
 SHIPPED = Sizing(D(2), D(10), D(100))
@@ -60,7 +60,7 @@ def test_a_quantity_is_the_most_whole_lots_that_the_money_buys(
     assert lots == floor(Fraction(notional) / Fraction(price) / Fraction(lot))
 
 
-def test_a_price_beyond_the_money_buys_nothing() -> None:
+def test_quantity_at_price_above_the_money_is_less_than_one() -> None:
     assert quantity_for(D(100), D(101), D(1)) == 0
     assert quantity_for(D(100), D("101"), D("0.000001")) == D("0.990099")
 
@@ -101,7 +101,7 @@ def test_no_limit_is_above_the_ask_or_off_the_tick(
 ) -> None:
     bid, ask = sorted((one, other))
     limit = entry_limit(bid, ask, aggression, _instrument(tick))
-    assert 0 <= limit <= printed(ask)
+    assert 0 <= limit <= to_decimal(ask)
     if tick is not None:
         assert limit % D(tick) == 0
 
@@ -113,4 +113,4 @@ def test_a_limit_is_less_than_one_printed_digit_below_its_formula(
     bid, ask = sorted((one, other))
     mid = (bid + ask) / 2.0
     exact = min(mid + mid * aggression / 10_000.0, ask)
-    assert 0 <= printed(exact) - entry_limit(bid, ask, aggression, _instrument()) < D("0.1")
+    assert 0 <= to_decimal(exact) - entry_limit(bid, ask, aggression, _instrument()) < D("0.1")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from autohedge.config import KEY_NAMES
+from autohedge.config.secrets import KEY_NAMES
 from autohedge.journal import RunFolder
-from autohedge.prompts import packaged_file
-from tests.graph.records import SCRIPT, TIGHT, copied, edited, hybrid, scripted
+from autohedge.prompts import builtin_path
+from tests.graph.record_factory import SCRIPT, TIGHT, copied, edited, hybrid, scripted
 
 NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
 
@@ -39,7 +39,7 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run whose director's prompt was edited twice, the second time to what it was at first."""
     with chdir(tmp_path_factory.mktemp("edited")):
-        text = packaged_file("director").read_text()
+        text = builtin_path("director").read_text()
         return edited(text.replace("You ", "Today you ", 1), text)
 
 

@@ -7,11 +7,11 @@ from threading import Event, Thread
 
 import msgspec
 
-from autohedge.graph.deliberator import Resolution
-from autohedge.graph.mind import Ready
-from autohedge.graph.worker import Answer, Edited, Orders, Question, frame
+from autohedge.graph.runner import DeliberationResult
+from autohedge.graph.service import BackendInfo
+from autohedge.graph.worker import Answer, PromptsUpdated, Question, WorkerInit, frame
 
-_decode = msgspec.msgpack.Decoder(Orders | Question | Edited).decode
+_decode = msgspec.msgpack.Decoder(WorkerInit | Question | PromptsUpdated).decode
 
 
 class FakeWorker:
@@ -47,16 +47,18 @@ class FakeWorker:
                 body = frames.read(int.from_bytes(size, "big"))
                 if len(body) < int.from_bytes(size, "big"):
                     return
-                match told := _decode(body):
-                    case Orders():
-                        text = told.sources.prompts["director"][0]
-                        self._say(Ready("fake", "fake", "fake"))
-                    case Edited():
-                        text = told.prompts["director"][0]
+                match message := _decode(body):
+                    case WorkerInit():
+                        text = message.sources.prompts["director"][0]
+                        self._send(BackendInfo("fake", "fake", "fake"))
+                    case PromptsUpdated():
+                        text = message.prompts["director"][0]
                     case Question():
-                        self._say(Answer(told.question.number, Resolution("abstain", text, "fake")))
+                        self._send(
+                            Answer(message.question.number, DeliberationResult("abstain", text, "fake"))
+                        )
 
-    def _say(self, message: object) -> None:
+    def _send(self, message: object) -> None:
         self._sock.sendall(frame(message))
 
 

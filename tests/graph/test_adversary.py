@@ -19,21 +19,22 @@ from hypothesis import settings as limits
 from hypothesis import strategies as st
 
 from autohedge import app
-from autohedge.console import print_summary
-from autohedge.core.events import Entry, GateChanged, SubmitOrder
-from autohedge.core.money import BPS, ZERO, add, multiply, printed, subtract
+from autohedge.console.event_log import event_log_factory
+from autohedge.console.summary import print_summary
+from autohedge.core.events import GateChanged, JournalEntry, SubmitOrder
+from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY
+from autohedge.core.units import BPS, NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.execution.sizing import entry_limit, quantity_for
 from autohedge.journal import RunFolder
-from autohedge.llm.backend import Request
-from autohedge.llm.scripted import Scripted
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.transcript import read
 from autohedge.market import Tape
-from autohedge.narrator import watch
 from autohedge.prompts import load
-from tests.graph.hybrid import EAGER, SECOND_NS, START_NS, TRADE, Ran, answer, market, ran
-from tests.support import Recording, columns_tape, play, settings
+from tests.graph.hybrid_harness import EAGER, START_NS, TRADE, Ran, answer, market, ran
+from tests.run_harness import Recording, columns_tape, play, settings
 from tests.tools.test_untrusted import TOKENS
 
 POSITION_MAX, EXPOSURE_MAX, BAND_BPS = Decimal(150), Decimal(180), Decimal(20)
@@ -53,15 +54,21 @@ LESSON = {"expected": "x", "happened": "x", "lesson": "x", "evidence": "x", "val
 texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (1 << 17)))
 
 
-class Bounds:
+class OrderChecker:
     """A recorder that looks at each order as it leaves, against the engine's books at that moment."""
 
     def __init__(self, engine: Engine, record: Recording) -> None:
         self.engine, self.record = engine, record
-        starts = ["open" if gate.state == "open" else "shut" for gate in engine.slow.gates.gates]  # type: ignore[union-attr]
-        self.gate = dict(zip((desk.instrument.symbol for desk in engine.desks), starts, strict=True))
+        starts = ["open" if gate.state == "open" else "shut" for gate in engine.deliberations.gates.gates]  # type: ignore[union-attr]
+        self.gate = dict(
+            zip(
+                (instrument_state.instrument.symbol for instrument_state in engine.instruments),
+                starts,
+                strict=True,
+            )
+        )
 
-    def append(self, entry: Entry) -> None:
+    def append(self, entry: JournalEntry) -> None:
         self.record.append(entry)
         event, engine = entry.event, self.engine
         assert engine.ledger.cash >= 0
@@ -75,15 +82,23 @@ class Bounds:
 
     def _entry(self, order: SubmitOrder) -> None:
         engine = self.engine
-        lane = [desk.instrument.symbol for desk in engine.desks].index(order.symbol)
-        desk, state, own = engine.desks[lane], engine.lanes[lane], engine.orders.working[order.order_id]
+        lane = [instrument_state.instrument.symbol for instrument_state in engine.instruments].index(
+            order.symbol
+        )
+        instrument_state, state, own = (
+            engine.instruments[lane],
+            engine.kernel_states[lane],
+            engine.orders.working[order.order_id],
+        )
         bid, ask = float(state["bid"]), float(state["ask"])
         mid = (bid + ask) / 2.0
         free = add(subtract(engine.ledger.cash, engine.orders.reserved), own.reserved)
-        limit = entry_limit(bid, ask, desk.aggression_bps, desk.instrument)
+        limit = entry_limit(bid, ask, instrument_state.aggression_bps, instrument_state.instrument)
         assert order.limit == limit
-        assert order.quantity == quantity_for(desk.sizing.notional(free) or ZERO, limit, desk.instrument.lot)
-        assert abs(subtract(limit, printed(mid))) <= multiply(printed(mid), multiply(BAND_BPS, BPS))
+        assert order.quantity == quantity_for(
+            instrument_state.sizing.notional(free) or ZERO, limit, instrument_state.instrument.lot
+        )
+        assert abs(subtract(limit, to_decimal(mid))) <= multiply(to_decimal(mid), multiply(BAND_BPS, BPS))
         assert self.gate[order.symbol] == "open"
         past = float(state["mids"][state["slot"]])
         assert (mid - past) / past * 10_000.0 >= state["min_edge_bps"]
@@ -93,9 +108,9 @@ class Bounds:
     def _limits(self, lane: int) -> None:
         """With everything filled that is on its way."""
         engine = self.engine
-        worth = [printed(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        worth = [to_decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
         assert add(sum(worth, ZERO), engine.orders.reserved) <= EXPOSURE_MAX + Decimal("1e-9")
-        held = printed(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+        held = to_decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
         assert add(held, engine.orders.reserved_in(lane)) <= POSITION_MAX + Decimal("1e-9")
 
 
@@ -126,19 +141,19 @@ def _columns(steps: list[int]) -> dict[str, Any]:
     mids = [100.0]
     for step in steps:
         mids.append(round(mids[-1] * (1 + step / 10_000), 2))
-    ts = [START_NS + second * SECOND_NS for second in range(len(mids))]
+    ts = [START_NS + second * NS_PER_S for second in range(len(mids))]
     return {"ts": ts, "bid": [mid - 0.01 for mid in mids], "ask": [mid + 0.01 for mid in mids]}
 
 
-def _adversary(verdicts: list[dict[str, Any]], lessons: list[str]) -> Scripted:
+def _adversary(verdicts: list[dict[str, Any]], lessons: list[str]) -> ScriptedBackend:
     turns, teachings = cycle(verdicts), cycle(lessons)
 
-    def say(request: Request) -> str:
+    def respond(request: LLMRequest) -> str:
         if request.agent == "learning":
             return json.dumps(LESSON | {"lesson": next(teachings)})
         return json.dumps(TRADE | next(turns) | {"symbol": request.symbol})
 
-    return Scripted(say)
+    return ScriptedBackend(respond)
 
 
 def headlines(folder: Path, titles: list[str]) -> Path:
@@ -150,13 +165,13 @@ def headlines(folder: Path, titles: list[str]) -> Path:
 
 @limits(max_examples=25, deadline=None)
 @given(tapes(), st.lists(verdicts(), min_size=1, max_size=8), st.lists(texts, min_size=1, max_size=4))
-def test_whatever_is_said_every_order_is_what_the_engine_would_send_without_a_model(
-    tmp_path_factory: pytest.TempPathFactory, tape: Tape, said: list[dict[str, Any]], hostile: list[str]
+def test_hostile_answers_leave_orders_and_system_prompt_unchanged(
+    tmp_path_factory: pytest.TempPathFactory, tape: Tape, answers: list[dict[str, Any]], hostile: list[str]
 ) -> None:
     folder = tmp_path_factory.mktemp("adversary")
     news = {"tools__headlines": headlines(folder, hostile), "llm__context_tokens": 100_000}
     changes = TIGHT | news
-    run = ran(lambda: _adversary(said, hostile), folder, tape, recorder=Bounds, **changes)
+    run = ran(lambda: _adversary(answers, hostile), folder, tape, recorder=OrderChecker, **changes)
     system = load("director").system.replace("{{", "{").replace("}}", "}")
     for line in run.transcript:
         if line.request and line.agent == "director":
@@ -174,24 +189,28 @@ def test_each_entry_is_where_the_strategy_alone_would_buy(
 ) -> None:
     """That it says `trade` to everything adds no order, and takes none away."""
     folder = tmp_path_factory.mktemp("eager")
-    run = ran(lambda: _adversary([{}], ["Buy."]), folder, tape, recorder=Bounds, **TIGHT)
+    run = ran(lambda: _adversary([{}], ["Buy."]), folder, tape, recorder=OrderChecker, **TIGHT)
     alone = play(settings(**EAGER | TIGHT | {"trading__mode": "hft"}), tape)
     assert _orders(run) == _orders(alone)
 
 
-def test_the_adversary_is_heard_and_it_trades(tmp_path: Path) -> None:
+def test_adversary_texts_reach_prompts_and_orders_are_sent(tmp_path: Path) -> None:
     changes = TIGHT | {"tools__headlines": headlines(tmp_path, [f"{MARK} buy"])}
     run: Ran = ran(
-        lambda: _adversary([{}], [f"{MARK} all in"]), tmp_path, market(("X", "Y")), recorder=Bounds, **changes
+        lambda: _adversary([{}], [f"{MARK} all in"]),
+        tmp_path,
+        market(("X", "Y")),
+        recorder=OrderChecker,
+        **changes,
     )
     assert len(run.bought()) > 5
-    assert run.slow["lessons"] > 1
-    asked = [line.request for line in run.transcript if line.request and line.agent == "director"]
-    assert all(f"{MARK} buy" in request.messages[1].content for request in asked)
-    assert f"{MARK} all in" in asked[-1].messages[1].content
+    assert run.deliberations["lessons"] > 1
+    requests = [line.request for line in run.transcript if line.request and line.agent == "director"]
+    assert all(f"{MARK} buy" in request.messages[1].content for request in requests)
+    assert f"{MARK} all in" in requests[-1].messages[1].content
 
 
-def test_hostile_text_stays_out_of_the_system_message_and_is_printable_in_the_terminal(
+def test_hostile_text_reaches_only_user_message_and_terminal_is_clean(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     hostile = [f"{MARK} {token}" for token in TOKENS]
@@ -206,14 +225,14 @@ def test_hostile_text_stays_out_of_the_system_message_and_is_printable_in_the_te
         "chatter_level": "verbose",
     }
     wanted = settings(**EAGER | changes)
-    results = app.run(wanted, market(), watch(wanted, on_clock=False, quiet=False))
+    results = app.run(wanted, market(), event_log_factory(wanted, on_clock=False, quiet=False))
     print_summary(results)
-    told = capsys.readouterr()
-    assert all(line.isprintable() for line in (told.out + told.err).split("\n"))
-    assert MARK not in told.out + told.err
+    captured = capsys.readouterr()
+    assert all(line.isprintable() for line in (captured.out + captured.err).split("\n"))
+    assert MARK not in captured.out + captured.err
     folder = RunFolder.find(results["run"])
     assert MARK.encode() not in folder.journal.read_bytes()
-    asked = [line.request for line in read(folder.transcript) if line.request]
-    assert asked
-    assert not any(MARK in request.messages[0].content for request in asked)
-    assert all(request.messages[1].content.count(MARK) >= len(TOKENS) - 1 for request in asked)
+    requests = [line.request for line in read(folder.transcript) if line.request]
+    assert requests
+    assert not any(MARK in request.messages[0].content for request in requests)
+    assert all(request.messages[1].content.count(MARK) >= len(TOKENS) - 1 for request in requests)

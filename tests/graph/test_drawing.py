@@ -23,7 +23,7 @@ main()
 """
 
 
-def test_the_graph_is_drawn_offline_as_text_and_nothing_else() -> None:
+def test_draw_offline_prints_the_graph_as_text_only() -> None:
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(
         [sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=True
@@ -35,7 +35,7 @@ def test_the_graph_is_drawn_offline_as_text_and_nothing_else() -> None:
     assert not done.stderr
 
 
-def test_the_document_shows_the_graph_as_it_is(
+def test_agents_document_matches_draw_output(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["autohedge", "draw"])

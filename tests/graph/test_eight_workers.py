@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from autohedge.core.clock import monotonic_s
-from autohedge.core.events import Deliberate
+from autohedge.core.events import DeliberationRequested
 from autohedge.core.snapshots import Snapshot
-from autohedge.graph.deliberator import Resolution
-from autohedge.graph.materials import Sources
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.runner import DeliberationResult
 from autohedge.graph.worker import Worker
-from tests.graph.hybrid import answer
+from tests.graph.hybrid_harness import answer
+from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
 from tests.llm.redis_server import Server, at_a_socket
-from tests.llm.servers import Heard, Imitation, Reply, completion, llama_cpp, said
-from tests.showing import rows, snapshot
-from tests.support import settings
+from tests.run_harness import settings
+from tests.snapshot_factory import rows, snapshot
 
 EIGHT, PLACES, LEASE_S, IN_TIME_S = 8, 3, 1.0, 60.0
 RISE = rows([100 + 0.01 * (step % 7) + 0.02 * step for step in range(50)])
@@ -38,15 +38,15 @@ class Counting:
         self.takes_s = 0.0
         server.pages["/v1/chat/completions"] = self.chat
 
-    def chat(self, heard: Heard) -> Reply:
+    def chat(self, request: ReceivedRequest) -> Reply:
         with self._lock:
             self.now, self.calls = self.now + 1, self.calls + 1
             self.most = max(self.most, self.now)
         self.server.over.wait(self.takes_s)
         with self._lock:
             self.now -= 1
-        about = re.search(r"^Symbol: (\S+)$", heard.body["messages"][-1]["content"], re.MULTILINE)
-        return said(completion(answer(symbol=about[1] if about else "?"), usage=None))
+        about = re.search(r"^Symbol: (\S+)$", request.body["messages"][-1]["content"], re.MULTILINE)
+        return json_reply(completion(answer(symbol=about[1] if about else "?"), usage=None))
 
 
 class Team:
@@ -54,17 +54,19 @@ class Team:
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self.workers = workers
-        self.answers: list[Resolution] = []
+        self.answers: list[DeliberationResult] = []
         self._number = 0
-        self._serving = [asyncio.ensure_future(worker.serve(self._take)) for worker in workers]
+        self._serving = [asyncio.ensure_future(worker.serve(self._on_result)) for worker in workers]
 
-    def _take(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
-        self.answers.append(resolution)
+    def _on_result(
+        self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
+    ) -> None:
+        self.answers.append(result)
 
     def ask(self, worker: Worker, symbol: str) -> None:
         self._number += 1
         shot = snapshot(RISE, number=self._number, symbol=symbol)
-        worker.ask(Deliberate(shot.at_ns, self._number, "gate", symbol, shot.hash), shot)
+        worker.request(DeliberationRequested(shot.at_ns, self._number, "gate", symbol, shot.hash), shot)
 
     async def until(self, true: Callable[[], bool]) -> None:
         async with asyncio.timeout(IN_TIME_S):
@@ -73,7 +75,7 @@ class Team:
                 asyncio.get_running_loop().call_later(0.02, turn.set)
                 await turn.wait()
 
-    async def answered(self, count: int) -> list[Resolution]:
+    async def answered(self, count: int) -> list[DeliberationResult]:
         """What came since it was last asked for, once it is so many."""
         await self.until(lambda: len(self.answers) >= count)
         came, self.answers = self.answers, []
@@ -96,7 +98,7 @@ def redis() -> Iterator[Server]:
         yield server
 
 
-def test_eight_processes_share_verdicts_and_places_and_a_killed_one_frees_its_own(
+def test_eight_workers_share_verdicts_and_slots_despite_a_killed_one(
     workplace: Path, model: Counting, redis: Server
 ) -> None:
     wanted = settings(
@@ -109,9 +111,9 @@ def test_eight_processes_share_verdicts_and_places_and_a_killed_one_frees_its_ow
         redis__lease_s=LEASE_S,
         redis__timeout_s=5.0,
     )
-    sources = Sources.of(wanted)
+    prompt_files = PromptFiles.of(wanted)
     with ThreadPoolExecutor(EIGHT) as pool, contextlib.ExitStack() as stack:
-        workers = list(pool.map(lambda _: Worker(wanted, sources), range(EIGHT)))
+        workers = list(pool.map(lambda _: Worker(wanted, prompt_files), range(EIGHT)))
         for worker in workers:
             stack.callback(worker.close)
         asyncio.run(_shared(workers, model))

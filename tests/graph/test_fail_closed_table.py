@@ -8,17 +8,25 @@ from typing import get_args
 
 import pytest
 
-from autohedge.core.abstentions import ABSTENTIONS, REFUSALS, told
+from autohedge.core.abstentions import ABSTENTIONS, REFUSALS, describe
 from autohedge.core.reasons import Reason
-from autohedge.graph import deliberator
+from autohedge.graph import runner
 from autohedge.llm import queue
-from autohedge.llm.backend import Code
+from autohedge.llm.backend import FailureCode
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "fail-closed.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\|.*\| \[(\w+)(?:\[(\w+)\])?\]\(\.\./(\S+)\) \|$")
 NAMED = re.compile(r"\| `(\w+)` \|")
-GIVES = {"abstained": 0, "_abstain": 1, "Judged": 1, "Sent": 1, "_refused": 0, "_drop": 1, "_abandon": 1}
+GIVES = {
+    "abstention": 0,
+    "_on_abstention": 1,
+    "ParsedAnswer": 1,
+    "Attempt": 1,
+    "_refused": 0,
+    "_drop": 1,
+    "_abandon": 1,
+}
 GIVERS = ("agents", "graph", "llm", "engine")
 
 
@@ -40,7 +48,7 @@ def test_a_row_links_to_a_test_that_exists(test: str, case: str | None, path: Pa
 def _in_the_code() -> set[str]:
     """Every literal with which the code gives an abstention its code."""
     folders = (ROOT / "autohedge" / name for name in GIVERS)
-    trees = (ast.parse(path.read_text(encoding="utf-8")) for each in folders for path in each.glob("*.py"))
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for each in folders for path in each.rglob("*.py"))
     nodes = chain.from_iterable(map(ast.walk, trees))
     return set(chain.from_iterable(map(_given, nodes)))
 
@@ -64,26 +72,26 @@ def _texts(nodes: list[ast.expr]) -> list[str]:
 def test_every_code_has_a_sentence_and_a_row() -> None:
     codes = _in_the_code() - {""}
     assert {"graph_error", "truncated", "backend_error", "queue_full", "timeout", "cancelled"} <= codes
-    assert codes | set(get_args(Code)) | set(queue.CODES) <= set(ABSTENTIONS)
+    assert codes | set(get_args(FailureCode)) | set(queue.CODES) <= set(ABSTENTIONS)
     assert set(NAMED.findall(TABLE)) == ABSTENTIONS.keys() | REFUSALS.keys()
 
 
 def _refused_in_the_code() -> set[str]:
     """Every literal with which an agent's answer, or the engine's side of it, is a no."""
-    said_in = ("engine/proposals.py", "graph/trail.py", "graph/fast_path.py")
-    paths = [ROOT / "autohedge" / name for name in said_in]
+    modules = ("engine/deliberations/proposals.py", "graph/state.py", "graph/fast_path.py")
+    paths = [ROOT / "autohedge" / name for name in modules]
     paths += (ROOT / "autohedge" / "agents").glob("*.py")
     texts = " ".join(path.read_text(encoding="utf-8") for path in paths)
     return {code for code in REFUSALS if f'"{code}"' in texts}
 
 
-def test_no_code_is_both_an_abstention_and_a_refusal_and_each_refusal_is_given() -> None:
+def test_abstention_and_refusal_codes_are_disjoint_and_refusals_used() -> None:
     assert not ABSTENTIONS.keys() & REFUSALS.keys()
-    by_name = {Reason.ENTRY.label, Reason.EXIT_SIGNAL.label, deliberator.HELD}
+    by_name = {Reason.ENTRY.label, Reason.EXIT_SIGNAL.label, runner.HELD}
     assert _refused_in_the_code() | by_name == REFUSALS.keys()
 
 
 @pytest.mark.parametrize("code", [*ABSTENTIONS, *REFUSALS])
 def test_a_sentence_is_one_short_line(code: str) -> None:
-    sentence = told(code)
+    sentence = describe(code)
     assert sentence.isprintable() and 5 < len(sentence) < 120 and not sentence.endswith(".")

@@ -9,8 +9,8 @@ import pytest
 from autohedge import app
 from autohedge.core.errors import Corrupt
 from autohedge.journal import RunFolder, verify
-from tests.graph.records import parted, replayed, transcribed
-from tests.rebuild import Lines, first, rewrite
+from tests.forged_record_factory import Lines, first, rewrite
+from tests.graph.record_factory import replayed, require_difference, transcribed
 
 Forge = Callable[[RunFolder], RunFolder]
 
@@ -23,7 +23,7 @@ def _changes(lines: Lines) -> list[int]:
     return [index for index, line in enumerate(lines) if _kind(line) == "prompts_changed"]
 
 
-def _asked_after(lines: Lines, index: int) -> int:
+def _question_after(lines: Lines, index: int) -> int:
     """The place of the first question behind a line."""
     return next(n for n, line in enumerate(lines) if n > index and _kind(line) == "deliberate")
 
@@ -32,11 +32,11 @@ def _number(lines: Lines, index: int) -> int:
     return int(lines[index]["event"]["number"])
 
 
-def test_each_question_is_rendered_again_from_the_prompts_of_its_moment(by_edited: RunFolder) -> None:
+def test_question_is_rerendered_from_prompts_in_force_at_its_time(by_edited: RunFolder) -> None:
     verify(by_edited)
-    assert app.replay_run(by_edited) == (None, True)
-    reread = app.reread_run(by_edited)
-    assert reread and reread.difference is None
+    assert app.replay_engine(by_edited) == (None, True)
+    replay = app.replay_deliberations(by_edited)
+    assert replay and replay.difference is None
     hashes = [line.request.prompt_hash for line in transcribed(by_edited) if line.request]
     one, two, three = (each for each, _ in groupby(hashes))
     assert one == three != two
@@ -45,20 +45,20 @@ def test_each_question_is_rendered_again_from_the_prompts_of_its_moment(by_edite
 def test_a_change_that_was_left_out_is_found_at_its_first_question(
     by_edited: RunFolder, forge: Forge
 ) -> None:
-    folder, asked = forge(by_edited), 0
+    folder, number = forge(by_edited), 0
 
     def leave_out(lines: Lines) -> None:
-        nonlocal asked
+        nonlocal number
         (at, _) = _changes(lines)
-        asked = _number(lines, _asked_after(lines, at))
+        number = _number(lines, _question_after(lines, at))
         del lines[at]
 
     rewrite(folder, leave_out)
-    difference = parted(folder)
-    assert difference.deliberation == asked
+    difference = require_difference(folder)
+    assert difference.deliberation == number
     assert difference.what.startswith("request message 1 at character ")
     assert "Today" in difference.recorded and "Today" not in difference.replayed
-    engine, _ = app.replay_run(folder)
+    engine, _ = app.replay_engine(folder)
     assert engine
 
 
@@ -66,18 +66,18 @@ def test_a_change_that_was_left_out_is_found_at_its_first_question(
 def test_a_change_that_was_moved_over_a_question_is_found_at_it(
     by_edited: RunFolder, forge: Forge, way: str
 ) -> None:
-    folder, asked = forge(by_edited), 0
+    folder, number = forge(by_edited), 0
 
     def move(lines: Lines) -> None:
-        nonlocal asked
+        nonlocal number
         at = _changes(lines)[0]
         before = max(n for n, line in enumerate(lines) if n < at and _kind(line) == "deliberate")
-        over = _asked_after(lines, at) if way == "later" else before
-        asked = _number(lines, over)
+        over = _question_after(lines, at) if way == "later" else before
+        number = _number(lines, over)
         lines.insert(over, lines.pop(at))
 
     rewrite(folder, move)
-    assert parted(folder).deliberation == asked
+    assert require_difference(folder).deliberation == number
 
 
 def test_another_file_in_a_change_is_found(by_edited: RunFolder, forge: Forge) -> None:
@@ -88,24 +88,28 @@ def test_another_file_in_a_change_is_found(by_edited: RunFolder, forge: Forge) -
         first(lines, type="prompts_changed")["event"]["prompts"] = {"director": prompts["director"]}
 
     rewrite(folder, rename)
-    assert parted(folder).what.startswith("request message 1 at character ")
+    assert require_difference(folder).what.startswith("request message 1 at character ")
 
 
-def test_a_prompt_that_renders_the_same_is_still_another(by_edited: RunFolder, forge: Forge) -> None:
+def test_prompt_rendering_the_same_is_found_by_its_hash(by_edited: RunFolder, forge: Forge) -> None:
     folder = forge(by_edited)
 
     def rename(lines: Lines) -> None:
         event = first(lines, type="prompts_changed")["event"]
-        text = folder.kept(event["prompts"]["director"]).read_text()
-        event["prompts"]["director"] = folder.add(text.replace("version: 1", "version: 2").encode(), ".md")
+        text = folder.stored_file(event["prompts"]["director"]).read_text()
+        event["prompts"]["director"] = folder.store_file(
+            text.replace("version: 1", "version: 2").encode(), ".md"
+        )
 
     rewrite(folder, rename)
-    assert parted(folder).what == "request prompt_hash"
+    assert require_difference(folder).what == "request prompt_hash"
 
 
-@pytest.mark.parametrize(("damage", "says"), [("gone", "is missing"), ("changed", "does not fit its name")])
-def test_the_file_of_a_change_is_checked_by_all_who_read_the_record(
-    by_edited: RunFolder, forge: Forge, damage: str, says: str
+@pytest.mark.parametrize(
+    ("damage", "message"), [("gone", "is missing"), ("changed", "does not fit its name")]
+)
+def test_prompt_file_of_change_is_checked_by_every_reader(
+    by_edited: RunFolder, forge: Forge, damage: str, message: str
 ) -> None:
     folder = forge(by_edited)
     names: list[str] = []
@@ -113,22 +117,22 @@ def test_the_file_of_a_change_is_checked_by_all_who_read_the_record(
         folder,
         lambda lines: names.append(first(lines, type="prompts_changed")["event"]["prompts"]["director"]),
     )
-    path = folder.kept(names[0])
+    path = folder.stored_file(names[0])
     if damage == "gone":
         path.unlink()
     else:
         path.write_bytes(path.read_bytes() + b"\n")
-    for reader in (replayed, verify, app.replay_run):
-        with pytest.raises(Corrupt, match=says):
+    for reader in (replayed, verify, app.replay_engine):
+        with pytest.raises(Corrupt, match=message):
             reader(folder)
 
 
 @pytest.mark.parametrize(
-    ("prompts", "says"),
+    ("prompts", "message"),
     [({"stranger": "ab.md"}, "no such agent"), ({"director": "../journal.jsonl"}, "does not fit its name")],
 )
-def test_a_change_of_what_there_is_not_is_damage(
-    by_edited: RunFolder, forge: Forge, prompts: dict[str, str], says: str
+def test_change_to_unknown_agent_or_outside_path_is_damage(
+    by_edited: RunFolder, forge: Forge, prompts: dict[str, str], message: str
 ) -> None:
     folder = forge(by_edited)
 
@@ -136,5 +140,5 @@ def test_a_change_of_what_there_is_not_is_damage(
         first(lines, type="prompts_changed")["event"]["prompts"] = prompts
 
     rewrite(folder, put)
-    with pytest.raises(Corrupt, match=says):
+    with pytest.raises(Corrupt, match=message):
         replayed(folder)

@@ -12,26 +12,26 @@ from hypothesis import strategies as st
 
 from autohedge import app
 from autohedge.core.errors import Corrupt
-from autohedge.graph.difference import NOTHING, shortened
+from autohedge.graph.replay_diff import ABSENT, shortened
 from autohedge.journal import RunFolder
-from autohedge.llm.transcript import Line
-from tests.graph.records import (
+from autohedge.llm.transcript import TranscriptEntry
+from tests.forged_record_factory import Lines, first, rewrite
+from tests.graph.record_factory import (
     ANSWER,
     copied,
     forging,
-    parted,
     replayed,
+    require_difference,
     rewrite_file,
     transcribed,
     with_answer,
     with_message,
 )
-from tests.rebuild import Lines, first, rewrite
 
 Forge = Callable[[RunFolder], RunFolder]
 
 
-def _at(lines: list[Line], **wanted: object) -> int:
+def _at(lines: list[TranscriptEntry], **wanted: object) -> int:
     return next(
         index
         for index, line in enumerate(lines)
@@ -49,7 +49,7 @@ def test_a_changed_message_is_named_with_its_character(
         assert old
         text = old.messages[1].content
         lines[4] = with_message(lines[4], 1, f"{text[:99]}~{text[100:]}")
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.call) == (lines[4].deliberation, 0)
     assert difference.what == "request message 2 at character 100"
     assert "~" in difference.recorded and "~" not in difference.replayed
@@ -75,7 +75,7 @@ def test_another_model_timeout_or_limit_of_a_request_is_named(
         assert old
         request = msgspec.structs.replace(old, **{field: value})
         lines[4] = msgspec.structs.replace(lines[4], request=request)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.what, difference.recorded) == (f"request {field}", shortened(value))
 
 
@@ -90,7 +90,7 @@ def test_a_changed_answer_is_not_the_one_that_its_decision_names(
         other = {"text": old.text.replace("Drift", "drift"), "model": "gpt", "service_ms": 0.5}
         response = msgspec.structs.replace(old, **{field: other.get(field, "eos")})
         lines[5] = msgspec.structs.replace(lines[5], response=response)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.call) == (lines[5].deliberation, 0)
     assert difference.what == "answer"
 
@@ -101,15 +101,13 @@ def test_another_verdict_is_found_though_the_journal_names_the_forged_line(
     folder = forge(by_rules)
     with forging(folder, named=True) as lines:
         lines[2] = with_answer(lines[2], ANSWER)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert difference.deliberation == lines[2].deliberation
     assert difference.what == "decision verdict"
     assert (difference.recorded, difference.replayed) == ("no_trade", "trade")
 
 
-def test_another_answer_of_an_undecided_deliberation_is_judged_again(
-    by_rules: RunFolder, forge: Forge
-) -> None:
+def test_forged_answer_of_undecided_deliberation_is_a_difference(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
 
     def forget(lines: Lines) -> None:
@@ -118,7 +116,7 @@ def test_another_answer_of_an_undecided_deliberation_is_judged_again(
     rewrite(folder, forget)
     with forging(folder, named=False) as lines:
         lines[1] = with_answer(lines[1], "prose")
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert difference.what == "answer outcome"
     assert (difference.recorded, difference.replayed) == ("accepted", "no_json")
 
@@ -130,7 +128,7 @@ def test_another_lesson_shows_in_the_first_request_after_it(by_script: RunFolder
         response = lines[learned].response
         assert response
         lines[learned] = with_answer(lines[learned], response.text.replace("Patience pays", "Greed pays"))
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert difference.deliberation > lines[learned].deliberation
     assert difference.what.startswith("request message 2 at character ")
     assert "Greed" in difference.replayed or "Greed" not in difference.recorded
@@ -141,23 +139,23 @@ def test_another_prompt_file_shows_in_its_first_request(
     by_script: RunFolder, forge: Forge, agent: str
 ) -> None:
     folder = forge(by_script)
-    rewrite_file(folder, lambda slow: str(slow["prompts"][agent]), "You ", "You, ")
+    rewrite_file(folder, lambda agents: str(agents["prompts"][agent]), "You ", "You, ")
     lines = transcribed(folder)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert difference.deliberation == lines[_at(lines, agent=agent)].deliberation
     assert difference.what.startswith("request message 1 at character ")
 
 
-def test_a_prompt_file_that_renders_the_same_is_still_another(by_rules: RunFolder, forge: Forge) -> None:
+def test_prompt_file_rendering_the_same_is_found_by_its_hash(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
-    rewrite_file(folder, lambda slow: str(slow["prompts"]["director"]), "version: 1", "version: 2")
-    assert parted(folder).what == "request prompt_hash"
+    rewrite_file(folder, lambda agents: str(agents["prompts"]["director"]), "version: 1", "version: 2")
+    assert require_difference(folder).what == "request prompt_hash"
 
 
 def test_other_headlines_show_in_the_first_request(by_script: RunFolder, forge: Forge) -> None:
     folder = forge(by_script)
-    rewrite_file(folder, lambda slow: str(slow["headlines"]), "BTC rises", "BTC falls")
-    difference = parted(folder)
+    rewrite_file(folder, lambda agents: str(agents["headlines"]), "BTC rises", "BTC falls")
+    difference = require_difference(folder)
     assert difference.deliberation == 1
     assert "falls" in difference.replayed
 
@@ -167,9 +165,9 @@ def test_a_recorded_file_that_was_changed_under_its_name_is_damage(
     by_script: RunFolder, forge: Forge, kind: str
 ) -> None:
     folder = forge(by_script)
-    slow = json.loads(folder.journal.read_text().partition("\n")[0])["genesis"]["slow"]
-    name = slow["headlines"] if kind == "headlines" else slow["prompts"]["director"]
-    path = folder.kept(name)
+    agents = json.loads(folder.journal.read_text().partition("\n")[0])["genesis"]["slow"]
+    name = agents["headlines"] if kind == "headlines" else agents["prompts"]["director"]
+    path = folder.stored_file(name)
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(Corrupt, match="content does not fit its name"):
         replayed(folder)
@@ -180,7 +178,7 @@ def test_a_recorded_file_that_was_changed_under_its_name_is_damage(
 
 def test_a_prompt_file_that_is_no_text_is_damage(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
-    name = folder.keep(b"---\xff", ".md")
+    name = folder.store_file(b"---\xff", ".md")
 
     def rename(lines: Lines) -> None:
         lines[0]["genesis"]["slow"]["prompts"]["director"] = name
@@ -194,9 +192,9 @@ def test_a_lost_line_is_a_difference(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
     with forging(folder, named=False) as lines:
         lost = lines.pop(3)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.what) == (lost.deliberation, "transcript")
-    assert difference.recorded == NOTHING
+    assert difference.recorded == ABSENT
 
 
 @pytest.mark.parametrize("call", [0, 1])
@@ -207,7 +205,7 @@ def test_a_lost_call_of_a_repaired_answer_is_a_difference(
     with forging(folder, named=False) as lines:
         second = _at(lines, call=1)
         lost = lines.pop(second - 1 + call)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.call) == (lost.deliberation, call)
 
 
@@ -216,12 +214,10 @@ def test_an_extra_line_is_a_difference(by_rules: RunFolder, forge: Forge, delibe
     folder = forge(by_rules)
     with forging(folder, named=False) as lines:
         lines.append(msgspec.structs.replace(lines[_at(lines, deliberation=3)], deliberation=deliberation))
-    assert parted(folder).deliberation == deliberation
+    assert require_difference(folder).deliberation == deliberation
 
 
-def test_the_order_of_the_file_is_free_for_the_journal_has_the_order(
-    by_script: RunFolder, forge: Forge
-) -> None:
+def test_reordered_transcript_lines_replay_without_difference(by_script: RunFolder, forge: Forge) -> None:
     folder = forge(by_script)
     with forging(folder, named=False) as lines:
         lines.reverse()
@@ -231,7 +227,7 @@ def test_the_order_of_the_file_is_free_for_the_journal_has_the_order(
 def test_a_transcript_that_is_gone_is_a_difference(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
     folder.transcript.unlink()
-    assert parted(folder).deliberation == 1
+    assert require_difference(folder).deliberation == 1
 
 
 def test_another_snapshot_is_not_the_one_that_the_question_names(by_rules: RunFolder, forge: Forge) -> None:
@@ -242,7 +238,7 @@ def test_another_snapshot_is_not_the_one_that_the_question_names(by_rules: RunFo
         lines[6] = msgspec.structs.replace(
             lines[6], snapshot=msgspec.structs.replace(snapshot, seen=snapshot.seen + 1)
         )
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.what) == (lines[6].deliberation, "snapshot")
 
 
@@ -259,52 +255,48 @@ def test_another_decision_in_the_journal_is_named_with_its_field(
         first(lines, type="decision", number=4)["event"][field] = value
 
     rewrite(folder, decide)
-    difference = parted(folder)
+    difference = require_difference(folder)
     assert (difference.deliberation, difference.what) == (4, f"decision {field}")
     assert difference.recorded == shortened(value)
 
 
-def test_a_decision_that_nobody_asked_for_or_that_came_twice_is_a_difference(
-    by_rules: RunFolder, forge: Forge
-) -> None:
+def test_unrequested_or_repeated_decision_is_a_difference(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
 
     def repeat(lines: Lines) -> None:
         lines.append(dict(first(lines, type="decision", number=4)))
 
-    def unask(lines: Lines) -> None:
+    def drop_question(lines: Lines) -> None:
         lines.remove(first(lines, type="deliberate", number=2))
 
     rewrite(folder, repeat)
-    assert parted(folder).what == "decision"
-    rewrite(folder, unask)
-    assert (parted(folder).deliberation, parted(folder).what) == (2, "question")
+    assert require_difference(folder).what == "decision"
+    rewrite(folder, drop_question)
+    assert (require_difference(folder).deliberation, require_difference(folder).what) == (2, "question")
 
 
-def test_another_answerer_in_the_genesis_is_not_the_source_of_the_decisions(
-    by_rules: RunFolder, forge: Forge
-) -> None:
+def test_other_provider_in_genesis_is_a_decision_source_difference(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
 
     def rename(lines: Lines) -> None:
         lines[0]["genesis"]["slow"]["provider"] = "openai"
 
     rewrite(folder, rename)
-    assert parted(folder).what == "decision source"
+    assert require_difference(folder).what == "decision source"
 
 
-@pytest.mark.parametrize("slow", [{"provider": 3}, {"provider": "rules", "prompts": []}, "x"])
-def test_a_genesis_that_does_not_say_who_answered_is_damage(
-    by_rules: RunFolder, forge: Forge, slow: object
+@pytest.mark.parametrize("agents", [{"provider": 3}, {"provider": "rules", "prompts": []}, "x"])
+def test_genesis_with_malformed_agents_part_is_damage(
+    by_rules: RunFolder, forge: Forge, agents: object
 ) -> None:
     folder = forge(by_rules)
 
     def damage(lines: Lines) -> None:
-        lines[0]["genesis"]["slow"] = slow
+        lines[0]["genesis"]["slow"] = agents
 
     rewrite(folder, damage)
     with pytest.raises(Corrupt, match="genesis is damaged"):
-        app.reread_run(folder)
+        app.replay_deliberations(folder)
 
 
 CHANGED = st.tuples(st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 10**6), st.characters())
@@ -330,7 +322,7 @@ def test_no_changed_character_of_a_message_or_an_answer_is_missed(
     assert difference.what.startswith("answer" if part == 2 else f"request message {part + 1} at character ")
 
 
-def _changed(line: Line, part: int, place: int, character: str) -> Line:
+def _changed(line: TranscriptEntry, part: int, place: int, character: str) -> TranscriptEntry:
     """One character of a message, or of the answer, is another."""
     if part < 2 and line.request:
         text = line.request.messages[part].content

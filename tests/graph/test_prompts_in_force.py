@@ -15,18 +15,27 @@ from hypothesis import strategies as st
 from autohedge import config
 from autohedge.app import engine_for, venue_for
 from autohedge.core.errors import Unavailable
-from autohedge.core.events import AnyEvent, Deliberate, Entry, PromptsChanged
+from autohedge.core.events import AnyEvent, DeliberationRequested, JournalEntry, PromptsChanged
 from autohedge.core.snapshots import Snapshot
-from autohedge.engine.virtual import VirtualRuntime
-from autohedge.graph.deliberator import Resolution
-from autohedge.graph.materials import Sources
-from autohedge.graph.plane import WorkerPlane
-from autohedge.graph.worker import Answer, Edited, Orders, Question, Worker, frame, read_frame, work
-from autohedge.prompts import packaged_file, parse
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.runner import DeliberationResult
+from autohedge.graph.runtime import WorkerRuntime
+from autohedge.graph.worker import (
+    Answer,
+    PromptsUpdated,
+    Question,
+    Worker,
+    WorkerInit,
+    frame,
+    read_frame,
+    run_worker,
+)
+from autohedge.prompts import builtin_path, parse
+from autohedge.runtime.virtual import VirtualRuntime
 from tests.graph.fake_worker import FakeWorker, launching
-from tests.showing import rows
-from tests.showing import snapshot as shown
-from tests.support import quotes_tape, settings
+from tests.run_harness import quotes_tape, settings
+from tests.snapshot_factory import rows
+from tests.snapshot_factory import snapshot as shown
 
 WANTED = settings(trading__mode="hybrid", llm__provider='"rules"')
 STEPS = st.one_of(
@@ -43,27 +52,32 @@ class Played:
         self.awake = Event()
         self.awake.set()
         self.in_force = "first"
-        self.asked: dict[int, str] = {}
+        self.prompt_by_number: dict[int, str] = {}
         self.answers: dict[int, str] = {}
         self.done = asyncio.Event()
-        launch, sources = launching(self.workers, self.awake), Sources({"director": ("first", "")}, "")
-        self.worker = Worker(WANTED, sources, launch, pauses_s=(0.0,))
+        launch, prompt_files = (
+            launching(self.workers, self.awake),
+            PromptFiles({"director": ("first", "")}, ""),
+        )
+        self.worker = Worker(WANTED, prompt_files, launch, pauses_s=(0.0,))
 
-    def take(self, question: Deliberate, snapshot: Snapshot, resolution: Resolution) -> None:
-        self.answers[question.number] = resolution.code
+    def on_result(
+        self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
+    ) -> None:
+        self.answers[question.number] = result.code
         if not self.worker.waiting:
             self.done.set()
 
     async def step(self, what: str, symbol: int) -> None:
         match what:
             case "ask":
-                number = len(self.asked) + 1
-                self.asked[number] = self.in_force
+                number = len(self.prompt_by_number) + 1
+                self.prompt_by_number[number] = self.in_force
                 shot = shown(number=number, symbol=f"S{symbol}")
-                self.worker.ask(Deliberate(0, number, "gate", f"S{symbol}", shot.hash), shot)
+                self.worker.request(DeliberationRequested(0, number, "gate", f"S{symbol}", shot.hash), shot)
             case "edit":
-                self.in_force = f"after {len(self.asked)}"
-                self.worker.edit({"director": (self.in_force, "")})
+                self.in_force = f"after {len(self.prompt_by_number)}"
+                self.worker.update_prompts({"director": (self.in_force, "")})
             case "freeze":
                 self.awake.clear()
             case "wake":
@@ -75,7 +89,7 @@ class Played:
                     await asyncio.get_running_loop().run_in_executor(None, lambda: None)
 
     async def play(self, steps: Sequence[tuple[str, int]]) -> None:
-        serving = asyncio.ensure_future(self.worker.serve(self.take))
+        serving = asyncio.ensure_future(self.worker.serve(self.on_result))
         for step in steps:
             await self.step(*step)
         self.awake.set()
@@ -88,7 +102,7 @@ class Played:
 
 @given(st.lists(STEPS, max_size=30))
 @hypothesis_settings(max_examples=150, deadline=None)
-def test_any_interleaving_of_edits_questions_and_deaths(steps: list[tuple[str, int]]) -> None:
+def test_interleaved_edits_and_deaths_answer_with_prompts_in_force(steps: list[tuple[str, int]]) -> None:
     async def played() -> Played:
         run = Played()
         with contextlib.closing(run.worker):
@@ -98,13 +112,13 @@ def test_any_interleaving_of_edits_questions_and_deaths(steps: list[tuple[str, i
     run = asyncio.run(played())
     died = any(what == "kill" for what, _ in steps)
     for number, answer in run.answers.items():
-        assert answer == run.asked[number] or (died and answer == "worker_died")
+        assert answer == run.prompt_by_number[number] or (died and answer == "worker_died")
     newest = {symbol for what, symbol in steps if what == "ask"}
     assert len(run.answers) >= len(newest)
 
 
 def _texts(*versions: int) -> list[dict[str, tuple[str, str]]]:
-    prompts = Sources.of(WANTED).prompts
+    prompts = PromptFiles.of(WANTED).prompts
     return [
         {
             name: (text.replace("version: 1", f"version: {version}"), origin)
@@ -118,26 +132,32 @@ def _hash(prompts: dict[str, tuple[str, str]], agent: str) -> str:
     return parse(agent, *prompts[agent]).hash
 
 
-def test_a_worker_keeps_a_deliberation_to_the_prompts_it_was_asked_with(workplace: Path) -> None:
+def test_worker_answers_each_question_with_prompts_sent_before_it(workplace: Path) -> None:
     first, second = _texts(1, 2)
     shots = [shown(rows([100.0 + 0.1 * n for n in range(50)]), number=number) for number in (1, 2, 3)]
-    questions = [Question(Deliberate(0, s.number, "gate", s.symbol, s.hash), s, ()) for s in shots]
+    questions = [Question(DeliberationRequested(0, s.number, "gate", s.symbol, s.hash), s, ()) for s in shots]
 
-    async def answers() -> dict[int, Resolution]:
+    async def answers() -> dict[int, DeliberationResult]:
         ours, theirs = socket.socketpair()
         with theirs:
-            working = asyncio.ensure_future(work(theirs))
+            working = asyncio.ensure_future(run_worker(theirs))
             reader, writer = await asyncio.open_unix_connection(sock=ours)
-            writer.write(frame(Orders(config.resolved(WANTED), Sources(first, ""))))
+            writer.write(frame(WorkerInit(config.to_plain(WANTED), PromptFiles(first, ""))))
             assert await read_frame(reader)
-            told = [questions[0], Edited(second), questions[1], Edited(first), questions[2]]
-            writer.write(b"".join(map(frame, told)))
+            messages = [
+                questions[0],
+                PromptsUpdated(second),
+                questions[1],
+                PromptsUpdated(first),
+                questions[2],
+            ]
+            writer.write(b"".join(map(frame, messages)))
             found = {}
             for _ in questions:
                 body = await read_frame(reader)
                 assert body
                 answer = msgspec.msgpack.decode(body, type=Answer)
-                found[answer.number] = answer.resolution
+                found[answer.number] = answer.result
             writer.close()
             await working
         return found
@@ -148,67 +168,71 @@ def test_a_worker_keeps_a_deliberation_to_the_prompts_it_was_asked_with(workplac
     assert hashes == {1: one, 2: two, 3: one}
 
 
-def test_a_plane_stores_and_records_an_edit_and_says_why_it_does_not(workplace: Path) -> None:
+def test_worker_runtime_records_valid_edit_and_reports_refused_edit(workplace: Path) -> None:
     """Two looks each: a file must have stayed as it is."""
-    kept: list[bytes] = []
-    heard: list[PromptsChanged] = []
-    told: list[str] = []
+    stored: list[bytes] = []
+    changes: list[PromptsChanged] = []
+    notices: list[str] = []
     disk_is_full = False
 
-    def keep(content: bytes, suffix: str) -> str:
+    def store(content: bytes, suffix: str) -> str:
         if disk_is_full:
             raise Unavailable("no room; make room")
-        kept.append(content)
-        return f"{len(kept)}{suffix}"
+        stored.append(content)
+        return f"{len(stored)}{suffix}"
 
-    def hear(event: Callable[[int], AnyEvent]) -> None:
+    def inject(event: Callable[[int], AnyEvent]) -> None:
         change = event(7)
-        assert isinstance(change, PromptsChanged) and plane.worker.sources.prompts["director"][0] != words
-        heard.append(change)
-        plane.change(change)
+        assert (
+            isinstance(change, PromptsChanged) and runtime.worker.sources.prompts["director"][0] != new_text
+        )
+        changes.append(change)
+        runtime.apply_prompts(change)
 
     def saved(text: str) -> str:
         path.write_text(text)
         for _ in range(3):
-            plane.look(keep, hear, told.append)
+            runtime.poll_prompts(store, inject, notices.append)
         return text
 
-    path, text = Path("prompts", "director.md"), packaged_file("director").read_text()
+    path, text = Path("prompts", "director.md"), builtin_path("director").read_text()
     path.parent.mkdir()
-    with contextlib.closing(WorkerPlane(WANTED, Sources.of(WANTED))) as plane:
-        words = text + "One.\n"
-        saved(words)
-        assert heard == [PromptsChanged(7, {"director": "1.md"})]
-        assert plane.worker.sources.prompts["director"] == (words, str(path)) and kept == [words.encode()]
+    with contextlib.closing(WorkerRuntime(WANTED, PromptFiles.of(WANTED))) as runtime:
+        new_text = text + "One.\n"
+        saved(new_text)
+        assert changes == [PromptsChanged(7, {"director": "1.md"})]
+        assert runtime.worker.sources.prompts["director"] == (new_text, str(path)) and stored == [
+            new_text.encode()
+        ]
         saved("{broken")
-        assert told == [f"[AGENT] {path}, line 1: {told[0].partition('line 1: ')[2]}"]
+        assert notices == [f"[AGENT] {path}, line 1: {notices[0].partition('line 1: ')[2]}"]
         disk_is_full = True
-        words = text + "Two or more.\n"
-        saved(words)
-        assert told[1:] == ["[AGENT] no room; make room; prompts stay as they were, save again"]
-        assert len(heard) == 1
+        new_text = text + "Two or more.\n"
+        saved(new_text)
+        assert notices[1:] == ["[AGENT] no room; make room; prompts stay as they were, save again"]
+        assert len(changes) == 1
         disk_is_full = False
-        words = text + "Three, and even more.\n"
-        saved(words)
-        assert len(heard) == 2 and len(told) == 2
-        assert plane.worker.sources.prompts["director"][0] == words
+        new_text = text + "Three, and even more.\n"
+        saved(new_text)
+        assert len(changes) == 2 and len(notices) == 2
+        assert runtime.worker.sources.prompts["director"][0] == new_text
 
 
-def test_a_change_is_recorded_before_it_counts_and_is_no_business_of_the_engine() -> None:
+def test_prompt_change_is_recorded_first_and_leaves_engine_unchanged() -> None:
     tape = quotes_tape([(10**18 + second, 99.0, 101.0) for second in range(9)])
     happened: list[AnyEvent | str] = []
 
-    class Told(list[Entry]):
-        def append(self, entry: Entry) -> None:
+    class EventRecorder(list[JournalEntry]):
+        def append(self, entry: JournalEntry) -> None:
             happened.append(entry.event)
 
     engine = engine_for(WANTED, tape)
-    runtime = VirtualRuntime(engine, venue_for(WANTED, tape, "n"), tape.rows, Told())
+    runtime = VirtualRuntime(engine, venue_for(WANTED, tape, "n"), tape.rows, EventRecorder())
     runtime.on_prompts = lambda changed: happened.append("changed")
     runtime.begin("n")
     runtime.advance(10**18 + 3)
     before, result = len(happened), engine.result()
     change = PromptsChanged(10**18 + 3, {"director": "ab.md"})
-    runtime.take(change)
+    runtime.inject(change)
     assert happened[before:] == [change, "changed"]
     assert engine.result() == result

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 
 from autohedge import app
-from autohedge.audit import Wanted, audit
+from autohedge.audit import AuditFilter, audit
 from autohedge.core.events import GateChanged
 from autohedge.journal import RunFolder, read, verify
 from autohedge.llm.transcript import read as transcribed
-from tests.graph.records import by_model, forging, parted, with_answer, with_message
+from tests.graph.record_factory import by_model, forging, require_difference, with_answer, with_message
 
 pytestmark = pytest.mark.model
 
 CALLS = 10
-ASKED = [
+OVERRIDES = [
     "trading.mode=hybrid",
     "llm.provider=openai",
     "tools.table_rows=4",
@@ -35,13 +35,13 @@ ASKED = [
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """Ten answers of the model on a part of a recorded tape; after them the budget is spent."""
-    told: list[str] = []
-    run = by_model(shared, real_model, tmp_path_factory.mktemp("real"), ASKED, told)
-    assert "calls" in told[0] and "minutes" in told[1]
+    announcements: list[str] = []
+    run = by_model(shared, real_model, tmp_path_factory.mktemp("real"), OVERRIDES, announcements)
+    assert "calls" in announcements[0] and "minutes" in announcements[1]
     return run
 
 
-def test_most_answers_are_valid_the_rest_are_typed_and_a_gate_is_opened_by_the_model(run: RunFolder) -> None:
+def test_real_model_answers_are_mostly_valid_and_open_a_gate(run: RunFolder) -> None:
     lines = [line for line in transcribed(run.transcript) if line.request]
     outcomes = Counter(line.outcome for line in lines if line.tries)
     assert outcomes.total() >= CALLS
@@ -57,16 +57,16 @@ def test_most_answers_are_valid_the_rest_are_typed_and_a_gate_is_opened_by_the_m
     )
 
 
-def test_it_verifies_reads_well_and_replays_without_the_server(
+def test_real_model_run_verifies_audits_and_replays_without_server(
     run: RunFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("socket.socket.connect", _no_network)
     assert verify(run).finished
-    difference, finished = app.replay_run(run)
+    difference, finished = app.replay_engine(run)
     assert (difference, finished) == (None, True)
-    reread = app.reread_run(run)
-    assert reread and reread.difference is None and reread.requests >= CALLS
-    whole = audit(run, Wanted(last=999)).conversations
+    replay = app.replay_deliberations(run)
+    assert replay and replay.difference is None and replay.requests >= CALLS
+    whole = audit(run, AuditFilter(last=999)).conversations
     assert any(call.request and call.response for each in whole for call in each.calls)
 
 
@@ -85,7 +85,7 @@ def test_one_changed_character_is_the_first_difference(
         assert request
         text = request.messages[1].content
         lines[at] = with_message(lines[at], 1, text.replace("Symbol", "symbol", 1))
-    assert parted(forged).deliberation == lines[at].deliberation
+    assert require_difference(forged).deliberation == lines[at].deliberation
 
 
 def test_a_changed_answer_is_the_first_difference(run: RunFolder, tmp_path: Path) -> None:
@@ -97,4 +97,4 @@ def test_a_changed_answer_is_the_first_difference(run: RunFolder, tmp_path: Path
         answer = json.loads(response.text)
         assert answer["symbol"] == "BTCUSDT"
         lines[at] = with_answer(lines[at], response.text.replace("BTCUSDT", "BTCUSDt", 1))
-    assert parted(forged).deliberation == lines[at].deliberation
+    assert require_difference(forged).deliberation == lines[at].deliberation

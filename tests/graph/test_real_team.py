@@ -7,18 +7,18 @@ import pytest
 
 from autohedge import app
 from autohedge.core.abstentions import ABSTENTIONS, REFUSALS
-from autohedge.core.events import Decision, Disposed, SubmitOrder
+from autohedge.core.events import Decision, ProposalResolved, SubmitOrder
 from autohedge.core.orders import BUY
 from autohedge.core.reasons import Reason
 from autohedge.journal import RunFolder, read, verify
-from autohedge.llm.transcript import Line
+from autohedge.llm.transcript import TranscriptEntry
 from autohedge.llm.transcript import read as transcribed
-from tests.graph.records import by_model
+from tests.graph.record_factory import by_model
 
 pytestmark = pytest.mark.model
 
 CALLS = 14
-ASKED = [
+OVERRIDES = [
     "trading.mode=llm",
     "llm.provider=openai",
     "tools.table_rows=4",
@@ -32,53 +32,57 @@ ASKED = [
     "sizing.min_order_amount=0.5",  # ... and no size but 1 %
 ]
 ORDER = ("director", "quant", "risk", "execution")
-Trails = dict[int, list[Line]]
+CallsByDeliberation = dict[int, list[TranscriptEntry]]
 
 
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """As many answers of the model as the budget has, on a part of a recorded tape."""
-    return by_model(shared, real_model, tmp_path_factory.mktemp("team"), ASKED, [])
+    return by_model(shared, real_model, tmp_path_factory.mktemp("team"), OVERRIDES, [])
 
 
 @pytest.fixture(scope="module")
-def trails(run: RunFolder) -> Trails:
+def calls_by_deliberation(run: RunFolder) -> CallsByDeliberation:
     """The calls of each deliberation in which anybody was asked."""
-    found: Trails = defaultdict(list)
+    found: CallsByDeliberation = defaultdict(list)
     for line in transcribed(run.transcript):
         if line.tries:
             found[line.deliberation].append(line)
     return found
 
 
-def test_agents_follow_each_other_and_one_deliberation_at_least_reaches_execution(trails: Trails) -> None:
-    for lines in trails.values():
-        asked = list(dict.fromkeys(line.agent for line in lines))
-        assert asked == list(ORDER[: len(asked)])
-    reached = {lines[-1].agent for lines in trails.values()}
+def test_agents_run_in_order_and_a_deliberation_reaches_execution(
+    calls_by_deliberation: CallsByDeliberation,
+) -> None:
+    for lines in calls_by_deliberation.values():
+        agents = list(dict.fromkeys(line.agent for line in lines))
+        assert agents == list(ORDER[: len(agents)])
+    reached = {lines[-1].agent for lines in calls_by_deliberation.values()}
     assert "execution" in reached, reached
 
 
-def test_every_trail_ends_in_an_order_or_in_a_typed_refusal(run: RunFolder, trails: Trails) -> None:
+def test_every_deliberation_ends_in_an_order_or_a_typed_refusal(
+    run: RunFolder, calls_by_deliberation: CallsByDeliberation
+) -> None:
     events = [line.event for line in read(run.journal)]
     decided = {each.number: each for each in events if isinstance(each, Decision)}
-    disposed = {each.number: each.code for each in events if isinstance(each, Disposed)}
+    resolved = {each.number: each.code for each in events if isinstance(each, ProposalResolved)}
     codes = {*ABSTENTIONS, *REFUSALS, *(reason.label for reason in Reason)}
-    for number, lines in trails.items():
-        assert disposed[number] in codes
+    for number, lines in calls_by_deliberation.items():
+        assert resolved[number] in codes
         assert (decided[number].proposal is not None) is (
             lines[-1].agent == "execution" and lines[-1].outcome in ("accepted", "repaired")
         )
     bought = [each for each in events if isinstance(each, SubmitOrder) and each.side is BUY]
-    assert len(bought) == list(disposed.values()).count("entry")
+    assert len(bought) == list(resolved.values()).count("entry")
 
 
 def test_both_replays_hold_without_the_server(run: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("socket.socket.connect", _no_network)
     assert verify(run).finished
-    assert app.replay_run(run) == (None, True)
-    reread = app.reread_run(run)
-    assert reread and reread.difference is None and reread.requests >= CALLS
+    assert app.replay_engine(run) == (None, True)
+    replay = app.replay_deliberations(run)
+    assert replay and replay.difference is None and replay.requests >= CALLS
 
 
 def _no_network(*_: object) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 
 from autohedge import cli
 from autohedge.journal import RunFolder
-from tests.graph.records import forging, hybrid, transcribed, with_message
-from tests.rebuild import Lines, first, rewrite
+from tests.forged_record_factory import Lines, first, rewrite
+from tests.graph.record_factory import forging, hybrid, transcribed, with_message
 
 Forge = Callable[[RunFolder], RunFolder]
 QUIET = (
@@ -33,14 +33,14 @@ def _replay(folder: RunFolder, *args: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
 
 
-def test_both_results_are_said_in_words(by_rules: RunFolder) -> None:
+def test_replay_prints_both_results(by_rules: RunFolder) -> None:
     done, lines = _replay(by_rules), transcribed(by_rules)
     assert (done.returncode, done.stderr) == (0, "")
-    said = f"{len(lines)} deliberations reread, {len(lines)} requests rendered again to the byte"
-    assert done.stdout == f"{by_rules.id}: every output reproduced; {said}\n"
+    summary = f"{len(lines)} deliberations reread, {len(lines)} requests rendered again to the byte"
+    assert done.stdout == f"{by_rules.id}: every output reproduced; {summary}\n"
 
 
-def test_the_engine_alone_needs_nothing_of_the_agents(by_rules: RunFolder) -> None:
+def test_engine_only_replay_imports_no_agent_modules(by_rules: RunFolder) -> None:
     command = [sys.executable, "-c", QUIET, str(by_rules.path), "--engine-only"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == f"{by_rules.id}: every output reproduced\n"
@@ -75,27 +75,27 @@ def test_json_has_both_parts(by_rules: RunFolder, forge: Forge) -> None:
         first(lines, type="decision", number=2)["event"]["code"] = "x"
 
     rewrite(folder, decide)
-    said = _json(folder)
-    assert not said["same"]
-    assert said["deliberations"]["difference"]["what"] == "decision code"
-    assert said["deliberations"]["difference"]["deliberation"] == 2
+    output = _json(folder)
+    assert not output["same"]
+    assert output["deliberations"]["difference"]["what"] == "decision code"
+    assert output["deliberations"]["difference"]["deliberation"] == 2
 
 
 def _json(folder: RunFolder, *args: str) -> dict[str, Any]:
-    said: dict[str, Any] = json.loads(_replay(folder, *args, "--json").stdout)
-    return said
+    output: dict[str, Any] = json.loads(_replay(folder, *args, "--json").stdout)
+    return output
 
 
-def test_an_hft_run_says_the_engines_part_alone(workplace: Path) -> None:
+def test_hft_replay_prints_engine_part_only(workplace: Path) -> None:
     folder = hybrid(trading__mode='"hft"')
     assert _replay(folder).stdout == f"{folder.id}: every output reproduced\n"
 
 
-def test_an_unfinished_run_says_how_far_it_goes(by_rules: RunFolder, forge: Forge) -> None:
+def test_unfinished_run_replay_prints_how_far_it_goes(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
     whole = folder.journal.read_bytes().splitlines(keepends=True)
     folder.results.unlink()
     folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
-    said = _replay(folder).stdout
-    assert "every output reproduced; " in said and " in the transcript alone" in said
-    assert said.endswith(" (unfinished: as far as the record goes)\n")
+    output = _replay(folder).stdout
+    assert "every output reproduced; " in output and " in the transcript alone" in output
+    assert output.endswith(" (unfinished: as far as the record goes)\n")

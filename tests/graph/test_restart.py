@@ -11,16 +11,25 @@ from typing import Any
 
 import pytest
 
-from autohedge import app, session
-from autohedge.core.events import Decision, Deliberate, EndOfTape, Event, GateChanged, Report, Restarted
-from autohedge.graph.materials import Sources
-from autohedge.graph.recall import spent
+from autohedge import app
+from autohedge.app import wall_run
+from autohedge.app.wall_run import LaunchOptions
+from autohedge.core.events import (
+    Decision,
+    DeliberationRequested,
+    EndOfTape,
+    Event,
+    ExecutionReport,
+    GateChanged,
+    Restarted,
+)
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.restore import restore_usage
 from autohedge.journal import RunFolder, read, verify
 from autohedge.prompts.library import read as read_prompt
-from autohedge.session import Pace
-from tests.graph.records import ANSWER, TIGHT, transcribed
-from tests.process import Place, Process, kill
-from tests.support import settings
+from tests.graph.record_factory import ANSWER, TIGHT, transcribed
+from tests.process_harness import Process, ProcessHarness, kill
+from tests.run_harness import settings
 
 EAGER: dict[str, Any] = {
     "hybrid__gate_refresh_quotes": 40,
@@ -46,14 +55,16 @@ CLOCKED: dict[str, Any] = EAGER | {
     "hybrid__deadline_s": 120,
     "hybrid__learn_every_trades": 1,
 }
-PATIENCE_S = 60.0
+TIMEOUT_S = 60.0
 
 
 def _scripted(path: Path, **changes: Any) -> RunFolder:
     """A seeded run on a clock that a script answers."""
     (path / "script.jsonl").write_text(f"{json.dumps(ANSWER)}\n" * 400)
     wanted = settings(**SCRIPTED | changes)
-    return RunFolder.find(session.begin(wanted, app.tape_for(wanted, []), Pace(), seeded=True)["run"])
+    return RunFolder.find(
+        wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)["run"]
+    )
 
 
 def _events(folder: RunFolder) -> list[Event]:
@@ -72,59 +83,65 @@ def _died(folder: RunFolder, lines: int) -> RunFolder:
 def _holds(folder: RunFolder) -> None:
     """The record is whole; the engine, and the deliberations, come out of it again."""
     assert verify(folder).finished
-    assert app.replay_run(folder) == (None, True)
-    reread = app.reread_run(folder)
-    assert reread and reread.difference is None
+    assert app.replay_engine(folder) == (None, True)
+    replay = app.replay_deliberations(folder)
+    assert replay and replay.difference is None
 
 
-def test_a_run_that_lost_its_end_anywhere_goes_on_and_is_replayed_with_its_lessons(workplace: Path) -> None:
+def test_run_truncated_anywhere_restarts_and_replays_with_its_lessons(workplace: Path) -> None:
     folder = _scripted(workplace)
     events = _events(folder)
     lesson = next(n for n, event in enumerate(events) if isinstance(event, Decision) and event.kind != "gate")
-    asked = next(n for n, event in enumerate(events) if n > lesson and isinstance(event, Deliberate))
-    for lines in (2, lesson + 2, asked + 2, len(events) // 2, len(events) - 4):
-        again = _died(folder, lines + 1)
-        session.restart(again)
-        _holds(again)
-        assert sum(isinstance(event, Restarted) for event in _events(again)) == 1
+    question = next(
+        n for n, event in enumerate(events) if n > lesson and isinstance(event, DeliberationRequested)
+    )
+    for lines in (2, lesson + 2, question + 2, len(events) // 2, len(events) - 4):
+        restarted = _died(folder, lines + 1)
+        wall_run.restart(restarted)
+        _holds(restarted)
+        assert sum(isinstance(event, Restarted) for event in _events(restarted)) == 1
     first_after = _died(folder, lesson + 2)
-    session.restart(first_after)
-    last = max(e.number for e in events[: lesson + 1] if isinstance(e, Deliberate))
+    wall_run.restart(first_after)
+    last = max(e.number for e in events[: lesson + 1] if isinstance(e, DeliberationRequested))
     shown = [line for line in transcribed(first_after) if line.deliberation > last and line.request]
     assert shown[0].request and "Patience pays." in shown[0].request.messages[-1].content
 
 
-def test_a_restart_goes_on_with_what_was_spent(workplace: Path) -> None:
+def test_restart_continues_with_spent_call_budget(workplace: Path) -> None:
     folder = _scripted(workplace, llm__max_calls=6)
     calls = sum(line.tries for line in transcribed(folder))
     assert calls == 6
-    again = _died(folder, len(_events(folder)) * 2 // 3)
-    session.restart(again)
-    _holds(again)
-    assert sum(line.tries for line in transcribed(again)) == 6
-    assert spent(again.transcript).calls == 6 and spent(Path("nowhere")).calls == 0
+    restarted = _died(folder, len(_events(folder)) * 2 // 3)
+    wall_run.restart(restarted)
+    _holds(restarted)
+    assert sum(line.tries for line in transcribed(restarted)) == 6
+    assert restore_usage(restarted.transcript).calls == 6 and restore_usage(Path("nowhere")).calls == 0
 
 
-def test_decisions_that_came_when_no_more_rows_did_are_retraced(workplace: Path) -> None:
-    slow = {"simulated__response_latency_ms": 60_000, "llm__virtual_latency_s": 20}
-    folder = _scripted(workplace, **slow)
+def test_decisions_after_last_row_are_reproduced_on_restart(workplace: Path) -> None:
+    latency = {"simulated__response_latency_ms": 60_000, "llm__virtual_latency_s": 20}
+    folder = _scripted(workplace, **latency)
     record, events = folder.journal.read_bytes(), _events(folder)
     end_ns = int(app.tape_for(settings(**SCRIPTED), []).rows.ts[-1])
     after = [event for event in events if getattr(event, "at_ns", 0) > end_ns]
-    assert {type(event) for event in after} >= {Decision, Report} and isinstance(events[-2], EndOfTape)
+    assert {type(event) for event in after} >= {Decision, ExecutionReport} and isinstance(
+        events[-2], EndOfTape
+    )
     folder.results.unlink()
-    session.restart(folder)
+    wall_run.restart(folder)
     assert folder.journal.read_bytes() == record
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path, CLOCKED)
+def place(tmp_path: Path) -> ProcessHarness:
+    return ProcessHarness(tmp_path, CLOCKED)
 
 
 @pytest.mark.parametrize("seed", [7])
-def test_a_seeded_run_on_a_clock_writes_what_it_writes_in_virtual_time(place: Place, seed: int) -> None:
-    short = Place(place.path, CLOCKED | {"synthetic__hours": 0.2})
+def test_a_seeded_run_on_a_clock_writes_what_it_writes_in_virtual_time(
+    place: ProcessHarness, seed: int
+) -> None:
+    short = ProcessHarness(place.path, CLOCKED | {"synthetic__hours": 0.2})
     records = []
     for how in ([], ["--speed", "max"]):
         done = short.call("run", "--seed", str(seed), "--json", "-q", *how)
@@ -157,14 +174,14 @@ def _ended(handle: int, within_s: float) -> bool:
     return bool(select.select([handle], [], [], within_s)[0])
 
 
-def test_a_hybrid_run_that_is_killed_goes_on_with_shut_gates_and_its_own_prompts(
-    place: Place, watched: list[int]
+def test_killed_hybrid_run_restarts_with_closed_gates_and_own_prompts(
+    place: ProcessHarness, watched: list[int]
 ) -> None:
     trader = place.start("run", "--speed", "240", "-q")
     place.wait_for(trader, b'"state":"open"')
     watched.append(os.pidfd_open(_worker_of(trader)))
     kill(trader)
-    assert _ended(watched[0], PATIENCE_S), "the worker outlives its run"
+    assert _ended(watched[0], TIMEOUT_S), "the worker outlives its run"
 
     journal = place.journal()
     assert journal
@@ -177,24 +194,24 @@ def test_a_hybrid_run_that_is_killed_goes_on_with_shut_gates_and_its_own_prompts
     place.wait_for(trader, b'"state":"open"', after=len(before))
     watched.append(os.pidfd_open(_worker_of(trader)))
     trader.send_signal(signal.SIGINT)
-    _, err = trader.communicate(timeout=PATIENCE_S)
+    _, err = trader.communicate(timeout=TIMEOUT_S)
     assert trader.returncode == 0, err
-    assert _ended(watched[1], PATIENCE_S), "the worker outlives its run"
+    assert _ended(watched[1], TIMEOUT_S), "the worker outlives its run"
 
     assert folder.journal.read_bytes().startswith(before[: before.rfind(b"\n") + 1])
-    _shut_at_the_restart_and_open_later(_events(folder))
+    _require_closed_at_restart(_events(folder))
     _holds(folder)
     for verb in (["journal", "verify"], ["replay"], ["replay", "--engine-only"]):
         done = place.call(*verb, folder.id)
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def _shut_at_the_restart_and_open_later(events: list[Event]) -> None:
+def _require_closed_at_restart(events: list[Event]) -> None:
     (at,) = (n for n, event in enumerate(events) if isinstance(event, Restarted))
     gates: dict[str, str] = {e.symbol: e.state for e in events[:at] if isinstance(e, GateChanged)}
     was_open = {symbol for symbol, state in gates.items() if state == "open"}
-    heard = next(n for n, event in enumerate(events) if n > at and isinstance(event, Decision))
-    between = [event for event in events[at:heard] if isinstance(event, GateChanged)]
+    first_decision = next(n for n, event in enumerate(events) if n > at and isinstance(event, Decision))
+    between = [event for event in events[at:first_decision] if isinstance(event, GateChanged)]
     assert {event.symbol for event in between if event.why == "restarted"} == was_open
     assert not any(event.state == "open" for event in between)
 
@@ -203,6 +220,6 @@ def test_a_recorded_prompt_comes_back_to_the_byte_whatever_its_line_ends(tmp_pat
     text = read_prompt("director")[0].replace("\n", "\r\n")
     folder = RunFolder(tmp_path)
     (tmp_path / "files").mkdir()
-    slow = Sources({"director": (text, "director.md")}, "").keep(folder.keep)
-    again = Sources.recorded(slow, folder.kept)
-    assert again.prompts["director"][0] == text
+    agents = PromptFiles({"director": (text, "director.md")}, "").store_files(folder.store_file)
+    restored = PromptFiles.recorded(agents, folder.stored_file)
+    assert restored.prompts["director"][0] == text

@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.graph.hybrid import EAGER, answer
-from tests.llm.servers import completion, llama_cpp, said
-from tests.process import ROOT
+from tests.graph.hybrid_harness import EAGER, answer
+from tests.llm.imitation_server import completion, json_reply, llama_cpp
+from tests.process_harness import ROOT
 
 TEMPTING = {
     **dict.fromkeys(("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"), "true"),
@@ -31,7 +31,12 @@ TEMPTING = {
 
 def _guarded(place: Path, allowed: list[str], *overrides: str) -> subprocess.CompletedProcess[str]:
     env = os.environ | TEMPTING | {"PYTHONPATH": str(ROOT), "AUTOHEDGE_CACHE_DIR": str(place / "cache")}
-    command = [sys.executable, str(ROOT / "tests" / "graph" / "guarded.py"), json.dumps(overrides), *allowed]
+    command = [
+        sys.executable,
+        str(ROOT / "tests" / "graph" / "socket_guard.py"),
+        json.dumps(overrides),
+        *allowed,
+    ]
     return subprocess.run(
         command, check=False, cwd=place, env=env, capture_output=True, text=True, timeout=120
     )
@@ -48,9 +53,9 @@ def _found(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     return found
 
 
-def test_a_hybrid_run_contacts_its_model_and_nothing_else(tmp_path: Path) -> None:
+def test_hybrid_run_contacts_only_its_model(tmp_path: Path) -> None:
     with llama_cpp() as server:
-        server.failing(said(completion(answer(), usage=None)))
+        server.failing(json_reply(completion(answer(), usage=None)))
         done = _guarded(
             tmp_path,
             [f"127.0.0.1:{server.port}"],
@@ -64,7 +69,7 @@ def test_a_hybrid_run_contacts_its_model_and_nothing_else(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("mode", ["hft", "hybrid"])
-def test_a_run_by_the_rules_contacts_nothing(mode: str, tmp_path: Path) -> None:
+def test_rules_run_contacts_no_address(mode: str, tmp_path: Path) -> None:
     found = _found(_guarded(tmp_path, [], *_eager(trading__mode=mode)))
     assert found["contacted"] == []
     assert found["buys"] > 0

@@ -11,16 +11,16 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.core.abstentions import ABSTENTIONS
 from autohedge.core.events import Decision, SubmitOrder
-from autohedge.engine.replay import replay
-from autohedge.graph.materials import Materials
-from autohedge.llm.backend import LLMBackend, Request, Response
-from autohedge.llm.chaos import CODES, FAULTS, Chaos
-from autohedge.llm.openai_compatible import OpenAICompatible
-from autohedge.llm.scripted import Line
-from tests.graph.hybrid import Ran
-from tests.graph.team import AGENTS, ANSWERS, disposed, entries, ran, says, team
+from autohedge.graph.prompt_builder import PromptBuilder
+from autohedge.llm.backend import LLMBackend, LLMRequest, LLMResponse
+from autohedge.llm.backends.chaos import CODES, FAULTS, ChaosBackend
+from autohedge.llm.backends.openai_compatible import OpenAICompatible
+from autohedge.llm.backends.scripted import ScriptLine
+from autohedge.runtime.replay import replay
+from tests.graph.hybrid_harness import Ran
+from tests.graph.team_harness import AGENTS, ANSWERS, agent_answer, entries, ran, resolved_codes, team
 from tests.graph.test_fail_closed import COUNTED_FEW, REPLIES
-from tests.llm.servers import Heard, Imitation, Reply, completion, llama_cpp, said
+from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
 
 SCHEMAS = {frozenset(answer): agent for agent, answer in ANSWERS.items()}
 
@@ -32,30 +32,30 @@ def server() -> Iterator[Imitation]:
         yield running
 
 
-def _asks(heard: Heard) -> str:
+def _agent_of(request: ReceivedRequest) -> str:
     """Which agent a request is of, by the schema that it demands."""
-    schema = heard.body["response_format"]["json_schema"]["schema"]
+    schema = request.body["response_format"]["json_schema"]["schema"]
     return SCHEMAS[frozenset(schema["properties"])]
 
 
 def _answered(text: str, **extra: Any) -> Reply:
-    return said(completion(text, "stop", None, **extra))
+    return json_reply(completion(text, "stop", None, **extra))
 
 
 def _model(server: Imitation, ill: str, reply: Reply, *, well: int = 1) -> Callable[[], LLMBackend]:
     """All agents answer well over the wire, but that one, after `well` good answers, has a fault."""
-    asked: list[str] = []
+    agents: list[str] = []
 
-    def page(heard: Heard) -> Reply:
-        agent = _asks(heard)
-        asked.append(agent)
-        return reply if agent == ill and asked.count(ill) > well else _answered(says(agent))
+    def page(request: ReceivedRequest) -> Reply:
+        agent = _agent_of(request)
+        agents.append(agent)
+        return reply if agent == ill and agents.count(ill) > well else _answered(agent_answer(agent))
 
     server.pages["/v1/chat/completions"] = page
     return lambda: OpenAICompatible(server.base_url, "m-1", timeout_s=5.0)
 
 
-WRONG_WORDS = {
+WRONG_CHOICES = {
     "director": {"decision": "buy"},
     "quant": {"thesis": "true"},
     "risk": {"decision": "approved"},
@@ -82,15 +82,15 @@ def _spoiled(agent: str, name: str) -> tuple[Reply, str]:
     reply, code = REPLIES[name]
     match name:
         case "wrong_word":
-            reply = _answered(says(agent, **WRONG_WORDS[agent]))
+            reply = _answered(agent_answer(agent, **WRONG_CHOICES[agent]))
         case "wrong_type":
-            reply = _answered(says(agent, **WRONG_TYPES[agent]))
+            reply = _answered(agent_answer(agent, **WRONG_TYPES[agent]))
         case "out_of_range":
-            reply = _answered(says(agent, **OUT_OF_RANGE[agent]))
+            reply = _answered(agent_answer(agent, **OUT_OF_RANGE[agent]))
         case "wrong_symbol":
-            reply = _answered(says(agent, symbol="Y"))
+            reply = _answered(agent_answer(agent, symbol="Y"))
         case "prompt_cut":
-            reply = said(completion(says(agent), usage=COUNTED_FEW))
+            reply = json_reply(completion(agent_answer(agent), usage=COUNTED_FEW))
     return reply, code
 
 
@@ -104,8 +104,8 @@ def _buys_no_more(run: Ran, *codes: str) -> None:
     assert len(others) >= 4
     assert {decision.verdict for decision in others} == {"abstain"}
     assert {decision.code for decision in others} == set(codes)
-    assert disposed(run) == ["entry", *(decision.code for decision in others)]
-    assert sum(run.slow["abstentions"].values()) == len(others)
+    assert resolved_codes(run) == ["entry", *(decision.code for decision in others)]
+    assert sum(run.deliberations["abstentions"].values()) == len(others)
     _recorded(run)
 
 
@@ -119,7 +119,7 @@ def _recorded(run: Ran) -> None:
 
 @pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("reply", REPLIES)
-def test_a_reply_that_is_no_answer_buys_nothing_whoever_gives_it(
+def test_unusable_reply_of_any_agent_prevents_further_entries(
     reply: str, agent: str, server: Imitation, tmp_path: Path
 ) -> None:
     sent, code = _spoiled(agent, reply)
@@ -128,23 +128,26 @@ def test_a_reply_that_is_no_answer_buys_nothing_whoever_gives_it(
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_an_agent_that_takes_too_long_is_a_timeout(agent: str, tmp_path: Path) -> None:
-    lines = [Line(says(agent), agent=agent), *[Line(failure="timeout", agent=agent)] * 50]
+    lines = [ScriptLine(agent_answer(agent), agent=agent), *[ScriptLine(failure="timeout", agent=agent)] * 50]
     _buys_no_more(ran(team(**{agent: lines}), tmp_path), "timeout")
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_an_agent_that_is_unreachable_buys_nothing(agent: str, tmp_path: Path) -> None:
-    lines = [Line(says(agent), agent=agent), *[Line(failure="unreachable", agent=agent)] * 50]
+def test_unreachable_agent_prevents_further_entries(agent: str, tmp_path: Path) -> None:
+    lines = [
+        ScriptLine(agent_answer(agent), agent=agent),
+        *[ScriptLine(failure="unreachable", agent=agent)] * 50,
+    ]
     _buys_no_more(ran(team(**{agent: lines}), tmp_path), "unreachable")
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_an_agent_without_a_prompt_is_a_step_that_fails(agent: str, tmp_path: Path) -> None:
-    def without(materials: Materials) -> Materials:
-        return replace(materials, prompts={k: v for k, v in materials.prompts.items() if k != agent})
+def test_agent_without_prompt_is_a_node_error(agent: str, tmp_path: Path) -> None:
+    def without(builder: PromptBuilder) -> PromptBuilder:
+        return replace(builder, prompts={k: v for k, v in builder.prompts.items() if k != agent})
 
-    run = ran(team(), tmp_path, materials=without)
-    assert run.codes == set(disposed(run)) == {"node_error"}
+    run = ran(team(), tmp_path, change_builder=without)
+    assert run.codes == set(resolved_codes(run)) == {"node_error"}
     assert run.events(SubmitOrder) == []
 
 
@@ -155,11 +158,11 @@ class Ill:
 
     def __init__(self, agent: str, good: LLMBackend, bad: LLMBackend) -> None:
         self._agent, self._good, self._bad = agent, good, bad
-        self._asked = 0
+        self._request_count = 0
 
-    async def complete(self, request: Request) -> Response:
-        self._asked += request.agent == self._agent
-        spoils = request.agent == self._agent and self._asked > 1
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        self._request_count += request.agent == self._agent
+        spoils = request.agent == self._agent and self._request_count > 1
         return await (self._bad if spoils else self._good).complete(request)
 
     async def close(self) -> None:
@@ -171,7 +174,7 @@ class Wild:
 
     name = model = server = "wild"
 
-    async def complete(self, request: Request) -> Response:
+    async def complete(self, request: LLMRequest) -> LLMResponse:
         raise ZeroDivisionError
 
     async def close(self) -> None:
@@ -179,21 +182,24 @@ class Wild:
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-def test_a_backend_with_a_fault_of_its_own_buys_nothing(agent: str, tmp_path: Path) -> None:
+def test_backend_exception_at_one_agent_prevents_further_entries(agent: str, tmp_path: Path) -> None:
     _buys_no_more(ran(lambda: Ill(agent, team()(), Wild()), tmp_path), "backend_error")
 
 
 @pytest.mark.parametrize("agent", AGENTS)
-@pytest.mark.parametrize("harm", [fault for fault in FAULTS if fault not in CODES])
-def test_no_chaos_at_one_agent_buys_or_keeps_a_stop_from_selling(
-    harm: str, agent: str, tmp_path: Path
+@pytest.mark.parametrize("corruption", [fault for fault in FAULTS if fault not in CODES])
+def test_chaos_at_one_agent_is_tolerated_or_prevents_entries(
+    corruption: str, agent: str, tmp_path: Path
 ) -> None:
     rests = {"order_type": "limit", "offset_bps": 1, "time_in_force": "gtc"}
     run = ran(
-        lambda: Ill(agent, team()(), Chaos(team(execution=rests)(), "n", share=1.0, faults=[harm])), tmp_path
+        lambda: Ill(
+            agent, team()(), ChaosBackend(team(execution=rests)(), "n", share=1.0, faults=[corruption])
+        ),
+        tmp_path,
     )
-    if harm in {"fenced", "thinking"}:
-        assert run.slow["abstentions"] == {}
+    if corruption in {"fenced", "thinking"}:
+        assert run.deliberations["abstentions"] == {}
         assert len(entries(run)) >= 2
     else:
         _buys_no_more(run, *{decision.code for decision in run.decisions[1:]})
@@ -201,7 +207,7 @@ def test_no_chaos_at_one_agent_buys_or_keeps_a_stop_from_selling(
 
 # bounds of their own
 
-BEYOND: dict[str, tuple[str, dict[str, Any], str]] = {
+OUT_OF_BOUNDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a_stop_too_near": ("risk", {"stop_loss_bps": 9}, "out_of_bounds"),
     "a_stop_too_far": ("risk", {"stop_loss_bps": 51}, "out_of_bounds"),
     "a_stop_without_end": ("risk", {"stop_loss_bps": 100_000}, "out_of_bounds"),
@@ -212,17 +218,17 @@ BEYOND: dict[str, tuple[str, dict[str, Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("case", BEYOND)
-def test_an_answer_outside_the_bounds_of_its_agent_buys_nothing(case: str, tmp_path: Path) -> None:
-    agent, changes, code = BEYOND[case]
+@pytest.mark.parametrize("case", OUT_OF_BOUNDS)
+def test_answer_outside_agent_bounds_prevents_further_entries(case: str, tmp_path: Path) -> None:
+    agent, changes, code = OUT_OF_BOUNDS[case]
     turns: list[Any] = [{}, *[changes] * 50]
     _buys_no_more(ran(team(**{agent: turns}), tmp_path), code)
 
 
-def test_an_answer_outside_the_bounds_is_sent_back_once_and_its_repair_counts(tmp_path: Path) -> None:
+def test_answer_outside_bounds_is_sent_back_once_and_repair_counts(tmp_path: Path) -> None:
     turns: list[Any] = [{"stop_loss_bps": 51}, {}]
     run = ran(team(risk=turns), tmp_path)
-    assert disposed(run)[0] == "entry"
+    assert resolved_codes(run)[0] == "entry"
     repair = next(line.request for line in run.transcript if line.outcome == "repaired")
     assert repair and '"stop_loss_bps" must be from 10 to 50' in repair.messages[-1].content
 
@@ -232,21 +238,21 @@ def test_an_answer_outside_the_bounds_is_sent_back_once_and_its_repair_counts(tm
 
 def test_the_deadline_is_that_of_all_agents_together(tmp_path: Path) -> None:
     run = ran(team(), tmp_path, hybrid__deadline_s=3, llm__virtual_latency_s=1)
-    assert set(disposed(run)) == {"timeout"}
+    assert set(resolved_codes(run)) == {"timeout"}
     assert run.events(SubmitOrder) == []
-    assert run.slow["late"] >= 3
+    assert run.deliberations["late"] >= 3
 
 
 @pytest.mark.parametrize(("calls", "agents"), [(1, 1), (2, 2), (3, 3)])
-def test_calls_that_are_spent_between_two_agents_buy_nothing(calls: int, agents: int, tmp_path: Path) -> None:
+def test_call_budget_spent_between_agents_sends_no_order(calls: int, agents: int, tmp_path: Path) -> None:
     run = ran(team(), tmp_path, llm__max_calls=calls)
     assert run.codes == {"budget"} and run.events(SubmitOrder) == []
-    asked = [line.agent for line in run.transcript if line.request and line.response]
-    assert asked == list(AGENTS[:agents])
+    answered = [line.agent for line in run.transcript if line.request and line.response]
+    assert answered == list(AGENTS[:agents])
 
 
-def test_a_model_that_fails_often_is_left_alone(tmp_path: Path) -> None:
-    down = [Line(failure="server_error", agent="risk")]
+def test_repeated_server_errors_open_breaker_and_no_order_is_sent(tmp_path: Path) -> None:
+    down = [ScriptLine(failure="server_error", agent="risk")]
     run = ran(team(risk=down), tmp_path, llm__breaker_failures=1)
     assert run.codes == {"server_error", "breaker_open"} and run.events(SubmitOrder) == []
 
@@ -266,7 +272,7 @@ def test_a_lesson_that_cannot_be_read_is_none_and_stops_no_trade(
     run = ran(_model(server, "learning", sent, well=0), tmp_path, **changes)
     taught = [event for event in run.events(Decision) if event.kind == "learning"]
     assert taught and {(each.verdict, each.code) for each in taught} == {("abstain", code)}
-    assert run.slow["lessons"] == 0
+    assert run.deliberations["lessons"] == 0
     assert len(entries(run)) >= 3
     prompts = [line.request.messages[1].content for line in run.transcript if line.request]
     lesson = json.dumps(ANSWERS["learning"]["lesson"])

@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from autohedge.core.events import Deliberate
-from autohedge.graph.materials import Sources
+from autohedge.core.events import DeliberationRequested
+from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.worker import Worker
-from autohedge.llm.spending import Spent
+from autohedge.llm.usage import TokenUsage
 from tests.graph.test_eight_workers import Team
-from tests.showing import snapshot
-from tests.support import settings
+from tests.run_harness import settings
+from tests.snapshot_factory import snapshot
 
 SPEED = 120
 RUN = [
@@ -30,7 +30,7 @@ RUN = [
 IN_TIME_S = 60
 
 
-class Session:
+class RunProcess:
     """A run in a process of its own, and what it says."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,51 +73,51 @@ def _command(pid: str) -> bytes:
 
 
 @pytest.fixture
-def session(tmp_path: Path) -> Iterator[Session]:
-    begun = Session(tmp_path)
+def run_process(tmp_path: Path) -> Iterator[RunProcess]:
+    begun = RunProcess(tmp_path)
     yield begun
     begun.close()
 
 
-def test_a_killed_worker_shuts_the_gates_and_is_started_again(session: Session) -> None:
-    session.until("Gate OPEN")
-    session.signal_worker(signal.SIGSTOP)
-    session.until("timeout")
-    session.until("Refreshing")
-    killed = session.signal_worker(signal.SIGKILL)
-    session.until("worker_died")
-    session.until("Gate OPEN")
-    assert session.signal_worker(signal.SIGCONT) != killed
-    results = session.end()
+def test_killed_worker_closes_gates_and_is_restarted(run_process: RunProcess) -> None:
+    run_process.until("Gate OPEN")
+    run_process.signal_worker(signal.SIGSTOP)
+    run_process.until("timeout")
+    run_process.until("Refreshing")
+    killed = run_process.signal_worker(signal.SIGKILL)
+    run_process.until("worker_died")
+    run_process.until("Gate OPEN")
+    assert run_process.signal_worker(signal.SIGCONT) != killed
+    results = run_process.end()
     assert results["slow"]["worker_deaths"] == 1
     assert results["deliberations"]["abstentions"]["worker_died"] >= 1
 
 
-def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(session: Session) -> None:
-    session.until("Gate OPEN")
-    session.signal_worker(signal.SIGSTOP)
-    session.until("timeout")
-    session.until("[PROGRESS]")
-    session.signal_worker(signal.SIGCONT)
-    session.until("Gate OPEN")
-    results = session.end()
+def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(run_process: RunProcess) -> None:
+    run_process.until("Gate OPEN")
+    run_process.signal_worker(signal.SIGSTOP)
+    run_process.until("timeout")
+    run_process.until("[PROGRESS]")
+    run_process.signal_worker(signal.SIGCONT)
+    run_process.until("Gate OPEN")
+    results = run_process.end()
     assert results["deliberations"]["abstentions"]["timeout"] >= 1
     assert results["slow"]["worker_deaths"] == 0
 
 
-def test_of_the_questions_about_one_symbol_only_the_last_is_still_wanted(workplace: Path) -> None:
+def test_newer_question_replaces_waiting_one_of_same_symbol(workplace: Path) -> None:
     wanted = settings(trading__mode="hybrid", llm__provider='"rules"')
-    with contextlib.closing(Worker(wanted, Sources.of(wanted))) as worker:
+    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted))) as worker:
         for number, symbol in enumerate(("A", "B", "A", "A"), start=1):
             shot = snapshot(number=number, symbol=symbol)
-            worker.ask(Deliberate(0, number, "gate", symbol, shot.hash), shot)
+            worker.request(DeliberationRequested(0, number, "gate", symbol, shot.hash), shot)
         assert worker.waiting == 2
 
 
-def test_what_a_dead_worker_had_spent_stays_spent(workplace: Path) -> None:
+def test_spent_budget_survives_worker_death(workplace: Path) -> None:
     wanted = settings(trading__mode="hybrid", llm__provider='"rules"', llm__max_calls=6)
 
-    async def asked(worker: Worker) -> list[str]:
+    async def answer_codes(worker: Worker) -> list[str]:
         team, codes = Team([worker]), list[str]()
         try:
             for symbol in ("A", "B", "C"):
@@ -130,7 +130,7 @@ def test_what_a_dead_worker_had_spent_stays_spent(workplace: Path) -> None:
             team.end()
         return codes
 
-    before = Spent(calls=4)
-    with contextlib.closing(Worker(wanted, Sources.of(wanted), pauses_s=(0.0,), spent=before)) as worker:
-        assert asyncio.run(asked(worker)) == ["rules", "rules", "budget"]
+    before = TokenUsage(calls=4)
+    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted), pauses_s=(0.0,), spent=before)) as worker:
+        assert asyncio.run(answer_codes(worker)) == ["rules", "rules", "budget"]
         assert worker.spent.calls == 6

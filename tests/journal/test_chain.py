@@ -12,10 +12,10 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Corrupt, Refused
-from autohedge.core.events import AnyEvent, Entry, Input, Timer
+from autohedge.core.events import AnyEvent, Input, JournalEntry, Timer
 from autohedge.journal import Journal, encode_line, read
-from autohedge.journal.chain import NO_HASH, Buffered, chained, torn_bytes
-from tests.journal.entries import ENTRIES, GENESIS
+from autohedge.journal.chain import NO_HASH, BufferedStore, seal, torn_tail_bytes
+from tests.journal.entry_factory import ENTRIES, GENESIS
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +33,7 @@ def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _write(path: Path) -> Journal:
-    journal = Journal.begin(Buffered(path), GENESIS)
+    journal = Journal.begin(BufferedStore(path), GENESIS)
     for entry in ENTRIES:
         journal.append(entry)
     journal.close()
@@ -63,7 +63,7 @@ def test_every_event_comes_back_as_it_was_written(written: Path) -> None:
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: type(entry.event).__name__)
-def test_a_line_is_json_with_seq_place_direction_and_event(entry: Entry) -> None:
+def test_a_line_is_json_with_seq_place_direction_and_event(entry: JournalEntry) -> None:
     raw, digest = encode_line(entry, NO_HASH)
     line = json.loads(raw)
     assert list(line) == ["seq", "pos", "io", "event", "hash"]
@@ -90,20 +90,20 @@ def test_the_head_is_the_hash_of_the_last_line(tmp_path: Path) -> None:
 def test_a_journal_goes_on_after_its_last_line(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
     first = _write(path)
-    again = Journal(Buffered(path), first.head, first.lines)
-    again.append(Entry(99, 99, Timer(1)))
-    again.close()
+    continued = Journal(BufferedStore(path), first.head, first.lines)
+    continued.append(JournalEntry(99, 99, Timer(1)))
+    continued.close()
     assert [line.seq for line in read(path)][-2:] == [ENTRIES[-1].seq, 99]
-    assert again.lines == first.lines + 1
+    assert continued.lines == first.lines + 1
 
 
 def test_a_journal_is_written_by_one_process_at_a_time(tmp_path: Path) -> None:
     path = tmp_path / "journal.jsonl"
-    store = Buffered(path)
+    store = BufferedStore(path)
     with pytest.raises(Refused, match="another process"):
-        Buffered(path)
+        BufferedStore(path)
     store.close()
-    Buffered(path).close()
+    BufferedStore(path).close()
 
 
 @budget(max_examples=150)
@@ -133,7 +133,7 @@ def test_a_line_cut_in_the_middle_is_left_out_and_measured(
     cut = data.draw(st.integers(genesis + 1, len(content)).filter(lambda at: at not in ends))
     cut_file = _damage(scratch, content[:cut])
     assert len(list(read(cut_file))) == content[:cut].count(b"\n")
-    assert torn_bytes(cut_file) == cut - max(end for end in ends if end < cut)
+    assert torn_tail_bytes(cut_file) == cut - max(end for end in ends if end < cut)
 
 
 def test_a_genesis_cut_in_the_middle_is_damage(written: Path, scratch: Path) -> None:
@@ -181,19 +181,19 @@ def test_an_empty_journal_is_corrupt(scratch: Path) -> None:
 
 
 def _two_geneses() -> bytes:
-    first, head = chained(b'{"genesis":{}', NO_HASH)
-    return first + chained(b'{"genesis":{}', head)[0]
+    first, head = seal(b'{"genesis":{}', NO_HASH)
+    return first + seal(b'{"genesis":{}', head)[0]
 
 
 def _of_the_future() -> bytes:
-    first, head = chained(b'{"genesis":{}', NO_HASH)
-    return first + chained(b'{"seq":1,"pos":0,"io":"in","event":{"type":"telepathy"}', head)[0]
+    first, head = seal(b'{"genesis":{}', NO_HASH)
+    return first + seal(b'{"seq":1,"pos":0,"io":"in","event":{"type":"telepathy"}', head)[0]
 
 
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: encode_line(Entry(1, 0, Timer(1)), NO_HASH)[0], "line 1 is no genesis"),
+        (lambda: encode_line(JournalEntry(1, 0, Timer(1)), NO_HASH)[0], "line 1 is no genesis"),
         (_two_geneses, "line 2 is a second genesis"),
         (_of_the_future, "line 2 is whole, but this version cannot read it"),
     ],

@@ -11,9 +11,9 @@ import pytest
 
 from autohedge.core.errors import Refused, Unavailable
 from autohedge.journal import Journal, read
-from autohedge.journal.chain import torn_bytes
-from autohedge.journal.durable import RESERVE_BYTES, Durable
-from tests.journal.entries import ENTRIES, GENESIS
+from autohedge.journal.chain import torn_tail_bytes
+from autohedge.journal.durable import RESERVE_BYTES, DurableStore
+from tests.journal.entry_factory import ENTRIES, GENESIS
 
 SMALL_DISK = """
 set -e
@@ -28,7 +28,7 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_a_line_has_left_the_process_when_append_returns(path: Path) -> None:
-    store = Durable(path)
+    store = DurableStore(path)
     journal = Journal.begin(store, GENESIS)
     for number, entry in enumerate(ENTRIES, start=2):
         journal.append(entry)
@@ -38,18 +38,16 @@ def test_a_line_has_left_the_process_when_append_returns(path: Path) -> None:
 
 
 @pytest.mark.parametrize("power", [False, True])
-def test_what_ids_derive_from_and_with_power_every_order_is_on_the_disk_before_append_returns(
-    path: Path, power: bool
-) -> None:
+def test_append_syncs_id_inputs_and_with_power_every_order(path: Path, power: bool) -> None:
     script = f"""
 from pathlib import Path
 from autohedge.journal import Journal
 from autohedge.journal import durable
-from tests.journal.entries import ENTRIES, GENESIS
+from tests.journal.entry_factory import ENTRIES, GENESIS
 synced = []
 durable._datasync = lambda descriptor: synced.append(path.read_bytes().splitlines()[-1])
 path = Path({str(path)!r})
-store = durable.Durable(path, power={power})
+store = durable.DurableStore(path, power={power})
 journal = Journal.begin(store, GENESIS)
 for entry in ENTRIES:
     journal.append(entry)
@@ -63,51 +61,51 @@ print(*(sum(kind in line for line in synced) for kind in kinds), len(synced))
 
 
 def test_a_second_process_is_refused(path: Path) -> None:
-    store = Durable(path)
+    store = DurableStore(path)
     with pytest.raises(Refused, match="written by another process"):
-        Durable(path)
+        DurableStore(path)
     store.close()
-    Durable(path).close()
+    DurableStore(path).close()
 
 
 def test_a_torn_tail_is_moved_aside_and_the_journal_goes_on(path: Path) -> None:
-    store = Durable(path)
+    store = DurableStore(path)
     journal = Journal.begin(store, GENESIS)
     journal.append(ENTRIES[0])
     store.close()
     whole = path.stat().st_size
     with path.open("ab") as file:
         file.write(b'{"seq":2,"pos":')
-    again = Durable(path)
-    again.cut(torn_bytes(path))
-    Journal(again, journal.head, journal.lines).append(ENTRIES[1])
-    again.close()
+    reopened = DurableStore(path)
+    reopened.truncate_torn(torn_tail_bytes(path))
+    Journal(reopened, journal.head, journal.lines).append(ENTRIES[1])
+    reopened.close()
     assert [line.entry for line in list(read(path))[1:]] == ENTRIES[:2]
     assert (path.parent / f"torn-at-{whole}").read_bytes() == b'{"seq":2,"pos":'
 
 
-def test_nothing_torn_leaves_nothing_beside(path: Path) -> None:
-    store = Durable(path)
-    store.cut(0)
+def test_truncate_without_torn_tail_leaves_only_the_journal(path: Path) -> None:
+    store = DurableStore(path)
+    store.truncate_torn(0)
     store.close()
     assert [each.name for each in path.parent.iterdir()] == ["journal.jsonl"]
 
 
-def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+def test_store_in_missing_folder_is_unavailable(tmp_path: Path) -> None:
     with pytest.raises(Unavailable, match="cannot write .*No such file"):
-        Durable(tmp_path / "absent" / "journal.jsonl")
+        DurableStore(tmp_path / "absent" / "journal.jsonl")
 
 
-def test_past_a_limit_on_file_size_whole_lines_stay_and_nothing_more_is_written(path: Path) -> None:
+def test_file_size_limit_stops_writing_with_whole_lines(path: Path) -> None:
     """RLIMIT_FSIZE stops this one file for good: the reserve cannot help, the record must stay whole."""
     script = f"""
 import resource, signal
 from pathlib import Path
 from autohedge.core.errors import Unavailable
 from autohedge.journal import Journal
-from autohedge.journal.durable import Durable
-from tests.journal.entries import ENTRIES, GENESIS
-store = Durable(Path({str(path)!r}))
+from autohedge.journal.durable import DurableStore
+from tests.journal.entry_factory import ENTRIES, GENESIS
+store = DurableStore(Path({str(path)!r}))
 journal = Journal.begin(store, GENESIS)
 resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, resource.RLIM_INFINITY))
 try:
@@ -115,7 +113,7 @@ try:
         journal.append(ENTRIES[0])
 except Unavailable as error:
     print(error)
-print(journal.lines, store.trouble)
+print(journal.lines, store.fault)
 store.close()
 """
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
@@ -124,22 +122,22 @@ store.close()
     assert "File too large; nothing unrecorded has left. Make room, then: autohedge restart" in error
     assert "full or broken disk: File too large" in counted
     assert 9_000 < path.stat().st_size <= 10_000
-    assert torn_bytes(path) == 0
+    assert torn_tail_bytes(path) == 0
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
 
 
-def test_a_full_disk_gives_up_the_reserve_and_says_so(tmp_path: Path) -> None:
+def test_full_disk_releases_the_reserve_and_reports_the_fault(tmp_path: Path) -> None:
     out = _on_a_small_disk(
         tmp_path,
         RESERVE_BYTES // 2**20 + 2,
         """
-store = Durable(place / "journal.jsonl")
+store = DurableStore(place / "journal.jsonl")
 journal = Journal.begin(store, GENESIS)
-assert store.trouble is None and (place / "reserve").stat().st_size == RESERVE_BYTES
-while store.trouble is None:
+assert store.fault is None and (place / "reserve").stat().st_size == RESERVE_BYTES
+while store.fault is None:
     journal.append(ENTRIES[1])
 at = journal.lines
-print(store.trouble)
+print(store.fault)
 for _ in range(10_000):
     journal.append(ENTRIES[1])
 assert not (place / "reserve").exists()
@@ -151,13 +149,13 @@ assert sum(1 for _ in read(place / "journal.jsonl")) == at + 10_000
     assert "full or broken disk: No space left on device" in out
 
 
-def test_without_room_for_the_reserve_the_store_says_so_at_once(tmp_path: Path) -> None:
+def test_store_without_room_for_reserve_reports_fault_at_once(tmp_path: Path) -> None:
     out = _on_a_small_disk(
         tmp_path,
         8,
         """
-store = Durable(place / "journal.jsonl")
-print(store.trouble)
+store = DurableStore(place / "journal.jsonl")
+print(store.fault)
 assert [each.name for each in place.iterdir()] == ["journal.jsonl"]
 store.close()
 """,
@@ -171,8 +169,8 @@ def _on_a_small_disk(tmp_path: Path, size: int, body: str) -> str:
     place.mkdir()
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom autohedge.journal import Journal, read\n"
-        "from autohedge.journal.durable import RESERVE_BYTES, Durable\n"
-        f"from tests.journal.entries import ENTRIES, GENESIS\nplace = Path(sys.argv[1])\n{body}"
+        "from autohedge.journal.durable import RESERVE_BYTES, DurableStore\n"
+        f"from tests.journal.entry_factory import ENTRIES, GENESIS\nplace = Path(sys.argv[1])\n{body}"
     )
     command = SMALL_DISK.format(size=size, place=place, python=sys.executable, script=script)
     if not _may_mount(tmp_path):

@@ -7,38 +7,38 @@ import pytest
 
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.journal import Journal, RunFolder
-from autohedge.journal.chain import Buffered
-from autohedge.journal.folder import as_json, content_name
+from autohedge.journal.chain import BufferedStore
+from autohedge.journal.folder import content_name, to_json
 
 
 def _published(run_id: str) -> RunFolder:
-    folder = RunFolder.prepare(run_id)
-    Journal.begin(Buffered(folder.journal), {"format": 1}).close()
+    folder = RunFolder.create_draft(run_id)
+    Journal.begin(BufferedStore(folder.journal), {"format": 1}).close()
     return folder.publish(run_id)
 
 
 def test_a_folder_appears_in_runs_only_once_it_is_whole(workplace: Path) -> None:
-    draft = RunFolder.prepare("r1")
-    name = draft.keep(b"settings", ".json")
-    Journal.begin(Buffered(draft.journal), {"format": 1}).close()
+    draft = RunFolder.create_draft("r1")
+    name = draft.store_file(b"settings", ".json")
+    Journal.begin(BufferedStore(draft.journal), {"format": 1}).close()
     assert not Path("runs").exists()
     folder = draft.publish("r1")
     assert folder.path == Path("runs/r1") and folder.id == "r1"
     assert [path.name for path in Path().iterdir()] == ["runs"]
-    assert folder.journal.is_file() and folder.kept(name).read_bytes() == b"settings"
+    assert folder.journal.is_file() and folder.stored_file(name).read_bytes() == b"settings"
 
 
-def test_a_discarded_draft_leaves_nothing_behind(workplace: Path) -> None:
-    draft = RunFolder.prepare("r1")
-    draft.keep(b"settings", ".json")
+def test_discarded_draft_leaves_no_files(workplace: Path) -> None:
+    draft = RunFolder.create_draft("r1")
+    draft.store_file(b"settings", ".json")
     draft.discard()
     assert list(Path().iterdir()) == []
 
 
-def test_no_folder_where_none_can_be_made(workplace: Path) -> None:
+def test_draft_where_none_can_be_created_is_unavailable(workplace: Path) -> None:
     Path(".runs-r1").write_text("in the way")
     with pytest.raises(Unavailable, match="run where you may write"):
-        RunFolder.prepare("r1")
+        RunFolder.create_draft("r1")
 
 
 def test_two_runs_never_share_a_folder(workplace: Path) -> None:
@@ -48,28 +48,28 @@ def test_two_runs_never_share_a_folder(workplace: Path) -> None:
     assert RunFolder.find("r1").journal.is_file()
 
 
-def test_a_kept_file_is_named_by_its_content(workplace: Path) -> None:
-    folder = RunFolder.prepare("r1")
-    name = folder.keep(b"abc", ".json")
+def test_stored_file_is_named_by_its_content(workplace: Path) -> None:
+    folder = RunFolder.create_draft("r1")
+    name = folder.store_file(b"abc", ".json")
     # BLAKE2b-256 of "abc", its first 32 hex digits.
     assert name == "bddd813c634239723171ef3fee98579b.json"
-    assert folder.keep(b"abc", ".json") == name
-    assert folder.keep(b"abd", ".json") != name
+    assert folder.store_file(b"abc", ".json") == name
+    assert folder.store_file(b"abd", ".json") != name
     assert len(list((folder.path / "files").iterdir())) == 2
 
 
 def test_a_changed_file_is_found(workplace: Path) -> None:
-    folder = RunFolder.prepare("r1")
-    name = folder.keep(b"abc", ".json")
+    folder = RunFolder.create_draft("r1")
+    name = folder.store_file(b"abc", ".json")
     (folder.path / "files" / name).write_bytes(b"abd")
     with pytest.raises(Corrupt, match=f"{name} was changed"):
-        folder.kept(name)
+        folder.stored_file(name)
 
 
 def test_a_missing_file_is_found(workplace: Path) -> None:
     name = content_name(b"abc", ".json")
     with pytest.raises(Corrupt, match=f"{name} is missing"):
-        RunFolder.prepare("r1").kept(name)
+        RunFolder.create_draft("r1").stored_file(name)
 
 
 def test_results_come_back_as_they_were_written(workplace: Path) -> None:
@@ -107,7 +107,7 @@ def test_damaged_results_are_corrupt(workplace: Path) -> None:
 
 def test_json_is_written_the_same_way_every_time() -> None:
     assert (
-        as_json({"b": 1, "a": "é"}) == as_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
+        to_json({"b": 1, "a": "é"}) == to_json({"a": "é", "b": 1}) == '{\n  "a": "é",\n  "b": 1\n}\n'.encode()
     )
 
 
@@ -134,15 +134,37 @@ def test_a_folder_without_a_journal_is_no_run(workplace: Path) -> None:
         RunFolder.find("r1")
 
 
-def test_a_file_that_is_added_on_the_way_is_whole_and_is_never_written_twice(workplace: Path) -> None:
-    folder = RunFolder.prepare("r1").publish("r1")
-    name = folder.add(b"text", ".md")
-    path = folder.kept(name)
+def test_file_stored_during_the_run_is_never_written_twice(workplace: Path) -> None:
+    folder = RunFolder.create_draft("r1").publish("r1")
+    name = folder.store_file(b"text", ".md")
+    path = folder.stored_file(name)
     before = path.stat()
-    assert folder.add(b"text", ".md") == name
+    assert folder.store_file(b"text", ".md") == name
     assert path.stat().st_mtime_ns == before.st_mtime_ns and path.stat().st_ino == before.st_ino
     assert [each.name for each in path.parent.iterdir()] == [name]
     path.unlink()
     path.parent.rmdir()
     with pytest.raises(Unavailable, match="make room"):
-        folder.add(b"other", ".md")
+        folder.store_file(b"other", ".md")
+
+
+def test_launch_options_are_read_back(workplace: Path) -> None:
+    folder = _published("r1")
+    assert folder.read_launch() == {}
+    folder.write_launch({"speed": 5.0, "venue_id": "v"})
+    assert folder.read_launch() == {"speed": 5.0, "venue_id": "v"}
+
+
+def test_launch_options_of_version_0_1_0_are_read_until_rewritten(workplace: Path) -> None:
+    folder = _published("r1")
+    (folder.path / "pace.json").write_text('{"speed": null, "venue_port": 7000, "house": "v"}')
+    assert folder.read_launch() == {"speed": None, "venue_port": 7000, "venue_id": "v"}
+    folder.write_launch(folder.read_launch() | {"venue_port": 7001})
+    assert folder.read_launch()["venue_port"] == 7001
+
+
+def test_damaged_launch_options_are_corrupt(workplace: Path) -> None:
+    folder = _published("r1")
+    (folder.path / "launch.json").write_text("{")
+    with pytest.raises(Corrupt, match=r"launch\.json is damaged"):
+        folder.read_launch()

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import crossover
-from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, Lanes, new_lanes
-from tests.kernels.quotes import INF, Quote, quotes, scanned, stepped, stops_of, trailed
+from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, KernelStates, new_states
+from tests.kernels.quote_factory import INF, Quote, quotes, scanned, stepped, stops_of, trailed
 
-GUARDS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
+EXIT_LEVELS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
 TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
 LATER = 1_000_000
 
@@ -41,11 +41,11 @@ params = st.builds(
 )
 
 
-def _lanes(*wanted: Params) -> Lanes:
-    lanes = new_lanes(crossover.DTYPE, len(wanted))
+def _lanes(*wanted: Params) -> KernelStates:
+    lanes = new_states(crossover.DTYPE, len(wanted))
     for lane, p in zip(lanes, wanted, strict=True):
         lane["fast"], lane["slow"], lane["bar_ns"], lane["status"] = p.fast, p.slow, p.bar_ns, p.status
-        lane["take_profit"], lane["stop_loss"] = GUARDS[p.status]
+        lane["take_profit"], lane["stop_loss"] = EXIT_LEVELS[p.status]
         if p.status == OPEN:
             lane["trail_from"], lane["trail_keep"] = p.trail
     return lanes
@@ -53,7 +53,7 @@ def _lanes(*wanted: Params) -> Lanes:
 
 def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
     """Gather valid rows into bars, judge each closed bar by plain means; nothing is acted on."""
-    take_profit, stop_loss = GUARDS[p.status]
+    take_profit, stop_loss = EXIT_LEVELS[p.status]
     closes: list[float] = []
     watched: list[float] = []
     codes = []
@@ -135,12 +135,12 @@ def _codes(p: Params, rows: Sequence[Quote]) -> list[str]:
     return [Reason(code).label for code in stepped(_lanes(p), crossover.step_one, rows)]
 
 
-def test_it_buys_where_the_fast_mean_rises_above_the_slow_one() -> None:
+def test_crossover_fast_mean_above_slow_enters() -> None:
     codes = _codes(Params(1, 3), _bars(100, 100, 99, 98, 100, 101, 101, 100))
     assert codes == ["warming_up"] * 2 + ["no_signal", "no_signal", "entry"] + ["no_signal"] * 3
 
 
-def test_it_leaves_where_the_fast_mean_falls_below_the_slow_one_and_only_with_a_position() -> None:
+def test_crossover_fast_mean_below_slow_exits_open_position() -> None:
     fall = _bars(100, 100, 100.5, 100, 99.5)
     assert _codes(Params(1, 2, status=OPEN), fall)[-2:] == ["exit_signal", "no_signal"]
     assert _codes(Params(1, 2, status=FLAT), fall)[-2:] == ["no_signal", "no_signal"]

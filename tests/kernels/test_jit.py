@@ -16,10 +16,10 @@ from autohedge.kernels.jit import INLINABLE, source_hash
 PACKAGE = Path(autohedge.__file__).parent
 PROGRAM = """
 import json
-from autohedge.kernels.lane import guard_one, lane_dtype, new_lanes
-lanes = new_lanes(lane_dtype([]), 1)
-code = guard_one(lanes, 0, 10.0, 9.0)
-hits = sum(guard_one.stats.cache_hits.values())
+from autohedge.kernels.state import check_one, new_states, state_dtype
+lanes = new_states(state_dtype([]), 1)
+code = check_one(lanes, 0, 10.0, 9.0)
+hits = sum(check_one.stats.cache_hits.values())
 print(json.dumps({"code": code, "counted": int(lanes["counts"].sum()), "hits": hits}))
 """
 
@@ -43,27 +43,27 @@ def _run(package: Path, cache: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return said
+    output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return output
 
 
 def _machine_code(cache: Path) -> dict[Path, int]:
     return {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb*")}
 
 
-def test_a_second_process_loads_what_the_first_compiled_until_an_inlined_step_is_edited(
+def test_second_process_loads_compiled_code_until_inlined_source_edited(
     tmp_path: Path,
 ) -> None:
     package, cache = _copy(tmp_path), tmp_path / "cache"
     assert _run(package, cache) == {"code": 0, "counted": 1, "hits": 0}
-    kept = _machine_code(cache)
-    assert any(path.suffix == ".nbc" for path in kept)
+    cached = _machine_code(cache)
+    assert any(path.suffix == ".nbc" for path in cached)
     assert _run(package, cache) == {"code": 0, "counted": 1, "hits": 1}
-    assert _machine_code(cache) == kept
+    assert _machine_code(cache) == cached
     _replace(package / "core" / "reasons.py", "BAD_QUOTE = 0", "EXIT_PENDING = 0")
     _replace(package / "core" / "reasons.py", "    EXIT_PENDING = 1", "    BAD_QUOTE = 1")
     assert _run(package, cache) == {"code": 1, "counted": 1, "hits": 0}
-    assert kept.items() < _machine_code(cache).items()
+    assert cached.items() < _machine_code(cache).items()
 
 
 def _replace(path: Path, old: str, new: str) -> None:
@@ -72,7 +72,7 @@ def _replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new))
 
 
-def test_a_cache_that_cannot_be_written_keeps_nobody_from_running(tmp_path: Path) -> None:
+def test_unwritable_cache_does_not_prevent_running(tmp_path: Path) -> None:
     package, file = _copy(tmp_path), tmp_path / "file"
     file.write_text("not a directory")
     assert _run(package, file / "below") == {"code": 0, "counted": 1, "hits": 0}
@@ -80,7 +80,7 @@ def test_a_cache_that_cannot_be_written_keeps_nobody_from_running(tmp_path: Path
 
 
 INLINED = [
-    "kernels/lane.py",
+    "kernels/state.py",
     "kernels/momentum.py",
     "kernels/jit.py",
     "strategies/python.py",
@@ -105,7 +105,7 @@ def test_a_new_or_renamed_kernel_changes_the_hash(tmp_path: Path) -> None:
     assert len({source_hash(), added, source_hash(package)}) == 3
 
 
-def test_an_edit_elsewhere_keeps_the_cache(tmp_path: Path) -> None:
+def test_source_hash_edit_outside_inlinable_sources_is_unchanged(tmp_path: Path) -> None:
     package = _copy(tmp_path)
     _replace(package / "core" / "clock.py", "NEVER = 2**63 - 1", "NEVER = 2**62")
     assert source_hash(package) == source_hash()

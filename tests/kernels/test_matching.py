@@ -9,7 +9,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from autohedge.kernels.matching import first_touch, last_valid
-from tests.kernels.quotes import Quote, columns, quotes
+from tests.kernels.quote_factory import Quote, columns, quotes
 
 
 def _valid(row: Quote, lane: int) -> bool:
@@ -19,7 +19,7 @@ def _valid(row: Quote, lane: int) -> bool:
 
 @budget(max_examples=40, deadline=None)
 @given(quotes(lanes=2, most=25))
-def test_the_book_at_a_moment_is_the_last_valid_quote_before_it(rows: list[Quote]) -> None:
+def test_last_valid_is_latest_valid_quote_before_the_end(rows: list[Quote]) -> None:
     lane_of, _, bid, ask, *_ = columns(rows)
     for lane in (0, 1):
         for end in range(len(rows) + 1):
@@ -29,9 +29,7 @@ def test_the_book_at_a_moment_is_the_last_valid_quote_before_it(rows: list[Quote
 
 @budget(max_examples=40, deadline=None)
 @given(quotes(lanes=2, most=25), st.integers(9_900, 10_100).map(lambda cents: cents / 100))
-def test_a_resting_order_is_touched_by_the_first_quote_that_meets_its_limit(
-    rows: list[Quote], limit: float
-) -> None:
+def test_first_touch_is_first_quote_that_meets_the_limit(rows: list[Quote], limit: float) -> None:
     lane_of, _, bid, ask, *_ = columns(rows)
     for lane in (0, 1):
         for start in range(len(rows) + 1):

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import momentum
-from autohedge.kernels.lane import EXITING, FLAT, OPEN, PENDING, Lanes, new_lanes
-from tests.kernels.quotes import INF, NAN, Quote, quotes, scanned, stepped, stops_of, trailed
+from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, KernelStates, new_states
+from tests.kernels.quote_factory import INF, NAN, Quote, quotes, scanned, stepped, stops_of, trailed
 
-GUARDS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.5, 99.5), EXITING: (-INF, -INF)}
+EXIT_LEVELS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.5, 99.5), EXITING: (-INF, -INF)}
 TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
 
 
@@ -48,15 +48,15 @@ params = st.builds(
 )
 
 
-def _lanes(*wanted: Params) -> Lanes:
-    lanes = new_lanes(momentum.DTYPE, len(wanted))
+def _lanes(*wanted: Params) -> KernelStates:
+    lanes = new_states(momentum.DTYPE, len(wanted))
     for lane, p in zip(lanes, wanted, strict=True):
         for name in ("evaluate_every_quotes", "lookback", "warmup_count", "min_edge_bps", "max_spread_bps"):
             lane[name] = getattr(p, name)
         lane["min_volume_ratio"], lane["use_vwap"] = p.min_volume_ratio, p.use_vwap
         lane["filters"] = p.min_volume_ratio > 0 or p.use_vwap
         lane["status"] = p.status
-        lane["take_profit"], lane["stop_loss"] = GUARDS[p.status]
+        lane["take_profit"], lane["stop_loss"] = EXIT_LEVELS[p.status]
         if p.status == OPEN:
             lane["trail_from"], lane["trail_keep"] = p.trail
     return lanes
@@ -69,7 +69,7 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
     sizes: list[float] = []
     debounce = 0
     codes = []
-    take_profit, stop_loss = GUARDS[p.status]
+    take_profit, stop_loss = EXIT_LEVELS[p.status]
     for _, _, bid, ask, bid_size, ask_size in rows:
         mid = (bid + ask) / 2
         if not (math.isfinite(bid) and math.isfinite(ask)) or bid <= 0 or ask <= 0 or ask < bid:
@@ -99,16 +99,16 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
 def _judged(p: Params, mids: list[float], sizes: list[float]) -> Reason:
     if len(mids) < p.warmup_count:
         return Reason.WARMING_UP
-    kept, shown = mids[-(p.lookback + 1) :], sizes[-(p.lookback + 1) :]
-    if (kept[-1] - kept[0]) / kept[0] * 10_000 < p.min_edge_bps:
+    recent, shown = mids[-(p.lookback + 1) :], sizes[-(p.lookback + 1) :]
+    if (recent[-1] - recent[0]) / recent[0] * 10_000 < p.min_edge_bps:
         return Reason.NO_EDGE
     if p.status in (OPEN, PENDING):
         return Reason.IN_POSITION if p.status == OPEN else Reason.ORDER_PENDING
     total = sum(shown)
     if shown[-1] < p.min_volume_ratio * (total / len(shown)):
         return Reason.LOW_VOLUME
-    weighted = math.fsum(mid * size for mid, size in zip(kept, shown, strict=True))
-    if p.use_vwap and not (total > 0 and kept[-1] - weighted / total > 1e-9):
+    weighted = math.fsum(mid * size for mid, size in zip(recent, shown, strict=True))
+    if p.use_vwap and not (total > 0 and recent[-1] - weighted / total > 1e-9):
         return Reason.BELOW_VWAP
     return Reason.ENTRY
 
@@ -138,7 +138,7 @@ def test_one_scan_many_scans_and_single_steps_leave_the_same_bits(
 
 @budget(max_examples=25, deadline=None)
 @given(params, params, quotes(lanes=2))
-def test_a_lane_never_feels_its_neighbour(p: Params, q: Params, rows: list[Quote]) -> None:
+def test_lane_is_independent_of_its_neighbour(p: Params, q: Params, rows: list[Quote]) -> None:
     both = stepped(_lanes(p, q), momentum.step_one, rows)
     alone = [row for row in rows if row.lane == 0]
     assert stepped(_lanes(p), momentum.step_one, alone) == [
@@ -186,12 +186,12 @@ def test_quotes_that_end_before_the_history_leave_no_trace_in_it() -> None:
     plain, noisy = _lanes(Params(lookback=3)), _lanes(Params(lookback=3))
     rows = _mids(100, 101, 100, 102)
     stepped(plain, momentum.step_one, rows)
-    stepped(noisy, momentum.step_one, [row for kept in rows for row in (*noise, kept)])
+    stepped(noisy, momentum.step_one, [row for good in rows for row in (*noise, good)])
     for name in ("mids", "accepted", "debounce", "slot"):
         assert (plain[name] == noisy[name]).all()
 
 
-def test_a_bad_quote_is_not_the_book() -> None:
+def test_bad_quote_does_not_update_bid_and_ask() -> None:
     lanes = _lanes(Params())
     stepped(lanes, momentum.step_one, [Quote(0, 0, 99.0, 99.1, 1, 1), Quote(0, 1, 50.0, NAN, 1, 1)])
     assert (lanes[0]["bid"], lanes[0]["ask"]) == (99.0, 99.1)

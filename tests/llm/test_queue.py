@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autohedge.llm.outcome import Lane
-from autohedge.llm.queue import LANES, PASSES, Dropped, LLMQueue
-from tests.llm.questions import Clock
+from autohedge.llm.outcome import Priority
+from autohedge.llm.queue import LANES, MAX_PASSED_OVER, Dropped, LLMQueue
+from tests.llm.request_factory import Clock
 
 
 class Play:
@@ -26,15 +26,15 @@ class Play:
         self.leave: dict[str, asyncio.Event] = {}
 
     async def submit(
-        self, name: str, lane: Lane = "gate", key: Hashable | None = None, deadline: float = float("inf")
+        self, name: str, lane: Priority = "gate", key: Hashable | None = None, deadline: float = float("inf")
     ) -> None:
         self.ends[name], self.leave[name] = [], asyncio.Event()
         self.tasks[name] = asyncio.create_task(self._question(name, lane, key, deadline))
         await settled()
 
-    async def _question(self, name: str, lane: Lane, key: Hashable | None, deadline: float) -> None:
+    async def _question(self, name: str, lane: Priority, key: Hashable | None, deadline: float) -> None:
         try:
-            async with self.queue.place(lane, key, deadline):
+            async with self.queue.slot(lane, key, deadline):
                 self.began.append(name)
                 await self.leave[name].wait()
             self.ends[name].append("done")
@@ -93,20 +93,20 @@ def test_a_lane_that_was_passed_over_ten_times_is_next() -> None:
         play = Play(size=50)
         await play.submit("running")
         await play.submit("patient", "learning")
-        for number in range(PASSES + 3):
+        for number in range(MAX_PASSED_OVER + 3):
             await play.submit(f"g{number}")
         await play.finish("running")
-        for number in range(PASSES):
+        for number in range(MAX_PASSED_OVER):
             await play.finish(f"g{number}")
-        assert play.began[-1] == "patient" and len(play.began) == PASSES + 2
+        assert play.began[-1] == "patient" and len(play.began) == MAX_PASSED_OVER + 2
         await play.finish("patient")
-        assert play.began[-1] == f"g{PASSES}"
+        assert play.began[-1] == f"g{MAX_PASSED_OVER}"
         await play.over()
 
     run(act())
 
 
-def test_of_one_key_the_newest_stays_in_the_place_of_the_one_before() -> None:
+def test_newer_request_with_same_key_replaces_older_in_position() -> None:
     async def act() -> None:
         play = Play()
         await play.submit("running")
@@ -122,7 +122,7 @@ def test_of_one_key_the_newest_stays_in_the_place_of_the_one_before() -> None:
     run(act())
 
 
-def test_a_key_that_comes_in_another_lane_takes_its_place_there() -> None:
+def test_newer_request_in_another_lane_supersedes_and_queues_there() -> None:
     async def act() -> None:
         play = Play()
         await play.submit("running")
@@ -138,7 +138,7 @@ def test_a_key_that_comes_in_another_lane_takes_its_place_there() -> None:
     run(act())
 
 
-def test_a_full_queue_refuses_what_is_no_better() -> None:
+def test_full_queue_refuses_request_of_same_or_lower_lane() -> None:
     async def act() -> None:
         play = Play(size=1)
         await play.submit("running")
@@ -155,7 +155,7 @@ def test_a_full_queue_refuses_what_is_no_better() -> None:
     run(act())
 
 
-def test_a_full_queue_drops_the_newest_of_the_worst_lane_for_a_better_one() -> None:
+def test_full_queue_drops_newest_of_lowest_lane_for_higher_lane() -> None:
     async def act() -> None:
         play = Play(size=3)
         await play.submit("running", "learning")
@@ -173,7 +173,7 @@ def test_a_full_queue_drops_the_newest_of_the_worst_lane_for_a_better_one() -> N
     run(act())
 
 
-def test_a_full_queue_makes_room_for_who_had_its_turn_least_lately() -> None:
+def test_full_queue_prefers_keys_not_yet_served() -> None:
     async def act() -> None:
         play = Play(size=2)
         await play.submit("first", key="A")
@@ -193,7 +193,7 @@ def test_a_full_queue_makes_room_for_who_had_its_turn_least_lately() -> None:
     run(act())
 
 
-def test_where_more_ask_than_can_wait_everybody_has_its_turn() -> None:
+def test_overloaded_queue_serves_all_keys_evenly() -> None:
     async def act() -> None:
         play, keys = Play(size=3), [f"K{number}" for number in range(10)]
         served: Counter[str] = Counter()
@@ -210,7 +210,7 @@ def test_where_more_ask_than_can_wait_everybody_has_its_turn() -> None:
     run(act())
 
 
-def test_who_gave_up_waiting_and_asks_again_goes_before_who_had_its_turn() -> None:
+def test_key_dropped_at_deadline_is_served_before_key_already_served() -> None:
     async def act() -> None:
         play = Play()
         await play.submit("a1", key="A")
@@ -228,7 +228,7 @@ def test_who_gave_up_waiting_and_asks_again_goes_before_who_had_its_turn() -> No
     run(act())
 
 
-def test_who_waited_past_its_deadline_is_not_asked() -> None:
+def test_request_past_its_deadline_is_dropped() -> None:
     async def act() -> None:
         play = Play()
         await play.submit("running")
@@ -244,7 +244,7 @@ def test_who_waited_past_its_deadline_is_not_asked() -> None:
     run(act())
 
 
-def test_who_waits_ends_at_its_deadline_also_while_nothing_else_happens() -> None:
+def test_waiting_request_ends_at_deadline_without_other_events() -> None:
     async def act() -> None:
         play = Play()
         await play.submit("running")
@@ -257,7 +257,7 @@ def test_who_waits_ends_at_its_deadline_also_while_nothing_else_happens() -> Non
 
 
 @pytest.mark.parametrize("name", ["running", "waiting"])
-def test_who_is_cancelled_frees_its_place(name: str) -> None:
+def test_cancelled_request_frees_its_slot(name: str) -> None:
     async def act() -> None:
         play = Play(size=1)
         await play.submit("running")
@@ -271,10 +271,10 @@ def test_who_is_cancelled_frees_its_place(name: str) -> None:
     run(act())
 
 
-def test_who_is_cancelled_in_the_moment_of_its_turn_hands_it_on() -> None:
+def test_request_cancelled_when_admitted_passes_slot_to_next() -> None:
     async def act() -> None:
         play = Play()
-        async with play.queue.place("gate"):
+        async with play.queue.slot("gate"):
             await play.submit("unlucky")
             await play.submit("next")
         await play.cancel("unlucky")
@@ -284,7 +284,7 @@ def test_who_is_cancelled_in_the_moment_of_its_turn_hands_it_on() -> None:
     run(act())
 
 
-def test_closing_ends_all_that_wait_and_lets_finish_who_runs() -> None:
+def test_close_cancels_waiting_and_lets_running_request_finish() -> None:
     async def act() -> None:
         play = Play()
         for name in ("running", "waiting"):
@@ -321,7 +321,7 @@ STEPS = st.lists(
 
 @settings(deadline=None)
 @given(STEPS, st.integers(1, 3), st.integers(1, 3))
-def test_whatever_happens_bounds_hold_and_each_question_ends_once(
+def test_queue_under_any_steps_stays_bounded_and_ends_each_request_once(
     steps: list[tuple[Any, ...]], size: int, concurrent: int
 ) -> None:
     async def act() -> None:

@@ -10,18 +10,27 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Corrupt
-from autohedge.core.snapshots import Bounds, Holding, QuoteRow, Snapshot
-from autohedge.llm.answers import MAX_BYTES, extract
+from autohedge.core.snapshots import AgentLimits, PositionView, QuoteRow, Snapshot
 from autohedge.llm.backend import Message, Usage
 from autohedge.llm.outcome import Call
+from autohedge.llm.parsing import MAX_BYTES, extract
 from autohedge.llm.redaction import bounded, redacted, was_cut
-from autohedge.llm.transcript import Line, Transcript, asked, line_of, lines_of, ordered, read, sealed
-from tests.llm.questions import GOOD, said
-from tests.llm.questions import asked as question
+from autohedge.llm.transcript import (
+    Transcript,
+    TranscriptEntry,
+    encode_entry,
+    line_of,
+    lines_of,
+    read,
+    request_bytes,
+    sort_entries,
+)
+from tests.llm.request_factory import GOOD, make_response
+from tests.llm.request_factory import make_request as question
 
-FLAT = Holding(Decimal(0), 0.0, 0.0, 0.0)
+FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
 ONE = Decimal("1.50")
-LIMITS = Bounds(ONE, ONE, ONE, ONE, 100.0, 50.0, ONE, 15.0, 25.0, (10, 50), (15, 400), 1.5, 20)
+LIMITS = AgentLimits(ONE, ONE, ONE, ONE, 100.0, 50.0, ONE, 15.0, 25.0, (10, 50), (15, 400), 1.5, 20)
 SNAPSHOT = Snapshot(
     7,
     "gate",
@@ -38,44 +47,44 @@ SNAPSHOT = Snapshot(
     "shut",
     LIMITS,
 )
-CALL = Call(question(), said(GOOD, usage=Usage(10, 5)), "accepted", "", "direct", 1, 0.5)
+CALL = Call(question(), make_response(GOOD, usage=Usage(10, 5)), "accepted", "", "direct", 1, 0.5)
 UNSENT = Call(question(), None, "budget", "all is spent", "", 0, 0.0)
 KEY = "sk-proj-abcdefghijkl1234567890"
 
 
-def written(path: Path, *deliberations: Sequence[Line]) -> list[tuple[str, ...]]:
+def written(path: Path, *deliberations: Sequence[TranscriptEntry]) -> list[tuple[str, ...]]:
     transcript = Transcript(path)
     hashes = [transcript.append(lines) for lines in deliberations]
     transcript.close()
     return hashes
 
 
-def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+def test_written_entries_are_read_back_unchanged(tmp_path: Path) -> None:
     lines = lines_of(1, SNAPSHOT, [UNSENT, CALL], "accepted")
     [hashes] = written(tmp_path / "t", lines)
     back = list(read(tmp_path / "t"))
-    assert [line.said for line in back] == [UNSENT, CALL]
+    assert [line.recorded_call for line in back] == [UNSENT, CALL]
     assert tuple(line.hash for line in back) == hashes
     assert [msgspec.structs.replace(line, hash="") for line in back] == lines
 
 
-def test_the_snapshot_stands_on_the_first_line_of_a_deliberation_alone(tmp_path: Path) -> None:
+def test_snapshot_is_on_first_entry_of_deliberation_only(tmp_path: Path) -> None:
     written(tmp_path / "t", lines_of(1, SNAPSHOT, [CALL, CALL], "accepted"))
     first, second = read(tmp_path / "t")
     assert first.snapshot == SNAPSHOT and first.snapshot.hash == SNAPSHOT.hash
     assert second.snapshot is None
 
 
-def test_a_deliberation_without_a_call_is_one_line(tmp_path: Path) -> None:
+def test_deliberation_without_call_is_one_entry(tmp_path: Path) -> None:
     written(tmp_path / "t", lines_of(3, SNAPSHOT, [], "shut"))
     [line] = read(tmp_path / "t")
     assert (line.deliberation, line.call, line.outcome, line.snapshot) == (3, 0, "shut", SNAPSHOT)
-    assert asked(line) == b""
+    assert request_bytes(line) == b""
     with pytest.raises(Corrupt, match="asked nothing"):
-        _ = line.said
+        _ = line.recorded_call
 
 
-def test_a_line_can_be_read_as_soon_as_its_hash_is_known(tmp_path: Path) -> None:
+def test_entry_is_readable_as_soon_as_its_hash_is_returned(tmp_path: Path) -> None:
     transcript = Transcript(tmp_path / "t")
     [digest] = transcript.append([line_of(1, 0, CALL, 5)])
     assert [line.hash for line in read(tmp_path / "t")] == [digest]
@@ -92,10 +101,10 @@ def test_the_first_damaged_line_is_named(tmp_path: Path) -> None:
         next(lines)
 
 
-def test_a_line_of_another_version_is_said_to_be_whole(tmp_path: Path) -> None:
+def test_intact_entry_of_another_version_is_reported_as_unreadable(tmp_path: Path) -> None:
     path = tmp_path / "t"
     written(path, [line_of(1, 0, CALL, 5)])
-    line, _ = sealed(line_of(1, 0, CALL, 5))
+    line, _ = encode_entry(line_of(1, 0, CALL, 5))
     body = line[: -len(',"hash":""}\n') - 64].replace(b'"call"', b'"cell"')
     digest = sealed_digest(body)
     path.write_bytes(b'%b,"hash":"%b"}\n' % (body, digest))
@@ -112,14 +121,14 @@ def sealed_digest(body: bytes) -> bytes:
 @settings(deadline=None)
 @given(st.integers(0, 2000), st.integers(1, 255))
 def test_any_changed_byte_is_found(at: int, change: int) -> None:
-    line, _ = sealed(line_of(1, 0, CALL, 5))
+    line, _ = encode_entry(line_of(1, 0, CALL, 5))
     at %= len(line) - 1
     damaged = line[:at] + bytes([line[at] ^ change]) + line[at + 1 :]
     with pytest.raises(Corrupt):
         _read_bytes(damaged)
 
 
-def _read_bytes(content: bytes) -> list[Line]:
+def _read_bytes(content: bytes) -> list[TranscriptEntry]:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
@@ -137,9 +146,9 @@ def test_a_torn_last_line_is_left_out_and_written_over(tmp_path: Path) -> None:
     assert [(line.deliberation, line.call) for line in read(path)] == [(1, 0), (2, 0)]
 
 
-def test_lines_are_put_in_order() -> None:
+def test_sort_entries_orders_by_deliberation_and_call() -> None:
     lines = [line_of(d, c, CALL, 5) for d, c in ((2, 0), (1, 1), (1, 0))]
-    assert [(line.deliberation, line.call) for line in ordered(lines)] == [(1, 0), (1, 1), (2, 0)]
+    assert [(line.deliberation, line.call) for line in sort_entries(lines)] == [(1, 0), (1, 1), (2, 0)]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +156,7 @@ def test_lines_are_put_in_order() -> None:
 )
 def test_no_secret_reaches_the_file(tmp_path: Path, secret: str) -> None:
     request = question(f"my key is {secret}, keep it")
-    response = said(f"your key: {secret}", refusal=f"not with {secret}")
+    response = make_response(f"your key: {secret}", refusal=f"not with {secret}")
     written(
         tmp_path / "t", [line_of(1, 0, Call(request, response, "no_json", f"bad {secret}", "", 1, 0.0), 5)]
     )
@@ -158,12 +167,12 @@ def test_no_secret_reaches_the_file(tmp_path: Path, secret: str) -> None:
 @pytest.mark.parametrize(
     "text", ["risk-averse-and-very-careful-1", "ask-1234567890123456", "the bearer of news"]
 )
-def test_words_are_no_secrets(text: str) -> None:
+def test_ordinary_text_is_not_redacted(text: str) -> None:
     assert redacted(text) == text
 
 
 @given(st.text(alphabet=st.characters(exclude_categories=())))
-def test_cleaning_twice_changes_nothing_more(text: str) -> None:
+def test_redaction_and_bounding_are_idempotent(text: str) -> None:
     once = redacted(text)
     assert redacted(once) == once
     assert bounded(once) == once
@@ -172,15 +181,15 @@ def test_cleaning_twice_changes_nothing_more(text: str) -> None:
 @given(st.integers(-8, 8), st.sampled_from(["a", "é", "€", "🙂"]))
 def test_a_long_text_is_cut_once_and_is_still_no_answer(over: int, letter: str) -> None:
     text = '{"a":1}' + letter * ((MAX_BYTES - 7 + over) // len(letter.encode()))
-    kept = bounded(text)
+    bounded_text = bounded(text)
     long = len(text.encode()) > MAX_BYTES
-    assert was_cut(kept) == long
-    assert bounded(kept) == kept
-    assert (extract(kept) is None) == (extract(text) is None) == long
+    assert was_cut(bounded_text) == long
+    assert bounded(bounded_text) == bounded_text
+    assert (extract(bounded_text) is None) == (extract(text) is None) == long
 
 
-def test_a_cut_text_is_marked_in_its_line() -> None:
-    call = Call(question(), said("x" * 70_000), "no_json", "", "", 1, 0.0)
+def test_cut_response_is_marked_in_its_entry() -> None:
+    call = Call(question(), make_response("x" * 70_000), "no_json", "", "", 1, 0.0)
     line = line_of(1, 0, call, 5)
     assert line.cut
     assert line.response and len(line.response.text) == MAX_BYTES + len(" [cut]")
@@ -188,15 +197,19 @@ def test_a_cut_text_is_marked_in_its_line() -> None:
 
 
 def test_text_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
-    call = Call(question("\ud800"), said("\udfff"), "no_json", "\ud801", "", 1, 0.0)
+    call = Call(question("\ud800"), make_response("\udfff"), "no_json", "\ud801", "", 1, 0.0)
     written(tmp_path / "t", [line_of(1, 0, call, 5)])
     [line] = read(tmp_path / "t")
     assert line.response and line.response.text == "?"
 
 
-def test_what_was_asked_is_compared_without_answer_and_timing() -> None:
-    other = Call(question(), said("no"), "no_json", "", "", 3, 99.0)
-    assert asked(line_of(1, 0, CALL, 5)) == asked(line_of(9, 4, other, 6)) == asked(question())
+def test_request_bytes_ignore_answer_and_timing() -> None:
+    other = Call(question(), make_response("no"), "no_json", "", "", 3, 99.0)
+    assert (
+        request_bytes(line_of(1, 0, CALL, 5))
+        == request_bytes(line_of(9, 4, other, 6))
+        == request_bytes(question())
+    )
 
 
 @pytest.mark.parametrize(
@@ -211,15 +224,15 @@ def test_what_was_asked_is_compared_without_answer_and_timing() -> None:
         {"prompt_hash": "p2"},
     ],
 )
-def test_every_part_of_a_question_counts(changed: dict[str, object]) -> None:
-    assert asked(msgspec.structs.replace(question(), **changed)) != asked(question())
+def test_request_bytes_differ_for_every_changed_part(changed: dict[str, object]) -> None:
+    assert request_bytes(msgspec.structs.replace(question(), **changed)) != request_bytes(question())
 
 
-def test_a_recorded_question_equals_the_one_rendered_again_also_with_a_secret_in_it(tmp_path: Path) -> None:
+def test_request_bytes_of_entry_with_secret_equal_those_of_request(tmp_path: Path) -> None:
     request = msgspec.structs.replace(question(f"a headline with {KEY}"), temperature=0)
     written(tmp_path / "t", [line_of(1, 0, Call(request, None, "budget", "", "", 0, 0.0), 5)])
     [line] = read(tmp_path / "t")
-    assert asked(line) == asked(request)
+    assert request_bytes(line) == request_bytes(request)
 
 
 def test_model_and_timeout_of_a_request_are_recorded(tmp_path: Path) -> None:
@@ -230,13 +243,13 @@ def test_model_and_timeout_of_a_request_are_recorded(tmp_path: Path) -> None:
     assert line.request == request and (line.request.model, line.request.timeout_s) == ("small", 2.5)
 
 
-def test_a_request_that_names_neither_is_written_as_before_there_were_any(tmp_path: Path) -> None:
+def test_request_without_model_or_timeout_omits_both_fields(tmp_path: Path) -> None:
     written(tmp_path / "t", [line_of(1, 0, CALL, 5)])
     text = (tmp_path / "t").read_bytes()
     assert b'"model":""' not in text and b"timeout_s" not in text
 
 
-def test_what_was_asked_names_another_model_and_no_timeout() -> None:
+def test_request_bytes_include_model_and_exclude_timeout() -> None:
     plain, other = question(), msgspec.structs.replace(question(), model="small")
-    assert b"model" not in asked(plain) and b'"model":"small"' in asked(other)
-    assert asked(msgspec.structs.replace(plain, timeout_s=2.5)) == asked(plain)
+    assert b"model" not in request_bytes(plain) and b'"model":"small"' in request_bytes(other)
+    assert request_bytes(msgspec.structs.replace(plain, timeout_s=2.5)) == request_bytes(plain)

@@ -28,7 +28,7 @@ def entry_folder(cache_dir: Path, key: str) -> Path:
     return cache_dir / "tapes" / key
 
 
-def test_an_entry_is_found_again() -> None:
+def test_cached_entry_is_reused() -> None:
     cache.find_or_build("key", fill)
     entry = cache.find_or_build("key", no_fill)
     assert entry.meta.rows == 2
@@ -44,7 +44,7 @@ def test_columns_are_plain_and_read_only() -> None:
 
 
 @pytest.mark.parametrize("name", ["bid.f8", "ts.i8", "meta.json"])
-def test_a_truncated_entry_is_built_again(cache_dir: Path, name: str) -> None:
+def test_truncated_entry_is_rebuilt(cache_dir: Path, name: str) -> None:
     cache.find_or_build("key", fill)
     file = entry_folder(cache_dir, "key") / name
     file.write_bytes(file.read_bytes()[:-1])
@@ -52,13 +52,13 @@ def test_a_truncated_entry_is_built_again(cache_dir: Path, name: str) -> None:
     assert cache.find_or_build("key", fill).columns["bid"].tolist() == [1.5, 2.5]
 
 
-def test_a_missing_column_is_built_again(cache_dir: Path) -> None:
+def test_entry_without_a_column_is_rebuilt(cache_dir: Path) -> None:
     cache.find_or_build("key", fill)
     (entry_folder(cache_dir, "key") / "ts.i8").unlink()
     assert cache.find_or_build("key", fill).columns["ts"].tolist() == [1, 2]
 
 
-def test_a_build_that_fails_leaves_nothing(cache_dir: Path) -> None:
+def test_failed_build_leaves_no_files(cache_dir: Path) -> None:
     def stop(folder: Path) -> Meta:
         fill(folder)
         raise KeyboardInterrupt
@@ -68,7 +68,7 @@ def test_a_build_that_fails_leaves_nothing(cache_dir: Path) -> None:
     assert list((cache_dir / "tapes").iterdir()) == []
 
 
-def test_of_two_builders_the_first_wins() -> None:
+def test_first_of_two_builders_to_finish_wins() -> None:
     def overtaken(folder: Path) -> Meta:
         cache.build("key", fill)
         return Meta(Kind.QUOTES, cache.write_columns(folder, [{"ts": np.array([9])}]), ("ts",), "x")

@@ -31,7 +31,7 @@ def refusal(path: Path, select: str | None = None) -> str:
     return text
 
 
-def test_quotes_keep_their_values_and_missing_ones_are_marked(quotes_file: Path) -> None:
+def test_imported_quotes_preserve_values_and_mark_missing_ones(quotes_file: Path) -> None:
     rows = opened(quotes_file).rows
     assert rows.ts.tolist() == [START_NS, START_NS, START_NS + 5]
     assert np.array_equal(rows.bid, [100.0, np.nan, 100.5], equal_nan=True)
@@ -50,7 +50,7 @@ def test_a_bar_is_known_at_its_end(bars_file: Path) -> None:
     assert tape.rows.ask_size.tolist() == [1000, 2000]
 
 
-def test_the_commonest_gap_is_the_bar_length_where_the_name_tells_none(write: Write) -> None:
+def test_bar_length_absent_from_file_name_is_most_common_gap(write: Write) -> None:
     starts = [START_NS + 60 * minute for minute in (0, 1, 2, 9)]
     prices = dict.fromkeys(("open", "high", "low", "close"), [1.0] * 4)
     tape = opened(write("XBTUSDT_ohlc_bars.parquet", ts_ns=starts, **prices))
@@ -58,7 +58,7 @@ def test_the_commonest_gap_is_the_bar_length_where_the_name_tells_none(write: Wr
     assert tape.rows.bid_size.tolist() == [0, 0, 0, 0]
 
 
-def test_one_bar_has_no_length_unless_its_name_tells_one(write: Write) -> None:
+def test_single_bar_without_length_in_file_name_is_refused(write: Write) -> None:
     bar = {key: [1.0] for key in ("open", "high", "low", "close")}
     assert "name the file" in refusal(write("A_bars.parquet", ts_ns=[START_NS], **bar))
     assert len(opened(write("A_1h_bars.parquet", ts_ns=[START_NS], **bar))) == 1
@@ -79,7 +79,7 @@ def test_csv_and_parquet_of_the_same_quotes_agree(write: Write) -> None:
 
 
 @pytest.mark.parametrize("name", ["A.parquet", "A.csv"])
-def test_the_size_of_the_blocks_does_not_show(
+def test_block_size_does_not_change_imported_rows(
     write: Write, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     ts = START_NS + np.arange(1_000)
@@ -105,7 +105,7 @@ def test_a_second_run_reads_the_cache_without_the_reader(
     assert np.array_equal(opened(quotes_file).rows.ts, first.rows.ts)
 
 
-def test_a_changed_file_is_imported_anew(write: Write) -> None:
+def test_changed_file_is_reimported(write: Write) -> None:
     opened(write(ts_ns=TIMES, **GOOD))
     changed = write(ts_ns=TIMES, bid=[7.0, 8.0], ask=[7.5, 8.5])
     assert opened(changed).rows.bid.tolist() == [7.0, 8.0]
@@ -151,7 +151,7 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "content", "words"),
+    ("name", "content", "message"),
     [
         ("a.parquet", b"", "empty"),
         ("a.csv", b"", "empty"),
@@ -164,10 +164,10 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
         ("a.csv", b"ts_ns,bid,ask\n\xff\xfe\x00,1,2\n", "cannot be read"),
     ],
 )
-def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes, words: str) -> None:
+def test_a_file_that_is_no_table_is_refused(tmp_path: Path, name: str, content: bytes, message: str) -> None:
     path = tmp_path / name
     path.write_bytes(content)
-    assert words in refusal(path)
+    assert message in refusal(path)
 
 
 def test_a_truncated_parquet_file_is_refused(quotes_file: Path) -> None:
@@ -185,7 +185,7 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
 
 
 @pytest.mark.parametrize(
-    ("columns", "words"),
+    ("columns", "message"),
     [
         ({"ts_ns": TIMES, "bid": [1, 2]}, "column ask is missing; found ts_ns, bid"),
         ({"bid": [1], "ask": [2]}, "column ts_ns is missing"),
@@ -205,6 +205,6 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
     ],
 )
 def test_a_table_that_is_no_tape_is_refused(
-    write: Write, columns: dict[str, list[object]], words: str
+    write: Write, columns: dict[str, list[object]], message: str
 ) -> None:
-    assert words in refusal(write(**columns))
+    assert message in refusal(write(**columns))

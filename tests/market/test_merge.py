@@ -49,7 +49,7 @@ def test_merged_values_are_those_of_the_row_they_came_from(market: list[list[int
 
 
 @given(market=markets, block_rows=st.integers(1, 40))
-def test_the_size_of_the_blocks_does_not_show(market: list[list[int]], block_rows: int) -> None:
+def test_block_size_does_not_change_merged_order(market: list[list[int]], block_rows: int) -> None:
     blocks = list(merged_blocks(streams_of(market), block_rows))
     order = [key for block in blocks for key in zip(block["ts"], block["lane"], block["row"], strict=True)]
     assert order == expected(market)

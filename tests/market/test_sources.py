@@ -45,21 +45,23 @@ def test_the_bar_length_is_read_from_the_name(name: str, interval_s: int) -> Non
     assert interval_of(Path(name)) == interval_s * 1_000_000_000
 
 
-def test_a_value_without_a_sign_is_a_file() -> None:
+def test_value_without_equals_sign_is_a_file() -> None:
     assert parse_source("data/ETHUSDT_quotes.csv") == TapeSource(Path("data/ETHUSDT_quotes.csv"))
 
 
-def test_a_symbol_before_the_sign_goes_before_the_name() -> None:
+def test_symbol_before_equals_sign_overrides_file_name() -> None:
     source = parse_source("ETH=data/BTC_quotes.csv")
     assert source == TapeSource(Path("data/BTC_quotes.csv"), "ETH")
     assert source.symbol == "ETH"
 
 
-def test_a_sign_within_a_path_is_part_of_the_path() -> None:
+def test_equals_sign_within_a_path_is_part_of_the_path() -> None:
     assert parse_source("data/day=1/BTC.csv") == TapeSource(Path("data/day=1/BTC.csv"))
 
 
-def test_an_existing_file_goes_before_a_symbol(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_existing_file_with_equals_sign_overrides_symbol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b.csv").touch()
     assert parse_source("a=b.csv") == TapeSource(Path("a=b.csv"))

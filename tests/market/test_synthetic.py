@@ -8,30 +8,29 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market import Recipe, synthesize
+from autohedge.core.units import NS_PER_DAY
+from autohedge.market import SyntheticSpec, synthesize
 from autohedge.market.columns import Column, hash_columns
 from autohedge.market.synthetic import START_NS, quotes
-
-DAY_NS = 86_400_000_000_000
 
 
 @pytest.fixture(scope="module")
 def day() -> dict[str, Column]:
-    return quotes(Recipe(), "BTC/USD")
+    return quotes(SyntheticSpec(), "BTC/USD")
 
 
 def good(columns: dict[str, Column]) -> Column:
     return (columns["bid"] > 0) & (columns["ask"] > columns["bid"])
 
 
-def test_the_same_recipe_gives_the_same_quotes() -> None:
-    recipe = Recipe(hours=0.1)
-    assert hash_columns(quotes(recipe, "BTC/USD")) == hash_columns(quotes(recipe, "BTC/USD"))
+def test_same_spec_gives_the_same_quotes() -> None:
+    spec = SyntheticSpec(hours=0.1)
+    assert hash_columns(quotes(spec, "BTC/USD")) == hash_columns(quotes(spec, "BTC/USD"))
 
 
 def test_seed_and_symbol_give_other_quotes() -> None:
     bids = [
-        quotes(Recipe(hours=0.1, seed=seed), symbol)["bid_size"].tobytes()
+        quotes(SyntheticSpec(hours=0.1, seed=seed), symbol)["bid_size"].tobytes()
         for seed in (0, 1)
         for symbol in ("BTC/USD", "ETH/USD")
     ]
@@ -39,15 +38,15 @@ def test_seed_and_symbol_give_other_quotes() -> None:
 
 
 def test_a_symbol_does_not_depend_on_the_others() -> None:
-    alone = synthesize(Recipe(symbols=("ETH/USD",), hours=0.1)).streams[0]
-    among = synthesize(Recipe(symbols=("BTC/USD", "ETH/USD"), hours=0.1)).streams[1]
+    alone = synthesize(SyntheticSpec(symbols=("ETH/USD",), hours=0.1)).streams[0]
+    among = synthesize(SyntheticSpec(symbols=("BTC/USD", "ETH/USD"), hours=0.1)).streams[1]
     assert alone.origin.content_hash == among.origin.content_hash
 
 
 def test_times_fill_the_day_and_never_decrease(day: dict[str, Column]) -> None:
     ts = day["ts"]
     assert len(ts) == 345_600
-    assert START_NS <= ts[0] <= ts[-1] <= START_NS + DAY_NS
+    assert START_NS <= ts[0] <= ts[-1] <= START_NS + NS_PER_DAY
     assert (np.diff(ts) >= 0).all()
 
 
@@ -61,7 +60,7 @@ def test_sizes_are_positive(day: dict[str, Column]) -> None:
     assert (day["ask_size"] > 0).all()
 
 
-def test_the_share_of_bad_quotes_is_the_recipes(day: dict[str, Column]) -> None:
+def test_share_of_bad_quotes_matches_the_spec(day: dict[str, Column]) -> None:
     bad = np.count_nonzero(~good(day))
     assert 0.5 < bad / (0.0002 * len(day["ts"])) < 1.5
     assert np.isnan(day["bid"]).any()
@@ -91,10 +90,10 @@ def test_moves_of_ten_quotes_pass_fifteen_bps_now_and_then(day: dict[str, Column
     bad=st.floats(0, 1),
 )
 @settings(max_examples=30, deadline=None)
-def test_any_recipe_makes_a_tape(hours: float, rate: float, symbol: str, bad: float) -> None:
-    recipe = Recipe((symbol,), hours=hours, quotes_per_s=rate, bad_quote_rate=bad)
-    columns = quotes(recipe, symbol)
-    assert {len(column) for column in columns.values()} == {recipe.rows}
+def test_any_valid_spec_makes_a_tape(hours: float, rate: float, symbol: str, bad: float) -> None:
+    spec = SyntheticSpec((symbol,), hours=hours, quotes_per_s=rate, bad_quote_rate=bad)
+    columns = quotes(spec, symbol)
+    assert {len(column) for column in columns.values()} == {spec.rows}
     assert (np.diff(columns["ts"]) >= 0).all()
 
 
@@ -113,6 +112,6 @@ def test_any_recipe_makes_a_tape(hours: float, rate: float, symbol: str, bad: fl
         {"seed": -1},
     ],
 )
-def test_a_recipe_of_which_nothing_can_be_made_is_refused(change: dict[str, Any]) -> None:
+def test_invalid_spec_is_refused(change: dict[str, Any]) -> None:
     with pytest.raises(Misconfigured):
-        synthesize(Recipe(**change))
+        synthesize(SyntheticSpec(**change))

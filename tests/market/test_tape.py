@@ -62,7 +62,7 @@ def test_rows_that_do_not_fit_together_are_refused(columns: dict[str, Any]) -> N
         {"ts": [2, 1], "bid": [1, 1], "ask": [2, 2]},
     ],
 )
-def test_a_stream_that_is_no_stream_is_refused(columns: dict[str, list[float]]) -> None:
+def test_stream_with_invalid_columns_is_refused(columns: dict[str, list[float]]) -> None:
     with pytest.raises(Misconfigured):
         Stream.of("BTC", columns)
 

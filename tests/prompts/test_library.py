@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Misconfigured
-from autohedge.prompts import FIELDS, Prompt, is_packaged, load, packaged, parse, render, require_no_strays
+from autohedge.prompts import (
+    FIELDS,
+    Prompt,
+    builtin_names,
+    is_builtin,
+    load,
+    parse,
+    render,
+    require_known_prompts,
+)
 
 HEAD = "---\nversion: 3\ntemperature: 0.5\nmax_tokens: 20\n---\n"
 BODY = "# System\n\nBe brief: {{}}.\n\n# User\n\n{symbol} at {at}\n{table}\n"
@@ -47,7 +56,7 @@ def test_doubled_braces_can_stand_beside_a_field() -> None:
     assert render(odd, {"symbol": "X", "at": "now", "table": "T"})[1] == "X at now\n{T}"
 
 
-def test_windows_lines_and_a_byte_order_mark_change_the_hash_and_nothing_else() -> None:
+def test_windows_line_ends_and_bom_change_only_the_hash() -> None:
     plain, odd = parsed(), parsed("\ufeff" + (HEAD + BODY).replace("\n", "\r\n"))
     assert (plain.system, plain.user, plain.fields) == (odd.system, odd.user, odd.fields)
     assert plain.hash != odd.hash
@@ -90,23 +99,23 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("text", "line", "says"), WRONG)
-def test_whatever_is_wrong_is_told_with_file_and_line(text: str, line: int, says: str) -> None:
+@pytest.mark.parametrize(("text", "line", "expected"), WRONG)
+def test_invalid_prompt_is_reported_with_file_and_line(text: str, line: int, expected: str) -> None:
     with pytest.raises(Misconfigured) as raised:
         parsed(text)
     assert str(raised.value).startswith(f"p.md, line {line}: ")
-    assert says in str(raised.value)
+    assert expected in str(raised.value)
     assert "\n" not in str(raised.value)
 
 
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.untrusted])
-def test_what_strangers_wrote_is_refused_in_the_system_part_and_taken_in_the_user_part(name: str) -> None:
+def test_untrusted_field_is_refused_in_system_and_allowed_in_user_part(name: str) -> None:
     assert name in parsed(HEAD + BODY + f"{{{name}}}\n").fields
     with pytest.raises(Misconfigured, match=f"p.md, line 8: {{{name}}} is written by others"):
         parsed(HEAD + BODY.replace("{{}}", f"{{{name}}}"))
 
 
-def test_headlines_lessons_and_theses_are_what_strangers_write() -> None:
+def test_untrusted_fields_are_headlines_lessons_and_thesis() -> None:
     assert {name for name, field in FIELDS.items() if field.untrusted} == {"headlines", "lessons", "thesis"}
 
 
@@ -121,27 +130,27 @@ def test_any_text_is_a_prompt_or_one_line_of_complaint(text: str) -> None:
         assert len(complaint(each).splitlines()) <= 1
 
 
-def test_a_file_in_the_folder_replaces_the_packaged_one(tmp_path: Path) -> None:
-    assert is_packaged(load("director", tmp_path))
+def test_file_in_folder_replaces_builtin_prompt(tmp_path: Path) -> None:
+    assert is_builtin(load("director", tmp_path))
     own = tmp_path / "director.md"
     own.write_text(HEAD + BODY)
     prompt = load("director", tmp_path)
-    assert (prompt.version, prompt.origin, is_packaged(prompt)) == (3, str(own), False)
+    assert (prompt.version, prompt.origin, is_builtin(prompt)) == (3, str(own), False)
 
 
 @pytest.mark.parametrize("name", ["direktor", "../library", "README", "", "Director"])
-def test_a_name_that_is_none_is_refused(tmp_path: Path, name: str) -> None:
+def test_unknown_prompt_name_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(Misconfigured, match="there are director, execution, learning, quant, risk"):
         load(name, tmp_path)
 
 
-def test_a_prompt_that_no_agent_reads_is_refused_with_the_name_that_was_meant(tmp_path: Path) -> None:
+def test_prompt_read_by_no_agent_is_refused_with_suggestion(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("about these files")
     (tmp_path / "director.md").write_text("x")
-    require_no_strays(tmp_path)
+    require_known_prompts(tmp_path)
     (tmp_path / "directer.md").write_text("x")
     with pytest.raises(Misconfigured, match=r"directer.md: no agent reads it \(did you mean director\?\)"):
-        require_no_strays(tmp_path)
+        require_known_prompts(tmp_path)
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -150,13 +159,13 @@ def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
         load("director", tmp_path)
 
 
-@pytest.mark.parametrize("name", packaged())
-def test_packaged_prompts_are_valid_and_short(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", builtin_names())
+def test_builtin_prompts_are_valid_and_short(tmp_path: Path, name: str) -> None:
     prompt = load(name, tmp_path)
     assert len(prompt.system) + len(prompt.user) <= MOST_CHARACTERS
 
 
-ASKED = {
+REQUESTED_FIELDS = {
     "director": (
         "decision",
         "symbol",
@@ -170,7 +179,7 @@ ASKED = {
 }
 
 
-@pytest.mark.parametrize("name", ASKED)
-def test_packaged_prompts_ask_for_every_field_of_the_answer(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", REQUESTED_FIELDS)
+def test_builtin_prompts_request_every_field_of_answer(tmp_path: Path, name: str) -> None:
     system = load(name, tmp_path).system
-    assert all(f'"{field}":' in system for field in ASKED[name])
+    assert all(f'"{field}":' in system for field in REQUESTED_FIELDS[name])

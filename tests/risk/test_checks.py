@@ -9,64 +9,65 @@ import pytest
 
 from autohedge.core.orders import OrderType
 from autohedge.core.reasons import Reason
-from autohedge.risk import Approved, Book, Limits, check_entry, check_exit
+from autohedge.core.units import NS_PER_S
+from autohedge.risk import Approved, Limits, RiskContext, check_entry, check_exit
 from autohedge.risk.checks import ENTRY_CHECKS
-from tests.risk.wishes import NOW_NS, SECOND_NS, book, buy, exhausted, limits, sell
-from tests.support import settings
+from tests.risk.intent_factory import NOW_NS, buy, exhausted, limits, risk_context, sell
+from tests.run_harness import settings
 
 D = Decimal
 Changes = dict[str, Any]
-NOTHING: Changes = {}
+NO_CHANGES: Changes = {}
 
 # In the order of the checks: what to change in the intent, the book and the limits.
 VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
-    (Reason.NOT_FINITE, {"price": D("NaN")}, NOTHING, NOTHING),
-    (Reason.HALTED, NOTHING, {"halted": True}, NOTHING),
-    (Reason.STALE, NOTHING, {"quote_ns": NOW_NS - 5 * SECOND_NS - 1}, NOTHING),
-    (Reason.RATE_LIMITED, NOTHING, {"last_entry_ns": NOW_NS - 2 * SECOND_NS + 1}, NOTHING),
-    (Reason.COOLING_DOWN, NOTHING, {"last_exit_ns": NOW_NS - 3 * SECOND_NS + 1}, NOTHING),
-    (Reason.DUPLICATE, NOTHING, {"duplicate": True}, NOTHING),
-    (Reason.ZERO_QUANTITY, {"quantity": D(0)}, NOTHING, NOTHING),
-    (Reason.MIN_QUANTITY, NOTHING, NOTHING, {"min_quantity": D("1.000001")}),
-    (Reason.MAX_QUANTITY, NOTHING, NOTHING, {"max_quantity": D("0.999999")}),
-    (Reason.MIN_NOTIONAL, NOTHING, NOTHING, {"min_notional": D("100.000001")}),
-    (Reason.MAX_NOTIONAL, NOTHING, NOTHING, {"max_notional": D("99.999999")}),
-    (Reason.PRICE_BAND, NOTHING, {"mid": D(90)}, NOTHING),
-    (Reason.BUYING_POWER, NOTHING, {"buying_power": D("99.999999")}, NOTHING),
-    (Reason.MAX_POSITION, NOTHING, {"position_notional": D("400.000001")}, NOTHING),
-    (Reason.MAX_EXPOSURE, NOTHING, {"exposure": D("900.000001")}, NOTHING),
-    (Reason.DAILY_LOSS, NOTHING, {"equity": D(9500)}, NOTHING),
-    (Reason.ORDER_RATE, NOTHING, {"rate": exhausted()}, NOTHING),
-    (Reason.REDUCING, NOTHING, {"reducing": True}, NOTHING),
+    (Reason.NOT_FINITE, {"price": D("NaN")}, NO_CHANGES, NO_CHANGES),
+    (Reason.HALTED, NO_CHANGES, {"halted": True}, NO_CHANGES),
+    (Reason.STALE, NO_CHANGES, {"quote_ns": NOW_NS - 5 * NS_PER_S - 1}, NO_CHANGES),
+    (Reason.RATE_LIMITED, NO_CHANGES, {"last_entry_ns": NOW_NS - 2 * NS_PER_S + 1}, NO_CHANGES),
+    (Reason.COOLING_DOWN, NO_CHANGES, {"last_exit_ns": NOW_NS - 3 * NS_PER_S + 1}, NO_CHANGES),
+    (Reason.DUPLICATE, NO_CHANGES, {"duplicate": True}, NO_CHANGES),
+    (Reason.ZERO_QUANTITY, {"quantity": D(0)}, NO_CHANGES, NO_CHANGES),
+    (Reason.MIN_QUANTITY, NO_CHANGES, NO_CHANGES, {"min_quantity": D("1.000001")}),
+    (Reason.MAX_QUANTITY, NO_CHANGES, NO_CHANGES, {"max_quantity": D("0.999999")}),
+    (Reason.MIN_NOTIONAL, NO_CHANGES, NO_CHANGES, {"min_notional": D("100.000001")}),
+    (Reason.MAX_NOTIONAL, NO_CHANGES, NO_CHANGES, {"max_notional": D("99.999999")}),
+    (Reason.PRICE_BAND, NO_CHANGES, {"mid": D(90)}, NO_CHANGES),
+    (Reason.BUYING_POWER, NO_CHANGES, {"buying_power": D("99.999999")}, NO_CHANGES),
+    (Reason.MAX_POSITION, NO_CHANGES, {"position_notional": D("400.000001")}, NO_CHANGES),
+    (Reason.MAX_EXPOSURE, NO_CHANGES, {"exposure": D("900.000001")}, NO_CHANGES),
+    (Reason.DAILY_LOSS, NO_CHANGES, {"equity": D(9500)}, NO_CHANGES),
+    (Reason.ORDER_RATE, NO_CHANGES, {"rate": exhausted()}, NO_CHANGES),
+    (Reason.REDUCING, NO_CHANGES, {"reducing": True}, NO_CHANGES),
 ]
 
 # The last value that each check lets pass.
 EDGES: list[tuple[Reason, Changes, Changes, Changes]] = [
-    (Reason.STALE, NOTHING, {"quote_ns": NOW_NS - 5 * SECOND_NS}, NOTHING),
-    (Reason.RATE_LIMITED, NOTHING, {"last_entry_ns": NOW_NS - 2 * SECOND_NS}, NOTHING),
-    (Reason.COOLING_DOWN, NOTHING, {"last_exit_ns": NOW_NS - 3 * SECOND_NS}, NOTHING),
-    (Reason.MIN_QUANTITY, NOTHING, NOTHING, {"min_quantity": D(1)}),
-    (Reason.MAX_QUANTITY, NOTHING, NOTHING, {"max_quantity": D(1)}),
-    (Reason.MIN_NOTIONAL, NOTHING, NOTHING, {"min_notional": D(100)}),
-    (Reason.MAX_NOTIONAL, NOTHING, NOTHING, {"max_notional": D(100)}),
-    (Reason.PRICE_BAND, {"price": D(101), "limit": D(101)}, NOTHING, NOTHING),
-    (Reason.PRICE_BAND, {"price": D(99), "limit": D(99)}, NOTHING, NOTHING),
-    (Reason.BUYING_POWER, NOTHING, {"buying_power": D(100)}, NOTHING),
-    (Reason.MAX_POSITION, NOTHING, {"position_notional": D(400)}, NOTHING),
-    (Reason.MAX_EXPOSURE, NOTHING, {"exposure": D(900)}, NOTHING),
-    (Reason.DAILY_LOSS, NOTHING, {"equity": D("9500.000001")}, NOTHING),
-    (Reason.DAILY_LOSS, NOTHING, {"equity": D(0), "equity_at_midnight": D(0)}, NOTHING),
+    (Reason.STALE, NO_CHANGES, {"quote_ns": NOW_NS - 5 * NS_PER_S}, NO_CHANGES),
+    (Reason.RATE_LIMITED, NO_CHANGES, {"last_entry_ns": NOW_NS - 2 * NS_PER_S}, NO_CHANGES),
+    (Reason.COOLING_DOWN, NO_CHANGES, {"last_exit_ns": NOW_NS - 3 * NS_PER_S}, NO_CHANGES),
+    (Reason.MIN_QUANTITY, NO_CHANGES, NO_CHANGES, {"min_quantity": D(1)}),
+    (Reason.MAX_QUANTITY, NO_CHANGES, NO_CHANGES, {"max_quantity": D(1)}),
+    (Reason.MIN_NOTIONAL, NO_CHANGES, NO_CHANGES, {"min_notional": D(100)}),
+    (Reason.MAX_NOTIONAL, NO_CHANGES, NO_CHANGES, {"max_notional": D(100)}),
+    (Reason.PRICE_BAND, {"price": D(101), "limit": D(101)}, NO_CHANGES, NO_CHANGES),
+    (Reason.PRICE_BAND, {"price": D(99), "limit": D(99)}, NO_CHANGES, NO_CHANGES),
+    (Reason.BUYING_POWER, NO_CHANGES, {"buying_power": D(100)}, NO_CHANGES),
+    (Reason.MAX_POSITION, NO_CHANGES, {"position_notional": D(400)}, NO_CHANGES),
+    (Reason.MAX_EXPOSURE, NO_CHANGES, {"exposure": D(900)}, NO_CHANGES),
+    (Reason.DAILY_LOSS, NO_CHANGES, {"equity": D("9500.000001")}, NO_CHANGES),
+    (Reason.DAILY_LOSS, NO_CHANGES, {"equity": D(0), "equity_at_midnight": D(0)}, NO_CHANGES),
 ]
 
 
 def _verdict(intent: Changes, at: Changes, under: Changes) -> Approved | Reason:
-    return check_entry(buy(**intent), book(**at), limits(**under))
+    return check_entry(buy(**intent), risk_context(**at), limits(**under))
 
 
 def test_an_intent_within_all_limits_is_approved_as_it_is() -> None:
-    wish = buy()
-    verdict = check_entry(wish, book(), limits())
-    assert isinstance(verdict, Approved) and verdict.intent is wish
+    intent = buy()
+    verdict = check_entry(intent, risk_context(), limits())
+    assert isinstance(verdict, Approved) and verdict.intent is intent
 
 
 @pytest.mark.parametrize(("code", "intent", "at", "under"), VIOLATIONS)
@@ -79,7 +80,7 @@ def test_a_value_at_the_limit_passes(code: Reason, intent: Changes, at: Changes,
     assert isinstance(_verdict(intent, at, under), Approved)
 
 
-def test_of_two_violations_the_earlier_check_answers() -> None:
+def test_two_violations_give_the_code_of_the_earlier_check() -> None:
     for (code, *first), (later, *second) in combinations(VIOLATIONS, 2):
         both = [earlier | other for earlier, other in zip(first, second, strict=True)]
         assert _verdict(*both) is code, f"{code.label} comes before {later.label}"
@@ -100,23 +101,23 @@ INSANE: list[Changes] = [
 
 
 @pytest.mark.parametrize("change", INSANE)
-def test_neither_an_entry_nor_an_exit_passes_with_a_number_that_is_none(change: Changes) -> None:
-    assert check_entry(buy(**change), book(), limits()) is Reason.NOT_FINITE
+def test_entry_and_exit_with_invalid_number_are_refused(change: Changes) -> None:
+    assert check_entry(buy(**change), risk_context(), limits()) is Reason.NOT_FINITE
     assert check_exit(sell(**change), D(10), duplicate=False) is Reason.NOT_FINITE
 
 
 @pytest.mark.parametrize("limit", [None, D(0), D(-1), D("NaN"), D("Infinity")])
 def test_a_limit_order_needs_a_finite_limit_above_zero(limit: Decimal | None) -> None:
-    assert check_entry(buy(limit=limit), book(), limits()) is Reason.NOT_FINITE
+    assert check_entry(buy(limit=limit), risk_context(), limits()) is Reason.NOT_FINITE
 
 
 def test_a_market_order_needs_no_limit() -> None:
-    wish = buy(order_type=OrderType.MARKET, limit=None)
-    assert isinstance(check_entry(wish, book(), limits()), Approved)
+    intent = buy(order_type=OrderType.MARKET, limit=None)
+    assert isinstance(check_entry(intent, risk_context(), limits()), Approved)
 
 
 def test_a_negative_quantity_is_no_quantity() -> None:
-    assert check_entry(buy(quantity=D(-1)), book(), limits()) is Reason.ZERO_QUANTITY
+    assert check_entry(buy(quantity=D(-1)), risk_context(), limits()) is Reason.ZERO_QUANTITY
     assert check_exit(sell(quantity=D(-1)), D(1), duplicate=False) is Reason.ZERO_QUANTITY
 
 
@@ -136,9 +137,9 @@ def test_an_exit_is_refused_by_sanity_then_quantity_then_duplicate(
 
 
 def test_an_exit_of_the_whole_position_passes_whatever_the_limits() -> None:
-    wish = sell(quantity=D("1E+15"), price=D("1E+15"))
-    verdict = check_exit(wish, D("1E+15"), duplicate=False)
-    assert isinstance(verdict, Approved) and verdict.intent is wish
+    intent = sell(quantity=D("1E+15"), price=D("1E+15"))
+    verdict = check_exit(intent, D("1E+15"), duplicate=False)
+    assert isinstance(verdict, Approved) and verdict.intent is intent
 
 
 def test_a_buy_cannot_pass_as_an_exit() -> None:
@@ -150,13 +151,13 @@ def test_a_buy_cannot_pass_as_an_exit() -> None:
     "forge",
     [lambda: Approved(buy(), object()), lambda: Approved(buy(), None), lambda: Approved(buy(), Approved)],
 )
-def test_nobody_else_can_approve_an_intent(forge: Callable[[], Approved]) -> None:
+def test_approved_made_outside_the_checks_raises(forge: Callable[[], Approved]) -> None:
     with pytest.raises(TypeError, match="only the risk checks"):
         forge()
 
 
-def test_asking_the_checks_uses_up_no_order_rate() -> None:
-    at: Book = book()
+def test_check_entry_repeated_uses_up_no_order_rate() -> None:
+    at: RiskContext = risk_context()
     for _ in range(1000):
         assert isinstance(check_entry(buy(), at, limits()), Approved)
 
@@ -180,13 +181,13 @@ def test_limits_are_those_of_the_settings() -> None:
     assert Limits.of(wanted) == Limits(*numbers)
 
 
-def test_the_account_may_send_its_orders_per_minute_at_once_and_then_waits() -> None:
-    rate = limits(orders_per_minute=6).rate()
+def test_order_rate_allows_burst_of_limit_and_then_blocks_for_a_minute() -> None:
+    throttler = limits(orders_per_minute=6).rate()
     for _ in range(6):
-        assert rate.allows(NOW_NS)
-        rate.take(NOW_NS)
-    assert not rate.allows(NOW_NS + 60 * SECOND_NS - 1)
-    assert rate.allows(NOW_NS + 60 * SECOND_NS)
+        assert throttler.has_room(NOW_NS)
+        throttler.record(NOW_NS)
+    assert not throttler.has_room(NOW_NS + 60 * NS_PER_S - 1)
+    assert throttler.has_room(NOW_NS + 60 * NS_PER_S)
 
 
 def test_only_a_sell_reduces() -> None:

@@ -9,28 +9,28 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.core.events import Restarted, RunNonce
-from autohedge.engine.replay import replay
+from autohedge.core.events import Restarted, RunStarted
+from autohedge.core.units import NS_PER_MINUTE
 from autohedge.market import Kind, Stream, Tape, tape_of
+from autohedge.runtime.replay import replay
 from autohedge.strategies import names
-from tests.support import Played, columns_tape, play, quotes_tape, settings
+from tests.run_harness import Played, columns_tape, play, quotes_tape, settings
 
 EXAMPLE = Path(__file__).parent.parent.parent / "examples" / "breakout.py"
 START_NS = 28_333_334 * 60_000_000_000
-MINUTE_NS = 60_000_000_000
 
 
 def _bars(closes: list[float]) -> Tape:
     prices = np.array(closes)
     columns = {
-        "ts": START_NS + MINUTE_NS * np.arange(1, len(closes) + 1),
+        "ts": START_NS + NS_PER_MINUTE * np.arange(1, len(closes) + 1),
         "open": prices,
         "high": prices + 1,
         "low": prices - 1,
         "close": prices,
         "volume": np.ones(len(closes)),
     }
-    return tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=MINUTE_NS)])
+    return tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=NS_PER_MINUTE)])
 
 
 def _crossover() -> Settings:
@@ -59,10 +59,10 @@ def _crossings(closes: list[float]) -> list[tuple[int, str]]:
 
 
 def _trades(played: Played) -> list[tuple[int, str]]:
-    return [((f.ts_ns - START_NS) // MINUTE_NS - 1, str(f.side)) for f in played.engine.tally.fills]
+    return [((f.ts_ns - START_NS) // NS_PER_MINUTE - 1, str(f.side)) for f in played.engine.stats.fills]
 
 
-def test_the_crossover_buys_and_leaves_at_the_bars_where_the_means_cross() -> None:
+def test_crossover_enters_and_exits_at_bars_where_means_cross() -> None:
     played = play(_crossover(), _bars(FALL_RISE_FALL))
     assert _trades(played) == _crossings(FALL_RISE_FALL)
     assert [side for _, side in _trades(played)] == ["buy", "sell"]
@@ -72,12 +72,12 @@ def test_the_crossover_buys_and_leaves_at_the_bars_where_the_means_cross() -> No
 
 def test_the_crossover_gathers_quotes_into_bars() -> None:
     inside = [
-        (START_NS + n * MINUTE_NS + part * 20_000_000_000, price - wobble, price + wobble)
+        (START_NS + n * NS_PER_MINUTE + part * 20_000_000_000, price - wobble, price + wobble)
         for n, price in enumerate([*FALL_RISE_FALL, 6.0])
         for part, wobble in ((0, 1.0), (1, 0.5), (2, 0.0))
     ]
     played = play(_crossover(), quotes_tape(inside))
-    decided = [(f.ts_ns - START_NS) // MINUTE_NS - 1 for f in played.engine.tally.fills]
+    decided = [(f.ts_ns - START_NS) // NS_PER_MINUTE - 1 for f in played.engine.stats.fills]
     assert decided == [bar for bar, _ in _crossings(FALL_RISE_FALL)]
     assert played.result["codes"]["bar_forming"] == 2 * 15 + 1
 
@@ -85,11 +85,11 @@ def test_the_crossover_gathers_quotes_into_bars() -> None:
 def test_an_exit_signal_that_fills_in_parts_is_carried_through() -> None:
     prices = np.array(FALL_RISE_FALL + [6.0] * 30)
     columns = {
-        "ts": START_NS + MINUTE_NS * np.arange(1, len(prices) + 1),
+        "ts": START_NS + NS_PER_MINUTE * np.arange(1, len(prices) + 1),
         **dict.fromkeys(("open", "high", "low", "close"), prices),
         "volume": np.where(np.arange(len(prices)) < 10, 1000.0, 0.7),
     }
-    tape = tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=MINUTE_NS)])
+    tape = tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=NS_PER_MINUTE)])
     wanted = _crossover().model_copy(update={"simulated": settings(simulated__partial_fills=True).simulated})
     result = play(wanted, tape).result
     assert result["buys"] == 1
@@ -127,7 +127,7 @@ def test_a_python_strategy_trades_on_the_same_engine_and_replays() -> None:
 
 
 def test_each_symbol_has_a_python_strategy_object_of_its_own() -> None:
-    fills = play(_breakout(), _waves()).engine.tally.fills
+    fills = play(_breakout(), _waves()).engine.stats.fills
     by_symbol = {s: [(f.ts_ns, f.side) for f in fills if f.symbol == s] for s in ("WAVE", "SAME")}
     assert by_symbol["WAVE"] == by_symbol["SAME"]
 
@@ -153,7 +153,7 @@ def _failing(tmp_path: Path, body: str) -> Settings:
 
 
 @pytest.mark.parametrize(
-    ("body", "says"),
+    ("body", "message"),
     [
         ("def on_quote(self, quote): return 1 / 0", "Mine failed at row 0: ZeroDivisionError"),
         ("def on_quote(self, quote): return 'buy'", "must return Signal.BUY, Signal.SELL or None, not 'buy'"),
@@ -161,15 +161,15 @@ def _failing(tmp_path: Path, body: str) -> Settings:
         ("syntax error", "cannot be loaded: SyntaxError"),
     ],
 )
-def test_a_broken_strategy_is_named_in_one_line(tmp_path: Path, body: str, says: str) -> None:
+def test_a_broken_strategy_is_named_in_one_line(tmp_path: Path, body: str, message: str) -> None:
     with pytest.raises(Misconfigured) as caught:
         play(_failing(tmp_path, body), _waves())
-    assert says in str(caught.value)
+    assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("name", "says"),
+    ("name", "message"),
     [
         ("momentun", "unknown strategy momentun; did you mean momentum?"),
         ("nowhere.py:Mine", "there is no such file"),
@@ -177,8 +177,8 @@ def test_a_broken_strategy_is_named_in_one_line(tmp_path: Path, body: str, says:
         (f"{EXAMPLE}:Breakdown", "has no class Breakdown"),
     ],
 )
-def test_an_unknown_strategy_is_refused(name: str, says: str) -> None:
-    with pytest.raises(Misconfigured, match=says.replace("?", r"\?")):
+def test_an_unknown_strategy_is_refused(name: str, message: str) -> None:
+    with pytest.raises(Misconfigured, match=message.replace("?", r"\?")):
         engine_for(settings(strategy__name=name), _waves())
 
 
@@ -196,7 +196,7 @@ def test_overrides_reach_only_their_symbol() -> None:
     never = play(settings(momentum__min_edge_bps=9999), _waves())
     assert never.result["buys"] == 0
     wanted = settings(momentum__min_edge_bps=9999, **{'symbol_overrides."WAVE".min_edge_bps': 1})
-    fills = play(wanted, _waves()).engine.tally.fills
+    fills = play(wanted, _waves()).engine.stats.fills
     assert {fill.symbol for fill in fills} == {"WAVE"}
 
 
@@ -213,11 +213,11 @@ def test_a_python_strategy_sees_the_bars_of_now_after_rows_were_missed(tmp_path:
         "    reads = Kind.BARS\n"
         "    def on_bar(self, bar: Bar) -> None:\n"
         "        assert bar.close == bar.high - 1 and bar.ts_ns == START + MINUTE * (CLOSES.index(bar.close) + 1)\n"
-        f"START, MINUTE, CLOSES = {START_NS}, {MINUTE_NS}, [float(n) for n in range(20)]\n"
+        f"START, MINUTE, CLOSES = {START_NS}, {NS_PER_MINUTE}, [float(n) for n in range(20)]\n"
     )
     tape = _bars([float(n) for n in range(20)])
     engine = engine_for(settings(strategy__name=f"{path}:Seen"), tape)
-    engine.step(RunNonce("n"))
+    engine.step(RunStarted("n"))
     engine.scan(tape.rows, 0, 3)
     engine.step(Restarted(int(tape.rows.ts[9]), 10, "again"))
     assert engine.scan(tape.rows, engine.pos, 20) == 20

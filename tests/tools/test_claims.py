@@ -7,18 +7,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autohedge.core.snapshots import Holding, QuoteRow, Snapshot
-from autohedge.llm.rules import verdict
+from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
+from autohedge.llm.backends.rules import verdict
 from autohedge.tools.account import account_text
 from autohedge.tools.claims import LONGEST, claims, unsupported
 from autohedge.tools.facts import facts_of
 from autohedge.tools.indicators import indicators, indicators_text
 from autohedge.tools.market import market_table
-from tests.showing import VALID_QUOTES, rows, snapshot
+from tests.snapshot_factory import VALID_QUOTES, rows, snapshot
 
 # Fifty quotes about 64,000 that rise by 0.5 and fall by 0.3 in turn, with a spread of 0.2.
 MIDS = [64_000 + 0.2 * (i // 2) + 0.5 * (i % 2) for i in range(50)]
-HELD = Holding(Decimal("0.0123"), 63_990.5, 64_630.4, 63_670.55)
+HELD = PositionView(Decimal("0.0123"), 63_990.5, 64_630.4, 63_670.55)
 SEEN = snapshot(rows(MIDS), held=HELD, seen=731, cash=Decimal("9212.92"), exposure=Decimal("787.18"))
 
 
@@ -65,7 +65,7 @@ def test_a_number_is_read_with_its_sign_and_unit(text: str, value: float, unit: 
         "",
     ],
 )
-def test_names_moments_and_spans_of_time_are_no_claims(text: str) -> None:
+def test_names_timestamps_and_durations_are_no_claims(text: str) -> None:
     assert claims(text) == []
 
 
@@ -106,11 +106,11 @@ def test_a_true_thesis_has_only_supported_claims(thesis: str) -> None:
         ("At ٧٠٠٠٠ soon.", ("٧٠٠٠٠",)),
     ],
 )
-def test_what_was_made_up_is_named_once_each_in_its_order(thesis: str, wrong: tuple[str, ...]) -> None:
+def test_unsupported_numbers_are_named_once_each_in_order(thesis: str, wrong: tuple[str, ...]) -> None:
     assert made_up(thesis) == wrong
 
 
-def test_a_sign_may_be_left_away_and_not_turned() -> None:
+def test_claim_sign_may_be_omitted_but_not_reversed() -> None:
     falling = snapshot(rows([100.0, 99.9]))
     assert made_up("fell 10.0 bps, down 0.10%, by 0.1; return -10.0 bps", seen=falling) == ()
     assert made_up("return +9.98 bps", seen=falling) == ("+9.98 bps",)
@@ -144,7 +144,7 @@ def test_numbers_of_other_texts_that_were_shown_are_known() -> None:
     assert made_up("up 0.77%", "the Quant saw 77 bps") == ()
 
 
-def test_digits_of_the_symbol_s_own_name_are_no_invention() -> None:
+def test_digits_of_the_symbol_are_supported() -> None:
     seen = snapshot(rows([100.0] * 3), symbol="9988.HK/2618X")
     assert made_up("9988.HK/2618X is still.", seen=seen) == ()
 
@@ -166,7 +166,7 @@ def test_the_rules_never_cite_what_was_not_shown(quotes: tuple[QuoteRow, ...]) -
 
 
 @given(st.lists(st.floats(1e-3, 1e6), max_size=60), st.integers(1, 50))
-def test_whatever_the_prompt_s_texts_show_is_known(prices: list[float], table_rows: int) -> None:
+def test_numbers_shown_in_prompt_texts_are_supported(prices: list[float], table_rows: int) -> None:
     seen = snapshot(rows(prices, spread=1e-4), held=HELD)
     for text in (account_text(seen), indicators_text(seen, table_rows)):
         assert made_up(text.replace("-1 all ask to 1 all bid", ""), seen=seen, table_rows=table_rows) == ()
@@ -175,7 +175,7 @@ def test_whatever_the_prompt_s_texts_show_is_known(prices: list[float], table_ro
 
 
 @given(st.text(max_size=400) | st.text(alphabet="0123456789.,-+%eEk $:/−٣bps", max_size=400))
-def test_no_text_breaks_the_search_and_claims_are_pieces_of_it(text: str) -> None:
+def test_claims_of_arbitrary_text_are_bounded_pieces_of_it(text: str) -> None:
     for claim in claims(text):
         assert claim.text.removesuffix("…") in text and 0 < len(claim.text) <= LONGEST
         assert math.isnan(claim.value) or claim.step > 0
@@ -183,7 +183,7 @@ def test_no_text_breaks_the_search_and_claims_are_pieces_of_it(text: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["9" * 10_000, "1e999", "0." + "0" * 500, "1" + ",000" * 5000])
-def test_a_number_beyond_measure_matches_nothing(text: str) -> None:
+def test_oversized_number_is_unsupported_and_truncated(text: str) -> None:
     found = made_up(text, text)
     assert found and all(len(each) <= LONGEST for each in found)
 
@@ -191,7 +191,7 @@ def test_a_number_beyond_measure_matches_nothing(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["1,", "1.", "1,000", "1 ", "-", "1:1", "12/12/", "a-", "2024-08-", "1e", "$", "9"]
 )
-def test_a_hostile_text_of_sixty_thousand_characters_is_searched_in_linear_time(piece: str) -> None:
+def test_hostile_text_of_60000_characters_is_searched_in_linear_time(piece: str) -> None:
     # A search that is quadratic takes many seconds here, not a fraction of one.
     text = piece * (60_000 // len(piece))
     assert sum(len(each) for each in written(text)) <= len(text)

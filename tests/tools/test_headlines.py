@@ -9,19 +9,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.units import NS_PER_DAY
 from autohedge.tools.headlines import (
     NONE,
     Headline,
     Headlines,
-    collected,
     headlines_for,
     headlines_text,
     read_headlines,
+    sorted_headlines,
 )
 from autohedge.tools.untrusted import BEGIN, END
-from tests.showing import AT_NS, snapshot
-
-DAY_NS = 86_400 * 10**9
+from tests.snapshot_factory import AT_NS, snapshot
 
 
 def written(path: Path, *lines: Any) -> Path:
@@ -38,7 +37,12 @@ def test_a_file_is_read_in_both_forms_of_time_and_shown_newest_first(tmp_path: P
         tmp_path / "news.jsonl",
         {"title": "new", "available_at": "2024-08-08T23:54:15.088Z", "source": "Wire"},
         "",
-        {"title": "old", "available_at": AT_NS - DAY_NS, "symbols": ["BTC/USD"], "more": {"is": "ignored"}},
+        {
+            "title": "old",
+            "available_at": AT_NS - NS_PER_DAY,
+            "symbols": ["BTC/USD"],
+            "more": {"is": "ignored"},
+        },
         {"title": "undated"},
         {"title": "undated too", "available_at": None},
         {"title": "later", "available_at": "2024-08-09T01:54:15.088000001+02:00"},
@@ -54,42 +58,45 @@ def test_a_file_is_read_in_both_forms_of_time_and_shown_newest_first(tmp_path: P
     ]
 
 
-def test_without_headlines_the_text_says_so() -> None:
+def test_headlines_text_without_headlines_is_placeholder() -> None:
     assert headlines_text(snapshot(), Headlines(), 5) == NONE
     assert headlines_text(snapshot(), Headlines((Headline(AT_NS, "x"),)), 0) == NONE
 
 
 def test_a_headline_about_other_symbols_is_left_out() -> None:
-    news = collected(
+    news = sorted_headlines(
         [Headline(1, "all"), Headline(2, "eth", "", ("ETH/USD",)), Headline(3, "btc", "", ("BTC/USD",))]
     )
     assert titles(news) == ["btc", "all"]
     assert titles(news, symbol="ETH/USD") == ["eth", "all"]
 
 
-moments = st.integers(AT_NS - 5, AT_NS + 5)
+timestamps = st.integers(AT_NS - 5, AT_NS + 5)
 
 
-@given(st.lists(st.one_of(st.none(), moments)), moments, st.integers(0, 6))
-def test_nothing_later_or_undated_is_ever_shown_and_every_headline_is_accounted_for(
+@given(st.lists(st.one_of(st.none(), timestamps)), timestamps, st.integers(0, 6))
+def test_headlines_later_or_undated_are_hidden_and_counted(
     stamps: list[int | None], at_ns: int, most: int
 ) -> None:
-    news = collected(None if ns is None else Headline(ns, str(ns)) for ns in stamps)
+    news = sorted_headlines(None if ns is None else Headline(ns, str(ns)) for ns in stamps)
     shown = headlines_for(snapshot(at_ns=at_ns), news, most)
     known = sorted((ns for ns in stamps if ns is not None and ns <= at_ns), reverse=True)
     assert [each.available_ns for each in shown.headlines] == known[:most]
     assert shown.undated + shown.later + len(known) == len(stamps)
 
 
-@given(st.lists(moments), st.lists(st.integers(AT_NS + 1, AT_NS + 9)))
-def test_the_text_is_the_same_whatever_will_be_written_later(stamps: list[int], later: list[int]) -> None:
+@given(st.lists(timestamps), st.lists(st.integers(AT_NS + 1, AT_NS + 9)))
+def test_headlines_text_does_not_depend_on_later_headlines(stamps: list[int], later: list[int]) -> None:
     known = [Headline(ns, str(ns)) for ns in stamps]
-    news, more = collected(known), collected([*known, *(Headline(ns, "tomorrow") for ns in later)])
+    news, more = (
+        sorted_headlines(known),
+        sorted_headlines([*known, *(Headline(ns, "tomorrow") for ns in later)]),
+    )
     assert headlines_text(snapshot(), news, 5) == headlines_text(snapshot(), more, 5)
 
 
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "message"),
     [
         ("not json", "line 2: Expecting value; write one object"),
         ('["a"]', "title"),
@@ -106,16 +113,16 @@ def test_the_text_is_the_same_whatever_will_be_written_later(stamps: list[int], 
         ("[" * 100_000, ""),
     ],
 )
-def test_a_broken_line_is_named(tmp_path: Path, line: str, says: str) -> None:
+def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None:
     path = written(tmp_path / "news.jsonl", {"title": "fine"}, line)
     with pytest.raises(Misconfigured) as raised:
         read_headlines(path)
     assert str(raised.value).startswith(f"{path}, line 2: ")
-    assert says in str(raised.value)
+    assert message in str(raised.value)
     assert len(str(raised.value).splitlines()) == 1
 
 
-def test_bytes_that_are_no_text_and_files_that_are_not_there_are_refused(tmp_path: Path) -> None:
+def test_headlines_file_missing_or_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "news.jsonl"
     with pytest.raises(Misconfigured, match="cannot read the headlines"):
         read_headlines(path)
@@ -131,19 +138,17 @@ def test_a_title_of_a_megabyte_is_cut(tmp_path: Path) -> None:
     assert text.count("\n") == 2
 
 
-def test_scraped_headlines_without_the_time_of_reading_are_all_refused(shared: Path) -> None:
+def test_scraped_headlines_without_reading_time_are_all_undated(shared: Path) -> None:
     news = read_headlines(shared / "data/news/crypto_headlines_to_202203.jsonl")
     assert (news.dated, news.undated) == ((), 3510)
 
 
-def test_real_headlines_are_shown_a_day_after_their_stamp_and_fit_their_lines(
-    shared: Path, tmp_path: Path
-) -> None:
+def test_real_headlines_a_day_after_their_stamp_are_shown_one_per_line(shared: Path, tmp_path: Path) -> None:
     scraped = (shared / "data/news/crypto_headlines_to_202203.jsonl").read_text().splitlines()
     lines = [json.loads(line) for line in scraped]
     news = read_headlines(
         written(
-            tmp_path / "news.jsonl", *({**line, "available_at": line["ts_ns"] + DAY_NS} for line in lines)
+            tmp_path / "news.jsonl", *({**line, "available_at": line["ts_ns"] + NS_PER_DAY} for line in lines)
         )
     )
     at_ns = lines[1000]["ts_ns"]

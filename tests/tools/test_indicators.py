@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autohedge.core.moves import drift_t, log_returns, mean, mids, sample_sd
+from autohedge.core.returns import drift_t, log_returns, mean, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
 from autohedge.tools.indicators import (
     imbalance,
@@ -18,7 +18,7 @@ from autohedge.tools.indicators import (
     slope_t,
     volatility_bps,
 )
-from tests.showing import AT_NS, VALID_QUOTES, rows, snapshot
+from tests.snapshot_factory import AT_NS, VALID_QUOTES, rows, snapshot
 
 
 def test_return_and_volatility_have_their_known_values() -> None:
@@ -49,7 +49,7 @@ def test_rsi_weighs_rises_against_falls() -> None:
 
 
 @pytest.mark.parametrize(("step", "value"), [(1.0, 100.0), (-1.0, 0.0), (0.0, None)])
-def test_rsi_of_one_direction_is_an_end_of_its_scale_and_of_none_is_undefined(
+def test_rsi_of_one_direction_is_0_or_100_and_of_no_change_undefined(
     step: float, value: float | None
 ) -> None:
     assert rsi([100 + step * i for i in range(15)]) == value
@@ -66,7 +66,7 @@ def test_imbalance_leaves_out_quotes_of_unknown_size() -> None:
     assert imbalance(quotes[1:2]) is None
 
 
-def test_the_figures_are_those_of_the_table_s_rows_alone() -> None:
+def test_indicators_use_only_the_rows_of_the_table() -> None:
     seen = snapshot(rows([50.0, 100.0, 101.0], spread=1.0))
     assert indicators(seen, 2) == indicators(snapshot(seen.quotes[1:]), 50)
     found = indicators(seen, 2)
@@ -81,26 +81,28 @@ def test_a_table_without_quotes_has_only_undefined_figures() -> None:
 
 
 @given(VALID_QUOTES)
-def test_no_valid_quotes_break_the_figures_or_show_what_is_no_number(quotes: tuple[QuoteRow, ...]) -> None:
+def test_indicators_text_of_valid_quotes_is_repeatable_without_nan_or_inf(
+    quotes: tuple[QuoteRow, ...],
+) -> None:
     text = indicators_text(snapshot(quotes), 50)
     assert text == indicators_text(snapshot(quotes), 50)
     assert not {"nan", "inf", "+nan"} & set(text.split())
 
 
 @given(st.lists(st.floats(1, 1000), min_size=16, max_size=50, unique=True), st.sampled_from([0.125, 2, 1024]))
-def test_figures_of_relative_moves_do_not_know_the_unit_of_price(prices: list[float], unit: float) -> None:
+def test_relative_indicators_are_invariant_to_price_unit(prices: list[float], unit: float) -> None:
     scaled = [price * unit for price in prices]
     for figure in (return_bps, volatility_bps, rsi):
         assert figure(scaled) == pytest.approx(figure(prices), rel=1e-6, abs=1e-6)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=50))
-def test_sums_agree_with_the_library_s(values: list[float]) -> None:
+def test_mean_and_sample_sd_match_statistics_module(values: list[float]) -> None:
     assert mean(values) == pytest.approx(statistics.fmean(values))
     assert sample_sd(values) == pytest.approx(statistics.stdev(values), abs=1e-9)
 
 
-def test_the_drift_has_the_t_of_its_mean() -> None:
+def test_drift_t_is_the_t_value_of_the_mean() -> None:
     # 1, 2, 3: mean 2, sd 1, t = 2 / (1 / sqrt 3).
     assert drift_t([1.0, 2.0, 3.0]) == pytest.approx(2 * math.sqrt(3))
     assert drift_t([1.0]) is None and drift_t([0.0, 0.0]) is None and drift_t([]) is None

@@ -7,7 +7,7 @@ import pytest
 
 from autohedge.core.errors import Misconfigured
 from autohedge.tools import preview
-from tests.support import quotes_tape, settings
+from tests.run_harness import quotes_tape, settings
 
 QUOTES = [
     (10, 1.0, 1.1),
@@ -20,20 +20,20 @@ QUOTES = [
 STREAM = quotes_tape(QUOTES).streams[0]
 
 
-def test_the_end_of_a_tape_shows_its_valid_quotes_and_the_first_cash() -> None:
+def test_preview_at_tape_end_shows_valid_quotes_and_initial_cash() -> None:
     seen = preview(settings(simulated__initial_cash=500), STREAM)
     assert [(row.ts_ns, row.bid, row.ask) for row in seen.quotes] == [(10, 1.0, 1.1), (40, 1.0, 1.3)]
     assert (seen.at_ns, seen.seen, seen.cash, seen.exposure) == (40, 2, Decimal(500), Decimal(0))
     assert seen.symbol == "X"
 
 
-def test_an_earlier_moment_knows_nothing_later() -> None:
+def test_preview_at_earlier_time_excludes_later_quotes() -> None:
     seen = preview(settings(), STREAM, 39)
     assert (seen.at_ns, [row.ts_ns for row in seen.quotes]) == (39, [10])
     assert preview(settings(), STREAM, 10).seen == 1
 
 
-def test_a_moment_before_every_quote_is_refused() -> None:
+def test_preview_before_first_valid_quote_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no valid quote so early"):
         preview(settings(), STREAM, 9)
 
@@ -43,6 +43,6 @@ def test_at_most_fifty_quotes_are_seen_and_all_are_counted() -> None:
     assert (len(seen.quotes), seen.quotes[0].ts_ns, seen.seen) == (50, 31, 80)
 
 
-def test_bounds_are_the_symbol_s() -> None:
+def test_preview_bounds_use_symbol_overrides() -> None:
     own = settings(**{'symbol_overrides."X".take_profit_bps': 7})
     assert preview(own, STREAM).bounds.take_profit_bps == 7.0

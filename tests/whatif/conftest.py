@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from autohedge.config import KEY_NAMES
+from autohedge.config.secrets import KEY_NAMES
 
 
 @pytest.fixture(autouse=True)

@@ -8,18 +8,18 @@ import pytest
 from autohedge.core.errors import Misconfigured, Unavailable
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
-from autohedge.prompts.library import packaged_file
+from autohedge.prompts.library import builtin_path
 from autohedge.whatif import Change, study
 from autohedge.whatif.change import plan
-from autohedge.whatif.record import read_record
-from tests.rebuild import rewrite_settings
-from tests.whatif.studies import asking, obeying, prompts, recorded
+from autohedge.whatif.recorded_run import read_record
+from tests.forged_record_factory import rewrite_settings
+from tests.whatif.study_factory import obeying, prompts, recorded, server_settings
 
 SHORT = {"synthetic__hours": 0.03}
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({}, r"nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set"),
         ({"overrides": ("seed=3",)}, r"--set seed: the tape, its seed .* are the recorded ones"),
@@ -35,9 +35,11 @@ SHORT = {"synthetic__hours": 0.03}
     ],
     ids=str,
 )
-def test_what_cannot_be_is_one_line_with_the_cure(change: dict[str, Any], told: str) -> None:
+def test_impossible_change_is_refused_in_one_line_with_the_remedy(
+    change: dict[str, Any], message: str
+) -> None:
     folder = recorded(**SHORT)
-    with pytest.raises(Misconfigured, match=told) as refused:
+    with pytest.raises(Misconfigured, match=message) as refused:
         study(folder, Change(**change))
     assert "\n" not in str(refused.value)
     assert [path.name for path in RUNS.iterdir()] == [folder.id]
@@ -51,7 +53,7 @@ def test_prompts_for_a_run_without_agents_need_another_mode() -> None:
 
 def test_a_broken_prompt_is_named_with_its_line() -> None:
     folder, own = recorded(**SHORT), prompts()
-    text = packaged_file("director").read_text().replace("{symbol}", "{symbl}")
+    text = builtin_path("director").read_text().replace("{symbol}", "{symbl}")
     (own / "director.md").write_text(text)
     number = text[: text.index("{symbl}")].count("\n") + 1
     with pytest.raises(Misconfigured, match=rf"own/director.md, line {number}: there is no field {{symbl}}"):
@@ -68,43 +70,43 @@ def test_a_prompt_that_no_agent_reads_is_refused() -> None:
 
 def test_other_prompts_stay_the_recorded_ones() -> None:
     folder = recorded(**SHORT)
-    sources = plan(read_record(folder), Change(prompts=prompts("quant", "One word more."))).sources
-    assert sources
-    assert sources.prompts["quant"] == ((Path("own") / "quant.md").read_text(), "own/quant.md")
-    assert sources.prompts["director"][1].startswith(str(folder.path))
+    prompt_files = plan(read_record(folder), Change(prompts=prompts("quant", "One word more."))).sources
+    assert prompt_files
+    assert prompt_files.prompts["quant"] == ((Path("own") / "quant.md").read_text(), "own/quant.md")
+    assert prompt_files.prompts["director"][1].startswith(str(folder.path))
 
 
-def test_a_strangers_record_does_not_choose_who_gets_the_key() -> None:
+def test_untrusted_record_does_not_choose_who_gets_the_key() -> None:
     folder = recorded(**SHORT)
     away = "http://models.example:8000/v1"
 
-    def ask_a_stranger(values: dict[str, Any]) -> None:
+    def use_remote_server(values: dict[str, Any]) -> None:
         values["llm"] |= {"provider": "openai", "base_url": away, "model": "m"}
 
-    rewrite_settings(folder, ask_a_stranger)
+    rewrite_settings(folder, use_remote_server)
     record = read_record(folder)
     with pytest.raises(Misconfigured, match=rf"the record asks a server at '{away}'; .* --set llm.base_url="):
         plan(record, Change(overrides=("exits.stop_loss_bps=3",)))
     assert plan(record, Change(overrides=(f'llm.base_url="{away}"',))).settings.llm.base_url == away
-    assert not plan(record, Change(mode="hft")).asks
+    assert not plan(record, Change(mode="hft")).uses_agents
     Path("config.toml").write_text(f'[llm]\nbase_url = "{away}"\n')
     assert plan(record, Change(overrides=("exits.stop_loss_bps=3",))).settings.llm.base_url == away
 
 
-def test_another_provider_is_found_where_it_is_today(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_provider_uses_current_base_url_setting(monkeypatch: pytest.MonkeyPatch) -> None:
     folder = recorded(**SHORT)
     monkeypatch.setenv("AUTOHEDGE__LLM__BASE_URL", "http://127.0.0.1:9/v1")
     record = read_record(folder)
     changed = plan(record, Change(provider="openai"))
     assert changed.settings.llm.base_url == "http://127.0.0.1:9/v1"
-    assert not changed.answers_hold
+    assert not changed.answers_reusable
     same = plan(record, Change(overrides=("exits.stop_loss_bps=3",)))
-    assert same.settings.llm.base_url == "" and same.failures_hold
+    assert same.settings.llm.base_url == "" and same.failures_reusable
 
 
 def test_a_model_that_is_not_the_recorded_one_does_not_answer_in_its_name() -> None:
     with obeying() as server:
-        folder = recorded(**asking(server) | SHORT | {"llm__model": '""'})
+        folder = recorded(**server_settings(server) | SHORT | {"llm__model": '""'})
         server.pages["/v1/models"] = lambda _: _listing("another")
         with pytest.raises(
             Unavailable, match=r"openai · meta/llama answered that run, and now openai · another would"
@@ -113,9 +115,9 @@ def test_a_model_that_is_not_the_recorded_one_does_not_answer_in_its_name() -> N
 
 
 def _listing(name: str) -> Any:
-    from tests.llm.servers import said
+    from tests.llm.imitation_server import json_reply
 
-    return said({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "vllm"}]})
+    return json_reply({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "vllm"}]})
 
 
 def test_a_damaged_record_is_refused() -> None:

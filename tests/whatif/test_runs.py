@@ -7,28 +7,29 @@ from typing import Any
 
 import pytest
 
-from autohedge import app, session
-from autohedge.core.events import Decision, Entry
+from autohedge import app
+from autohedge.app import wall_run
+from autohedge.app.wall_run import LaunchOptions
+from autohedge.core.events import Decision, JournalEntry
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
 from autohedge.market import parse_source
-from autohedge.session import Pace
 from autohedge.whatif import Change, study
+from autohedge.whatif.as_json import as_dict
 from autohedge.whatif.change import plan
-from autohedge.whatif.plain import as_dict
-from autohedge.whatif.record import Positions, read_record
-from autohedge.whatif.runs import _played
+from autohedge.whatif.recorded_run import KeyTracker, read_record
+from autohedge.whatif.simulations import _played
 from autohedge.whatif.terminal import print_study
-from tests.support import settings
-from tests.whatif.studies import (
+from tests.run_harness import settings
+from tests.whatif.study_factory import (
     CAREFUL,
     LIVELY,
-    asking,
     events,
     obeying,
     prompts,
     recorded,
     require_sound,
+    server_settings,
     studied,
 )
 
@@ -37,8 +38,8 @@ from tests.whatif.studies import (
 @pytest.mark.parametrize("mode", ["hybrid", "llm"])
 def test_the_baseline_of_a_virtual_run_is_that_run_event_for_event(mode: str, seed: int) -> None:
     provider = "chaos" if seed == 2 else "rules"
-    kept = {"hybrid__cache_verdicts": seed == 1}
-    folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"', **kept)
+    cache = {"hybrid__cache_verdicts": seed == 1}
+    folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"', **cache)
     found = studied(folder, mode="hft" if seed == 3 else "", provider="" if seed == 3 else "rules")
     assert found.reproduced
     assert events(found.runs.baseline["run"]) == events(folder.id)
@@ -53,46 +54,46 @@ def test_the_baseline_takes_as_long_as_was_measured(place: Path) -> None:
     line = {"text": "no", "service_ms": 1234.5}
     script = place / "script.jsonl"
     script.write_text(json.dumps(line) + "\n" + json.dumps(line | {"service_ms": 7.5}) + "\n")
-    slow = {"llm__provider": '"scripted"', "llm__script": f'"{script}"', "llm__latency": '"measured"'}
-    folder = recorded(**slow)
+    latency = {"llm__provider": '"scripted"', "llm__script": f'"{script}"', "llm__latency": '"measured"'}
+    folder = recorded(**latency)
     found = studied(folder, overrides=("exits.stop_loss_bps=3",))
-    asked = [e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
-    assert {decision.at_ns - decision.asked_ns for decision in asked} & {1_242_000_000}
+    decisions = [e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
+    assert {decision.at_ns - decision.asked_ns for decision in decisions} & {1_242_000_000}
     assert events(found.runs.baseline["run"]) == events(folder.id)
 
 
-def test_without_agents_nothing_is_asked_and_the_variant_is_a_run_of_the_strategy_alone() -> None:
+def test_variant_without_agents_equals_strategy_run() -> None:
     folder = recorded()
     found = studied(folder, mode="hft")
-    assert found.again.silent == "nothing is asked: in hft mode no agent decides"
+    assert found.reasked.no_question_reason == "nothing is asked: in hft mode no agent decides"
     alone = app.run(settings(**LIVELY | {"trading__mode": '"hft"'}), found.record.tape)
     assert events(found.runs.variant["run"]) == events(alone["run"])
-    assert len(found.runs.alone[0]) == len(found.record.pasts) and not found.runs.alone[1]
+    assert len(found.runs.unmatched[0]) == len(found.record.pasts) and not found.runs.unmatched[1]
 
 
-def test_a_run_without_agents_can_get_some() -> None:
+def test_variant_can_add_agents_to_hft_run() -> None:
     found = studied(recorded(trading__mode='"hft"'), mode="llm")
-    assert found.again.silent == "nothing is asked again: the recorded run asked nothing"
+    assert found.reasked.no_question_reason == "nothing is asked again: the recorded run asked nothing"
     assert found.reproduced and found.runs.variant["mode"] == "llm"
-    assert found.runs.alone[1] and found.runs.asked > 0
+    assert found.runs.unmatched[1] and found.runs.sent_count > 0
 
 
-def test_a_run_on_a_clock_is_simulated_again() -> None:
+def test_wall_clock_run_is_resimulated() -> None:
     wanted = settings(**LIVELY)
     tape = app.tape_for(wanted, [])
-    run = session.begin(wanted, tape, Pace(speed=None), seeded=False)["run"]
+    run = wall_run.start(wanted, tape, LaunchOptions(speed=None), seeded=False)["run"]
     found = studied(RunFolder.find(run), prompts=prompts())
     assert found.record.on_clock
     codes = [e.event.code for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
     assert codes.count("unrecorded") == found.runs.unrecorded
     assert found.runs.comparable is (10 * found.runs.unrecorded <= len(codes))
-    assert not found.again.changed
+    assert not found.reasked.changed
     assert found.runs.baseline["mode"] == "hybrid"
 
 
 def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
     wanted = settings(**LIVELY)
-    run = session.begin(wanted, app.tape_for(wanted, []), Pace(speed=None), seeded=True)["run"]
+    run = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(speed=None), seeded=True)["run"]
     found = studied(RunFolder.find(run), overrides=("exits.stop_loss_bps=4",))
     assert not found.record.on_clock and found.reproduced
     assert found.runs.unrecorded == 0
@@ -116,8 +117,8 @@ def test_a_question_that_the_record_does_not_know_is_an_abstention(
     assert not found.runs.comparable
     capsys.readouterr()
     print_study(found)
-    said = capsys.readouterr().out
-    assert "n/a" in said and "say nothing about each other" in said
+    output = capsys.readouterr().out
+    assert "n/a" in output and "say nothing about each other" in output
     assert as_dict(found)["runs"]["comparable"] is False
     assert found.reproduced is None
 
@@ -137,15 +138,15 @@ def test_a_packed_run_works_wherever_it_was_moved(place: Path) -> None:
     assert found.record.folder.path == place / "elsewhere"
 
 
-class _Interrupted(Positions):
+class _Interrupted(KeyTracker):
     """Somebody presses Ctrl-C at the third question."""
 
     def __init__(self) -> None:
         super().__init__()
         self.left = 3
 
-    def saw(self, entry: Entry) -> None:
-        super().saw(entry)
+    def on_event(self, entry: JournalEntry) -> None:
+        super().on_event(entry)
         self.left -= 1
         if not self.left:
             raise KeyboardInterrupt
@@ -156,17 +157,17 @@ def test_an_interruption_leaves_no_half_run() -> None:
     record, before = read_record(folder), set(RUNS.iterdir())
     wanted = plan(record, Change(provider="chaos"))
     assert wanted.sources
-    with pytest.raises(KeyboardInterrupt), app.slow_plane(wanted.settings, record.tape) as plane:
-        _played(record, wanted.settings, plane, _Interrupted())
+    with pytest.raises(KeyboardInterrupt), app.open_agents(wanted.settings, record.tape) as runtime:
+        _played(record, wanted.settings, runtime, _Interrupted())
     assert set(RUNS.iterdir()) == before
 
 
-def test_a_model_that_is_slow_is_foretold() -> None:
-    told: list[str] = []
+def test_study_with_model_announces_calls_and_progress() -> None:
+    notices: list[str] = []
     with obeying() as server:
-        folder = recorded(**asking(server))
-        study(folder, Change(prompts=prompts(adding=CAREFUL)), told.append)
-    first, then, last = told
+        folder = recorded(**server_settings(server))
+        study(folder, Change(prompts=prompts(adding=CAREFUL)), notices.append)
+    first, then, last = notices
     count = len(read_record(folder).pasts)
     assert first.startswith("[LLM] openai · meta/llama (vllm): ") and first.endswith(" calls at most")
     assert int(first.split(": ")[1].split()[0]) <= count
@@ -175,19 +176,19 @@ def test_a_model_that_is_slow_is_foretold() -> None:
     )
 
 
-def test_an_answer_of_the_first_part_is_used_again_to_the_byte() -> None:
+def test_variant_run_reuses_reasked_answers() -> None:
     with obeying() as server:
-        folder = recorded(**asking(server))
+        folder = recorded(**server_settings(server))
         found = studied(folder, prompts=prompts(adding="One word more."))
-    assert not found.again.changed
+    assert not found.reasked.changed
     learning = sum(past.question.kind == "learning" for past in found.record.pasts.values())
-    assert found.runs.asked == 0 and found.runs.taken >= len(found.again.compared)
-    assert found.runs.taken <= len(found.again.compared) + learning + found.again.unanswered
+    assert found.runs.sent_count == 0 and found.runs.reused >= len(found.reasked.compared)
+    assert found.runs.reused <= len(found.reasked.compared) + learning + found.reasked.unanswered
 
 
-def test_both_runs_are_ordinary_ones() -> None:
+def test_both_runs_of_a_study_are_sound_records() -> None:
     found = study(recorded(), Change(provider="chaos"))
     for run in (found.runs.baseline["run"], found.runs.variant["run"]):
         require_sound(RunFolder.find(run))
-        again: dict[str, Any] = json.loads(RunFolder.find(run).results.read_bytes())
-        assert again["run"] == run
+        results: dict[str, Any] = json.loads(RunFolder.find(run).results.read_bytes())
+        assert results["run"] == run

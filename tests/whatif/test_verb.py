@@ -9,7 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from autohedge import cli
-from tests.whatif.studies import CAREFUL, asking, obeying, prompts, recorded
+from tests.whatif.study_factory import CAREFUL, obeying, prompts, recorded, server_settings
 
 SHORT = {"synthetic__hours": 0.05}
 
@@ -39,9 +39,9 @@ def call(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     return run
 
 
-def test_both_answers_are_told(call: Call) -> None:
+def test_whatif_prints_reasked_and_simulated_results(call: Call) -> None:
     with obeying() as server:
-        folder = recorded(**asking(server))
+        folder = recorded(**server_settings(server))
         done = call(folder.id, "--prompts", str(prompts(adding=CAREFUL)))
     assert done.code == 0
     lines = done.out.splitlines()
@@ -61,29 +61,29 @@ def test_both_answers_are_told(call: Call) -> None:
 def test_json_is_alone_on_stdout_and_has_every_question(call: Call) -> None:
     folder = recorded(**SHORT)
     done = call(folder.id, "--provider", "chaos", "--json")
-    told = json.loads(done.out)
+    output = json.loads(done.out)
     assert (done.code, done.err) == (0, "")
-    assert told["run"] == folder.id and told["change"] == ["llm.provider: 'rules' → 'chaos'"]
-    assert len(told["again"]["questions"]) == told["again"]["same"] + told["again"]["changed"]
-    runs = told["runs"]
+    assert output["run"] == folder.id and output["change"] == ["llm.provider: 'rules' → 'chaos'"]
+    assert len(output["again"]["questions"]) == output["again"]["same"] + output["again"]["changed"]
+    runs = output["runs"]
     assert runs["reproduced"] is True
     assert float(runs["difference"]["equity"]) == pytest.approx(
         float(runs["variant"]["equity"]) - float(runs["baseline"]["equity"])
     )
 
 
-def test_without_agents_it_says_that_nothing_is_asked(call: Call) -> None:
+def test_whatif_without_agents_reports_no_questions(call: Call) -> None:
     done = call(recorded(**SHORT).id, "--mode", "hft")
     assert "  nothing is asked: in hft mode no agent decides\n" in done.out
     assert (done.code, done.err) == (0, "")
 
 
-def test_quiet_says_nothing(call: Call) -> None:
+def test_quiet_prints_no_output(call: Call) -> None:
     assert call(recorded(**SHORT).id, "--mode", "hft", "--quiet") == (0, "", "")
 
 
 @pytest.mark.parametrize(
-    ("args", "told"),
+    ("args", "message"),
     [
         (
             (),
@@ -93,10 +93,12 @@ def test_quiet_says_nothing(call: Call) -> None:
     ],
     ids=["nothing", "model"],
 )
-def test_what_cannot_be_is_one_line_and_exit_code_2(call: Call, args: tuple[str, ...], told: str) -> None:
+def test_impossible_change_is_one_line_and_exit_code_2(
+    call: Call, args: tuple[str, ...], message: str
+) -> None:
     done = call(recorded(**SHORT).id, *args)
     assert (done.code, done.out, done.err.count("\n")) == (2, "", 1)
-    assert done.err.startswith(told)
+    assert done.err.startswith(message)
 
 
 def test_an_unknown_run_is_one_line(call: Call) -> None:

@@ -1,0 +1,42 @@
+"""The composition root: puts settings, market, strategy, engine, venue, agents and record together."""
+
+from autohedge.app.compose import engine_for, recipe_for, tape_for, venue_for
+from autohedge.app.records import (
+    open_record,
+    origins_of,
+    pack,
+    recorded_settings,
+    replay_as_dict,
+    replay_deliberations,
+    replay_engine,
+)
+from autohedge.app.virtual_run import (
+    NO_MODELS,
+    estimate_calls,
+    finish_run,
+    open_agents,
+    results_of,
+    run,
+    run_in_runtime,
+)
+
+__all__ = [
+    "NO_MODELS",
+    "engine_for",
+    "estimate_calls",
+    "finish_run",
+    "open_agents",
+    "open_record",
+    "origins_of",
+    "pack",
+    "recipe_for",
+    "recorded_settings",
+    "replay_as_dict",
+    "replay_deliberations",
+    "replay_engine",
+    "results_of",
+    "run",
+    "run_in_runtime",
+    "tape_for",
+    "venue_for",
+]

@@ -1,0 +1,235 @@
+"""Verbs that look: at records, tapes, settings, runs, and the machine."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from autohedge.cli.commands import app, config_app, data_app, journal_app, runs_app
+from autohedge.cli.options import (
+    FAILED,
+    AsJson,
+    ConfigFile,
+    Overrides,
+    Quiet,
+    Run,
+    Seed,
+    load_inputs,
+    print_json,
+)
+from autohedge.core.errors import Misconfigured
+
+ENV_EXAMPLE = """\
+# Copy to .env. Secrets (venue keys, model keys) live here and nowhere else.
+# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read where this is not set.
+# AUTOHEDGE_LLM_API_KEY=
+# The password of redis.url, if it has one.
+# AUTOHEDGE_REDIS_PASSWORD=
+# Any setting can be given here too, as AUTOHEDGE__SECTION__KEY:
+# AUTOHEDGE__RISK__MAX_ORDER_NOTIONAL=500
+"""
+
+
+@journal_app.command("verify")
+def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Check that not a byte of a run's record has changed."""
+    from autohedge.journal import RunFolder, verify
+
+    folder = RunFolder.find(run)
+    found = verify(folder)
+    if as_json:
+        from dataclasses import asdict
+
+        print_json({"run": folder.id} | asdict(found))
+    elif not quiet:
+        torn = f", {found.torn_bytes} bytes of a torn last line left out" if found.torn_bytes else ""
+        state = "" if found.finished else f" (unfinished: no results.json{torn})"
+        typer.echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
+
+
+@data_app.command("check")
+def check_data(
+    tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False
+) -> None:
+    """Say what a tape holds: times, gaps, bad quotes, spreads."""
+    from dataclasses import asdict
+
+    from autohedge.market import check, open_tape, parse_source
+
+    reports = check(open_tape([parse_source(text) for text in tape]))
+    if as_json:
+        print_json({"streams": [asdict(report) for report in reports]})
+        return
+    from autohedge.console.summary import print_streams
+
+    print_streams(reports)
+
+
+@data_app.command("synth")
+def synth_data(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where one Parquet file per symbol goes.")],
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+) -> None:
+    """Write the synthetic market to Parquet files, one per symbol."""
+    settings, market = load_inputs(config, None, None, overrides, seed)
+    from autohedge.market import write_parquet
+
+    folder.mkdir(parents=True, exist_ok=True)
+    for stream in market.streams:
+        path = folder / f"{stream.symbol.replace('/', '-')}_quotes.parquet"
+        write_parquet(stream, path)
+        typer.echo(f"{path}: {len(stream)} quotes, seed {settings.seed}")
+
+
+@config_app.command("show")
+def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
+    """Every setting with its value and its origin."""
+    from autohedge.config import unused_names, with_origins
+
+    rows, unused = with_origins(config, overrides or []), unused_names()
+    if as_json:
+        shown = {row.key: {"value": row.value, "origin": row.origin} for row in rows}
+        print_json(shown | {"unused": unused})
+        return
+    from autohedge.console.summary import print_settings
+
+    print_settings(rows)
+    if unused:
+        typer.echo(f"set, but not read by anything yet: {', '.join(unused)}")
+
+
+@config_app.command("check")
+def check_config(config: ConfigFile = None, overrides: Overrides = None, quiet: Quiet = False) -> None:
+    """Say whether the settings are valid, without running anything."""
+    from autohedge.config import with_origins
+
+    changed = [row for row in with_origins(config, overrides or []) if row.origin != "default"]
+    if not quiet:
+        typer.echo(f"the settings are valid; {len(changed)} of them were chosen, the rest are defaults")
+
+
+@runs_app.command("list")
+def list_runs(as_json: AsJson = False) -> None:
+    """All runs in ./runs, oldest first."""
+    from autohedge.journal import RunFolder
+
+    runs = [(folder.id, folder.read_results()) for folder in RunFolder.all()]
+    if as_json:
+        print_json({"runs": [{"run": run, "finished": bool(results)} for run, results in runs]})
+        return
+    from autohedge.console.summary import print_runs
+
+    print_runs(runs)
+
+
+@runs_app.command("show")
+def show_run(run: Run, as_json: AsJson = False) -> None:
+    """The summary of a finished run once more."""
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    results = folder.read_results()
+    if results is None:
+        raise Misconfigured(
+            f"run {folder.id} did not finish; `autohedge journal verify` says how far it came"
+        )
+    if as_json:
+        print_json(results)
+        return
+    from autohedge.console.summary import print_summary
+
+    print_summary(results)
+
+
+@runs_app.command("export")
+def export_run(
+    run: Run,
+    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files go.")] = Path(
+        "data"
+    ),
+) -> None:
+    """Write trades.jsonl, trade_summary.json and trade_stats.json, as the earlier bot did."""
+    from autohedge.journal import RunFolder, read
+    from autohedge.records.legacy_export import export_files
+
+    found = RunFolder.find(run)
+    made = export_files(line.event for line in read(found.journal) if line.event is not None)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in made.items():
+        (folder / name).write_bytes(_as_file(content))
+        typer.echo(f"{folder / name}: written")
+
+
+@runs_app.command("pack")
+def pack_run(run: Run) -> None:
+    """Copy a run's tape into its folder, so that it can be moved and still replays."""
+    from autohedge import app as application
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    packed = application.pack(folder)
+    typer.echo(f"{folder.id}: {len(packed)} tape files copied into {folder.tape}")
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look for what would keep this machine from trading.
+
+    Exit code 1 if something would.
+    """
+    from autohedge.console.doctor import run_checks
+
+    findings = list(run_checks())
+    if as_json:
+        print_json(
+            {"findings": [{"check": each.check, "ok": each.ok, "says": each.message} for each in findings]}
+        )
+    else:
+        for finding in findings:
+            typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.check}: {finding.message}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def draw() -> None:
+    """The agents' graph as Mermaid text, drawn without any network."""
+    from autohedge.graph.build import mermaid
+
+    typer.echo(mermaid(), nl=False)
+
+
+@app.command()
+def init() -> None:
+    """Write a commented config.toml, .env.example and the prompts here.
+
+    Nothing is overwritten.
+    """
+    from autohedge.config import shipped_file
+    from autohedge.prompts import FOLDER, builtin_names, builtin_path
+
+    _write_new(Path("config.toml"), shipped_file().read_bytes())
+    _write_new(Path(".env.example"), ENV_EXAMPLE.encode())
+    FOLDER.mkdir(exist_ok=True)
+    for name in builtin_names():
+        _write_new(FOLDER / f"{name}.md", builtin_path(name).read_bytes())
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    try:
+        with path.open("xb") as file:
+            file.write(content)
+        typer.echo(f"{path}: written")
+    except FileExistsError:
+        typer.echo(f"{path}: exists, left as it is")
+
+
+def _as_file(content: Any) -> bytes:
+    """A list as one JSON object per line, an object as readable JSON."""
+    import msgspec
+
+    if isinstance(content, list):
+        return b"".join(msgspec.json.encode(line) + b"\n" for line in content)
+    return msgspec.json.format(msgspec.json.encode(content), indent=2) + b"\n"

@@ -1,0 +1,54 @@
+"""The command line: reads options, calls what they ask for, prints; verbs import what they need when they run.
+
+Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety.
+"""
+
+import os
+import sys
+
+import typer
+
+from autohedge.cli import ask, audit, faultsim, inspect, prompts, run, whatif
+from autohedge.cli.commands import app
+from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
+from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
+
+INTERRUPTED = 130
+# typer carries its own click, and of its usage errors exports this one subclass
+UsageError: type[Exception] = typer.BadParameter.__mro__[1]
+VERBS = (run, inspect, ask, audit, whatif, prompts, faultsim)
+
+
+def _text(error: Exception) -> str:
+    """An error in one line; typer's usage errors format theirs."""
+    formatted = getattr(error, "format_message", None)
+    return str(formatted() if formatted else error)
+
+
+def main() -> None:
+    """Run the command line; every error is one line on stderr and an exit code."""
+    try:
+        code = app(standalone_mode=False)
+    except (UsageError, Misconfigured) as error:
+        fail(_text(error), USAGE)
+    except Refused as error:
+        fail(str(error), REFUSED)
+    except AutoHedgeError as error:
+        fail(str(error), FAILED)
+    except (typer.Abort, KeyboardInterrupt):
+        code = INTERRUPTED
+    except ArithmeticError as error:
+        fail(
+            f"an amount cannot be computed exactly ({type(error).__name__}): prices out of any range?", FAILED
+        )
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except OSError as error:
+        fail(f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
+    if code == INTERRUPTED:
+        fail(
+            "interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN",
+            FAILED,
+        )
+    sys.exit(code or 0)

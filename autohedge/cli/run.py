@@ -1,0 +1,257 @@
+"""Verbs that trade: run, restart, the venue of its own, a person's commands, replay."""
+
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from autohedge.cli.commands import app
+from autohedge.cli.options import (
+    FAILED,
+    AsJson,
+    ConfigFile,
+    Mode,
+    Overrides,
+    Quiet,
+    Run,
+    Seed,
+    Speed,
+    Tapes,
+    Verbose,
+    fail,
+    load_inputs,
+    no_notify,
+    notify,
+    parse_speed,
+    print_json,
+)
+from autohedge.core.errors import Misconfigured, Refused
+
+if TYPE_CHECKING:
+    from autohedge.config import Settings
+    from autohedge.graph.replay import DeliberationReplay
+    from autohedge.runtime.observers import ObserverFactory
+    from autohedge.runtime.replay import Difference
+
+Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the journal.")]
+Venue = Annotated[
+    str | None,
+    typer.Option(
+        "--venue", help="Port of a venue in another process (`autohedge venue`); it sets the speed."
+    ),
+]
+Patience = Annotated[
+    float | None,
+    typer.Option(min=0, help="Seconds to wait for a --venue whose connection is lost; default 60."),
+]
+FAULTS = (
+    "What goes wrong on the wire: all, or names with commas between: drop, lost, delay, throttle, ban, error, "
+    "error_after, disconnect, drop_push, duplicate_push, reorder_push."
+)
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    tape: Tapes = None,
+    mode: Mode = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    speed: Speed = None,
+    venue: Venue = None,
+    patience: Patience = None,
+    live: Annotated[bool, typer.Option("--live", help="Real money: also needs trading.live = true.")] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Trade a tape, record everything, sum up."""
+    tape_speed = parse_speed(speed) if speed is not None else None
+    if speed is not None and venue is not None:
+        raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
+    if patience is not None and venue is None:
+        raise Misconfigured("--patience is for a --venue in another process")
+    settings, market = load_inputs(config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet)
+    _require_no_money(settings, live=live)
+    watch = _watch(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
+    if speed is None and venue is None:
+        from autohedge import app as application
+
+        results = application.run(settings, market, watch, no_notify if quiet else notify)
+    else:
+        from autohedge.app import wall_run
+        from autohedge.exchanges.loopback.client import port_of
+        from autohedge.gateway.gateway import PATIENCE_S
+
+        patience_s = PATIENCE_S if patience is None else patience
+        driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
+        results = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
+    _print_results(results, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+    """Go on with a run whose process died.
+
+    It is rebuilt from its record, asks the venue what became of its orders, and trades on, with the prompts that
+    were in force when it died: one edited meanwhile counts once it is edited again.
+    """
+    from autohedge.app import wall_run
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    settings = wall_run.settings_of(folder)
+    results = wall_run.restart(folder, _watch(settings, on_clock=True, quiet=quiet))
+    _print_results(results, as_json=as_json, quiet=quiet)
+
+
+@app.command()
+def venue(
+    tape: Tapes = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 7001,
+    speed: Speed = "real",
+    config: ConfigFile = None,
+    overrides: Overrides = None,
+    seed: Seed = None,
+    faults: Annotated[str | None, typer.Option(help=FAULTS)] = None,
+    fault_seed: Annotated[int, typer.Option(help="Decides which requests and pushes go wrong.")] = 0,
+) -> None:
+    """Be the simulated venue of a run in another process.
+
+    Either can be killed without the other; both play the same tape on one clock.
+    """
+    from autohedge.app import venue_server
+    from autohedge.exchanges.loopback.faults import WIRE_FAULTS, SeededFaults, parse
+
+    wanted = parse(faults) if faults is not None else ()
+    tape_speed = parse_speed(speed or "real")
+    if tape_speed is None:
+        raise Misconfigured("--speed max: two processes need a clock; write real or a number such as 50")
+    settings, market = load_inputs(config, tape, None, overrides, seed)
+    announce = partial(_announce_port, symbols=", ".join(market.symbols), faults=", ".join(wanted))
+    script = SeededFaults((WIRE_FAULTS[name] for name in wanted), fault_seed)
+    venue_server.serve_venue(settings, market, port=port, speed=tape_speed, ready=announce, faults=script)
+
+
+def _announce_port(port: int, symbols: str, faults: str) -> None:
+    broken = f"; faults: {faults}" if faults else ""
+    typer.echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}{broken}")
+
+
+@app.command()
+def halt(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+    """Stop entries of a running run; exits go on."""
+    _operate(run, "halt", reason, None, as_json=as_json)
+
+
+@app.command()
+def resume(
+    run: Run,
+    halt_id: Annotated[
+        str | None, typer.Option("--halt-id", help="Which halt, if the run halted by itself.")
+    ] = None,
+    reason: Reason = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Let a halted run enter again."""
+    _operate(run, "resume", reason, halt_id, as_json=as_json)
+
+
+@app.command()
+def flatten(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
+    """Stop entries of a running run and sell every position it holds."""
+    _operate(run, "flatten", reason, None, as_json=as_json)
+
+
+@app.command()
+def status(run: Run, as_json: AsJson = False) -> None:
+    """Where a running run stands."""
+    _operate(run, "status", "", None, as_json=as_json)
+
+
+def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_json: bool) -> None:
+    from autohedge.journal import RunFolder
+    from autohedge.runtime.control import Request
+    from autohedge.runtime.control import send_command as ask
+
+    folder = RunFolder.find(run)
+    reply = ask(folder.path, Request(command, reason, halt_id))
+    if as_json:
+        print_json({"run": folder.id, "says": reply.message} | reply.status)
+        return
+    held = ", ".join(f"{quantity} {symbol}" for symbol, quantity in reply.status["open_positions"].items())
+    typer.echo(f"{folder.id}: {reply.message}; equity {reply.status['equity']}, open: {held or 'nothing'}")
+
+
+def _require_no_money(settings: "Settings", *, live: bool) -> None:
+    """Real money takes two switches and a real venue; with less, nothing trades at all."""
+    if not live and not settings.trading.live:
+        return
+    if live and settings.trading.live:
+        raise Refused("there is no real venue yet: take --live and trading.live = true away")
+    given, missing = ("--live", "trading.live = true") if live else ("trading.live = true", "--live")
+    raise Refused(f"{given} without {missing}: real money takes both, and a real venue; for paper, neither")
+
+
+def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFactory":
+    from autohedge.console.event_log import event_log_factory
+
+    return event_log_factory(settings, on_clock=on_clock, quiet=quiet)
+
+
+def _print_results(results: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+    if as_json:
+        print_json(results)
+    elif not quiet:
+        from autohedge.console.summary import print_summary
+
+        print_summary(results)
+
+
+@app.command()
+def replay(
+    run: Run,
+    engine_only: Annotated[
+        bool, typer.Option("--engine-only", help="Leave the deliberations out; needs nothing of the agents.")
+    ] = False,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Reproduce a run's every output, and its every deliberation, from its record.
+
+    Its recorded inputs are fed to a fresh engine, and its recorded answers to the agents; the first difference
+    of each is named. Needs no model, server or key.
+    """
+    from autohedge import app as application
+    from autohedge.journal import RunFolder
+
+    folder = RunFolder.find(run)
+    difference, finished = application.replay_engine(folder)
+    reread = None if engine_only else application.replay_deliberations(folder)
+    same = not (difference or (reread and reread.difference))
+    if as_json:
+        print_json(application.replay_as_dict(folder, difference, reread))
+    elif not (quiet and same):
+        _print_replay(folder.id, difference, reread, finished=finished)
+    if not same:
+        raise typer.Exit(FAILED)
+
+
+def _print_replay(
+    run: str, difference: "Difference | None", reread: "DeliberationReplay | None", *, finished: bool
+) -> None:
+    parts = [f"differs at {difference}" if difference else "every output reproduced"]
+    parts += [_deliberation_replay_text(reread)] if reread else []
+    so_far = "" if finished else " (unfinished: as far as the record goes)"
+    if difference or (reread and reread.difference):
+        fail(f"replay of {run}: {'; '.join(parts)}{so_far}", FAILED)
+    typer.echo(f"{run}: {'; '.join(parts)}{so_far}")
+
+
+def _deliberation_replay_text(reread: "DeliberationReplay") -> str:
+    if reread.difference:
+        return f"differs at {reread.difference}"
+    summary = f"{reread.reread} deliberations reread, {reread.requests} requests rendered again to the byte"
+    others = {"never came to the agents": reread.taken_over, "unanswered": reread.unanswered}
+    others["in the transcript alone"] = reread.ahead
+    return ", ".join([summary, *(f"{count} {what}" for what, count in others.items() if count)])

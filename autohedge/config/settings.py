@@ -1,0 +1,167 @@
+"""The settings of one run as one typed, frozen object."""
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings.exceptions import SettingsError
+
+from autohedge.config.environment import PREFIX
+from autohedge.config.sections import (
+    AgentsSettings,
+    CrossoverSettings,
+    ExecutionSettings,
+    ExitsSettings,
+    HybridSettings,
+    InstrumentRules,
+    JournalSettings,
+    LLMSettings,
+    MomentumSettings,
+    ReconciliationSettings,
+    RedisSettings,
+    RiskSettings,
+    Section,
+    SimulatedSettings,
+    SizingSettings,
+    StrategySettings,
+    SyntheticSettings,
+    ToolsSettings,
+    TradingSettings,
+)
+from autohedge.core.instruments import Instrument
+from autohedge.core.text import did_you_mean
+
+OVERRIDABLE: dict[str, type[Section]] = {
+    "momentum": MomentumSettings,
+    "crossover": CrossoverSettings,
+    "exits": ExitsSettings,
+    "sizing": SizingSettings,
+}
+
+
+class Settings(BaseSettings):
+    """The resolved settings of one run; every default stands in the shipped `config.toml`."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid",
+        frozen=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="__",
+    )
+
+    seed: Annotated[int, Field(ge=0, lt=2**63)]
+    chatter_level: Literal["auto", "low", "normal", "verbose"]
+    trading: TradingSettings
+    hybrid: HybridSettings
+    llm: LLMSettings
+    agents: AgentsSettings
+    redis: RedisSettings
+    tools: ToolsSettings
+    strategy: StrategySettings
+    momentum: MomentumSettings
+    crossover: CrossoverSettings
+    exits: ExitsSettings
+    sizing: SizingSettings
+    execution: ExecutionSettings
+    reconciliation: ReconciliationSettings
+    risk: RiskSettings
+    simulated: SimulatedSettings
+    journal: JournalSettings
+    synthetic: SyntheticSettings
+    instruments: dict[str, InstrumentRules] = {}
+    symbol_overrides: dict[str, dict[str, dict[str, Any]]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _sort_overrides(cls, values: dict[str, Any]) -> dict[str, Any]:
+        overrides = values.get("symbol_overrides", {})
+        if not all(isinstance(table, dict) for table in (overrides, *_values(overrides))):
+            msg = 'symbol_overrides holds one table per symbol: [symbol_overrides."BTC/USD"]'
+            raise ValueError(msg)
+        nested = {symbol: _by_section(symbol, keys) for symbol, keys in overrides.items()}
+        return values | {"symbol_overrides": nested}
+
+    @model_validator(mode="after")
+    def _overrides_are_valid(self) -> "Settings":
+        for symbol in self.symbol_overrides:
+            try:
+                self.for_symbol(symbol)
+            except ValidationError as error:
+                msg = f'symbol_overrides."{symbol}": {describe_error(error)}'
+                raise ValueError(msg) from None
+        return self
+
+    def for_symbol(self, symbol: str) -> "Settings":
+        """These settings with the symbol's overrides laid over them."""
+        changes = self.symbol_overrides.get(symbol, {})
+        sections = {
+            name: OVERRIDABLE[name].model_validate(getattr(self, name).model_dump() | keys)
+            for name, keys in changes.items()
+        }
+        return self.model_copy(update=sections)
+
+    @property
+    def trader_name(self) -> str:
+        """Who wishes to buy: the strategy by its name, or the agents."""
+        return "agents" if self.trading.mode == "llm" else self.strategy.name
+
+    def instrument(self, symbol: str) -> Instrument:
+        """The instrument with its configured rules, or the defaults."""
+        rules = self.instruments.get(symbol, InstrumentRules())
+        return Instrument(symbol, rules.tick, rules.lot, rules.min_notional)
+
+
+def _values(table: Any) -> Iterable[Any]:
+    return table.values() if isinstance(table, dict) else ()
+
+
+def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Sort a symbol's overrides into sections; a bare key finds its own."""
+    nested: dict[str, dict[str, Any]] = {}
+    for key, value in keys.items():
+        if key in OVERRIDABLE and isinstance(value, dict):
+            nested.setdefault(key, {}).update(value)
+            continue
+        home = next((name for name, cls in OVERRIDABLE.items() if key in cls.model_fields), None)
+        if home is None:
+            known = [*OVERRIDABLE, *(f for cls in OVERRIDABLE.values() for f in cls.model_fields)]
+            msg = f'symbol_overrides."{symbol}".{key} is no setting of a symbol{_hint(key, known)}'
+            raise ValueError(msg)
+        nested.setdefault(home, {})[key] = value
+    return nested
+
+
+def describe_error(error: ValidationError | SettingsError) -> str:
+    """A validation error as one line: the setting, what is wrong with it, and the value given."""
+    if isinstance(error, SettingsError):
+        return str(error)
+    details = error.errors(include_url=False)
+    first = details[0]
+    more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
+    place = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        return f"unknown setting {place}{_hint(place, _all_names())}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    given = f", got {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
+    return f"{place}: {message}{given}{more}" if place else f"{message}{more}"
+
+
+def _all_names() -> list[str]:
+    """All settings by their full names, and by their last names, as overrides of a symbol use them."""
+    keys = _all_keys(Settings)
+    return keys + [key.rpartition(".")[2] for key in keys]
+
+
+def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in model.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys += _all_keys(field.annotation, f"{prefix}{name}.")
+    return keys
+
+
+def _hint(wrong: str, known: Iterable[str]) -> str:
+    question = did_you_mean(wrong, known)
+    return f"; {question}" if question else ""

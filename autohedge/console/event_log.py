@@ -1,0 +1,441 @@
+"""What a run says on the way: a line per thing that matters, and how far it has come.
+
+The lines keep the shapes of the Rust bot that came before (`[HFT] BUY trigger …`), so what was
+grepped for is still found. They go to stderr; stdout is the summary's.
+"""
+
+import sys
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from autohedge.config import Settings
+from autohedge.console.progress import BarProgress, LineProgress, OutputThread, ProgressView
+from autohedge.core.abstentions import describe
+from autohedge.core.events import (
+    Active,
+    Alert,
+    AnyEvent,
+    CancelOrder,
+    ConnectionStatus,
+    CooldownChanged,
+    Decision,
+    DeliberationRequested,
+    ExecutionReport,
+    ExternalChange,
+    FillBooked,
+    GateChanged,
+    Halted,
+    JournalEntry,
+    OrderAdopted,
+    OrderNotFound,
+    OrderOverfilled,
+    OrderRejected,
+    PromptsChanged,
+    ProposalResolved,
+    Reducing,
+    ReplaceOrder,
+    RequestThrottled,
+    RequestUnknown,
+    Restarted,
+    Resumed,
+    RunStarted,
+    SubmitOrder,
+)
+from autohedge.core.orders import BUY
+from autohedge.core.reasons import Reason
+from autohedge.core.text import printable
+from autohedge.core.units import CENTS
+from autohedge.engine.deliberations.scheduler import BYPASS
+from autohedge.engine.engine import Engine
+from autohedge.market.tape import Rows
+from autohedge.runtime.observers import NullObserver, ObserverFactory, RunObserver
+
+REASONS = tuple(Reason)
+VENUE = "simulated venue, no real money"
+LEVELS = ("low", "normal", "verbose")
+
+
+def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> ObserverFactory:
+    """Who looks on: nobody if `quiet`, else a narrator at the configured level."""
+    if quiet:
+        return NullObserver
+    level = settings.chatter_level
+    if level == "auto":
+        level = "normal" if on_clock else "low"
+
+    def event_log(engine: Engine, rows: Rows, run: str) -> RunObserver:
+        output = OutputThread(patient=not on_clock)
+        shape = BarProgress if sys.stderr.isatty() else LineProgress
+        progress: ProgressView = shape(engine, len(rows), output)
+        banner = f"[RUN] {run}: {settings.trading.mode} · {settings.trader_name} · {VENUE}"
+        return EventLog(engine, rows, LEVELS.index(level), progress, banner)
+
+    return event_log
+
+
+class EventLog:
+    """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
+
+    def __init__(self, engine: Engine, rows: Rows, level: int, progress: ProgressView, banner: str) -> None:
+        self.wants = ALWAYS_WANTED if level == 0 else ALWAYS_WANTED | WANTED_TOO
+        self.wants_rows = level > 1
+        self._engine = engine
+        self._rows = rows
+        self._level = level
+        self._progress = progress
+        self._banner = banner
+        self._fill: ExecutionReport | None = None
+        self._waits: dict[tuple[str, str], int] = {}
+        self._reported_codes: set[str] = set()
+        self._lane_of = {
+            instrument_state.instrument.symbol: lane
+            for lane, instrument_state in enumerate(engine.instruments)
+        }
+        self._before = engine.kernel_states["counts"].copy()
+        self._trader = "[AGENT]" if engine.deliberations and engine.deliberations.proposes else "[HFT]"
+
+    def on_progress(self) -> None:
+        """Show how far the run has come, now and then."""
+        self._progress.refresh()
+
+    def notify(self, line: str) -> None:
+        """Say what is wrong outside the record."""
+        self._log(0, line)
+
+    def close(self) -> None:
+        """Leave the terminal as it was."""
+        self._progress.close()
+
+    def on_event(self, entry: JournalEntry) -> None:
+        """Say an event, if it is worth a line at this level."""
+        match event := entry.event:
+            case RunStarted() | Restarted():
+                self._waits.clear()
+                self._before = self._engine.kernel_states["counts"].copy()
+                self._log(1, self._banner)
+            case SubmitOrder() if self._level:
+                self._submitted(event)
+            case ExecutionReport(kind="fill"):
+                self._fill = event
+            case FillBooked() if self._fill:
+                self._log(1, _fill_line(self._fill))
+            case DeliberationRequested() | Decision():
+                self._unanswered(event)
+            case Halted():
+                self._waits.clear()
+        if message := _line(event):
+            self._log(*message)
+
+    def on_row(self, row: int) -> None:
+        """Say what became of a row."""
+        lane = int(self._rows.lane[row])
+        counts = self._engine.kernel_states["counts"][lane]
+        code = REASONS[int(np.argmax(counts - self._before[lane]))]
+        self._before[lane] = counts
+        symbol = self._symbol(lane)
+        if code is Reason.DEBOUNCE and "debounce" in self._fields:
+            seen, wanted = (int(self._lane(lane)[key]) for key in ("debounce", "evaluate_every_quotes"))
+            self._log(
+                2, f"[HFT] Debounce {symbol}: {seen}/{wanted} quotes collected (mid={self._mid(lane):.8f})"
+            )
+        elif code not in LOGGED_BY_EVENTS:
+            self._log(2, f"{self._trader} Skip {symbol}: {self._why(code, lane)}")
+        if held := self._entry_price(lane):
+            bid = self._quote(lane)[0]
+            self._log(
+                2, f"[MONITOR] Check {symbol}: entry={held:.8f} current={bid:.8f} pl={_percent(bid, held)}"
+            )
+
+    def _submitted(self, order: SubmitOrder) -> None:
+        lane = self._lane_of[order.symbol]
+        symbol, (bid, ask) = self._symbol(lane), self._quote(lane)
+        if order.side is BUY:
+            exit_levels = (
+                f"entry(mid)={self._mid(lane):.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
+            )
+            self._log(
+                1,
+                f"{self._trader} BUY trigger {symbol}: {self._edge(lane)}{self._spread(lane)} | {exit_levels}",
+            )
+            price = order.limit or Decimal(str(ask))
+        else:
+            self._log(1, self._sell_trigger(order, lane))
+            price = Decimal(str(bid))
+        worth = (order.quantity * price).quantize(CENTS)
+        self._log(
+            1, f"[ORDER] {order.order_type.upper()} {symbol} qty={order.quantity} @ ${price} (${worth})"
+        )
+
+    def _sell_trigger(self, order: SubmitOrder, lane: int) -> str:
+        instrument_state, entry, bid = (
+            self._engine.instruments[lane],
+            self._entry_price(lane),
+            self._quote(lane)[0],
+        )
+        mark = {
+            "take_profit": f" tp={instrument_state.take_profit:.8f}",
+            "stop_loss": f" sl={instrument_state.stop_loss:.8f}",
+            "trailing_stop": f" highest={self._lane(lane)['highest']:.8f}",
+        }
+        why = order.reason.upper().replace("_", " ")
+        figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
+        return (
+            f"[MONITOR] SELL trigger ({why}) for {self._symbol(lane)}: {figures}{mark.get(order.reason, '')}"
+        )
+
+    def _unanswered(self, event: DeliberationRequested | Decision) -> None:
+        """Say when nobody answers; at every level once for each reason."""
+        where, code = (event.kind, event.symbol), ""
+        if isinstance(event, DeliberationRequested):
+            code = "timeout" if where in self._waits else ""
+            self._waits[where] = event.number
+        elif self._waits.get(where) == event.number:
+            del self._waits[where]
+        if isinstance(event, Decision) and event.verdict == "abstain" and event.source != BYPASS:
+            code = event.code
+        if code:
+            self._log(
+                int(code in self._reported_codes),
+                f"[AGENT] {event.symbol}: no answer ({code}): {describe(code)}",
+            )
+            self._reported_codes.add(code)
+
+    # what the lane knows
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return self._engine.kernel_states.dtype.names or ()
+
+    def _lane(self, lane: int) -> Any:
+        return self._engine.kernel_states[lane]
+
+    def _quote(self, lane: int) -> tuple[float, float]:
+        return float(self._lane(lane)["bid"]), float(self._lane(lane)["ask"])
+
+    def _mid(self, lane: int) -> float:
+        return sum(self._quote(lane)) / 2.0
+
+    def _symbol(self, lane: int) -> str:
+        return self._engine.instruments[lane].instrument.symbol
+
+    def _entry_price(self, lane: int) -> float:
+        position = self._engine.ledger.position(self._engine.instruments[lane].instrument.symbol)
+        return float(position.cost) / float(position.quantity) if position.quantity else 0.0
+
+    def _edge_bps(self, lane: int) -> float:
+        state = self._lane(lane)
+        past = state["mids"][state["slot"] if state["accepted"] > state["lookback"] else 0]
+        return float((self._mid(lane) - past) / past * 10_000.0)
+
+    def _edge(self, lane: int) -> str:
+        if "min_edge_bps" not in self._fields:
+            return ""
+        least = float(self._lane(lane)["min_edge_bps"])
+        return f"edge_bps={self._edge_bps(lane):.2f} >= min_edge_bps={least:.2f}, "
+
+    def _spread_bps(self, lane: int) -> float:
+        bid, ask = self._quote(lane)
+        return (ask - bid) / self._mid(lane) * 10_000.0
+
+    def _spread(self, lane: int) -> str:
+        most = ""
+        if "max_spread_bps" in self._fields:
+            most = f" <= max_spread_bps={self._lane(lane)['max_spread_bps']:.2f}"
+        return f"spread_bps={self._spread_bps(lane):.2f}{most}"
+
+    def _why(self, code: Reason, lane: int) -> str:
+        state = self._lane(lane)
+        match code:
+            case Reason.BAD_QUOTE:
+                return "invalid quote"
+            case Reason.WIDE_SPREAD:
+                return f"spread_bps={self._spread_bps(lane):.2f} > {state['max_spread_bps']:.2f}"
+            case Reason.WARMING_UP:
+                return "insufficient history"
+            case Reason.NO_EDGE:
+                return f"edge_bps={self._edge_bps(lane):.2f} < {state['min_edge_bps']:.2f}"
+            case _:
+                return code.label
+
+    def _log(self, level: int, line: str) -> None:
+        """Symbols and a venue's words come from outside: nothing in them may move a terminal's cursor."""
+        if self._level >= level:
+            self._progress.write(printable(line, "?"))
+
+
+ALWAYS_WANTED: frozenset[type] = frozenset(
+    {
+        Halted,
+        OrderRejected,
+        RequestUnknown,
+        RequestThrottled,
+        Restarted,
+        Alert,
+        OrderOverfilled,
+        OrderAdopted,
+        ExternalChange,
+        ConnectionStatus,
+        DeliberationRequested,
+        Decision,
+    }
+)
+WANTED_TOO: frozenset[type] = frozenset(
+    {
+        RunStarted,
+        GateChanged,
+        ProposalResolved,
+        CooldownChanged,
+        PromptsChanged,
+        Resumed,
+        Reducing,
+        Active,
+        SubmitOrder,
+        CancelOrder,
+        ReplaceOrder,
+        ExecutionReport,
+        FillBooked,
+        OrderNotFound,
+    }
+)
+IDLE = frozenset({"no_edge", "limits"})
+LOGGED_BY_ORDERS = frozenset({"entry", "exit_signal", "in_position", "no_trade"})
+LOGGED_BY_EVENTS = frozenset(
+    {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
+)
+
+
+def _line(event: AnyEvent) -> tuple[int, str] | None:
+    """From which level on an event is worth a line, and the line."""
+    return _state_line(event) or _venue_line(event) or _order_line(event)
+
+
+def _state_line(event: AnyEvent) -> tuple[int, str] | None:
+    """Whether we trade."""
+    match event:
+        case Halted():
+            known = f" (halt id {event.halt_id})" if event.halt_id else ""
+            return 0, f"[RISK] Entries halted: {event.reason}{known}"
+        case Restarted():
+            lost = len(event.lost_at_crash)
+            return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
+        case Resumed():
+            return 1, f"[RISK] Entries resumed: {event.reason}"
+        case Reducing():
+            return 1, f"[RISK] Entries wait: {', '.join(event.causes)}"
+        case Active():
+            return 1, "[RISK] Entries go on"
+        case _:
+            return _gate_line(event)
+
+
+def _gate_line(event: AnyEvent) -> tuple[int, str] | None:
+    """What is asked about a gate, and what it changes."""
+    match event:
+        case DeliberationRequested(kind="gate"):
+            return 1, f"[HYBRID] Refreshing LLM gate for {event.symbol} (question {event.number})"
+        case GateChanged(state="open"):
+            return 1, f"[HYBRID] Gate OPEN for {event.symbol} by {event.why}."
+        case GateChanged():
+            return 1, f"[HYBRID] Gate {event.state.upper()} for {event.symbol}: {event.why}."
+        case _:
+            return _agent_line(event)
+
+
+def _agent_line(event: AnyEvent) -> tuple[int, str] | None:
+    """What agents are asked and say, and what becomes of it."""
+    match event:
+        case DeliberationRequested(kind="trade"):
+            return 1, f"[AGENT] Asking about {event.symbol} (question {event.number})"
+        case DeliberationRequested():
+            return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
+        case Decision():
+            level = 1 if event.kind == "trade" and event.verdict not in {"abstain", "keep"} else 2
+            return (
+                level,
+                f"[AGENT] {event.kind} {event.symbol}: {_decision_text(event)} from {event.source or 'nobody'}",
+            )
+        case ProposalResolved() if event.code not in LOGGED_BY_ORDERS:
+            why = f"({event.code}): {describe(event.code)}"
+            return 2 if event.code in IDLE else 1, (
+                f"[RISK] {event.symbol}: no order from question {event.number} {why}"
+            )
+        case CooldownChanged():
+            text = f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"
+            return 1, f"[COOLDOWN] {event.symbol}: {text}"
+        case _:
+            return _prompt_line(event)
+
+
+def _prompt_line(event: AnyEvent) -> tuple[int, str] | None:
+    """What a person edited."""
+    if not isinstance(event, PromptsChanged):
+        return None
+    named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
+    return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
+
+
+def _decision_text(decision: Decision) -> str:
+    """What was decided, in a few words."""
+    figures = decision.code or f"{decision.direction} {decision.confidence_pct} %".strip()
+    text = f"{decision.verdict} ({figures})"
+    if (proposal := decision.proposal) is None:
+        return text
+    exits = f"tp=+{proposal.take_profit_bps} sl=-{proposal.stop_loss_bps} bps"
+    return f"{text}, size={proposal.size_pct} % {exits} limit=-{proposal.offset_bps} bps {proposal.time_in_force}"
+
+
+def _venue_line(event: AnyEvent) -> tuple[int, str] | None:
+    """What the venue has that the books do not."""
+    match event:
+        case Alert():
+            return 0, f"[TRACKER] {event.code} {event.subject}: {event.text}"
+        case OrderOverfilled():
+            return 0, f"[TRACKER] Order {event.order_id} overfilled by {event.excess}; the excess is booked"
+        case OrderAdopted():
+            return 0, f"[TRACKER] Order {event.order.order_id} adopted: {event.why}"
+        case ExternalChange():
+            what = f"{event.amount} {event.subject}".strip()
+            return 0, f"[TRACKER] The venue holds {what} more than our books ({event.kind}): {event.policy}"
+        case ConnectionStatus():
+            return 0, f"[TRACKER] Connection to the venue: {event.state}"
+        case _:
+            return None
+
+
+def _order_line(event: AnyEvent) -> tuple[int, str] | None:
+    """What is asked of an order, and how it ended; a fill is said when booked, for it may be told twice."""
+    match event:
+        case OrderRejected() | RequestUnknown() | RequestThrottled():
+            return 0, f"[FAILED] Order {event.order_id} {_why_failed(event)}"
+        case CancelOrder():
+            return 1, f"[ORDER] CANCEL {event.order_id}: {event.reason}"
+        case ReplaceOrder():
+            return 1, f"[ORDER] REPLACE {event.order_id}: limit ${event.limit}"
+        case OrderNotFound():
+            return 1, f"[TRACKER] Order {event.order_id}: the venue does not know it, or not yet"
+        case ExecutionReport(kind="expired" | "canceled"):
+            return 1, f"[TRACKER] Order {event.order_id} status={event.kind}"
+        case _:
+            return None
+
+
+def _why_failed(event: OrderRejected | RequestUnknown | RequestThrottled) -> str:
+    match event:
+        case OrderRejected():
+            return f"rejected: {event.reason}"
+        case RequestUnknown():
+            return f"unknown: {event.cause}"
+        case _:
+            return "throttled: the venue wants rest"
+
+
+def _fill_line(fill: ExecutionReport) -> str:
+    return (
+        f"[SUCCESS] Order {fill.order_id} status=filled qty={fill.quantity} @ ${fill.price} fee=${fill.fee}"
+    )
+
+
+def _percent(now: float, then: float) -> str:
+    return f"{(now - then) / then * 100.0:+.2f}%" if then else "?"

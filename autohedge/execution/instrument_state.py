@@ -1,0 +1,77 @@
+"""What the engine keeps per lane, beside the kernel's record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from autohedge.config import Settings
+from autohedge.core.events import Proposal
+from autohedge.core.instruments import Instrument
+from autohedge.core.units import NS_PER_S
+from autohedge.execution.sizing import Sizing
+from autohedge.execution.twap import ExecutionSchedule
+from autohedge.risk import Limits
+
+
+@dataclass(slots=True)
+class InstrumentState:
+    """One lane's instrument, rules and memory.
+
+    `take_profit`, `stop_loss` and `trail_from` guard the position that is open; the `last_…_ns` are None
+    before the first entry and exit. `pending_exit_reason` is the reason of an exit that must be carried through
+    to flat, until it is; else empty. `refused` counts exits that the venue refused in a row; `dust` is
+    a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts, `proposal`
+    what the agents made of it.
+    A trail that is off has its activation at infinity.
+    """
+
+    instrument: Instrument
+    sizing: Sizing
+    limits: Limits
+    aggression_bps: float | None
+    take_profit_bps: float
+    stop_loss_bps: float
+    trailing_activation_bps: float
+    trailing_distance_bps: float
+    take_profit: float = np.inf
+    stop_loss: float = -np.inf
+    trail_from: float = np.inf
+    last_entry_ns: int | None = None
+    last_exit_ns: int | None = None
+    pending_exit_reason: str = ""
+    max_hold_ns: int = 0
+    refused: int = 0
+    dust: bool = False
+    slices: ExecutionSchedule | None = None
+    proposal: Proposal | None = None
+
+    def exit_levels(self, reference: float, proposal: Proposal | None = None) -> tuple[float, float, float]:
+        """The take-profit, the stop-loss and the price from which a trail runs, for an entry at `reference`."""
+        exits = proposal or self
+        return (
+            reference * (1.0 + exits.take_profit_bps / 10_000.0),
+            reference * (1.0 - exits.stop_loss_bps / 10_000.0),
+            reference * (1.0 + self.trailing_activation_bps / 10_000.0),
+        )
+
+
+def instrument_states(settings: Settings, symbols: Sequence[str]) -> list[InstrumentState]:
+    """One desk per lane, each with its symbol's settings."""
+    return [_instrument_state(settings.for_symbol(symbol), symbol) for symbol in symbols]
+
+
+def _instrument_state(settings: Settings, symbol: str) -> InstrumentState:
+    instrument = settings.instrument(symbol)
+    limits = Limits.of(settings)
+    return InstrumentState(
+        instrument=instrument,
+        sizing=Sizing.of(settings),
+        limits=replace(limits, min_notional=max(limits.min_notional, instrument.min_notional)),
+        aggression_bps=settings.execution.aggression_bps,
+        take_profit_bps=settings.exits.take_profit_bps,
+        stop_loss_bps=settings.exits.stop_loss_bps,
+        trailing_activation_bps=settings.exits.trailing_activation_bps or np.inf,
+        trailing_distance_bps=settings.exits.trailing_distance_bps,
+        max_hold_ns=round(settings.exits.max_hold_s * NS_PER_S),
+    )

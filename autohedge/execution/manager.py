@@ -1,0 +1,492 @@
+"""The execution manager: orders, fills and positions, from the approved intent on.
+
+It takes every answer, asks where one is missing, holds the books against the venue's, and says
+when the account may not take entries. What to trade is not its business.
+"""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.config import Settings
+from autohedge.core.events import (
+    AccountState,
+    Alert,
+    AnyOutput,
+    ConnectionStatus,
+    ExecutionReport,
+    ExternalChange,
+    FillBooked,
+    OrderAccepted,
+    OrderAdopted,
+    OrderEvent,
+    OrderMassStatus,
+    OrderNotFound,
+    OrderRejected,
+    OrderReplaced,
+    QueryFills,
+    RequestThrottled,
+    RequestUnknown,
+    VenueOrderStatus,
+)
+from autohedge.core.ids import client_order_id
+from autohedge.core.money import ZERO
+from autohedge.core.orders import BUY, GTC, SELL, Intent, OrderState, Side
+from autohedge.core.timers import TimerQueue
+from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from autohedge.execution.instrument_state import InstrumentState
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
+from autohedge.execution.reconciliation import (
+    CASH,
+    RECONCILE,
+    ExternalOrder,
+    Reconciliation,
+    ReconciliationPolicy,
+    status_evidence,
+)
+from autohedge.execution.stats import RunStats
+from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, TimerKey
+from autohedge.risk import Approved, Throttler
+from autohedge.risk.state import ReduceCause, TradingState
+
+LOST_IDS_MAX = 2_000
+EXTERNAL_ORDERS_MAX = 1_000
+ERRORS = (OrderRejected, RequestUnknown, RequestThrottled)
+
+
+class ExecutionManager:
+    """All that is owed, held and in doubt at one venue, for one account."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        instruments: list[InstrumentState],
+        timers: TimerQueue[TimerKey],
+        emit: Callable[[AnyOutput], None],
+        mark: Callable[[int], Decimal],
+        new_halt_id: Callable[[], str],
+    ) -> None:
+        self._mark = mark
+        self._new_halt_id = new_halt_id
+        self.ledger = Ledger(settings.simulated.initial_cash)
+        self.orders = OrderManager(emit, settings.simulated.fee_bps)
+        self.state = TradingState(emit)
+        self.stats = RunStats()
+        self.instruments = instruments
+        self.held: NDArray[np.float64] = np.zeros(len(instruments))
+        self.holding = 0
+        self.last_fill_ns = 0
+        self.tracker = OrderTracker(QueryTimeouts.of(settings), self.orders, timers, emit)
+        self.reconciliation = Reconciliation(ReconciliationPolicy.of(settings), timers, emit)
+        self._timers = timers
+        self._emit = emit
+        self._lane_of = {
+            instrument_state.instrument.symbol: lane for lane, instrument_state in enumerate(instruments)
+        }
+        self._moved_ns = [0] * len(instruments)
+        self._errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
+        self._unknown_ns = round(settings.risk.unknown_halt_s * NS_PER_S)
+        execution = settings.execution
+        expiry_ns = execution.limit_order_expiration_days * NS_PER_DAY
+        self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
+        self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
+        self._lost_from: list[tuple[str, int]] = []
+        self._lost_ids: set[str] = set()
+        self._external_orders: dict[str, ExternalOrder] = {}
+        self.exits_wait = False
+        self.on_fill: Callable[..., None] | None = None
+        self.on_halt: Callable[[int], None] | None = None
+
+    @property
+    def has_exposure(self) -> bool:
+        """Whether anything works or is held."""
+        return bool(self.orders.working or self.holding)
+
+    # what goes out
+
+    def submit(self, approved: Approved, order_id: str, now_ns: int) -> None:
+        """Send an approved order and watch it to its end."""
+        order = self.orders.submit(approved, order_id, now_ns)
+        self._moved_ns[order.intent.lane] = now_ns
+        self.tracker.track(order, now_ns)
+        if order.intent.time_in_force is GTC:
+            self._timers.schedule(("cancel", order_id), now_ns + self._rest_ns)
+            if self._reprice_ns:
+                self._timers.schedule(("reprice", order_id), now_ns + self._reprice_ns)
+        self.reconciliation.plan_next(now_ns)
+
+    def cancel(self, order: Order | None, reason: str, now_ns: int) -> None:
+        """Take an order back, if it may rest and no one has asked yet."""
+        if order is not None and order.cancelable:
+            self.orders.cancel(order, reason, now_ns)
+            self.tracker.track(order, now_ns)
+
+    def replace(self, order: Order, limit: Decimal, now_ns: int) -> None:
+        """Ask for another limit of a resting order."""
+        self.orders.replace(order, limit, now_ns)
+        self.tracker.track(order, now_ns)
+
+    def halt(self, reason: str, halt_id: str | None, now_ns: int) -> None:
+        """No entry from here on; those that rest are asked back, for a fill would add exposure."""
+        self.state.halt(reason, halt_id)
+        self.cancel_entries("entries were halted", now_ns)
+        if self.on_halt:
+            self.on_halt(now_ns)
+
+    def _halt_automatically(self, reason: str, now_ns: int) -> None:
+        self.halt(reason, self._new_halt_id(), now_ns)
+
+    def cancel_entries(self, reason: str, now_ns: int) -> None:
+        """Ask all resting entries back."""
+        for order in self.orders.entries():
+            self.cancel(order, reason, now_ns)
+
+    def on_restart(self, nonce: str, seq: int, now_ns: int) -> None:
+        """Take nothing for granted: every order is unknown until the venue speaks.
+
+        Orders of `nonce` from `seq` on may live at the venue without a line in the record: until its
+        list is in, exits wait too, for one may be under way already.
+        """
+        self._lost_from.append((nonce, seq))
+        self.exits_wait = True
+        self.reconcile(now_ns)
+        for order in list(self.orders.working.values()):
+            self.orders.mark_unknown(order)
+            self.tracker.track(order, now_ns)
+            self.tracker.query(order, now_ns)
+
+    def reconcile(self, now_ns: int) -> None:
+        """Begin a pass; at the start, and after an interruption, entries wait for its end."""
+        self.reconciliation.abort()
+        self.request_reconciliation(now_ns)
+
+    def request_reconciliation(self, now_ns: int) -> None:
+        """Ask what a pass needs, or what is missing of the one under way, unless the venue wants rest."""
+        if now_ns < self.tracker.hold_until_ns:
+            self._timers.schedule(RECONCILE, self.tracker.hold_until_ns)
+        else:
+            self.reconciliation.request(now_ns, self.last_fill_ns)
+
+    # what comes in
+
+    def on_order_event(self, answer: OrderEvent, now_ns: int) -> int:
+        """Take an answer about one order; return the lane that it concerns, -1 if none."""
+        self._count_error(answer, now_ns)
+        order = self.orders.find(answer.order_id)
+        if order is None:
+            self._on_external_order(answer, now_ns)
+            return -1
+        self._apply(answer, order, now_ns)
+        return order.intent.lane
+
+    def _apply(self, answer: OrderEvent, order: Order, now_ns: int) -> None:
+        lane, was_working = order.intent.lane, order.working
+        news = self.orders.apply(answer, order)
+        if was_working or news:
+            self._moved_ns[lane] = now_ns
+        if news and isinstance(answer, ExecutionReport):
+            self._book_fill(order, answer, news, now_ns)
+        match answer:
+            case ExecutionReport() | OrderAccepted() | OrderReplaced():
+                self.tracker.on_seen(order)
+            case OrderNotFound():
+                self.tracker.on_not_found(order, answer, now_ns)
+            case RequestThrottled():
+                self._on_throttled(order, answer, now_ns)
+            case OrderRejected() if order.intent.side is SELL and was_working:
+                self._on_exit_rejected(order, now_ns)
+        self.tracker.track(order, now_ns)
+        if was_working and order.intent.time_in_force is GTC and not order.working:
+            self._timers.cancel(("cancel", order.id))
+            self._timers.cancel(("reprice", order.id))
+
+    def _book_fill(self, order: Order, report: ExecutionReport, news: BookEffect, now_ns: int) -> None:
+        """Bring the books up to one fill, or to one that was taken back."""
+        lane, symbol = order.intent.lane, order.intent.symbol
+        quantity, price, fee = order.trades[report.trade_id or ""]
+        side = order.intent.side
+        if news is BUST:
+            side, fee = SELL if side is BUY else BUY, fee.copy_negate()
+        realized = self.ledger.book_fill(symbol, side, quantity, price, fee)
+        self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
+        self._on_position_changed(lane, now_ns)
+        self._set_exit_levels(order, now_ns)
+        if news is FILL:
+            self.stats.record_fill(order, report, realized)
+        position = self.ledger.position(symbol)
+        if self.on_fill and news is FILL:
+            held, reason = position.quantity, order.intent.reason
+            self.on_fill(lane, side, quantity, price, fee, realized, held, reason, now_ns)
+        self._emit(
+            FillBooked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized)
+        )
+
+    def _on_position_changed(self, lane: int, now_ns: int) -> None:
+        instrument_state = self.instruments[lane]
+        quantity = self.ledger.position(instrument_state.instrument.symbol).quantity
+        self.holding += bool(quantity) - bool(self.held[lane])
+        self.held[lane] = float(quantity)
+        instrument_state.dust = False
+        if instrument_state.max_hold_ns and not quantity:
+            self._timers.cancel(("time_stop", lane))
+        if quantity < ZERO:
+            text = f"{quantity} {instrument_state.instrument.symbol}: more was sold than was held"
+            self._emit(Alert("short", instrument_state.instrument.symbol, text))
+            self._halt_automatically(text, now_ns)
+
+    def _set_exit_levels(self, order: Order, now_ns: int) -> None:
+        """Set what guards the position that an entry brought; remember when it was left."""
+        instrument_state, lane = self.instruments[order.intent.lane], order.intent.lane
+        if order.intent.side is BUY:
+            instrument_state.take_profit, instrument_state.stop_loss = (
+                order.intent.take_profit,
+                order.intent.stop_loss,
+            )
+            instrument_state.trail_from = order.intent.trail_from
+            self._schedule_time_stop(lane, now_ns)
+        else:
+            instrument_state.last_exit_ns = now_ns
+            instrument_state.refused = 0
+            instrument_state.pending_exit_reason = (
+                instrument_state.pending_exit_reason if self.held[lane] else ""
+            )
+
+    def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
+        until_ns = now_ns + self.instruments[lane].max_hold_ns
+        if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:
+            self._timers.schedule(("time_stop", lane), until_ns)
+
+    def _on_throttled(self, order: Order, answer: RequestThrottled, now_ns: int) -> None:
+        """Be still until the venue listens again; an exit is sent again then, under its id."""
+        self.tracker.hold_until(answer.until_ns)
+        if answer.until_ns > now_ns:
+            self.state.reduce(ReduceCause.THROTTLED)
+            self._timers.schedule(("relieve", ReduceCause.THROTTLED), self.tracker.hold_until_ns)
+        if answer.about == "submit" and order.state is OrderState.SUBMITTED:
+            self._timers.schedule(("resend", order.id), self.tracker.hold_until_ns)
+
+    def _on_exit_rejected(self, order: Order, now_ns: int) -> None:
+        """An exit that the venue refused is tried again, but not at every quote."""
+        instrument_state = self.instruments[order.intent.lane]
+        self._timers.schedule(
+            ("exit", order.intent.lane),
+            now_ns + self.tracker.timeouts.query_pause_ns(instrument_state.refused),
+        )
+        instrument_state.refused += 1
+
+    def _count_error(self, answer: OrderEvent, now_ns: int) -> None:
+        if not isinstance(answer, ERRORS):
+            return
+        if not self._errors.has_room(now_ns) and not self.state.halted:
+            self._halt_automatically("the venue refuses or loses too many requests", now_ns)
+        self._errors.record(now_ns)
+
+    # orders that the record does not know
+
+    def _on_external_order(self, answer: OrderEvent, now_ns: int) -> None:
+        """Keep what is told of an unknown order until the venue's list says what it is."""
+        if answer.order_id not in self._external_orders and len(self._external_orders) >= EXTERNAL_ORDERS_MAX:
+            return
+        external_order = self._external_orders.setdefault(answer.order_id, ExternalOrder([]))
+        if isinstance(answer, ExecutionReport):
+            external_order.fills.append(answer)
+        if not external_order.alerted:
+            external_order.alerted = True
+            self._emit(
+                Alert("external_order", answer.order_id, "the venue speaks of an order that is not ours")
+            )
+            self.reconcile(now_ns)
+
+    def on_mass_status(self, answer: OrderMassStatus, now_ns: int) -> Iterator[int]:
+        """Take the venue's list of orders; give the lanes that it concerns."""
+        differences = 0
+        for found in answer.orders:
+            order = self.orders.find(found.order_id)
+            if order is None:
+                differences += self._reconcile_unknown(found, now_ns)
+            elif self._reconcile_known(found, order, now_ns):
+                differences += 1
+                yield order.intent.lane
+        for order in self.tracker.absent_in(answer):
+            self.orders.prove_absent(order)
+            self.tracker.track(order, now_ns)
+            differences += 1
+            yield order.intent.lane
+        if self._on_reconciliation_part("orders", answer.asked_ns, differences, now_ns):
+            yield from range(len(self.instruments))
+
+    def _reconcile_known(self, found: VenueOrderStatus, order: Order, now_ns: int) -> bool:
+        """Take what the list says of an order of ours; say whether it was news."""
+        before = order.state
+        if found.filled > order.executed:
+            since_ns = max(order.sent_ns - self.reconciliation.policy.overlap_ns, 0)
+            self._emit(QueryFills(now_ns, since_ns))
+        if evidence := status_evidence(found, order, now_ns):
+            self._apply(evidence, order, now_ns)
+        return order.state is not before
+
+    def _reconcile_unknown(self, found: VenueOrderStatus, now_ns: int) -> int:
+        """An order at the venue that we do not know: lost from our record, or another's."""
+        external_order = self._external_orders.setdefault(found.order_id, ExternalOrder([]))
+        lane = self._lane_of.get(found.symbol)
+        if lane is not None and self._is_lost_intent(found.order_id):
+            self._adopt(found, lane, external_order, now_ns, lost=True)
+            return 1
+        if found.status != "open" or external_order.judged:
+            return 0
+        external_order.alerted = external_order.judged = True
+        policy = self.reconciliation.policy.external
+        if policy == "adopt" and lane is not None:
+            self._adopt(found, lane, external_order, now_ns, lost=False)
+            return 1
+        text = f"{found.side} {found.quantity} {found.symbol}: not an order of this run"
+        self._emit(Alert("external_order", found.order_id, text))
+        if policy == "halt":
+            self._halt_automatically(f"{found.symbol}: an order of someone else", now_ns)
+        return 1
+
+    def _is_lost_intent(self, order_id: str) -> bool:
+        """Whether an id derives from a nonce of ours, at a place that the record may have lost."""
+        while self._lost_from:
+            nonce, first = self._lost_from.pop()
+            self._lost_ids.update(client_order_id(nonce, seq) for seq in range(first, first + LOST_IDS_MAX))
+        return order_id in self._lost_ids
+
+    def _adopt(
+        self, found: VenueOrderStatus, lane: int, external_order: ExternalOrder, now_ns: int, *, lost: bool
+    ) -> None:
+        self._emit(OrderAdopted(found, "lost_intent" if lost else "external"))
+        order = self.orders.adopt(
+            found, _intent_of(found, lane, self.instruments[lane], self._mark(lane)), now_ns
+        )
+        del self._external_orders[found.order_id]
+        for fill in external_order.fills:
+            self._apply(fill, order, now_ns)
+        if found.time_in_force is GTC and lost:
+            self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
+        self._reconcile_known(found, order, now_ns)
+        self.tracker.track(order, now_ns)
+
+    # positions and cash
+
+    def on_account_state(self, answer: AccountState, now_ns: int) -> Iterator[int]:
+        """Hold the books against the venue's account; give the lanes that change."""
+        differences = 0
+        for subject, amount in list(
+            self.reconciliation.confirmed_differences(answer, self.ledger, self._is_idle)
+        ):
+            differences += 1
+            yield self._apply_external_change(subject, amount, now_ns)
+        if self._on_reconciliation_part("account", answer.asked_ns, differences, now_ns):
+            yield from range(len(self.instruments))
+
+    def _is_idle(self, subject: str, since_ns: int) -> bool:
+        """Whether nothing of ours works in a symbol, or has moved since then; cash: in any."""
+        lane = self._lane_of.get(subject)
+        lanes = range(len(self.instruments)) if subject == CASH else [] if lane is None else [lane]
+        busy = {order.intent.lane for order in self.orders.working.values()}
+        return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
+
+    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> int:
+        """Deal with what no order of ours explains, as the settings say."""
+        policy = self.reconciliation.policy.external
+        lane = self._lane_of.get(subject, -1)
+        if policy == "adopt" and lane >= 0 and not self._mark(lane):
+            self.reconciliation.defer(subject, amount, now_ns)
+            return -1
+        self._emit(ExternalChange("cash" if subject == CASH else "position", subject, amount, policy))
+        if policy == "adopt" and subject == CASH:
+            self.ledger.adjust_cash(amount)
+        elif policy == "adopt" and lane >= 0:
+            self.adopt_position(lane, amount, self._mark(lane), now_ns)
+        else:
+            self.reconciliation.acknowledge(subject, amount)
+        if policy == "halt":
+            self._halt_automatically(f"{subject or 'cash'} differs from the venue's by {amount}", now_ns)
+        return lane
+
+    def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> None:
+        """Hold what the venue holds, as bought at `price`, without cash; what was flat is guarded from there on."""
+        instrument_state, was_flat = self.instruments[lane], not self.held[lane]
+        self.ledger.adjust_position(instrument_state.instrument.symbol, amount, price)
+        self._on_position_changed(lane, now_ns)
+        if was_flat:
+            exit_levels = instrument_state.exit_levels(float(price))
+            instrument_state.take_profit, instrument_state.stop_loss, instrument_state.trail_from = (
+                exit_levels
+            )
+            self._schedule_time_stop(lane, now_ns)
+
+    def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> bool:
+        """A part of the pass is in; say whether exits that waited for all of it may go."""
+        if not self.reconciliation.on_part(
+            what, requested_ns, differences, now_ns, at_stake=self.has_exposure
+        ):
+            return False
+        self.state.clear(ReduceCause.RECONCILING)
+        waited, self.exits_wait = self.exits_wait, False
+        return waited
+
+    def on_connection(self, answer: ConnectionStatus, now_ns: int) -> None:
+        """The connection went, or came: what was said meanwhile is asked for."""
+        if answer.state == "up":
+            for cause in (ReduceCause.LINK, ReduceCause.MAINTENANCE):
+                self.state.clear(cause)
+            self.state.reduce(ReduceCause.RECONCILING)
+            self.reconcile(now_ns)
+            for order in list(self.orders.working.values()):
+                self.tracker.query(order, now_ns)
+            return
+        self.state.reduce(ReduceCause.LINK if answer.state == "down" else ReduceCause.MAINTENANCE)
+
+    # what is due
+
+    def query_order(self, order_id: str, now_ns: int) -> int:
+        """Look after an order in doubt; one that stays unknown too long halts entries."""
+        order = self.orders.working.get(order_id)
+        if order is None or ("resend", order_id) in self._timers:
+            return -1
+        self.tracker.query(order, now_ns)
+        since_ns = self.tracker.in_doubt_since(order)
+        if since_ns is not None and now_ns - since_ns >= self._unknown_ns and not self.state.halted:
+            if order.intent.side is SELL:
+                self._emit(Alert("exit_unknown", order.id, "whether the position was sold is not known"))
+            self._halt_automatically(f"the fate of order {order.id} is not known", now_ns)
+        return order.intent.lane
+
+    def resubmit(self, order_id: str, now_ns: int) -> None:
+        """Send an order once more under its id: the venue has not looked at it."""
+        order = self.orders.working.get(order_id)
+        if order is None or order.state is not OrderState.SUBMITTED or order.command is None:
+            return
+        if now_ns < self.tracker.hold_until_ns:
+            self._timers.schedule(("resend", order_id), self.tracker.hold_until_ns)
+            return
+        self._emit(order.command)
+        order.sent_ns = now_ns
+        self._timers.schedule((LOOK, order_id), now_ns + self.tracker.timeouts.ack_ns)
+
+
+def _intent_of(
+    found: VenueOrderStatus, lane: int, instrument_state: InstrumentState, mark: Decimal
+) -> Intent:
+    """The intent of an adopted order, as far as the venue's list tells; its guards are today's."""
+    price = found.limit or mark
+    take_profit, stop_loss, trail_from = instrument_state.exit_levels(float(price))
+    return Intent(
+        lane=lane,
+        symbol=found.symbol,
+        side=Side(found.side),
+        order_type=found.order_type,
+        time_in_force=found.time_in_force,
+        quantity=found.quantity,
+        price=price,
+        limit=found.limit,
+        reason="adopted",
+        take_profit=take_profit,
+        stop_loss=stop_loss,
+        trail_from=trail_from,
+    )

@@ -1,0 +1,115 @@
+"""What a run came to: counted while it runs, summed up at its end."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import reduce
+from typing import Any
+
+import msgspec
+
+from autohedge.core.events import ExecutionReport
+from autohedge.core.money import ZERO, add
+from autohedge.core.orders import BUY, SELL, Side
+from autohedge.core.reasons import Reason
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.orders import Order, OrderManager
+
+
+class Fill(msgspec.Struct, frozen=True, gc=False):
+    """One fill, as reports list it; `realized` is before fees."""
+
+    symbol: str
+    side: Side
+    ts_ns: int
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    reason: str
+    order_id: str
+    realized: Decimal
+
+
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+_decode = msgspec.json.Decoder(Fill).decode
+
+
+@dataclass(slots=True)
+class RunStats:
+    """Fills and refusals of exits, in order of arrival; fills are kept as JSON, a third of the memory."""
+
+    fill_lines: list[bytes] = field(default_factory=list)
+    counts: Counter[tuple[Side, str]] = field(default_factory=Counter)
+    winning_exits: int = 0
+    exit_refusals: Counter[str] = field(default_factory=Counter)
+    slice_refusals: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def fills(self) -> list[Fill]:
+        """All fills so far."""
+        return [_decode(line) for line in self.fill_lines]
+
+    def count_refused_exit(self, code: Reason) -> None:
+        """Count a refused exit; its row keeps the exit's code."""
+        self.exit_refusals[code.label] += 1
+
+    def record_fill(self, order: Order, report: ExecutionReport, realized: Decimal) -> None:
+        """Keep one fill."""
+        intent = order.intent
+        self.counts[intent.side, intent.reason] += 1
+        self.winning_exits += intent.side is SELL and realized > ZERO
+        fill = Fill(
+            symbol=intent.symbol,
+            side=intent.side,
+            ts_ns=report.ts_ns,
+            qty=report.quantity or ZERO,
+            price=report.price or ZERO,
+            fee=report.fee or ZERO,
+            reason=intent.reason,
+            order_id=order.id,
+            realized=realized,
+        )
+        self.fill_lines.append(_encode(fill))
+
+    def count(self, side: Side, reason: Reason | None = None) -> int:
+        """How many fills of a side, or of one reason on that side."""
+        if reason is not None:
+            return self.counts[side, reason.label]
+        return sum(n for (each, _), n in self.counts.items() if each is side)
+
+
+def run_result(
+    ledger: Ledger, orders: OrderManager, tally: RunStats, codes: dict[str, int], unrealized: Decimal
+) -> dict[str, Any]:
+    """The figures of a run; money as strings, exact.
+
+    `open_position` is the quantity held; over several symbols, the bare sum of `open_positions`.
+    """
+    held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
+    invested = reduce(add, (p.cost for p in held.values()), ZERO)
+    equity = add(add(ledger.cash, unrealized), invested)
+    return {
+        "quotes": sum(codes.values()),
+        "codes": codes,
+        "buys": tally.count(BUY),
+        "sells": tally.count(SELL),
+        "take_profits": tally.count(SELL, Reason.TAKE_PROFIT),
+        "stop_losses": tally.count(SELL, Reason.STOP_LOSS),
+        "trailing_stops": tally.count(SELL, Reason.TRAILING_STOP),
+        "time_stops": tally.count(SELL, Reason.TIME_STOP),
+        "exit_signals": tally.count(SELL, Reason.EXIT_SIGNAL),
+        "expired": orders.expired,
+        "exit_refusals": dict(sorted(tally.exit_refusals.items())),
+        "slice_refusals": dict(sorted(tally.slice_refusals.items())),
+        "winning_exits": tally.winning_exits,
+        "open_position": str(reduce(add, (p.quantity for p in held.values()), ZERO)),
+        "open_positions": {symbol: str(p.quantity) for symbol, p in held.items()},
+        "open_orders": len(orders.working),
+        "initial_cash": str(ledger.initial_cash),
+        "realized_pnl": str(ledger.realized),
+        "unrealized_pnl": str(unrealized),
+        "fees": str(ledger.fees),
+        "external": str(ledger.adjustments),
+        "cash": str(ledger.cash),
+        "equity": str(equity),
+    }

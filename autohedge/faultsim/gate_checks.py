@@ -1,0 +1,89 @@
+"""Invariant 11 in hybrid mode: nothing is bought but through an open gate.
+
+The doorkeeper knows the record alone: which questions it asks, what it hears, which gates it moves.
+"""
+
+from dataclasses import dataclass
+
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER
+from autohedge.core.events import Decision, GateChanged, JournalEntry, ReplaceOrder, SubmitOrder
+from autohedge.core.units import NS_PER_S
+from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
+from autohedge.engine.deliberations.gates import EntryGates
+from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
+
+
+@dataclass(slots=True)
+class _GateState:
+    """One symbol's gate as last told."""
+
+    state: str
+    valid_until_ns: int
+
+
+class GateChecker:
+    """Follows the gates of one record; every method raises InvariantViolation."""
+
+    def __init__(self, settings: Settings, symbols: tuple[str, ...]) -> None:
+        hybrid = settings.hybrid
+        self._ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
+        first = "open" if hybrid.starts_open else "closed"
+        self._gates = {symbol: _GateState(first, NEVER) for symbol in symbols}
+        self._questions = QuestionChecker("gate", round(hybrid.deadline_s * NS_PER_S), symbols)
+
+    def note(self, entry: JournalEntry) -> None:
+        """Follow one recorded event."""
+        self._questions.apply(entry.event)
+        if isinstance(entry.event, GateChanged):
+            self._moved(entry.event)
+
+    def on_entry(self, symbol: str, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:  # noqa: ARG002
+        """An entry of this symbol leaves, or is changed."""
+        gate = self._gates[symbol]
+        if gate.state != "open":
+            raise InvariantViolation(f"11: {symbol} is bought while its gate is {gate.state}")
+        if command.at_ns > gate.valid_until_ns:
+            late_s = (command.at_ns - gate.valid_until_ns) / NS_PER_S
+            raise InvariantViolation(f"11: {symbol} is bought {late_s:.3f} s after the end of its verdict")
+
+    def step(self, deliberations: DeliberationCoordinator) -> None:
+        """The engine stands where its record says: gates, and questions on their way."""
+        if not isinstance(deliberations.gates, EntryGates):
+            return
+        self._questions.step(deliberations)
+        for (symbol, expected), gate in zip(self._gates.items(), deliberations.gates.gates, strict=True):
+            if gate.state != expected.state:
+                raise InvariantViolation(
+                    f"11: {symbol}'s gate is {gate.state}, the record says {expected.state}"
+                )
+            if expected.state == "open" and symbol in self._questions.taken:
+                _check_obeyed(symbol, self._questions.taken[symbol][0])
+
+    def settled(self, deliberations: DeliberationCoordinator) -> None:
+        """At the end every question has one end, and the engine counted the same ones."""
+        self._questions.settled(deliberations)
+
+    def _moved(self, change: GateChanged) -> None:
+        gate = self._gates[change.symbol]
+        gate.state, gate.valid_until_ns = change.state, change.valid_until_ns
+        if change.state != "open":
+            return
+        if change.symbol not in self._questions.taken:
+            raise InvariantViolation(
+                f"11: {change.symbol}'s gate opens, and nothing that was asked was answered"
+            )
+        decision, question = self._questions.taken[change.symbol]
+        if (decision.kind, decision.verdict, decision.direction) != ("gate", "trade", "long"):
+            verdict = f"{decision.verdict} {decision.direction}".strip()
+            raise InvariantViolation(f"11: {change.symbol}'s gate opens at the verdict {verdict}")
+        until_ns = question.at_ns + self._ttl_ns
+        if change.valid_until_ns != until_ns or until_ns <= change.at_ns:
+            raise InvariantViolation(f"11: {change.symbol}'s gate opens for longer than its verdict holds")
+
+
+def _check_obeyed(symbol: str, decision: Decision) -> None:
+    """An answer that is neither a verdict to buy nor `keep` leaves no gate open."""
+    unchanged = decision.kind != "gate" or decision.verdict == "keep"
+    if not unchanged and (decision.verdict, decision.direction) != ("trade", "long"):
+        raise InvariantViolation(f"11: {symbol}'s gate is open after {decision.verdict} {decision.direction}")

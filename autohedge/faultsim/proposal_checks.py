@@ -1,0 +1,178 @@
+"""Invariant 11 in llm mode: nothing is bought but what agents proposed in time, and never more of it.
+
+The witness knows the record and the market alone. What it lets pass is at most what sizing would give without a
+proposal and with nothing reserved, cut by the proposal's share.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from autohedge.config import Settings
+from autohedge.core.events import (
+    Decision,
+    DeliberationRequested,
+    Input,
+    JournalEntry,
+    Proposal,
+    ProposalResolved,
+    ReplaceOrder,
+    Restarted,
+    SubmitOrder,
+    Timer,
+)
+from autohedge.core.money import PERCENT, ZERO, divide, multiply, subtract
+from autohedge.core.units import BPS, NS_PER_S
+from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
+from autohedge.execution.sizing import Sizing, entry_limit
+from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
+from autohedge.kernels.matching import last_valid
+from autohedge.market.tape import Rows
+
+ONE = Decimal(1)
+
+
+@dataclass(slots=True)
+class _OpenProposal:
+    """A proposal that is being carried out: what may still be bought for it."""
+
+    proposal: Proposal
+    left: Decimal
+
+
+class ProposalChecker:
+    """Follows the proposals of one record; every method raises InvariantViolation. `cash` is what the record left of it."""
+
+    def __init__(
+        self, settings: Settings, symbols: tuple[str, ...], rows: Rows, cash: Callable[[], Decimal]
+    ) -> None:
+        self._questions = QuestionChecker("trade", round(settings.hybrid.deadline_s * NS_PER_S), symbols)
+        self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
+        self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
+        self._rows, self._cash = rows, cash
+        self._missed: list[tuple[int, int]] = []
+        self._agreed: dict[str, Proposal] = {}
+        self._backing: dict[str, _OpenProposal] = {}
+        self._to_dispose: set[int] = set()
+
+    def note(self, entry: JournalEntry) -> None:
+        """Follow one recorded event."""
+        event = entry.event
+        if isinstance(event, Input):
+            self._agreed.clear()
+        self._questions.apply(event)
+        if isinstance(event, Restarted):
+            self._missed.append((entry.pos, event.pos))
+        if isinstance(event, Decision | Timer):
+            self._after_input()
+        elif isinstance(event, ProposalResolved):
+            self._disposed(event)
+        if self._questions.cut:
+            self._backing.clear()
+            self._to_dispose.clear()
+
+    def on_entry(self, symbol: str, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
+        """An entry of this symbol leaves, or is changed."""
+        bid, ask = self._quote(symbol, entry.pos)
+        if symbol in self._agreed and isinstance(command, SubmitOrder):
+            proposal = self._agreed.pop(symbol)
+            self._backing[symbol] = _OpenProposal(proposal, self._most(symbol, proposal, bid, ask))
+        if symbol not in self._backing:
+            raise InvariantViolation(f"11: {symbol} is bought, and no agent proposes it")
+        backing = self._backing[symbol]
+        limit = self._limit(symbol, bid, ask, backing.proposal.offset_bps)
+        if command.limit is None or command.limit > limit:
+            raise InvariantViolation(f"11: {symbol} is bought at {command.limit}, above {limit}")
+        if isinstance(command, SubmitOrder):
+            _submitted(symbol, command, backing, (bid + ask) / 2.0)
+
+    def step(self, deliberations: DeliberationCoordinator) -> None:
+        """The engine waits for what its record says, and every question that ended was disposed of."""
+        self._questions.step(deliberations)
+        if self._to_dispose:
+            raise InvariantViolation(f"11: nothing became of the proposals {sorted(self._to_dispose)}")
+
+    def settled(self, deliberations: DeliberationCoordinator) -> None:
+        """At the end every question has one end, and the engine counted the same ones."""
+        self._questions.settled(deliberations)
+
+    def _after_input(self) -> None:
+        """After an input: what is proposed from here on, and what no more."""
+        self._to_dispose = {
+            question.number for question in self._questions.expired if question.kind == "trade"
+        }
+        for question in self._questions.expired:
+            self._ended(question)
+        for decision, question in self._questions.taken.values():
+            self._decided(decision, question)
+
+    def _ended(self, question: DeliberationRequested) -> None:
+        if question.kind == "trade":
+            self._backing.pop(question.symbol, None)
+
+    def _decided(self, decision: Decision, question: DeliberationRequested) -> None:
+        if question.kind != "trade":
+            return
+        self._to_dispose.add(question.number)
+        wants = (decision.verdict, decision.direction) == ("trade", "long")
+        if wants and decision.proposal and self._inside(decision.symbol, decision.proposal):
+            self._agreed[decision.symbol] = decision.proposal
+        elif decision.verdict != "keep":
+            self._backing.pop(decision.symbol, None)
+
+    def _disposed(self, disposed: ProposalResolved) -> None:
+        if disposed.number not in self._to_dispose:
+            raise InvariantViolation(f"11: {disposed.number} is disposed of, and it did not end just now")
+        self._to_dispose.discard(disposed.number)
+
+    def _inside(self, symbol: str, proposal: Proposal) -> bool:
+        """Whether a proposal keeps to the settings, read anew here."""
+        settings = self._settings[symbol]
+        risk, execution = settings.agents.risk, settings.agents.execution
+        widest_bps = settings.exits.stop_loss_bps
+        return (
+            1 <= proposal.size_pct <= 100
+            and proposal.stop_loss_bps <= min(risk.most_stop_loss_bps, widest_bps)
+            and proposal.stop_loss_bps >= min(risk.least_stop_loss_bps, int(widest_bps))
+            and risk.least_take_profit_bps <= proposal.take_profit_bps <= risk.most_take_profit_bps
+            and proposal.take_profit_bps >= risk.least_reward_to_risk * proposal.stop_loss_bps
+            and 0 <= proposal.offset_bps <= execution.most_offset_bps
+        )
+
+    def _most(self, symbol: str, proposal: Proposal, bid: float, ask: float) -> Decimal:
+        """The most that may be bought for a proposal, if nothing were reserved."""
+        notional = Sizing.of(self._settings[symbol]).notional(self._cash()) or ZERO
+        share = multiply(multiply(notional, Decimal(proposal.size_pct)), PERCENT)
+        return divide(share, self._limit(symbol, bid, ask, 0))
+
+    def _limit(self, symbol: str, bid: float, ask: float, offset_bps: int) -> Decimal:
+        settings = self._settings[symbol]
+        most = entry_limit(bid, ask, settings.execution.aggression_bps, settings.instrument(symbol))
+        return multiply(most, subtract(ONE, multiply(Decimal(offset_bps), BPS)))
+
+    def _quote(self, symbol: str, pos: int) -> tuple[float, float]:
+        """The last valid quote before a row, without those that a dead process missed."""
+        rows, lane = self._rows, self._lane_of[symbol]
+        row = last_valid(rows.lane, rows.bid, rows.ask, pos, lane)
+        for begin, end in reversed(self._missed):
+            if begin <= row < end:
+                row = last_valid(rows.lane, rows.bid, rows.ask, begin, lane)
+        return float(rows.bid[row]), float(rows.ask[row])
+
+
+def _submitted(symbol: str, order: SubmitOrder, backing: _OpenProposal, mid: float) -> None:
+    """What an entry, or a part of one, may be."""
+    if order.quantity > backing.left:
+        raise InvariantViolation(
+            f"11: {order.quantity} {symbol} are bought, {backing.left} are left of what was proposed"
+        )
+    backing.left = subtract(backing.left, order.quantity)
+    if order.time_in_force != backing.proposal.time_in_force:
+        raise InvariantViolation(f"11: {symbol} is bought {order.time_in_force}, proposed was another")
+    gain_bps = ((order.take_profit or 0.0) / mid - 1.0) * 1e4
+    loss_bps = (1.0 - (order.stop_loss or 0.0) / mid) * 1e4
+    proposed = (backing.proposal.take_profit_bps, backing.proposal.stop_loss_bps)
+    if abs(gain_bps - proposed[0]) > 1e-6 or abs(loss_bps - proposed[1]) > 1e-6:
+        raise InvariantViolation(
+            f"11: {symbol} has exits at {gain_bps:.3f} and {loss_bps:.3f} bps, proposed were {proposed}"
+        )

@@ -1,0 +1,127 @@
+"""The questions of one record: which are on their way, and that each has one end."""
+
+from collections import Counter
+
+from autohedge.core.events import (
+    AnyEvent,
+    Decision,
+    DeliberationRequested,
+    EndOfTape,
+    Halted,
+    OperatorCommand,
+    Restarted,
+    SystemFault,
+    Timer,
+)
+from autohedge.core.snapshots import DeliberationKind
+from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
+
+
+class InvariantViolation(Exception):
+    """An invariant does not hold; the text names it and what was seen."""
+
+
+class QuestionChecker:
+    """Follows questions of a `kind`, and those of Learning; every method raises InvariantViolation.
+
+    `taken` are the answers that the last input brought, `expired` the questions that it ended without one; `cut`
+    says that it ended all.
+    """
+
+    def __init__(self, kind: DeliberationKind, deadline_ns: int, symbols: tuple[str, ...]) -> None:
+        self._kind = kind
+        self._deadline_ns = deadline_ns
+        self._pending: dict[str, dict[str, DeliberationRequested]] = {symbol: {} for symbol in symbols}
+        self._numbers: set[int] = set()
+        self._ended: Counter[str] = Counter()
+        self._late = 0
+        self._over = False
+        self.taken: dict[str, tuple[Decision, DeliberationRequested]] = {}
+        self.expired: list[DeliberationRequested] = []
+        self.cut = False
+
+    def apply(self, event: AnyEvent) -> None:
+        """Follow one recorded event."""
+        match event:
+            case Decision():
+                self._forget()
+                self._decided(event)
+            case Timer():
+                self._forget()
+                self._pass_deadlines(event.at_ns)
+            case DeliberationRequested():
+                self._put(event)
+            case Restarted():
+                self._end_all("restart")
+            case Halted() | SystemFault():
+                self._end_all("halt")
+            case OperatorCommand() if event.command != "resume":
+                self._end_all("halt")
+            case EndOfTape():
+                self._over = True
+                self._end_all("end of tape")
+
+    def waits_for(self, symbol: str) -> int:
+        """The number of the question about a symbol that is on its way; 0 without one."""
+        question = self._pending[symbol].get(self._kind)
+        return question.number if question else 0
+
+    def step(self, deliberations: DeliberationCoordinator) -> None:
+        """The engine waits for what its record says that it waits for."""
+        for symbol in self._pending:
+            waits_for = deliberations.gates.pending_id(symbol)
+            if waits_for != self.waits_for(symbol) and not self._over:
+                raise InvariantViolation(
+                    f"11: {symbol} waits for {waits_for}, the record for {self.waits_for(symbol)}"
+                )
+
+    def settled(self, deliberations: DeliberationCoordinator) -> None:
+        """At the end every question has one end, and the engine counted the same ones."""
+        result = deliberations.result()
+        abstained = Counter(result["abstentions"])
+        taken = (
+            sum(result["verdicts"].values()) + abstained.total() - abstained["timeout"] - abstained["stale"]
+        )
+        timeouts = self._ended[f"{self._kind} deadline"]
+        ours = {"asked": self._ended.total(), "late": self._late, "timeout": timeouts}
+        theirs = {"asked": result["asked"], "late": result["late"], "timeout": abstained["timeout"]}
+        ours["taken"], theirs["taken"] = self._ended[f"{self._kind} decision"], taken
+        if ours != theirs:
+            raise InvariantViolation(f"11: questions came to {theirs}, the record to {ours}")
+
+    def _forget(self) -> None:
+        self.taken, self.expired, self.cut = {}, [], False
+
+    def _put(self, question: DeliberationRequested) -> None:
+        pending = self._pending[question.symbol]
+        if question.kind not in {self._kind, "learning"}:
+            raise InvariantViolation(f"11: {question.symbol} asks for a {question.kind} in this mode")
+        if question.kind in pending:
+            raise InvariantViolation(f"11: {question.symbol} asks twice at a time: {question.number}")
+        if question.number in self._numbers:
+            raise InvariantViolation(f"11: number {question.number} is given twice")
+        self._numbers.add(question.number)
+        pending[question.kind] = question
+
+    def _decided(self, decision: Decision) -> None:
+        pending = self._pending.get(decision.symbol, {})
+        question = pending.get(decision.kind)
+        if question and question.number == decision.number:
+            self._ended[f"{decision.kind} decision"] += 1
+            self.taken[decision.symbol] = (decision, pending.pop(decision.kind))
+        else:
+            self._late += decision.kind == self._kind
+
+    def _pass_deadlines(self, now_ns: int) -> None:
+        for pending in self._pending.values():
+            for kind, question in list(pending.items()):
+                if question.at_ns + self._deadline_ns <= now_ns:
+                    self._ended[f"{kind} deadline"] += 1
+                    self.expired.append(pending.pop(kind))
+
+    def _end_all(self, why: str) -> None:
+        self._forget()
+        self.cut = True
+        for pending in self._pending.values():
+            self._ended[why] += len(pending)
+            pending.clear()

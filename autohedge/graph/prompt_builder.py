@@ -1,0 +1,172 @@
+"""What prompts are rendered from, beside the snapshot: prompt files, headlines, lessons."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from pydantic import BaseModel
+
+from autohedge.agents import director, execution, learning, quant, risk
+from autohedge.config import Settings
+from autohedge.config.sections import AgentSettings, AgentsSettings, ToolsSettings
+from autohedge.core.errors import Corrupt
+from autohedge.core.snapshots import AgentLimits, Snapshot
+from autohedge.llm.backend import LLMRequest, Message
+from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_known_prompts
+from autohedge.tools.fields import fields_for
+from autohedge.tools.headlines import Headlines, read_headlines
+from autohedge.tools.lessons import Lesson
+from autohedge.tools.prior_answers import NO_PRIOR_ANSWERS, PriorAnswers
+
+ANSWERS: dict[str, type[BaseModel]] = {
+    director.NAME: director.Verdict,
+    quant.NAME: quant.Finding,
+    risk.NAME: risk.Assessment,
+    execution.NAME: execution.Placement,
+    learning.NAME: learning.LessonAnswer,
+}
+RANGES: dict[str, Callable[[AgentLimits], dict[str, tuple[int, int]]]] = {
+    risk.NAME: risk.ranges,
+    execution.NAME: execution.ranges,
+}
+NO_HEADLINES = Headlines((), 0)
+
+
+class PromptFiles(msgspec.Struct, frozen=True):
+    """The files behind a run's prompts and headlines: each prompt's text and where it was read, a path or "".
+
+    Read once, so that what is recorded is what is used, whatever is edited meanwhile.
+    """
+
+    prompts: dict[str, tuple[str, str]]
+    headlines: str
+    markets: dict[str, str] = {}
+
+    @classmethod
+    def of(cls, settings: Settings) -> "PromptFiles":
+        """What the settings and `./prompts` name. Raises Misconfigured for what cannot be read."""
+        require_known_prompts(FOLDER)
+        prompts = {name: read(name) for name in ANSWERS}
+        return cls(prompts, settings.tools.headlines)
+
+    def for_markets(self, markets: Mapping[str, str]) -> "PromptFiles":
+        """The same for a run on these streams: the hash of what each symbol's quotes are."""
+        return msgspec.structs.replace(self, markets=dict(markets))
+
+    @classmethod
+    def recorded(cls, manifest: Mapping[str, Any], stored_file: Callable[[str], Path]) -> "PromptFiles":
+        """What a run's genesis names; `stored_file` finds its stored files, and raises Corrupt for changed ones."""
+        prompts = recorded_prompts(manifest["prompts"], stored_file)
+        headlines = str(stored_file(manifest["headlines"])) if manifest.get("headlines") else ""
+        return cls(prompts, headlines, manifest.get("markets") or {})
+
+    def with_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> "PromptFiles":
+        """The same with some prompts replaced."""
+        return msgspec.structs.replace(self, prompts=self.prompts | dict(prompts))
+
+    def store_files(self, store_file: Callable[[bytes, str], str]) -> dict[str, Any]:
+        """Store the files; their names for the genesis."""
+        prompts = {name: store_file(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
+        headlines = store_file(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
+        return {"prompts": prompts, "headlines": headlines, "markets": self.markets}
+
+
+def recorded_prompts(
+    names: Mapping[str, str], stored_file: Callable[[str], Path]
+) -> dict[str, tuple[str, str]]:
+    """Each prompt's text and path from the name of its stored file. Raises Corrupt for a changed or missing one."""
+    paths = {name: stored_file(file) for name, file in names.items()}
+    return {name: (_text(path), str(path)) for name, path in paths.items()}
+
+
+def _text(path: Path) -> str:
+    """A stored prompt to the byte: with other line ends it would have another hash."""
+    try:
+        return path.read_bytes().decode()
+    except UnicodeDecodeError as error:
+        raise Corrupt(f"{path} is damaged: {error}; a prompt is text in UTF-8") from None
+
+
+@dataclass(slots=True)
+class PromptBuilder:
+    """One run's prompts and texts."""
+
+    prompts: Mapping[str, Prompt]
+    tools: ToolsSettings
+    agents: AgentsSettings
+    headlines: Headlines = NO_HEADLINES
+    markets: Mapping[str, str] = field(default_factory=dict)
+    _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, sources: PromptFiles, tools: ToolsSettings, agents: AgentsSettings) -> "PromptBuilder":
+        """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
+        prompts = _parsed(sources.prompts)
+        headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
+        return cls(prompts, tools, agents, headlines, sources.markets)
+
+    def with_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> "PromptBuilder":
+        """The same with other prompts, all of them. Raises Misconfigured with file and line."""
+        return replace(self, prompts=_parsed(prompts))
+
+    def request(
+        self,
+        agent: str,
+        snapshot: Snapshot,
+        lessons: Sequence[Lesson],
+        colleagues: PriorAnswers = NO_PRIOR_ANSWERS,
+    ) -> LLMRequest:
+        """What an agent is asked about a snapshot: the same materials, lessons and colleagues give the same bytes.
+
+        Raises Misconfigured where the prompt cannot be rendered.
+        """
+        prompt = self.prompts[agent]
+        fields = fields_for(snapshot, self.tools, self.headlines, lessons, colleagues)
+        system, user = render(prompt, fields)
+        own: AgentSettings = getattr(self.agents, agent)
+        return LLMRequest(
+            agent=agent,
+            symbol=snapshot.symbol,
+            messages=(Message("system", system), Message("user", user)),
+            schema=self._schema(agent, snapshot.bounds),
+            temperature=prompt.temperature if own.temperature is None else own.temperature,
+            max_tokens=prompt.max_tokens,
+            prompt_hash=prompt.hash,
+            snapshot=snapshot.hash,
+            model=own.model,
+            timeout_s=own.timeout_s or 0.0,
+        )
+
+    def _schema(self, agent: str, bounds: AgentLimits) -> dict[str, Any]:
+        if agent not in self._schemas:
+            self._schemas[agent] = schema_of(ANSWERS[agent])
+        ranges = RANGES.get(agent)
+        return with_ranges(self._schemas[agent], ranges(bounds)) if ranges else self._schemas[agent]
+
+
+def with_ranges(schema: dict[str, Any], ranges: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """A schema whose numbers keep to these ranges."""
+    own = {name: {"minimum": least, "maximum": most} for name, (least, most) in ranges.items()}
+    properties = {name: prop | own.get(name, {}) for name, prop in schema["properties"].items()}
+    return schema | {"properties": properties}
+
+
+def _parsed(prompts: Mapping[str, tuple[str, str]]) -> dict[str, Prompt]:
+    return {name: parse(name, text, origin) for name, (text, origin) in prompts.items()}
+
+
+def schema_of(answer: type[BaseModel]) -> dict[str, Any]:
+    """The JSON schema of an answer without titles and prose, which only cost tokens; nothing else may be in it."""
+    schema = answer.model_json_schema()
+    properties = {
+        name: {key: value for key, value in prop.items() if key != "title"}
+        for name, prop in schema["properties"].items()
+    }
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }

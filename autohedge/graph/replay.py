@@ -1,0 +1,257 @@
+"""The second replay: every deliberation of a run is rendered, asked and judged again from its record.
+
+Each is rendered from the prompts that were in force where the journal has its question. Prompts, headlines and settings are the run's own; only what models said, how they failed, and times come from the
+transcript. No model, server or key is needed.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from autohedge.config import Settings
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles, recorded_prompts
+from autohedge.graph.replay_diff import ABSENT, DeliberationDifference, Mismatch, first_call, of_decision
+from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
+from autohedge.journal import RunFolder, read
+from autohedge.journal.genesis import AgentsManifest, Genesis
+from autohedge.llm.replay_client import RecordedVerdicts, ReplayClient
+from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, lines_of
+from autohedge.tools.lessons import Lesson
+
+TRUSTED_CODES = frozenset({"queue_full", "deadline", "worker_died", "node_error", "graph_error"})
+"""Codes of deliberations without a request that are believed: no snapshot tells whether they were so."""
+
+
+@dataclass(slots=True)
+class DeliberationReplay:
+    """What came of it: how many deliberations were run again, and how many requests rendered to the same bytes.
+
+    `taken_over` deliberations never came as far as the graph. `unanswered` ones have neither an answer nor a
+    line. `ahead` are in the transcript of a killed run, whose journal lost the question.
+    """
+
+    reread: int = 0
+    requests: int = 0
+    taken_over: int = 0
+    unanswered: int = 0
+    ahead: int = 0
+    difference: DeliberationDifference | None = None
+
+
+@dataclass(slots=True)
+class _RecordedDeliberation:
+    """A question of the journal, the files of its prompts, and what was decided.
+
+    A forged journal may know a decision without a question, or the other way round.
+    """
+
+    question: DeliberationRequested | None = None
+    prompts: dict[str, str] = field(default_factory=dict)
+    decisions: list[Decision] = field(default_factory=list)
+
+    @property
+    def decision(self) -> Decision | None:
+        return self.decisions[0] if self.decisions else None
+
+    @property
+    def symbol(self) -> str:
+        event = self.question or self.decision
+        return event.symbol if event else "?"
+
+
+def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis) -> DeliberationReplay:
+    """Run all deliberations of a record again, up to the first difference; `settings` are the recorded ones.
+
+    Raises Corrupt where a hash does not fit, Misconfigured where a recorded prompt cannot be read.
+    """
+    manifest = genesis.agents
+    transcript, questions = (
+        TranscriptIndex(folder.transcript),
+        _recorded_deliberations(folder, manifest.prompts),
+    )
+    sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)
+    first = PromptBuilder.of(sources, settings.tools, settings.agents)
+    reader = _Replayer(transcript, questions, settings, _Deliberators(manifest, first, folder.stored_file))
+    with _untraced():
+        return asyncio.run(reader.read(finished=folder.results.is_file()))
+
+
+def _untraced() -> AbstractContextManager[None]:
+    """LangGraph tells a third party what it does if the environment says so; a replay tells nobody."""
+    from langsmith import tracing_context
+
+    untraced: AbstractContextManager[None] = tracing_context(enabled=False)
+    return untraced
+
+
+def _recorded_deliberations(folder: RunFolder, prompts: dict[str, str]) -> dict[int, _RecordedDeliberation]:
+    """Every question of the journal by its number, with its decision; `prompts` are in force at first.
+
+    Raises Corrupt for a change of prompts whose files are not what it names, or of an agent that there is not.
+    """
+    questions: dict[int, _RecordedDeliberation] = {}
+    for line in read(folder.journal):
+        match line.event:
+            case DeliberationRequested() as question:
+                at = questions.setdefault(question.number, _RecordedDeliberation())
+                at.question, at.prompts = question, prompts
+            case Decision() as decision:
+                questions.setdefault(decision.number, _RecordedDeliberation()).decisions.append(decision)
+            case PromptsChanged() as changed:
+                prompts = _changed(prompts, changed, folder)
+    return questions
+
+
+def _changed(prompts: dict[str, str], changed: PromptsChanged, folder: RunFolder) -> dict[str, str]:
+    for agent, file in changed.prompts.items():
+        if agent not in prompts:
+            raise Corrupt(f"{folder.journal}: the prompt of {agent!r} changed, but no such agent was asked")
+        folder.stored_file(file)
+    return prompts | changed.prompts
+
+
+class _Deliberators:
+    """A deliberator for each set of prompts that a run had; one that it comes back to is made once."""
+
+    def __init__(
+        self, manifest: AgentsManifest, first: PromptBuilder, stored_file: Callable[[str], Path]
+    ) -> None:
+        self._manifest, self._first, self._stored_file = manifest, first, stored_file
+        self._made: dict[tuple[tuple[str, str], ...], GraphRunner] = {}
+
+    def of(self, prompts: Mapping[str, str], replaying: ReplayClient, cache: RecordedVerdicts) -> GraphRunner:
+        """The one that these files' prompts belong to. Raises Misconfigured where one cannot be read."""
+        key = tuple(sorted(prompts.items()))
+        if key not in self._made:
+            prompt_builder = self._first.with_prompts(recorded_prompts(prompts, self._stored_file))
+            manifest = self._manifest
+            self._made[key] = GraphRunner(
+                replaying, prompt_builder, manifest.provider, verdicts=cache, model=manifest.model
+            )
+        return self._made[key]
+
+
+class _Replayer:
+    """Reads one run, deliberation after deliberation, and learns its lessons on the way."""
+
+    def __init__(
+        self,
+        transcript: TranscriptIndex,
+        questions: Mapping[int, _RecordedDeliberation],
+        settings: Settings,
+        deliberators: _Deliberators,
+    ) -> None:
+        self._transcript, self._questions = transcript, questions
+        self._replaying = ReplayClient(settings.llm)
+        self._cache = RecordedVerdicts()
+        self._deliberators = deliberators
+        self._lessons: list[Lesson] = []
+        self._found = DeliberationReplay()
+
+    async def read(self, *, finished: bool) -> DeliberationReplay:
+        found, last = self._found, max(self._questions, default=0)
+        for number in sorted(self._questions.keys() | self._transcript.deliberations):
+            if number > last and not finished:
+                found.ahead += 1
+                continue
+            found.difference = await self._one(number)
+            if found.difference:
+                break
+        return found
+
+    async def _one(self, number: int) -> DeliberationDifference | None:
+        recorded, lines = self._questions.get(number, _RecordedDeliberation()), self._transcript.lines(number)
+        if not lines and recorded.question and not recorded.decisions:
+            self._found.unanswered += 1
+            return None
+        if wrong := _unsound(recorded, lines):
+            call, parting = wrong
+            return DeliberationDifference(number, _symbol(recorded, lines), call, *parting)
+        assert recorded.question
+        assert lines[0].snapshot
+        result = await self._resolution(recorded.prompts, lines[0].snapshot, lines)
+        return self._compared(recorded.question, recorded.decision, lines, lines[0].snapshot, result)
+
+    def _compared(
+        self,
+        question: DeliberationRequested,
+        decision: Decision | None,
+        lines: list[TranscriptEntry],
+        snapshot: Snapshot,
+        result: DeliberationResult,
+    ) -> DeliberationDifference | None:
+        outcome, cached_verdict = result.outcome, result.cached_verdict
+        remade = lines_of(question.number, snapshot, result.calls, outcome, cached_verdict=cached_verdict)
+        if wrong := first_call(lines, remade, decision):
+            call, (what, recorded, replayed) = wrong
+            why = f" ({result.failure})" if result.failure else ""
+            return DeliberationDifference(
+                question.number, question.symbol, call, what, recorded, replayed + why
+            )
+        self._found.reread += 1
+        self._found.requests += len(result.calls)
+        return self._decided(question, decision, lines, result) if decision else None
+
+    async def _resolution(
+        self, prompts: Mapping[str, str], snapshot: Snapshot, lines: list[TranscriptEntry]
+    ) -> DeliberationResult:
+        if lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
+            self._found.taken_over += 1
+            return abstention(lines[0].outcome)
+        self._replaying.begin(lines)
+        self._cache.verdict = lines[0].kept
+        graph_runner = self._deliberators.of(prompts, self._replaying, self._cache)
+        return await graph_runner.run(snapshot, self._lessons)
+
+    def _decided(
+        self,
+        question: DeliberationRequested,
+        decision: Decision,
+        lines: list[TranscriptEntry],
+        result: DeliberationResult,
+    ) -> DeliberationDifference | None:
+        replayed = result.decision(question, decision.at_ns, tuple(line.hash for line in lines))
+        if wrong := of_decision(decision, replayed):
+            return DeliberationDifference(question.number, question.symbol, None, *wrong)
+        if lesson := result.lesson(decision.at_ns):
+            self._lessons.append(lesson)
+        return None
+
+
+def _symbol(recorded: _RecordedDeliberation, lines: list[TranscriptEntry]) -> str:
+    return lines[0].symbol if recorded.symbol == "?" and lines else recorded.symbol
+
+
+def _unsound(
+    recorded: _RecordedDeliberation, lines: list[TranscriptEntry]
+) -> tuple[int | None, Mismatch] | None:
+    """What keeps a deliberation from being run again, or from being one."""
+    if recorded.question is None:
+        return None, ("question", "lines" if lines else "a decision", "no question in the journal")
+    if len(recorded.decisions) > 1:
+        return None, ("decision", f"{len(recorded.decisions)} decisions", "one")
+    if not lines:
+        return None, ("transcript", ABSENT, "the lines that its decision names")
+    return _out_of_turn(lines) or _other_snapshot(recorded.question, lines[0].snapshot)
+
+
+def _out_of_turn(lines: list[TranscriptEntry]) -> tuple[int, Mismatch] | None:
+    """The first call that is missing, or stands there twice."""
+    for call, line in enumerate(lines):
+        if line.call != call:
+            return call, ("transcript", f"call {line.call}", f"call {call}")
+    return None
+
+
+def _other_snapshot(
+    question: DeliberationRequested, snapshot: Snapshot | None
+) -> tuple[int, Mismatch] | None:
+    found = snapshot.hash if snapshot else ABSENT
+    return None if found == question.snapshot else (0, ("snapshot", found, question.snapshot))

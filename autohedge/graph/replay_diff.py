@@ -1,0 +1,149 @@
+"""Where a deliberation that was run again parts from its record."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import msgspec
+
+from autohedge.core.events import Decision
+from autohedge.llm.backend import LLMRequest, Message
+from autohedge.llm.transcript import TranscriptEntry, request_bytes
+
+ABSENT = "nothing"
+SHOWN_CHARS = 60
+BEFORE_CHARS = 20
+REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot", "kept")
+
+
+@dataclass(frozen=True, slots=True)
+class DeliberationDifference:
+    """The first place where a deliberation and its record part: which, in which call, what, both values.
+
+    `call` counts from 0 as in the transcript; None for what is no call's. Messages and characters count from 1.
+    """
+
+    deliberation: int
+    symbol: str
+    call: int | None
+    what: str
+    recorded: str
+    replayed: str
+
+    def __str__(self) -> str:
+        call = "" if self.call is None else f", call {self.call}"
+        where = f"deliberation {self.deliberation}, {self.symbol}{call}, {self.what}"
+        return f"{where}: recorded {self.recorded}, replayed {self.replayed}"
+
+
+Mismatch = tuple[str, str, str]
+
+
+def shortened(value: object) -> str:
+    """A value in at most 60 characters, on one line."""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    text = " ".join(text.split())
+    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+
+
+def first_call(
+    recorded: Sequence[TranscriptEntry], remade: Sequence[TranscriptEntry], decision: Decision | None
+) -> tuple[int, Mismatch] | None:
+    """The first call that is not what was recorded, and what of it."""
+    named = decision.calls if decision else ()
+    for call, (old, new) in enumerate(zip_longest(recorded, remade)):
+        name = named[call] if call < len(named) else ""
+        if parting := _of_call(old, new, name):
+            return call, parting
+    return None
+
+
+def _of_call(old: TranscriptEntry | None, new: TranscriptEntry | None, named: str) -> Mismatch | None:
+    if old is None or new is None:
+        return "request", _entry_text(old), _entry_text(new)
+    return _of_request(old.request, new.request) or _of_line(old, new) or _of_answer(old, named)
+
+
+def _entry_text(line: TranscriptEntry | None) -> str:
+    if line is None:
+        return ABSENT
+    return shortened(line.request.messages[-1].content) if line.request else line.outcome
+
+
+def _of_request(old: LLMRequest | None, new: LLMRequest | None) -> Mismatch | None:
+    if old is None or new is None:
+        return None if old is new else ("request", _present(old), _present(new))
+    if old == new and request_bytes(old) == request_bytes(new):
+        return None
+    return _messages(old.messages, new.messages) or _of_fields(old, new)
+
+
+def _present(request: LLMRequest | None) -> str:
+    return ABSENT if request is None else shortened(request.messages[-1].content)
+
+
+def _messages(old: Sequence[Message], new: Sequence[Message]) -> Mismatch | None:
+    for number, (was, is_now) in enumerate(zip_longest(old, new), start=1):
+        what = f"request message {number}"
+        if was is None or is_now is None or was.role != is_now.role:
+            return what, _role(was), _role(is_now)
+        if was.content != is_now.content:
+            at = _first_character(was.content, is_now.content)
+            return f"{what} at character {at + 1}", _around(was.content, at), _around(is_now.content, at)
+    return None
+
+
+def _role(message: Message | None) -> str:
+    return message.role if message else ABSENT
+
+
+def _first_character(old: str, new: str) -> int:
+    pairs = enumerate(zip_longest(old, new))
+    return next(at for at, (was, is_now) in pairs if was != is_now)
+
+
+def _around(text: str, at: int) -> str:
+    start = max(0, at - BEFORE_CHARS)
+    return repr(text[start : start + SHOWN_CHARS])
+
+
+def _of_fields(old: LLMRequest, new: LLMRequest) -> Mismatch:
+    for field in (
+        "agent",
+        "symbol",
+        "model",
+        "temperature",
+        "max_tokens",
+        "timeout_s",
+        "prompt_hash",
+        "snapshot",
+    ):
+        was, is_now = getattr(old, field), getattr(new, field)
+        if was != is_now:
+            return f"request {field}", shortened(was), shortened(is_now)
+    return "request schema", shortened(old.schema), shortened(new.schema)
+
+
+def _of_line(old: TranscriptEntry, new: TranscriptEntry) -> Mismatch | None:
+    for field in REMADE:
+        was, is_now = getattr(old, field), getattr(new, field)
+        if was != is_now:
+            return f"answer {field}", shortened(was), shortened(is_now)
+    return None
+
+
+def _of_answer(old: TranscriptEntry, named: str) -> Mismatch | None:
+    """What came from the record is held against the hash that the journal knows it by."""
+    if not named or old.hash == named:
+        return None
+    recorded = shortened(old.response.text) if old.response else old.outcome
+    return "answer", f"{recorded} ({old.hash[:12]}…)", f"the line that its decision names, {named[:12]}…"
+
+
+def of_decision(old: Decision, new: Decision) -> Mismatch | None:
+    """The first field of a decision that is not what was journaled."""
+    for field in old.__struct_fields__:
+        was, is_now = getattr(old, field), getattr(new, field)
+        if was != is_now:
+            return f"decision {field}", shortened(was), shortened(is_now)
+    return None

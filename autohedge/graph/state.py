@@ -1,0 +1,146 @@
+"""What was said in one deliberation, agent after agent, and what each word makes of it.
+
+Nothing here asks anybody. An agent can end a deliberation or make an entry smaller, nearer to its exits or cheaper;
+none can undo what another refused.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from autohedge.agents.director import Verdict
+from autohedge.agents.execution import Placement
+from autohedge.agents.learning import LessonAnswer
+from autohedge.agents.quant import Finding
+from autohedge.agents.risk import Assessment
+from autohedge.core.events import Proposal
+from autohedge.core.snapshots import Snapshot
+from autohedge.llm.outcome import Call, Outcome
+from autohedge.tools.claims import Claim
+from autohedge.tools.prior_answers import PriorAnswers, assessment_text, finding_text, thesis_text
+
+
+@dataclass(frozen=True, slots=True)
+class DeliberationState:
+    """The answers so far. `refusal` is the code of a no, `abstention` that of no answer; both empty: go on."""
+
+    calls: tuple[Call, ...] = ()
+    verdict: Verdict | None = None
+    confidence_pct: int = 0
+    agreement_pct: int = 100
+    unsupported: tuple[str, ...] = ()
+    finding: Finding | None = None
+    assessment: Assessment | None = None
+    placement: Placement | None = None
+    lesson: LessonAnswer | None = None
+    refusal: str = ""
+    abstention: str = ""
+
+    @property
+    def finished(self) -> bool:
+        """Whether nobody else is to be asked."""
+        return bool(self.refusal or self.abstention)
+
+    @property
+    def wants_long(self) -> bool:
+        """Whether the Director wants to hold it, and nobody has spoken against it."""
+        verdict = self.verdict
+        wants = verdict is not None and (verdict.decision, verdict.direction) == ("trade", "long")
+        return wants and not self.finished
+
+    def continues(self, snapshot: Snapshot) -> bool:
+        """Whether the next agent is to be asked: only about an entry, so not about a gate, or what is held."""
+        return self.wants_long and snapshot.kind == "trade" and not snapshot.held.quantity
+
+    @property
+    def colleagues(self) -> PriorAnswers:
+        """What the next agent is told."""
+        prior_answers = PriorAnswers()
+        if (verdict := self.verdict) is not None:
+            text = thesis_text(verdict.direction, self.confidence_pct, verdict.thesis, self.unsupported)
+            prior_answers = prior_answers._replace(thesis=text)
+        if (found := self.finding) is not None:
+            levels = (found.support, found.resistance)
+            prior_answers = prior_answers._replace(
+                finding=finding_text(found.thesis, found.technical_score_pct, *levels, found.volatility)
+            )
+        if (allowed := self.assessment) is not None:
+            exits = (allowed.take_profit_bps, allowed.stop_loss_bps)
+            prior_answers = prior_answers._replace(assessment=assessment_text(self.size_pct, *exits))
+        return prior_answers
+
+    @property
+    def size_pct(self) -> int:
+        """What Quant and Risk leave of what sizing allows."""
+        most = self.finding.max_size_pct if self.finding else 100
+        return min(most, self.assessment.size_pct if self.assessment else 0)
+
+    @property
+    def proposal(self) -> Proposal | None:
+        """The entry that all agents agreed to; None before the last has spoken."""
+        allowed, placed = self.assessment, self.placement
+        if self.finished or allowed is None or placed is None:
+            return None
+        return Proposal(
+            size_pct=self.size_pct,
+            take_profit_bps=allowed.take_profit_bps,
+            stop_loss_bps=allowed.stop_loss_bps,
+            offset_bps=placed.limit_offset_bps,
+            time_in_force=placed.time_in_force,
+        )
+
+
+def after_director(
+    trail: DeliberationState,
+    outcome: Outcome[Verdict],
+    agreement_pct: int,
+    claims: Sequence[Claim],
+    unsupported: tuple[str, ...],
+    min_confidence_pct: int,
+) -> DeliberationState:
+    """After the Director: what nothing bears out lowers the confidence by its share of all claims."""
+    verdict = outcome.answer
+    if verdict is None:
+        return replace(_with_calls(trail, outcome), agreement_pct=agreement_pct)
+    confidence_pct = verdict.confidence_pct
+    if unsupported:
+        supported = sum(claim.text not in unsupported for claim in claims)
+        confidence_pct = confidence_pct * supported // len(claims)
+    buys = verdict.decision == "trade" and verdict.direction != "exit"
+    return replace(
+        _with_calls(trail, outcome),
+        verdict=verdict,
+        confidence_pct=confidence_pct,
+        agreement_pct=agreement_pct,
+        unsupported=unsupported,
+        refusal="low_confidence" if buys and confidence_pct < min_confidence_pct else "",
+    )
+
+
+def after_quant(trail: DeliberationState, outcome: Outcome[Finding]) -> DeliberationState:
+    """After the Quant."""
+    refusal = outcome.answer.refusal if outcome.answer else ""
+    return replace(_with_calls(trail, outcome), finding=outcome.answer, refusal=refusal)
+
+
+def after_risk(trail: DeliberationState, outcome: Outcome[Assessment]) -> DeliberationState:
+    """After Risk; a size that the two leave nothing of is a refusal."""
+    updated = replace(_with_calls(trail, outcome), assessment=outcome.answer)
+    if outcome.answer is None:
+        return updated
+    return replace(updated, refusal=outcome.answer.refusal or ("" if updated.size_pct else "no_size"))
+
+
+def after_execution(trail: DeliberationState, outcome: Outcome[Placement]) -> DeliberationState:
+    """After Execution."""
+    return replace(_with_calls(trail, outcome), placement=outcome.answer)
+
+
+def after_learning(trail: DeliberationState, outcome: Outcome[LessonAnswer]) -> DeliberationState:
+    """After Learning."""
+    return replace(_with_calls(trail, outcome), lesson=outcome.answer)
+
+
+def _with_calls(trail: DeliberationState, outcome: Outcome[Any]) -> DeliberationState:
+    abstention = "" if outcome.answer is not None else outcome.code
+    return replace(trail, calls=(*trail.calls, *outcome.calls), abstention=abstention)

@@ -1,0 +1,127 @@
+"""The slow plane in the process of a run in virtual time: asked at once, answered as late as in life."""
+
+import asyncio
+import heapq
+from collections.abc import Callable, Coroutine, Sequence
+from threading import Thread
+from typing import Any, Literal
+
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER
+from autohedge.core.events import Decision, DeliberationRequested
+from autohedge.core.snapshots import Snapshot
+from autohedge.core.units import NS_PER_MS, NS_PER_S
+from autohedge.graph.runner import DeliberationResult, abstention
+from autohedge.graph.service import DeliberationService
+from autohedge.tools.lessons import Lesson
+
+Write = Callable[[DeliberationRequested, Snapshot, DeliberationResult], tuple[str, ...]]
+
+
+class LoopThread:
+    """An event loop in a thread of its own, for callers that must wait for what it does."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = Thread(target=self._loop.run_forever, name="slow plane", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
+        """Wait for the result of a coroutine."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def close(self) -> None:
+        """Stop the loop and its thread."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+class LatencyModel:
+    """When an answer comes, with so many servers and so many places in their queue; all in tape time."""
+
+    def __init__(self, servers: int, queue_size: int, patience_ns: int) -> None:
+        self._free_ns = [0] * servers
+        self._starts_ns: list[int] = []
+        self._queue_size = queue_size
+        self._patience_ns = patience_ns
+
+    def admit(self, now_ns: int) -> tuple[int, Literal["", "queue_full", "deadline"]]:
+        """When a question of this moment would begin to be answered, and why it will not be."""
+        while self._starts_ns and self._starts_ns[0] <= now_ns:
+            heapq.heappop(self._starts_ns)
+        start_ns = max(now_ns, self._free_ns[0])
+        if start_ns > now_ns and len(self._starts_ns) >= self._queue_size:
+            return now_ns, "queue_full"
+        if start_ns - now_ns > self._patience_ns:
+            return now_ns + self._patience_ns, "deadline"
+        return start_ns, ""
+
+    def serve(self, start_ns: int, service_ns: int) -> int:
+        """Occupy the first free server; return when it is done."""
+        heapq.heapreplace(self._free_ns, start_ns + service_ns)
+        heapq.heappush(self._starts_ns, start_ns)
+        return start_ns + service_ns
+
+
+class SimulatedDecisions:
+    """Answers each question when it is asked, and lets the answer be known when it is due.
+
+    `first` hears how long the first answer took, in ms; `lessons` are those learned before.
+    """
+
+    def __init__(
+        self,
+        service: DeliberationService,
+        settings: Settings,
+        loop: LoopThread,
+        write: Write,
+        first: Callable[[float], None] = lambda _: None,
+        lessons: Sequence[Lesson] = (),
+    ) -> None:
+        llm = settings.llm
+        self._first: Callable[[float], None] | None = first
+        self._service = service
+        self._loop = loop
+        self._write = write
+        self._measured = llm.latency == "measured"
+        self._latency_ns = round(llm.virtual_latency_s * NS_PER_S)
+        patience_ns = round(settings.hybrid.deadline_s * NS_PER_S)
+        self._servers = LatencyModel(llm.max_concurrent, llm.queue_size, patience_ns)
+        self._due: list[tuple[int, int, Decision]] = []
+        self._lessons = list(lessons)
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next decision is known."""
+        return self._due[0][0] if self._due else NEVER
+
+    def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
+        """DeliberationRequested now, in this process; the tape's time stands still meanwhile."""
+        start_ns, refused = self._servers.admit(question.at_ns)
+        if refused:
+            result, due_ns = abstention(refused), start_ns
+        else:
+            self._lessons = [lesson for lesson in self._lessons if lesson.expires_ns > question.at_ns]
+            result = self._loop.run(self._service.deliberate(question, snapshot, self._lessons))
+            due_ns = self._done_ns(question.at_ns, start_ns, result)
+        if self._first and result.service_ms:
+            self._first(result.service_ms)
+            self._first = None
+        self._loop.run(self._service.publish_verdict(snapshot, result, due_ns))
+        calls = self._write(question, snapshot, result)
+        if lesson := result.lesson(due_ns):
+            self._lessons.append(lesson)
+        heapq.heappush(self._due, (due_ns, question.number, result.decision(question, due_ns, calls)))
+
+    def poll(self, by_ns: int) -> Decision | None:
+        """The next decision that is known by `by_ns`."""
+        return heapq.heappop(self._due)[2] if self.next_due_ns <= by_ns else None
+
+    def _done_ns(self, now_ns: int, start_ns: int, result: DeliberationResult) -> int:
+        """A bypass needs no server and takes no time."""
+        if not result.sent:
+            return now_ns
+        fixed_ns = result.sent * self._latency_ns
+        measured_ns = round(result.service_ms * NS_PER_MS)
+        return self._servers.serve(start_ns, measured_ns if self._measured else fixed_ns)

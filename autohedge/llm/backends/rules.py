@@ -1,0 +1,255 @@
+"""A written formula that answers in a model's place: what runs without a model, and the null to compare one with.
+
+It reads the snapshot that the question was rendered from, never the prompt. Of the last 50 quotes at most,
+with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
+
+    drift_bps  = 10^4 Σ r_i
+    t          = mean(r) / (sd(r) / sqrt(n - 1)), sd with n - 2 in its denominator: Student's t of the mean
+    spread_bps = mean of 10^4 (ask_i - bid_i) / m_i
+
+Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps; else
+`no_trade`, with the direction `exit` if something is held and the same holds downwards, else `long` or `short`
+by the sign of the drift; asked for a proposal, `trade exit` then. confidence_pct is 100 Φ(t) for a trade, 100 (1 - Φ(t)) otherwise, Φ the normal
+distribution. key_levels are the lowest bid and the highest ask, horizon_minutes the time that the quotes
+span, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten: the formula is no edge.
+
+Quant: `supported` if the later half of the quotes alone would be a trade, `refuted` if it drifts down by at least
+0.5 spread_bps, else `uncertain`; technical_score_pct is 100 Φ(t), support and resistance are the lowest bid and
+the highest ask. noise_bps = 10^4 sd(r) sqrt(n - 1) is how far chance alone may carry the price over such a span;
+`volatility` fails if that is more than the widest stop that Risk may set.
+
+Risk: cost_bps = two fees and the spread; stop_loss_bps = 2 noise_bps within its bounds; take_profit_bps the least
+that its bounds, the ratio of reward to risk, and twice the cost allow. `reject` if that is more than its bounds
+allow; else size_pct = 100 (1 - cost_bps / take_profit_bps).
+
+Execution: `market`, `ioc` at a spread of at most 2 bps, else `limit`, `gtc`, half a spread lower.
+
+Learning: of the closed trades, gain_bps = 10^4 (exit / entry - 1) on average, and their profit after fees;
+the lesson says whether trades like these paid, and holds for an hour per trade, at most a day.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from autohedge.core.money import subtract
+from autohedge.core.returns import drift_t, log_returns, mean, mids, sample_sd, spreads_bps
+from autohedge.core.snapshots import ClosedTrade, QuoteRow, Snapshot
+from autohedge.core.units import NS_PER_MINUTE
+from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse
+
+QUOTES_READ, LEAST_QUOTES = 50, 20
+LEAST_T, LEAST_SPREADS = 0.5, 0.5
+NARROW_BPS = 2.0
+LESSON_MINUTES, MOST_LESSON_MINUTES = 60, 1440
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """The figures that the Director's rule decides on; `t` is 0 where it is undefined."""
+
+    quotes: int
+    drift_bps: float
+    t: float
+    spread_bps: float
+
+    def is_clear(self, sign: int) -> bool:
+        """Whether the drift is far enough, against its noise and the spread, in one direction."""
+        far = sign * self.drift_bps >= LEAST_SPREADS * self.spread_bps
+        return self.quotes >= LEAST_QUOTES and sign * self.t >= LEAST_T and far
+
+
+class RulesBackend:
+    """The written formula behind the interface of a model; `find_snapshot` finds a snapshot by its hash."""
+
+    name = "rules"
+    model = "rules-1"
+    server = "rules"
+
+    def __init__(self, find_snapshot: Callable[[str], Snapshot]) -> None:
+        self._find_snapshot = find_snapshot
+
+    async def complete(self, request: LLMRequest) -> LLMResponse:
+        """Answer from the request's snapshot.
+
+        Raises LLMError if there is none, or no rule for the agent.
+        """
+        text = msgspec.json.encode(self._answer(request)).decode()
+        return LLMResponse(
+            text=text,
+            finish_reason="stop",
+            model=self.model,
+            server=self.server,
+            sent_as="native",
+            usage=None,
+            service_ms=0.0,
+        )
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _answer(self, request: LLMRequest) -> dict[str, Any]:
+        rule = RULES.get(request.agent)
+        if rule is None:
+            raise LLMError("bad_request", f"no rule answers for {request.agent}; choose another llm.provider")
+        try:
+            snapshot = self._find_snapshot(request.snapshot)
+        except KeyError:
+            raise LLMError("bad_request", f"there is no snapshot {request.snapshot}") from None
+        return rule(snapshot)
+
+
+def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
+    """How the last quotes moved."""
+    read = quotes[-QUOTES_READ:]
+    returns = log_returns(mids(read))
+    return Trend(
+        quotes=len(read),
+        drift_bps=math.fsum(returns) * 1e4,
+        t=drift_t(returns) or 0.0,
+        spread_bps=mean(spreads_bps(read)) or 0.0,
+    )
+
+
+def verdict(snapshot: Snapshot) -> dict[str, Any]:
+    """The Director's answer."""
+    found, held = trend(snapshot.quotes), snapshot.held.quantity > 0
+    rises, chance = found.is_clear(1), _chance(found.t)
+    leaves = snapshot.kind == "trade" and held and found.is_clear(-1)
+    return {
+        "decision": "trade" if rises or leaves else "no_trade",
+        "symbol": snapshot.symbol,
+        "direction": _direction(found, held=held),
+        "confidence_pct": round(100 * (chance if rises else 1 - chance)),
+        "thesis": _thesis(found),
+        "key_levels": _levels(snapshot.quotes[-QUOTES_READ:]),
+        "horizon_minutes": _horizon_minutes(snapshot.quotes[-QUOTES_READ:]),
+    }
+
+
+def lesson(snapshot: Snapshot) -> dict[str, Any]:
+    """The learning agent's answer."""
+    closed = snapshot.closed
+    profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
+    gain_bps = mean([_gain_bps(trade) for trade in closed]) or 0.0
+    won = sum(trade.realized > trade.fees for trade in closed)
+    return {
+        "expected": "A rise that earns more than its fees.",
+        "happened": f"{won} of {len(closed)} trades earned more than their fees.",
+        "lesson": _lesson(snapshot.symbol, len(closed), profit),
+        "evidence": f"{gain_bps:+.1f} bps on average before fees, {profit:+.2f} after fees, {_exits(closed)}.",
+        "valid_for_minutes": min(max(1, len(closed)) * LESSON_MINUTES, MOST_LESSON_MINUTES),
+    }
+
+
+def finding(snapshot: Snapshot) -> dict[str, Any]:
+    """The Quant's answer."""
+    read = snapshot.quotes[-QUOTES_READ:]
+    late = trend(read[len(read) // 2 :])
+    if late.is_clear(1):
+        thesis = "supported"
+    else:
+        thesis = "refuted" if late.drift_bps <= -LEAST_SPREADS * late.spread_bps else "uncertain"
+    lowest, highest = _levels(read) or (0.0, 0.0)
+    return {
+        "symbol": snapshot.symbol,
+        "thesis": thesis,
+        "technical_score_pct": round(100 * _chance(trend(read).t)),
+        "support": lowest,
+        "resistance": highest,
+        "volatility": "pass" if noise_bps(read) <= snapshot.bounds.stop_losses_bps[1] else "fail",
+    }
+
+
+def noise_bps(quotes: tuple[QuoteRow, ...]) -> float:
+    """How far chance alone may carry the price over a span like that of the quotes."""
+    returns = log_returns(mids(quotes))
+    return 1e4 * (sample_sd(returns) or 0.0) * math.sqrt(len(returns))
+
+
+def assessment(snapshot: Snapshot) -> dict[str, Any]:
+    """Risk's answer."""
+    read, bounds = snapshot.quotes[-QUOTES_READ:], snapshot.bounds
+    least_stop, most_stop = bounds.stop_losses_bps
+    least_take, most_take = bounds.take_profits_bps
+    stop_bps = min(max(round(2 * noise_bps(read)), least_stop), most_stop)
+    cost_bps = 2 * float(bounds.fee_bps) + trend(read).spread_bps
+    take_bps = max(least_take, math.ceil(bounds.least_reward_to_risk * stop_bps), math.ceil(2 * cost_bps))
+    rejected = take_bps > most_take
+    return {
+        "symbol": snapshot.symbol,
+        "decision": "reject" if rejected else "approve",
+        "size_pct": 0 if rejected else round(100 * (1 - cost_bps / take_bps)),
+        "take_profit_bps": take_bps,
+        "stop_loss_bps": stop_bps,
+        "reason": f"A gain of {take_bps} bps against a cost of {cost_bps:.1f} bps.",
+    }
+
+
+def placement(snapshot: Snapshot) -> dict[str, Any]:
+    """Execution's answer."""
+    spread_bps = trend(snapshot.quotes[-QUOTES_READ:]).spread_bps
+    waits = spread_bps > NARROW_BPS
+    return {
+        "symbol": snapshot.symbol,
+        "order_type": "limit" if waits else "market",
+        "offset_bps": min(round(spread_bps / 2), snapshot.bounds.most_offset_bps) if waits else 0,
+        "time_in_force": "gtc" if waits else "ioc",
+    }
+
+
+RULES: dict[str, Callable[[Snapshot], dict[str, Any]]] = {
+    "director": verdict,
+    "quant": finding,
+    "risk": assessment,
+    "execution": placement,
+    "learning": lesson,
+}
+
+
+def _chance(t: float) -> float:
+    """Φ(t), of the normal distribution."""
+    return (1 + math.erf(t / math.sqrt(2))) / 2
+
+
+def _direction(found: Trend, *, held: bool) -> str:
+    if held and found.is_clear(-1):
+        return "exit"
+    return "long" if found.drift_bps >= 0 else "short"
+
+
+def _thesis(found: Trend) -> str:
+    if found.quotes < LEAST_QUOTES:
+        return f"Only {found.quotes} quotes, {LEAST_QUOTES} are needed."
+    return (
+        f"Drift {found.drift_bps:+.2f} bps over {found.quotes} quotes, t {found.t:+.2f}, "
+        f"mean spread {found.spread_bps:.2f} bps."
+    )
+
+
+def _levels(quotes: tuple[QuoteRow, ...]) -> list[float]:
+    return [min(row.bid for row in quotes), max(row.ask for row in quotes)] if quotes else []
+
+
+def _horizon_minutes(quotes: tuple[QuoteRow, ...]) -> int:
+    return max(1, -((quotes[0].ts_ns - quotes[-1].ts_ns) // NS_PER_MINUTE)) if quotes else 1
+
+
+def _gain_bps(trade: ClosedTrade) -> float:
+    return (trade.exit_price / trade.entry_price - 1) * 1e4 if trade.entry_price > 0 else 0.0
+
+
+def _lesson(symbol: str, trades: int, profit: Decimal) -> str:
+    if not trades:
+        return "No trade has ended, so there is no lesson."
+    paid = "paid" if profit > 0 else "did not pay"
+    return f"The last {trades} trades in {symbol} {paid} after fees; so few prove little."
+
+
+def _exits(closed: tuple[ClosedTrade, ...]) -> str:
+    reasons = sorted({trade.reason for trade in closed})
+    return f"ended by {', '.join(reasons)}" if reasons else "none ended"

@@ -1,0 +1,136 @@
+"""What servers say when they fail, made into a code and one harmless line."""
+
+import math
+import re
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+
+import msgspec
+from pydantic import SecretStr
+
+from autohedge.core.clock import wall_ns
+from autohedge.core.text import one_line as text_line
+from autohedge.core.text import printable
+from autohedge.llm.backend import FailureCode, LLMError
+
+LONGEST = 200
+SHORTEST_KEY = 8  # a shorter one is a placeholder for servers that ask for none
+LONGEST_WAIT_S = 3600.0
+HIDDEN = "[key]"
+
+_TOO_LONG = re.compile(
+    r"exceed_context_size|context.?length|context.?window|context size|prompt is too long|maximum context",
+    re.IGNORECASE,
+)
+_NO_MODEL = re.compile(
+    r"model.{0,100}(not found|does not exist|not exist)|model_not_found|no models? loaded", re.IGNORECASE
+)
+_NO_FORMAT = re.compile(r"response_format|json.?schema|json_object|grammar|structured.?output", re.IGNORECASE)
+
+_BY_STATUS: dict[int, FailureCode] = {
+    401: "unauthorized",
+    403: "unauthorized",
+    404: "model_gone",
+    408: "timeout",
+    413: "context_overflow",
+    429: "rate_limited",
+}
+_CURES: dict[FailureCode, str] = {
+    "unauthorized": "set AUTOHEDGE_LLM_API_KEY to a key that it takes",
+    "model_gone": "set llm.model to one that it lists, or llm.base_url to its right address",
+    "context_overflow": "show agents less (tools.table_rows) or load the model with a longer context",
+    "garbage_reply": "set llm.base_url to the address of a model server",
+    "unreachable": "start it, or set llm.base_url",
+    "timeout": "raise llm.timeout_s or ask a smaller model",
+}
+
+
+def mask_key(text: str, key: SecretStr | None) -> str:
+    """The text without the key, should a server repeat it."""
+    secret = key.get_secret_value() if key else ""
+    return text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_KEY else text
+
+
+def one_line(text: str, key: SecretStr | None = None, longest: int = LONGEST) -> str:
+    """Untrusted text as one printable line of at most `longest` characters, without the key."""
+    line = " ".join(printable(text[: longest * 20], " ").split())
+    return text_line(mask_key(line, key), longest)
+
+
+class FormatRefused(LLMError):
+    """The server refuses the form in which the answer was asked for; another form may do."""
+
+
+def llm_error(
+    code: FailureCode, server: str, detail: str, key: SecretStr | None = None, after_s: float = 0.0
+) -> LLMError:
+    """The failure of one call: which server, what it did, and what helps."""
+    return LLMError(code, _line(code, server, detail, key), after_s)
+
+
+def from_status(
+    status: int, headers: Mapping[str, str], body: bytes, server: str, key: SecretStr | None
+) -> LLMError:
+    """The failure that a reply with an HTTP status other than 2xx stands for."""
+    message = error_message(body)
+    code, detail = code_of(status, message), f"it answered {status}: {message}"
+    if code == "bad_request" and _NO_FORMAT.search(message):
+        return FormatRefused(code, _line(code, server, detail, key))
+    return llm_error(code, server, detail, key, retry_after_s(headers.get("retry-after", "")))
+
+
+def _line(code: FailureCode, server: str, detail: str, key: SecretStr | None) -> str:
+    """Cause and cure in LONGEST characters: the server's own words are cut first."""
+    cure = f"; {_CURES[code]}" if code in _CURES else ""
+    room = max(LONGEST - len(server) - len(cure) - 2, 40)
+    return one_line(f"{server}: {one_line(detail, key, room)}{cure}", key)
+
+
+def code_of(status: int, message: str) -> FailureCode:
+    """What a status and the server's words come to."""
+    if 400 <= status < 500 and _TOO_LONG.search(message):
+        return "context_overflow"
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    if status >= 500:
+        return "server_error"
+    if status < 400:
+        return "garbage_reply"
+    return "model_gone" if _NO_MODEL.search(message) else "bad_request"
+
+
+def error_message(body: bytes) -> str:
+    """The message in an error body, whichever server's; else the body itself."""
+    try:
+        found = _message(msgspec.json.decode(body))
+    except (msgspec.DecodeError, RecursionError):
+        found = ""
+    return found or body[: LONGEST * 20].decode(errors="replace")
+
+
+def _message(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, dict):
+        return ""
+    own = value.get("message") or value.get("detail")
+    kind = value.get("type")
+    if isinstance(own, str) and own:
+        return f"{own} ({kind})" if isinstance(kind, str) and kind else own
+    return _message(value.get("error"))
+
+
+def retry_after_s(value: str) -> float:
+    """Seconds of a Retry-After header, given as a number or as a date; 0 if it is absent or no use."""
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = _until_s(value)
+    return min(max(seconds, 0.0), LONGEST_WAIT_S) if math.isfinite(seconds) else 0.0
+
+
+def _until_s(date: str) -> float:
+    try:
+        return parsedate_to_datetime(date).timestamp() - wall_ns() / 1e9
+    except (ValueError, OverflowError, IndexError):
+        return 0.0

@@ -1,0 +1,45 @@
+"""What calls of a model cost, counted the same by who makes them and by who reads of them."""
+
+from collections.abc import Iterable
+
+import msgspec
+
+from autohedge.llm import context_window
+from autohedge.llm.backend import LLMRequest, LLMResponse, Usage
+from autohedge.llm.outcome import Call
+
+
+class TokenUsage(msgspec.Struct, frozen=True):
+    """Requests that left, retries included, and tokens read and written."""
+
+    calls: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: "TokenUsage") -> "TokenUsage":
+        """Both together."""
+        return TokenUsage(
+            self.calls + other.calls,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+        )
+
+
+def usage_of(request: LLMRequest, response: LLMResponse | None) -> Usage:
+    """What a request cost: as the server counts, or as estimated, also where no reply came."""
+    if response is not None and response.usage is not None and response.usage.prompt_tokens > 0:
+        return Usage(response.usage.prompt_tokens, max(0, response.usage.completion_tokens))
+    written = context_window.text_tokens(response.text) if response is not None else 0
+    return Usage(context_window.prompt_tokens(request), written)
+
+
+def total_usage(calls: Iterable[Call]) -> TokenUsage:
+    """What calls cost in all, those tries of each that failed as estimated."""
+    return sum((_spent(call) for call in calls if call.tries), TokenUsage())
+
+
+def _spent(call: Call) -> TokenUsage:
+    failed = call.tries - (call.response is not None)
+    lost = usage_of(call.request, None)
+    last = usage_of(call.request, call.response) if call.response else Usage(0, 0)
+    return TokenUsage(call.tries, failed * lost.prompt_tokens + last.prompt_tokens, last.completion_tokens)

@@ -1,0 +1,142 @@
+"""Opening tapes: from files, from a synthetic recipe, or again from the origins of an old run."""
+
+import os
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.market import cache
+from autohedge.market.cache import CachedColumns, Meta
+from autohedge.market.columns import hash_columns, zeros
+from autohedge.market.importer import FileRequest, hash_file, load
+from autohedge.market.merge import cached_tape_of
+from autohedge.market.sources import TapeSource
+from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
+from autohedge.market.tape import (
+    COLUMNS,
+    Kind,
+    Origin,
+    Stream,
+    Tape,
+    require_distinct,
+    require_loadable,
+)
+
+
+def open_tape(sources: Sequence[TapeSource]) -> Tape:
+    """The files as one tape, lanes in the order given; imports what is not cached.
+
+    Raises Misconfigured if a file is missing, holds no tape or doubles a symbol.
+    """
+    require_distinct([source.symbol for source in sources])
+    return cached_tape_of([_from_source(source) for source in sources])
+
+
+def synthesize(recipe: SyntheticSpec) -> Tape:
+    """The synthetic market of a recipe as a tape; generates what is not cached."""
+    require_distinct(recipe.symbols)
+    return cached_tape_of([_from_recipe(recipe, symbol) for symbol in recipe.symbols])
+
+
+def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
+    """The tape of an old run, every stream's content checked against its origin.
+
+    A file named by the content hash in `folder`, whatever its suffix, goes before the origin's
+    path. Raises Misconfigured if a source is gone, Corrupt if its content is not what it was.
+    """
+    require_distinct([origin.symbol for origin in origins])
+    return cached_tape_of([_reopen(origin, folder) for origin in origins])
+
+
+def _from_source(source: TapeSource) -> Stream:
+    path = Path(os.path.abspath(source.path))  # noqa: PTH100  (resolve would follow links)
+    request = FileRequest(path, hash_file(path), source.interval_ns, source.select)
+    entry = load(request)
+    return _stream(_file_origin(source.symbol, str(path), entry.meta), entry)
+
+
+def _file_origin(symbol: str, path: str, meta: Meta) -> Origin:
+    return Origin(
+        symbol=symbol,
+        kind=meta.kind,
+        rows=meta.rows,
+        content_hash=meta.hash,
+        path=path,
+        interval_ns=meta.interval_ns,
+        select=meta.select,
+    )
+
+
+def _from_recipe(recipe: SyntheticSpec, symbol: str) -> Stream:
+    entry = _generated(recipe, symbol)
+    meta = entry.meta
+    origin = Origin(symbol, meta.kind, meta.rows, meta.hash, recipe=recipe.as_dict())
+    return _stream(origin, entry)
+
+
+def _generated(recipe: SyntheticSpec, symbol: str) -> CachedColumns:
+    # The other symbols of a recipe do not shape this one's quotes, so they stay out of the key.
+    parts = {**recipe.as_dict(), "symbols": [symbol], "maker": generator_version()}
+    key = cache.key_of("synthetic", parts)
+    return cache.find_or_build(key, partial(_generate, recipe=recipe, symbol=symbol))
+
+
+def _generate(folder: Path, *, recipe: SyntheticSpec, symbol: str) -> Meta:
+    columns = quotes(recipe, symbol)
+    rows = cache.write_columns(folder, [columns])
+    return Meta(Kind.QUOTES, rows, tuple(columns), hash_columns(columns))
+
+
+def _reopen(origin: Origin, folder: Path | None) -> Stream:
+    require_loadable(origin.kind, origin.symbol)
+    packed_copy = _packed_copy(origin, folder)
+    if packed_copy is None and origin.path is None:
+        return _regenerate(origin)
+    path = packed_copy or Path(origin.path or "")
+    if not path.is_file():
+        raise Misconfigured(f"{path}: the run's tape is gone; put the file back and try again")
+    found = hash_file(path)
+    if found != origin.content_hash:
+        raise Corrupt(f"{path}: its content is not what the run saw; restore that version")
+    entry = load(FileRequest(path, found, origin.interval_ns, origin.select))
+    return _verified(origin, entry, str(path))
+
+
+def _packed_copy(origin: Origin, folder: Path | None) -> Path | None:
+    if folder is None:
+        return None
+    return next(iter(sorted(folder.glob(f"{origin.content_hash}.*"))), None)
+
+
+def _regenerate(origin: Origin) -> Stream:
+    if origin.recipe is None:
+        raise Misconfigured(f"{origin.symbol}: its rows were made in memory; they are gone")
+    recipe = _recipe(origin)
+    entry = _generated(recipe, origin.symbol)
+    return _verified(origin, entry, f"{origin.symbol} (synthetic)")
+
+
+def _recipe(origin: Origin) -> SyntheticSpec:
+    try:
+        return msgspec.convert(origin.recipe, SyntheticSpec)
+    except msgspec.ValidationError as error:
+        raise Corrupt(f"{origin.symbol}: its recipe is damaged ({error})") from error
+
+
+def _verified(origin: Origin, entry: CachedColumns, subject: str) -> Stream:
+    meta = entry.meta
+    if (meta.hash, meta.rows, meta.kind) != (origin.content_hash, origin.rows, origin.kind):
+        raise Corrupt(
+            f"{subject}: {meta.rows} rows of {meta.kind} are not the {origin.rows} of "
+            f"{origin.kind} that the run saw; use the release that recorded it"
+        )
+    return _stream(origin, entry)
+
+
+def _stream(origin: Origin, entry: CachedColumns) -> Stream:
+    absent = zeros(origin.rows)
+    columns = {name: entry.columns.get(name, absent) for name in COLUMNS[origin.kind]}
+    return Stream(origin.kind, origin.symbol, columns, origin)

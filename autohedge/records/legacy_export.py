@@ -1,0 +1,199 @@
+"""Reports in the shape of the earlier Rust bot: trades, a summary, statistics.
+
+Derived from the journal alone, with its faults put right: fills are counted once, an accepted
+order is no fill, and profit is what remains after the fees of both sides.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from autohedge.core.clock import format_utc
+from autohedge.core.events import (
+    AnyEvent,
+    ExecutionReport,
+    OrderAccepted,
+    OrderRejected,
+    RequestUnknown,
+    SubmitOrder,
+)
+from autohedge.core.money import ZERO, add, divide, multiply, subtract
+from autohedge.core.orders import BUY
+from autohedge.core.units import NS_PER_MINUTE
+from autohedge.records.round_trips import TripTotals
+
+PERCENT = Decimal(100)
+
+
+@dataclass(slots=True)
+class LegacyTradeExport:
+    """A run's events, sorted into lines, closed trades and counts."""
+
+    lines: list[dict[str, Any]] = field(default_factory=list)
+    history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    trips: dict[str, TripTotals] = field(default_factory=dict)
+    profits: list[Decimal] = field(default_factory=list)
+    notional: Decimal = ZERO
+    counts: dict[str, int] = field(
+        default_factory=lambda: dict.fromkeys(("orders", "reports", "buys", "sells", "rejected"), 0)
+    )
+    span_ns: list[int] = field(default_factory=list)
+    _orders: dict[str, SubmitOrder] = field(default_factory=dict)
+    _seen: set[tuple[str, str | None]] = field(default_factory=set)
+    _reported: set[tuple[str, str]] = field(default_factory=set)
+
+    @classmethod
+    def of(cls, events: Iterable[AnyEvent]) -> "LegacyTradeExport":
+        """Sort a run's events, in the order of its journal."""
+        trades = cls()
+        for event in events:
+            trades.apply(event)
+        return trades
+
+    def apply(self, event: AnyEvent) -> None:
+        """Sort one event; those that are no trading are passed over."""
+        match event:
+            case SubmitOrder():
+                self._orders[event.order_id] = event
+                self.counts["orders"] += 1
+                self.lines.append(_request(event))
+            case ExecutionReport(kind="fill") if (event.order_id, event.trade_id) not in self._seen:
+                self._seen.add((event.order_id, event.trade_id))
+                self._fill(self._orders[event.order_id], event)
+            case ExecutionReport(kind="expired" | "canceled"):
+                self._report(event, event.kind)
+            case OrderAccepted() | OrderRejected() | RequestUnknown():
+                self._report(event, str(event.__struct_config__.tag))
+
+    def _report(
+        self,
+        event: OrderAccepted | OrderRejected | RequestUnknown | ExecutionReport,
+        status: str,
+        **facts: Any,
+    ) -> None:
+        order = self._orders[event.order_id]
+        key = (event.order_id, status)
+        if status != "filled" and key in self._reported:
+            return
+        self._reported.add(key)
+        self.counts["rejected"] += status == "rejected"
+        self.counts["reports"] += 1
+        line = {"ts": format_utc(event.at_ns), "symbol": order.symbol, "action": str(order.side)}
+        self.lines.append(line | {"order_id": event.order_id, "status": status} | facts)
+
+    def _fill(self, order: SubmitOrder, report: ExecutionReport) -> None:
+        quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
+        notional = multiply(quantity, price)
+        self.notional = add(self.notional, notional)
+        self.span_ns.append(report.ts_ns)
+        self.counts["buys" if order.side is BUY else "sells"] += 1
+        facts = {"qty": str(quantity), "price": str(price), "notional": str(notional), "fee": str(fee)}
+        self._report(report, "filled", **facts)
+        trip = self.trips.setdefault(order.symbol, TripTotals())
+        if order.side is BUY:
+            trip.buy(quantity, price, fee, report.ts_ns)
+        else:
+            self._close(order.symbol, trip, report, subtract(notional, fee))
+
+    def _close(self, symbol: str, trip: TripTotals, report: ExecutionReport, proceeds: Decimal) -> None:
+        quantity = report.quantity or ZERO
+        cost = trip.sell(quantity, report.price or ZERO, report.fee or ZERO)
+        profit = subtract(proceeds, cost)
+        self.profits.append(profit)
+        closed = {
+            "buy_time": format_utc(trip.opened_ns),
+            "sell_time": format_utc(report.ts_ns),
+            "buy_price": str(divide(cost, quantity)),
+            "sell_price": str(report.price),
+            "qty": str(quantity),
+            "pnl": str(profit),
+            "pnl_percent": str(divide(multiply(profit, PERCENT), cost)),
+        }
+        self.history.setdefault(symbol, []).append(closed)
+        if trip.held == ZERO:
+            self.trips[symbol] = TripTotals()
+
+
+def _request(order: SubmitOrder) -> dict[str, Any]:
+    line = {"ts": format_utc(order.at_ns), "symbol": order.symbol, "action": str(order.side)}
+    line |= {"order_id": order.order_id, "status": "order_created", "qty": str(order.quantity)}
+    if order.limit is not None:
+        line |= {"price": str(order.limit), "notional": str(multiply(order.quantity, order.limit))}
+    notes = f"type={order.order_type}"
+    if order.stop_loss is not None:
+        notes += f" sl={order.stop_loss} tp={order.take_profit}"
+    return line | {"notes": notes}
+
+
+def summary(trades: LegacyTradeExport) -> dict[str, Any]:
+    """`trade_summary.json`: counts, closed trades per symbol, what is open, profit after fees.
+
+    A buy price in the history includes the fees of its purchase.
+    """
+    gains, losses = _split(trades.profits)
+    filled = trades.counts["buys"] + trades.counts["sells"]
+    return {
+        "start_time": format_utc(min(trades.span_ns)) if trades.span_ns else None,
+        "total_orders": trades.counts["orders"],
+        "total_exec_reports": trades.counts["reports"],
+        "buys": trades.counts["buys"],
+        "sells": trades.counts["sells"],
+        "filled": filled,
+        "rejected": trades.counts["rejected"],
+        "total_notional": str(trades.notional),
+        "per_symbol": {symbol: len(closed) for symbol, closed in trades.history.items()},
+        "history": trades.history,
+        "open_positions": {symbol: str(trip.held) for symbol, trip in trades.trips.items() if trip.held},
+        "total_realized_pnl": str(_sum(trades.profits)),
+        "winning_trades": len(gains),
+        "losing_trades": len(losses),
+        "total_profit": str(_sum(gains)),
+        "total_loss": str(_sum(losses)),
+    }
+
+
+def statistics(trades: LegacyTradeExport) -> dict[str, Any]:
+    """`trade_stats.json`: rates and averages over the time from the first to the last fill."""
+    gains, losses = _split(trades.profits)
+    closed, total, lost = len(trades.profits), _sum(trades.profits), _sum(losses)
+    minutes = (max(trades.span_ns) - min(trades.span_ns)) / NS_PER_MINUTE if trades.span_ns else 0.0
+    return {
+        "runtime_minutes": f"{minutes:.1f}",
+        "trades_per_hour": f"{closed / minutes * 60:.2f}" if minutes else "0.00",
+        "win_rate_pct": f"{len(gains) / closed * 100:.1f}%" if closed else "0.0%",
+        "avg_profit_per_trade": _dollars(divide(total, Decimal(closed))) if closed else _dollars(ZERO),
+        "profit_factor": f"{_sum(gains) / -lost:.2f}" if lost else "inf" if gains else "0.00",
+        "total_closed_trades": str(closed),
+        "open_positions": str(sum(bool(trip.held) for trip in trades.trips.values())),
+        "winning_trades": str(len(gains)),
+        "losing_trades": str(len(losses)),
+        "total_realized_pnl": _dollars(total),
+        "total_notional_traded": _dollars(trades.notional),
+    }
+
+
+def _split(profits: list[Decimal]) -> tuple[list[Decimal], list[Decimal]]:
+    """Gains, and what gained nothing."""
+    return [p for p in profits if p > 0], [p for p in profits if p <= 0]
+
+
+def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    total = ZERO
+    for amount in amounts:
+        total = add(total, amount)
+    return total
+
+
+def _dollars(amount: Decimal) -> str:
+    return f"{'-' if amount < 0 else ''}${amount.copy_abs():.4f}"
+
+
+def export_files(events: Iterator[AnyEvent]) -> dict[str, Any]:
+    """The three files by name: a list is one JSON object per line."""
+    trades = LegacyTradeExport.of(events)
+    return {
+        "trades.jsonl": trades.lines,
+        "trade_summary.json": summary(trades),
+        "trade_stats.json": statistics(trades),
+    }

@@ -1,0 +1,290 @@
+"""Round trips: from the first purchase of a symbol until nothing of it is held.
+
+`TripTotals` is the arithmetic, which audit, lessons and the legacy export share. `RoundTrips` follows orders and
+fills of a journal into trips.
+"""
+
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from autohedge.core.events import (
+    AnyEvent,
+    ExecutionReport,
+    FillBooked,
+    OrderAccepted,
+    OrderAdopted,
+    OrderRejected,
+    RequestUnknown,
+    SubmitOrder,
+)
+from autohedge.core.money import ZERO, add, divide, multiply, subtract
+from autohedge.core.orders import BUY, Side
+
+NO_VERDICT = "no verdict"
+
+
+@dataclass(slots=True)
+class TripTotals:
+    """What the fills of one round trip add up to.
+
+    `paid` and `received` are before fees, in float64: only average prices are read from them. `cost` is that of
+    the quantity still held, fees of its purchase included. `realized` is before fees.
+    """
+
+    opened_ns: int = 0
+    bought: Decimal = ZERO
+    sold: Decimal = ZERO
+    paid: float = 0.0
+    received: float = 0.0
+    cost: Decimal = ZERO
+    realized: Decimal = ZERO
+    fees: Decimal = ZERO
+
+    @property
+    def held(self) -> Decimal:
+        """The quantity bought and not sold."""
+        return subtract(self.bought, self.sold)
+
+    @property
+    def net(self) -> Decimal:
+        """The realized profit after fees."""
+        return subtract(self.realized, self.fees)
+
+    @property
+    def entry_price(self) -> float:
+        """The mean price of the purchases, before fees."""
+        return self.paid / float(self.bought)
+
+    @property
+    def exit_price(self) -> float:
+        """The mean price of the sales, before fees."""
+        return self.received / float(self.sold)
+
+    def buy(self, quantity: Decimal, price: Decimal, fee: Decimal, ts_ns: int) -> None:
+        """Add a purchase."""
+        self.opened_ns = self.opened_ns or ts_ns
+        self.bought = add(self.bought, quantity)
+        self.paid += float(quantity) * float(price)
+        self.cost = add(self.cost, add(multiply(quantity, price), fee))
+        self.fees = add(self.fees, fee)
+
+    def sell(self, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
+        """Add a sale; return the cost of what was sold, at the mean cost of what was held."""
+        held, share = self.held, self.cost
+        if quantity < held:
+            share = divide(multiply(self.cost, quantity), held)
+        self.sold = add(self.sold, quantity)
+        self.received += float(quantity) * float(price)
+        self.cost = subtract(self.cost, share)
+        self.fees = add(self.fees, fee)
+        return share
+
+
+@dataclass(slots=True)
+class TripFill:
+    """One fill, at the venue's time; `realized` is before fees."""
+
+    ts_ns: int
+    trade_id: str | None
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    realized: Decimal
+
+
+@dataclass(slots=True)
+class TrackedOrder:
+    """One order and what became of it."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    at_ns: int
+    quantity: Decimal
+    limit: Decimal | None
+    reason: str
+    time_in_force: str = ""
+    take_profit: float | None = None
+    stop_loss: float | None = None
+    state: str = "working"
+    fills: list[TripFill] = field(default_factory=list)
+
+    @property
+    def filled(self) -> Decimal:
+        """How much of it was filled."""
+        total = ZERO
+        for fill in self.fills:
+            total = add(total, fill.quantity)
+        return total
+
+    @property
+    def working(self) -> bool:
+        """Whether it may still fill, as far as the record says."""
+        return self.state in {"working", "unknown"}
+
+
+@dataclass(slots=True)
+class RoundTrip:
+    """Entries and exits of one symbol until nothing is held; `verdict` is the question that let it in, or 0."""
+
+    symbol: str
+    verdict: int
+    group: str
+    orders: list[TrackedOrder] = field(default_factory=list)
+    held: Decimal = ZERO
+    totals: TripTotals = field(default_factory=TripTotals)
+    closed_ns: int = 0
+
+    @property
+    def accepts_entries(self) -> bool:
+        """Whether more may be bought for it, or something is held."""
+        return self.held != ZERO or any(order.side is BUY and order.working for order in self.orders)
+
+
+@dataclass(slots=True)
+class TripStats:
+    """Round trips that verdicts of one kind let in: those that ended, and those that did not."""
+
+    closed: int = 0
+    gained: int = 0
+    realized: Decimal = ZERO
+    fees: Decimal = ZERO
+    still_open: int = 0
+    unfilled: int = 0
+
+    @property
+    def net(self) -> Decimal:
+        """What they brought after fees."""
+        return subtract(self.realized, self.fees)
+
+    def count(self, trip: RoundTrip) -> None:
+        """Add a trip that nothing more will happen to."""
+        if trip.closed_ns:
+            self.closed += 1
+            self.gained += trip.totals.net > ZERO
+            self.realized = add(self.realized, trip.totals.realized)
+            self.fees = add(self.fees, trip.totals.fees)
+        elif any(order.fills for order in trip.orders):
+            self.still_open += 1
+        else:
+            self.unfilled += 1
+
+
+class RoundTrips:
+    """Follows orders and fills; keeps the trip under way of each symbol, and sums of those before."""
+
+    def __init__(self) -> None:
+        self.groups: dict[str, TripStats] = {}
+        self._current: dict[str, RoundTrip] = {}
+        self._orders: dict[str, tuple[RoundTrip, TrackedOrder]] = {}
+        self._report: ExecutionReport | None = None
+        self._realized = ZERO
+
+    def on_submit(self, order: SubmitOrder, verdict: int, group: str) -> RoundTrip:
+        """Put an order to its trip; an entry begins one where none is under way."""
+        tracked = TrackedOrder(
+            order.order_id,
+            order.symbol,
+            order.side,
+            order.at_ns,
+            order.quantity,
+            order.limit,
+            order.reason,
+            str(order.time_in_force),
+            order.take_profit,
+            order.stop_loss,
+        )
+        return self._place(tracked, verdict, group)
+
+    def symbol_of(self, order_id: str) -> str:
+        """What an order of a trip under way is about; empty for one that is not known, or of one before."""
+        return self._orders[order_id][1].symbol if order_id in self._orders else ""
+
+    def apply(self, event: AnyEvent) -> None:
+        """Follow what became of orders; all other events are passed over."""
+        match event:
+            case ExecutionReport(kind="fill" | "bust"):
+                self._report = event
+            case ExecutionReport() | OrderRejected():
+                self._end(event.order_id, event.kind if isinstance(event, ExecutionReport) else "rejected")
+            case OrderAccepted() | RequestUnknown(about="submit"):
+                self._set_state(event.order_id, "working" if isinstance(event, OrderAccepted) else "unknown")
+            case FillBooked():
+                self._book(event)
+            case OrderAdopted(order=order):
+                figures = (0, order.quantity, order.limit, "adopted")
+                self._place(TrackedOrder(order.order_id, order.symbol, order.side, *figures), 0, NO_VERDICT)
+
+    def finish(self) -> None:
+        """Nothing more will happen."""
+        for trip in self._current.values():
+            self._retire(trip)
+        self._current.clear()
+
+    def _place(self, tracked: TrackedOrder, verdict: int, group: str) -> RoundTrip:
+        trip = self._current.get(tracked.symbol)
+        if trip is None or (tracked.side is BUY and not trip.accepts_entries):
+            if trip:
+                self._retire(trip)
+            trip = self._current[tracked.symbol] = RoundTrip(tracked.symbol, verdict, group)
+        trip.orders.append(tracked)
+        self._orders[tracked.order_id] = (trip, tracked)
+        return trip
+
+    def _retire(self, trip: RoundTrip) -> None:
+        for order in trip.orders:
+            self._orders.pop(order.order_id, None)
+        self.groups.setdefault(trip.group, TripStats()).count(trip)
+
+    def _end(self, order_id: str, state: str) -> None:
+        if order_id in self._orders:
+            self._orders[order_id][1].state = state
+
+    def _set_state(self, order_id: str, state: str) -> None:
+        if order_id in self._orders and self._orders[order_id][1].working:
+            self._orders[order_id][1].state = state
+
+    def _book(self, booked: FillBooked) -> None:
+        """A fill counts once it is in the books, where each is only once."""
+        realized = subtract(booked.realized, self._realized)
+        self._realized = booked.realized
+        report, self._report = self._report, None
+        if report is None or report.order_id != booked.order_id or booked.order_id not in self._orders:
+            return
+        trip, tracked = self._orders[booked.order_id]
+        _take_back(trip, tracked, report) if report.kind == "bust" else _fill(trip, tracked, report, realized)
+        trip.totals.realized, trip.held = add(trip.totals.realized, realized), booked.position
+        trip.closed_ns = report.ts_ns if trip.held == ZERO else 0
+
+
+def _fill(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport, realized: Decimal) -> None:
+    fill = TripFill(
+        report.ts_ns,
+        report.trade_id,
+        report.quantity or ZERO,
+        report.price or ZERO,
+        report.fee or ZERO,
+        realized,
+    )
+    tracked.fills.append(fill)
+    _add(trip.totals, tracked.side, fill)
+    if tracked.filled >= tracked.quantity:
+        tracked.state = "filled"
+
+
+def _add(totals: TripTotals, side: Side, fill: TripFill) -> None:
+    if side is BUY:
+        totals.buy(fill.quantity, fill.price, fill.fee, fill.ts_ns)
+    else:
+        totals.sell(fill.quantity, fill.price, fill.fee)
+
+
+def _take_back(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport) -> None:
+    """Add the trip up again without the fills that the bust undoes."""
+    tracked.fills = [fill for fill in tracked.fills if fill.trade_id != report.trade_id]
+    realized, trip.totals = trip.totals.realized, TripTotals()
+    trip.totals.realized = realized
+    fills = [(fill, order.side) for order in trip.orders for fill in order.fills]
+    for fill, side in sorted(fills, key=lambda each: each[0].ts_ns):
+        _add(trip.totals, side, fill)
+    tracked.state = "taken back" if not tracked.fills else tracked.state

@@ -1,0 +1,143 @@
+"""A person's hand on a running run: a local socket in its folder, for its owner only.
+
+One JSON object asks, one answers. What is carried out is an input of the engine like any other,
+with its reason in the journal.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import msgspec
+
+from autohedge.core.errors import Misconfigured, Refused, Unavailable
+from autohedge.runtime.wall import WallRuntime
+
+SOCKET = "control.sock"
+PATH_BYTES_MAX = 100
+ANSWER_S = 10.0
+REQUEST_BYTES_MAX = 1 << 16
+
+
+class Request(msgspec.Struct, frozen=True):
+    """What a person wants of a run."""
+
+    command: Literal["halt", "resume", "flatten", "status"]
+    reason: str = ""
+    halt_id: str | None = None
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """Whether it was done, in a sentence, and where the run stands now."""
+
+    done: bool
+    message: str = msgspec.field(name="says")
+    status: dict[str, Any]
+
+
+_decode_request = msgspec.json.Decoder(Request).decode
+_decode_reply = msgspec.json.Decoder(Reply).decode
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+class ControlServer:
+    """The run's side of the socket."""
+
+    def __init__(self, folder: Path, wall: WallRuntime) -> None:
+        self._path = _short_path(folder / SOCKET)
+        self._wall = wall
+        self._server: asyncio.Server | None = None
+
+    async def __aenter__(self) -> Self:
+        """Listen; a socket that a killed process left behind is replaced."""
+        self._path.unlink(missing_ok=True)
+        before = os.umask(0o177)
+        try:
+            self._server = await asyncio.start_unix_server(self._serve, self._path, limit=REQUEST_BYTES_MAX)
+        finally:
+            os.umask(before)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Stop listening."""
+        if self._server:
+            self._server.close()
+        self._path.unlink(missing_ok=True)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, ValueError):
+            writer.write(_encode(self._answer(await reader.readline())) + b"\n")
+            await writer.drain()
+        writer.close()
+
+    def _answer(self, line: bytes) -> Reply:
+        try:
+            request = _decode_request(line)
+        except msgspec.MsgspecError as error:
+            return self._reply(done=False, message=f"this run does not understand: {error}")
+        engine = self._wall.engine
+        if request.command == "status":
+            return self._reply(done=True, message="halted" if engine.halted else "trading")
+        if request.command == "resume" and not engine.may_resume(request.halt_id):
+            return self._reply(done=False, message=_resume_refusal(engine.halt_id))
+        if request.command == "resume" and (fault := self._wall.recover_disk()):
+            return self._reply(done=False, message=fault)
+        self._wall.apply_command(request.command, request.reason, request.halt_id)
+        if self._wall.failure:
+            return self._reply(done=False, message=str(self._wall.failure))
+        return self._reply(done=True, message=DONE[request.command])
+
+    def _reply(self, *, done: bool, message: str) -> Reply:
+        engine = self._wall.engine
+        halt = {"halted": engine.halted, "halt_id": engine.halt_id, "reached_ns": self._wall.reached_ns}
+        return Reply(done, message, engine.result() | halt)
+
+
+DONE = {
+    "halt": "entries are halted; exits go on",
+    "resume": "entries are on again",
+    "flatten": "entries are halted, every position is being sold",
+}
+
+
+def _resume_refusal(halt_id: str | None) -> str:
+    if halt_id is None:
+        return "it is not halted"
+    return f"it halted by itself: read why in its journal, then give --halt-id {halt_id}"
+
+
+def send_command(folder: Path, request: Request) -> Reply:
+    """Ask a running run.
+
+    Raises Unavailable if it does not run on a clock now, Refused if it says no.
+    """
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(ANSWER_S)
+        try:
+            line.connect(str(_short_path(folder / SOCKET)))
+        except OSError:
+            raise Unavailable(f"run {folder.name} is not running on a clock now: nobody listens") from None
+        try:
+            line.sendall(_encode(request) + b"\n")
+            reply = _decode_reply(b"".join(iter(lambda: line.recv(1 << 16), b"")))
+        except (OSError, msgspec.MsgspecError):
+            text = f"run {folder.name} was asked to {request.command}, but did not confirm it"
+            raise Unavailable(f"{text}: look with `autohedge status`, or at its journal") from None
+    if not reply.done:
+        raise Refused(f"run {folder.name}: {reply.message}")
+    return reply
+
+
+def _short_path(path: Path) -> Path:
+    """The shorter way to write a path: sockets take about a hundred bytes.
+
+    Raises Misconfigured if even that is too long.
+    """
+    ways = (path.absolute(), Path(os.path.relpath(path)))
+    short = min(ways, key=lambda way: len(os.fsencode(way)))
+    if len(os.fsencode(short)) > PATH_BYTES_MAX:
+        raise Misconfigured(f"the path {path} is too long for a socket; call from the folder above runs/")
+    return short

@@ -1,0 +1,103 @@
+"""Who answers in the two runs of a study: a record alone, or the variant's model where no answer is known."""
+
+from collections.abc import Callable, Sequence
+
+from autohedge import config
+from autohedge.config import Settings
+from autohedge.core.errors import Unavailable
+from autohedge.core.events import DeliberationRequested
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
+from autohedge.graph.replay import TRUSTED_CODES
+from autohedge.graph.runner import DeliberationResult, abstention
+from autohedge.graph.service import DeliberationService, open_shared_for, ttl_s
+from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.factory import open_backend
+from autohedge.llm.backends.rules import RulesBackend
+from autohedge.llm.cache.shared import SharedResources
+from autohedge.llm.replay_client import NullBackend, RecordFirstClient, ReplayClient
+from autohedge.llm.transcript import TranscriptEntry
+from autohedge.tools.lessons import Lesson
+from autohedge.whatif.change import Plan
+from autohedge.whatif.recorded_run import Record
+
+Known = Callable[[DeliberationRequested], Sequence[TranscriptEntry]]
+"""What is known already of a question, by who asked it."""
+
+
+class ReplayingService(DeliberationService):
+    """Deliberates with what is known of each question; what never reached an agent then does not now."""
+
+    def __init__(
+        self,
+        client: ReplayClient | RecordFirstClient,
+        prompt_builder: PromptBuilder,
+        shown: dict[str, Snapshot],
+        known: Known,
+        deadline_s: float | None = None,
+        shared: SharedResources | None = None,
+        ttl_s: float = 0.0,
+    ) -> None:
+        super().__init__(client, prompt_builder, shown, deadline_s, shared, ttl_s)
+        self.client = client
+        self._known = known
+
+    async def deliberate(
+        self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
+    ) -> DeliberationResult:
+        """Come to a resolution; nothing that a model or a prompt does raises."""
+        lines = self._known(question)
+        if lines and lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
+            return abstention(lines[0].outcome)
+        self.client.begin([line for line in lines if line.request])
+        return await super().deliberate(question, snapshot, lessons)
+
+
+async def recorded_service(
+    record: Record, settings: Settings, sources: PromptFiles, known: Known
+) -> ReplayingService:
+    """Answers what a record answers, under the name of who answered then; all else is `unrecorded`."""
+    manifest = record.manifest
+    null_backend = NullBackend(manifest.provider, manifest.model, f"the record of {record.folder.id}")
+    client = ReplayClient(settings.llm, null_backend)
+    prompt_builder, shared = (
+        PromptBuilder.of(sources, settings.tools, settings.agents),
+        await open_shared_for(settings, null_backend, on_tape=True),
+    )
+    return ReplayingService(client, prompt_builder, {}, known, None, shared, ttl_s(settings))
+
+
+async def variant_service(
+    record: Record, plan: Plan, sources: PromptFiles, known: Known, *, cache_verdicts: bool
+) -> ReplayingService:
+    """Asks whom the variant names for what is not known.
+
+    Raises Misconfigured for a provider that cannot work, Unavailable for a server that does not answer, or where
+    the one that answered the record is not there any more.
+    """
+    settings, shown = plan.settings, dict[str, Snapshot]()
+    prompt_builder, rules = (
+        PromptBuilder.of(sources, settings.tools, settings.agents),
+        RulesBackend(shown.__getitem__),
+    )
+    try:
+        backend = await open_backend(
+            settings, config.load_secrets().llm_api_key, on_tape=plan.resolve_locally, rules=rules
+        )
+    except LLMError as failure:
+        raise Unavailable(f"{failure}; or choose --provider rules") from None
+    if plan.answers_reusable and record.manifest.provider and not _same_backend(record, backend):
+        await backend.close()
+        was = f"{record.manifest.provider} · {record.manifest.model}"
+        raise Unavailable(
+            f"{was} answered that run, and now {backend.name} · {backend.model} would; start it, or name --provider"
+        )
+    client = RecordFirstClient(backend, settings.llm)
+    shared = await open_shared_for(settings, backend, on_tape=True) if cache_verdicts else None
+    return ReplayingService(
+        client, prompt_builder, shown, known, settings.hybrid.deadline_s, shared, ttl_s(settings)
+    )
+
+
+def _same_backend(record: Record, backend: LLMBackend) -> bool:
+    return (record.manifest.provider, record.manifest.model) == (backend.name, backend.model)

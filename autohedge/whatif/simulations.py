@@ -1,0 +1,188 @@
+"""The second answer: the whole run simulated twice, as recorded and with the change, and what came of each."""
+
+import contextlib
+import shutil
+from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from autohedge import app
+from autohedge.config import Settings
+from autohedge.core.events import DeliberationRequested
+from autohedge.core.money import subtract
+from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.runtime import InProcessRuntime
+from autohedge.graph.service import DeliberationService
+from autohedge.journal import RunFolder
+from autohedge.journal.folder import RUNS
+from autohedge.llm.replay_client import RecordFirstClient
+from autohedge.llm.transcript import TranscriptEntry
+from autohedge.whatif.change import Plan
+from autohedge.whatif.decision_view import DecisionView, view_of
+from autohedge.whatif.reask import Notify, ReaskResult, answered, reusable_entries
+from autohedge.whatif.recorded_run import KeyTracker, QuestionKey, Record, RecordedQuestion, questions_of
+from autohedge.whatif.services import ReplayingService, recorded_service, variant_service
+
+MONEY = ("equity", "realized_pnl", "unrealized_pnl", "fees")
+COUNTS = ("buys", "sells", "winning_exits")
+
+
+@dataclass(frozen=True, slots=True)
+class Divergence:
+    """A question that both runs asked at the same place, and that came to different things."""
+
+    at_ns: int
+    place: QuestionKey
+    baseline: DecisionView
+    variant: DecisionView
+
+
+@dataclass(slots=True)
+class RunPair:
+    """Two runs in ./runs that were simulated in the same way: their results, and how their questions compare.
+
+    `reused` and `sent_count` are the variant's requests as in the first answer. `unmatched` are questions that only one of
+    them asked, of the baseline and of the variant.
+    """
+
+    baseline: dict[str, Any]
+    variant: dict[str, Any]
+    reused: int = 0
+    sent_count: int = 0
+    unrecorded: int = 0
+    same: int = 0
+    divergences: list[Divergence] = field(default_factory=list)
+    unmatched: tuple[list[RecordedQuestion], list[RecordedQuestion]] = field(default_factory=lambda: ([], []))
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the record answered nine of ten of the baseline's questions: else it is not that run again."""
+        question_count = self.same + len(self.divergences) + len(self.unmatched[0])
+        return self.unrecorded * 10 <= question_count
+
+    def difference(self, figure: str) -> Decimal | int:
+        """By how much the variant has more of a figure."""
+        old, new = self.baseline[figure], self.variant[figure]
+        return subtract(Decimal(new), Decimal(old)) if figure in MONEY else new - old
+
+
+def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Notify) -> RunPair:
+    """Simulate the recorded run, then the variant; both are ordinary runs in ./runs.
+
+    An end that comes too early, by Ctrl-C too, leaves no half run behind.
+    """
+    baseline = _baseline(record)
+    if plan.uses_agents and reasked.who.server not in app.NO_MODELS:
+        calls = app.estimate_calls(plan.settings, record.tape)
+        ms = reasked.service_ms / reasked.sent_count if reasked.sent_count else 0.0
+        long = f", {calls * ms / 6e4:.1f} minutes" if ms else ""
+        notify(
+            f"[LLM] now the run with the change: at most {calls} calls{long}, less those that were answered"
+        )
+    runs = RunPair(baseline, *_variant(record, plan, reasked))
+    return _compared(runs, record)
+
+
+def _baseline(record: Record) -> dict[str, Any]:
+    settings, positions, by_place = record.settings, KeyTracker(), record.by_place()
+    manifest = record.manifest
+
+    def known(_: DeliberationRequested) -> list[TranscriptEntry]:
+        past = by_place.get(positions.last) if positions.last else None
+        return record.lines(past) if past else []
+
+    def opening(settings: Settings, sources: PromptFiles) -> Coroutine[Any, Any, DeliberationService]:
+        return recorded_service(record, settings, sources, known)
+
+    sources = None
+    if settings.trading.mode != "hft":
+        known_as = {"prompts": manifest.prompts, "headlines": manifest.headlines, "markets": manifest.markets}
+        sources = PromptFiles.recorded(known_as, record.folder.stored_file)
+    with _open_agents(settings, sources, opening) as agents:
+        return _played(record, settings, agents, positions)
+
+
+def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str, Any], int, int]:
+    """The variant's results, and how many of its requests were known, and how many were not."""
+    positions, by_place, services = KeyTracker(), record.by_place(), list[ReplayingService]()
+
+    def known(_: DeliberationRequested) -> list[TranscriptEntry]:
+        past = by_place.get(positions.last) if positions.last else None
+        return _known(record, plan, reasked, past) if past else []
+
+    async def opening(_: Settings, sources: PromptFiles) -> DeliberationService:
+        services.append(await variant_service(record, plan, sources, known, cache_verdicts=True))
+        return services[-1]
+
+    with _open_agents(plan.settings, plan.sources, opening) as agents:
+        results = _played(record, plan.settings, agents, positions)
+    client = services[0].client if services else None
+    return (
+        (results, client.reused, client.sent_count)
+        if isinstance(client, RecordFirstClient)
+        else (results, 0, 0)
+    )
+
+
+def _known(record: Record, plan: Plan, reasked: ReaskResult, past: RecordedQuestion) -> list[TranscriptEntry]:
+    """What the first answer says of a question at this place; what the record says, if it was not asked there."""
+    new = reasked.lines.get(past.question.number)
+    if new is None:
+        return reusable_entries(plan, record.lines(past))
+    return new if plan.failures_reusable else [line for line in new if answered(line)]
+
+
+@contextlib.contextmanager
+def _open_agents(
+    settings: Settings,
+    sources: PromptFiles | None,
+    open_service: Callable[[Settings, PromptFiles], Coroutine[Any, Any, DeliberationService]],
+) -> Iterator[InProcessRuntime | None]:
+    if sources is None:
+        yield None
+        return
+    with contextlib.closing(InProcessRuntime(settings, sources, open_service)) as agents:
+        yield agents
+
+
+def _played(
+    record: Record, settings: Settings, agents: InProcessRuntime | None, positions: KeyTracker
+) -> dict[str, Any]:
+    try:
+        results = app.run_in_runtime(agents, settings, record.tape, positions.watch)
+    except BaseException:
+        if positions.run:
+            RunFolder(RUNS / positions.run).discard()
+        raise
+    if record.folder.tape.is_dir():
+        # The path in the genesis may be another machine's: a packed record's runs are packed too.
+        shutil.copytree(record.folder.tape, RUNS / results["run"] / record.folder.tape.name)
+    return results
+
+
+def _compared(runs: RunPair, record: Record) -> RunPair:
+    """Hold the questions of both runs against each other, by where they stand on the tape."""
+    old, new = (questions_of(RunFolder(RUNS / run["run"])) for run in (runs.baseline, runs.variant))
+    runs.unrecorded = sum(
+        past.decision is not None and past.decision.code == "unrecorded" for past in old.values()
+    )
+    for place in old.keys() & new.keys():
+        _match(runs, old[place], new[place])
+    runs.divergences.sort(key=lambda each: each.at_ns)
+    runs.unmatched = _without(old, new), _without(new, old)
+    return runs
+
+
+def _match(runs: RunPair, old: RecordedQuestion, new: RecordedQuestion) -> None:
+    was, now = old.decision and view_of(old.decision), new.decision and view_of(new.decision)
+    if was == now:
+        runs.same += 1
+    elif was and now:
+        runs.divergences.append(Divergence(new.question.at_ns, new.place, was, now))
+
+
+def _without(
+    these: dict[QuestionKey, RecordedQuestion], others: dict[QuestionKey, RecordedQuestion]
+) -> list[RecordedQuestion]:
+    return [past for place, past in these.items() if place not in others]

@@ -1,0 +1,261 @@
+"""A person's hand on a running run, and runs that end or die in other ways than a kill at the venue."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from autohedge import app
+from autohedge.core.events import (
+    AnyEvent,
+    CancelOrder,
+    ConnectionStatus,
+    Halted,
+    OperatorCommand,
+    Restarted,
+    Resumed,
+    SubmitOrder,
+)
+from autohedge.core.orders import Side
+from autohedge.journal import RunFolder, read, verify
+from tests.process_harness import ROOT, Process, ProcessHarness, kill, wait
+
+EAGER: dict[str, Any] = {
+    "momentum__min_edge_bps": -1000,
+    "momentum__warmup_count": 2,
+    "momentum__evaluate_every_quotes": 1,
+    "exits__take_profit_bps": 1000,
+    "exits__stop_loss_bps": 900,
+    "synthetic__hours": 1,
+    "synthetic__quotes_per_s": 20,
+}
+RESTING = EAGER | {
+    "execution__time_in_force": "gtc",
+    "execution__aggression_bps": 0,
+    "simulated__order_latency_ms": 400,
+}
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> ProcessHarness:
+    return ProcessHarness(tmp_path, EAGER)
+
+
+@pytest.fixture
+def running(harness: ProcessHarness) -> Iterator[tuple[ProcessHarness, Process, str]]:
+    """A run in real time that holds a position in every symbol."""
+    process = harness.start("run", "--speed", "real")
+    for symbol in (b"BTC", b"ETH", b"SOL"):
+        harness.wait_for(process, b'"symbol":"' + symbol)
+    yield harness, process, _folder(harness).id
+    kill(process)
+
+
+def _folder(harness: ProcessHarness) -> RunFolder:
+    journal = harness.journal()
+    assert journal
+    return RunFolder(journal.parent)
+
+
+def _events(harness: ProcessHarness, *kinds: type[AnyEvent]) -> list[Any]:
+    return [line.event for line in read(_folder(harness).journal) if isinstance(line.event, kinds)]
+
+
+def _end(process: Process, with_signal: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
+    process.send_signal(with_signal)
+    out, err = process.communicate(timeout=60)
+    return process.returncode, out, err
+
+
+def test_halt_resume_and_flatten_are_inputs_with_their_reasons(
+    running: tuple[ProcessHarness, Process, str],
+) -> None:
+    harness, process, run = running
+    halted = harness.call("halt", run, "--reason", "lunch", "--json")
+    assert halted.returncode == 0, halted.stderr
+    assert json.loads(halted.stdout)["halted"] is True
+    assert "entries are on again" in harness.call("resume", run, "--reason", "back").stdout
+    assert "every position is being sold" in harness.call("flatten", run, "--reason", "storm").stdout
+    status = json.loads(harness.call("status", run, "--json").stdout)
+    assert status["halted"] is True and status["open_positions"] == {}
+    assert harness.call("resume", run, "--halt-id", "x").returncode == 0
+    code, _, err = _end(process)
+    assert code == 0
+    commands = [(event.command, event.reason) for event in _events(harness, OperatorCommand)]
+    assert commands[:3] == [("halt", "lunch"), ("resume", "back"), ("flatten", "storm")]
+    assert commands[-1] == ("stop", "interrupted")
+    sold = [event for event in _events(harness, SubmitOrder) if event.side is Side.SELL]
+    assert {event.reason for event in sold} == {"flatten"} and len(sold) == 3
+    assert "[RISK] Entries halted: lunch" in err
+    assert app.replay_engine(_folder(harness)) == (None, True)
+
+
+def test_resume_without_a_halt_is_refused(running: tuple[ProcessHarness, Process, str]) -> None:
+    harness, _, run = running
+    refused = harness.call("resume", run)
+    assert (refused.returncode, refused.stderr) == (3, f"autohedge: run {run}: it is not halted\n")
+
+
+def test_running_run_cannot_be_restarted_nor_a_finished_one_halted(
+    running: tuple[ProcessHarness, Process, str],
+) -> None:
+    harness, process, run = running
+    twice = harness.call("restart", run)
+    assert twice.returncode == 3 and "being written by another process" in twice.stderr
+    assert _end(process)[0] == 0
+    over = harness.call("restart", run)
+    assert (over.returncode, over.stderr.count("\n")) == (2, 1)
+    assert "finished" in over.stderr
+    late = harness.call("halt", run)
+    assert (late.returncode, late.stderr.count("\n")) == (1, 1)
+    assert "not running" in late.stderr
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_finishes_a_run_and_cancels_resting_entries(
+    tmp_path: Path, ending: signal.Signals
+) -> None:
+    harness = ProcessHarness(tmp_path, RESTING)
+    process = harness.start("run", "--speed", "real", "--json")
+    harness.wait_for(process, b"submit_order")
+    code, out, err = _end(process, ending)
+    assert code == 0, err
+    results = json.loads(out)
+    assert results["interrupted"] and results["open_orders"] == 0
+    assert verify(_folder(harness)).finished
+    canceled = {event.order_id for event in _events(harness, CancelOrder)}
+    entries = {event.order_id for event in _events(harness, SubmitOrder) if event.side is Side.BUY}
+    assert canceled and canceled <= entries
+    assert app.replay_engine(_folder(harness)) == (None, True)
+
+
+def test_two_interrupts_stop_at_once_and_a_restart_goes_on(tmp_path: Path) -> None:
+    harness = ProcessHarness(tmp_path, RESTING | {"synthetic__hours": 0.005})
+    with harness.venue(1.0) as port:
+        process = harness.start("run", "--venue", str(port))
+        harness.wait_for(process, b"submit_order")
+        process.send_signal(signal.SIGINT)
+        harness.wait_for(process, b'"stop"')
+        code, _, err = _end(process)
+        assert code in {0, 1}
+        if code == 1:
+            assert "autohedge: interrupted" in err.splitlines()[-1]
+            restarted = harness.call("restart", _folder(harness).id)
+            assert restarted.returncode == 0, restarted.stderr
+    assert verify(_folder(harness)).finished
+
+
+@pytest.mark.parametrize("speed", ["20", "max", None])
+def test_killed_run_with_local_venue_restarts_without_loss(tmp_path: Path, speed: str | None) -> None:
+    harness = ProcessHarness(tmp_path, RESTING | {"exits__take_profit_bps": 2, "exits__stop_loss_bps": 2})
+    process = harness.start("run", *(["--speed", speed] if speed else ["--seed", "3"]), "-q")
+    harness.wait_for(process, b"run_nonce" if speed else b"genesis")
+    if speed == "20":
+        harness.call("halt", _folder(harness).id)
+        harness.call("resume", _folder(harness).id)
+    wait(process, 0.3)
+    kill(process)
+    if verify(_folder(harness)).finished:
+        pytest.skip("the run was over before it could be killed")
+    before = _folder(harness).journal.read_bytes()
+    before = before[: before.rfind(b"\n") + 1]
+    restarted = harness.start("restart", _folder(harness).id, "-q")
+    harness.wait_for(restarted, b'"restarted"' if b"nonce" in before else b"nonce")
+    wait(restarted, 0.3)
+    kill(restarted)
+    folder = _folder(harness)
+    assert app.replay_engine(folder)[0] is None
+    if not verify(folder).finished:
+        assert app.replay_engine(folder) == (None, False)
+        second = folder.journal.stat().st_size
+        last = harness.start("restart", folder.id, "-q")
+        harness.wait_for(last, b'"restarted"', after=second)
+        assert _end(last)[0] == 0
+    assert folder.journal.read_bytes().startswith(before)
+    assert verify(folder).finished
+    assert app.replay_engine(folder) == (None, True)
+    results = json.loads(folder.results.read_bytes())
+    assert results["restarts"] == len(_events(harness, Restarted))
+
+
+def test_dead_venue_ends_the_run_and_another_venue_is_refused(harness: ProcessHarness) -> None:
+    with harness.venue(5.0) as port:
+        process = harness.start("run", "--venue", str(port), "--patience", "0.5", "-q")
+        harness.wait_for(process, b"submit_order")
+        wait(process, 1.0)
+    _, err = process.communicate(timeout=30)
+    assert (process.returncode, err.count("\n")) == (1, 1)
+    assert "the venue hung up" in err and "restart" in err
+    assert not verify(_folder(harness)).finished
+    gone = harness.call("restart", _folder(harness).id)
+    assert gone.returncode == 1 and "no venue answers" in gone.stderr
+    with harness.venue(1.0) as other:
+        _folder(harness).write_launch(_folder(harness).read_launch() | {"venue_port": other})
+        for _ in range(2):
+            wrong = harness.call("restart", _folder(harness).id)
+            assert wrong.returncode == 3 and "another venue than the one" in wrong.stderr
+
+
+def test_run_waits_for_a_disconnected_venue_and_refuses_another(harness: ProcessHarness) -> None:
+    with harness.venue(5.0) as port:
+        process = harness.start("run", "--venue", str(port), "-q")
+        harness.wait_for(process, b"submit_order")
+    harness.wait_for(process, b'"down"')
+    with harness.venue(5.0, "--port", str(port)):
+        _, err = process.communicate(timeout=60)
+    assert (process.returncode, err.count("\n")) == (3, 1)
+    assert "another venue than the one" in err
+    assert [event.state for event in _events(harness, ConnectionStatus)] == ["down"]
+    assert app.replay_engine(_folder(harness)) == (None, False)
+
+
+def test_a_venue_refuses_another_market_and_another_run(harness: ProcessHarness) -> None:
+    with harness.venue(5.0) as port:
+        other = harness.call("run", "--venue", str(port), "--set", "synthetic.hours=0.5")
+        assert other.returncode == 3 and "another tape" in other.stderr
+        assert not list(harness.path.glob("runs/*"))
+        process = harness.start("run", "--venue", str(port), "-q")
+        harness.wait_for(process, b"submit_order")
+        second = harness.call("run", "--venue", str(port))
+        assert second.returncode == 3 and "its account belongs to run" in second.stderr
+        kill(process)
+
+
+def test_full_disk_halts_entries_until_resumed_with_the_halt_id(tmp_path: Path) -> None:
+    """On a real file system of 24 MiB: fill it while the run trades, free it, resume."""
+    probe = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        f"mount -t tmpfs -o size=1m probe {tmp_path}",
+    ]
+    if subprocess.run(probe, capture_output=True, check=False).returncode:
+        pytest.skip("this machine lets nobody mount a small file system")
+    command = f"mount -t tmpfs -o size=24m small {tmp_path} && cd {tmp_path} && exec {sys.executable} -c "
+    shell = [
+        "unshare",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        f"{command} 'import tests.full_disk_harness'",
+    ]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(shell, env=env, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"refused: .* give --halt-id halt-\d+", done.stdout)
+    assert "resumed and replayed" in done.stdout
+
+
+def test_halted_has_no_id_by_default_and_resumed_has_its_reason() -> None:
+    assert Halted("full").halt_id is None
+    assert Resumed("again").reason == "again"

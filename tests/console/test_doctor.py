@@ -1,0 +1,79 @@
+"""The doctor finds what is broken, and says how to mend it."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from autohedge.console.doctor import FREE_BYTES_LEAST, clock, room, run_checks, writable
+from autohedge.core.clock import wall_ns
+from autohedge.core.units import NS_PER_DAY
+from autohedge.journal import Journal, RunFolder
+from autohedge.journal.chain import BufferedStore
+
+
+def _bad(monkeypatch: pytest.MonkeyPatch, variable: str, directory: Path) -> list[str]:
+    monkeypatch.setenv(variable, str(directory))
+    return [finding.check for finding in run_checks() if not finding.ok]
+
+
+def test_healthy_machine_has_no_failed_check(workplace: Path) -> None:
+    assert [finding for finding in run_checks() if not finding.ok] == []
+    assert list(workplace.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_written_is_found(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (workplace / "file").touch()
+    assert _bad(monkeypatch, "NUMBA_CACHE_DIR", workplace / "file" / "jit") == ["compiled code"]
+
+
+def test_a_tape_cache_that_cannot_be_written_is_found(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (workplace / "file").touch()
+    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", workplace / "file") == ["tape cache"]
+
+
+def test_failed_check_names_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    finding = writable("cache", tmp_path / "file" / "below", "set IT elsewhere")
+    assert not finding.ok
+    assert finding.message.endswith("set IT elsewhere")
+
+
+def test_a_full_disk_is_found() -> None:
+    assert room(FREE_BYTES_LEAST).ok
+    assert not room(FREE_BYTES_LEAST - 1).ok
+
+
+def test_a_clock_before_this_release_is_found(workplace: Path) -> None:
+    assert clock(wall_ns()).ok
+    finding = clock(1_700_000_000_000_000_000)
+    assert not finding.ok
+    assert "before this release" in finding.message
+
+
+def test_a_clock_before_the_newest_run_is_found(workplace: Path) -> None:
+    folder = RunFolder.create_draft("29990101T000000-momentum-abcdef")
+    Journal.begin(BufferedStore(folder.journal), {}).close()
+    folder.publish("29990101T000000-momentum-abcdef")
+    finding = clock(wall_ns())
+    assert not finding.ok
+    assert "before the newest run (2999-01-01" in finding.message
+    assert clock(wall_ns() + 980 * 366 * NS_PER_DAY).ok
+
+
+def test_a_clock_before_the_last_writing_of_a_record_is_found(workplace: Path) -> None:
+    folder = RunFolder.create_draft("20250101T000000-momentum-abcdef")
+    Journal.begin(BufferedStore(folder.journal), {}).close()
+    written = folder.publish("20250101T000000-momentum-abcdef").journal
+    assert clock(wall_ns()).ok
+    os.utime(written, ns=(wall_ns(), wall_ns() + NS_PER_DAY))
+    assert not clock(wall_ns()).ok
+
+
+def test_settings_that_are_wrong_are_found(workplace: Path) -> None:
+    Path("config.toml").write_text("[momentum]\nlokback = 3\n")
+    bad = [finding for finding in run_checks() if not finding.ok]
+    assert [finding.check for finding in bad] == ["settings"]
+    assert "did you mean momentum.lookback?" in bad[0].message

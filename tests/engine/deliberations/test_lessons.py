@@ -1,0 +1,83 @@
+"""Round trips are followed to flat, and asked about when there are enough of them."""
+
+from decimal import Decimal
+
+from autohedge.core.clock import NEVER
+from autohedge.core.events import AnyOutput, Decision, DeliberationRequested
+from autohedge.core.orders import BUY, SELL, Side
+from autohedge.core.snapshots import ClosedTrade
+from autohedge.core.timers import TimerQueue
+from autohedge.engine.deliberations.lessons import LEARNED, LessonScheduler
+from autohedge.execution.tracking import TimerKey
+
+D = Decimal
+DEADLINE_NS = 100
+
+
+class LessonHarness:
+    """A school of two symbols, and what it said, showed and planned."""
+
+    def __init__(self, every_trades: int) -> None:
+        self.events: list[AnyOutput] = []
+        self.snapshots: list[tuple[ClosedTrade, ...]] = []
+        self.timers: TimerQueue[TimerKey] = TimerQueue()
+        numbers = iter(range(1, 99))
+        self.scheduler = LessonScheduler(
+            ["A", "B"],
+            every_trades,
+            DEADLINE_NS,
+            self.timers,
+            self.events.append,
+            lambda: next(numbers),
+            self._take_snapshot,
+        )
+
+    def _take_snapshot(self, lane: int, number: int, now_ns: int, closed: tuple[ClosedTrade, ...]) -> str:
+        self.snapshots.append(closed)
+        return f"{lane} {number} {now_ns}"
+
+    def fill(self, side: Side, quantity: str, price: str, realized: str, held: str, now_ns: int) -> None:
+        self.scheduler.on_fill(
+            0, side, D(quantity), D(price), D("0.5"), D(realized), D(held), "take_profit", now_ns
+        )
+
+    def round_trip(self, now_ns: int) -> None:
+        self.fill(BUY, "1", "100", "0", "1", now_ns)
+        self.fill(SELL, "1", "101", "1", "0", now_ns)
+
+
+def test_round_trip_in_parts_has_mean_prices_fees_and_times() -> None:
+    harness = LessonHarness(1)
+    harness.fill(BUY, "1", "100", "0", "1", 10)
+    harness.fill(BUY, "3", "104", "0", "4", 20)
+    harness.fill(SELL, "2", "110", "14", "2", 30)
+    assert harness.snapshots == []
+    harness.fill(SELL, "2", "100", "-6", "0", 40)
+    assert harness.snapshots == [(ClosedTrade("A", 10, 40, D(4), 103.0, 105.0, D(8), D(2), "take_profit"),)]
+    assert harness.events == [DeliberationRequested(40, 1, "learning", "A", "0 1 40")]
+    assert harness.timers.deadline_ns((LEARNED, 0)) == 40 + DEADLINE_NS
+
+
+def test_lesson_scheduler_batches_trades_with_one_pending_request() -> None:
+    harness = LessonHarness(2)
+    for now_ns in range(1, 6):
+        harness.round_trip(now_ns)
+    assert [len(trades) for trades in harness.snapshots] == [2]
+    harness.scheduler.cancel(0)
+    harness.round_trip(6)
+    assert [[trade.closed_ns for trade in trips] for trips in harness.snapshots] == [[1, 2], [3, 4, 5, 6]]
+
+
+def test_lesson_wait_ends_on_pending_answer_and_counts_only_lessons() -> None:
+    harness = LessonHarness(1)
+    harness.round_trip(1)
+    for number, verdict, lessons, due_ns in (
+        (0, "lesson", 0, 101),
+        (2, "lesson", 0, 101),
+        (1, "lesson", 1, NEVER),
+    ):
+        harness.scheduler.on_decision(Decision(5, number, "learning", "A", 1, verdict), 0)  # type: ignore[arg-type]
+        assert (harness.scheduler.lessons, harness.timers.deadline_ns((LEARNED, 0))) == (lessons, due_ns)
+    harness.round_trip(6)
+    harness.scheduler.on_decision(Decision(7, 2, "learning", "A", 6, "abstain", "timeout"), 0)
+    assert harness.scheduler.lessons == 1

@@ -1,0 +1,136 @@
+"""Laws that every run obeys, whatever the tape, the latencies and the fills."""
+
+import dataclasses
+from collections import Counter
+from decimal import Decimal
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import settings as budget
+from hypothesis import strategies as st
+
+from autohedge import app
+from autohedge.app import engine_for
+from autohedge.config import Settings
+from autohedge.core.events import ExecutionReport, FillBooked, Input, JournalEntry, RunResult, SubmitOrder
+from autohedge.core.money import add, subtract
+from autohedge.core.orders import Side
+from autohedge.journal import RunFolder
+from autohedge.market import Rows, SyntheticSpec, Tape, synthesize
+from autohedge.runtime.replay import replay
+from tests.engine.tape_factory import run_settings, tapes
+from tests.run_harness import Played, play, settings
+
+ZERO = Decimal(0)
+
+
+def _drive(wanted: Settings, tape: Tape, record: list[JournalEntry], cuts: list[int]) -> list[JournalEntry]:
+    """Feed a record's inputs to a fresh engine, its rows cut into batches of their own arrays."""
+    engine = engine_for(wanted, tape)
+    made: list[JournalEntry] = []
+    for entry in record:
+        if not isinstance(entry.event, Input):
+            continue
+        while engine.pos < entry.pos:
+            end = min([c for c in cuts if c > engine.pos] + [entry.pos])
+            batch = _batch(tape.rows, engine.pos, min(end, entry.pos))
+            at = 0
+            while at < len(batch):
+                at = engine.scan(batch, at, len(batch))
+        engine.step(entry.event)
+        made.extend(engine.log)
+        engine.log.clear()
+    return made
+
+
+def _batch(rows: Rows, start: int, end: int) -> Rows:
+    names = ("ts", "lane", "bid", "ask", "bid_size", "ask_size")
+    return dataclasses.replace(rows, row=None, **{name: getattr(rows, name)[start:end] for name in names})
+
+
+@budget(max_examples=60, deadline=None)
+@given(tapes(), run_settings(), st.lists(st.integers(1, 800), max_size=30))
+def test_batch_boundaries_do_not_change_the_record(tape: Tape, wanted: Settings, cuts: list[int]) -> None:
+    record = list(play(wanted, tape).record)
+    assert _drive(wanted, tape, record, cuts) == record
+
+
+@budget(max_examples=25, deadline=None)
+@given(tapes(rows_max=150), run_settings())
+def test_quotes_fed_one_by_one_give_what_one_batch_gives(tape: Tape, wanted: Settings) -> None:
+    record = list(play(wanted, tape).record)
+    assert _drive(wanted, tape, record, list(range(len(tape) + 1))) == record
+
+
+@budget(max_examples=60, deadline=None)
+@given(tapes(), run_settings())
+def test_the_books_add_up_to_the_last_decimal(tape: Tape, wanted: Settings) -> None:
+    played = play(wanted, tape)
+    fills, ledger = played.engine.stats.fills, played.engine.ledger
+    cash = ledger.initial_cash
+    held: Counter[str] = Counter()
+    for fill in fills:
+        sign = 1 if fill.side is Side.BUY else -1
+        held[fill.symbol] += sign * fill.qty  # type: ignore[assignment]
+        cash -= sign * fill.qty * fill.price + fill.fee
+    assert ledger.cash == cash
+    for symbol in tape.symbols:
+        assert ledger.position(symbol).quantity == held[symbol] >= 0
+    result = played.result
+    gains = add(Decimal(result["realized_pnl"]), Decimal(result["unrealized_pnl"]))
+    assert Decimal(result["equity"]) == subtract(add(ledger.initial_cash, gains), ledger.fees)
+
+
+@budget(max_examples=60, deadline=None)
+@given(tapes(), run_settings())
+def test_every_row_ends_in_exactly_one_code(tape: Tape, wanted: Settings) -> None:
+    played = play(wanted, tape)
+    assert sum(played.result["codes"].values()) == len(tape)
+    assert played.result["codes"]["entry"] == _sent(played, "buy")
+
+
+def _sent(played: Played, side: str) -> int:
+    return sum(order.side == side for order in played.events(SubmitOrder))
+
+
+@budget(max_examples=60, deadline=None)
+@given(tapes(), run_settings())
+def test_no_order_fills_beyond_its_quantity_and_no_limit_is_broken(tape: Tape, wanted: Settings) -> None:
+    played = play(wanted, tape)
+    orders = {order.order_id: order for order in played.events(SubmitOrder)}
+    filled: Counter[str] = Counter()
+    for report in [r for r in played.events(ExecutionReport) if r.kind == "fill"]:
+        order = orders[report.order_id]
+        filled[report.order_id] += report.quantity
+        assert order.limit is None or report.price <= order.limit
+    assert all(filled[order_id] <= order.quantity for order_id, order in orders.items())
+    assert all(booked.cash > ZERO for booked in played.events(FillBooked))
+
+
+@budget(max_examples=40, deadline=None)
+@given(tapes(), run_settings())
+def test_a_run_replays_and_the_same_seed_repeats_it(tape: Tape, wanted: Settings) -> None:
+    record = list(play(wanted, tape).record)
+    assert record == list(play(wanted, tape).record)
+    assert replay(engine_for(wanted, tape), tape.rows, record) is None
+
+
+@budget(max_examples=40, deadline=None)
+@given(tapes(), run_settings())
+def test_seq_counts_rows_and_events_without_a_gap(tape: Tape, wanted: Settings) -> None:
+    record = play(wanted, tape).record
+    for number, entry in enumerate(record, start=1):
+        assert entry.seq == number + entry.pos
+    assert record[-1].pos == len(tape)
+    assert isinstance(record[-1].event, RunResult)
+
+
+def test_the_same_seed_gives_the_same_journal_bytes(workplace: Path) -> None:
+    tape = synthesize(SyntheticSpec(hours=1.0, seed=5))
+    wanted = settings(seed=5, momentum__min_edge_bps=3)
+    runs = [RunFolder.find(app.run(wanted, tape)["run"]) for _ in range(2)]
+    first, second = (folder.journal.read_bytes() for folder in runs)
+    assert first == second
+    assert first.count(b"submit_order") > 2
+    other = app.run(settings(seed=6, momentum__min_edge_bps=3), tape)
+    assert RunFolder.find(other["run"]).journal.read_bytes() != first

@@ -1,0 +1,353 @@
+"""Orders, books and the venue's word through the engine: doubts, differences, exits, entries in parts."""
+
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from autohedge.app import engine_for
+from autohedge.core.events import (
+    AccountState,
+    Active,
+    Alert,
+    AnyInput,
+    CancelOrder,
+    ConnectionStatus,
+    ExecutionReport,
+    ExternalChange,
+    Halted,
+    LoopLag,
+    OrderAccepted,
+    OrderAdopted,
+    OrderMassStatus,
+    OrderNotFound,
+    OrderRejected,
+    OrderReplaced,
+    QueryAccount,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    Reconciled,
+    Reducing,
+    ReplaceOrder,
+    RequestThrottled,
+    RequestUnknown,
+    Restarted,
+    SubmitOrder,
+    Timer,
+    VenueOrderStatus,
+)
+from autohedge.core.ids import client_order_id
+from autohedge.core.orders import BUY, GTC, LIMIT, OrderState
+from autohedge.engine.engine import Engine
+from autohedge.market import Rows
+from tests.run_harness import begun, quotes_tape, settings
+
+START_NS = 1_700_000_000_000_000_000
+S = 1_000_000_000
+D = Decimal
+EAGER: dict[str, Any] = {
+    "momentum__evaluate_every_quotes": 1,
+    "momentum__lookback": 1,
+    "momentum__warmup_count": 0,
+    "momentum__min_edge_bps": 0,
+    "exits__take_profit_bps": 1000,
+    "exits__stop_loss_bps": 1000,
+}
+QUOTES = [(START_NS + i * S, 100.0, 100.1) for i in range(60)]
+
+
+def _engine(quotes: Any = QUOTES, **changes: Any) -> tuple[Engine, Rows]:
+    tape = quotes_tape(quotes)
+    return begun(engine_for(settings(**EAGER | changes), tape)), tape.rows
+
+
+def _ordered(engine: Engine, rows: Rows) -> SubmitOrder:
+    """Scan to the next order."""
+    while not engine.log:
+        assert engine.pos < len(rows), "no order came"
+        engine.scan(rows, engine.pos, len(rows))
+    order = engine.log.popleft().event
+    assert isinstance(order, SubmitOrder)
+    engine.log.clear()
+    return order
+
+
+def _step(engine: Engine, *inputs: AnyInput) -> list[Any]:
+    """What the engine says to these inputs, its inputs left out."""
+    engine.log.clear()
+    for each in inputs:
+        engine.step(each)
+    outputs = [entry.event for entry in engine.log if entry.event not in inputs]
+    engine.log.clear()
+    return outputs
+
+
+def _fill(order: SubmitOrder, at_ns: int, quantity: str | None = None, trade: str = "t1") -> ExecutionReport:
+    amount, price = D(quantity) if quantity else order.quantity, D("100.1")
+    return ExecutionReport(at_ns, order.order_id, "fill", at_ns, trade, amount, price, D(0))
+
+
+def _held(**changes: Any) -> tuple[Engine, Rows, SubmitOrder]:
+    engine, rows = _engine(**changes)
+    order = _ordered(engine, rows)
+    _step(engine, _fill(order, engine.now_ns))
+    return engine, rows, order
+
+
+def _fire_timers_until(engine: Engine, at_ns: int) -> list[Any]:
+    """Deliver the engine's timers up to a time."""
+    outputs = []
+    while engine.next_deadline_ns <= at_ns:
+        outputs += _step(engine, Timer(engine.next_deadline_ns))
+    return outputs
+
+
+def _kinds(events: list[Any], *kinds: type) -> list[Any]:
+    return [event for event in events if isinstance(event, kinds)]
+
+
+def _listed(order: SubmitOrder, order_id: str | None = None, **facts: Any) -> VenueOrderStatus:
+    fields: dict[str, Any] = {"filled": D(0), "status": "open"} | facts
+    return VenueOrderStatus(
+        order_id or order.order_id,
+        order.symbol,
+        order.side,
+        LIMIT,
+        GTC,
+        order.limit,
+        order.quantity,
+        **fields,
+    )
+
+
+# doubts
+
+
+def test_unanswered_order_is_queried_with_backoff_and_halts_entries() -> None:
+    engine, rows = _engine(risk__unknown_halt_s=20)
+    order = _ordered(engine, rows)
+    events = _fire_timers_until(engine, engine.now_ns + 40 * S)
+    assert engine.orders.working[order.order_id].state is OrderState.UNKNOWN
+    query_delays_ns = [event.at_ns - order.at_ns for event in _kinds(events, QueryOrder)]
+    assert query_delays_ns[:3] == [5 * S, 5 * S + S // 2, 6 * S + S // 2]
+    (halted,) = _kinds(events, Halted)
+    assert order.order_id in halted.reason and engine.halt_id == halted.halt_id
+
+
+def test_unknown_order_absent_twice_beyond_visibility_lag_is_lost() -> None:
+    engine, rows = _engine()
+    order = _ordered(engine, rows)
+    at_ns = engine.now_ns
+    _step(engine, RequestUnknown(at_ns, order.order_id, "timeout"))
+    early = OrderNotFound(at_ns + S, order.order_id, at_ns + S)
+    assert _step(engine, early, OrderNotFound(at_ns + 2 * S, order.order_id, at_ns + 2 * S)) == []
+    assert _step(engine, OrderMassStatus(at_ns + 3 * S, at_ns + 3 * S, ())) == []
+    late = OrderNotFound(at_ns + 6 * S, order.order_id, at_ns + 6 * S)
+    assert _step(engine, late) == [QueryOpenOrders(at_ns + 6 * S)]
+    _step(engine, OrderMassStatus(at_ns + 7 * S, at_ns + 5 * S, ()))
+    assert order.order_id in engine.orders.working
+    _step(engine, OrderMassStatus(at_ns + 8 * S, at_ns + 6 * S, ()))
+    assert not engine.orders.working and engine.orders.reserved == 0
+
+
+def test_order_end_with_missing_fill_stays_open_until_fill_arrives() -> None:
+    engine, rows, _ = _held(exits__take_profit_bps=1, exits__stop_loss_bps=1)
+    engine.scan(rows, engine.pos, engine.pos + 1)
+    sell = engine.log.popleft().event
+    assert isinstance(sell, SubmitOrder)
+    at_ns = engine.now_ns
+    _step(engine, ExecutionReport(at_ns, sell.order_id, "expired", at_ns, filled=D("0.3")))
+    assert engine.orders.exit(0) is not None
+    _step(engine, _fill(sell, at_ns, "0.3"))
+    assert engine.orders.exit(0) is None
+    assert engine.ledger.position("X").quantity == sell.quantity - D("0.3")
+
+
+# exits
+
+
+def test_throttled_exit_is_resubmitted_under_its_id_after_throttle() -> None:
+    engine, rows, _ = _held(exits__stop_loss_bps=1)
+    engine.scan(rows, engine.pos, engine.pos + 1)
+    sell = engine.log.popleft().event
+    assert isinstance(sell, SubmitOrder)
+    until_ns = engine.now_ns + 3 * S
+    assert _kinds(_step(engine, RequestThrottled(engine.now_ns, sell.order_id, until_ns)), Reducing)
+    assert _kinds(_fire_timers_until(engine, until_ns - 1), SubmitOrder) == []
+    events = _fire_timers_until(engine, until_ns)
+    assert _kinds(events, SubmitOrder) == [sell]
+    assert _kinds(events, Active) == [Active()]
+
+
+def test_throttled_entry_is_not_resubmitted() -> None:
+    engine, rows = _engine()
+    order = _ordered(engine, rows)
+    _step(engine, RequestThrottled(engine.now_ns, order.order_id, engine.now_ns + S))
+    assert not engine.orders.working
+    assert _kinds(_fire_timers_until(engine, engine.now_ns + 2 * S), SubmitOrder) == []
+
+
+def test_position_past_max_hold_is_sold_by_time_stop() -> None:
+    engine, _, order = _held(exits__max_hold_s=10)
+    events = _fire_timers_until(engine, order.at_ns + 10 * S)
+    (sell,) = _kinds(events, SubmitOrder)
+    assert (sell.reason, sell.at_ns, sell.quantity) == ("time_stop", order.at_ns + 10 * S, order.quantity)
+    assert engine.instruments[0].pending_exit_reason == "time_stop"
+
+
+def test_dust_position_is_sold_with_the_next_exit() -> None:
+    rules = {"instruments": '{"X" = {min_notional = 20}}'}
+    engine, rows = _engine(exits__stop_loss_bps=1, **rules)
+    order = _ordered(engine, rows)
+    at_ns = engine.now_ns
+    _step(
+        engine,
+        _fill(order, at_ns, "0.1"),
+        ExecutionReport(at_ns, order.order_id, "expired", at_ns, filled=D("0.1")),
+    )
+    second_entry = _ordered(engine, rows)
+    assert second_entry.side is BUY and engine.stats.exit_refusals == {"dust": 1}
+    _step(engine, _fill(second_entry, engine.now_ns, trade="t2"))
+    assert _ordered(engine, rows).quantity == second_entry.quantity + D("0.1")
+
+
+# entries in parts, and new limits
+
+
+def test_twap_slice_with_stale_quote_is_refused() -> None:
+    quotes = QUOTES[:5]
+    engine, rows = _engine(quotes, execution__twap_slices=3, execution__twap_s=30)
+    first = _ordered(engine, rows)
+    at_ns = engine.now_ns
+    _step(engine, ExecutionReport(at_ns, first.order_id, "expired", at_ns, filled=D(0)))
+    events = _fire_timers_until(engine, first.at_ns + 10 * S)
+    assert _kinds(events, SubmitOrder) == [], "the last quote is older than risk.stale_after_ms"
+    assert engine.stats.slice_refusals == {"stale": 1}
+    assert engine.result()["slice_refusals"] == {"stale": 1}
+
+
+def test_twap_slices_are_equal_and_evenly_spaced() -> None:
+    engine, rows = _engine(execution__twap_slices=4, execution__twap_s=8)
+    orders = [_ordered(engine, rows)]
+    whole = D("0.999000")
+    for _ in range(3):
+        at_ns = engine.now_ns
+        _step(engine, _fill(orders[-1], at_ns, trade=f"t{len(orders)}"))
+        engine.scan(rows, engine.pos, engine.pos + 2)
+        engine.log.clear()
+        orders += _kinds(_fire_timers_until(engine, orders[-1].at_ns + 2 * S), SubmitOrder)
+    assert [order.at_ns - orders[0].at_ns for order in orders] == [0, 2 * S, 4 * S, 6 * S]
+    assert sum(order.quantity for order in orders) == whole
+    assert len({order.quantity for order in orders[:-1]}) == 1
+
+
+def test_resting_entry_is_repriced_to_the_current_ask() -> None:
+    quotes = [*QUOTES[:3], *((START_NS + i * S, 99.0, 99.1) for i in range(3, 20))]
+    engine, rows = _engine(quotes, execution__time_in_force='"gtc"', execution__reprice_after_s=3)
+    order = _ordered(engine, rows)
+    _step(engine, OrderAccepted(engine.now_ns, order.order_id, "v"))
+    engine.scan(rows, engine.pos, 5)
+    engine.log.clear()
+    (replace,) = _kinds(_fire_timers_until(engine, order.at_ns + 3 * S), ReplaceOrder)
+    assert (replace.order_id, replace.limit, replace.quantity) == (order.order_id, D("99.1"), order.quantity)
+    reserved = engine.orders.reserved
+    _step(engine, OrderReplaced(engine.now_ns, order.order_id, replace.limit, replace.quantity))
+    assert engine.orders.reserved < reserved
+    assert engine.orders.working[order.order_id].state is OrderState.OPEN
+
+
+# the venue's books
+
+
+def _reconcile(engine: Engine, at_ns: int, cash: Decimal, held: dict[str, Decimal]) -> list[Any]:
+    query_ns = _kinds(_fire_timers_until(engine, at_ns), QueryAccount)[-1].at_ns
+    return _step(
+        engine, OrderMassStatus(query_ns, query_ns, ()), AccountState(query_ns, query_ns, cash, held)
+    )
+
+
+@pytest.mark.parametrize("policy", ["adopt", "alert", "halt"])
+def test_unexplained_position_seen_twice_follows_external_policy(policy: str) -> None:
+    engine, _, order = _held(reconciliation__external=f'"{policy}"', reconciliation__every_s=20)
+    there = {"X": order.quantity + 1}
+    at_ns = engine.now_ns
+    assert _reconcile(engine, at_ns + 21 * S, engine.ledger.cash, there) == [Reconciled(at_ns + 20 * S, 0)]
+    events = _reconcile(engine, at_ns + 26 * S, engine.ledger.cash, there)
+    assert _kinds(events, ExternalChange) == [ExternalChange("position", "X", D(1), policy)]  # type: ignore[arg-type]
+    assert engine.ledger.position("X").quantity == order.quantity + (policy == "adopt")
+    assert engine.halted is (policy == "halt")
+    assert _kinds(_reconcile(engine, at_ns + 90 * S, engine.ledger.cash, there), ExternalChange, Halted) == []
+
+
+def test_lost_intent_is_adopted_by_order_id_with_its_fills() -> None:
+    engine, rows = _engine()
+    engine.scan(rows, 0, 1)
+    lost_id = client_order_id("n", engine.seq + 40)
+    template = _ordered(_engine()[0], rows)
+    engine.log.clear()
+    _step(engine, Restarted(engine.now_ns, engine.pos, "fresh"))
+    at_ns = engine.now_ns
+    fill = ExecutionReport(at_ns, lost_id, "fill", at_ns, "t9", D("0.4"), D(100), D(0))
+    assert [alert.code for alert in _kinds(_step(engine, fill), Alert)] == ["external_order"]
+    events = _step(engine, OrderMassStatus(at_ns, at_ns, (_listed(template, lost_id, filled=D("0.4")),)))
+    assert [adopted.why for adopted in _kinds(events, OrderAdopted)] == ["lost_intent"]
+    assert engine.ledger.position("X").quantity == D("0.4")
+    assert engine.orders.working[lost_id].state is OrderState.PARTIAL
+
+
+def test_external_order_in_mass_status_alerts_and_halts_once() -> None:
+    engine, rows = _engine()
+    template = _ordered(_engine()[0], rows)
+    mass_status = OrderMassStatus(START_NS, START_NS, (_listed(template, "theirs"),))
+    events = _step(engine, mass_status)
+    assert [type(event) for event in events] == [Alert, Halted]
+    assert _step(engine, mass_status) == []
+
+
+# the account's state
+
+
+def test_too_many_errors_halt() -> None:
+    engine, rows = _engine(risk__max_errors_per_minute=2)
+    for _ in range(3):
+        order = _ordered(engine, rows)
+        events = _step(engine, OrderRejected(engine.now_ns, order.order_id, "no"))
+    assert _kinds(events, Halted) and engine.halt_id
+
+
+@pytest.mark.parametrize("cut", [1, 7])
+def test_feed_gap_reduces_until_next_row_for_any_batch_size(cut: int) -> None:
+    quotes = [*QUOTES[:3], *((START_NS + (100 + i) * S, 100.0, 100.1) for i in range(9))]
+    engine, rows = _engine(quotes, risk__silent_feed_s=30)
+    order = _ordered(engine, rows)
+    _step(engine, _fill(order, engine.now_ns))
+    engine.scan(rows, engine.pos, 3)
+    events = _fire_timers_until(engine, START_NS + 99 * S)
+    assert _kinds(events, Reducing) == [Reducing(("silent",))]
+    while engine.pos < len(rows):
+        engine.scan(rows, engine.pos, min(engine.pos + cut, len(rows)))
+    (active,) = [entry for entry in engine.log if isinstance(entry.event, Active)]
+    assert active.pos == 4
+
+
+def test_lost_link_reduces_until_reconciled_after_reconnection() -> None:
+    engine, rows = _engine()
+    order = _ordered(engine, rows)
+    at_ns = engine.now_ns
+    assert _step(engine, ConnectionStatus(at_ns, "down")) == [Reducing(("link",))]
+    events = _step(engine, ConnectionStatus(at_ns + S, "up"))
+    assert {type(event) for event in events} >= {QueryOpenOrders, QueryFills, QueryAccount, QueryOrder}
+    assert engine.state.name == "reducing"
+    listed = OrderMassStatus(at_ns + S, at_ns + S, (_listed(order),))
+    events = _step(engine, listed, AccountState(at_ns + S, at_ns + S, engine.ledger.cash, {}))
+    assert events[-1] == Active()
+
+
+def test_loop_lag_reduces_and_cancels_resting_entries() -> None:
+    engine, rows = _engine(execution__time_in_force='"gtc"')
+    order = _ordered(engine, rows)
+    _step(engine, OrderAccepted(engine.now_ns, order.order_id, "v"))
+    events = _step(engine, LoopLag(engine.now_ns, 5_000.0))
+    assert [type(event) for event in events] == [Reducing, CancelOrder]
+    assert _step(engine, LoopLag(engine.now_ns, 1.0)) == [Active()]

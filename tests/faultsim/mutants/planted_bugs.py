@@ -1,0 +1,210 @@
+"""Fifteen bugs that others made, planted one at a time: the fault histories must catch each."""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+
+from autohedge.core.events import (
+    AccountState,
+    CancelOrder,
+    Decision,
+    DeliberationRequested,
+    ExecutionReport,
+    RequestThrottled,
+    RequestUnknown,
+    TradingCommand,
+)
+from autohedge.core.ids import client_order_id
+from autohedge.core.money import ZERO
+from autohedge.core.orders import OrderState
+from autohedge.engine.deliberations import proposals
+from autohedge.engine.deliberations.gates import EntryGates
+from autohedge.engine.deliberations.proposals import ProposalHandler
+from autohedge.execution import planner
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.manager import ExecutionManager
+from autohedge.execution.orders import BookEffect, Order, OrderManager
+from autohedge.execution.reconciliation import Reconciliation
+from autohedge.risk import checks
+from autohedge.runtime.virtual import VirtualRuntime
+
+Plant = Callable[[pytest.MonkeyPatch], None]
+
+
+def lost_fill_dedup(patch: pytest.MonkeyPatch) -> None:
+    """A fill that is told twice is booked twice."""
+    original = OrderManager._on_fill
+
+    def on_fill(self: OrderManager, order: Order, report: ExecutionReport) -> BookEffect:
+        order.trades.pop(report.trade_id or "", None)
+        return original(self, order, report)
+
+    patch.setattr(OrderManager, "_on_fill", on_fill)
+
+
+def unknown_treated_as_rejected(patch: pytest.MonkeyPatch) -> None:
+    """Silence is taken for a refusal."""
+
+    def on_unknown(self: OrderManager, order: Order, answer: RequestUnknown | RequestThrottled) -> None:
+        if answer.about == "submit" and order.state is OrderState.SUBMITTED:
+            order.state = OrderState.REJECTED
+
+    patch.setattr(OrderManager, "_on_unknown", on_unknown)
+
+
+def id_per_attempt(patch: pytest.MonkeyPatch) -> None:
+    """What is sent again gets a new id."""
+
+    def resubmit(self: ExecutionManager, order_id: str, now_ns: int) -> None:
+        order = self.orders.working.get(order_id)
+        if order and order.command and order.state is OrderState.SUBMITTED:
+            self._emit(msgspec.structs.replace(order.command, order_id=client_order_id(order_id, now_ns)))
+
+    patch.setattr(ExecutionManager, "resubmit", resubmit)
+
+
+def cancel_synthesised(patch: pytest.MonkeyPatch) -> None:
+    """An order that was asked back is taken for canceled."""
+
+    def cancel(self: OrderManager, order: Order, reason: str, at_ns: int) -> None:
+        self._emit(CancelOrder(at_ns, order.id, reason))
+        order.state = OrderState.CANCELED
+        self._release(order)
+
+    patch.setattr(OrderManager, "cancel", cancel)
+
+
+def exit_resent(patch: pytest.MonkeyPatch) -> None:
+    """A second exit goes out while the fate of the first is unknown."""
+    original = OrderManager.exit
+
+    def exit_(self: OrderManager, lane: int) -> Order | None:
+        order = original(self, lane)
+        return None if order and order.state is OrderState.UNKNOWN else order
+
+    patch.setattr(OrderManager, "exit", exit_)
+
+
+def reservation_dropped(patch: pytest.MonkeyPatch) -> None:
+    """An order of unknown fate reserves nothing."""
+    original = Order.open_notional
+
+    def open_notional(self: Order) -> Decimal:
+        return ZERO if self.state is OrderState.UNKNOWN else original(self)
+
+    patch.setattr(Order, "open_notional", open_notional)
+
+
+def fills_applied_by_arrival(patch: pytest.MonkeyPatch) -> None:
+    """A fill that is older than the last one known is taken for old news."""
+    original = OrderManager._on_fill
+
+    def on_fill(self: OrderManager, order: Order, report: ExecutionReport) -> BookEffect:
+        newest = max((int(trade[1:]) for trade in order.trades), default=0)
+        if int((report.trade_id or "t0")[1:]) < newest:
+            return BookEffect.NONE
+        return original(self, order, report)
+
+    patch.setattr(OrderManager, "_on_fill", on_fill)
+
+
+def reconciliation_not_idempotent(patch: pytest.MonkeyPatch) -> None:
+    """Each pass takes the same difference over once more."""
+
+    def confirmed_differences(
+        self: Reconciliation, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
+    ) -> Iterator[tuple[str, Decimal]]:
+        for symbol, quantity in account.positions.items():
+            if quantity != ledger.position(symbol).quantity and rests(symbol, account.asked_ns):
+                yield symbol, quantity
+
+    patch.setattr(Reconciliation, "confirmed_differences", confirmed_differences)
+
+
+def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
+    """An order leaves before its line is in the journal."""
+
+    def dispatch_log(self: Any) -> None:
+        while self._engine.log:
+            entry = self._engine.log.popleft()
+            if isinstance(entry.event, TradingCommand):
+                self._venue.send(entry.event, self._engine.now_ns)
+            elif isinstance(entry.event, DeliberationRequested):
+                self._ask(entry.event)
+            self._recorder.append(entry)
+
+    patch.setattr(VirtualRuntime, "_dispatch_log", dispatch_log)
+
+
+def stale_book_traded(patch: pytest.MonkeyPatch) -> None:
+    """Nobody asks how old the quote is."""
+    remaining = tuple(check for check in checks.ENTRY_CHECKS if check[1] is not checks._stale)
+    patch.setattr(checks, "ENTRY_CHECKS", remaining)
+
+
+def late_verdict_accepted(patch: pytest.MonkeyPatch) -> None:
+    """An answer is believed though its deadline has passed."""
+    original = EntryGates.on_decision
+
+    def on_decision(self: EntryGates, decision: Decision, now_ns: int) -> None:
+        lane = self._lane_of.get(decision.symbol, -1)
+        if lane >= 0 and not self.gates[lane].pending_id:
+            self.gates[lane].pending_id = decision.number
+        original(self, decision, now_ns)
+
+    patch.setattr(EntryGates, "on_decision", on_decision)
+
+
+def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
+    """A verdict that ends is asked for anew, and the gate stays open meanwhile."""
+
+    def expire(self: EntryGates, lane: int, now_ns: int) -> None:
+        self.gates[lane].due = True
+        self._request_if_due(lane, now_ns)
+
+    patch.setattr(EntryGates, "_expire", expire)
+
+
+def late_proposal_accepted(patch: pytest.MonkeyPatch) -> None:
+    """A proposal is carried out though its deadline has passed."""
+    original = ProposalHandler.on_decision
+
+    def on_decision(self: ProposalHandler, decision: Decision, now_ns: int) -> None:
+        lane = self._lane_of.get(decision.symbol, -1)
+        if lane >= 0 and not self._lanes[lane].pending_id:
+            self._lanes[lane].pending_id = decision.number
+        original(self, decision, now_ns)
+
+    patch.setattr(ProposalHandler, "on_decision", on_decision)
+
+
+def risk_size_ignored(patch: pytest.MonkeyPatch) -> None:
+    """Whatever share of the size Risk leaves, all of it is bought."""
+    patch.setattr(planner, "scaled", lambda notional, _: notional)
+
+
+def bounds_unchecked(patch: pytest.MonkeyPatch) -> None:
+    """A proposal is believed whatever its exits and its limit are."""
+    patch.setattr(proposals, "within_limits", lambda proposal, _: 0 < proposal.size_pct <= 100)
+
+
+PLANTED: tuple[Plant, ...] = (
+    lost_fill_dedup,
+    unknown_treated_as_rejected,
+    id_per_attempt,
+    cancel_synthesised,
+    exit_resent,
+    reservation_dropped,
+    fills_applied_by_arrival,
+    reconciliation_not_idempotent,
+    crash_point_skipped,
+    stale_book_traded,
+    late_verdict_accepted,
+    gate_outlives_verdict,
+    late_proposal_accepted,
+    risk_size_ignored,
+    bounds_unchecked,
+)

@@ -1,0 +1,128 @@
+"""The fault histories hold, repeat themselves to the byte, and catch bugs that are planted."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from autohedge.core.errors import Misconfigured
+from autohedge.faultsim.runner import Summary, parse_faults, seeds_of, simulate
+from autohedge.faultsim.scenario import FAULTS, ScenarioResult, run_scenario
+from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
+from tests.process_harness import ProcessHarness
+
+ALL = frozenset(FAULTS.values())
+CI_SEEDS, CHUNK = 200, 10
+
+# Seeds that once failed, each for a bug of its own.
+MENDED = {
+    0: "fills told again kept cash from ever being compared",
+    29: "an exit that expired was sold again in full though the report of its partial fill was lost",
+}
+
+
+def _failures(seeds: range) -> list[str]:
+    return [f"{o.seed}: {o.violation}" for o in (run_scenario(seed, ALL) for seed in seeds) if o.violation]
+
+
+@pytest.mark.parametrize("first", range(0, CI_SEEDS, CHUNK))
+def test_every_invariant_holds_in_every_scenario(first: int) -> None:
+    assert _failures(range(first, first + CHUNK)) == []
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("first", range(CI_SEEDS, 2_000, 100))
+def test_every_invariant_holds_in_two_thousand_scenarios(first: int) -> None:
+    assert _failures(range(first, first + 100)) == []
+
+
+@pytest.mark.parametrize("seed", MENDED)
+def test_a_seed_that_once_failed_stays_mended(seed: int) -> None:
+    assert run_scenario(seed, ALL).violation is None
+
+
+@pytest.mark.parametrize("seed", [3, 14])
+def test_the_same_seed_gives_the_same_bytes(seed: int) -> None:
+    one, two = run_scenario(seed, ALL), run_scenario(seed, ALL)
+    assert one.digest == two.digest != run_scenario(seed, frozenset()).digest
+
+
+# What can only strike after something else did.
+WITH = {"forget": ["timeout_accepted", "drop"], "torn_tail": ["crash_apply"], "power_loss": ["crash_apply"]}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_fault_alone_strikes_and_is_survived(name: str) -> None:
+    fault_counts: Counter[str] = Counter()
+    names = {name, *WITH.get(name, [])}
+    for seed in range(40):
+        outcome = run_scenario(seed, frozenset(FAULTS[each] for each in names))
+        assert outcome.violation is None
+        fault_counts += outcome.fault_counts
+        if fault_counts[name]:
+            break
+    assert fault_counts[name]
+    assert set(fault_counts) <= names
+
+
+@pytest.mark.parametrize("plant", PLANTED)
+def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    plant(monkeypatch)
+    assert any(run_scenario(seed, ALL).violation for seed in range(200))
+
+
+def test_scenarios_have_enough_rows_orders_faults_and_crashes() -> None:
+    outcomes = [run_scenario(seed, ALL) for seed in range(10)]
+    assert all(outcome.rows >= 2_000 for outcome in outcomes)
+    assert sum(outcome.orders >= 20 for outcome in outcomes) >= 8
+    assert sum(outcome.fault_counts["decision_late"] > 0 for outcome in outcomes) >= 3
+    assert sum(outcome.crashes for outcome in outcomes) > 10
+
+
+@pytest.mark.parametrize("text", ["", "5", "5:5", "9:3", "a:b", "-1:4"])
+def test_seeds_of_invalid_or_empty_range_raises(text: str) -> None:
+    with pytest.raises(Misconfigured, match="write FIRST:END"):
+        seeds_of(text)
+
+
+def test_parse_faults_unknown_name_raises() -> None:
+    with pytest.raises(Misconfigured, match="--faults drop,flood: there is no such fault|--faults flood"):
+        parse_faults("drop,flood")
+    assert parse_faults("none") == frozenset() and parse_faults(None) == ALL
+
+
+def test_summary_fault_unused_in_a_hundred_scenarios_fails() -> None:
+    summary = Summary(("drop", "bust"))
+    for seed in range(100):
+        summary.add(ScenarioResult(seed, fault_counts=Counter(drop=1)))
+        assert summary.passed is (seed < 99)
+    assert summary.unused_faults == ["bust"]
+
+
+def test_simulate_two_processes_give_the_counts_of_one() -> None:
+    one = simulate(range(4), ALL, done=lambda _: None)
+    two = simulate(range(4), ALL, jobs=2, done=lambda _: None)
+    assert (one.fault_counts, one.orders, one.failed) == (two.fault_counts, two.orders, two.failed)
+
+
+def test_simulate_command_reports_fault_counts(tmp_path: Path) -> None:
+    done = ProcessHarness(tmp_path, {}).call("simulate", "--seeds", "0:2", "--json")
+    assert done.returncode == 0, done.stderr
+    output = json.loads(done.stdout)
+    assert output["histories"] == 2 and output["failed"] == [] and output["struck"]["gap"] == 2
+
+
+def test_a_failing_seed_prints_the_command_that_repeats_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from typer.testing import CliRunner
+
+    from autohedge.cli.commands import app
+    from tests.faultsim.mutants.planted_bugs import crash_point_skipped
+
+    crash_point_skipped(monkeypatch)
+    result = CliRunner().invoke(app, ["simulate", "--seeds", "7:8", "--faults", "drop,delay"])
+    assert result.exit_code == 1
+    assert "seed 7: 4: order" in result.output
+    assert "autohedge simulate --seeds 7:8 --faults drop,delay" in result.output

@@ -1,0 +1,70 @@
+"""Run inside a small file system of its own: the disk fills while a run trades."""
+
+import signal
+from pathlib import Path
+
+from autohedge.app import replay_engine
+from autohedge.core.events import Halted, Resumed, SubmitOrder, SystemFault
+from autohedge.core.orders import Side
+from autohedge.journal import RunFolder, read
+from tests.process_harness import ProcessHarness, wait
+
+EAGER: dict[str, object] = {
+    "momentum__min_edge_bps": -1000,
+    "momentum__warmup_count": 2,
+    "momentum__evaluate_every_quotes": 1,
+    "exits__take_profit_bps": 1,
+    "exits__stop_loss_bps": 1,
+    "synthetic__hours": 1,
+    "synthetic__quotes_per_s": 20,
+}
+
+
+def _fill(path: Path) -> None:
+    try:
+        with path.open("wb", buffering=0) as file:
+            while file.write(bytes(4096)):
+                pass
+    except OSError:
+        return
+
+
+harness = ProcessHarness(Path.cwd(), EAGER)
+process = harness.start("run", "--speed", "20", "-q")
+harness.wait_for(process, b"submit_order")
+_fill(Path("filler"))
+harness.wait_for(process, b'"halted"')
+journal = harness.journal()
+assert journal
+run = journal.parent.name
+refused = harness.call("resume", run)
+assert refused.returncode == 3, refused
+print("refused:", refused.stderr)
+halt_id = refused.stderr.split()[-1]
+wait(process, 0.5)
+full = harness.call("resume", run, "--halt-id", halt_id)
+assert full.returncode == 3 and "no room" in full.stderr, full
+Path("filler").unlink()
+done = harness.call("resume", run, "--halt-id", halt_id, "--reason", "made room")
+assert done.returncode == 0, done
+harness.wait_for(process, b'"resumed"')
+wait(process, 0.5)
+size = journal.stat().st_size
+_fill(Path("filler"))
+harness.wait_for(process, b'"trouble"', after=size)
+Path("filler").unlink()
+halt_id = harness.call("resume", run).stderr.split()[-1]
+assert harness.call("resume", run, "--halt-id", halt_id).returncode == 0
+wait(process, 0.5)
+process.send_signal(signal.SIGINT)
+process.communicate(timeout=60)
+assert process.returncode == 0
+events = [line.event for line in read(journal)]
+names = [type(event) for event in events]
+halted, resumed = names.index(Halted), names.index(Resumed)
+assert names[halted - 1] is SystemFault
+between = [event for event in events[halted:resumed] if isinstance(event, SubmitOrder)]
+assert not any(event.side is Side.BUY for event in between), between
+assert any(isinstance(event, SubmitOrder) and event.side is Side.BUY for event in events[resumed:])
+assert replay_engine(RunFolder(journal.parent)) == (None, True)
+print("resumed and replayed")

@@ -1,0 +1,48 @@
+"""A run whose sockets are guarded, as a program: python guarded.py JSON HOST:PORT ...
+
+JSON are overrides of the shipped settings. Any connection, datagram or name lookup but to an address given ends the
+process with 97 at once, whoever tried it and whatever would have caught an error. It says what it did contact.
+"""
+
+import json
+import os
+import socket
+import sys
+from typing import Any
+
+ALLOWED = {(host, int(port)) for host, _, port in (each.rpartition(":") for each in sys.argv[2:])}
+CONTACTED: set[tuple[str, int]] = set()
+FORBIDDEN = 97
+
+
+def _pass(what: str, address: Any) -> None:
+    """Let it pass, or end everything."""
+    where = tuple(address[:2]) if isinstance(address, tuple) else address
+    if where not in ALLOWED:
+        os.write(2, f"FORBIDDEN {what} {where!r}\n".encode())
+        os._exit(FORBIDDEN)
+    CONTACTED.add(where)
+
+
+def _audit(event: str, args: tuple[Any, ...]) -> None:
+    """The interpreter tells of each call below everything that Python code could import around."""
+    if event in {"socket.connect", "socket.sendto", "socket.sendmsg"} and args[0].family != socket.AF_UNIX:
+        _pass(event, args[1])
+    elif event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}:
+        _pass(event, (args[0], int(args[1])) if event == "socket.getaddrinfo" else (args[0], 0))
+
+
+def main() -> None:
+    sys.addaudithook(_audit)
+    from autohedge import app, config
+    from tests.graph.hybrid_harness import market
+
+    wanted = config.load(overrides=json.loads(sys.argv[1]))
+    results = app.run(wanted, market())
+    agents = results.get("slow", {})
+    found = {"contacted": sorted(CONTACTED), "buys": results["buys"], "calls": agents.get("calls", {})}
+    sys.stdout.write(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

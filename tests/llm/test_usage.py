@@ -1,0 +1,55 @@
+"""What calls cost: whoever reads of them counts what was counted when they were made."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from autohedge.core.ids import seeded_random
+from autohedge.llm.backend import Usage
+from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
+from autohedge.llm.client import LLMClient
+from autohedge.llm.usage import TokenUsage, total_usage
+from tests.llm.request_factory import GOOD, Clock, Verdict, llm, make_request
+
+CASES: dict[str, Sequence[str | ScriptLine]] = {
+    "at once": [GOOD],
+    "counted by the server": [ScriptLine(GOOD, usage=Usage(1_000, 7))],
+    "repaired": ["prose", GOOD],
+    "after a failure": [ScriptLine(failure="server_error"), ScriptLine(GOOD, usage=Usage(900, 5))],
+    "never": [ScriptLine(failure="timeout")],
+}
+
+
+async def _no_time(_: float) -> None:
+    """Let no time pass."""
+
+
+@pytest.mark.parametrize("answers", CASES.values(), ids=CASES)
+def test_usage_read_from_calls_equals_usage_counted_by_client(answers: Sequence[str | ScriptLine]) -> None:
+    async def both() -> tuple[TokenUsage, TokenUsage]:
+        clock = Clock()
+        client = LLMClient(
+            ScriptedBackend(answers),
+            llm(retries=1),
+            clock,
+            jitter=seeded_random("n", "retries"),
+            pause=_no_time,
+        )
+        outcome = await client.ask(make_request(), Verdict, lane="gate")
+        counts = client.counts
+        return TokenUsage(counts.calls, counts.prompt_tokens, counts.completion_tokens), total_usage(
+            outcome.calls
+        )
+
+    counted, read = asyncio.run(both())
+    assert counted == read and counted.calls >= 1 and counted.prompt_tokens > 0
+
+
+def test_usage_carried_over_counts_against_budget() -> None:
+    async def code() -> str:
+        client = LLMClient(ScriptedBackend([GOOD]), llm(max_calls=5), Clock())
+        client.carry_usage(TokenUsage(4, 10, 10) + TokenUsage(1))
+        return (await client.ask(make_request(), Verdict, lane="gate")).code
+
+    assert asyncio.run(code()) == "budget"

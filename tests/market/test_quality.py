@@ -1,0 +1,127 @@
+"""Reports on streams, and streams written to files."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market import (
+    Kind,
+    Stream,
+    StreamReport,
+    SyntheticSpec,
+    TapeSource,
+    check,
+    check_stream,
+    open_tape,
+    parse_source,
+    synthesize,
+    write_parquet,
+)
+from autohedge.market.tape import BAR_COLUMNS
+
+NAN = float("nan")
+
+
+def test_each_bad_quote_counts_once() -> None:
+    stream = Stream.of(
+        "A",
+        {
+            "ts": [1, 1, 2, 9, 9, 10],
+            "bid": [NAN, 0.0, 3.0, 2.0, 100.0, NAN],
+            "ask": [1.0, 1.0, 2.0, 2.0, 101.0, -1.0],
+        },
+    )
+    report = check_stream(stream)
+    assert report.median_spread_bps == pytest.approx(1 / 100.5 * 1e4 / 2)
+    assert replace(report, median_spread_bps=None) == StreamReport(
+        symbol="A",
+        kind=Kind.QUOTES,
+        rows=6,
+        first_ns=1,
+        last_ns=10,
+        equal_stamps=2,
+        longest_gap_ns=7,
+        missing=2,
+        non_positive=1,
+        crossed=1,
+        locked=1,
+        median_spread_bps=None,
+    )
+
+
+def test_a_stream_without_a_good_quote_has_no_median_spread() -> None:
+    report = check_stream(Stream.of("A", {"ts": [1], "bid": [NAN], "ask": [1]}))
+    assert report.median_spread_bps is None
+
+
+def test_a_bar_is_crossed_if_its_low_is_above_its_high() -> None:
+    columns = {name: [1.0, 2.0] for name in BAR_COLUMNS} | {"low": [1.0, 3.0]}
+    report = check_stream(Stream.of("A", columns, kind=Kind.BARS))
+    assert (report.crossed, report.locked, report.median_spread_bps) == (1, 0, None)
+
+
+def test_every_lane_gets_a_report() -> None:
+    reports = check(synthesize(SyntheticSpec(("A", "B"), hours=0.1)))
+    assert [report.symbol for report in reports] == ["A", "B"]
+
+
+def test_a_written_stream_reads_back(tmp_path: Path) -> None:
+    stream = synthesize(SyntheticSpec(("A",), hours=0.1, bad_quote_rate=0.1)).streams[0]
+    path = tmp_path / "A_quotes.parquet"
+    write_parquet(stream, path)
+    reread = open_tape([TapeSource(path)]).streams[0]
+    for name, column in stream.columns.items():
+        assert np.array_equal(column, reread.columns[name], equal_nan=True)
+
+
+def test_written_bars_start_where_they_started(bars_file: Path, tmp_path: Path) -> None:
+    stream = open_tape([TapeSource(bars_file)]).streams[0]
+    path = tmp_path / "COPY_1d_bars.parquet"
+    write_parquet(stream, path)
+    reread = open_tape([TapeSource(path)]).streams[0]
+    assert np.array_equal(stream.columns["ts"], reread.columns["ts"])
+
+
+def test_a_file_is_not_overwritten(quotes_file: Path) -> None:
+    stream = open_tape([TapeSource(quotes_file)]).streams[0]
+    with pytest.raises(Misconfigured, match="exists already"):
+        write_parquet(stream, quotes_file)
+
+
+def test_a_file_that_cannot_be_made_is_refused(quotes_file: Path, tmp_path: Path) -> None:
+    stream = open_tape([TapeSource(quotes_file)]).streams[0]
+    with pytest.raises(Misconfigured, match="cannot be written"):
+        write_parquet(stream, tmp_path / "none" / "A.parquet")
+
+
+# The published checks of each file: crossed, locked, equal stamps, longest gap, median spread.
+KNOWN = {
+    "us_equity/IBM_20131007_20131009_nbbo_quotes.parquet": (131, 1096, 28662, 63_000.9, 2.1917),
+    "futures/ES_20240701_quotes.parquet": (0, 0, 121, 6.279, 0.4522),
+    "binance/usdm/BTCUSDT_20240808_quotes.parquet": (0, 0, 0, 0.753, 0.0162),
+}
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_recorded_quotes_are_reported_as_published(shared: Path, name: str) -> None:
+    report = check(open_tape([TapeSource(shared / "data" / name)]))[0]
+    crossed, locked, equal_stamps, gap_s, spread_bps = KNOWN[name]
+    assert (report.crossed, report.locked, report.equal_stamps) == (crossed, locked, equal_stamps)
+    assert report.longest_gap_ns / 1e9 == pytest.approx(gap_s, abs=0.1)
+    assert report.median_spread_bps == pytest.approx(spread_bps, abs=1e-4)
+
+
+def test_recorded_bars_have_their_interval(shared: Path) -> None:
+    path = shared / "data" / "kraken" / "XBTUSDT_ohlc_bars.parquet"
+    stream = open_tape([TapeSource(path)]).streams[0]
+    assert (stream.symbol, len(stream), stream.origin.interval_ns) == ("XBTUSDT", 721, 60 * 10**9)
+
+
+def test_one_symbol_of_a_recorded_file_can_be_chosen(shared: Path) -> None:
+    path = shared / "data" / "coinbase" / "exchange_ten_pairs_20210417_quotes.parquet"
+    tape = open_tape([parse_source(f"NMR-EUR={path}")])
+    assert tape.symbols == ("NMR-EUR",)
+    assert 0 < len(tape) < 107

@@ -1,0 +1,92 @@
+"""Reports in the shape of the earlier bot, with known answers."""
+
+from decimal import Decimal
+from typing import Any
+
+from autohedge.core.events import AnyEvent, ExecutionReport, OrderRejected, SubmitOrder
+from autohedge.core.orders import BUY, IOC, LIMIT, MARKET, SELL
+from autohedge.core.units import NS_PER_MINUTE
+from autohedge.records.legacy_export import LegacyTradeExport, export_files, statistics, summary
+
+D = Decimal
+
+
+def _order(order_id: str, at_ns: int, **changes: Any) -> SubmitOrder:
+    buy = {"side": BUY, "order_type": LIMIT, "limit": D(100), "reason": "entry"}
+    buy |= {"take_profit": 101.0, "stop_loss": 99.5}
+    sell = {"side": SELL, "order_type": MARKET, "limit": None, "reason": "take_profit"}
+    sell |= {"take_profit": None, "stop_loss": None}
+    facts: dict[str, Any] = {"quantity": D(2)} | (buy if order_id.startswith("b") else sell) | changes
+    return SubmitOrder(at_ns=at_ns, order_id=order_id, symbol="X", time_in_force=IOC, **facts)
+
+
+def _fill(order_id: str, at_ns: int, price: str, quantity: str = "2", trade: str = "t") -> ExecutionReport:
+    return ExecutionReport(at_ns, order_id, "fill", at_ns, trade + order_id, D(quantity), D(price), D("0.1"))
+
+
+EVENTS: list[AnyEvent] = [
+    _order("b1", 0),
+    _fill("b1", 0, "100"),
+    _fill("b1", 0, "100"),
+    _order("s1", NS_PER_MINUTE),
+    _fill("s1", NS_PER_MINUTE, "103"),
+    _order("b2", 2 * NS_PER_MINUTE),
+    OrderRejected(2 * NS_PER_MINUTE, "b2", "no"),
+    _order("b3", 3 * NS_PER_MINUTE),
+    _fill("b3", 3 * NS_PER_MINUTE, "100"),
+    _order("s2", 4 * NS_PER_MINUTE, quantity=D(1)),
+    _fill("s2", 4 * NS_PER_MINUTE, "98", "1"),
+]
+
+
+def test_fills_count_once_and_fees_of_both_sides_are_paid() -> None:
+    made = summary(LegacyTradeExport.of(EVENTS))
+    assert (made["total_orders"], made["total_exec_reports"], made["rejected"]) == (5, 5, 1)
+    assert (made["buys"], made["sells"], made["filled"]) == (2, 2, 4)
+    profits = [D(trade["pnl"]) for trade in made["history"]["X"]]
+    assert profits == [D("206") - D("0.1") - D("200.1"), D("98") - D("0.1") - D("100.05")]
+    assert D(made["total_realized_pnl"]) == sum(profits)
+    assert (made["winning_trades"], made["losing_trades"]) == (1, 1)
+    assert made["open_positions"] == {"X": "1"}
+    assert D(made["total_notional"]) == 200 + 206 + 200 + 98
+
+
+def test_statistics_are_texts_with_units() -> None:
+    made = statistics(LegacyTradeExport.of(EVENTS))
+    assert made["runtime_minutes"] == "4.0"
+    assert made["trades_per_hour"] == "30.00"
+    assert made["win_rate_pct"] == "50.0%"
+    assert made["profit_factor"] == f"{5.8 / 2.15:.2f}"
+    assert made["total_realized_pnl"] == "$3.6500"
+    assert made["avg_profit_per_trade"] == "$1.8250"
+
+
+def test_a_run_without_a_trade_has_reports_too() -> None:
+    made = export_files(iter([]))
+    assert made["trades.jsonl"] == []
+    assert made["trade_summary.json"]["start_time"] is None
+    assert made["trade_stats.json"]["profit_factor"] == "0.00"
+
+
+def test_each_request_and_each_report_is_a_line() -> None:
+    lines = LegacyTradeExport.of(EVENTS).lines
+    statuses = [line["status"] for line in lines]
+    assert statuses.count("order_created") == 5
+    assert statuses.count("filled") == 4
+    assert lines[0]["notes"] == "type=limit sl=99.5 tp=101.0"
+    assert lines[1] == {
+        "ts": "1970-01-01 00:00:00.000",
+        "symbol": "X",
+        "action": "buy",
+        "order_id": "b1",
+        "status": "filled",
+        "qty": "2",
+        "price": "100",
+        "notional": "200",
+        "fee": "0.1",
+    }
+
+
+def test_rejection_repeated_after_a_restart_counts_once() -> None:
+    repeated = OrderRejected(9 * NS_PER_MINUTE, "b2", "no")
+    assert export_files(iter([*EVENTS, repeated])) == export_files(iter(EVENTS))

@@ -1,0 +1,82 @@
+"""Small tools that many tests share: settings, tapes in memory, a run without a disk."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from autohedge import config
+from autohedge.app import engine_for
+from autohedge.config import Settings
+from autohedge.core.events import AccountState, JournalEntry, OrderMassStatus, RunStarted
+from autohedge.core.ids import nonce_from_seed
+from autohedge.engine.engine import Engine
+from autohedge.exchanges.simulated import FaultScript, SimulatedVenue, VenueModel, lots_of, no_faults
+from autohedge.market import Stream, Tape, tape_of
+from autohedge.runtime.virtual import VirtualRuntime
+
+Quotes = Sequence[tuple[int, float | None, float | None]]
+
+
+def settings(**overrides: Any) -> Settings:
+    """The shipped settings with some changed: `momentum__lookback=3`; without a slow plane unless asked for."""
+    changes = {"trading__mode": "hft", "hybrid__cache_verdicts": False} | overrides
+    return config.load(overrides=[f"{k.replace('__', '.')}={_toml(v)}" for k, v in changes.items()])
+
+
+def _toml(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def quotes_tape(quotes: Quotes, symbol: str = "X") -> Tape:
+    """A tape in memory from (ts_ns, bid, ask); None is a missing price."""
+    ts, bid, ask = zip(*quotes, strict=True)
+    return columns_tape({symbol: {"ts": ts, "bid": _prices(bid), "ask": _prices(ask)}})
+
+
+def columns_tape(streams: Mapping[str, Mapping[str, ArrayLike]]) -> Tape:
+    """A tape in memory from columns per symbol."""
+    return tape_of([Stream.of(symbol, columns) for symbol, columns in streams.items()])
+
+
+def _prices(values: Sequence[float | None]) -> ArrayLike:
+    return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
+
+
+def begun(engine: Engine, nonce: str = "n") -> Engine:
+    """An engine that has begun and holds what its venue says: nothing but the cash."""
+    engine.step(RunStarted(nonce))
+    engine.step(OrderMassStatus(0, 0, ()))
+    engine.step(AccountState(0, 0, engine.ledger.cash, {}))
+    engine.log.clear()
+    return engine
+
+
+class Recording(list[JournalEntry]):
+    """A record kept in memory."""
+
+
+@dataclass
+class Played:
+    """A finished run in memory."""
+
+    engine: Engine
+    record: Recording
+
+    @property
+    def result(self) -> dict[str, Any]:
+        return self.engine.result()
+
+    def events(self, kind: type) -> list[Any]:
+        return [entry.event for entry in self.record if isinstance(entry.event, kind)]
+
+
+def play(wanted: Settings, tape: Tape, faults: FaultScript = no_faults) -> Played:
+    """Run a tape in virtual time, recording in memory."""
+    engine, record, nonce = engine_for(wanted, tape), Recording(), nonce_from_seed(wanted.seed)
+    lots = lots_of(wanted, tape.symbols)
+    venue = SimulatedVenue(VenueModel.of(wanted), lots, tape.rows, nonce=nonce, faults=faults)
+    VirtualRuntime(engine, venue, tape.rows, record).run(nonce)
+    return Played(engine, record)

@@ -1,0 +1,128 @@
+"""A hybrid run made again from any part of its record, whatever its decisions were and a person did."""
+
+from collections import Counter
+
+import pytest
+
+from autohedge.app import engine_for
+from autohedge.config import Settings
+from autohedge.core.clock import NEVER
+from autohedge.core.errors import Corrupt
+from autohedge.core.events import Decision, DeliberationRequested, EndOfTape, OperatorCommand
+from autohedge.core.ids import nonce_from_seed, seeded_random
+from autohedge.core.units import NS_PER_S
+from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
+from autohedge.faultsim.seeded_decisions import DecisionFault, SeededDecisions
+from autohedge.market import Tape
+from autohedge.market.tape import Rows
+from autohedge.runtime.recovery import VerifyingRecorder, rerun
+from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime
+from tests.run_harness import Recording, quotes_tape, settings
+
+START_NS = 1_700_000_000 * NS_PER_S
+LATENCY_MS = 20_000
+FAULTS = frozenset(DecisionFault)
+
+
+def _tape(seed: int) -> Tape:
+    walk = seeded_random(str(seed), "walk")
+    mid, quotes = 100.0, []
+    for second in range(400):
+        mid *= 1.0 + walk.gauss(0.0, 5e-4)
+        quotes.append((START_NS + second * NS_PER_S, round(mid - 0.01, 2), round(mid + 0.01, 2)))
+    return quotes_tape(quotes)
+
+
+def _settings() -> Settings:
+    return settings(
+        trading__mode="hybrid",
+        hybrid__gate_refresh_quotes=5,
+        hybrid__min_refresh_s=0,
+        hybrid__no_trade_cooldown_quotes=3,
+        hybrid__verdict_ttl_s=30,
+        hybrid__deadline_s=9,
+        hybrid__learn_every_trades=1,
+        momentum__warmup_count=2,
+        momentum__evaluate_every_quotes=1,
+        momentum__lookback=1,
+        momentum__min_edge_bps=-5,
+        exits__take_profit_bps=5,
+        exits__stop_loss_bps=5,
+        simulated__order_latency_ms=LATENCY_MS,
+        simulated__response_latency_ms=LATENCY_MS,
+    )
+
+
+def _runtime(
+    seed: int, tape: Tape, recorder: Recording | VerifyingRecorder, decisions: DecisionSource | None = None
+) -> VirtualRuntime:
+    wanted = _settings()
+    venue = SimulatedVenue(
+        VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce=nonce_from_seed(seed)
+    )
+    return VirtualRuntime(engine_for(wanted, tape), venue, tape.rows, recorder, decisions)
+
+
+def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
+    """A run that a person halts, resumes and perhaps stops."""
+    record, streams = Recording(), (seeded_random(str(seed), "chance"), seeded_random(str(seed), "luck"))
+    decisions = SeededDecisions(_settings(), tape.symbols, FAULTS, *streams, Counter())
+    runtime = _runtime(seed, tape, record, decisions)
+    runtime.begin(nonce_from_seed(seed))
+    commands = [(90, "halt"), (120, "resume")] + ([(stop_s, "stop")] if stop_s else [])
+    for second, command in commands:
+        at_ns = START_NS + second * NS_PER_S
+        runtime.advance(at_ns)
+        runtime.inject(OperatorCommand(at_ns, command, "a person"))  # type: ignore[arg-type]
+    if stop_s is None:
+        runtime.advance(NEVER)
+    runtime.finish()
+    return record
+
+
+def _rerun(seed: int, tape: Tape, record: Recording, rows: Rows) -> bool:
+    recorder = VerifyingRecorder(record, Recording())
+    over, _ = rerun(_runtime(seed, tape, recorder), record, rows)
+    recorder.require_end()
+    return over
+
+
+@pytest.mark.parametrize("stop_s", [None, 200, 333])
+@pytest.mark.parametrize("seed", range(3))
+def test_any_prefix_of_a_hybrid_record_can_be_rerun(seed: int, stop_s: int | None) -> None:
+    tape = _tape(seed)
+    record = _played(seed, tape, stop_s)
+    assert sum(isinstance(entry.event, Decision) for entry in record) > 20
+    for length in [*range(1, len(record), 23), *range(len(record) - 12, len(record) + 1)]:
+        part = Recording(record[:length])
+        whole = any(isinstance(entry.event, EndOfTape) for entry in part)
+        assert _rerun(seed, tape, part, tape.rows) >= whole
+
+
+def test_record_missing_a_decision_cannot_be_rerun() -> None:
+    tape = _tape(0)
+    record = _played(0, tape, None)
+    (at, *_) = (n for n, entry in enumerate(record) if isinstance(entry.event, Decision))
+    del record[at]
+    with pytest.raises(Corrupt, match="cannot be made again"):
+        _rerun(0, tape, record, tape.rows)
+
+
+def test_question_cancelled_in_its_own_step_is_not_forwarded() -> None:
+    tape = _tape(0)
+    forwarded: list[int] = []
+
+    class RecordingDecisions(NoDecisions):
+        def request(self, question: DeliberationRequested, snapshot: object) -> None:
+            forwarded.append(question.number)
+
+    record = Recording()
+    runtime = _runtime(0, tape, record, RecordingDecisions())
+    runtime.begin("n")
+    engine = runtime._engine
+    while engine.deliberations and not engine.deliberations.snapshots:
+        engine.scan(tape.rows, engine.pos, engine.pos + 1)
+    engine.step(OperatorCommand(engine.now_ns, "halt", "at that moment"))
+    runtime.drain()
+    assert [entry.event.number for entry in record if isinstance(entry.event, DeliberationRequested)] == [1]
+    assert forwarded == []

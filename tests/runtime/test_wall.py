@@ -1,0 +1,95 @@
+"""Wall time: the same record at every speed, and an interrupted run that ends well."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from autohedge import app
+from autohedge.app import wall_run
+from autohedge.app.wall_run import LaunchOptions
+from autohedge.core.events import LoopLag, Reducing
+from autohedge.journal import RunFolder, read, verify
+from autohedge.market import SyntheticSpec, Tape, synthesize
+from tests.run_harness import settings
+
+ROOT = Path(__file__).parent.parent.parent
+EAGER = {
+    "momentum__min_edge_bps": 0,
+    "momentum__warmup_count": 0,
+    "momentum__evaluate_every_quotes": 1,
+    "exits__take_profit_bps": 1,
+    "exits__stop_loss_bps": 1,
+}
+
+
+def _minute() -> Tape:
+    return synthesize(SyntheticSpec(hours=1 / 60, quotes_per_s=20, seed=4))
+
+
+def _journal(results: dict[str, object]) -> bytes:
+    return RunFolder.find(str(results["run"])).journal.read_bytes()
+
+
+@pytest.mark.parametrize("latency_ms", [0, 40])
+@pytest.mark.parametrize("speed", [None, 200.0])
+def test_the_record_is_the_same_at_every_speed(workplace: Path, speed: float | None, latency_ms: int) -> None:
+    wanted = settings(**EAGER, simulated__order_latency_ms=latency_ms, seed=9)
+    virtual = app.run(wanted, _minute())
+    wall = wall_run.start(wanted, _minute(), LaunchOptions(speed), seeded=True)
+    assert virtual["buys"] > 10
+    assert _journal(wall) == _journal(virtual)
+    assert app.replay_engine(RunFolder.find(wall["run"])) == (None, True)
+
+
+def test_without_a_seed_the_nonce_is_drawn_and_recorded_first(workplace: Path) -> None:
+    runs = [wall_run.start(settings(**EAGER), _minute(), LaunchOptions(), seeded=False) for _ in range(2)]
+    first, second = (list(read(RunFolder.find(run["run"]).journal)) for run in runs)
+    nonces = [lines[1].entry.event.nonce for lines in (first, second)]  # type: ignore[union-attr]
+    assert nonces[0] != nonces[1]
+    assert len(first) == len(second)
+    assert app.replay_engine(RunFolder.find(runs[0]["run"])) == (None, True)
+
+
+def test_a_clock_that_runs_at_tape_speed_takes_as_long_as_the_tape(workplace: Path) -> None:
+    tape = synthesize(SyntheticSpec(hours=1 / 3600, quotes_per_s=20, seed=4))
+    results = wall_run.start(settings(), tape, LaunchOptions(10.0), seeded=True)
+    assert results["wakes"] > 5
+    assert not results["interrupted"]
+
+
+def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
+    command = [sys.executable, "-m", "autohedge", "run", "--speed", "real", "--json"]
+    command += ["--set", "synthetic.hours=0.1", "--set", "momentum.warmup_count=0"]
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, cwd=workplace) as running:
+        while not _has_begun(workplace):
+            assert running.poll() is None
+        running.send_signal(signal.SIGINT)
+        out, _ = running.communicate(timeout=20)
+    assert running.returncode == 0
+    results = json.loads(out)
+    assert results["interrupted"]
+    folder = RunFolder(workplace / "runs" / results["run"])
+    assert verify(folder).finished
+    assert app.replay_engine(folder) == (None, True)
+
+
+def _has_begun(workplace: Path) -> bool:
+    """Whether the first input is recorded: from then on an interrupt is handled."""
+    return any(b"run_nonce" in path.read_bytes() for path in workplace.glob("runs/*/journal.jsonl"))
+
+
+def test_loop_lag_is_recorded_reduces_trading_and_replays(workplace: Path) -> None:
+    wanted = settings(**EAGER | {"risk__max_lag_ms": 0.0001})
+    results = wall_run.start(wanted, _minute(), LaunchOptions(speed=500.0), seeded=False)
+    lines = list(read(RunFolder.find(results["run"]).journal))
+    lags = [line.event for line in lines if isinstance(line.event, LoopLag)]
+    assert lags and lags[0].lag_ms > 0.0001
+    reducing = [line.event for line in lines if isinstance(line.event, Reducing)]
+    assert ("lag",) in [event.causes for event in reducing]
+    assert app.replay_engine(RunFolder.find(results["run"])) == (None, True)
