@@ -1,1 +1,1 @@
-"""What AutoHedge promises about speed and memory, measured: `python -m benchmarks`."""
+"""Measures the bounds on speed and memory that AutoHedge promises: `python -m benchmarks`."""

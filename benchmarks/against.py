@@ -1,7 +1,7 @@
-"""`python -m benchmarks.against CHECKOUT`: the tape of the benchmark here and there, in turn.
+"""Compares this version with another checkout on the benchmark tape: `python -m benchmarks.against CHECKOUT`.
 
-Each process plays the tape three times with its journal written and says the least processor time;
-load that comes and goes hits both alike.
+Both run in turn, so that changing load affects both alike. Each process plays the tape three times with its
+journal written, and prints the least processor time.
 """
 
 import argparse
@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+# PLAY runs inside either checkout, so it may use only names that both versions have.
 HERE = Path(__file__).parent.parent
 ROUNDS, QUOTES = 6, 5_000_000
 PLAY = """
@@ -31,7 +32,7 @@ print(min(spent))
 
 
 def main() -> None:
-    """Print both times of each round, and what they come to."""
+    """Prints both times of each round, then the ratio of the medians and of the least times."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.against", description=__doc__)
     parser.add_argument("checkout", type=Path, help="the other version's folder")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
@@ -44,9 +45,8 @@ def main() -> None:
         print(f"round {number}: there {there:.3f} s, here {here:.3f} s, {here / there:.3f}x", flush=True)
     least_there, least_here = (min(column) for column in zip(*rounds, strict=True))
     ratio = statistics.median(here / there for there, here in rounds)
-    print(
-        f"here / there: {ratio:.3f}x by the median round, {least_here / least_there:.3f}x by the least of each"
-    )
+    least_ratio = least_here / least_there
+    print(f"here / there: {ratio:.3f}x by the median round, {least_ratio:.3f}x by the least of each")
 
 
 def _seconds(root: Path, quotes: int) -> float:

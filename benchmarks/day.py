@@ -1,4 +1,4 @@
-"""Row `day`: a simulated day at 2 000 quotes a second over 200 symbols; does anything grow?"""
+"""Row `day`: memory and open files over a simulated day at 2 000 quotes a second on 200 symbols."""
 
 import gc
 import tempfile
@@ -22,13 +22,13 @@ from benchmarks.row import Row
 from benchmarks.wall import EAGER, QUOTES_PER_S, SYMBOLS
 
 HOURS, HOUR_NS = 24, 3_600 * 10**9
-SETTLED_HOURS = 4
+SETTLED_HOURS = 4  # caches and buffers still fill before; growth counts from here on
 GROWTH_BOUND_BYTES = 400
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One simulated hour: anonymous memory, open files, fills so far."""
+    """The state after a simulated hour: anonymous memory, open files, fills so far."""
 
     hour: int
     anonymous_bytes: int
@@ -37,7 +37,7 @@ class Sample:
 
 
 def measure(quotes: int) -> list[Row]:
-    """Anonymous memory, hour by hour; only the list of fills that results hold may grow."""
+    """Measures the growth of anonymous memory; only the list of fills for the results may grow."""
     samples = _samples()
     early, late = samples[SETTLED_HOURS], samples[-1]
     fills = late.fills - early.fills
@@ -61,6 +61,7 @@ def _samples() -> list[Sample]:
         hour = synthesize(SyntheticSpec(symbols, 1.0, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
         rows = _day(hour.rows, Path(folder))
         engine, nonce = engine_for(settings, hour), nonce_from_seed(0)
+        # The source of the mapped copies would stay the largest part of the memory that is measured.
         del hour
         gc.collect()
         venue = SimulatedVenue(VenueModel.of(settings), lots_of(settings, symbols), rows, nonce=nonce)
@@ -73,13 +74,14 @@ def _samples() -> list[Sample]:
             if hours >= len(samples):
                 samples.append(_sample(len(samples), engine))
 
+        # Without a clock: the loop of a live run, as fast as it goes.
         in_loop(WallRuntime(engine, runtime, None, first_ns - 1, store, watch).run(RunStarted(nonce)))
         store.close()
         return [*samples, _sample(len(samples), engine)]
 
 
 def _day(hour: Rows, folder: Path) -> Rows:
-    """The hour again and again, as mapped files: rows that were read need no memory of their own."""
+    """Repeats the hour over the day in mapped files, whose pages do not count as anonymous memory."""
     columns = {}
     for name in ("ts", "lane", "bid", "ask", "bid_size", "ask_size"):
         column = getattr(hour, name)

@@ -1,4 +1,4 @@
-"""Row `deciding`: whether quotes wait while the slow plane thinks, hangs or dies."""
+"""Row `deciding`: how late quotes are processed while the agents runtime works, hangs or dies."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ SIGNALS = {
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """How late each quote had been dealt with, in ns, and what else was done."""
+    """One play of the tape: the lateness of each quote in ns, and counts of what else was done."""
 
     late_ns: NDArray[np.int64]
     questions: int
@@ -53,12 +53,12 @@ class Round:
 
     @property
     def p99_us(self) -> float:
-        """What a hundredth of the quotes exceed."""
+        """The 99th percentile of the lateness, in microseconds."""
         return float(np.percentile(self.late_ns, 99)) / 1e3
 
 
 def measure(quotes: int) -> list[Row]:
-    """The same tape in hft mode and with a worker that is asked all the time, in turn."""
+    """Plays the same tape in hft mode and with a worker that is always busy, in turn."""
     symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
     tape = synthesize(SyntheticSpec(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
     for mode in ([], DECIDING):
@@ -72,7 +72,7 @@ def measure(quotes: int) -> list[Row]:
 
 
 def _warm(tape: Tape, more: list[str]) -> None:
-    """Load the machine code, which takes seconds, before a clock runs."""
+    """Runs once in virtual time: loading the machine code takes seconds, which no clock may count."""
     settings, nonce = session.settings([*EAGER, *more]), nonce_from_seed(0)
     venue = venue_for(settings, tape, nonce)
     VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.InMemoryRecord()).run(nonce)
@@ -83,10 +83,11 @@ def _row(name: str, rounds: list[Round], hft: list[Round]) -> Row:
     ratio = statistics.median(late) / statistics.median(base)
     questions, verdicts, fills = (
         sum(getattr(each, what) for each in rounds) / len(rounds) / SECONDS
-        for what in ("asked", "verdicts", "fills")
+        for what in ("questions", "verdicts", "fills")
     )
     note = (
-        f"p99 {_listed(late)} us a round, hft {_listed(base)}; worst {_worst(rounds):.0f} ms, hft {_worst(hft):.0f}; "
+        f"p99 {_listed(late)} us a round, hft {_listed(base)}; "
+        f"worst {_worst(rounds):.0f} ms, hft {_worst(hft):.0f}; "
         f"{questions:.0f} questions a second, {verdicts:.0f} verdicts, {fills:.0f} fills"
     )
     figure = f"{ratio:.2f}x (least {min(late) / min(base):.2f})"
@@ -110,7 +111,7 @@ def _deciding(tape: Tape, sent: signal.Signals | None) -> Round:
 def _play(
     tape: Tape, more: list[str], agents: WorkerRuntime | None = None, sent: signal.Signals | None = None
 ) -> Round:
-    """The tape in real time; with a plane it is asked, and its process gets a signal in the middle."""
+    """Plays the tape in real time; with `agents`, sends `sent` to their process halfway."""
     settings = session.settings([*EAGER, *more])
     engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
     taken: list[tuple[int, int]] = []
@@ -118,6 +119,7 @@ def _play(
     def timed(runtime: VirtualRuntime, clock: ReplayClock) -> None:
         advance = runtime.advance
 
+        # Wraps the call of each wake of the loop: after it, all rows up to `engine.pos` are done.
         def woken(until_ns: int) -> None:
             advance(until_ns)
             taken.append((engine.pos, clock.now_ns()))
@@ -138,22 +140,23 @@ def _play(
 
 
 async def _no_agents() -> None:
-    """Nobody is asked."""
+    """Does nothing: in hft mode there are no agents."""
 
 
 async def _served(
     agents: WorkerRuntime, wall: WallRuntime, folder: Path, sent: signal.Signals | None
 ) -> None:
-    """Take answers in; send the signal once half of the tape's time has passed."""
+    """Delivers answers; sends the signal once half of the tape has been played."""
     if sent:
+        # `play` starts its clock one second before the first row.
         asyncio.get_running_loop().call_later(1 + SECONDS / 2, os.kill, agents.worker.pid, sent)
     await agents.serve(folder / "transcript.jsonl", wall.inject)
 
 
 def _lateness(ts: NDArray[np.int64], taken: list[tuple[int, int]]) -> NDArray[np.int64]:
-    """From each quote's moment on the clock to the moment at which all that it brought had been done.
+    """Returns the time from each quote's timestamp on the clock until everything it caused was done.
 
-    The tape's last moment is left out: all symbols have a quote in it, a hundredth of all.
+    The last timestamp of the tape is left out: all symbols have a quote there, a hundredth of all quotes.
     """
     ends = np.array([end for end, _ in taken])
     done_ns = np.array([at_ns for _, at_ns in taken])

@@ -1,4 +1,4 @@
-"""Rows `deliberation`, `bypass` and `model call`: what the slow plane costs itself, before any model has thought."""
+"""Rows `deliberation`, `bypass` and `model call`: the overhead of the agents runtime, models apart."""
 
 import asyncio
 import gc
@@ -54,7 +54,7 @@ Action = Callable[[], Awaitable[object]]
 
 
 def deliberations(quotes: int) -> list[Row]:
-    """One deliberation, from the question to the line in the transcript, with a model that answers at once."""
+    """Measures one deliberation, from question to transcript line, with a backend that answers at once."""
     own = asyncio.run(_deliberations())
     whole, graph = own["whole"], own["graph"]
     note = f"LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f})"
@@ -62,7 +62,7 @@ def deliberations(quotes: int) -> list[Row]:
 
 
 def bypasses(quotes: int) -> list[Row]:
-    """A question that arithmetic or a kept verdict answers, less a graph of the same shape that does nothing."""
+    """Measures questions that a bypass or a cached verdict answers, less an empty graph of the same shape."""
     own = asyncio.run(_bypasses())
     graph = own.pop("graph")
     return [_above(name, times, graph) for name, times in own.items()]
@@ -70,12 +70,15 @@ def bypasses(quotes: int) -> list[Row]:
 
 def _above(name: str, times: Times, graph: Times) -> Row:
     least, median = times.least - graph.least, times.median - graph.median
-    note = f"of {times.median * 1e3:.2f} ms (least {times.least * 1e3:.2f}), LangGraph's own part {graph.median * 1e3:.2f} (least {graph.least * 1e3:.2f})"
+    note = (
+        f"of {times.median * 1e3:.2f} ms (least {times.least * 1e3:.2f}), "
+        f"LangGraph's own part {graph.median * 1e3:.2f} (least {graph.least * 1e3:.2f})"
+    )
     return _row(name, BYPASS_BOUND_MS, Times((least, median, median)), note)
 
 
 def calls(quotes: int) -> list[Row]:
-    """One call over the loopback, less what the server itself takes for a client that does nothing."""
+    """Measures one call over the loopback, less the same exchange over a bare socket."""
     with subprocess.Popen(
         [sys.executable, "-m", "benchmarks.server", ANSWER], stdout=subprocess.PIPE, env=surroundings()
     ) as server:
@@ -100,13 +103,14 @@ def _row(name: str, bound_ms: float, times: Times, note: str) -> Row:
 
 
 async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
-    """Seconds of single actions, a few of each in turn, so that load hits all of them alike."""
+    """Times single actions, a few of each in turn, so that changing load affects all of them alike."""
     seconds: dict[str, list[float]] = {name: [] for name in actions}
     for turn in range(ROUNDS + 1):
         for name, action in actions.items():
             for _ in range(EACH):
                 began = time.perf_counter()
                 await action()
+                # The first turn warms up and does not count.
                 seconds[name] += [time.perf_counter() - began] if turn else []
     return {name: Times(tuple(each)) for name, each in seconds.items()}
 
@@ -139,6 +143,7 @@ async def _bypasses() -> dict[str, Times]:
     client, memory = LLMClient(ScriptedBackend([ANSWER]), settings.llm), MemoryVerdictCache()
     graph_runner = GraphRunner(client, prompt_builder, "scripted", 60.0, memory, "script")
     moving, still = snapshot(0.25), snapshot(0.0)
+    # One deliberation, for the key under which its verdict is then found again.
     result = await graph_runner.run(moving, ())
     valid_ns = moving.at_ns + NS_PER_S
     await memory.put(
@@ -148,21 +153,21 @@ async def _bypasses() -> dict[str, Times]:
 
     async def bypassed(shown: Snapshot, source: str) -> None:
         if (await graph_runner.run(shown, ())).source != source:
-            msg = f"it was not a {source} that answered"
+            msg = f"expected an answer from {source}"
             raise AssertionError(msg)
 
     gc.collect()
     return await _interleaved(
         {
             "bypass": lambda: bypassed(still, "bypass"),
-            "kept verdict": lambda: bypassed(moving, "cache"),
+            "cached verdict": lambda: bypassed(moving, "cache"),
             "graph": lambda: trivial.ainvoke({"snapshot": still, "lessons": ()}, context=context),
         }
     )
 
 
 def _deliberating(service: DeliberationService, shown: Snapshot, written: Transcript, verdict: str) -> Action:
-    """DeliberationRequested and write it down; a verdict that is not the expected one would be another cost."""
+    """Returns the action to measure; another verdict than expected is an error, as its cost would differ."""
     numbers = count(1)
 
     async def once() -> DeliberationResult:
@@ -171,7 +176,7 @@ def _deliberating(service: DeliberationService, shown: Snapshot, written: Transc
         result = await service.deliberate(question, shown, ())
         written.append(lines_of(number, shown, result.calls, result.outcome))
         if result.verdict != verdict:
-            msg = f"a deliberation came to {result.verdict} {result.code} {result.failure}"
+            msg = f"expected the verdict {verdict}, got {result.verdict} {result.code} {result.failure}"
             raise AssertionError(msg)
         return result
 
@@ -179,7 +184,7 @@ def _deliberating(service: DeliberationService, shown: Snapshot, written: Transc
 
 
 def snapshot(step: float) -> Snapshot:
-    """Fifty quotes, each with its mid `step` higher or lower than the one before."""
+    """Returns a snapshot of fifty quotes whose mids rise by `step` for seven quotes, then start over."""
     mids = [64_000.0 + step * (number % 7) for number in range(QUOTES)]
     rows = [
         QuoteRow(START_NS + number * NS_PER_S, mid - 0.5, 0.75, mid + 0.5, 1.25)
@@ -207,7 +212,7 @@ def snapshot(step: float) -> Snapshot:
 
 
 def _trivial(after: str) -> Any:
-    """The graph that deliberates, with nodes that do nothing; the first goes on to `after`."""
+    """Returns the deliberation graph with nodes that do nothing; the first one continues with `after`."""
     tracing.disable_tracing()
     from langgraph.errors import NodeError
     from langgraph.graph import START, StateGraph
@@ -254,7 +259,7 @@ async def _calls(port: int) -> dict[str, Times]:
 
     async def call() -> None:
         if (await client.complete(request)).text != ANSWER:
-            msg = "the server answered something else"
+            msg = "the server sent another answer than the scripted one"
             raise AssertionError(msg)
 
     try:
@@ -266,7 +271,7 @@ async def _calls(port: int) -> dict[str, Times]:
 
 
 def _sent(request: LLMRequest) -> bytes:
-    """What the client sends, as near as makes no difference."""
+    """Returns a request like the client's: same content, nearly the same bytes."""
     messages = [{"role": each.role, "content": each.content} for each in request.messages]
     named = {"name": request.agent, "strict": True, "schema": request.schema}
     form = {"type": "json_schema", "json_schema": named}

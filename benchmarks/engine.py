@@ -1,4 +1,4 @@
-"""Row `engine`: the whole engine in virtual time, journal included, its two costs taken apart."""
+"""Row `engine`: the engine in virtual time with its journal, as a cost per quote and a cost per order."""
 
 import tempfile
 from collections.abc import Callable
@@ -14,7 +14,7 @@ ROUNDS = 9
 
 
 def measure(quotes: int) -> list[Row]:
-    """A run that never trades gives the cost of a quote; what a trading run adds, that of its orders."""
+    """Measures a run that never trades, for the cost of a quote, and a trading run, for that of an order."""
     tape = session.tape(quotes)
     with tempfile.TemporaryDirectory() as folder:
         runs: dict[str, Callable[[], Engine]] = {
@@ -51,7 +51,7 @@ def _quote_row(times: dict[str, Timed], quotes: int) -> Row:
 
 
 def _order_row(times: dict[str, Timed], orders: int) -> Row:
-    """Each round's two runs stand side by side, so their difference is taken round by round."""
+    """Takes the difference round by round: the two runs of a round ran under the same load."""
     pairs = zip(times["trading"].seconds, times["quiet"].seconds, strict=True)
     added = Timed(tuple((trading - quiet) / orders * 1e6 for trading, quiet in pairs))
     figure = f"{added.median:.1f} us (least {added.least:.1f})"
@@ -60,7 +60,7 @@ def _order_row(times: dict[str, Timed], orders: int) -> Row:
 
 
 def _require_same_decisions(quotes: int, engine: Engine) -> None:
-    """Without latency the engine must decide where the bare kernel does."""
+    """Raises AssertionError unless the engine, without latency, decides exactly as the bare kernel."""
     played, loops = kernel.loops(session.tape(quotes), [])
     loops["numba"]()
     counts = played.lanes["counts"].sum(axis=0)

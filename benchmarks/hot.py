@@ -1,4 +1,4 @@
-"""Rows `live`, `checks` and `journal`: single steps of the live path, hot."""
+"""Rows `live`, `checks` and `journal`: single steps of the live path, with warm caches."""
 
 import itertools
 import statistics
@@ -28,7 +28,7 @@ _NS_PER_US = 1_000.0
 
 
 def live(quotes: int) -> list[Row]:
-    """One quote through the step that a live feed calls."""
+    """Measures the step that a live feed calls for each quote."""
     market = session.tape(quotes)
     rows = market.rows
     lanes = build(session.settings([]), market.streams).lanes
@@ -36,7 +36,7 @@ def live(quotes: int) -> list[Row]:
     calls = list(
         zip(rows.ts[:count].tolist(), rows.bid[:count].tolist(), rows.ask[:count].tolist(), strict=True)
     )
-    step_one(lanes, 0, *calls[0], 0.0)
+    step_one(lanes, 0, *calls[0], 0.0)  # loads the machine code
     batches = []
     for start in range(0, count, BATCH):
         batch = calls[start : start + BATCH]
@@ -44,6 +44,7 @@ def live(quotes: int) -> list[Row]:
         for ts, bid, ask in batch:
             step_one(lanes, 0, ts, bid, ask, 0.0)
         batches.append((time.perf_counter_ns() - started) / len(batch))
+    # Single calls have a distribution but include reading the clock; batches have the cost without it.
     singles = []
     for ts, bid, ask in calls:
         started = time.perf_counter_ns()
@@ -58,7 +59,7 @@ def live(quotes: int) -> list[Row]:
 
 
 def checks(quotes: int) -> list[Row]:
-    """All checks of an entry that passes them: the longest way through."""
+    """Measures the checks of an entry that passes all of them, which is the longest path."""
     intent, book, limits = _intent(), _book(), Limits.of(session.settings([]))
     assert isinstance(check_entry(intent, book, limits), Approved), "a refusal would end the checks early"
     each = _batched(lambda: check_entry(intent, book, limits))
@@ -68,9 +69,10 @@ def checks(quotes: int) -> list[Row]:
 
 
 def journal(quotes: int) -> list[Row]:
-    """The events of a trading run, each handed to the operating system before the next."""
+    """Measures journaling the events of a trading run, with one write() for each event."""
     record = session.InMemoryRecord()
     session.play(session.settings([]), session.tape(quotes), record)
+    # Without the first and the last, which every run has only once.
     events = list(itertools.islice(itertools.cycle(record[1:-1]), APPENDS))
     rounds = [_appended(events) for _ in range(JOURNAL_ROUNDS)]
     p50, p99, p999 = (
@@ -89,7 +91,7 @@ def journal(quotes: int) -> list[Row]:
 
 
 def _appended(events: list[JournalEntry]) -> list[int]:
-    """Nanoseconds of each append, its write() included."""
+    """Returns the nanoseconds of each append, its write() included."""
     spent = []
     with tempfile.TemporaryDirectory() as folder:
         target = Journal.begin(DurableStore(Path(folder) / "journal.jsonl"), {"benchmark": True})
@@ -102,7 +104,7 @@ def _appended(events: list[JournalEntry]) -> list[int]:
 
 
 def _batched(action: Callable[[], object]) -> list[float]:
-    """Microseconds a call, for each batch of calls."""
+    """Returns the microseconds per call, for each batch of calls."""
     each = []
     for _ in range(BATCHES):
         started = time.perf_counter_ns()
@@ -129,7 +131,7 @@ def _intent() -> Intent:
 
 
 def _book() -> RiskContext:
-    """The account in the middle of a day: some trades done, one position elsewhere."""
+    """Returns an account in the middle of a day: trades done, and a position in another symbol."""
     now_ns = 1_735_800_000_000_000_000
     return RiskContext(
         now_ns=now_ns,

@@ -19,6 +19,7 @@ from benchmarks.row import Row, clocked, interleaved
 BOUND, AIM = 5.0, 1.5
 ROUNDS = 15
 
+# Module globals of plain types, which numba compiles in as constants.
 _STOPS_FROM = STOPS_FROM
 _ENTRY = int(Reason.ENTRY)
 _OPEN, _FLAT = OPEN, FLAT
@@ -38,7 +39,7 @@ def play(
     stops: NDArray[np.int64],
     codes: NDArray[np.int8],
 ) -> int:
-    """All rows, with a venue that fills at once; notes where the scan would have stopped."""
+    """Plays all rows with a venue that fills at once; records the rows and codes where a scan would stop."""
     found = 0
     for i in range(len(lane_of)):
         u = np.uintp(i)
@@ -64,7 +65,7 @@ def play(
 
 @dataclass(slots=True)
 class Played:
-    """One loop over the tape: its records, and the rows and codes where it stopped."""
+    """The outcome of one loop over the tape: its state records, and the rows and codes where it stopped."""
 
     lanes: KernelStates
     stops: NDArray[np.int64]
@@ -72,7 +73,7 @@ class Played:
     found: int = 0
 
     def outcome(self) -> tuple[bytes, bytes, bytes]:
-        """Everything that two loops with the same logic must agree on, bit by bit."""
+        """Returns everything that two loops with the same logic must agree on, bit by bit."""
         return (
             self.lanes.tobytes(),
             self.stops[: self.found].tobytes(),
@@ -81,7 +82,7 @@ class Played:
 
 
 def loops(tape: Tape, overrides: list[str]) -> tuple[Played, dict[str, Any]]:
-    """The loops that can run here by name, all playing into one `Played` that each resets."""
+    """Returns the available loops by name; each resets and fills the same `Played`."""
     settings = session.settings(overrides)
     fresh = build(settings, tape.streams).lanes
     rows = len(tape)
@@ -94,6 +95,7 @@ def loops(tape: Tape, overrides: list[str]) -> tuple[Played, dict[str, Any]]:
 
 
 def _timed(way: Any, fresh: KernelStates, played: Played) -> float:
+    # The reset is not part of the measured time.
     played.lanes[:] = fresh
 
     def action() -> None:
@@ -108,7 +110,7 @@ def _numba(rows: Rows, exits: tuple[float, float], played: Played) -> int:
 
 
 def measure(quotes: int) -> list[Row]:
-    """The kernel's time against C's, once both are known to do the same."""
+    """Measures the kernel against C. Raises AssertionError if their outcomes differ."""
     tape = session.tape(quotes)
     played, variants = loops(tape, [])
     bound = f"<= {BOUND:g}x C (aim {AIM:g}x)"

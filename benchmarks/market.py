@@ -1,7 +1,7 @@
-"""The tape of all rows: a seeded random walk, the same on every machine, kept as Parquet.
+"""The tape of all rows: a seeded random walk, the same on every machine, cached as Parquet.
 
-Volatility differs from one stretch to the next, about 1.5 bps a quote at the median, so that positions are
-long and short-lived in turn. One quote in a thousand is invalid, one in a hundred is too wide.
+The volatility changes from one stretch of quotes to the next, with a median of about 1.5 bps a quote, so that
+positions last long and short in turn. One quote in a thousand is invalid, one in a hundred is too wide.
 """
 
 import os
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 QUOTES = 5_000_000
 BLOCK_ROWS = 1_000_000
-VERSION = 1
+VERSION = 1  # part of the file name: a change of the walk must not find tapes of the old one
 SYMBOL = "WALK"
 
 _SEED = 7
@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 
 
 def tape_file(quotes: int = QUOTES) -> Path:
-    """The tape as Parquet, from the user's cache; written there if it is not."""
+    """Returns the path of the tape in the user's cache; writes it there first if needed."""
     chosen = os.environ.get("AUTOHEDGE_CACHE_DIR")
     folder = Path(chosen or platformdirs.user_cache_dir("autohedge")) / "benchmarks"
     path = folder / f"{SYMBOL}_{quotes}_v{VERSION}_quotes.parquet"
@@ -44,7 +44,7 @@ def tape_file(quotes: int = QUOTES) -> Path:
 
 
 def write_tape(path: Path, quotes: int) -> None:
-    """Write a tape, one row group a block; a tape of any length needs the memory of one block."""
+    """Writes a tape with one row group for each block; needs the memory of one block, whatever the length."""
     with tempfile.TemporaryDirectory(dir=path.parent) as aside:
         parts = []
         for number, block in enumerate(_blocks(quotes)):
@@ -52,6 +52,7 @@ def write_tape(path: Path, quotes: int) -> None:
             block.write_parquet(parts[-1])
         whole = Path(aside) / "whole.parquet"
         pl.scan_parquet(parts).sink_parquet(whole, row_group_size=BLOCK_ROWS)
+        # Renamed when complete, so that an interrupted run leaves no partial tape in the cache.
         whole.rename(path)
 
 
@@ -67,7 +68,7 @@ def _blocks(quotes: int) -> Iterator[pl.DataFrame]:
 
 
 def _volatility(rng: np.random.Generator, rows: int) -> Floats:
-    """A return's standard deviation, quote by quote: constant for a stretch, then another."""
+    """Returns the standard deviation of each return, constant within a stretch."""
     stretches = _MEDIAN_VOLATILITY * np.exp(_VOLATILITY_SPREAD * rng.standard_normal(rows // _STRETCH + 1))
     return np.repeat(stretches, _STRETCH)[:rows]
 
@@ -77,7 +78,7 @@ def _quotes(rng: np.random.Generator, ts: NDArray[np.int64], mids: Floats) -> pl
     spread_bps = rng.uniform(0.5, 4.0, rows)
     wide = rng.random(rows) < _WIDE
     spread_bps[wide] = rng.uniform(30.0, 80.0, int(wide.sum()))
-    half = mids * spread_bps / 20_000.0
+    half = mids * spread_bps / 20_000.0  # bps of the mid, half on each side
     bid, ask = np.round(mids - half, _CENTS), np.round(mids + half, _CENTS)
     _spoil(rng, bid, ask)
     sizes = {name: np.round(rng.exponential(1.0, rows) + 0.001, 4) for name in ("bid_size", "ask_size")}
@@ -85,7 +86,7 @@ def _quotes(rng: np.random.Generator, ts: NDArray[np.int64], mids: Floats) -> pl
 
 
 def _spoil(rng: np.random.Generator, bid: Floats, ask: Floats) -> None:
-    """Make some quotes invalid, in each way that feeds know: missing, zero, crossed, infinite."""
+    """Makes some quotes invalid in the ways that occur in feeds: missing, zero, crossed, infinite."""
     bad = np.flatnonzero(rng.random(len(bid)) < _INVALID)
     bid[bad[0::4]] = np.nan
     bid[bad[1::4]] = 0.0

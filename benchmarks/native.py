@@ -1,4 +1,4 @@
-"""The C loop: compiled on the spot for this machine, called through ctypes."""
+"""The C loop of `kernel.c`: compiled for this machine at run time, called through ctypes."""
 
 import ctypes
 import shutil
@@ -16,12 +16,13 @@ from autohedge.core.reasons import COUNT, Reason
 from autohedge.kernels.momentum import LOOKBACK_MAX
 from autohedge.market import Rows
 
+# Without contraction to fused multiply-add: its results would differ from numba's in the last bit.
 FLAGS = ("-O3", "-march=native", "-ffp-contract=off")
 _SOURCE = Path(__file__).parent / "kernel.c"
 
 
 def compiler() -> str | None:
-    """Where gcc is, or None."""
+    """Returns the path of gcc; None if it is not installed."""
     return shutil.which("gcc")
 
 
@@ -47,11 +48,11 @@ def _library() -> ctypes.CDLL:
 
 
 def player(dtype: "np.dtype[Any]") -> Callable[[Rows, tuple[float, float], Any], int]:
-    """The C loop as a function of rows, exits and a `Played`; its record must be laid out like `dtype`."""
+    """Returns the C loop as a function. Raises AssertionError if its record has another size than `dtype`."""
     library = _library()
     library.lane_bytes.restype = library.play.restype = ctypes.c_int64
     if library.lane_bytes() != dtype.itemsize:
-        msg = "kernel.c: its record is not that of autohedge.kernels.momentum any more"
+        msg = "kernel.c: `struct lane` differs from the record of autohedge.kernels.momentum; update it"
         raise AssertionError(msg)
 
     def play(rows: Rows, exits: tuple[float, float], played: Any) -> int:

@@ -1,4 +1,4 @@
-"""Rows `histories` and `reconciling`: what the proof of the order path costs, and a pass over a thousand orders."""
+"""Rows `histories` and `reconciling`: the rate of fault histories, and a pass over a thousand open orders."""
 
 from decimal import Decimal
 from functools import partial
@@ -24,9 +24,9 @@ OPEN_ORDERS, PASS_BOUND_S, PASSES = 1_000, 1.0, 9
 
 
 def histories(quotes: int) -> list[Row]:
-    """Histories a minute of processor time, all faults on, one after the other."""
+    """Measures fault histories per minute, with all faults, one after the other."""
     faults = frozenset(FAULTS.values())
-    run_scenario(0, faults)
+    run_scenario(0, faults)  # loads the machine code
     seconds = [clocked(partial(run_scenario, seed, faults)) for seed in range(1, SEEDS + 1)]
     per_minute = 60.0 * SEEDS / sum(seconds)
     figure = f"{per_minute:.0f} a minute"
@@ -35,7 +35,7 @@ def histories(quotes: int) -> list[Row]:
 
 
 def reconciling(quotes: int) -> list[Row]:
-    """A pass over open orders that are not in our books, which adopts them, then passes over the same."""
+    """Measures a pass over unknown open orders, which it adopts, then further passes over the same orders."""
     engine = _begun(quotes)
     orders = tuple(_order(number) for number in range(OPEN_ORDERS))
     adopting = clocked(partial(_pass, engine, orders))
@@ -69,9 +69,9 @@ def _order(number: int) -> VenueOrderStatus:
 
 
 def _pass(engine: Engine, orders: tuple[VenueOrderStatus, ...]) -> None:
-    """A link that comes back begins a pass; then the venue's two lists."""
+    """Runs one reconciliation pass: a restored connection starts it, two lists of the venue complete it."""
     at_ns = engine.now_ns + NS_PER_S
     engine.step(ConnectionStatus(at_ns, "up"))
     engine.step(OrderMassStatus(at_ns, at_ns, orders))
     engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, {}))
-    engine.log.clear()
+    engine.log.clear()  # the events that a runtime would journal

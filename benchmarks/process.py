@@ -1,4 +1,4 @@
-"""Rows `process` and `memory`: `autohedge run` from the outside, as its user meets it."""
+"""Rows `process` and `memory`: `autohedge run` measured from outside, as a process."""
 
 import os
 import statistics
@@ -18,12 +18,12 @@ ROUNDS = 7
 
 _ROOT = Path(__file__).parent.parent
 _SAMPLE_EVERY_S = 0.002
-_FIELDS = ("VmHWM", "RssAnon")
+_FIELDS = ("VmHWM", "RssAnon")  # peak resident memory by the kernel; anonymous memory, sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One process: seconds of wall time and peaks of memory in MB; `anonymous` leaves mapped files out."""
+    """One process: seconds of wall time and peak memory in MB; `anonymous_mb` leaves mapped files out."""
 
     wall_s: float
     rss_mb: float
@@ -31,7 +31,7 @@ class Ran:
 
 
 def measure(quotes: int) -> list[Row]:
-    """Wall time and memory with all caches warm: tape, machine code, bytecode."""
+    """Measures wall time and memory with all caches warm: tape, machine code, bytecode."""
     path = tape_file(quotes)
     with tempfile.TemporaryDirectory() as folder:
         _run(path, Path(folder))
@@ -58,10 +58,10 @@ def measure(quotes: int) -> list[Row]:
 
 
 def memory(quotes: int) -> list[Row]:
-    """Peak anonymous memory when the tape is imported too, against a tape ten times as long.
+    """Measures peak anonymous memory, import included, against a tape ten times as long.
 
-    The longer tape brings ten times the fills as well, which are kept; the runs that never trade
-    tell what the tape itself costs.
+    The longer tape has ten times the fills as well, which stay in memory; runs that never trade show
+    the cost of the tape itself.
     """
     with tempfile.TemporaryDirectory() as folder:
         short, short_quiet = _cold(quotes, Path(folder))
@@ -78,7 +78,7 @@ def memory(quotes: int) -> list[Row]:
 
 
 def _cold(quotes: int, folder: Path) -> tuple[Ran, Ran]:
-    """A trading run and a quiet one, each with a tape cache of its own that it fills first."""
+    """Runs once trading and once without trades, each with an empty tape cache."""
     path = folder / f"{SYMBOL}_{quotes}_quotes.parquet"
     write_tape(path, quotes)
     try:
@@ -93,7 +93,7 @@ def _uncached(path: Path, folder: Path, **more: str) -> Ran:
 
 
 def _run(path: Path, folder: Path, **more: str) -> Ran:
-    """`autohedge run` in a directory without settings of its own."""
+    """Runs `autohedge run` in a directory without settings."""
     command = [sys.executable, "-m", "autohedge", "run", "--tape", f"{SYMBOL}={path}", "--json"]
     with (folder / "results.json").open("wb") as output:
         started = time.perf_counter()
@@ -107,7 +107,7 @@ def _run(path: Path, folder: Path, **more: str) -> Ran:
 
 
 def surroundings() -> dict[str, str]:
-    """The environment without settings; bytecode is kept, even where the calling shell asks for none."""
+    """Returns the environment without AutoHedge settings, and with bytecode caching, as users have it."""
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("AUTOHEDGE__")}
     inherited.pop("PYTHONDONTWRITEBYTECODE", None)
     search = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
@@ -115,7 +115,7 @@ def surroundings() -> dict[str, str]:
 
 
 def _watched(child: "subprocess.Popen[bytes]") -> dict[str, int]:
-    """The highest values of a process' status while it lives, in kB."""
+    """Waits for a process; returns the highest values of its status in kB."""
     peaks = dict.fromkeys(_FIELDS, 0)
     status = Path(f"/proc/{child.pid}/status")
     while True:

@@ -1,4 +1,4 @@
-"""Runs the rows and prints one table; absolute figures belong to the machine, ratios travel."""
+"""Runs the benchmarks and prints a table. Absolute figures depend on the machine; ratios are comparable."""
 
 import argparse
 import os
@@ -36,7 +36,7 @@ LONG_ROWS: dict[str, Measure] = {
 
 
 def main() -> None:
-    """Measure what was asked for."""
+    """Measures the requested rows; exits with 1 if `--check` is given and a bound is missed."""
     wanted = _options()
     every = ROWS | LONG_ROWS
     names = wanted.only or list(every if wanted.all else ROWS)
@@ -62,7 +62,7 @@ def _options() -> argparse.Namespace:
 
 
 def _table(rows: Sequence[Row]) -> str:
-    """Aligned columns; what explains a figure stands under it."""
+    """Returns the rows in aligned columns, each with its note below."""
     cells = [("what", "bound", "figure (median)", "")]
     cells += [(row.name, row.bound, row.figure, row.verdict) for row in rows]
     widths = [max(len(cell[i]) for cell in cells) for i in range(len(cells[0]))]
@@ -70,6 +70,7 @@ def _table(rows: Sequence[Row]) -> str:
         "  ".join(text.ljust(width) for text, width in zip(cell, widths, strict=True)).rstrip()
         for cell in cells
     ]
+    # From the end, so that inserted notes do not shift the rows that are still to come.
     for number, row in reversed(list(enumerate(rows, start=1))):
         if row.note:
             lines.insert(number + 1, f"    {row.note}")

@@ -1,4 +1,4 @@
-"""A server in a process of its own that speaks OpenAI's protocol and always answers the same, at once."""
+"""An OpenAI-compatible server that gives the same answer to every request; runs as a separate process."""
 
 import asyncio
 import contextlib
@@ -8,7 +8,7 @@ import msgspec
 
 
 async def serve(text: str) -> None:
-    """Answer on a free port, which is printed first."""
+    """Serves on a free port, which it prints first."""
     reply = _reply(text)
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -16,6 +16,7 @@ async def serve(text: str) -> None:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 length = head.lower().split(b"content-length:")[1].split(b"\r\n")[0]
+                # Decoded but not used: a real server would at least parse the request.
                 msgspec.json.decode(await reader.readexactly(int(length)))
                 writer.write(reply)
 

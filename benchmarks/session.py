@@ -1,4 +1,4 @@
-"""Settings, tapes and runs as the rows need them, free of this machine's own settings."""
+"""Settings, tapes and runs of the benchmarks, independent of the settings of this machine."""
 
 from functools import cache
 from pathlib import Path
@@ -20,34 +20,34 @@ NEVER_TRADES = ["momentum.min_edge_bps=1e9"]
 
 
 def settings(overrides: list[str]) -> Settings:
-    """The shipped settings with some changed, whatever lies in the working directory."""
+    """Returns the shipped settings with `overrides`; ignores any config.toml of the working directory."""
     return config.load(config.shipped_file(), ["trading.mode=hft", *overrides])
 
 
 @cache
 def tape(quotes: int) -> Tape:
-    """The benchmark's tape, through the tape cache."""
+    """Opens the benchmark tape, through the tape cache."""
     return open_tape([TapeSource(tape_file(quotes), SYMBOL)])
 
 
 class InMemoryRecord(list[JournalEntry]):
-    """A record in memory."""
+    """A recorder that keeps its entries in memory."""
 
 
 def play(wanted: Settings, market: Tape, recorder: Journal | InMemoryRecord) -> Engine:
-    """One run in virtual time; refuses a tape on which a limit spoke, since refusals cost less."""
+    """Runs in virtual time. Raises AssertionError if a limit refused an entry, as refusals cost less."""
     engine, nonce = engine_for(wanted, market), nonce_from_seed(wanted.seed)
     VirtualRuntime(engine, venue_for(wanted, market, nonce), market.rows, recorder).run(nonce)
     refusals = {reason for reason in Reason if reason > STOPS_FROM} - STOPS
     refused = {reason.label for reason in refusals if engine.codes()[reason.label]}
     if refused:
-        msg = f"the tape must not meet a limit, but it met {', '.join(sorted(refused))}"
+        msg = f"no limit may refuse an entry on this tape, but these did: {', '.join(sorted(refused))}"
         raise AssertionError(msg)
     return engine
 
 
 def play_recorded(wanted: Settings, market: Tape, folder: Path) -> Engine:
-    """One run with its journal written to `folder`."""
+    """Runs with a journal in `folder`, replacing one that is there."""
     path = folder / "journal.jsonl"
     path.unlink(missing_ok=True)
     journal = Journal.begin(BufferedStore(path), {"benchmark": True})

@@ -1,7 +1,7 @@
-"""Row `team`: 200 symbols in llm mode before a model that takes half a second and answers three at a time.
+"""Row `team`: 200 symbols in llm mode with a model that takes half a second and answers three at a time.
 
-More is asked than it can answer: what matters is that every symbol gets its turn, that nothing grows, and that
-what is no longer wanted is dropped and counted.
+The load exceeds its capacity on purpose: every symbol must still get answers, memory must not grow, and
+requests that are no longer needed must be dropped and counted.
 """
 
 import asyncio
@@ -32,17 +32,17 @@ RISING = tuple(
     QuoteRow(row.ts_ns, row.bid + step, row.bid_size, row.ask + step, row.ask_size)
     for step, row in enumerate(FLAT)
 )
-"""Of half of the symbols all four agents are asked, of the others the Director alone."""
+"""Half of the symbols show these quotes and need all four agents; flat ones end with the Director."""
 DEADLINE_S, REQUERY_INTERVAL_S, LASTS_S = 180.0, 5.0, 240.0
 
 
 class DelayedRulesBackend(RulesBackend):
-    """The rules, after half a second; `most` is how many calls ran at a time."""
+    """The rules with a delay of half a second; `most` is the highest number of concurrent calls."""
 
     most = running = 0
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Answer late. Raises LLMError as the rules do."""
+        """Answers after the delay. Raises LLMError as the rules do."""
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -54,7 +54,7 @@ class DelayedRulesBackend(RulesBackend):
 
 @dataclass(slots=True)
 class Symbol:
-    """One symbol's questions: how many were answered, and the longest time between two answers."""
+    """The statistics of one symbol: answers, and the longest time between two of them."""
 
     name: str
     answered: int = 0
@@ -64,7 +64,7 @@ class Symbol:
 
 
 def measure(quotes: int) -> list[Row]:
-    """Ask about all symbols for a while, each again after its answer or its deadline, as the engine does."""
+    """Asks about all symbols for a while, each again after its answer or its deadline, as the engine does."""
     return asyncio.run(_measured())
 
 
@@ -79,6 +79,7 @@ async def _measured() -> list[Row]:
     symbols = [Symbol(f"S{number:03}") for number in range(SYMBOLS)]
     began, before_kb = time.perf_counter(), _memory_kb()
     tasks = [asyncio.ensure_future(_query_symbol(service, symbol, began)) for symbol in symbols]
+    # Queues and caches fill in the first half; only the second half must not grow.
     await sleep(LASTS_S / 2)
     gc.collect()
     half_kb = _memory_kb()
@@ -118,14 +119,18 @@ def _rows(
     answered = [symbol.answered for symbol in symbols]
     ended: Counter[str] = sum((symbol.codes for symbol in symbols), Counter())
     longest_s = max(max(symbol.gap_s, LASTS_S - symbol.last_s) for symbol in symbols)
-    counts = client.counts
+    counts, possible = client.counts, PLACES * LASTS_S / SERVICE_S
     grown = (memory_kb[2] - memory_kb[1]) / 1024
     fair = min(answered) > 0
     note = (
-        f"{counts.calls} calls until the last ended, {PLACES * LASTS_S / SERVICE_S:.0f} possible in {LASTS_S:g} s, at most {model.most} at a time; "
-        f"{counts.high_water} waited at most, dropped: {counts.drops or 'none'}; ended in {dict(ended.most_common())}"
+        f"{counts.calls} calls until the last ended, {possible:.0f} possible in {LASTS_S:g} s, "
+        f"at most {model.most} at a time; {counts.high_water} waited at most, "
+        f"dropped: {counts.drops or 'none'}; ended in {dict(ended.most_common())}"
     )
-    figure = f"{min(answered)} to {max(answered)} (median {statistics.median(answered):g}), longest wait {longest_s:.0f} s"
+    figure = (
+        f"{min(answered)} to {max(answered)} (median {statistics.median(answered):g}), "
+        f"longest wait {longest_s:.0f} s"
+    )
     return [
         Row("answers to each of 200 symbols", ">= 1 each", figure, fair and model.most <= PLACES, note),
         Row("memory in the second half", "<= 10 MB more", f"{grown:.1f} MB more", grown <= 10),

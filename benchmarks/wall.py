@@ -1,4 +1,4 @@
-"""Rows `wall` and `start`: a run on a clock from the inside, and how long it takes to begin."""
+"""Rows `wall` and `start`: the latency of a run on a clock, and the time that a run takes to start."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ Beside = Callable[[WallRuntime, Path], Coroutine[Any, Any, None]]
 
 
 class Timed(SimulatedVenue):
-    """A venue that notes when each order reaches it, against the clock's time of the quote behind it."""
+    """A simulated venue that records the time of each order after its quote and after the loop's wake."""
 
     clock: ReplayClock
     woke_ns: int
@@ -54,7 +54,7 @@ class Timed(SimulatedVenue):
     since_wake_ns: list[int]
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        """Note an order, then take it."""
+        """Records the times of an order, then accepts it."""
         if isinstance(command, SubmitOrder):
             self.since_due_ns.append(-self.clock.until_ns(now_ns))
             self.since_wake_ns.append(monotonic_ns() - self.woke_ns)
@@ -62,21 +62,21 @@ class Timed(SimulatedVenue):
 
 
 def measure(quotes: int) -> list[Row]:
-    """From a quote's moment on the clock, and from the loop's waking for it, to its order's leaving."""
+    """Measures the time from the loop's wake for a quote, and from its timestamp, until its order is sent."""
     symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
     tape = synthesize(SyntheticSpec(symbols, SECONDS / 3600, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))
     venue = _play(tape)
     due, own = (percentile(each, 99) / _NS_PER_US for each in (venue.since_due_ns, venue.since_wake_ns))
     note = (
         f"p50 {percentile(venue.since_wake_ns, 50) / _NS_PER_US:.0f} us, {len(venue.since_wake_ns)} orders; "
-        f"from the quote's moment on the clock p99 {due:.0f} us"
+        f"from the quote's time on the clock p99 {due:.0f} us"
     )
     bound = f"p99 <= {COMMAND_BOUND_US:g} us"
     return [Row("quote to command", bound, f"{own:.0f} us", own <= COMMAND_BOUND_US, note)]
 
 
 def _play(tape: Tape) -> Timed:
-    """Thirty seconds in real time, journal and all."""
+    """Plays thirty seconds in real time, with a durable journal."""
     settings = session.settings(EAGER)
     engine, nonce, rows = engine_for(settings, tape), nonce_from_seed(0), tape.rows
     venue = Timed(VenueModel.of(settings), lots_of(settings, tape.symbols), rows, nonce=nonce)
@@ -103,10 +103,14 @@ def play(
     timed: Callable[[VirtualRuntime, ReplayClock], None],
     beside: Beside | None = None,
 ) -> None:
-    """A tape in real time, with its journal; `timed` hears of the runtime before it begins, `beside` runs along."""
+    """Plays a tape in real time with a durable journal.
+
+    `timed` receives the runtime and its clock before the start; `beside` runs concurrently.
+    """
     with tempfile.TemporaryDirectory() as folder:
         store = DurableStore(Path(folder) / "journal.jsonl")
         runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        # One second before the first row, so that starting up delays no quote.
         first_ns = int(rows.ts[0]) - 10**9
         clock = ReplayClock.begin(first_ns, 1.0)
         timed(runtime, clock)
@@ -125,7 +129,7 @@ async def _along(wall: WallRuntime, first: RunStarted, other: Coroutine[Any, Any
 
 
 def start(quotes: int) -> list[Row]:
-    """What `--help` costs beyond an empty Python, and when a run has taken its first quote."""
+    """Measures `--help` beyond an empty Python, and the time until a run has processed its first quote."""
     empty, helped = [], []
     for _ in range(ROUNDS):
         empty.append(_seconds("-c", "pass"))
@@ -152,7 +156,7 @@ def _seconds(*arguments: str) -> float:
 
 
 def _first_quote_s() -> float:
-    """Until a run on a clock has journaled an order, which the second quote of a symbol brings."""
+    """Returns the seconds until a run on a clock journals an order, which a second quote triggers."""
     command = [sys.executable, "-m", "autohedge", "run", "--speed", "real", "-q"]
     for setting in (*AT_ONCE, "synthetic.hours=0.1", "synthetic.quotes_per_s=100"):
         command += ["--set", setting]

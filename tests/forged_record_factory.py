@@ -1,4 +1,4 @@
-"""Change a record and make its hashes fit again: what a careful forger would do."""
+"""Changes records and recomputes their hashes, as a careful forger would."""
 
 import json
 from collections.abc import Callable
@@ -14,17 +14,18 @@ Lines = list[dict[str, Any]]
 
 
 def content_hash(path: Path) -> str:
-    """The hash by which a genesis names a tape file."""
+    """Returns the hash by which a genesis names a tape file."""
     return blake2b(path.read_bytes(), digest_size=32).hexdigest()
 
 
 def rewrite(folder: RunFolder, change: Callable[[Lines], None]) -> None:
-    """Change the journal's lines, then rebuild the chain and the head in the results."""
+    """Changes lines of the journal, then recomputes its hash chain and the head in the results."""
     lines = [json.loads(line) for line in folder.journal.read_text().splitlines()]
     change(lines)
     head, rebuilt = NO_HASH, b""
     for line in lines:
         line.pop("hash")
+        # Without the closing brace: `seal` appends the hash as the last field.
         body = json.dumps(line, separators=(",", ":")).encode()[:-1]
         raw, head = seal(body, head)
         rebuilt += raw
@@ -33,7 +34,7 @@ def rewrite(folder: RunFolder, change: Callable[[Lines], None]) -> None:
 
 
 def rewrite_settings(folder: RunFolder, change: Callable[[dict[str, Any]], None]) -> None:
-    """Change the recorded settings, store them under their new name, and name them in the genesis."""
+    """Changes the recorded settings, stores them under their new hash, and names that in the genesis."""
 
     def rename(lines: Lines) -> None:
         genesis = lines[0]["genesis"]
@@ -45,7 +46,7 @@ def rewrite_settings(folder: RunFolder, change: Callable[[dict[str, Any]], None]
 
 
 def first(lines: Lines, **wanted: Any) -> dict[str, Any]:
-    """The first line whose event has these values."""
+    """Returns the first line whose event has these values."""
     return next(
         line
         for line in lines

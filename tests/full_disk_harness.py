@@ -1,4 +1,4 @@
-"""Run inside a small file system of its own: the disk fills while a run trades."""
+"""Fills the disk while a run trades; to be run inside a small file system of its own."""
 
 import signal
 from pathlib import Path
@@ -37,11 +37,13 @@ harness.wait_for(process, b'"halted"')
 journal = harness.journal()
 assert journal
 run = journal.parent.name
+# `resume` requires the halt id, which is the last part of its refusal.
 refused = harness.call("resume", run)
 assert refused.returncode == 3, refused
 print("refused:", refused.stderr)
 halt_id = refused.stderr.split()[-1]
 wait(process, 0.5)
+# Still full: the run must not resume before its reserve is there again.
 full = harness.call("resume", run, "--halt-id", halt_id)
 assert full.returncode == 3 and "no room" in full.stderr, full
 Path("filler").unlink()
@@ -49,6 +51,7 @@ done = harness.call("resume", run, "--halt-id", halt_id, "--reason", "made room"
 assert done.returncode == 0, done
 harness.wait_for(process, b'"resumed"')
 wait(process, 0.5)
+# Fill it again: the fault must be reported a second time, not only once per run.
 size = journal.stat().st_size
 _fill(Path("filler"))
 harness.wait_for(process, b'"trouble"', after=size)
@@ -63,6 +66,7 @@ events = [line.event for line in read(journal)]
 names = [type(event) for event in events]
 halted, resumed = names.index(Halted), names.index(Resumed)
 assert names[halted - 1] is SystemFault
+# While halted the run may exit, but must not enter.
 between = [event for event in events[halted:resumed] if isinstance(event, SubmitOrder)]
 assert not any(event.side is Side.BUY for event in between), between
 assert any(isinstance(event, SubmitOrder) and event.side is Side.BUY for event in events[resumed:])

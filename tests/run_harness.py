@@ -1,4 +1,4 @@
-"""Small tools that many tests share: settings, tapes in memory, a run without a disk."""
+"""Helpers that many tests share: settings, tapes in memory, runs without a disk."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ Quotes = Sequence[tuple[int, float | None, float | None]]
 
 
 def settings(**overrides: Any) -> Settings:
-    """The shipped settings with some changed: `momentum__lookback=3`; without a slow plane unless asked for."""
+    """Returns the shipped settings with changes such as `momentum__lookback=3`; hft mode is the default."""
     changes = {"trading__mode": "hft", "hybrid__cache_verdicts": False} | overrides
     return config.load(overrides=[f"{k.replace('__', '.')}={_toml(v)}" for k, v in changes.items()])
 
@@ -31,13 +31,13 @@ def _toml(value: Any) -> str:
 
 
 def quotes_tape(quotes: Quotes, symbol: str = "X") -> Tape:
-    """A tape in memory from (ts_ns, bid, ask); None is a missing price."""
+    """Returns a tape in memory from (ts_ns, bid, ask); None is a missing price."""
     ts, bid, ask = zip(*quotes, strict=True)
     return columns_tape({symbol: {"ts": ts, "bid": _prices(bid), "ask": _prices(ask)}})
 
 
 def columns_tape(streams: Mapping[str, Mapping[str, ArrayLike]]) -> Tape:
-    """A tape in memory from columns per symbol."""
+    """Returns a tape in memory from columns per symbol."""
     return tape_of([Stream.of(symbol, columns) for symbol, columns in streams.items()])
 
 
@@ -46,7 +46,7 @@ def _prices(values: Sequence[float | None]) -> ArrayLike:
 
 
 def begun(engine: Engine, nonce: str = "n") -> Engine:
-    """An engine that has begun and holds what its venue says: nothing but the cash."""
+    """Starts an engine and reconciles it with a venue that has no orders and no positions, only the cash."""
     engine.step(RunStarted(nonce))
     engine.step(OrderMassStatus(0, 0, ()))
     engine.step(AccountState(0, 0, engine.ledger.cash, {}))
@@ -55,12 +55,12 @@ def begun(engine: Engine, nonce: str = "n") -> Engine:
 
 
 class Recording(list[JournalEntry]):
-    """A record kept in memory."""
+    """A recorder that keeps its entries in memory."""
 
 
 @dataclass
 class Played:
-    """A finished run in memory."""
+    """A finished run, kept in memory."""
 
     engine: Engine
     record: Recording
@@ -74,7 +74,7 @@ class Played:
 
 
 def play(wanted: Settings, tape: Tape, faults: FaultScript = no_faults) -> Played:
-    """Run a tape in virtual time, recording in memory."""
+    """Runs a tape in virtual time, recorded in memory."""
     engine, record, nonce = engine_for(wanted, tape), Recording(), nonce_from_seed(wanted.seed)
     lots = lots_of(wanted, tape.symbols)
     venue = SimulatedVenue(VenueModel.of(wanted), lots, tape.rows, nonce=nonce, faults=faults)

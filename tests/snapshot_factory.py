@@ -1,4 +1,4 @@
-"""Snapshots made by hand, and what tests of agents' figures draw at random."""
+"""Snapshots built by hand, and hypothesis strategies for tests of the agents' figures."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -29,7 +29,7 @@ FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
 
 
 def rows(mids: Sequence[float], spread: float = 0.2, step_ns: int = 10**9) -> tuple[QuoteRow, ...]:
-    """Quotes about these mids, the last one at AT_NS."""
+    """Returns quotes around these mids, the last one at AT_NS."""
     first = AT_NS - step_ns * (len(mids) - 1)
     return tuple(
         QuoteRow(first + step_ns * i, mid - spread / 2, 3.0, mid + spread / 2, 1.0)
@@ -38,7 +38,7 @@ def rows(mids: Sequence[float], spread: float = 0.2, step_ns: int = 10**9) -> tu
 
 
 def snapshot(quotes: tuple[QuoteRow, ...] = (), **changes: Any) -> Snapshot:
-    """A flat account with 10 000 that sees these quotes."""
+    """Returns the snapshot of a flat account with 10 000 of cash and these quotes."""
     plain = Snapshot(
         number=1,
         kind="gate",
@@ -61,7 +61,7 @@ def snapshot(quotes: tuple[QuoteRow, ...] = (), **changes: Any) -> Snapshot:
 def closed_trade(
     entry_price: float = 100.0, exit_price: float = 101.0, fees: str = "0.1", **changes: Any
 ) -> ClosedTrade:
-    """A round trip of half a unit that took a minute."""
+    """Returns a round trip of half a unit within one minute."""
     plain = ClosedTrade(
         symbol="BTC/USD",
         opened_ns=AT_NS - 60 * 10**9,
@@ -77,6 +77,7 @@ def closed_trade(
 
 
 def _quote(ts_ns: int, bid: float, over: float, bid_size: float, ask_size: float) -> QuoteRow:
+    # Capped below the largest float: an infinite ask would be an invalid quote.
     return QuoteRow(ts_ns, bid, bid_size, min(bid * (1 + over), 1.7e308), ask_size)
 
 

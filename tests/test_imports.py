@@ -1,4 +1,4 @@
-"""What needs no model pays for none: trading, help and the engine's replay load nothing of the slow plane's."""
+"""Tests that hft runs and help import no package of the agents runtime; test_replay_verb.py tests the replay."""
 
 import os
 import subprocess
@@ -7,11 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from autohedge.journal import RunFolder
-from tests.graph.record_factory import hybrid
-
 ROOT = Path(__file__).parent.parent
-OF_MODELS = (
+MODEL_PACKAGES = (
     "langgraph",
     "langchain",
     "langchain_core",
@@ -28,12 +25,13 @@ WATCHED = (
     "    from autohedge.cli import main\n"
     "    try:\n        main()\n"
     "    except SystemExit as end:\n        assert not end.code, end.code\n"
-    f"print(sorted(set({OF_MODELS}) & set(sys.modules)), file=sys.stderr)\n"
+    f"print(sorted(set({MODEL_PACKAGES}) & set(sys.modules)), file=sys.stderr)\n"
 )
 
 
 def _loaded(*args: str) -> str:
-    """What a process that carries this out has imported of the packages of models."""
+    """Runs a command in a new process; returns which packages of MODEL_PACKAGES it imported."""
+    # A new process: in this one other tests have imported them already.
     command = [sys.executable, "-c", WATCHED, *args]
     env = os.environ | {"PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
@@ -53,12 +51,6 @@ def _loaded(*args: str) -> str:
 def test_command_without_agents_imports_no_model_package(workplace: Path, args: tuple[str, ...]) -> None:
     assert _loaded(*args) == "[]"
     assert list(workplace.glob("runs/*/results.json")) or "run" not in args
-
-
-def test_engine_only_replay_of_hybrid_run_imports_no_model_package(workplace: Path) -> None:
-    folder: RunFolder = hybrid(synthetic__hours=0.1)
-    assert folder.transcript.stat().st_size
-    assert _loaded("replay", str(folder.path), "--engine-only") == "[]"
 
 
 def test_hybrid_run_imports_model_packages(workplace: Path) -> None:

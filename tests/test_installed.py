@@ -1,4 +1,4 @@
-"""An installed copy: the wheel holds what it needs, and trades with the slow plane deleted."""
+"""Tests that the wheel is complete, and that it trades in hft mode without the agents' packages."""
 
 import json
 import os
@@ -19,7 +19,7 @@ AGENT_PACKAGES = ("agents", "graph", "llm", "prompts", "tools")
 
 @pytest.fixture
 def site(tmp_path: Path) -> Path:
-    """A folder with the unpacked wheel."""
+    """Builds the wheel and unpacks it to a folder."""
     built = tmp_path / "built"
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(built)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
@@ -39,6 +39,7 @@ def _call(site: Path, *args: str) -> dict[str, Any]:
 def _ended(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     empty = site.parent / "empty"
     empty.mkdir(exist_ok=True)
+    # Asserts that the wheel is imported, not the checkout.
     code = (
         "import autohedge, sys; assert autohedge.__file__.startswith(sys.argv.pop(1)), autohedge.__file__\n"
     )

@@ -1,4 +1,4 @@
-"""README's stories work word for word, in an empty folder."""
+"""Tests that the example commands of the README succeed in an empty folder, in order."""
 
 import os
 import re
@@ -15,7 +15,7 @@ STORIES = STORY.findall((ROOT / "README.md").read_text(encoding="utf-8"))
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An empty folder, and beside it the command of this checkout."""
+    """Creates an empty folder, and a command `autohedge` of this checkout."""
     place = tmp_path_factory.mktemp("readme")
     command = place / "bin" / "autohedge"
     command.parent.mkdir()
@@ -26,7 +26,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _done(command: str, place: Path) -> str:
-    """What one line of a story says."""
+    """Runs one line of an example; returns its output."""
     path = f"{place / 'bin'}{os.pathsep}{os.environ['PATH']}"
     env = {name: value for name, value in os.environ.items() if not name.startswith("AUTOHEDGE__")}
     done = subprocess.run(
@@ -37,6 +37,7 @@ def _done(command: str, place: Path) -> str:
         text=True,
         check=False,
     )
+    # As documented, this command exits with 1 when the prompts differ, as they do here.
     differs = command.startswith("autohedge prompts diff")
     assert done.returncode == int(differs), (command, done.stdout[-2000:], done.stderr[-2000:])
     return done.stdout + done.stderr
@@ -47,7 +48,9 @@ def test_readme_examples_in_order_succeed(place: Path) -> None:
     outputs = {
         name: "".join(_done(command, place) for command in story.splitlines()) for name, story in STORIES
     }
-    assert "[AGENT]" in outputs["run"] and "[COOLDOWN]" in outputs["run"] and "team" in outputs["run"]
+    assert (
+        "[AGENT]" in outputs["run"] and "[COOLDOWN]" in outputs["run"] and "deliberations" in outputs["run"]
+    )
     assert "very clear move" in outputs["edit"] and "═══ Execution" in outputs["edit"]
     assert "every output reproduced" in outputs["audit"] and "chain unbroken" in outputs["audit"]
     assert (place / "empty" / "audit.html").stat().st_size > 10_000

@@ -1,4 +1,4 @@
-"""The structure of the code: exports, unique class names, the field's vocabulary, sizes."""
+"""Tests of the structure of the code: exports, unique class names, vocabulary, sizes."""
 
 import ast
 import importlib
@@ -6,6 +6,7 @@ import pkgutil
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ WITHOUT_EXPORTS = {
     "autohedge.llm.cache": "loads redis",
 }
 
+# Parts of names that are not terms of the field, with the terms to use instead.
 RETIRED = {
     "agenda": "timers",
     "anew": "retry, re-query",
@@ -106,10 +108,15 @@ def test_package_init_holds_imports_and_exports_only(name: str) -> None:
 
 
 def _trees(*folders: str) -> Iterator[tuple[str, ast.Module]]:
-    """Each Python file below these folders by its path, parsed."""
+    """Yields the path and the syntax tree of each Python file below these folders."""
     for folder in folders:
         for path in sorted((ROOT / folder).rglob("*.py")):
-            yield str(path.relative_to(ROOT)), ast.parse(path.read_text(encoding="utf-8"))
+            yield str(path.relative_to(ROOT)), _tree(path)
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def test_public_class_names_are_unique_in_the_package() -> None:
@@ -123,7 +130,7 @@ def test_public_class_names_are_unique_in_the_package() -> None:
 
 
 def _identifiers(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """The names of a file, its classes, functions, parameters and fields, each with its line."""
+    """Yields the names of a file, its classes, functions, parameters and fields, each with its line."""
     yield 0, Path(path).stem
     for node in ast.walk(tree):
         match node:
@@ -134,7 +141,7 @@ def _identifiers(path: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
 
 
 def _parts(name: str) -> set[str]:
-    """The parts of a snake_case or CamelCase name, in lower case."""
+    """Returns the parts of a snake_case or CamelCase name, in lower case."""
     return {part.lower() for part in re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).split("_")}
 
 

@@ -1,3 +1,3 @@
-"""The five agents: the answer schema of each, its checks, and the call that asks it. Import the modules."""
+"""The five agents: the answer schema, the checks and the `ask` function of each. Import the modules."""
 
 __all__: list[str] = []

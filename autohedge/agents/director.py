@@ -1,4 +1,4 @@
-"""The Director: may this symbol be traded, and why."""
+"""The Director decides whether a symbol may be traded, and why."""
 
 from typing import Annotated, Literal
 
@@ -29,10 +29,11 @@ class Verdict(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Verdict]:
-    """Ask the Director about a snapshot; an answer about another symbol is none."""
+    """Asks the Director about a snapshot; rejects an answer about another symbol."""
 
     def check(verdict: Verdict) -> tuple[str, str] | None:
         return check_symbol(verdict.symbol, snapshot)
 
+    # A newer request under the same key replaces one that still waits in the queue.
     key = (snapshot.symbol, NAME)
     return await client.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=check)

@@ -1,4 +1,4 @@
-"""Execution: at which limit, and for how long."""
+"""The Execution agent sets the limit price and the time in force of an entry."""
 
 from typing import Annotated, Literal
 
@@ -16,8 +16,8 @@ NAME = "execution"
 class Placement(BaseModel):
     """Execution's answer.
 
-    `market` takes what is offered, at the limit that the settings give; `limit` lies `offset_bps` below it.
-    `ioc` is now or never, `gtc` rests as long as execution.cancel_after_s lets it.
+    `market` buys at the limit price of the settings; `limit` buys `offset_bps` below it. An `ioc` order fills
+    at once or is cancelled; a `gtc` order rests for up to `execution.cancel_after_s`.
     """
 
     symbol: Symbol
@@ -27,19 +27,20 @@ class Placement(BaseModel):
 
     @property
     def limit_offset_bps(self) -> int:
-        """How far below the settings' limit it buys."""
+        """The distance below the limit price of the settings, in bps."""
+        # An offset that a model sends together with `market` has no meaning.
         return 0 if self.order_type == "market" else self.offset_bps
 
 
 def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
-    """The bounds of each number, for the schema that goes out: some servers enforce them."""
+    """Returns the bounds of each number for the schema of the request; some servers enforce them."""
     return {"offset_bps": (0, bounds.most_offset_bps)}
 
 
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Placement]:
-    """Ask for limit and time in force; an offset outside the bounds is none."""
+    """Asks for limit and time in force; rejects an offset outside the bounds."""
     most = snapshot.bounds.most_offset_bps
 
     def check(placement: Placement) -> tuple[str, str] | None:

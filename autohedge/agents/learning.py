@@ -1,4 +1,4 @@
-"""Learning: what closed trades teach, in one sentence with its evidence and an end."""
+"""The Learning agent derives a lesson with evidence and expiry from closed trades."""
 
 from typing import Annotated
 
@@ -25,6 +25,6 @@ class LessonAnswer(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[LessonAnswer]:
-    """Ask what the snapshot's closed trades teach."""
+    """Asks for a lesson from the snapshot's closed trades."""
     key = (snapshot.symbol, NAME)
     return await client.ask(request, LessonAnswer, lane="learning", key=key, deadline_s=deadline_s)

@@ -1,4 +1,4 @@
-"""The Quant: whether the figures bear the Director's thesis out."""
+"""The Quant checks the Director's thesis against the figures."""
 
 from typing import Literal
 
@@ -16,8 +16,8 @@ NAME = "quant"
 class Finding(BaseModel):
     """The Quant's answer.
 
-    `refuted` and a volatility that fails end the deliberation; an `uncertain` thesis is worth no more than
-    `technical_score_pct` of its size. `support` and `resistance` are prices, for the Risk agent to read.
+    `refuted` and a `fail` of the volatility end the deliberation. An `uncertain` thesis limits the size to
+    `technical_score_pct`. `support` and `resistance` are prices that the Risk agent reads.
     """
 
     symbol: Symbol
@@ -29,21 +29,21 @@ class Finding(BaseModel):
 
     @property
     def refusal(self) -> str:
-        """The code of why nothing is to be bought; empty if it may be."""
+        """The code of the reason against an entry; empty if there is none."""
         if self.thesis == "refuted":
             return "refuted"
         return "too_volatile" if self.volatility == "fail" else ""
 
     @property
     def max_size_pct(self) -> int:
-        """How much of what sizing allows this finding leaves."""
+        """The largest size that this finding allows, in percent of the computed size."""
         return 100 if self.thesis == "supported" else self.technical_score_pct
 
 
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Finding]:
-    """Ask whether the indicators bear the thesis out."""
+    """Asks whether the indicators support the thesis; rejects an answer about another symbol."""
 
     def check(finding: Finding) -> tuple[str, str] | None:
         return check_symbol(finding.symbol, snapshot)

@@ -1,4 +1,4 @@
-"""Risk: how much of it, and with which exits. What it may ask for is bounded by code."""
+"""The Risk agent sets size and exit levels of an entry, within bounds that the code enforces."""
 
 from typing import Annotated, Literal
 
@@ -15,7 +15,7 @@ Bps = Annotated[int, Field(ge=1, le=100_000)]
 
 
 class Assessment(BaseModel):
-    """Risk's answer: `size_pct` is of what sizing allows, the exits are in bps of the mid."""
+    """Risk's answer: `size_pct` is a percentage of the computed size, the exits are in bps of the mid."""
 
     symbol: Symbol
     decision: Literal["approve", "reject"]
@@ -26,14 +26,16 @@ class Assessment(BaseModel):
 
     @property
     def refusal(self) -> str:
-        """The code of why nothing is to be bought; empty if it may be."""
+        """The code of the reason against an entry; empty if there is none."""
+        # Approval of nothing is a rejection.
         return "" if self.decision == "approve" and self.size_pct else "rejected"
 
 
 def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
-    """The bounds of each number, for the schema that goes out: some servers enforce them.
+    """Returns the bounds of each number for the schema of the request; some servers enforce them.
 
-    Nothing of its size is no approval; a word says that, so that a small model does not by its first number.
+    `size_pct` starts at 1: a rejection is expressed by `decision`. With 0 allowed, small models tend to
+    reject by their first number.
     """
     exits = {"take_profit_bps": bounds.take_profits_bps, "stop_loss_bps": bounds.stop_losses_bps}
     return {"size_pct": (1, 100)} | exits
@@ -42,7 +44,7 @@ def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Assessment]:
-    """Ask for size and exits; an approval outside the bounds is none."""
+    """Asks for size and exits; rejects an approval outside the bounds."""
 
     def check(found: Assessment) -> tuple[str, str] | None:
         return check_symbol(found.symbol, snapshot) or check_limits(found, snapshot.bounds)
@@ -54,7 +56,7 @@ async def ask(
 
 
 def check_limits(found: Assessment, bounds: AgentLimits) -> tuple[str, str] | None:
-    """What is wrong with an approval's exits, as code and sentence; None if they may be."""
+    """Returns the error in an approval's size and exits as code and text, or None."""
     if found.refusal:
         return None
     for name, (least, most) in ranges(bounds).items():

@@ -1,4 +1,4 @@
-"""Several samples of one answer: what more than half of them say, or no agreement."""
+"""Majority vote over several samples of the Director's answer."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -10,10 +10,12 @@ NO_AGREEMENT = "no_agreement"
 
 
 def majority(samples: Sequence[Outcome[Verdict]], wanted: int) -> tuple[Outcome[Verdict], int]:
-    """The least confident of the verdicts that agree, and the share of the `wanted` samples that do, in percent.
+    """Returns the outcome of a vote, and the share of the `wanted` samples that agree, in percent.
 
-    Two agree if decision and direction are the same. One that failed agrees with none; where all failed the
-    first failure stands. The outcome has the calls of all samples, in the order in which they were asked.
+    The outcome is the least confident verdict of those that agree, or `no_agreement` if they are not more
+    than half of `wanted`. Two verdicts agree if decision and direction are equal. A failed sample agrees with
+    none; if all failed, the code is that of the first failure. The outcome has the calls of all samples in
+    order.
     """
     calls: tuple[Call, ...] = tuple(call for outcome in samples for call in outcome.calls)
     votes = Counter(_vote(each.answer) for each in samples if each.answer)
@@ -23,13 +25,14 @@ def majority(samples: Sequence[Outcome[Verdict]], wanted: int) -> tuple[Outcome[
     agreement_pct = 100 * count // wanted
     if 2 * count <= wanted:
         return Outcome(None, NO_AGREEMENT, calls), agreement_pct
+    # The least confident one: the vote must not make a verdict more certain than its samples.
     same = [each for each in samples if each.answer and _vote(each.answer) == most]
     weakest = min(same, key=_confidence_pct)
     return Outcome(weakest.answer, weakest.code, calls), agreement_pct
 
 
 def _vote(verdict: Verdict) -> tuple[str, str]:
-    """What a sample votes for; the direction of a no_trade does not matter."""
+    """Returns a sample's vote; the direction of a `no_trade` does not count."""
     return verdict.decision, verdict.direction if verdict.decision == "trade" else ""
 
 

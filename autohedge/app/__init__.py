@@ -1,4 +1,4 @@
-"""The composition root: puts settings, market, strategy, engine, venue, agents and record together."""
+"""The composition root: wires settings, market, strategy, engine, venue, agents and record together."""
 
 from autohedge.app.compose import engine_for, recipe_for, tape_for, venue_for
 from autohedge.app.records import (

@@ -10,12 +10,12 @@ from autohedge.strategies import build
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
-    """The tape that was asked for; without sources, the seeded synthetic market."""
+    """Opens the tape of `sources`; without sources, synthesizes the seeded market of the settings."""
     return open_tape(sources) if sources else synthesize(recipe_for(settings))
 
 
 def recipe_for(settings: Settings) -> SyntheticSpec:
-    """The synthetic market that the settings describe."""
+    """Returns the synthetic market that the settings describe."""
     synthetic = settings.synthetic
     return SyntheticSpec(
         symbols=synthetic.symbols,
@@ -27,10 +27,10 @@ def recipe_for(settings: Settings) -> SyntheticSpec:
 
 
 def engine_for(settings: Settings, tape: Tape) -> Engine:
-    """A fresh engine with the configured strategy on the tape's lanes."""
+    """Returns a new engine that runs the configured strategy on the streams of the tape."""
     return Engine(settings, tape.symbols, build(settings, tape.streams))
 
 
 def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
-    """A fresh simulated venue on the tape."""
+    """Returns a new simulated venue that fills orders from the tape."""
     return SimulatedVenue(VenueModel.of(settings), lots_of(settings, tape.symbols), tape.rows, nonce=nonce)

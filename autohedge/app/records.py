@@ -1,4 +1,4 @@
-"""Run folders: opened for a new run, read back, replayed and packed."""
+"""Run folders: creates them for new runs, reads them back, replays and packs them."""
 
 import platform
 import shutil
@@ -37,11 +37,12 @@ def open_record(
     launch: Mapping[str, Any] | None = None,
     agents: "HasManifest | None" = None,
 ) -> tuple[RunFolder, str]:
-    """A published run folder whose journal holds the genesis, and the hash of that.
+    """Creates and publishes a run folder; returns it with the hash of its genesis, the journal's first line.
 
-    Raises Unavailable where it cannot be written; nothing is left behind then.
+    Raises Unavailable if the folder cannot be written, and leaves no draft behind then.
     """
     run_id = f"{compact_utc(wall_ns())}-{settings.trader_name.rpartition(':')[2]}-{random_suffix()}"
+    # Drafted outside runs/ and moved there by one rename: a folder in runs/ always has its genesis.
     folder = RunFolder.create_draft(run_id)
     try:
         journal = Journal.begin(BufferedStore(folder.journal), _genesis(folder, settings, tape, agents))
@@ -58,10 +59,10 @@ def open_record(
 
 
 class HasManifest(Protocol):
-    """A slow plane that belongs into a run's genesis."""
+    """An agents runtime that the genesis of a run describes."""
 
     def manifest(self, store_file: Callable[[bytes, str], str]) -> dict[str, Any]:
-        """What the genesis says of it; its files go through `keep`, which names them."""
+        """Returns the entry for the genesis; stores files with `store_file`, which returns their names."""
         ...
 
 
@@ -84,22 +85,24 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape, agents: HasManif
 
 
 def replay_engine(folder: RunFolder) -> tuple[Difference | None, bool]:
-    """Replay a run's record from its own settings; return the first difference, and if it finished.
+    """Replays the engine of a run; returns the first difference, and whether the run is finished.
 
-    Raises Corrupt where a hash does not fit, Misconfigured where the tape is gone.
+    Raises Corrupt if a hash does not match, Misconfigured if the tape is missing.
     """
     finished = verify_chain(folder).finished
     lines = read(folder.journal)
     genesis = Genesis.of(next(lines))
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
-    return replay(engine_for(settings, tape), tape.rows, (line.entry for line in lines)), finished
+    record = (line.entry for line in lines)
+    engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts
+    return replay(engine, tape.rows, record, compare_texts=compare_texts), finished
 
 
 def replay_deliberations(folder: RunFolder) -> "DeliberationReplay | None":
-    """Run a run's deliberations again from its record; None for a run that asks nothing.
+    """Replays the deliberations of a run from its record; None for a run in hft mode, which has no agents.
 
-    Raises Corrupt where a hash does not fit, Misconfigured where the packages of the agents are not installed.
+    Raises Corrupt if a hash does not match, Misconfigured if the packages of the agents are not installed.
     """
     genesis = Genesis.of(next(read(folder.journal)))
     settings = recorded_settings(folder, genesis)
@@ -108,17 +111,20 @@ def replay_deliberations(folder: RunFolder) -> "DeliberationReplay | None":
     try:
         from autohedge.graph.replay import replay_deliberations
     except ModuleNotFoundError as error:
-        raise Misconfigured(f"{error}, which deliberations need; replay with --engine-only") from None
+        raise Misconfigured(
+            f"{error}, which deliberations need; install it or replay with --engine-only"
+        ) from None
     return replay_deliberations(folder, settings, genesis)
 
 
 def pack(folder: RunFolder) -> list[Path]:
-    """Copy a run's tape files into its folder, so that it replays wherever it is moved.
+    """Copies the tape files of a run into its folder, so that it replays on any machine; returns the copies.
 
     Streams of the synthetic market need no file: their recipe is in the genesis. Raises
-    Misconfigured where a tape is gone, Corrupt where it is not what the run saw.
+    Misconfigured if a tape is missing, Corrupt if its content is not what the run saw.
     """
     origins = origins_of(Genesis.of(next(read(folder.journal))))
+    # Only for its checks: every file must still have the content hash of the genesis before any is copied.
     reopen(origins, folder.tape)
     packed = []
     for origin in origins:
@@ -131,7 +137,7 @@ def pack(folder: RunFolder) -> list[Path]:
 
 
 def origins_of(genesis: Genesis) -> list[Origin]:
-    """Where the streams of a recorded run came from. Raises Corrupt if that is damaged."""
+    """Returns the origin of each stream of a recorded run. Raises Corrupt if the genesis is damaged."""
     try:
         return msgspec.convert(genesis.tape, list[Origin])
     except msgspec.ValidationError as error:
@@ -139,7 +145,7 @@ def origins_of(genesis: Genesis) -> list[Origin]:
 
 
 def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
-    """The settings of a recorded run, its own copy of a strategy file included."""
+    """Returns the settings of a recorded run; a strategy file is replaced by the copy in the run's folder."""
     values = folder.settings(genesis.settings)
     if genesis.strategy:
         class_name = values["strategy"]["name"].rpartition(":")[2]
@@ -150,7 +156,7 @@ def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
 def replay_as_dict(
     folder: RunFolder, difference: Difference | None, reread: "DeliberationReplay | None" = None
 ) -> dict[str, Any]:
-    """What both replays came to, for programs; `deliberations` is None where those were not asked for, or none."""
+    """Returns both replays as JSON values; `deliberations` is None if those were not replayed."""
     first_difference = difference or (reread and reread.difference)
     return {
         "run": folder.id,

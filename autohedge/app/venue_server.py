@@ -1,4 +1,4 @@
-"""The simulated venue as a process of its own."""
+"""Serves the simulated venue from a process of its own."""
 
 from collections.abc import Callable
 
@@ -14,7 +14,7 @@ from autohedge.runtime.wall import in_loop
 
 
 def handshake_for(settings: Settings, tape: Tape, run_id: str, venue_id: str) -> Hello:
-    """What a trader and its venue in another process must agree on."""
+    """Returns what a trader and its remote venue must agree on: tape, fees and venue."""
     tapes = tuple(origin.content_hash for origin in tape.origins)
     return Hello(run_id, tapes, settings.simulated.fee_bps, venue_id)
 
@@ -28,14 +28,17 @@ def serve_venue(
     ready: Callable[[int], None],
     faults: FaultSource | None = None,
 ) -> None:
-    """Be the simulated venue of a run in another process, until interrupted.
+    """Serves the simulated venue to a run in another process until interrupted.
 
-    Raises Unavailable where the port is taken.
+    `ready` receives the port once the server listens. Raises Unavailable if it cannot listen on `port`.
     """
     model, lots = VenueModel.of(settings), lots_of(settings, tape.symbols)
+    # No run id yet: the server takes that of the first trader, and refuses other runs from then on.
     hello = handshake_for(settings, tape, "", fresh_nonce())
     server = SimulatedVenueServer(model, lots, tape.rows, hello, speed=speed, faults=faults)
     try:
         in_loop(server.serve(port, ready))
     except OSError as error:
-        raise Unavailable(f"cannot listen on {HOST}:{port}: {error.strerror}; take another --port") from None
+        raise Unavailable(
+            f"cannot listen on {HOST}:{port}: {error.strerror}; choose another --port"
+        ) from None

@@ -1,4 +1,4 @@
-"""Runs in virtual time: trade a tape as fast as possible and write its results."""
+"""Runs in virtual time: trades a tape as fast as possible and writes the results."""
 
 import contextlib
 from collections.abc import Callable, Iterator
@@ -22,9 +22,10 @@ from autohedge.runtime.virtual import VirtualRuntime
 if TYPE_CHECKING:
     from autohedge.graph.runtime import InProcessRuntime
 
+# Progress is shown after each slice. With agents a row can cost an LLM call, so the slices are shorter.
 SLICE_ROWS = 1_000_000
 THOUGHTFUL_SLICE_ROWS = 2_000
-AGENTS_AT_MOST = 4
+AGENTS_AT_MOST = 4  # Director, Quant, Risk and Execution, each called once if none refuses
 NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
@@ -34,9 +35,9 @@ def run(
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Trade a tape in virtual time and record it; return the content of `results.json`.
+    """Trades a tape in virtual time and records it; returns the content of `results.json`.
 
-    `tell` hears how many calls of a model are to be expected, and how long they will take.
+    `notify` receives the expected number of LLM calls, and their expected duration after the first answer.
     """
     with open_agents(settings, tape) as agents:
         return run_in_runtime(agents, settings, tape, watch, notify)
@@ -49,7 +50,7 @@ def run_in_runtime(
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """As `run`, with a slow plane that is open already; None asks nobody."""
+    """Like `run`, with an agents runtime that is already open; None for a run without agents."""
     nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
     folder, head = open_record(settings, tape, agents=agents)
     journal = Journal(BufferedStore(folder.journal), head, 1)
@@ -81,12 +82,15 @@ def run_in_runtime(
 def _announce_calls(
     agents: "InProcessRuntime", settings: Settings, tape: Tape, notify: Callable[[str], None]
 ) -> Callable[[float], None]:
-    """Say how many calls a real model will get; what is returned says how long, once the first answer is in."""
+    """Announces the expected number of LLM calls; silent for backends that call no model.
+
+    The returned callback takes the duration of the first answer in ms, and announces that of the whole run.
+    """
     ready, calls = agents.ready, estimate_calls(settings, tape)
     if ready.server in NO_MODELS:
         return lambda _: None
     notify(
-        f"[LLM] {ready.provider} · {ready.model} ({ready.server}): about {calls} calls for this tape, at most"
+        f"[LLM] {ready.provider} · {ready.model} ({ready.server}): at most about {calls} calls for this tape"
     )
     return lambda ms: notify(
         f"[LLM] the first answer took {ms / 1e3:.1f} s: about {calls * ms / 6e4:.1f} minutes"
@@ -94,7 +98,7 @@ def _announce_calls(
 
 
 def estimate_calls(settings: Settings, tape: Tape) -> int:
-    """How often a tape's symbols fall due: by quotes, but not sooner than the least pause."""
+    """Estimates the LLM calls for a tape at most, from quote counts and the minimum pause per symbol."""
     rows, hybrid, llm = tape.rows, settings.hybrid, settings.llm
     every, pause_s, agents = hybrid.gate_refresh_quotes, hybrid.min_refresh_s, 1
     if settings.trading.mode == "llm":
@@ -103,14 +107,15 @@ def estimate_calls(settings: Settings, tape: Tape) -> int:
     most = span_s / pause_s if pause_s else float("inf")
     quotes = np.bincount(rows.lane, minlength=len(tape.symbols)).tolist()
     samples = settings.agents.director.samples
+    # Per question the Director is asked `samples` times, every other agent once.
     return sum(int(min(count / every, most)) * (samples + agents - 1) for count in quotes)
 
 
 @contextlib.contextmanager
 def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | None"]:
-    """The slow plane in this process; None for a run that asks nothing.
+    """Opens the agents runtime in this process; None in hft mode, where no agents are used.
 
-    Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
+    Raises Misconfigured for an unusable prompt, file or provider, Unavailable if the server does not answer.
     """
     if settings.trading.mode == "hft":
         yield None
@@ -127,14 +132,14 @@ def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | 
 def finish_run(
     folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **extra: Any
 ) -> dict[str, Any]:
-    """Write and return the results of a run whose record is complete and closed."""
+    """Writes and returns the results of a run whose record is complete and closed."""
     results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": folder.id}
     folder.write_results(results)
     return results
 
 
 def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
-    """What `results.json` says: the result, the fills, and what the figures rest on."""
+    """Returns the content of `results.json`: the result, the fills, and the inputs they derive from."""
     return engine.result() | {
         "mode": settings.trading.mode,
         "strategy": settings.trader_name,

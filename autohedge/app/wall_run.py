@@ -1,4 +1,4 @@
-"""Runs on a clock: start, restart after a crash, connect agents and a venue in another process."""
+"""Runs on a clock: starts them, restarts them after a crash, connects agents and a remote venue."""
 
 import asyncio
 import contextlib
@@ -38,15 +38,16 @@ if TYPE_CHECKING:
     from autohedge.tools.lessons import Lesson
 
 DEADLINE_LEAST_S = 1.0
-WATCH_S = 300.0
+WATCH_S = 300.0  # cadence of the watchdogs that a remote venue gets where the settings have none
 
 
 class LaunchOptions(msgspec.Struct, frozen=True):
-    """How a run is driven: `speed` times the tape's own, None for as fast as it goes.
+    """How a run is driven; stored beside its record, so that a restart drives it the same way.
 
-    `venue_port` is where the venue listens if it is another process, which then sets the speed, and
-    `venue_id` which venue it is: another one at that port would know nothing of the run's orders. If
-    the connection is lost, the run waits `patience_s` for it.
+    `speed` is a multiple of the tape's own speed, None for as fast as possible. `venue_port` is the port
+    of a remote venue, which then sets the speed. `venue_id` identifies that venue: another one on the same
+    port would not know the run's orders. If the connection is lost, the run waits `patience_s` for it.
+    `seeded` runs have a reproducible record.
     """
 
     speed: float | None = None
@@ -58,7 +59,7 @@ class LaunchOptions(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class RunContext:
-    """All that a run on a clock is made of."""
+    """The parts of a run on a clock."""
 
     settings: Settings
     tape: Tape
@@ -69,16 +70,17 @@ class RunContext:
     engine: Engine
     observer: RunObserver
     agents: "AgentRuntime | None"
+    compare_texts: bool = True
 
 
 @contextlib.contextmanager
 def _open_agents(
     settings: Settings, tape: Tape, launch: LaunchOptions, recorded: tuple[RunFolder, Genesis] | None
 ) -> Iterator["AgentRuntime | None"]:
-    """Who answers questions: a process of its own, or for a seeded run this one; None if nothing is asked.
+    """Opens the agents runtime: a worker process, or this process for a seeded run; None in hft mode.
 
-    A run that goes on keeps the prompts that were in force at the end of its record: what was edited while it was
-    dead counts when it is edited again. A seeded run looks at no edits: it promises the same record again.
+    A restarted run keeps the prompts in force at the end of its record: an edit made while it was down counts
+    once the file is saved again. A seeded run ignores edits, because its record must be reproducible.
     """
     if settings.trading.mode == "hft":
         yield None
@@ -89,6 +91,7 @@ def _open_agents(
     from autohedge.graph.worker import NO_USAGE
     from autohedge.prompts.hot_reload import PromptWatcher
 
+    # Created before the prompts are read: an edit that comes in between is then seen as one.
     edits = PromptWatcher()
     sources, lessons = (
         _restored(*recorded) if recorded else (PromptFiles.of(settings).for_markets(tape.content_hashes), [])
@@ -106,9 +109,9 @@ def _open_agents(
 
 
 def _restored(folder: RunFolder, genesis: Genesis) -> "tuple[PromptFiles, Sequence[Lesson]]":
-    """What a run's prompts were, and what it had learned, when its process died.
+    """Returns the prompts and the lessons of a run at the end of its record.
 
-    Its transcript forgets what its record lost.
+    Truncates the transcript to the questions that the record still has: their numbers are used again.
     """
     from autohedge.graph.prompt_builder import PromptFiles
     from autohedge.graph.restore import prompts_in_force, restore_lessons
@@ -127,13 +130,15 @@ def start(
     seeded: bool,
     watch: ObserverFactory = NullObserver,
 ) -> dict[str, Any]:
-    """Trade a tape on a clock into a new run folder; return the content of `results.json`.
+    """Trades a tape on a clock into a new run folder; returns the content of `results.json`.
 
-    With a seed the record is that of virtual time; without one the run's nonce is drawn. Raises
-    Misconfigured for a seed with a venue elsewhere: its answers come when they come.
+    A seeded run has the record of a run in virtual time; other runs draw a fresh nonce. Raises
+    Misconfigured for a seeded run with a remote venue, whose answers have no reproducible timing.
     """
     if seeded and launch.venue_port is not None:
-        raise Misconfigured("--seed promises the same record again; a venue in another process cannot")
+        raise Misconfigured(
+            "--seed promises a reproducible record, which a remote venue cannot give; omit --seed or --venue"
+        )
     launch = msgspec.structs.replace(launch, seeded=seeded)
     settings = settings if launch.venue_port is None else with_watchdogs(settings)
     with _open_agents(settings, tape, launch, None) as agents:
@@ -157,20 +162,23 @@ def _begin(
             how = in_loop(_run(run, nonce, []))
         finally:
             observer.close()
+            # Only the genesis was written: the run failed before its first input, so nothing is lost.
             if journal.lines == 1:
                 folder.discard()
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
 def restart(folder: RunFolder, watch: ObserverFactory = NullObserver) -> dict[str, Any]:
-    """Go on with a run whose process died; return the content of `results.json`.
+    """Continues a run whose process died; returns the content of `results.json`.
 
-    Raises Misconfigured for a run that finished, Refused for one that still runs, Corrupt where
+    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
     the record is damaged before its end.
     """
     _require_unfinished(folder)
     with contextlib.closing(DurableStore(folder.journal)) as store:
+        # Checked again under the store's lock, since the run may have finished before it was taken.
         _require_unfinished(folder)
+        # A crash can leave an incomplete last line, which must go before the next line is appended.
         store.truncate_torn(torn_tail_bytes(folder.journal))
         genesis, *lines = read(folder.journal)
         origin = Genesis.of(genesis)
@@ -179,18 +187,30 @@ def restart(folder: RunFolder, watch: ObserverFactory = NullObserver) -> dict[st
         journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
         engine, launch = engine_for(settings, tape), msgspec.convert(folder.read_launch(), LaunchOptions)
         record = [line.entry for line in lines]
+        # A seeded run that died before its first event starts from its seed like a new one.
         nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
         with (
             _open_agents(settings, tape, launch, (folder, origin)) as agents,
             contextlib.closing(IsolatedObserver(watch(engine, tape.rows, folder.id))) as observer,
         ):
-            run = RunContext(settings, tape, launch, folder, store, journal, engine, observer, agents)
+            run = RunContext(
+                settings,
+                tape,
+                launch,
+                folder,
+                store,
+                journal,
+                engine,
+                observer,
+                agents,
+                origin.has_todays_texts,
+            )
             how = in_loop(_run(run, nonce, record))
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
 def with_watchdogs(settings: Settings) -> Settings:
-    """What is left to us with a venue elsewhere: compare books, and notice silence, every five minutes."""
+    """Enables periodic reconciliation and the silent-feed check where the settings have them off."""
     books, risk = settings.reconciliation, settings.risk
     changes = {
         "reconciliation": books.model_copy(update={"every_s": books.every_s or WATCH_S}),
@@ -200,30 +220,30 @@ def with_watchdogs(settings: Settings) -> Settings:
 
 
 def settings_of(folder: RunFolder) -> Settings:
-    """The settings of a recorded run.
+    """Returns the settings of a recorded run.
 
-    Raises Corrupt where its record is damaged, Misconfigured where it is another version's.
+    Raises Corrupt if the record is damaged, Misconfigured if another version wrote it.
     """
     return recorded_settings(folder, Genesis.of(next(read(folder.journal))))
 
 
 def _store(folder: RunFolder, settings: Settings) -> DurableStore:
-    """The store of a new run; without room for its reserve there is no run."""
+    """Opens the store of a new run. Raises Unavailable if the disk has no room for its reserve."""
     store = DurableStore(folder.journal, power=settings.journal.durability == "power")
     if store.fault:
         store.close()
         folder.discard()
-        raise Unavailable(f"{store.fault}; make room, 16 MiB at least")
+        raise Unavailable(f"{store.fault}; free at least 16 MiB")
     return store
 
 
 def _require_unfinished(folder: RunFolder) -> None:
     if folder.results.is_file():
-        raise Misconfigured(f"run {folder.id} finished; `autohedge run` begins a new one")
+        raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
 async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[str, Any]:
-    """Begin a run, or go on after its record, and play it to its end; return how that went."""
+    """Starts a run, or continues it after `record`, to its end; returns figures for the results."""
     async with _remote_venue(run, nonce) as remote:
         start = _start_remote(run, nonce, record, remote) if remote else _start_local(run, nonce, record)
         if start.first is None:
@@ -233,6 +253,7 @@ async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[
         wall = WallRuntime(
             run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.observer.on_progress
         )
+        # How late the loop wakes differs from machine to machine, so a seeded run must not record it.
         wall.stopped, wall.reports_lag = start.stopped, not run.launch.seeded
         tasks = (_serve_venue(remote, wall), _connect_agents(run, wall), _watch_prompts(run, wall))
         listening = [asyncio.ensure_future(each) for each in tasks]
@@ -249,7 +270,7 @@ async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[
 
 @dataclass(frozen=True, slots=True)
 class RemoteVenue:
-    """A venue in another process: the way to it, and its clock."""
+    """A venue in another process: the gateway to it, and its clock."""
 
     gateway: VenueGateway
     clock: ReplayClock
@@ -257,7 +278,7 @@ class RemoteVenue:
 
 @contextlib.asynccontextmanager
 async def _remote_venue(run: RunContext, nonce: str) -> AsyncIterator[RemoteVenue | None]:
-    """The connection to the venue, if that is another process."""
+    """Connects to the venue if it is another process; None otherwise."""
     if run.launch.venue_port is None:
         yield None
         return
@@ -266,10 +287,11 @@ async def _remote_venue(run: RunContext, nonce: str) -> AsyncIterator[RemoteVenu
     )
     await venue.connect()
     clock, patience_s = venue.clock, run.launch.patience_s
-    # The venue's two seconds; but this machine needs a moment, too, however fast the tape plays.
+    # DEADLINE_S is time on the venue's clock. The floor is real time, which a round trip takes at any speed.
     deadline_s = max(DEADLINE_S / clock.speed, DEADLINE_LEAST_S)
     gateway = VenueGateway(venue, clock.now_ns, nonce, deadline_s=deadline_s, patience_s=patience_s)
     try:
+        # The first connection of a run settles its venue; a restart then accepts no other.
         if not run.launch.venue_id:
             run.folder.write_launch(msgspec.to_builtins(run.launch) | {"venue_id": venue.venue_id})
         yield RemoteVenue(gateway, clock)
@@ -278,7 +300,7 @@ async def _remote_venue(run: RunContext, nonce: str) -> AsyncIterator[RemoteVenu
 
 
 def _connect_agents(run: RunContext, wall: WallRuntime) -> Coroutine[Any, Any, None]:
-    """Let the run ask; what is returned takes in what is answered."""
+    """Connects the agents to the run; returns the coroutine that delivers their answers."""
     if run.agents is None:
         return _no_agents()
     from autohedge.graph.runtime import InProcessRuntime, WorkerRuntime
@@ -292,7 +314,7 @@ def _connect_agents(run: RunContext, wall: WallRuntime) -> Coroutine[Any, Any, N
 
 
 async def _watch_prompts(run: RunContext, wall: WallRuntime) -> None:
-    """Take in edits of the prompts while questions are asked of a worker."""
+    """Applies prompt edits while the run is on; only for agents in a worker process."""
     if run.agents is None or run.launch.seeded:
         return
     from autohedge.graph.runtime import WorkerRuntime
@@ -304,11 +326,11 @@ async def _watch_prompts(run: RunContext, wall: WallRuntime) -> None:
 
 
 async def _no_agents() -> None:
-    """No one answers later: a seeded run is answered at once, or nothing is asked."""
+    """Does nothing: in-process decisions need no delivery, and a run without agents has none."""
 
 
 async def _serve_venue(remote: RemoteVenue | None, wall: WallRuntime) -> None:
-    """Take in what a venue elsewhere says; if it stays away, the run ends and can be restarted."""
+    """Delivers the events of a remote venue; aborts the run, which can be restarted, if it stays away."""
     if remote:
         try:
             await remote.gateway.run(wall.wake)
@@ -318,7 +340,7 @@ async def _serve_venue(remote: RemoteVenue | None, wall: WallRuntime) -> None:
 
 @dataclass(slots=True)
 class StartPoint:
-    """Where a run stands before its clock goes: its first input, None if it is over already."""
+    """The state of a run before its clock starts; `first` is its first input, None for a run that is over."""
 
     runtime: VirtualRuntime
     clock: ReplayClock | None
@@ -328,10 +350,10 @@ class StartPoint:
 
 
 def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> StartPoint:
-    """With a simulated venue in this process: it died with the run, and comes back with it."""
+    """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
     rows, reached_ns = run.tape.rows, int(run.tape.rows.ts[0]) - 1
     venue = venue_for(run.settings, run.tape, _nonce_of(record) or nonce)
-    recorder = VerifyingRecorder(record, tee(run.journal, run.observer))
+    recorder = VerifyingRecorder(record, tee(run.journal, run.observer), compare_texts=run.compare_texts)
     runtime = VirtualRuntime(run.engine, venue, rows, recorder)
     first: RunStarted | Restarted | None = RunStarted(nonce)
     if record:
@@ -344,13 +366,14 @@ def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> Sta
 
 
 def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remote: RemoteVenue) -> StartPoint:
-    """With a venue in another process: it lived on, so rows were missed and it must be asked."""
+    """Prepares a run with a remote venue, which outlives a crash: rows were missed, and it is queried."""
     rows, recorder, clock = run.tape.rows, tee(run.journal, run.observer), remote.clock
     runtime = VirtualRuntime(run.engine, remote.gateway, rows, recorder)
     runtime.late_as_one = True
     if not record:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))
-    lost = rehydrate(run.engine, record, rows, recorder)
+    lost = rehydrate(run.engine, record, rows, recorder, compare_texts=run.compare_texts)
+    # The clock may read earlier than the record, which must not go back in time.
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
     first = None if ended(record) else Restarted(now_ns, pos, nonce, lost)
@@ -358,9 +381,9 @@ def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remot
 
 
 def _nonce_of(record: list[JournalEntry]) -> str | None:
-    """The nonce that a record begins with; None for a record of nothing."""
+    """Returns the nonce of a record, None for an empty one. Raises Corrupt without a RunStarted."""
     if not record:
         return None
     if not isinstance(record[0].event, RunStarted):
-        raise Corrupt("the record does not begin with the run's nonce")
+        raise Corrupt("the record does not begin with RunStarted; restore the journal")
     return record[0].event.nonce

@@ -1,4 +1,4 @@
-"""One deliberation without a run: for people who edit prompts."""
+"""A single deliberation outside a run, for editing prompts: `autohedge ask`."""
 
 from autohedge.ask.dry_run import AssumedPosition, DryRunResult, ask
 

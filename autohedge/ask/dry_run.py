@@ -1,7 +1,7 @@
-"""One question at one moment of a tape: the engine's own, asked by a person, answered, and disposed of.
+"""A dry run: one deliberation at one time of a tape, requested by the user instead of the schedule.
 
-The engine, its checks and its instruments are those of a run; only that it asks is a person's doing, and that it
-hears the answer at once. Nothing is recorded.
+Engine, checks and instruments are those of a run, and the engine acts on the decision as it would there.
+Unlike in a run, the decision takes no time on the tape and is not recorded.
 """
 
 import asyncio
@@ -30,11 +30,11 @@ from autohedge.market import Tape
 from autohedge.prompts.library import Prompt, parse
 from autohedge.runtime.virtual import VirtualRuntime
 
-REQUESTED_BY_USER = "a person asked"
+REQUESTED_BY_USER = "requested by the user"
 
 
 class AssumedPosition(NamedTuple):
-    """A position that is there from outside when the question is asked, as if bought at `price` without cash."""
+    """A position assumed to be open at the time of the question, bought at `price` without using cash."""
 
     quantity: Decimal
     price: Decimal
@@ -42,7 +42,7 @@ class AssumedPosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DryRunResult:
-    """What was asked, of whom, what came of it: `conversation` as an audit would show it, with every call."""
+    """The backend, prompts, snapshot and result of a dry run; `conversation` is as in an audit."""
 
     ready: BackendInfo
     prompts: Mapping[str, Prompt]
@@ -52,7 +52,7 @@ class DryRunResult:
 
     @property
     def abstained(self) -> bool:
-        """Whether no agent could answer."""
+        """Whether the deliberation ended in an abstention."""
         return self.result.verdict == "abstain"
 
 
@@ -63,13 +63,14 @@ def ask(
     at_ns: int | None = None,
     held: AssumedPosition | None = None,
 ) -> DryRunResult:
-    """Ask about a symbol, the tape's first without one, at a moment, its last row without one.
+    """Runs one deliberation about `symbol` at `at_ns`, assuming the position `held`.
 
-    Raises Misconfigured for a symbol, a moment, a prompt or a provider that cannot be, Unavailable for a server that
-    does not answer.
+    Without `symbol` it is about the tape's first one; without `at_ns` it is at the last row of the symbol.
+    Raises Misconfigured for an unusable symbol, time, prompt or provider, Unavailable if a server does not
+    answer.
     """
     if settings.trading.mode == "hft":
-        raise Misconfigured("in hft mode nobody is asked; write --mode llm or --mode hybrid")
+        raise Misconfigured("hft mode uses no agents; add --mode llm or --mode hybrid")
     about = _symbol(tape, symbol)
     return asyncio.run(_deliberate(settings, tape, about, _resolve_at_ns(tape, about, at_ns), held))
 
@@ -89,6 +90,7 @@ async def _deliberate(
         await service.close()
     decision = result.decision(question, question.at_ns, ())
     conversation = _conversation(settings, question, trial.apply(decision))
+    # The wait in the local queue is measured time; without it the same answers give the same bytes.
     calls = [msgspec.structs.replace(call, queue_ms=0.0) for call in result.calls]
     conversation.calls = lines_of(question.number, snapshot, calls, result.outcome, result.failure)
     prompts = {name: parse(name, text, origin) for name, (text, origin) in sources.prompts.items()}
@@ -96,44 +98,46 @@ async def _deliberate(
 
 
 class DryRun:
-    """An engine that has seen a tape up to a moment without asking anybody, and its simulated venue."""
+    """An engine and its simulated venue, run up to `at_ns` of a tape without any scheduled deliberation."""
 
     def __init__(self, settings: Settings, tape: Tape, at_ns: int) -> None:
         self._engine = engine = engine_for(settings, tape)
         if engine.deliberations is None:
-            raise Misconfigured("in hft mode nobody is asked")
+            raise Misconfigured("hft mode uses no agents; choose mode llm or hybrid")
         self._deliberations = engine.deliberations
         self._lane_of = {name: lane for lane, name in enumerate(tape.symbols)}
         self._events: list[AnyEvent] = []
         nonce = nonce_from_seed(settings.seed)
         self._runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), tape.rows, self)
+        # Before the first row: otherwise the engine would ask questions on its own schedule.
         self._deliberations.pause()
         self._runtime.begin(nonce)
         self._runtime.advance(at_ns)
+        # Between two rows the engine's clock stands at the last one; the timer moves it to `at_ns`.
         if engine.now_ns < at_ns:
             self._runtime.inject(Timer(at_ns))
 
     def append(self, entry: JournalEntry) -> None:
-        """Hear what the engine says, as a journal would."""
+        """Collects an event of the engine, in the place of a journal."""
         self._events.append(entry.event)
 
     def assume_position(self, symbol: str, held: AssumedPosition) -> None:
-        """Let the engine take over a position from outside."""
+        """Books a position that the engine did not open."""
         self._engine.execution.adopt_position(
             self._lane_of[symbol], held.quantity, held.price, self._engine.now_ns
         )
 
     def ask(self, symbol: str) -> tuple[DeliberationRequested, Snapshot]:
-        """Let the engine ask. Raises Misconfigured where it has seen no valid quote of the symbol."""
+        """Requests a deliberation now. Raises Misconfigured if the symbol has had no valid quote yet."""
         snapshot = self._deliberations.request_now(symbol, self._engine.now_ns)
         if not snapshot.quotes:
-            raise Misconfigured(f"{symbol}: no valid quote so early; choose a later --at")
+            raise Misconfigured(f"{symbol}: there is no valid quote up to this time; choose a later --at")
         self._runtime.drain()
         requests = (event for event in reversed(self._events) if isinstance(event, DeliberationRequested))
         return next(requests), snapshot
 
     def apply(self, decision: Decision) -> list[AnyEvent]:
-        """Let the engine hear an answer; that, and what it does about it."""
+        """Passes a decision to the engine; returns the decision and the events that follow from it."""
         self._events.clear()
         self._runtime.inject(decision)
         return self._events
@@ -144,13 +148,13 @@ def _symbol(tape: Tape, symbol: str | None) -> str:
         return tape.symbols[0]
     if symbol not in tape.symbols:
         raise Misconfigured(
-            f"the tape holds no {symbol}, but {', '.join(tape.symbols)}; name one with --symbol"
+            f"the tape has no {symbol}, only {', '.join(tape.symbols)}; choose one with --symbol"
         )
     return symbol
 
 
 def _resolve_at_ns(tape: Tape, symbol: str, at_ns: int | None) -> int:
-    """When to ask. A moment after the tape's end is refused: nobody knows what was then."""
+    """Returns the time of the question. Raises Misconfigured for a time after the end of the tape."""
     last_ns = int(tape.rows.ts[-1])
     if at_ns is not None and at_ns > last_ns:
         raise Misconfigured(f"the tape ends at {format_utc(last_ns)} UTC; choose an earlier --at")
@@ -163,7 +167,7 @@ def _resolve_at_ns(tape: Tape, symbol: str, at_ns: int | None) -> int:
 def _conversation(
     settings: Settings, question: DeliberationRequested, events: list[AnyEvent]
 ) -> Conversation:
-    """The question and what came of it as an audit reads them from a journal."""
+    """Returns the question with its decision and outcome, read by the same projection as an audit."""
     questions = ConversationProjection(AuditFilter(number=question.number), settings)
     for seq, event in enumerate([question, *events]):
         questions.apply(JournalLine("", seq=seq, event=event))

@@ -1,4 +1,4 @@
-"""What was asked, what was said, and what came of it: a run's conversations, read from its record and checked."""
+"""The audit of a run: its questions, answers and outcomes, read from its record and verified."""
 
 from autohedge.audit.as_json import as_dict
 from autohedge.audit.audit import Audit, audit

@@ -1,4 +1,4 @@
-"""An audit for programs: names as in the record, money as strings."""
+"""An audit as JSON values: names as in the record, amounts of money as strings."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from autohedge.records.round_trips import RoundTrip, TripStats
 
 
 def as_dict(audit: Audit) -> dict[str, Any]:
-    """All of it as JSON values."""
+    """Returns the whole audit as JSON values."""
     return {
         "run": audit.run,
         "mode": audit.mode,
@@ -28,7 +28,7 @@ def as_dict(audit: Audit) -> dict[str, Any]:
 
 
 def of_conversation(conversation: Conversation) -> dict[str, Any]:
-    """One conversation as JSON values."""
+    """Returns one conversation as JSON values."""
     return {
         "number": conversation.number,
         "symbol": conversation.symbol,
@@ -49,6 +49,7 @@ def of_conversation(conversation: Conversation) -> dict[str, Any]:
 
 def _trip(trip: RoundTrip) -> dict[str, Any]:
     figures: dict[str, Any] = msgspec.to_builtins(trip)
+    # `totals` has intermediate sums in float64; only its exact amounts are given out.
     del figures["totals"]
     totals = trip.totals
     return figures | {name: str(getattr(totals, name)) for name in ("realized", "fees", "net")}
@@ -60,6 +61,6 @@ def _group(group: TripStats) -> dict[str, Any]:
 
 
 def _call(call: Call) -> dict[str, Any]:
-    """A transcript's line without the snapshot, whose hash the question has."""
+    """Returns a transcript entry without its snapshot, which is large; the question has its hash."""
     fields: dict[str, Any] = msgspec.to_builtins(call)
     return {key: value for key, value in fields.items() if key != "snapshot"}

@@ -1,4 +1,4 @@
-"""A run's audit: its journal followed to the end, its transcript held against it, its prompts found."""
+"""Audits a run: follows its journal to the end, matches its transcript with it, and finds its prompts."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -29,7 +29,7 @@ from autohedge.records.round_trips import TripStats
 
 @dataclass(slots=True)
 class CallStats:
-    """All calls that decisions name, counted; `unclaimed` lines of the transcript belong to no decision."""
+    """Counts of all calls that decisions name; `unclaimed` counts transcript lines of no decision."""
 
     calls: int = 0
     sent: int = 0
@@ -44,7 +44,7 @@ class CallStats:
     models: Counter[str] = field(default_factory=Counter)
 
     def count(self, call: Call) -> None:
-        """Count one line."""
+        """Counts one call; a line without a request is none."""
         if call.request is None:
             return
         self.calls += 1
@@ -64,10 +64,12 @@ class CallStats:
 
 @dataclass(slots=True)
 class Audit:
-    """What a run asked, was told and did about it: sums over all of it, and the conversations that were wanted.
+    """The audit of a run: statistics of all questions, and the conversations that the filter selects.
 
-    `no_question_reason` says in a sentence why nothing was asked, empty where something could be. `groups` are round
-    trips by who let them in; `gates` are followed in hybrid mode, `activity` in llm mode.
+    `no_question_reason` is why the run asked no question, empty if it asked any. `groups` are round trips by
+    the verdict that allowed them. `gates` has the timelines of hybrid mode, `activity` those of llm mode.
+    `sources` counts decisions by what answered, `requests` the LLM requests by prompt hash. `tape` has the
+    origins of the streams as recorded. The last `whole` of `conversations` have their calls.
     """
 
     run: str
@@ -84,7 +86,11 @@ class Audit:
     starts_open: bool
     prompts: list[PromptVersion]
     stats: ConversationStats
+    sources: Counter[str]
     call_stats: CallStats
+    requests: Counter[str]
+    tape: list[dict[str, Any]]
+    tape_folder: Path
     gates: Mapping[str, Timeline]
     activity: Mapping[str, Timeline]
     groups: Mapping[str, TripStats]
@@ -92,16 +98,16 @@ class Audit:
     whole: int
 
     def prompt(self, call: Call) -> PromptVersion | None:
-        """The run's prompt that a call was rendered from."""
+        """Returns the prompt that a call was rendered from; None if the run has no such prompt."""
         prompt_hash = call.request.prompt_hash if call.request else ""
         return next((prompt for prompt in self.prompts if prompt.hash == prompt_hash), None)
 
 
 def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
-    """Read and check a run's record.
+    """Reads and verifies the record of a run.
 
-    Raises Corrupt where the record is damaged or its parts contradict each other, Misconfigured for a
-    question or a symbol that there is not.
+    Raises Corrupt if the record is damaged or its parts contradict each other, Misconfigured for a
+    question or a symbol that the run does not have.
     """
     finished = folder.results.is_file()
     lines = verified_lines(folder)
@@ -117,6 +123,7 @@ def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
     conversations = questions.finish()
     _require_number(folder, wanted, questions.stats)
     manifest: dict[str, Any] = genesis.slow or {}
+    call_stats, requests = _match_transcript(folder.transcript, questions, conversations, wanted.whole)
     return Audit(
         run=folder.id,
         mode=settings.trading.mode,
@@ -132,7 +139,11 @@ def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
         starts_open=settings.hybrid.starts_open,
         prompts=versions.files,
         stats=questions.stats,
-        call_stats=_match_transcript(folder.transcript, questions, conversations, wanted.whole),
+        sources=questions.sources,
+        call_stats=call_stats,
+        requests=requests,
+        tape=genesis.tape,
+        tape_folder=folder.tape,
         gates=questions.gates,
         activity=questions.activity.lines,
         groups=questions.trips.groups,
@@ -153,31 +164,40 @@ def _no_question_reason(settings: Settings, genesis: Genesis, stats: Conversatio
 
 def _require_symbol(wanted: AuditFilter, symbols: tuple[str, ...]) -> None:
     if wanted.symbol is not None and wanted.symbol not in symbols:
-        raise Misconfigured(f"the run traded no {wanted.symbol}, but {', '.join(symbols)}")
+        raise Misconfigured(f"the run has no {wanted.symbol}, only {', '.join(symbols)}; choose one of these")
 
 
 def _require_number(folder: RunFolder, wanted: AuditFilter, stats: ConversationStats) -> None:
     if wanted.number is None or stats.fitting or not stats.asked:
         return
     if 1 <= wanted.number <= stats.asked:
-        raise Misconfigured(f"question {wanted.number} is not of that symbol or outcome; leave these out")
-    raise Misconfigured(f"run {folder.id} has no question {wanted.number}; they go from 1 to {stats.asked}")
+        raise Misconfigured(f"question {wanted.number} is not of that symbol or outcome; omit these filters")
+    raise Misconfigured(
+        f"run {folder.id} has no question {wanted.number}; choose one from 1 to {stats.asked}"
+    )
 
 
 def _match_transcript(
     path: Path, questions: ConversationProjection, conversations: list[Conversation], whole: int
-) -> CallStats:
-    """Hold the transcript against the journal; give the newest conversations their words."""
-    call_stats, missing = CallStats(), questions.named
+) -> tuple[CallStats, Counter[str]]:
+    """Matches the transcript with the journal; attaches the calls of the newest `whole` conversations.
+
+    Returns the counts of all calls, and the requests by prompt hash.
+    """
+    call_stats, requests, missing = CallStats(), Counter[str](), questions.named
     shown = {each.number: each for each in conversations[-whole:]} if whole else {}
     for call in _calls(path, missing):
+        # What remains in `missing` after the last line are calls that the transcript should have.
         number = missing.pop(digest(call.hash), None)
         if number is not None:
             _require_same(path, call, number, questions.snapshots)
             call_stats.count(call)
+            requests.update([call.request.prompt_hash] if call.request else [])
         else:
             call_stats.unclaimed += 1
         conversation = shown.get(call.deliberation)
+        # A call that no decision names is shown only if the question has no decision. The decision of a
+        # question names all its calls, so any other line with that number is left over from a crash.
         if conversation and (number is not None) is (conversation.decision is not None):
             conversation.calls.append(call)
     for gone, number in missing.items():
@@ -186,7 +206,7 @@ def _match_transcript(
         )
     for conversation in shown.values():
         conversation.calls.sort(key=lambda call: call.call)
-    return call_stats
+    return call_stats, requests
 
 
 def _calls(path: Path, named: Mapping[bytes, int]) -> Iterable[Call]:
@@ -200,10 +220,10 @@ def _calls(path: Path, named: Mapping[bytes, int]) -> Iterable[Call]:
 
 
 def _require_same(path: Path, call: Call, number: int, snapshots: Mapping[int, str]) -> None:
-    """A call must be of the question whose decision names it, and rendered from what that was about."""
+    """Raises Corrupt if a call is of another question than its decision, or has another snapshot."""
     if call.deliberation != number:
         raise Corrupt(
             f"{path}: decision {number} names a call of question {call.deliberation}; restore the file"
         )
     if call.snapshot is not None and call.snapshot.hash != snapshots.get(number):
-        raise Corrupt(f"{path}: what question {number} showed is not what the journal says; restore the file")
+        raise Corrupt(f"{path}: the snapshot of question {number} is not the journal's; restore the file")

@@ -1,7 +1,7 @@
-"""A journal's questions, each with its decision, what the engine made of it, and the orders that it let through.
+"""The questions of a journal, each with its decision, the engine's reaction to it, and the orders it allowed.
 
-The journal is followed line by line. What is kept are the conversations that are wanted, those that may
-still become one, and some bytes for each call that the transcript must have.
+The journal is read line by line. Memory holds the selected conversations, those still without an answer, and
+a short digest for each call that the transcript must have.
 """
 
 import heapq
@@ -36,18 +36,19 @@ OutcomeFilter = Literal["trade", "no_trade", "keep", "abstain", "lesson", "late"
 ONLY: tuple[OutcomeFilter, ...] = get_args(OutcomeFilter)
 ANSWERS_WITHOUT_A_CALL = frozenset({"bypass", "cache"})
 LESSON: DeliberationKind = "learning"
-DIGEST_BYTES = 16
+DIGEST_BYTES = 16  # 128 bits: no two calls of a run share them, in half the memory of a whole hash
 BAND_PCT = 10
 
 
 @dataclass(slots=True)
 class Conversation:
-    """One question and all that came of it.
+    """One question with its decision and everything that followed.
 
-    `why` it was asked; `given_up` says why an answer counts no more: `timeout`, `halted`, `restarted`. `gate` is
-    the change that followed, `state` where the gate stood then, `ended` what ended or prolonged an opening; where
-    agents alone decide, `disposed` is the code that the engine ended it with, and `sent` its order. `trips` are the
-    round trips that the verdict let in. `calls` are the transcript's lines, where they are wanted.
+    `why` is why it was asked, `given_up` why its answer counts no more: `timeout`, `halted` or `restarted`.
+    In hybrid mode `gate` is the change that followed, `state` the state of the gate after it, and `ended` the
+    change that ended or prolonged an opening. In llm mode `disposed` is the code of the proposal's outcome,
+    and `sent` is its order. `trips` are the round trips that the verdict allowed. `calls` are the entries of
+    the transcript, if they were requested.
     """
 
     question: DeliberationRequested
@@ -69,28 +70,29 @@ class Conversation:
 
     @property
     def symbol(self) -> str:
-        """What it was about."""
+        """The symbol that the question is about."""
         return self.question.symbol
 
     @property
     def outcome(self) -> OutcomeFilter:
-        """What it came to, in one word."""
+        """The outcome: a verdict, or `late` or `unanswered`."""
         if self.decision is None:
             return "unanswered"
         return "late" if self.given_up else self.decision.verdict
 
     @property
     def group(self) -> str:
-        """Under what its round trips are summed: who answered, how sure."""
+        """The group of its round trips in the statistics: the source of the answer and a confidence band."""
         if self.decision is None:
             return NO_VERDICT
+        # 100 % belongs to the highest band.
         least = min(self.decision.confidence_pct, 99) // BAND_PCT * BAND_PCT
         return f"{self.decision.source or 'unnamed'}, {least} to {least + BAND_PCT} % sure"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
-    """Which conversations: one number, or the `last` that fit; the last `whole` of them with every word."""
+    """Selects conversations: one by `number`, or the `last` matches; the last `whole` of them with calls."""
 
     number: int | None = None
     symbol: str | None = None
@@ -99,7 +101,7 @@ class AuditFilter:
     whole: int = 500
 
     def fits(self, conversation: Conversation) -> bool:
-        """Whether this is one of them."""
+        """Returns whether a conversation matches."""
         return (
             self.number in (None, conversation.number)
             and self.symbol in (None, conversation.symbol)
@@ -109,7 +111,7 @@ class AuditFilter:
 
 @dataclass(slots=True)
 class ConversationStats:
-    """What all questions came to, wanted or not."""
+    """Statistics of all questions of a run, whatever the filter selects."""
 
     asked: int = 0
     fitting: int = 0
@@ -122,10 +124,11 @@ class ConversationStats:
 
 
 class ConversationProjection:
-    """Follows a journal."""
+    """Folds a journal into conversations, statistics, round trips and timelines."""
 
     def __init__(self, wanted: AuditFilter, settings: Settings) -> None:
         self.stats = ConversationStats()
+        self.sources: Counter[str] = Counter()
         self.trips = RoundTrips()
         self.activity = Activity()
         self.gates: dict[str, Timeline] = {}
@@ -148,7 +151,7 @@ class ConversationProjection:
         self._notes: dict[str, str] = {}
 
     def apply(self, line: JournalLine) -> None:
-        """Follow one line of the journal."""
+        """Takes in the next line of the journal."""
         event = line.event
         if event is None:
             return
@@ -171,7 +174,7 @@ class ConversationProjection:
                 self._propose(event)
 
     def finish(self) -> list[Conversation]:
-        """The conversations that are wanted, by number; nothing more will come."""
+        """Closes the projection; returns the selected conversations by number."""
         for conversation in self._unanswered.values():
             self._finish(conversation)
         self._unanswered.clear()
@@ -179,13 +182,14 @@ class ConversationProjection:
         return [conversation for _, _, conversation in sorted(self._selected, key=lambda entry: entry[:2])]
 
     def state(self, symbol: str) -> str:
-        """Where a symbol's gate stands."""
+        """Returns the state of a symbol's gate."""
         line = self.gates.get(symbol)
         return line.last if line else self._first_state
 
     def _begin_step(self, seq: int, event: AnyEvent) -> None:
-        """What follows an input, or a row, without one in between is caused by it."""
+        """Begins a new step at each input or row; all events up to the next one are caused by it."""
         given = isinstance(event, Input)
+        # Rows are not journaled but counted in `seq`, so a gap means that a row came in between.
         if given or seq != self._seq + 1:
             self._input = event if given else None
             self._causes.clear()
@@ -207,7 +211,7 @@ class ConversationProjection:
         self._mark_deliberating(conversation, on=True)
 
     def _gate_state(self, question: DeliberationRequested) -> str:
-        """Where the gate stands that a question is about; empty where there are none."""
+        """Returns the state of the gate that a question is about; empty in llm mode, which has none."""
         return "" if question.kind == "trade" else self.state(question.symbol)
 
     def _mark_deliberating(self, conversation: Conversation, *, on: bool) -> None:
@@ -217,27 +221,29 @@ class ConversationProjection:
     def _reason(self, question: DeliberationRequested) -> str:
         symbol, before = question.symbol, self._last_question.get(question.symbol)
         if question.kind == LESSON:
-            return f"{self._settings.hybrid.learn_every_trades} round trips had ended"
+            return f"{self._settings.hybrid.learn_every_trades} round trips had closed"
         if before is None:
-            return "it was the symbol's first question, enough quotes being known"
+            return "first question for the symbol, once enough quotes were known"
         if symbol in self._notes:
             return self._notes[symbol]
         if symbol in self._interrupted_by:
-            return f"{_GIVEN_UP[question.kind]} ({self._interrupted_by[symbol]}), and quotes came again"
+            return f"{_GIVEN_UP[question.kind]} ({self._interrupted_by[symbol]}), then quotes resumed"
         return self._cadence_reason(question, before)
 
     def _cadence_reason(self, question: DeliberationRequested, before: int) -> str:
-        """Why it was time for another question, as quotes and seconds go."""
+        """Returns which quote count or pause made the question due."""
         hybrid, pause_s = self._settings.hybrid, self._settings.llm.min_interval_s
         if question.kind == "trade":
-            return f"a quote had come, and {pause_s:g} s passed, since question {before}"
+            return f"a new quote, at least {pause_s:g} s after question {before}"
         if isinstance(self._input, Timer):
-            return f"quotes enough had come, and {hybrid.min_refresh_s:g} s passed, since question {before}"
-        return f"{hybrid.gate_refresh_quotes} quotes had come since question {before}"
+            return f"enough new quotes, at least {hybrid.min_refresh_s:g} s after question {before}"
+        return f"{hybrid.gate_refresh_quotes} quotes since question {before}"
 
     def _decide(self, decision: Decision) -> None:
+        # Also of a decision that answers no question: the transcript must have its calls.
         for call in decision.calls:
             self.named[digest(call)] = decision.number
+        # A sound journal has one decision for each question. A further one is counted, and changes nothing.
         conversation = self._unanswered.pop(decision.number, None)
         if conversation is None:
             self.stats.strays += 1
@@ -247,7 +253,7 @@ class ConversationProjection:
         key = (conversation.question.kind, conversation.symbol)
         if self._waiting.get(key) is conversation:
             del self._waiting[key]
-            self._caused_by(conversation, f"the answer to question {decision.number} had been waited for")
+            self._caused_by(conversation, f"question {decision.number}, which was pending, was answered")
             self._mark_deliberating(conversation, on=False)
         self._finish(conversation)
 
@@ -269,14 +275,14 @@ class ConversationProjection:
             if change.why == "stale":
                 self.stats.abstentions["stale"] += 1
         elif change.state == "expired":
-            self._notes[symbol] = "the time of the verdict before was over"
+            self._notes[symbol] = "the previous verdict expired"
         elif was == "cooldown":
-            self._notes[symbol] = f"the cooldown after question {self._last_question.get(symbol, 0)} was over"
+            self._notes[symbol] = f"the cooldown after question {self._last_question.get(symbol, 0)} ended"
         if cause and change.state == "open":
             self._opener[symbol] = cause
 
     def _propose(self, event: ProposalResolved | CooldownChanged | FillBooked) -> None:
-        """What happens where agents alone decide."""
+        """Takes in the events that llm mode has: outcomes of proposals, cooldowns, fills."""
         match event:
             case ProposalResolved():
                 self._dispose(event)
@@ -295,7 +301,7 @@ class ConversationProjection:
         symbol, begins = cooldown.symbol, bool(cooldown.quotes)
         self.activity.note(symbol, cooldown.at_ns, "cooldown", on=begins)
         if not begins:
-            self._notes[symbol] = f"the cooldown after question {self._last_question.get(symbol, 0)} was over"
+            self._notes[symbol] = f"the cooldown after question {self._last_question.get(symbol, 0)} ended"
 
     def _on_fill_booked(self, booked: FillBooked) -> None:
         symbol = self.trips.symbol_of(booked.order_id)
@@ -311,16 +317,17 @@ class ConversationProjection:
         trip = self.trips.on_submit(order, number, group)
         if proposer:
             proposer.sent = trip.orders[-1]
+        # A trip can have several purchases, but is listed once.
         if opener and order.side is BUY and trip.verdict == number and trip not in opener.trips[-1:]:
             opener.trips.append(trip)
 
     def _proposer(self, symbol: str) -> Conversation | None:
-        """Whose answer is being carried out in this step, where agents alone decide."""
+        """Returns the conversation whose proposal is carried out in this step; None outside of llm mode."""
         cause = self._causes.get(symbol)
         return cause if cause and cause.question.kind == "trade" else None
 
     def _time(self, at_ns: int) -> None:
-        """The engine's own deadlines of answers: it tells of one only where a gate changes by it."""
+        """Applies the answer deadlines of the engine, which journals one only if it changes a gate."""
         for key, conversation in list(self._waiting.items()):
             if conversation.question.at_ns + self._deadline_ns <= at_ns:
                 del self._waiting[key]
@@ -329,7 +336,7 @@ class ConversationProjection:
                 if conversation.question.kind != LESSON:
                     self.stats.abstentions["timeout"] += 1
                 self._mark_deliberating(conversation, on=False)
-                note = f"question {conversation.number} had timed out"
+                note = f"question {conversation.number} timed out"
                 self._caused_by(conversation, note)
 
     def _on_interruption(self, event: Halted | Restarted) -> None:
@@ -344,6 +351,7 @@ class ConversationProjection:
         decision, outcome = conversation.decision, conversation.outcome
         self.stats.outcomes[outcome] += 1
         if decision and not conversation.given_up:
+            self.sources[decision.source] += 1
             self.stats.saved += decision.source in ANSWERS_WITHOUT_A_CALL
             if outcome == "no_trade":
                 self.stats.refusals[decision.code or "no_trade"] += 1
@@ -352,17 +360,18 @@ class ConversationProjection:
         if not self._wanted.fits(conversation):
             return
         self.stats.fitting += 1
+        # A heap of the newest `last`; `_seq` breaks ties, as conversations themselves cannot be compared.
         heapq.heappush(self._selected, (conversation.number, self._seq, conversation))
         if len(self._selected) > self._wanted.last:
             heapq.heappop(self._selected)
 
 
 _GIVEN_UP = {
-    "gate": "all gates had been shut",
-    "trade": "all questions had been given up",
+    "gate": "all gates were closed",
+    "trade": "all questions were cancelled",
 }
 
 
 def digest(call: str) -> bytes:
-    """As much of a call's hash as tells it from all others."""
+    """Returns the first `DIGEST_BYTES` of a call's hash, in hex digits, as the key of the call."""
     return call.encode()[: 2 * DIGEST_BYTES]

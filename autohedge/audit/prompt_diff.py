@@ -1,4 +1,4 @@
-"""What a run asked with, held against the prompts of today."""
+"""Compares the prompts of a run with those of today."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ from autohedge.prompts.library import FOLDER, builtin_names, read
 
 @dataclass(frozen=True, slots=True)
 class PromptComparison:
-    """One prompt that a run had, and today's of that name; `last` if it was in force at the run's end.
+    """One prompt of a run and today's of the same name; `last` is whether it was in force at the run's end.
 
-    `origin` and `hash` are today's, empty where no agent of that name is left; `diff` is unified, and empty if both
-    are the same to the byte.
+    `origin` and `hash` are today's, empty if there is no agent of that name any more. `diff` is a unified
+    diff, empty if both prompts are equal byte for byte.
     """
 
     used: PromptVersion
@@ -28,14 +28,14 @@ class PromptComparison:
 
     @property
     def same(self) -> bool:
-        """Whether both are the same to the byte."""
+        """Whether both prompts are equal byte for byte."""
         return self.used.hash == self.hash
 
 
 def compare_prompts(folder: RunFolder) -> list[PromptComparison]:
-    """Each agent's prompts in a run, those of its end first, against `./prompts` or the package.
+    """Compares each agent's prompts in a run, newest first, with those of `./prompts` or the package.
 
-    Raises Corrupt where the record is damaged, Misconfigured for a file of today that cannot be read.
+    Raises Corrupt if the record is damaged, Misconfigured if a file of today cannot be read.
     """
     lines = verified_lines(folder)
     versions = PromptHistory(folder, Genesis.of(next(lines)))
@@ -49,6 +49,7 @@ def _history(folder: RunFolder, name: str, files: Iterable[PromptVersion]) -> It
     text, origin = _today(name)
     newest_first = [file for file in files if file.name == name][::-1]
     for used in newest_first:
+        # A prompt that is not UTF-8 still has a diff.
         then = folder.stored_file(used.file).read_bytes().decode(errors="backslashreplace")
         hash_now = content_name(text.encode(), "") if origin else ""
         named = (f"{folder.id}/files/{used.file}", origin)
@@ -61,7 +62,7 @@ def _history(folder: RunFolder, name: str, files: Iterable[PromptVersion]) -> It
 
 
 def _lines(text: str) -> list[str]:
-    """Lines by line feeds alone: other ends of lines are characters that may differ."""
+    """Splits at line feeds only: a carriage return is content, in which two prompts can differ."""
     return text.split("\n")
 
 

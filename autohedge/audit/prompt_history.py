@@ -1,4 +1,4 @@
-"""Every prompt that a run had: those that it began with, and those that were edited on the way."""
+"""All prompts of a run: those at its start, and those edited during it."""
 
 from dataclasses import dataclass
 
@@ -13,8 +13,8 @@ from autohedge.prompts.library import parse
 class PromptVersion:
     """A prompt as the run used it, for questions from number `since` on.
 
-    `version` is None where this release cannot read the file. `at_ns` is when it was edited, 0 for what the run
-    began with.
+    `version` is None if this release cannot parse the file. `at_ns` is when the edit was applied, 0 for a
+    prompt at the start of the run.
     """
 
     name: str
@@ -26,17 +26,17 @@ class PromptVersion:
 
 
 class PromptHistory:
-    """Follows a journal; `files` are in the order in which they came into force."""
+    """Collects the prompts of a journal; `files` are in the order in which they came into force."""
 
     def __init__(self, folder: RunFolder, genesis: Genesis) -> None:
-        """Raises Corrupt for a file that is missing or was changed."""
+        """Starts with the prompts of the genesis. Raises Corrupt if a file is missing or was changed."""
         self._folder = folder
         self._last_question = 0
         first = genesis.agents.prompts
         self.files = [_prompt(folder, *named) for named in sorted(first.items())]
 
     def take(self, event: AnyEvent | None) -> None:
-        """Follow one line. Raises Corrupt for a file that is missing or was changed."""
+        """Takes in the next event. Raises Corrupt if a file is missing or was changed."""
         match event:
             case DeliberationRequested():
                 self._last_question = max(self._last_question, event.number)
@@ -50,5 +50,6 @@ def _prompt(folder: RunFolder, name: str, file: str, at_ns: int = 0, since: int 
     try:
         version = parse(name, path.read_bytes().decode(), str(path)).version
     except (Misconfigured, UnicodeDecodeError):
+        # Another release may have had other fields; its prompts must not keep the record from being audited.
         version = None
     return PromptVersion(name, version, path.stem, file, at_ns, since)

@@ -1,4 +1,4 @@
-"""An audit on a terminal: lists and whole conversations, plain when piped, no word of a stranger obeyed."""
+"""An audit on a terminal: lists and whole conversations, plain when piped; untrusted text is escaped."""
 
 from collections.abc import Callable, Iterable, Iterator
 from itertools import groupby
@@ -8,109 +8,144 @@ from rich.console import Console
 from rich.text import Text
 
 from autohedge.audit import text
+from autohedge.audit.agent_outcomes import agent_outcomes, outcomes_text
 from autohedge.audit.audit import Audit
 from autohedge.audit.conversations import Conversation
-from autohedge.audit.turns import Turn, accepted, refusal, turns
-from autohedge.core.clock import format_utc
+from autohedge.audit.figures import clock_text, day_text, utc_text
+from autohedge.audit.summary import detail_facts, headline_facts, period_text, prompt_facts
+from autohedge.audit.turns import Turn, refusal, turns
 from autohedge.core.text import escape_untrusted
 from autohedge.llm.backend import Message
 from autohedge.llm.transcript import TranscriptEntry as Call
-from autohedge.records.round_trips import RoundTrip
 
 STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red", "late": "red", "unanswered": "red"}
-LABEL_CHARS = 9
+LABEL_CHARS = 13
 Piece = Text | tuple[str, str]
 INDENT = "      "
+AGENTS_CHARS, DECISION_CHARS, PNL_CHARS = 9, 22, 9
 
 
 def print_list(audit: Audit, page: str) -> None:
-    """The conversations in a line or two each, newest last; `page` is how to see one whole."""
+    """Prints the totals and the conversations in a few lines each, newest last.
+
+    `page` is the command that shows more.
+    """
     console = _console()
-    console.print(Text(f"{audit.run} · {audit.mode}", "bold"))
-    for line in text.summary_lines(audit):
-        console.print(Text(line))
+    for piece in _summary(audit):
+        _print(console, piece)
     console.print()
-    for day, conversations in groupby(audit.conversations, key=_day):
+    for number, (day, conversations) in enumerate(groupby(audit.conversations, key=_day)):
         console.print(Text(day, "dim"))
+        if not number:
+            _print_row(console, Text(_columns(audit), "dim"))
         for conversation in conversations:
-            for short in _short(conversation, console.width):
-                console.print(short, no_wrap=True, crop=False, overflow="ignore")
-    shown, there = len(audit.conversations), audit.stats.fitting
-    if shown < there:
-        console.print(Text(f"\nThe last {shown} of {there}; --last shows more.", "dim"))
+            _print_row(console, *_short(audit, conversation))
+    for line in _footer(audit, page):
+        console.print(line)
+
+
+def _summary(audit: Audit) -> Iterator[Piece]:
+    yield Text(f"{audit.run} · {audit.mode}", "bold")
+    yield ("Period", period_text(audit))
+    for fact in (*headline_facts(audit), *detail_facts(audit), *prompt_facts(audit)):
+        yield (fact.label, fact.text)
+
+
+def _print_row(console: Console, *lines: Text) -> None:
+    for line in lines:
+        line.truncate(console.width, overflow="ellipsis")
+        console.print(line, no_wrap=True, crop=False, overflow="ignore")
+
+
+def _footer(audit: Audit, page: str) -> Iterator[Text]:
+    shown, matching = len(audit.conversations), audit.stats.fitting
+    if shown < matching:
+        yield Text(f"\nThe last {shown:,} of {matching:,}; --last N shows more.", "dim")
     example = audit.conversations[-1].number if audit.conversations else 1
-    console.print(Text(f"\nOne whole: {page} --number {example}\nAll as a page: {page} --html audit.html"))
+    yield Text(
+        f"\nOne question in full: {page} --number {example}\nAll of it as a page: {page} --html audit.html"
+    )
 
 
 def print_whole(audit: Audit) -> None:
-    """Conversations with every word."""
+    """Prints conversations in full."""
     for conversation in audit.conversations:
         print_pieces(_whole(audit, conversation))
 
 
 def print_pieces(pieces: Iterable[Piece]) -> None:
-    """Texts, and what has a label."""
+    """Prints texts and labelled values."""
     console = _console()
     for piece in pieces:
         _print(console, piece)
 
 
 def _day(conversation: Conversation) -> str:
-    return f"{format_utc(conversation.question.at_ns)[:10]} UTC"
+    return day_text(conversation.question.at_ns)
 
 
 def _console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def _short(conversation: Conversation, width: int) -> Iterator[Text]:
-    style = STYLES.get(conversation.outcome, "")
-    at = format_utc(conversation.question.at_ns)[11:19]
+def _columns(audit: Audit) -> str:
+    """Returns the heading of the list, in columns as wide as those of `_short`."""
+    agents = f"{'agents':<{AGENTS_CHARS}}" if audit.mode == "llm" else ""
+    where = "engine" if audit.mode == "llm" else "gate"
+    lead = f"{'no.':<6}{'time':<10}{'symbol':<10}{agents}{'decision':<{DECISION_CHARS}}"
+    return f"{lead}{where:<{_where_chars(audit)}}{'net P&L':>{PNL_CHARS}}"
+
+
+def _where_chars(audit: Audit) -> int:
+    """Returns the width of the engine's or the gate's column: their longest entry and a space."""
+    return len("exit_signal ") if audit.mode == "llm" else len("cooldown ")
+
+
+def _short(audit: Audit, conversation: Conversation) -> Iterator[Text]:
+    at = clock_text(conversation.question.at_ns)
     head = Text(f"#{conversation.number:<5}{at}  {escape_untrusted(conversation.symbol):<10}")
-    head.append(f"{text.verdict(conversation):<22}", style)
-    head.append(f"{_where(conversation):<15}")
-    head.append(text.pnl_text(conversation))
+    if audit.mode == "llm":
+        head.append(f"{outcomes_text(agent_outcomes(conversation)):<{AGENTS_CHARS}}")
+    verdict = text.verdict(conversation)
+    head.append(verdict, STYLES.get(conversation.outcome, ""))
+    # A long code takes the room of the next column, so that the amounts stay aligned.
+    where = " " * max(DECISION_CHARS - len(verdict), 1) + text.state_text(conversation)
+    head.append(where.ljust(DECISION_CHARS + _where_chars(audit) - len(verdict)))
+    amount, remark = text.pnl_parts(conversation)
+    head.append(f"{amount or remark:>{PNL_CHARS}}{f' {remark}' if amount and remark else ''}")
     head.rstrip()
-    head.truncate(width, overflow="ellipsis")
     yield head
-    for line in (text.summary_text(conversation), *text.notes(conversation)):
-        short = Text(INDENT + line, "dim")
-        short.truncate(width, overflow="ellipsis")
-        if short.plain.strip():
-            yield short
-
-
-def _where(conversation: Conversation) -> str:
-    """What the question was about, or where its gate stands."""
-    kind = conversation.question.kind
-    return "lesson" if kind == "learning" else "" if kind == "trade" else f"gate {conversation.state}"
+    for line in text.gist(conversation):
+        yield Text(INDENT + line, "dim")
 
 
 def _whole(audit: Audit, conversation: Conversation) -> Iterator[Piece]:
     question = conversation.question
     title = f"Question {conversation.number} · {escape_untrusted(conversation.symbol)} · {question.kind}"
     yield Text(title, "bold")
-    yield ("asked", f"{text.utc_text(question.at_ns)}: {conversation.why}")
-    yield ("answer", text.answer_text(conversation))
+    yield ("asked", f"{utc_text(question.at_ns)}: {conversation.why}")
+    yield ("decision", text.answer_text(conversation))
     if no_call_reason := text.no_call_reason(conversation):
-        yield ("silence", no_call_reason)
+        yield ("no call", no_call_reason)
+    if thesis := text.cached_thesis(conversation):
+        yield ("thesis", thesis)
     if question.kind != "trade":
         yield from _outcome(conversation)
     yield from call_pieces(conversation, lambda call: text.prompt_line(audit, call))
     if question.kind == "trade":
-        yield _rule("what became of it")
+        yield _rule("outcome")
         yield from _outcome(conversation)
     yield Text("")
 
 
 def call_pieces(conversation: Conversation, prompt_line: Callable[[Call], str]) -> Iterator[Piece]:
-    """Every request and answer, agent after agent; `prompt_line` says where a request's prompt is from."""
+    """Yields every request and answer, agent by agent; `prompt_line` describes the prompt of a request."""
     for turn in turns(conversation.calls):
         yield from _call(turn, prompt_line(turn.call))
 
 
 def check_pieces(conversation: Conversation) -> Iterator[Piece]:
-    """What was made of the answers, up to the proposal."""
+    """Yields the checks of the answers, the refusal and the proposal."""
     yield from text.checks(conversation)
     if refused := refusal(conversation):
         yield ("refused" if conversation.outcome == "no_trade" else "failed", refused)
@@ -119,57 +154,63 @@ def check_pieces(conversation: Conversation) -> Iterator[Piece]:
 
 
 def resolution_pieces(conversation: Conversation) -> Iterator[Piece]:
-    """What the engine made of it, and the order that it sent."""
+    """Yields how the engine resolved the deliberation, and the order that it sent."""
     if ended := text.engine_text(conversation):
         yield ("engine", ended)
-    for number, line in enumerate(text.placed(conversation)):
-        yield ("" if number else "order", line)
+    if order := conversation.sent:
+        yield from _labelled("order", text.placed(order))
 
 
 def _outcome(conversation: Conversation) -> Iterator[Piece]:
     yield from check_pieces(conversation)
-    yield from resolution_pieces(conversation)
+    yield from _resolution(conversation)
     if conversation.question.kind != "trade":
         yield ("gate", text.gate(conversation))
     for trip in conversation.trips:
-        yield from _trip(trip)
+        yield from _labelled("round trip", text.trip_lines(trip))
     if not conversation.trips and not conversation.sent:
-        yield ("orders", "none were let through by this")
+        yield ("orders", "none")
 
 
-def _trip(trip: RoundTrip) -> Iterator[Piece]:
-    yield ("trip", text.trip_line(trip))
-    for order in trip.orders:
-        yield ("", text.order_line(order))
-        for fill in order.fills:
-            yield ("", f"  {text.fill_line(fill)}")
+def _resolution(conversation: Conversation) -> Iterator[Piece]:
+    if ended := text.engine_detail(conversation):
+        yield ("engine", ended)
+    if (order := conversation.sent) and not text.in_trips(conversation):
+        yield from _labelled("order", text.order_lines(order))
+
+
+def _labelled(label: str, lines: Iterable[str]) -> Iterator[Piece]:
+    for number, line in enumerate(lines):
+        yield ("" if number else label, line)
 
 
 def _call(turn: Turn, prompt_line: str) -> Iterator[Piece]:
-    """One request and its answer; messages that stood in the request before are not told again."""
+    """Yields one request and its answer; messages that an earlier request had are not repeated."""
     call = turn.call
     yield Text(f"═══ {turn.title} ═══", "bold cyan")
     yield ("repair" if turn.how == "repair" else "prompt", prompt_line)
     for message in call.request.messages[turn.shown :] if call.request else ():
         yield from _message_pieces(message)
     yield _rule(f"answer {call.call + 1}")
-    yield ("call", text.call_line(call))
+    yield ("request", text.call_line(call))
     yield from _answer(call)
 
 
 def _answer(call: Call) -> Iterator[Piece]:
     if call.response is None:
-        yield ("nothing", f"no answer came: {escape_untrusted(call.failure)}")
+        yield ("failure", f"no response: {escape_untrusted(call.failure)}")
         return
     if call.response.refusal:
         yield ("refusal", escape_untrusted(call.response.refusal))
-    yield Text(escape_untrusted(call.response.text))
+    # The object alone suffices where the raw text is nothing else.
+    folded = text.raw_equals_parsed(call)
+    if not folded:
+        yield Text(escape_untrusted(call.response.text))
     if call.failure:
-        yield ("wrong", escape_untrusted(call.failure))
+        yield ("failure", escape_untrusted(call.failure))
     if found := text.parsed(call):
-        yield _rule(
-            f"read as ({escape_untrusted(call.parse)})" if accepted(call) else "an object in it, not used"
-        )
+        if not folded:
+            yield _rule(text.parsed_title(call))
         yield Text(escape_untrusted(found))
 
 
@@ -183,7 +224,7 @@ def _rule(title: str) -> Text:
 
 
 def _print(console: Console, piece: Piece) -> None:
-    """A text is wrapped on a terminal only; what has a label is wrapped beside it everywhere."""
+    """Prints a text, wrapped on a terminal only, or a labelled value, wrapped beside its label everywhere."""
     if isinstance(piece, Text):
         console.print(piece, soft_wrap=not console.is_terminal)
         return

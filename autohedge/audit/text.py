@@ -1,6 +1,5 @@
-"""A conversation in words, the same on every surface; text of strangers made harmless."""
+"""One conversation as text, the same on a terminal and on a page; untrusted text is made printable."""
 
-from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 
@@ -9,16 +8,25 @@ import msgspec
 from autohedge.audit import turns
 from autohedge.audit.audit import Audit
 from autohedge.audit.conversations import Conversation
+from autohedge.audit.figures import (
+    clock_text,
+    count,
+    money,
+    price,
+    price_places,
+    quantity,
+    short_id,
+    utc_text,
+)
 from autohedge.core.abstentions import describe
 from autohedge.core.clock import format_utc
-from autohedge.core.events import GateChanged
+from autohedge.core.events import Decision, GateChanged
 from autohedge.core.units import NS_PER_S
 from autohedge.llm.errors import one_line
-from autohedge.llm.parsing import extract
+from autohedge.llm.parsing import ExtractionMethod, extract
 from autohedge.llm.transcript import TranscriptEntry as Call
 from autohedge.records.round_trips import RoundTrip, TrackedOrder, TripFill
 
-AMOUNT_STEP = Decimal("0.0001")
 BYPASSES = {
     "limits": "no order could have passed the limits",
     "no_edge": "the price had not moved over the whole snapshot",
@@ -31,19 +39,18 @@ GIVEN_UP = {
     "halted": "trading had been halted",
     "restarted": "the run had been restarted",
 }
-
-
-def utc_text(ts_ns: int) -> str:
-    """A moment of the tape, UTC."""
-    return f"{format_utc(ts_ns)} UTC"
+# The order that these codes stand for is shown beside them.
+SHOWN_BY_ORDER = frozenset({"entry", "exit_signal"})
+DIRECT: ExtractionMethod = "direct"
 
 
 def verdict(conversation: Conversation) -> str:
-    """The decision in a few words: `trade long 74 %`."""
+    """Returns the decision in short: `trade long 74 %`."""
     decision = conversation.decision
     if decision is None:
         return "no answer"
     parts: list[str] = [decision.verdict, decision.direction]
+    # The other verdicts are not the Director's, so they have no confidence.
     if decision.verdict in {"trade", "no_trade"}:
         parts.append(f"{decision.confidence_pct} %")
     parts.append(one_line(decision.code))
@@ -51,194 +58,279 @@ def verdict(conversation: Conversation) -> str:
 
 
 def answer_text(conversation: Conversation) -> str:
-    """When the engine knew the answer, what it was, by whom; or why there is none."""
+    """Returns the decision, when the engine received it and from whom, or why there is none."""
+    joint = ": " if conversation.decision is None else ", "
+    return f"{verdict(conversation)}{joint}{source_text(conversation)}"
+
+
+def source_text(conversation: Conversation) -> str:
+    """Returns where the decision came from and after how long, or why there is none."""
     decision = conversation.decision
     if decision is None:
-        why = GIVEN_UP.get(conversation.given_up, "the run ended before one came")
-        unseen_note = "; what the transcript has was never known to the engine" if conversation.calls else ""
-        return f"no answer: {why}{unseen_note}"
+        why = GIVEN_UP.get(conversation.given_up, "the run ended first")
+        unseen_note = "; the answer in the transcript never reached the engine" if conversation.calls else ""
+        return f"{why}{unseen_note}"
     after_s = (decision.at_ns - decision.asked_ns) / NS_PER_S
-    summary = f"{verdict(conversation)}, {after_s:.3f} s after the question, by {one_line(decision.source) or 'nobody'}"
-    late = f"; it changed nothing: {GIVEN_UP[conversation.given_up]}" if conversation.given_up else ""
-    return f"{summary}{cache_note(conversation)}{late}"
+    source = f"by {one_line(decision.source) or 'an unnamed source'} after {after_s:.3f} s"
+    late = f"; without effect: {GIVEN_UP[conversation.given_up]}" if conversation.given_up else ""
+    return (cache_note(conversation) or source) + late
 
 
 def cache_note(conversation: Conversation) -> str:
-    """Since when a verdict holds that was not asked for anew; empty for one that was."""
+    """Returns that a verdict came from the cache, and when it was requested; empty for one that did not."""
     decision = conversation.decision
     if decision is None or decision.source != "cache":
         return ""
-    return f", a verdict that was kept, of {utc_text(decision.decided_ns or decision.asked_ns)}"
+    return f"cache hit, verdict of {utc_text(decision.decided_ns or decision.asked_ns)}"
 
 
 def no_call_reason(conversation: Conversation) -> str:
-    """Why no model was asked; empty where one was, or where that is not known."""
+    """Returns why no request was sent; empty if one was, if the cache answered, or if that is not known."""
     decision = conversation.decision
     if decision is None or any(call.request for call in conversation.calls):
         return ""
-    if decision.source == "cache":
-        return f"no model was asked{cache_note(conversation)}"
+    code = one_line(decision.code)
     if decision.source == "bypass":
-        code = one_line(decision.code)
-        return f"no model was asked: {BYPASSES.get(decision.code, code)} (bypass {code})"
-    return f"no call was made: {one_line(decision.code)}" if conversation.calls else ""
+        return f"no LLM request: {BYPASSES.get(decision.code, code)}"
+    uncached = bool(conversation.calls) and decision.source != "cache"
+    return f"no LLM request: {code}" if uncached else ""
 
 
 def gate(conversation: Conversation) -> str:
-    """What the answer, or its absence, did to the gate."""
+    """Returns how the gate changed on the answer, or on its absence."""
     change, ended = conversation.gate, conversation.ended
     if conversation.question.kind == "learning":
-        return "a lesson; it changes no gate"
+        return "unchanged by a lesson"
     if change is None:
-        return f"stayed {conversation.state}"
+        return f"unchanged, {conversation.state}"
     return _change(change) + (f"; {_end(change, ended)}" if ended else "")
 
 
 def _change(change: GateChanged) -> str:
-    until = f", at most until {format_utc(change.valid_until_ns)}" if change.valid_until_ns else ""
+    until = f", until {format_utc(change.valid_until_ns)} at the latest" if change.valid_until_ns else ""
     return f"{change.state} ({one_line(change.why)}) at {format_utc(change.at_ns)}{until}"
 
 
 def _end(change: GateChanged, ended: GateChanged) -> str:
-    how = (
-        "prolonged by a later verdict" if ended.state == "open" else f"{ended.state} ({one_line(ended.why)})"
-    )
+    prolonged = ended.state == "open"
+    how = "prolonged by a later verdict" if prolonged else f"{ended.state} ({one_line(ended.why)})"
     return f"{how} after {(ended.at_ns - change.at_ns) / NS_PER_S:.1f} s"
 
 
-def pnl_text(conversation: Conversation) -> str:
-    """Its round trips in a few words: `2 trips -0.1234`."""
+def pnl_parts(conversation: Conversation) -> tuple[str, str]:
+    """Returns the net P&L of its closed round trips, and a remark: `-0.12` and `2 trips, 1 open`."""
     filled = [trip for trip in conversation.trips if any(order.fills for order in trip.orders)]
-    if not filled:
-        return f"{len(conversation.trips)} unfilled" if conversation.trips else ""
-    net = sum((trip.totals.net for trip in filled if trip.closed_ns), Decimal(0))
-    open_trips = sum(not trip.closed_ns for trip in filled)
-    ended = len(filled) - open_trips
-    parts = [f"{ended} trip{'s' if ended > 1 else ''} {money(net)}" if ended else ""]
-    parts.append(f"{open_trips} open" if open_trips else "")
-    return ", ".join(part for part in parts if part)
+    closed = [trip.totals.net for trip in filled if trip.closed_ns]
+    remarks = [f"{len(closed)} trips"] if len(closed) > 1 else []
+    if still_open := len(filled) - len(closed):
+        remarks.append(f"{still_open} open" if closed or still_open > 1 else "open")
+    if conversation.trips and not filled:
+        remarks.append("unfilled")
+    return money(sum(closed, Decimal(0))) if closed else "", ", ".join(remarks)
 
 
 def trip_line(trip: RoundTrip) -> str:
-    """What a round trip came to."""
+    """Returns the result of a round trip."""
+    fees = money(trip.totals.fees, signed=False)
     if not any(order.fills for order in trip.orders):
-        return "nothing was filled"
+        return "not filled"
     if not trip.closed_ns:
-        return f"still open, {trip.held} held; fees {money(trip.totals.fees, signed=False)}"
-    parts = f"{money(trip.totals.realized)} realized, {money(trip.totals.fees, signed=False)} fees"
-    return f"{money(trip.totals.net)} net ({parts}), closed {format_utc(trip.closed_ns)}"
+        return f"open, {quantity(trip.held)} held, fees {fees}"
+    parts = f"gross {money(trip.totals.realized)}, fees {fees}"
+    return f"net P&L {money(trip.totals.net)} ({parts}), closed {utc_text(trip.closed_ns)}"
 
 
-def order_line(order: TrackedOrder) -> str:
-    """An order as it was sent, and its state."""
-    at = "at market" if order.limit is None else f"at {order.limit}"
-    when = format_utc(order.at_ns) if order.at_ns else "found at the venue"
-    return (
-        f"{str(order.side).lower()} {order.quantity} {at} · {one_line(order.reason)} · {order.state} · {when}"
-    )
+def trip_lines(trip: RoundTrip) -> Iterator[str]:
+    """Yields the result of a round trip, then its orders, each with its exit levels and fills."""
+    yield trip_line(trip)
+    places = price_places(trip.orders)
+    for order in trip.orders:
+        yield from order_lines(order, places)
 
 
-def fill_line(fill: TripFill) -> str:
-    """A fill."""
-    return f"filled {fill.quantity} at {fill.price} · fee {money(fill.fee, signed=False)} · {format_utc(fill.ts_ns)}"
+def order_lines(order: TrackedOrder, places: int | None = None) -> Iterator[str]:
+    """Yields an order with its whole id, its exit levels, and its fills if they are not one whole fill."""
+    places = price_places([order]) if places is None else places
+    when = utc_text(order.at_ns) if order.at_ns else "found at the venue"
+    state = _whole_fill(order, places) or order.state
+    lead = f"{one_line(order.reason)}: " if order.reason else ""
+    yield f"{lead}{short_order(order, places)} · {state} · {when} · order {one_line(order.order_id)}"
+    if exit_levels := exits(order, places):
+        yield exit_levels
+    if not _whole_fill(order, places):
+        yield from (_fill_line(fill, places) for fill in order.fills)
 
 
-def money(amount: Decimal, *, signed: bool = True) -> str:
-    """An amount to a hundredth of a cent."""
-    return f"{amount.quantize(AMOUNT_STEP):{'+' if signed else ''},}"
+def _whole_fill(order: TrackedOrder, places: int | None) -> str:
+    """Returns the fill of an order that one fill completed; empty for others."""
+    if len(order.fills) != 1 or order.state != "filled":
+        return ""
+    (fill,) = order.fills
+    return f"filled at {price(fill.price, places)}, fee {money(fill.fee, signed=False)}"
+
+
+def _fill_line(fill: TripFill, places: int | None) -> str:
+    filled = f"filled {quantity(fill.quantity)} at {price(fill.price, places)}"
+    return f"{filled}, fee {money(fill.fee, signed=False)} · {utc_text(fill.ts_ns)}"
+
+
+def placed(order: TrackedOrder) -> Iterator[str]:
+    """Yields an order as it was sent, with its whole id, and its exit levels."""
+    places = price_places([order])
+    yield f"{short_order(order, places)} · order {one_line(order.order_id)}"
+    if exit_levels := exits(order, places):
+        yield exit_levels
+
+
+def short_order(order: TrackedOrder, places: int | None = None) -> str:
+    """Returns what was ordered: `buy 0.000536 at 94,992.2, ioc`."""
+    at = "at market" if order.limit is None else f"at {price(order.limit, places)}"
+    force = f", {order.time_in_force.lower()}" if order.time_in_force else ""
+    return f"{str(order.side).lower()} {quantity(order.quantity)} {at}{force}"
+
+
+def exits(order: TrackedOrder, places: int | None = None) -> str:
+    """Returns the exit levels of an order; empty without them."""
+    levels = (("take-profit", order.take_profit), ("stop-loss", order.stop_loss))
+    return ", ".join(f"{name} {price(level, places)}" for name, level in levels if level)
 
 
 def call_line(call: Call) -> str:
-    """Who was called with what, how long it took, what came of it."""
-    parts = [f"{one_line(call.outcome)}", f"{call.queue_ms:.0f} ms in the queue"]
-    if call.response:
-        parts += [f"{call.response.service_ms:.0f} ms service", _tokens(call)]
+    """Returns the outcome of a request, the model, the times and the tokens."""
+    parts = [one_line(call.outcome)]
+    if response := call.response:
+        parts.append(f"{one_line(response.model)} at {one_line(response.server)}")
+        parts.append(_times(response.service_ms, call.queue_ms))
+        if usage := response.usage:
+            parts.append(f"{usage.prompt_tokens:,} input + {usage.completion_tokens:,} output tokens")
         parts.append(
-            f"{one_line(call.response.model)} at {one_line(call.response.server)}, as {one_line(call.response.sent_as)}"
+            f"sent as {one_line(response.sent_as)}, finish reason {one_line(response.finish_reason)}"
         )
-        parts.append(f"ended by {one_line(call.response.finish_reason)}")
     if call.tries != 1:
-        parts.append(f"{call.tries} tries")
-    return " · ".join(parts)
+        parts.append(count(call.tries, "attempt"))
+    return " · ".join(part for part in parts if part)
 
 
-def _tokens(call: Call) -> str:
-    usage = call.response.usage if call.response else None
-    return f"{usage.prompt_tokens} + {usage.completion_tokens} tokens" if usage else "tokens not counted"
+def _times(service_ms: float, queue_ms: float) -> str:
+    """Returns the time of the server and in the queue; empty where nothing took time, as for the rules."""
+    queue = f" after {queue_ms:,.0f} ms in the queue" if queue_ms else ""
+    return f"{service_ms:,.0f} ms{queue}" if service_ms or queue_ms else ""
 
 
-def prompt_line(audit: Audit, call: Call) -> str:
-    """The prompt by name, version and hash, and how it was sent."""
+def prompt_line(audit: Audit, call: Call, *, with_file: bool = True) -> str:
+    """Returns the prompt of a request by name, version and file or hash, and its sampling parameters."""
     if call.request is None:
         return ""
     prompt, request = audit.prompt(call), call.request
-    heat = f"temperature {request.temperature:g}, at most {request.max_tokens} tokens"
+    parameters = f"temperature {request.temperature:g}, at most {request.max_tokens:,} output tokens"
     if prompt is None:
-        return f"{one_line(request.agent)}, hash {one_line(request.prompt_hash)}, no prompt that the run recorded; {heat}"
-    version = "unknown version" if prompt.version is None else f"version {prompt.version}"
-    return f"{one_line(prompt.name)}, {version}, hash {prompt.hash}, files/{prompt.file}; {heat}"
+        agent, prompt_hash = one_line(request.agent), one_line(request.prompt_hash)
+        return f"{agent}, not among the prompts of the run: {prompt_hash}; {parameters}"
+    which = f", files/{prompt.file}" if with_file else f" ({short_id(prompt.hash)})"
+    return f"{version_text(prompt.name, prompt.version)}{which}; {parameters}"
+
+
+def version_text(name: str, version: int | None) -> str:
+    """Returns a prompt by name and version: `director, version 1`."""
+    return f"{one_line(name)}, {'unknown version' if version is None else f'version {version}'}"
 
 
 def parsed(call: Call) -> str:
-    """The JSON object that was found in the answer, in readable form; empty if there was none."""
+    """Returns the JSON object found in the answer, indented; empty if there is none."""
     found = extract(call.response.text) if call.response else None
     return msgspec.json.format(msgspec.json.encode(found.value), indent=2).decode() if found else ""
 
 
+def raw_equals_parsed(call: Call) -> bool:
+    """Returns whether the raw answer is one JSON object and nothing else, so that one of both suffices."""
+    return call.parse == DIRECT and bool(parsed(call))
+
+
+def parsed_title(call: Call) -> str:
+    """Returns the heading of the object found in an answer."""
+    if call.parse == DIRECT:
+        return "answer" if turns.accepted(call) else "answer, rejected"
+    return f"parsed ({one_line(call.parse)})" if turns.accepted(call) else "JSON object found, rejected"
+
+
 def summary_text(conversation: Conversation) -> str:
-    """What was said in one line: the thesis or lesson of the answer taken, or what was wrong."""
+    """Returns the thesis or lesson of the accepted answer, or why there is none."""
     lessons = turns.accepted_answers(conversation, "learning")
     if answer := turns.verdict(conversation) or (lessons[-1] if lessons else {}):
         return one_line(str(answer.get("thesis") or answer.get("lesson") or ""))
-    for call in reversed(conversation.calls):
-        if call.failure:
-            return one_line(call.failure)
-    return no_call_reason(conversation) or ("" if conversation.decision else answer_text(conversation))
+    decision = conversation.decision
+    if decision is None:
+        return source_text(conversation)
+    if turns.refusal(conversation):
+        return ""
+    if decision.source == "cache":
+        return _cached_summary(conversation, decision)
+    failures = [call.failure for call in conversation.calls if call.failure]
+    return one_line(failures[-1]) if failures else no_call_reason(conversation)
+
+
+def _cached_summary(conversation: Conversation, decision: Decision) -> str:
+    """Returns the time and the thesis of a cached verdict."""
+    # Without its day, as a verdict is valid for minutes only.
+    note = f"cache hit, verdict of {clock_text(decision.decided_ns or decision.asked_ns)}"
+    thesis = cached_thesis(conversation)
+    return f"{note}: {thesis}" if thesis else note
+
+
+def cached_thesis(conversation: Conversation) -> str:
+    """Returns the thesis of a cached verdict; empty without one."""
+    answers = (call.kept.answer for call in conversation.calls if call.kept)
+    return one_line(str(next(answers, {}).get("thesis") or ""))
 
 
 def checks(conversation: Conversation) -> Iterator[tuple[str, str]]:
-    """What was made of the Director's answer by arithmetic: its figures, how sure it is, how far samples agree."""
+    """Yields the checks of the Director's answer: its figures, its confidence, the agreement of samples."""
     decision, answer = conversation.decision, turns.verdict(conversation)
     if decision is None or not answer:
         return
-    yield "figures", unsupported(conversation) or "every figure of the thesis is borne out"
+    # An abstention does not record these checks, so their absence means nothing there.
+    if decision.verdict == "abstain":
+        return
+    yield "figures", unsupported(conversation) or "every figure in the thesis is in the data"
     stated = answer.get("confidence_pct")
-    lowered = "" if stated == decision.confidence_pct else f", {decision.confidence_pct} % after that"
-    yield "sure", f"{one_line(str(stated))} % as stated{lowered}"
+    # The decision already has the confidence; it is explained only where a check lowered it.
+    if stated != decision.confidence_pct:
+        yield (
+            "confidence",
+            f"{one_line(str(stated))} % as stated, {decision.confidence_pct} % after the checks",
+        )
     if len(turns.accepted_answers(conversation, turns.DIRECTOR)) > 1 or decision.agreement_pct < 100:
-        yield "agreed", agreement(conversation)
+        yield "agreement", agreement(conversation)
 
 
 def unsupported(conversation: Conversation) -> str:
-    """The figures that a thesis cites and nothing bears out; empty if there are none."""
+    """Returns the figures of the thesis that are not in the data; empty if there are none."""
     decision = conversation.decision
     named = ", ".join(map(one_line, decision.unsupported)) if decision else ""
-    return f"not borne out: {named}" if named else ""
+    return f"not in the data: {named}" if named else ""
 
 
 def agreement(conversation: Conversation) -> str:
-    """How far the Director's samples agree."""
+    """Returns how many of the Director's samples agree."""
     return (
         f"{conversation.decision.agreement_pct if conversation.decision else 0} % of the Director's samples"
     )
 
 
 def proposal(conversation: Conversation) -> str:
-    """What the agents proposed; empty without a proposal."""
+    """Returns the agents' proposal; empty without one."""
     proposed = conversation.decision.proposal if conversation.decision else None
     if proposed is None:
         return ""
-    exits = f"take-profit +{proposed.take_profit_bps} bps, stop-loss -{proposed.stop_loss_bps} bps"
-    lower = (
-        f"a limit {proposed.offset_bps} bps below that of the settings"
-        if proposed.offset_bps
-        else "the settings' limit"
+    levels = f"take-profit +{proposed.take_profit_bps} bps, stop-loss -{proposed.stop_loss_bps} bps"
+    limit = (
+        f"limit {proposed.offset_bps} bps below the settings'" if proposed.offset_bps else "settings' limit"
     )
-    return f"{proposed.size_pct} % of what sizing allows, {exits}, {lower}, {proposed.time_in_force}"
+    return f"{proposed.size_pct} % of the usual size, {levels}, {limit}, {proposed.time_in_force}"
 
 
 def engine_text(conversation: Conversation) -> str:
-    """What the engine made of a proposal, by code and in words; empty where it was told of none."""
+    """Returns how the engine resolved the deliberation: the code and its meaning; empty if it did not."""
     code = conversation.disposed
     if not code:
         return ""
@@ -246,79 +338,53 @@ def engine_text(conversation: Conversation) -> str:
     return f"{one_line(code)}: {meaning}" if meaning != code else one_line(code)
 
 
-def placed(conversation: Conversation) -> Iterator[str]:
-    """The order that the engine sent, with its id, and its exits; nothing without one."""
-    if order := conversation.sent:
-        yield f"{short_order(order)}, {one_line(order.order_id)}"
-        if exit_levels := exits(order):
-            yield exit_levels
+def engine_detail(conversation: Conversation) -> str:
+    """Returns the resolution where neither the decision nor a refusal says the same."""
+    decision, code = conversation.decision, conversation.disposed
+    # `no_trade` is the decision itself; the other codes that a decision has are explained by its refusal.
+    known = decision and (code == decision.verdict or (code == decision.code and turns.refusal(conversation)))
+    return "" if known else engine_text(conversation)
 
 
-def short_order(order: TrackedOrder) -> str:
-    """An order without when, why and what became of it."""
-    at = "at market" if order.limit is None else f"at {order.limit}"
-    return f"{str(order.side).lower()} {order.quantity} {at}, {order.time_in_force.lower()}"
+def in_trips(conversation: Conversation) -> bool:
+    """Returns whether the order that the engine sent is among those of the conversation's round trips."""
+    return any(conversation.sent is order for trip in conversation.trips for order in trip.orders)
 
 
-def exits(order: TrackedOrder) -> str:
-    """The exits that go with an order; empty without them."""
-    prices = (("take-profit", order.take_profit), ("stop-loss", order.stop_loss))
-    return ", ".join(f"{name} {price:.10g}" for name, price in prices if price)
+def engine_code(conversation: Conversation) -> str:
+    """Returns the engine's code where the decision does not already have it."""
+    decision, code = conversation.decision, conversation.disposed
+    return "" if decision and code in {decision.verdict, decision.code} else one_line(code)
+
+
+def state_text(conversation: Conversation) -> str:
+    """Returns the engine's code in llm mode, else the gate's state; empty for a lesson."""
+    states = {"trade": engine_code(conversation), "gate": conversation.state}
+    return states.get(conversation.question.kind, "")
+
+
+def engine_note(conversation: Conversation) -> str:
+    """Returns the meaning of the engine's code, where neither decision nor order explain it."""
+    code = engine_code(conversation)
+    return "" if not code or code in SHOWN_BY_ORDER else f"engine: {describe(conversation.disposed)}"
 
 
 def notes(conversation: Conversation) -> Iterator[str]:
-    """What a list says below the thesis, a line each."""
+    """Yields what a list shows below the thesis, one line each."""
     decision = conversation.decision
     if refused := turns.refusal(conversation):
         yield refused
-    if decision and (figures := unsupported(conversation)):
-        yield figures
+    if figures := unsupported(conversation):
+        yield f"figures {figures}"
     if decision and decision.agreement_pct < 100 and decision.source != "bypass":
-        yield f"agreed: {agreement(conversation)}"
-    if decision and decision.source == "cache":
-        yield cache_note(conversation).removeprefix(", ")
-    if ended := engine_text(conversation):
+        yield f"agreement: {agreement(conversation)}"
+    if ended := engine_note(conversation):
         yield ended
     if order := conversation.sent:
-        yield f"{one_line(order.order_id)}: {short_order(order)}, {order.state}"
+        places = price_places([order])
+        yield f"{short_order(order, places)} · {order.state} · order {short_id(order.order_id)}"
 
 
-def _refusals(codes: Counter[str]) -> str:
-    """Who said no how often: `107 by Director (107 no_trade), 1 by Quant (1 refuted)`."""
-    by: dict[str, Counter[str]] = {}
-    for code, count in codes.items():
-        by.setdefault(turns.REFUSED_BY.get(code, "nobody known"), Counter())[code] += count
-    parts = (
-        f"{each.total()} by {name.capitalize()} ({', '.join(f'{n} {one_line(code)}' for code, n in each.most_common())})"
-        for name, each in sorted(by.items(), key=lambda item: -item[1].total())
-    )
-    return ", ".join(parts)
-
-
-def summary_lines(audit: Audit) -> Iterator[str]:
-    """The run in a few lines: who answered, what was asked, what came of it."""
-    stats, call_stats = audit.stats, audit.call_stats
-    who = f"{one_line(audit.provider)} · {one_line(audit.model)} · {one_line(audit.server)}"
-    yield f"answered by {'rules, a written formula: no model was asked' if audit.provider == 'rules' else who}"
-    outcomes = ", ".join(f"{count} {name}" for name, count in stats.outcomes.most_common())
-    yield f"{stats.asked} questions: {outcomes or 'none'}"
-    codes = ", ".join(f"{count} {one_line(code)}" for code, count in stats.abstentions.most_common() if count)
-    yield f"abstentions: {codes or 'none'}"
-    if stats.refusals:
-        yield f"refusals: {_refusals(stats.refusals)}"
-    if stats.disposed:
-        ended = ", ".join(f"{count} {one_line(code)}" for code, count in stats.disposed.most_common())
-        yield f"what the engine made of them: {ended}"
-    calls = f"{call_stats.calls} calls ({call_stats.repaired} repaired), {stats.saved} questions answered without one"
-    yield f"{calls}; {call_stats.prompt_tokens:,} + {call_stats.completion_tokens:,} tokens"
-    mean_ms = call_stats.service_ms / call_stats.calls if call_stats.calls else 0.0
-    times = f"service {mean_ms:.0f} ms on average, {call_stats.slowest_ms:.0f} at most"
-    yield f"{times}; longest wait in the queue {call_stats.longest_queue_ms:.0f} ms"
-    for prompt in audit.prompts:
-        if prompt.at_ns:
-            change = f"{one_line(prompt.name)}, hash {one_line(prompt.hash)}, from question {prompt.since} on"
-            yield f"prompt changed at {utc_text(prompt.at_ns)}: {change}"
-    if call_stats.unclaimed:
-        yield f"{call_stats.unclaimed} lines of the transcript belong to no decision: the run ended before they were known"
-    if not audit.finished:
-        yield "the run did not finish: this is as far as its journal goes"
+def gist(conversation: Conversation) -> list[str]:
+    """Returns all that a list shows of a conversation below its decision."""
+    return [line for line in (summary_text(conversation), *notes(conversation)) if line]

@@ -1,9 +1,11 @@
-"""A conversation agent after agent: who was asked how often, who refused, and in which words."""
+"""A conversation as a sequence of turns: the calls of each agent, and which agent refused and why."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple
 
 from autohedge.audit.conversations import Conversation
+from autohedge.core.abstentions import describe
+from autohedge.core.events import Decision
 from autohedge.llm.errors import one_line
 from autohedge.llm.outcome import ACCEPTED, REPAIRED
 from autohedge.llm.parsing import extract
@@ -22,7 +24,7 @@ ENTERS = ("trade", "keep")
 
 
 class Turn(NamedTuple):
-    """One call, and how it came about; the first `shown` of its messages stood in a request before."""
+    """One call and its kind; the first `shown` of its messages were in the request before it already."""
 
     call: Call
     how: Literal["question", "sample", "repair"]
@@ -30,17 +32,18 @@ class Turn(NamedTuple):
 
     @property
     def title(self) -> str:
-        """Who is asked: `Director`, `Director, asked once more`, `Director, repair`."""
-        suffix = {"question": "", "sample": ", asked once more", "repair": ", repair"}[self.how]
+        """The agent and the kind of the call: `Director`, `Director, further sample`, `Director, repair`."""
+        suffix = {"question": "", "sample": ", further sample", "repair": ", repair"}[self.how]
         return one_line(self.call.agent).capitalize() + suffix
 
 
 def turns(calls: Sequence[Call]) -> Iterator[Turn]:
-    """The calls of a conversation that asked somebody."""
+    """Yields the turns of a conversation; entries without a request are left out."""
     agent, first, shown = "", 0, 0
     for call in calls:
         if call.request is None:
             continue
+        # A sample repeats the question; a repair appends the invalid answer and what was wrong with it.
         messages = len(call.request.messages)
         if call.agent != agent:
             agent, first = call.agent, messages
@@ -53,19 +56,19 @@ def turns(calls: Sequence[Call]) -> Iterator[Turn]:
 
 
 def accepted(call: Call) -> bool:
-    """Whether the answer of this call was taken."""
+    """Returns whether the answer of a call was accepted, repaired or not."""
     return call.outcome in {ACCEPTED, REPAIRED}
 
 
 def accepted_answers(conversation: Conversation, agent: str) -> list[dict[str, Any]]:
-    """What an agent answered, as far as it was taken."""
+    """Returns the accepted answers of an agent."""
     taken = (call for call in conversation.calls if call.agent == agent and accepted(call) and call.response)
     found = (extract(call.response.text) for call in taken if call.response)
     return [each.value for each in found if each]
 
 
 def verdict(conversation: Conversation) -> dict[str, Any]:
-    """The Director's answer that the decision rests on: of samples that agree the least sure; empty without one."""
+    """Returns the Director's answer that decided: of agreeing samples the least confident; empty if none."""
     decision = conversation.decision
     given = accepted_answers(conversation, DIRECTOR)
     if decision is None or not given:
@@ -76,7 +79,8 @@ def verdict(conversation: Conversation) -> dict[str, Any]:
         for each in given
         if (each.get("decision"), each.get("direction")) == (expected, decision.direction)
     ]
-    return min(same or given[-1:], key=_stated_pct)
+    # Where no answer decided, as when samples disagree, only a single one can stand for the Director.
+    return min(same or given[:1] * (len(given) == 1), key=_stated_pct, default={})
 
 
 def _stated_pct(answer: dict[str, Any]) -> float:
@@ -85,13 +89,15 @@ def _stated_pct(answer: dict[str, Any]) -> float:
 
 
 def refusal(conversation: Conversation) -> str:
-    """Which agent ended it, and its reason; empty where none did."""
+    """Returns which agent refused or failed, with its reason; empty if none did."""
     decision = conversation.decision
     if decision is None:
         return ""
     if decision.verdict == "abstain":
         last = next((call for call in reversed(conversation.calls) if call.request), None)
-        return f"no answer of {one_line(last.agent).capitalize()}: {one_line(last.failure)}" if last else ""
+        return (
+            f"no answer from {one_line(last.agent).capitalize()}: {_failure(decision, last)}" if last else ""
+        )
     agent = REFUSED_BY.get(decision.code, "") if decision.verdict == "no_trade" else ""
     agent_answers = accepted_answers(conversation, agent)
     return (
@@ -101,10 +107,18 @@ def refusal(conversation: Conversation) -> str:
     )
 
 
+def _failure(decision: Decision, last: Call) -> str:
+    """Returns why there is no answer: the failure of the last call, unless the decision has another code."""
+    return one_line(
+        last.failure if last.failure and last.outcome == decision.code else describe(decision.code)
+    )
+
+
 def _reason(conversation: Conversation, code: str, agent_answers: list[dict[str, Any]]) -> str:
     answer = agent_answers[-1]
     if code == "low_confidence":
-        return f"{conversation.decision.confidence_pct if conversation.decision else 0} % sure is too little"
+        stated = conversation.decision.confidence_pct if conversation.decision else 0
+        return f"confidence {stated} % is below the minimum"
     if code in {"refuted", "too_volatile"}:
         score, volatility = answer.get("technical_score_pct"), answer.get("volatility")
         return one_line(f"thesis {answer.get('thesis')}, technical score {score} %, volatility {volatility}")

@@ -1,4 +1,4 @@
-"""The command line."""
+"""The command line: one module per group of commands."""
 
 from autohedge.cli.main import main
 

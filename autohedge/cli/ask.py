@@ -1,4 +1,4 @@
-"""The verb that asks the agents once, by hand, and shows all that was said."""
+"""`autohedge ask`: one deliberation, shown in full and not recorded."""
 
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Annotated
@@ -23,7 +23,7 @@ from autohedge.core.errors import Misconfigured
 if TYPE_CHECKING:
     from autohedge.ask import AssumedPosition
 
-HELD = "QTY@PRICE: what is held of the symbol, as if from outside, at what price; no cash is moved."
+HELD = "Assume that this quantity is held, bought at this price; cash does not change."
 
 
 @app.command()
@@ -31,13 +31,11 @@ def ask(
     tape: Tapes = None,
     at: At = None,
     symbol: Annotated[
-        str | None, typer.Option("--symbol", help="What the question is about. Without: the tape's first.")
+        str | None, typer.Option("--symbol", help="The symbol; default: the first of the tape.")
     ] = None,
     mode: Annotated[
         str,
-        typer.Option(
-            "--mode", help="llm asks the whole team about an entry, hybrid the Director about a gate."
-        ),
+        typer.Option("--mode", help="llm: all agents, about an entry; hybrid: the Director, about a gate."),
     ] = "llm",
     held: Annotated[str | None, typer.Option("--held", metavar="QTY@PRICE", help=HELD)] = None,
     config: ConfigFile = None,
@@ -45,9 +43,10 @@ def ask(
     seed: Seed = None,
     as_json: AsJson = False,
 ) -> None:
-    """Ask the agents once, at one moment of a tape, and show every word and what the engine would do.
+    """Dry run: ask the agents once and show every message.
 
-    Nothing is recorded. The engine has seen the tape until then, and hears the answer at once.
+    The engine plays the tape up to --at, then takes the answer without latency. Shows the prompts, the
+    answers, the checks and the order that would follow. Nothing is recorded.
     """
     from autohedge.ask import ask as ask_once
 

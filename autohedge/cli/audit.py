@@ -1,4 +1,4 @@
-"""The verb that looks into a run's conversations: what was asked, said, decided, and what came of it."""
+"""`autohedge audit`: the deliberations of a run, on the terminal, as a page or as JSON."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 SHOWN = 20
 Page = Annotated[
-    Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained page instead.")
+    Path | None, typer.Option("--html", metavar="FILE", help="Write one self-contained HTML page instead.")
 ]
 
 
@@ -22,12 +22,12 @@ Page = Annotated[
 def audit(
     run: Run,
     number: Annotated[
-        int | None, typer.Option("--number", min=1, help="One question, with every word.")
+        int | None, typer.Option("--number", min=1, help="One deliberation, with every message.")
     ] = None,
-    symbol: Annotated[str | None, typer.Option("--symbol", help="Questions about this symbol.")] = None,
+    symbol: Annotated[str | None, typer.Option("--symbol", help="Deliberations about this symbol.")] = None,
     only: Annotated[
         str | None,
-        typer.Option("--only", help="trade, no_trade, keep, abstain, lesson, late or unanswered."),
+        typer.Option("--only", help="trade, no_trade, keep, abstain, lesson, late, unanswered."),
     ] = None,
     last: Annotated[
         int | None, typer.Option("--last", min=1, help="How many, newest last; default 20, on a page 5000.")
@@ -35,10 +35,10 @@ def audit(
     page: Page = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show what the agents of a run were asked, what they said, and what the engine made of it.
+    """Show the requests, answers and decisions of a run's agents.
 
-    The record is checked while it is read: the journal's chain, the transcript's hashes, and that each
-    decision's calls are there.
+    Verifies the record while it reads it: the chain of the journal, the hashes of the transcript, and that
+    the calls of each decision are there.
     """
     from autohedge.audit import audit as read_audit
     from autohedge.journal import RunFolder

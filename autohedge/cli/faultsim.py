@@ -1,4 +1,4 @@
-"""The verb that proves: seeded histories of faults and crashes."""
+"""`autohedge simulate`: fault simulation."""
 
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,19 +14,19 @@ if TYPE_CHECKING:
 
 @app.command()
 def simulate(
-    seeds: Annotated[str, typer.Option("--seeds", help="FIRST:END, END left out: a history per seed.")],
+    seeds: Annotated[str, typer.Option("--seeds", help="FIRST:END, without END: one scenario per seed.")],
     faults: Annotated[
         str | None,
-        typer.Option("--faults", help="Comma-separated names, or none; without it, all. See docs/faults.md."),
+        typer.Option("--faults", help="Names separated by commas, or none; default: all."),
     ] = None,
-    jobs: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the work.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, max=256, help="How many processes work in parallel.")] = 1,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Play seeded histories of faults and crashes, and check every invariant.
+    """Run seeded scenarios of faults and crashes against the engine.
 
-    The engine, its risk checks, orders and journal are the real ones. Exits with 1 where an
-    invariant does not hold, or where one of the faults never struck in a hundred seeds or more.
+    The engine, risk checks, orders and journal are the real ones. Exits with 1 if an invariant does not
+    hold, or if a fault was never injected in a hundred seeds or more. docs/faults.md lists the faults.
     """
     from autohedge.faultsim.runner import parse_faults, seeds_of, simulate
 
@@ -51,12 +51,12 @@ def _repeat_command(seed: int, faults: str | None) -> str:
 
 
 def _print(summary: "Summary") -> None:
-    counts = f"{summary.histories} histories, {summary.rows:,} quotes, {summary.orders:,} orders"
+    counts = f"{summary.histories} scenarios, {summary.rows:,} quotes, {summary.orders:,} orders"
     typer.echo(f"{counts}, {summary.crashes} crashes: {len(summary.failed)} failed")
     for name in summary.faults:
         typer.echo(f"  {name:<16} {summary.fault_counts[name]:>8,}")
     if summary.unused_faults:
-        typer.echo(f"never struck: {', '.join(summary.unused_faults)}", err=True)
+        typer.echo(f"never injected: {', '.join(summary.unused_faults)}", err=True)
 
 
 def _as_dict(summary: "Summary", faults: str | None) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Verbs that look: at records, tapes, settings, runs, and the machine."""
+"""Commands that inspect records, tapes, settings, runs and the machine, and `init`."""
 
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,8 +20,8 @@ from autohedge.cli.options import (
 from autohedge.core.errors import Misconfigured
 
 ENV_EXAMPLE = """\
-# Copy to .env. Secrets (venue keys, model keys) live here and nowhere else.
-# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read where this is not set.
+# Copy to .env. Secrets (venue keys, model keys) belong here and nowhere else.
+# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read if this is not set.
 # AUTOHEDGE_LLM_API_KEY=
 # The password of redis.url, if it has one.
 # AUTOHEDGE_REDIS_PASSWORD=
@@ -32,7 +32,7 @@ ENV_EXAMPLE = """\
 
 @journal_app.command("verify")
 def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Check that not a byte of a run's record has changed."""
+    """Verify that no byte of a run's record has changed."""
     from autohedge.journal import RunFolder, verify
 
     folder = RunFolder.find(run)
@@ -51,7 +51,7 @@ def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> N
 def check_data(
     tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False
 ) -> None:
-    """Say what a tape holds: times, gaps, bad quotes, spreads."""
+    """Report the times, gaps, bad quotes and spreads of a tape."""
     from dataclasses import asdict
 
     from autohedge.market import check, open_tape, parse_source
@@ -60,14 +60,16 @@ def check_data(
     if as_json:
         print_json({"streams": [asdict(report) for report in reports]})
         return
-    from autohedge.console.summary import print_streams
+    from autohedge.console.tables import print_streams
 
     print_streams(reports)
 
 
 @data_app.command("synth")
 def synth_data(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where one Parquet file per symbol goes.")],
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="The folder for one Parquet file per symbol.")
+    ],
     config: ConfigFile = None,
     overrides: Overrides = None,
     seed: Seed = None,
@@ -85,7 +87,7 @@ def synth_data(
 
 @config_app.command("show")
 def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json: AsJson = False) -> None:
-    """Every setting with its value and its origin."""
+    """List every setting with its value and its origin."""
     from autohedge.config import unused_names, with_origins
 
     rows, unused = with_origins(config, overrides or []), unused_names()
@@ -93,48 +95,46 @@ def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json:
         shown = {row.key: {"value": row.value, "origin": row.origin} for row in rows}
         print_json(shown | {"unused": unused})
         return
-    from autohedge.console.summary import print_settings
+    from autohedge.console.tables import print_settings
 
     print_settings(rows)
     if unused:
-        typer.echo(f"set, but not read by anything yet: {', '.join(unused)}")
+        typer.echo(f"set, but not used yet: {', '.join(unused)}")
 
 
 @config_app.command("check")
 def check_config(config: ConfigFile = None, overrides: Overrides = None, quiet: Quiet = False) -> None:
-    """Say whether the settings are valid, without running anything."""
+    """Validate the settings without a run."""
     from autohedge.config import with_origins
 
     changed = [row for row in with_origins(config, overrides or []) if row.origin != "default"]
     if not quiet:
-        typer.echo(f"the settings are valid; {len(changed)} of them were chosen, the rest are defaults")
+        typer.echo(f"the settings are valid; {len(changed)} are set, the others have their defaults")
 
 
 @runs_app.command("list")
 def list_runs(as_json: AsJson = False) -> None:
-    """All runs in ./runs, oldest first."""
+    """List the runs in ./runs, oldest first."""
     from autohedge.journal import RunFolder
 
     runs = [(folder.id, folder.read_results()) for folder in RunFolder.all()]
     if as_json:
         print_json({"runs": [{"run": run, "finished": bool(results)} for run, results in runs]})
         return
-    from autohedge.console.summary import print_runs
+    from autohedge.console.tables import print_runs
 
     print_runs(runs)
 
 
 @runs_app.command("show")
 def show_run(run: Run, as_json: AsJson = False) -> None:
-    """The summary of a finished run once more."""
+    """Print the summary of a finished run."""
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
     results = folder.read_results()
     if results is None:
-        raise Misconfigured(
-            f"run {folder.id} did not finish; `autohedge journal verify` says how far it came"
-        )
+        raise Misconfigured(f"run {folder.id} did not finish; `autohedge journal verify` shows its state")
     if as_json:
         print_json(results)
         return
@@ -146,11 +146,14 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
 @runs_app.command("export")
 def export_run(
     run: Run,
-    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="Where the files go.")] = Path(
+    folder: Annotated[Path, typer.Option("--to", metavar="FOLDER", help="The folder for the files.")] = Path(
         "data"
     ),
 ) -> None:
-    """Write trades.jsonl, trade_summary.json and trade_stats.json, as the earlier bot did."""
+    """Export trades.jsonl, trade_summary.json and trade_stats.json.
+
+    The format is that of the earlier Rust bot.
+    """
     from autohedge.journal import RunFolder, read
     from autohedge.records.legacy_export import export_files
 
@@ -164,7 +167,7 @@ def export_run(
 
 @runs_app.command("pack")
 def pack_run(run: Run) -> None:
-    """Copy a run's tape into its folder, so that it can be moved and still replays."""
+    """Copy a run's tape into its folder, so that it can be moved."""
     from autohedge import app as application
     from autohedge.journal import RunFolder
 
@@ -175,9 +178,9 @@ def pack_run(run: Run) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Look for what would keep this machine from trading.
+    """Check this machine: directories, disk space, clock, settings.
 
-    Exit code 1 if something would.
+    Exits with 1 if a check fails.
     """
     from autohedge.console.doctor import run_checks
 
@@ -195,7 +198,7 @@ def doctor(as_json: AsJson = False) -> None:
 
 @app.command()
 def draw() -> None:
-    """The agents' graph as Mermaid text, drawn without any network."""
+    """Print the agents' graph as Mermaid text."""
     from autohedge.graph.build import mermaid
 
     typer.echo(mermaid(), nl=False)
@@ -207,10 +210,10 @@ def init() -> None:
 
     Nothing is overwritten.
     """
-    from autohedge.config import shipped_file
+    from autohedge.config.reference import starter_file
     from autohedge.prompts import FOLDER, builtin_names, builtin_path
 
-    _write_new(Path("config.toml"), shipped_file().read_bytes())
+    _write_new(Path("config.toml"), starter_file().encode())
     _write_new(Path(".env.example"), ENV_EXAMPLE.encode())
     FOLDER.mkdir(exist_ok=True)
     for name in builtin_names():

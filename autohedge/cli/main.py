@@ -1,4 +1,4 @@
-"""The command line: reads options, calls what they ask for, prints; verbs import what they need when they run.
+"""The command line: reads options, calls the package, prints. Commands import what they need when they run.
 
 Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety.
 """
@@ -26,7 +26,7 @@ def _text(error: Exception) -> str:
 
 
 def main() -> None:
-    """Run the command line; every error is one line on stderr and an exit code."""
+    """Run the command line. Every error is one line on stderr and an exit code."""
     try:
         code = app(standalone_mode=False)
     except (UsageError, Misconfigured) as error:
@@ -39,7 +39,8 @@ def main() -> None:
         code = INTERRUPTED
     except ArithmeticError as error:
         fail(
-            f"an amount cannot be computed exactly ({type(error).__name__}): prices out of any range?", FAILED
+            f"an amount cannot be computed exactly ({type(error).__name__}): check the prices of the tape",
+            FAILED,
         )
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -48,7 +49,7 @@ def main() -> None:
         fail(f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
     if code == INTERRUPTED:
         fail(
-            "interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN",
+            "interrupted; verify or replay what was recorded, or continue: autohedge restart RUN",
             FAILED,
         )
     sys.exit(code or 0)

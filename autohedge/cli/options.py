@@ -1,4 +1,4 @@
-"""Options that verbs share, and how they print; what is heavy is imported when it is needed."""
+"""Options that commands share, and how they print. Heavy modules are imported inside functions."""
 
 import sys
 from pathlib import Path
@@ -18,25 +18,25 @@ SPEED_LEAST, SPEED_MOST = 0.001, 1e9
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]
 Tapes = Annotated[
     list[str] | None,
-    typer.Option("--tape", help="FILE or SYMBOL=FILE, Parquet or CSV; repeatable. Without: synthetic."),
+    typer.Option("--tape", help="FILE or SYMBOL=FILE, Parquet or CSV; repeatable. Default: synthetic."),
 ]
 Overrides = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value, any setting; repeatable.")
+    list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; repeatable.")
 ]
-Mode = Annotated[str | None, typer.Option(help="Kind of run: llm, hybrid or hft.")]
-Seed = Annotated[int | None, typer.Option(help="Names the ids and the synthetic market.")]
+Mode = Annotated[str | None, typer.Option(help="llm, hybrid or hft.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of the ids and of the synthetic market.")]
 Speed = Annotated[
     str | None,
-    typer.Option(help="Wall time: real, max, or how many times faster than the tape. Without: virtual time."),
+    typer.Option(help="Trade on a clock: real, max, or a multiple of the tape's speed."),
 ]
 At = Annotated[
     str | None,
-    typer.Option("--at", help="2024-08-08T23:54:15Z or nanoseconds. Without: the tape's end."),
+    typer.Option("--at", help="2024-08-08T23:54:15Z, or nanoseconds; default: the tape's end."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object, alone, on stdout.")]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing but errors.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say what becomes of every quote.")]
-Run = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the path to its folder, or: last.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log the reason code of every quote.")]
+Run = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, the path of its folder, or last.")]
 
 
 def load_inputs(

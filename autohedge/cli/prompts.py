@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from autohedge.prompts import Prompt
     from autohedge.tools import Headlines
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="A prompt, such as director.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The name of a prompt, such as director.")]
 
 
 @prompts_app.command("list")
 def list_prompts(as_json: AsJson = False) -> None:
-    """All prompts with version, hash and origin: packaged, or ./prompts."""
+    """List the prompts with version, hash and origin."""
     from autohedge.prompts import builtin_names, load
 
     rows = [_row(load(name)) for name in builtin_names()]
@@ -47,7 +47,7 @@ def list_prompts(as_json: AsJson = False) -> None:
 
 @prompts_app.command("show")
 def show_prompt(name: Name) -> None:
-    """The text of a prompt as its file has it; as a copy in ./prompts it can be changed."""
+    """Print a prompt file; a copy in ./prompts replaces it."""
     from autohedge.prompts import load
 
     typer.echo(Path(load(name).origin).read_bytes(), nl=False)
@@ -55,7 +55,7 @@ def show_prompt(name: Name) -> None:
 
 @prompts_app.command("fields")
 def list_fields(as_json: AsJson = False) -> None:
-    """Everything that a prompt may name."""
+    """List the fields that a prompt may use."""
     from autohedge.prompts import FIELDS
 
     if as_json:
@@ -68,7 +68,7 @@ def list_fields(as_json: AsJson = False) -> None:
 
 @prompts_app.command("check")
 def check_prompts(quiet: Quiet = False) -> None:
-    """Say whether every prompt can be used, and which of them ./prompts replaces."""
+    """Validate the prompts, and name those that ./prompts replaces."""
     from autohedge.prompts import builtin_names, load, require_known_prompts
 
     found = [_row(load(name)) for name in builtin_names()]
@@ -83,14 +83,14 @@ def check_prompts(quiet: Quiet = False) -> None:
 @prompts_app.command("render")
 def render_prompt(
     name: Name,
-    symbol: Annotated[str, typer.Option("--symbol", help="The symbol that the question is about.")],
+    symbol: Annotated[str, typer.Option("--symbol", help="The symbol of the deliberation.")],
     tape: Annotated[list[str], typer.Option("--tape", help="FILE or SYMBOL=FILE; repeatable.")],
     at: At = None,
     config: ConfigFile = None,
     overrides: Overrides = None,
     as_json: AsJson = False,
 ) -> None:
-    """What a model would read at one moment of a tape, with the account still untouched."""
+    """Render a prompt for one time of a tape, with an empty account."""
     from autohedge.prompts import load, render
     from autohedge.tools import fields_for, preview
 
@@ -119,7 +119,7 @@ def _stream(streams: "tuple[Stream, ...]", symbol: str) -> "Stream":
         if stream.symbol == symbol:
             return stream
     there = ", ".join(stream.symbol for stream in streams)
-    raise Misconfigured(f"the tape holds no {symbol}, but {there}; name one with --symbol")
+    raise Misconfigured(f"the tape has no {symbol}; choose one of {there} with --symbol")
 
 
 def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":
@@ -131,7 +131,8 @@ def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":
     shown = headlines_for(snapshot, headlines, settings.tools.headlines_shown)
     if shown.undated or shown.later:
         typer.echo(
-            f"headlines refused: {shown.undated} undated, {shown.later} later than the quotes", err=True
+            f"headlines refused: {shown.undated} without a date, {shown.later} later than the quotes",
+            err=True,
         )
     return headlines
 
@@ -145,15 +146,15 @@ def _print_rendered(prompt: "Prompt", system: str, user: str, as_json: bool) -> 
         return
     typer.echo(f"# System\n\n{system}\n\n# User\n\n{user}\n")
     typer.echo(
-        f"at most {tokens} tokens, the answer's schema apart: what a model reads must fit llm.context_tokens"
+        f"at most {tokens} tokens without the answer's schema; the request must fit llm.context_tokens"
     )
 
 
 @prompts_app.command("diff")
 def diff_prompts(run: Run, as_json: AsJson = False) -> None:
-    """What a run asked with, the prompts of its end first, against ./prompts and the package of today.
+    """Compare the prompts of a run with those in use now.
 
-    Exits with 1 where any of them differs, with 0 where all are the same to the byte.
+    Exits with 1 if any of them differs.
     """
     from autohedge.audit.prompt_diff import compare_prompts
     from autohedge.journal import RunFolder
@@ -165,7 +166,7 @@ def diff_prompts(run: Run, as_json: AsJson = False) -> None:
         prompts = [asdict(each) | {"same": each.same} for each in found]
         print_json({"run": folder.id, "same": same, "prompts": prompts})
     elif not found:
-        typer.echo(f"{folder.id}: it asked nobody, so it used no prompts")
+        typer.echo(f"{folder.id}: no agents, so no prompts")
     else:
         _print_diff(found)
     if not same:

@@ -1,5 +1,6 @@
 """Verbs that trade: run, restart, the venue of its own, a person's commands, replay."""
 
+from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,22 +31,21 @@ from autohedge.core.errors import Misconfigured, Refused
 if TYPE_CHECKING:
     from autohedge.config import Settings
     from autohedge.graph.replay import DeliberationReplay
+    from autohedge.journal import RunFolder
     from autohedge.runtime.observers import ObserverFactory
     from autohedge.runtime.replay import Difference
 
-Reason = Annotated[str, typer.Option("--reason", help="Why; it goes into the journal.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason, for the journal.")]
 Venue = Annotated[
     str | None,
-    typer.Option(
-        "--venue", help="Port of a venue in another process (`autohedge venue`); it sets the speed."
-    ),
+    typer.Option("--venue", help="Port of a simulated venue (`autohedge venue`); the venue sets the speed."),
 ]
 Patience = Annotated[
     float | None,
-    typer.Option(min=0, help="Seconds to wait for a --venue whose connection is lost; default 60."),
+    typer.Option(min=0, help="Seconds to wait for a disconnected --venue; default 60."),
 ]
 FAULTS = (
-    "What goes wrong on the wire: all, or names with commas between: drop, lost, delay, throttle, ban, error, "
+    "Faults of the connection: all, or names separated by commas: drop, lost, delay, throttle, ban, error, "
     "error_after, disconnect, drop_push, duplicate_push, reorder_push."
 )
 
@@ -60,12 +60,17 @@ def run(
     speed: Speed = None,
     venue: Venue = None,
     patience: Patience = None,
-    live: Annotated[bool, typer.Option("--live", help="Real money: also needs trading.live = true.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Trade real money; needs trading.live = true too.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Trade a tape, record everything, sum up."""
+    """Backtest a tape, or trade it on a clock with --speed.
+
+    Without --tape the market is synthetic. Every input and output is recorded in ./runs.
+    """
     tape_speed = parse_speed(speed) if speed is not None else None
     if speed is not None and venue is not None:
         raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
@@ -91,10 +96,11 @@ def run(
 
 @app.command()
 def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Go on with a run whose process died.
+    """Continue a run whose process died.
 
-    It is rebuilt from its record, asks the venue what became of its orders, and trades on, with the prompts that
-    were in force when it died: one edited meanwhile counts once it is edited again.
+    The engine is rebuilt from the record, queries the venue for the state of its orders, and trades on. The
+    prompts are those in force when the process died; a prompt edited since then counts once it is edited
+    again.
     """
     from autohedge.app import wall_run
     from autohedge.journal import RunFolder
@@ -108,17 +114,19 @@ def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
 @app.command()
 def venue(
     tape: Tapes = None,
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Where to listen; 0 takes a free one.")] = 7001,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")
+    ] = 7001,
     speed: Speed = "real",
     config: ConfigFile = None,
     overrides: Overrides = None,
     seed: Seed = None,
     faults: Annotated[str | None, typer.Option(help=FAULTS)] = None,
-    fault_seed: Annotated[int, typer.Option(help="Decides which requests and pushes go wrong.")] = 0,
+    fault_seed: Annotated[int, typer.Option(help="Seed of the faults.")] = 0,
 ) -> None:
-    """Be the simulated venue of a run in another process.
+    """Run the simulated venue as a process of its own.
 
-    Either can be killed without the other; both play the same tape on one clock.
+    The run and its venue play the same tape on one clock, and each survives the death of the other.
     """
     from autohedge.app import venue_server
     from autohedge.exchanges.loopback.faults import WIRE_FAULTS, SeededFaults, parse
@@ -139,8 +147,8 @@ def _announce_port(port: int, symbols: str, faults: str) -> None:
 
 
 @app.command()
-def halt(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
-    """Stop entries of a running run; exits go on."""
+def halt(run: Run, reason: Reason = "operator", as_json: AsJson = False) -> None:
+    """Halt the entries of a running run; exits continue."""
     _operate(run, "halt", reason, None, as_json=as_json)
 
 
@@ -148,24 +156,24 @@ def halt(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
 def resume(
     run: Run,
     halt_id: Annotated[
-        str | None, typer.Option("--halt-id", help="Which halt, if the run halted by itself.")
+        str | None, typer.Option("--halt-id", help="The id of an automatic halt, which `status` shows.")
     ] = None,
-    reason: Reason = "by hand",
+    reason: Reason = "operator",
     as_json: AsJson = False,
 ) -> None:
-    """Let a halted run enter again."""
+    """Allow entries again after a halt."""
     _operate(run, "resume", reason, halt_id, as_json=as_json)
 
 
 @app.command()
-def flatten(run: Run, reason: Reason = "by hand", as_json: AsJson = False) -> None:
-    """Stop entries of a running run and sell every position it holds."""
+def flatten(run: Run, reason: Reason = "operator", as_json: AsJson = False) -> None:
+    """Halt entries and close every position of a running run."""
     _operate(run, "flatten", reason, None, as_json=as_json)
 
 
 @app.command()
 def status(run: Run, as_json: AsJson = False) -> None:
-    """Where a running run stands."""
+    """Show the equity, positions and halts of a running run."""
     _operate(run, "status", "", None, as_json=as_json)
 
 
@@ -179,18 +187,23 @@ def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_jso
     if as_json:
         print_json({"run": folder.id, "says": reply.message} | reply.status)
         return
-    held = ", ".join(f"{quantity} {symbol}" for symbol, quantity in reply.status["open_positions"].items())
-    typer.echo(f"{folder.id}: {reply.message}; equity {reply.status['equity']}, open: {held or 'nothing'}")
+    from autohedge.console.formatting import amount_text, quantity_text
+
+    positions = reply.status["open_positions"].items()
+    held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
+    equity = amount_text(Decimal(reply.status["equity"]))
+    typer.echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
 
 
 def _require_no_money(settings: "Settings", *, live: bool) -> None:
-    """Real money takes two switches and a real venue; with less, nothing trades at all."""
+    """Refuse real money: it needs two switches and a real venue, and there is none yet."""
     if not live and not settings.trading.live:
         return
     if live and settings.trading.live:
-        raise Refused("there is no real venue yet: take --live and trading.live = true away")
+        raise Refused("there is no real venue yet; remove --live and trading.live = true")
     given, missing = ("--live", "trading.live = true") if live else ("trading.live = true", "--live")
-    raise Refused(f"{given} without {missing}: real money takes both, and a real venue; for paper, neither")
+    needs = "real money needs both, and a real venue; a backtest or paper trading needs neither"
+    raise Refused(f"{given} without {missing}: {needs}")
 
 
 def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFactory":
@@ -212,15 +225,15 @@ def _print_results(results: dict[str, Any], *, as_json: bool, quiet: bool) -> No
 def replay(
     run: Run,
     engine_only: Annotated[
-        bool, typer.Option("--engine-only", help="Leave the deliberations out; needs nothing of the agents.")
+        bool, typer.Option("--engine-only", help="Replay the engine only, without the agents' packages.")
     ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Reproduce a run's every output, and its every deliberation, from its record.
+    """Reproduce a run from its record and report the first difference.
 
-    Its recorded inputs are fed to a fresh engine, and its recorded answers to the agents; the first difference
-    of each is named. Needs no model, server or key.
+    Feeds the recorded inputs to a new engine and the recorded answers to the agents. Needs no model, server
+    or key.
     """
     from autohedge import app as application
     from autohedge.journal import RunFolder
@@ -232,20 +245,31 @@ def replay(
     if as_json:
         print_json(application.replay_as_dict(folder, difference, reread))
     elif not (quiet and same):
-        _print_replay(folder.id, difference, reread, finished=finished)
+        _print_replay(folder.id, difference, reread, _replay_notes(folder, finished=finished))
     if not same:
         raise typer.Exit(FAILED)
 
 
 def _print_replay(
-    run: str, difference: "Difference | None", reread: "DeliberationReplay | None", *, finished: bool
+    run: str, difference: "Difference | None", reread: "DeliberationReplay | None", notes: str
 ) -> None:
     parts = [f"differs at {difference}" if difference else "every output reproduced"]
     parts += [_deliberation_replay_text(reread)] if reread else []
-    so_far = "" if finished else " (unfinished: as far as the record goes)"
     if difference or (reread and reread.difference):
-        fail(f"replay of {run}: {'; '.join(parts)}{so_far}", FAILED)
-    typer.echo(f"{run}: {'; '.join(parts)}{so_far}")
+        fail(f"replay of {run}: {'; '.join(parts)}{notes}", FAILED)
+    typer.echo(f"{run}: {'; '.join(parts)}{notes}")
+
+
+def _replay_notes(folder: "RunFolder", *, finished: bool) -> str:
+    """What a reader of the result must know about the record, in parentheses."""
+    from autohedge.journal import read
+    from autohedge.journal.genesis import Genesis
+
+    genesis = Genesis.of(next(read(folder.journal)))
+    older = f"texts of halts, cancels and alerts are those of version {genesis.autohedge}: not compared"
+    notes = [] if finished else ["unfinished: as far as the record goes"]
+    notes += [] if genesis.has_todays_texts else [older]
+    return f" ({'; '.join(notes)})" if notes else ""
 
 
 def _deliberation_replay_text(reread: "DeliberationReplay") -> str:

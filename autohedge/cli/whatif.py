@@ -1,4 +1,4 @@
-"""The verb that asks what would have come of a run with something else."""
+"""`autohedge whatif`: a recorded run with one change."""
 
 from pathlib import Path
 from typing import Annotated
@@ -10,15 +10,11 @@ from autohedge.cli.options import FAILED, AsJson, Overrides, Quiet, Run, fail, n
 
 Prompts = Annotated[
     Path | None,
-    typer.Option(
-        "--prompts", metavar="DIR", help="Prompts that stand in for the recorded ones of their names."
-    ),
+    typer.Option("--prompts", metavar="DIR", help="A folder of prompts that replace the recorded ones."),
 ]
-Model = Annotated[str, typer.Option("--model", help="Another model, as its server calls it.")]
-Provider = Annotated[
-    str, typer.Option("--provider", help="Another provider: openai, ollama, rules, scripted, chaos, auto.")
-]
-OtherMode = Annotated[str, typer.Option("--mode", help="Another kind of run: hft, hybrid or llm.")]
+Model = Annotated[str, typer.Option("--model", help="Another model, by the name that its server lists.")]
+Provider = Annotated[str, typer.Option("--provider", help="openai, ollama, rules, scripted, chaos or auto.")]
+OtherMode = Annotated[str, typer.Option("--mode", help="Another mode: hft, hybrid or llm.")]
 
 
 @app.command()
@@ -32,10 +28,10 @@ def whatif(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what would have come of a run with other prompts, another model, provider or mode.
+    """Compare a run with one that differs by prompts, model or mode.
 
-    Its questions are asked again on their recorded snapshots; then the run is simulated twice, as recorded
-    and with the change.
+    Repeats the recorded requests with the change, on their recorded snapshots, then simulates the run
+    twice: as recorded, and with the change.
     """
     from autohedge.journal import RunFolder
     from autohedge.whatif import Change, as_dict, study
@@ -44,7 +40,7 @@ def whatif(
     try:
         found = study(RunFolder.find(run), change, no_notify if quiet else notify)
     except KeyboardInterrupt:
-        fail("interrupted; no half of an answer was kept", FAILED)
+        fail("interrupted; nothing was written", FAILED)
     if as_json:
         print_json(as_dict(found))
     elif not quiet:

@@ -1,4 +1,4 @@
-"""Settings: one typed object, resolved from all sources, validated once and frozen; and the secrets."""
+"""Settings and secrets: resolved from all sources, validated once, immutable."""
 
 from autohedge.config.loading import (
     SettingOrigin,

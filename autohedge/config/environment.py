@@ -1,4 +1,4 @@
-"""The environment and `.env`: where settings and secrets outside of files come from."""
+"""The environment and `.env`, the sources of secrets and of settings outside files."""
 
 import os
 from collections.abc import Mapping
@@ -9,5 +9,5 @@ PREFIX = "AUTOHEDGE__"
 
 
 def environments() -> tuple[tuple[str, Mapping[str, str | None]], ...]:
-    """`.env` and the environment by name, weaker first."""
+    """Returns the variables of `.env` and of the environment with their names, the weaker source first."""
     return (".env", dotenv_values(".env")), ("environment", os.environ)

@@ -1,5 +1,6 @@
-"""Names of the environment that earlier systems used, and the settings that they mean here."""
+"""Environment variables of earlier systems, and the settings that they set here."""
 
+# The names stay supported so that the environment of an earlier installation still works.
 SETTINGS = {
     "CHATTER_LEVEL": "chatter_level",
     "HFT_EVALUATE_EVERY_QUOTES": "momentum.evaluate_every_quotes",
@@ -19,7 +20,7 @@ SETTINGS = {
     "WARMUP_MIN_COUNT": "momentum.warmup_count",
 }
 
-# Known, but nothing here reads them yet: `config show` lists those that are set.
+# Known but not used; `config show` lists those that are set, so that they are not ignored silently.
 UNUSED = frozenset(
     {
         "APCA_API_BASE_URL",

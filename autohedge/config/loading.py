@@ -1,7 +1,7 @@
 """Resolves settings from all sources, strongest first.
 
-The sources: `--set` on the command line, `AUTOHEDGE__SECTION__KEY` in the environment or `.env`, the file
-named by `--config` or `./config.toml`, the shipped `config.toml`.
+The sources are `--set` on the command line, `AUTOHEDGE__SECTION__KEY` in the environment or `.env`, the file
+named by `--config` or `./config.toml`, and the shipped `config.toml`.
 """
 
 import tomllib
@@ -28,21 +28,21 @@ from autohedge.core.text import did_you_mean
 
 
 def shipped_file() -> Path:
-    """The `config.toml` with every default: in the wheel, or at the top of a checkout."""
+    """Returns the path of the `config.toml` with every default: in the wheel, or at the top of a checkout."""
     here = Path(__file__).parent.parent
     inside = here / "config.toml"
     return inside if inside.is_file() else here.parent / "config.toml"
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """A settings file as nested tables.
+    """Reads a settings file as nested tables.
 
     Raises Misconfigured for a file that is missing, unreadable or not TOML.
     """
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        msg = f"there is no settings file {path}; leave --config away to use the defaults"
+        msg = f"there is no settings file {path}; omit --config to use the defaults"
         raise Misconfigured(msg) from None
     except (OSError, UnicodeDecodeError) as error:
         msg = f"cannot read {path}: {error}"
@@ -53,22 +53,26 @@ def read_toml(path: Path) -> dict[str, Any]:
 
 
 def parse_override(text: str) -> dict[str, Any]:
-    """One `section.key=value` as a nested table; a bare word is taken as text."""
+    """Parses one `section.key=value` into a nested table; a value that is not TOML is taken as text.
+
+    Raises Misconfigured if there is no key, or if neither form can be parsed.
+    """
     key, equals, value = text.partition("=")
     if not equals or not key.strip():
         msg = f"--set {text}: write section.key=value, for example momentum.min_edge_bps=10"
         raise Misconfigured(msg)
+    # First as TOML, then as a quoted string, so that text needs no quotes in the shell.
     for written in (value, f"'{value.strip()}'"):
         try:
             return tomllib.loads(f"{key} = {written}")
         except tomllib.TOMLDecodeError:
             continue
-    msg = f"--set {text}: neither the key nor the value can be read"
+    msg = f"--set {text}: cannot be parsed; write section.key=value, for example momentum.min_edge_bps=10"
     raise Misconfigured(msg)
 
 
 def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Nested tables laid over each other, later over earlier."""
+    """Merges nested tables key by key; later layers override earlier ones."""
     merged: dict[str, Any] = {}
     for layer in layers:
         for key, value in layer.items():
@@ -79,9 +83,9 @@ def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
-    """Resolve the settings from all sources.
+    """Resolves the settings from all sources.
 
-    Raises Misconfigured with one line for an unknown key, a value out of range, a broken file.
+    Raises Misconfigured, with a one-line message, for an unknown key, a value out of range or a broken file.
     """
     user = path or Path("config.toml")
     files = [read_toml(shipped_file())]
@@ -93,8 +97,9 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     return _validated(lambda: _settings_class(below, environment=True)(**above))
 
 
+# pydantic-settings ignores variables of unknown sections, so a misspelt one would have no effect.
 def _check_environment() -> None:
-    """Refuse a variable that looks like a setting and names no section."""
+    """Refuses a variable with the settings prefix whose section does not exist."""
     for name in (name for _, names in environments() for name in names):
         if not name.upper().startswith(PREFIX):
             continue
@@ -107,7 +112,7 @@ def _check_environment() -> None:
 
 @dataclass(frozen=True, slots=True)
 class SettingOrigin:
-    """One setting: its full name, its value, and where the value comes from."""
+    """One setting: its full name, its value, and the source of the value."""
 
     key: str
     value: Any
@@ -115,7 +120,7 @@ class SettingOrigin:
 
 
 def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> list[SettingOrigin]:
-    """Every setting with its origin: default, a file, `.env`, the environment or `--set`.
+    """Returns every setting with its origin: default, a file, `.env`, the environment or `--set`.
 
     Raises what `load` raises.
     """
@@ -127,6 +132,7 @@ def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> lis
         origins |= {
             legacy_env.SETTINGS[name]: f"{origin}: {name}" for name in names if name in legacy_env.SETTINGS
         }
+    # A second loop, because AUTOHEDGE__ names in `.env` have priority over legacy names in the environment.
     for origin, names in environments():
         origins |= {_as_key(name): origin for name in names if name.upper().startswith(PREFIX)}
     origins |= dict.fromkeys(_flat(merge(parse_override(text) for text in wanted)), "--set")
@@ -134,12 +140,12 @@ def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> lis
 
 
 def unused_names() -> list[str]:
-    """Names of earlier systems that are set, but that nothing reads yet."""
+    """Returns the variables of earlier systems that are set but not used."""
     return sorted({name for _, names in environments() for name in names if name in legacy_env.UNUSED})
 
 
 def _aliased() -> Iterator[dict[str, Any]]:
-    """Settings given under the names of earlier systems, weaker first."""
+    """Yields the settings given under names of earlier systems, the weaker source first."""
     for _, names in environments():
         for name, key in legacy_env.SETTINGS.items():
             if names.get(name):
@@ -162,7 +168,7 @@ def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def from_plain(values: Mapping[str, Any]) -> Settings:
-    """The settings that a run recorded; nothing of today's environment enters.
+    """Returns the settings that a run recorded, without today's environment and files.
 
     Raises Misconfigured if they are not valid.
     """
@@ -170,12 +176,12 @@ def from_plain(values: Mapping[str, Any]) -> Settings:
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
-    """All settings as plain values that JSON can hold and `from_plain` reads back."""
+    """Returns all settings as plain values that JSON can hold and `from_plain` reads."""
     return settings.model_dump(mode="json")
 
 
 class _DotEnv(EnvSettingsSource):
-    """The settings in `.env`; what else stands there is none of our business."""
+    """The settings in `.env`; other variables in the file are ignored."""
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         names = dotenv_values(".env").items()
@@ -183,7 +189,7 @@ class _DotEnv(EnvSettingsSource):
 
 
 def _settings_class(files: dict[str, Any], *, environment: bool) -> type[Settings]:
-    """Settings that look, below what they are called with, into the environment and then `files`."""
+    """Returns a settings class whose sources are its arguments, then the environment, then `files`."""
 
     class Sourced(Settings):
         @classmethod

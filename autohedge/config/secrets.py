@@ -12,24 +12,26 @@ KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """What no settings file holds and no record repeats: its text form hides it."""
+    """The secrets of a run; their text form hides the values."""
 
     llm_api_key: SecretStr | None
     redis_password: SecretStr | None
 
 
 def load_secrets() -> Secrets:
-    """The secrets in the environment or, weaker, in `.env`; our own name goes before OPENAI_API_KEY.
+    """Returns the secrets from the environment or, with lower priority, from `.env`.
 
-    Raises Misconfigured for a secret that no request could carry.
+    AUTOHEDGE_LLM_API_KEY has priority over OPENAI_API_KEY. Raises Misconfigured for a secret with characters
+    that cannot be sent in a request.
     """
     return Secrets(_secret(*KEY_NAMES), _secret("AUTOHEDGE_REDIS_PASSWORD"))
 
 
 def _secret(*names: str) -> SecretStr | None:
-    """What is given under the first of these names that holds anything."""
+    """Returns the first non-blank value under these names; the environment goes before `.env`."""
     given = (around.get(name) for _, around in reversed(environments()) for name in names)
     text = next((value.strip() for value in given if value and value.strip()), "")
     if not (text.isascii() and text.isprintable()):
-        raise Misconfigured(f"{' or '.join(names)} holds characters that no key has; copy it again")
+        # Checked here, because an HTTP header cannot carry it, and the error there could show the secret.
+        raise Misconfigured(f"{' or '.join(names)} holds characters that cannot be sent; copy it again")
     return SecretStr(text) if text else None

@@ -1,4 +1,4 @@
-"""The tables of the settings, one class each, with the bounds of every value."""
+"""The sections of the settings, one class each, with the bounds of every value."""
 
 from decimal import Decimal
 from typing import Annotated, Any, Literal
@@ -11,9 +11,11 @@ from autohedge.core.instruments import DEFAULT_LOT
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+# max_digits keeps exact products of settings within the 120 digits of core/money.py.
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
+# 1e8 s are three years: as nanoseconds, added to any time of the tape, they stay below 2**63.
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Pause = Annotated[float, Field(ge=0, le=1e8)]
 Distance = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
@@ -22,27 +24,27 @@ Latency = Annotated[float, Field(ge=0, le=3_600_000)]
 
 
 class Section(BaseModel):
-    """One table of the settings: unknown keys are errors, values never change."""
+    """One section of the settings: unknown keys are errors, values are immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class TradingSettings(Section):
-    """What kind of run this is."""
+    """The mode of the run."""
 
     mode: Literal["hft", "hybrid", "llm"]
     live: bool
 
 
 class StrategySettings(Section):
-    """Which strategy trades, by name or as `file.py:Class` or `module:Class`."""
+    """The strategy, by name or as `file.py:Class` or `module:Class`."""
 
     name: str
     params: dict[str, Any]
 
 
 class HybridSettings(Section):
-    """The gate that a model's verdict opens, per symbol."""
+    """The entry gate of each symbol, which verdicts of the model open and close."""
 
     gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31)]
     no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
@@ -55,7 +57,7 @@ class HybridSettings(Section):
 
 
 class LLMSettings(Section):
-    """Which model answers, and how it is asked; its key comes from the environment alone."""
+    """The model and its limits; the API key comes from the environment or `.env` only."""
 
     provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
     base_url: str
@@ -78,7 +80,7 @@ class LLMSettings(Section):
 
 
 class AgentSettings(Section):
-    """How one agent is asked, where that differs from `llm` and from its prompt's front matter."""
+    """Settings of one agent that override `llm` and the front matter of its prompt."""
 
     model: str
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
@@ -86,7 +88,7 @@ class AgentSettings(Section):
 
 
 class DirectorSettings(AgentSettings):
-    """The Director, whose word may be asked for several times."""
+    """The Director, whose verdict may be sampled several times."""
 
     samples: Annotated[int, Field(ge=1, le=15)]
     min_confidence_pct: Annotated[int, Field(ge=0, le=100)]
@@ -118,7 +120,7 @@ class ExecutionAgentSettings(AgentSettings):
 
 
 class AgentsSettings(Section):
-    """One table for each agent."""
+    """One table per agent."""
 
     director: DirectorSettings
     quant: AgentSettings
@@ -128,7 +130,7 @@ class AgentsSettings(Section):
 
 
 class RedisSettings(Section):
-    """The memory that several processes share; a password comes from the environment alone."""
+    """The Redis server that processes share; its password comes from the environment or `.env` only."""
 
     url: str
     lease_s: Annotated[float, Field(ge=0.2, le=3600)]
@@ -136,7 +138,7 @@ class RedisSettings(Section):
 
     @model_validator(mode="after")
     def _address_without_secrets(self) -> "RedisSettings":
-        # A check of the whole table: that of one field would repeat what was given, a password included.
+        # Checks the whole table, because the error of a single field would show its value and so a password.
         if self.url and (wrong := _wrong_address(self.url)):
             msg = f"url {wrong}"
             raise ValueError(msg)
@@ -144,24 +146,24 @@ class RedisSettings(Section):
 
 
 def _wrong_address(url: str) -> str:
-    """What is wrong with the address of a Redis server, without repeating it; empty if nothing is."""
+    """Returns what is wrong with the address of a Redis server, without the address; empty if it is valid."""
     if any(each in url for each in "@?#"):
         return "must hold no user, password or query, for settings are recorded: set AUTOHEDGE_REDIS_PASSWORD"
     try:
         parts = urlsplit(url)
         host, port, path = parts.hostname, parts.port, parts.path
     except ValueError:
-        return "is no address: write redis://HOST:PORT/DATABASE"
+        return "is not an address: write redis://HOST:PORT/DATABASE"
     if parts.scheme == "unix":
         return "" if path.startswith("/") and not host else "must be unix:///PATH for a socket"
     if parts.scheme not in {"redis", "rediss"} or not host or port == 0:
         return "must be redis://HOST:PORT/DATABASE, rediss:// for TLS, or unix:///PATH"
     number = path.removeprefix("/")
-    return "" if not number or number.isdecimal() else "must end in the number of a database, or in nothing"
+    return "" if not number or number.isdecimal() else "must end in a database number, or have no path"
 
 
 class ToolsSettings(Section):
-    """What agents are shown of a snapshot."""
+    """What the prompts show of a snapshot."""
 
     table_rows: Annotated[int, Field(ge=1, le=50)]
     headlines: str
@@ -170,10 +172,10 @@ class ToolsSettings(Section):
 
 
 class MomentumSettings(Section):
-    """Parameters of the momentum kernel."""
+    """Parameters of the momentum strategy."""
 
     evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31)]
-    lookback: Annotated[int, Field(ge=1, le=1023)]
+    lookback: Annotated[int, Field(ge=1, le=1023)]  # the ring buffer of the kernel has 1024 places
     min_edge_bps: Finite
     max_spread_bps: NotNegative
     warmup_count: Annotated[int, Field(ge=0, le=2**31)]
@@ -185,7 +187,7 @@ class CrossoverSettings(Section):
     """Parameters of the moving-average crossover."""
 
     fast: Annotated[int, Field(ge=1, le=1023)]
-    slow: Annotated[int, Field(ge=2, le=1023)]
+    slow: Annotated[int, Field(ge=2, le=1023)]  # as for lookback
     bar_s: Seconds
 
     @model_validator(mode="after")
@@ -197,7 +199,7 @@ class CrossoverSettings(Section):
 
 
 class ExitsSettings(Section):
-    """Where a position is closed, in bps of the mid at its entry signal."""
+    """Exit levels of a position, in bps of the mid at its entry signal, and its longest holding time."""
 
     take_profit_bps: Positive
     stop_loss_bps: Positive
@@ -208,7 +210,8 @@ class ExitsSettings(Section):
     @model_validator(mode="after")
     def _a_trail_has_its_distance(self) -> "ExitsSettings":
         if self.trailing_activation_bps and not self.trailing_distance_bps:
-            msg = f"trailing_activation_bps ({self.trailing_activation_bps}) needs a trailing_distance_bps above 0"
+            activation = self.trailing_activation_bps
+            msg = f"trailing_activation_bps ({activation}) needs a trailing_distance_bps above 0"
             raise ValueError(msg)
         return self
 
@@ -223,13 +226,14 @@ class SizingSettings(Section):
     @model_validator(mode="after")
     def _bounds_in_order(self) -> "SizingSettings":
         if self.min_order_amount > self.max_order_amount:
-            msg = f"min_order_amount ({self.min_order_amount}) exceeds max_order_amount ({self.max_order_amount})"
+            least, most = self.min_order_amount, self.max_order_amount
+            msg = f"min_order_amount ({least}) exceeds max_order_amount ({most})"
             raise ValueError(msg)
         return self
 
 
 class ExecutionSettings(Section):
-    """How entries are priced, how long they rest, how often they may come."""
+    """How entries are priced, how long they rest, how often they are sent, and when orders are queried."""
 
     time_in_force: Literal["ioc", "gtc"]
     cancel_after_s: Seconds
@@ -249,13 +253,14 @@ class ExecutionSettings(Section):
     @model_validator(mode="after")
     def _slices_have_time(self) -> "ExecutionSettings":
         if (self.twap_slices > 1) is not (self.twap_s > 0):
-            msg = f"twap_slices ({self.twap_slices}) and twap_s ({self.twap_s}) belong together: 1 and 0, or more and more"
+            given = f"twap_slices ({self.twap_slices}) and twap_s ({self.twap_s})"
+            msg = f"{given} must be 1 and 0, or both greater"
             raise ValueError(msg)
         return self
 
 
 class ReconciliationSettings(Section):
-    """Our books against the venue's."""
+    """The comparison of the ledger with the venue."""
 
     every_s: Pause
     fill_overlap_s: Pause
@@ -263,7 +268,7 @@ class ReconciliationSettings(Section):
 
 
 class RiskSettings(Section):
-    """Hard limits, outside any model."""
+    """Hard limits, which no model can change."""
 
     min_order_quantity: Money
     max_order_quantity: Money
@@ -293,7 +298,7 @@ class SimulatedSettings(Section):
 
 
 class JournalSettings(Section):
-    """How safe the record of a run on a clock is."""
+    """The durability of the record of a run in real time."""
 
     durability: Literal["process", "power"]
 
@@ -308,7 +313,7 @@ class SyntheticSettings(Section):
 
 
 class InstrumentRules(Section):
-    """What a venue demands of prices and quantities."""
+    """The rules that a venue sets for prices and quantities."""
 
     tick: Step | None = None
     lot: Step = DEFAULT_LOT

@@ -1,4 +1,4 @@
-"""The settings of one run as one typed, frozen object."""
+"""The settings of one run as one typed, immutable object."""
 
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
@@ -41,7 +41,7 @@ OVERRIDABLE: dict[str, type[Section]] = {
 
 
 class Settings(BaseSettings):
-    """The resolved settings of one run; every default stands in the shipped `config.toml`."""
+    """The resolved settings of one run; all defaults are in the shipped `config.toml`."""
 
     model_config = SettingsConfigDict(
         extra="forbid",
@@ -77,11 +77,12 @@ class Settings(BaseSettings):
     def _sort_overrides(cls, values: dict[str, Any]) -> dict[str, Any]:
         overrides = values.get("symbol_overrides", {})
         if not all(isinstance(table, dict) for table in (overrides, *_values(overrides))):
-            msg = 'symbol_overrides holds one table per symbol: [symbol_overrides."BTC/USD"]'
+            msg = 'symbol_overrides needs one table per symbol, such as [symbol_overrides."BTC/USD"]'
             raise ValueError(msg)
         nested = {symbol: _by_section(symbol, keys) for symbol, keys in overrides.items()}
         return values | {"symbol_overrides": nested}
 
+    # Overrides stay raw tables until `for_symbol` applies them, so pydantic does not check them by itself.
     @model_validator(mode="after")
     def _overrides_are_valid(self) -> "Settings":
         for symbol in self.symbol_overrides:
@@ -93,7 +94,7 @@ class Settings(BaseSettings):
         return self
 
     def for_symbol(self, symbol: str) -> "Settings":
-        """These settings with the symbol's overrides laid over them."""
+        """Returns these settings with the symbol's overrides applied."""
         changes = self.symbol_overrides.get(symbol, {})
         sections = {
             name: OVERRIDABLE[name].model_validate(getattr(self, name).model_dump() | keys)
@@ -103,11 +104,11 @@ class Settings(BaseSettings):
 
     @property
     def trader_name(self) -> str:
-        """Who wishes to buy: the strategy by its name, or the agents."""
+        """What decides on entries: the name of the strategy, or `agents` in llm mode."""
         return "agents" if self.trading.mode == "llm" else self.strategy.name
 
     def instrument(self, symbol: str) -> Instrument:
-        """The instrument with its configured rules, or the defaults."""
+        """Returns the instrument with its configured rules, or the defaults."""
         rules = self.instruments.get(symbol, InstrumentRules())
         return Instrument(symbol, rules.tick, rules.lot, rules.min_notional)
 
@@ -117,7 +118,7 @@ def _values(table: Any) -> Iterable[Any]:
 
 
 def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Sort a symbol's overrides into sections; a bare key finds its own."""
+    """Sorts a symbol's overrides into sections; a key without a section goes to the one that has it."""
     nested: dict[str, dict[str, Any]] = {}
     for key, value in keys.items():
         if key in OVERRIDABLE and isinstance(value, dict):
@@ -126,14 +127,14 @@ def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any
         home = next((name for name, cls in OVERRIDABLE.items() if key in cls.model_fields), None)
         if home is None:
             known = [*OVERRIDABLE, *(f for cls in OVERRIDABLE.values() for f in cls.model_fields)]
-            msg = f'symbol_overrides."{symbol}".{key} is no setting of a symbol{_hint(key, known)}'
+            msg = f'symbol_overrides."{symbol}".{key} cannot be set per symbol{_hint(key, known)}'
             raise ValueError(msg)
         nested.setdefault(home, {})[key] = value
     return nested
 
 
 def describe_error(error: ValidationError | SettingsError) -> str:
-    """A validation error as one line: the setting, what is wrong with it, and the value given."""
+    """Returns a validation error as one line: the setting, what is wrong with it, and the given value."""
     if isinstance(error, SettingsError):
         return str(error)
     details = error.errors(include_url=False)
@@ -143,12 +144,13 @@ def describe_error(error: ValidationError | SettingsError) -> str:
     if first["type"] == "extra_forbidden":
         return f"unknown setting {place}{_hint(place, _all_names())}{more}"
     message = first["msg"].removeprefix("Value error, ")
+    # A whole table is not shown: it is long, and the table of redis may hold a password.
     given = f", got {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
     return f"{place}: {message}{given}{more}" if place else f"{message}{more}"
 
 
 def _all_names() -> list[str]:
-    """All settings by their full names, and by their last names, as overrides of a symbol use them."""
+    """Returns every setting by its full name, and by its last part as in the overrides of a symbol."""
     keys = _all_keys(Settings)
     return keys + [key.rpartition(".")[2] for key in keys]
 

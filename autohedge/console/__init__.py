@@ -1,3 +1,3 @@
-"""What a terminal shows: summary, live event log, progress, doctor. Import the modules."""
+"""Terminal output: summary, live event log, progress, doctor. Import the modules."""
 
 __all__: list[str] = []

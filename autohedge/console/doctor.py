@@ -1,4 +1,4 @@
-"""Is this machine fit to trade on? Each check says what it found and, if that is bad, the cure."""
+"""Checks that this machine is fit for trading; a failed check names its cause and cure."""
 
 import os
 import platform
@@ -23,7 +23,7 @@ FREE_BYTES_LEAST = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """What one check found."""
+    """The result of one check."""
 
     check: str
     ok: bool
@@ -31,7 +31,8 @@ class CheckResult:
 
 
 def run_checks() -> Iterator[CheckResult]:
-    """All checks, one after the other; none changes anything but a probe file that it removes."""
+    """Yields the result of each check; a check changes nothing but a probe file, which it removes."""
+    # The places where the tape cache and numba will write, resolved in the same way as they do.
     user = Path(os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge"))
     compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("autohedge") / "jit")
     yield _python()
@@ -50,7 +51,7 @@ def _python() -> CheckResult:
 
 
 def writable(check: str, directory: Path, cure: str) -> CheckResult:
-    """Whether a file can be made in a directory, or in what it would be made in."""
+    """Checks that a file can be created in a directory, or in its nearest existing parent."""
     there = next(place for place in (directory, *directory.parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=there):
@@ -60,15 +61,15 @@ def writable(check: str, directory: Path, cure: str) -> CheckResult:
 
 
 def room(free_bytes: int) -> CheckResult:
-    """Whether the disk has room for records; when it is full, entries stop."""
+    """Checks that the disk has room for records; entries halt when it is full."""
     free = f"{free_bytes / 2**30:.1f} GiB free"
     if free_bytes >= FREE_BYTES_LEAST:
         return CheckResult("disk", ok=True, message=free)
-    return CheckResult("disk", ok=False, message=f"only {free}; make room for the records of runs")
+    return CheckResult("disk", ok=False, message=f"only {free}; free at least 1 GiB for the records of runs")
 
 
 def clock(now_ns: int) -> CheckResult:
-    """Whether the clock is later than this release and than every record in `runs/`."""
+    """Checks that the clock is later than this release and than every record in `runs/`."""
     for what, then_ns in (("this release", _released_ns()), ("the newest run", _newest_run_ns())):
         if now_ns < then_ns:
             late = f"{format_utc(now_ns)} is before {what} ({format_utc(then_ns)}); set the clock"
@@ -81,14 +82,14 @@ def _released_ns() -> int:
 
 
 def _newest_run_ns() -> int:
-    """The start of the newest run, from its id, or the last writing of any record; 0 without one."""
+    """Returns the latest start of a run, from its id, or the last change of a journal; 0 without runs."""
     folders = RunFolder.all()
     begun = [_ns(folder.id.partition("-")[0], "%Y%m%dT%H%M%S") for folder in folders]
     return max([*begun, *(folder.journal.stat().st_mtime_ns for folder in folders)], default=0)
 
 
 def _ns(text: str, form: str) -> int:
-    """A UTC time as nanoseconds; 0 for a text of another form, such as a renamed run."""
+    """Parses a UTC time to nanoseconds; 0 for text of another form, such as the name of a renamed run."""
     try:
         return int(datetime.strptime(f"{text}+0000", f"{form}%z").timestamp()) * NS_PER_S
     except ValueError:
@@ -99,12 +100,13 @@ def _settings() -> CheckResult:
     from autohedge.config import with_origins
 
     return attempt(
-        "settings", lambda: f"{sum(row.origin != 'default' for row in with_origins())} chosen, all valid"
+        "settings", lambda: f"{sum(row.origin != 'default' for row in with_origins())} set, all valid"
     )
 
 
 def attempt(check: str, look: Callable[[], str]) -> CheckResult:
-    """What `look` says, or the error that it met."""
+    """Returns the message of `look` as a passed check, or its error as a failed one."""
+    # Other exceptions are bugs, not faults of the machine, and pass through.
     try:
         return CheckResult(check, ok=True, message=look())
     except AutoHedgeError as error:

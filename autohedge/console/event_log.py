@@ -1,7 +1,7 @@
-"""What a run says on the way: a line per thing that matters, and how far it has come.
+"""The event log of a run: one line for each important event, and the progress.
 
-The lines keep the shapes of the Rust bot that came before (`[HFT] BUY trigger …`), so what was
-grepped for is still found. They go to stderr; stdout is the summary's.
+The lines keep the shapes of the Rust bot that came before (`[HFT] BUY trigger …`), so that filters and
+scripts made for it still work. They go to stderr; stdout is for the summary.
 """
 
 import sys
@@ -58,7 +58,7 @@ LEVELS = ("low", "normal", "verbose")
 
 
 def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> ObserverFactory:
-    """Who looks on: nobody if `quiet`, else a narrator at the configured level."""
+    """Returns the observer factory of a run: an event log at the configured level; no observer if `quiet`."""
     if quiet:
         return NullObserver
     level = settings.chatter_level
@@ -66,6 +66,7 @@ def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> Obs
         level = "normal" if on_clock else "low"
 
     def event_log(engine: Engine, rows: Rows, run: str) -> RunObserver:
+        # On a clock a slow terminal must not delay the engine; in virtual time no line may be lost.
         output = OutputThread(patient=not on_clock)
         shape = BarProgress if sys.stderr.isatty() else LineProgress
         progress: ProgressView = shape(engine, len(rows), output)
@@ -76,7 +77,7 @@ def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> Obs
 
 
 class EventLog:
-    """Says what happens in one run: at level 0 what is wrong, 1 decisions too, 2 every quote."""
+    """Logs the events of one run: faults at level 0, also decisions and orders at 1, every quote at 2."""
 
     def __init__(self, engine: Engine, rows: Rows, level: int, progress: ProgressView, banner: str) -> None:
         self.wants = ALWAYS_WANTED if level == 0 else ALWAYS_WANTED | WANTED_TOO
@@ -97,19 +98,19 @@ class EventLog:
         self._trader = "[AGENT]" if engine.deliberations and engine.deliberations.proposes else "[HFT]"
 
     def on_progress(self) -> None:
-        """Show how far the run has come, now and then."""
+        """Updates the progress display if it is due."""
         self._progress.refresh()
 
     def notify(self, line: str) -> None:
-        """Say what is wrong outside the record."""
+        """Logs a fault that is not in the record, at every level."""
         self._log(0, line)
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Writes pending lines and restores the terminal."""
         self._progress.close()
 
     def on_event(self, entry: JournalEntry) -> None:
-        """Say an event, if it is worth a line at this level."""
+        """Logs an event if it has a line at this level."""
         match event := entry.event:
             case RunStarted() | Restarted():
                 self._waits.clear()
@@ -117,6 +118,7 @@ class EventLog:
                 self._log(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
+            # A venue may report a fill twice; it is logged when booked, which happens once.
             case ExecutionReport(kind="fill"):
                 self._fill = event
             case FillBooked() if self._fill:
@@ -129,9 +131,10 @@ class EventLog:
             self._log(*message)
 
     def on_row(self, row: int) -> None:
-        """Say what became of a row."""
+        """Logs the outcome of a row."""
         lane = int(self._rows.lane[row])
         counts = self._engine.kernel_states["counts"][lane]
+        # The kernel counts each row under exactly one reason code; the count that rose is the row's.
         code = REASONS[int(np.argmax(counts - self._before[lane]))]
         self._before[lane] = counts
         symbol = self._symbol(lane)
@@ -155,10 +158,8 @@ class EventLog:
             exit_levels = (
                 f"entry(mid)={self._mid(lane):.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
             )
-            self._log(
-                1,
-                f"{self._trader} BUY trigger {symbol}: {self._edge(lane)}{self._spread(lane)} | {exit_levels}",
-            )
+            conditions = f"{self._edge(lane)}{self._spread(lane)}"
+            self._log(1, f"{self._trader} BUY trigger {symbol}: {conditions} | {exit_levels}")
             price = order.limit or Decimal(str(ask))
         else:
             self._log(1, self._sell_trigger(order, lane))
@@ -186,9 +187,10 @@ class EventLog:
         )
 
     def _unanswered(self, event: DeliberationRequested | Decision) -> None:
-        """Say when nobody answers; at every level once for each reason."""
+        """Logs an abstention or timeout: the first of each code at every level, others from level 1 on."""
         where, code = (event.kind, event.symbol), ""
         if isinstance(event, DeliberationRequested):
+            # The engine asks again while the last question is open only after its deadline.
             code = "timeout" if where in self._waits else ""
             self._waits[where] = event.number
         elif self._waits.get(where) == event.number:
@@ -202,7 +204,7 @@ class EventLog:
             )
             self._reported_codes.add(code)
 
-    # what the lane knows
+    # figures of a lane, read from the kernel state and the ledger
 
     @property
     def _fields(self) -> tuple[str, ...]:
@@ -260,7 +262,7 @@ class EventLog:
                 return code.label
 
     def _log(self, level: int, line: str) -> None:
-        """Symbols and a venue's words come from outside: nothing in them may move a terminal's cursor."""
+        """Writes a line; replaces control characters, since symbols and texts of the venue are untrusted."""
         if self._level >= level:
             self._progress.write(printable(line, "?"))
 
@@ -307,12 +309,12 @@ LOGGED_BY_EVENTS = frozenset(
 
 
 def _line(event: AnyEvent) -> tuple[int, str] | None:
-    """From which level on an event is worth a line, and the line."""
+    """Returns the level and the line of an event; None for one without a line."""
     return _state_line(event) or _venue_line(event) or _order_line(event)
 
 
 def _state_line(event: AnyEvent) -> tuple[int, str] | None:
-    """Whether we trade."""
+    """Returns the line of a change of the trading state, or of a more specific kind of event."""
     match event:
         case Halted():
             known = f" (halt id {event.halt_id})" if event.halt_id else ""
@@ -323,15 +325,15 @@ def _state_line(event: AnyEvent) -> tuple[int, str] | None:
         case Resumed():
             return 1, f"[RISK] Entries resumed: {event.reason}"
         case Reducing():
-            return 1, f"[RISK] Entries wait: {', '.join(event.causes)}"
+            return 1, f"[RISK] Entries paused: {', '.join(event.causes)}"
         case Active():
-            return 1, "[RISK] Entries go on"
+            return 1, "[RISK] Entries allowed again"
         case _:
             return _gate_line(event)
 
 
 def _gate_line(event: AnyEvent) -> tuple[int, str] | None:
-    """What is asked about a gate, and what it changes."""
+    """Returns the line of a gate question or a gate change."""
     match event:
         case DeliberationRequested(kind="gate"):
             return 1, f"[HYBRID] Refreshing LLM gate for {event.symbol} (question {event.number})"
@@ -344,7 +346,7 @@ def _gate_line(event: AnyEvent) -> tuple[int, str] | None:
 
 
 def _agent_line(event: AnyEvent) -> tuple[int, str] | None:
-    """What agents are asked and say, and what becomes of it."""
+    """Returns the line of a question, a decision, its outcome or a cooldown."""
     match event:
         case DeliberationRequested(kind="trade"):
             return 1, f"[AGENT] Asking about {event.symbol} (question {event.number})"
@@ -352,10 +354,8 @@ def _agent_line(event: AnyEvent) -> tuple[int, str] | None:
             return 2, f"[AGENT] Learning from closed trades of {event.symbol} (question {event.number})"
         case Decision():
             level = 1 if event.kind == "trade" and event.verdict not in {"abstain", "keep"} else 2
-            return (
-                level,
-                f"[AGENT] {event.kind} {event.symbol}: {_decision_text(event)} from {event.source or 'nobody'}",
-            )
+            text, source = _decision_text(event), event.source or "no model"
+            return level, f"[AGENT] {event.kind} {event.symbol}: {text} from {source}"
         case ProposalResolved() if event.code not in LOGGED_BY_ORDERS:
             why = f"({event.code}): {describe(event.code)}"
             return 2 if event.code in IDLE else 1, (
@@ -369,7 +369,7 @@ def _agent_line(event: AnyEvent) -> tuple[int, str] | None:
 
 
 def _prompt_line(event: AnyEvent) -> tuple[int, str] | None:
-    """What a person edited."""
+    """Returns the line of a prompt edit."""
     if not isinstance(event, PromptsChanged):
         return None
     named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
@@ -377,17 +377,18 @@ def _prompt_line(event: AnyEvent) -> tuple[int, str] | None:
 
 
 def _decision_text(decision: Decision) -> str:
-    """What was decided, in a few words."""
+    """Formats a decision with its proposal, if any."""
     figures = decision.code or f"{decision.direction} {decision.confidence_pct} %".strip()
     text = f"{decision.verdict} ({figures})"
     if (proposal := decision.proposal) is None:
         return text
     exits = f"tp=+{proposal.take_profit_bps} sl=-{proposal.stop_loss_bps} bps"
-    return f"{text}, size={proposal.size_pct} % {exits} limit=-{proposal.offset_bps} bps {proposal.time_in_force}"
+    limit = f"limit=-{proposal.offset_bps} bps {proposal.time_in_force}"
+    return f"{text}, size={proposal.size_pct} % {exits} {limit}"
 
 
 def _venue_line(event: AnyEvent) -> tuple[int, str] | None:
-    """What the venue has that the books do not."""
+    """Returns the line of an alert, a reconciliation result or a change of the connection."""
     match event:
         case Alert():
             return 0, f"[TRACKER] {event.code} {event.subject}: {event.text}"
@@ -397,7 +398,7 @@ def _venue_line(event: AnyEvent) -> tuple[int, str] | None:
             return 0, f"[TRACKER] Order {event.order.order_id} adopted: {event.why}"
         case ExternalChange():
             what = f"{event.amount} {event.subject}".strip()
-            return 0, f"[TRACKER] The venue holds {what} more than our books ({event.kind}): {event.policy}"
+            return 0, f"[TRACKER] The venue holds {what} more than the ledger ({event.kind}): {event.policy}"
         case ConnectionStatus():
             return 0, f"[TRACKER] Connection to the venue: {event.state}"
         case _:
@@ -405,7 +406,7 @@ def _venue_line(event: AnyEvent) -> tuple[int, str] | None:
 
 
 def _order_line(event: AnyEvent) -> tuple[int, str] | None:
-    """What is asked of an order, and how it ended; a fill is said when booked, for it may be told twice."""
+    """Returns the line of an order command or the end of an order; fills are logged when booked."""
     match event:
         case OrderRejected() | RequestUnknown() | RequestThrottled():
             return 0, f"[FAILED] Order {event.order_id} {_why_failed(event)}"
@@ -414,7 +415,7 @@ def _order_line(event: AnyEvent) -> tuple[int, str] | None:
         case ReplaceOrder():
             return 1, f"[ORDER] REPLACE {event.order_id}: limit ${event.limit}"
         case OrderNotFound():
-            return 1, f"[TRACKER] Order {event.order_id}: the venue does not know it, or not yet"
+            return 1, f"[TRACKER] Order {event.order_id}: not known to the venue, or not yet"
         case ExecutionReport(kind="expired" | "canceled"):
             return 1, f"[TRACKER] Order {event.order_id} status={event.kind}"
         case _:
@@ -428,7 +429,7 @@ def _why_failed(event: OrderRejected | RequestUnknown | RequestThrottled) -> str
         case RequestUnknown():
             return f"unknown: {event.cause}"
         case _:
-            return "throttled: the venue wants rest"
+            return "throttled: rate limit of the venue"
 
 
 def _fill_line(fill: ExecutionReport) -> str:

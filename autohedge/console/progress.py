@@ -1,4 +1,4 @@
-"""How far a run has come: a bar on a terminal, lines for logs; and a mouth that no listener holds up."""
+"""Progress of a run: a bar on a terminal, lines in a log; and a thread that keeps output off the engine."""
 
 import sys
 from collections.abc import Callable
@@ -9,66 +9,69 @@ from queue import Full, Queue
 from threading import Thread
 from typing import Protocol
 
+from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.clock import monotonic_ns
-from autohedge.core.units import CENTS
 from autohedge.engine.engine import Engine
 
+# The first line comes early, to show that the run is alive; later ones are rare, to keep logs short.
 FIRST_LINE_NS = 1_000_000_000
 LONGEST_PAUSE_NS = 60_000_000_000
 BAR_PAUSE_NS = 500_000_000
 OPEN_SHOWN_MAX = 3
-QUEUED_LINES_MAX = 10_000
+QUEUED_LINES_MAX = 10_000  # bounds memory while a pipe is blocked
 FLUSH_TIMEOUT_S = 2.0
 
 
 class ProgressView(Protocol):
-    """How far a run has come, and a place for lines beside that."""
+    """A display of progress that also takes log lines."""
 
     def refresh(self) -> None:
-        """Show it, if it is time."""
+        """Updates the display if it is due."""
         ...
 
     def write(self, line: str) -> None:
-        """Say a line beside it."""
+        """Writes a log line without disturbing the display."""
         ...
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Writes pending lines and restores the terminal."""
         ...
 
 
 def _status_text(engine: Engine) -> str:
-    """Equity, what is open, how many fills."""
+    """Formats equity, fill count and open positions."""
     result = engine.result()
-    held = [f"{quantity} {symbol}" for symbol, quantity in result["open_positions"].items()]
+    positions = result["open_positions"].items()
+    held = [f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions]
     shown = ", ".join(held) if len(held) <= OPEN_SHOWN_MAX else f"{len(held)} symbols"
-    equity = Decimal(result["equity"]).quantize(CENTS)
-    return f"equity {equity:,} · {len(engine.stats.fill_lines)} fills · open: {shown or 'nothing'}"
+    equity = amount_text(Decimal(result["equity"]))
+    return f"equity {equity} · {len(engine.stats.fill_lines)} fills · open: {shown or 'none'}"
 
 
 class OutputThread:
-    """Speaks from a thread: a full pipe or a stopped terminal must not hold up an order.
+    """Runs output in a thread of its own, so that a full pipe or a stopped terminal delays no order.
 
-    Where more is to be said than is heard, a run on a clock drops lines and counts them; in virtual
-    time (`patient`) the run waits instead.
+    When the queue is full, a run on a clock drops lines and counts them; a run in virtual time (`patient`)
+    waits instead.
     """
 
     def __init__(self, *, patient: bool) -> None:
         self._patient = patient
         self._dropped_lines = 0
         self._queue: Queue[Callable[[], None] | None] = Queue(QUEUED_LINES_MAX)
+        # A daemon, so that a terminal that stays blocked cannot keep the process from ending.
         self._thread = Thread(target=self._run, name="narrator", daemon=True)
         self._thread.start()
 
     def write(self, action: Callable[[], None]) -> None:
-        """Put something to be said behind what is still unsaid."""
+        """Queues an output action."""
         try:
             self._queue.put(action, block=self._patient)
         except Full:
             self._dropped_lines += 1
 
     def close(self) -> None:
-        """Say the rest, for as long as someone hears it."""
+        """Reports dropped lines and flushes the queue, for at most `FLUSH_TIMEOUT_S` each."""
         if self._dropped_lines:
             self._write_last(
                 partial(_write, f"[RUN] {self._dropped_lines} lines could not be written in time")
@@ -82,6 +85,7 @@ class OutputThread:
 
     def _run(self) -> None:
         while action := self._queue.get():
+            # A closed pipe or stream must not end the thread; later lines fail in the same way.
             with suppress(OSError, ValueError):
                 action()
 
@@ -92,7 +96,7 @@ def _write(line: str) -> None:
 
 
 class LineProgress:
-    """For logs and pipes: a line after a second, then after twice as long, up to once a minute."""
+    """Progress for logs and pipes: a line after one second, then at doubling intervals up to a minute."""
 
     def __init__(self, engine: Engine, rows: int, output: OutputThread) -> None:
         self._engine = engine
@@ -104,8 +108,9 @@ class LineProgress:
         self._next_ns = self._begun_ns + self._pause_ns
 
     def refresh(self) -> None:
-        """Show how far the run has come, if it is time."""
+        """Writes a progress line if it is due."""
         now_ns = monotonic_ns()
+        # The rate counts from the first call: a restart begins in the middle of the tape.
         if self._begun_pos < 0:
             self._begun_pos, self._begun_ns = self._engine.pos, now_ns
         if now_ns < self._next_ns:
@@ -117,21 +122,22 @@ class LineProgress:
     def _line(self, now_ns: int) -> str:
         pos = self._engine.pos
         rate = (pos - self._begun_pos) / max(now_ns - self._begun_ns, 1) * 1e9
-        left_s = (self._rows - pos) / rate if rate else 0
-        how = f"{pos / self._rows:.1%} · {rate:,.0f} rows/s · ETA {left_s:,.0f} s"
+        how = f"{pos / self._rows:.1%}"
+        if rate:  # none is known before a second look
+            how += f" · {rate:,.0f} rows/s · ETA {(self._rows - pos) / rate:,.0f} s"
         return f"[PROGRESS] {how} · {_status_text(self._engine)}"
 
     def write(self, line: str) -> None:
-        """Say a line beside it."""
+        """Writes a log line."""
         self._output.write(partial(_write, line))
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Writes pending lines."""
         self._output.close()
 
 
 class BarProgress:
-    """For a terminal: one bar at its foot, lines above it."""
+    """Progress for a terminal: one bar at the bottom, log lines above it."""
 
     def __init__(self, engine: Engine, rows: int, output: OutputThread) -> None:
         from rich.console import Console
@@ -156,11 +162,12 @@ class BarProgress:
         self._progress.start()
 
     def refresh(self) -> None:
-        """Show how far the run has come, if it is time."""
+        """Redraws the bar if it is due."""
         now_ns = monotonic_ns()
         if now_ns < self._next_ns:
             return
         self._next_ns = now_ns + BAR_PAUSE_NS
+        # Position and status are read here: the output thread must not touch the engine while it runs.
         self._output.write(partial(self._draw, self._engine.pos, _status_text(self._engine)))
 
     def _draw(self, pos: int, stands: str) -> None:
@@ -169,10 +176,10 @@ class BarProgress:
         self._progress.refresh()
 
     def write(self, line: str) -> None:
-        """Say a line beside it."""
+        """Prints a log line above the bar."""
         self._output.write(partial(self._progress.console.print, line, markup=False, soft_wrap=True))
 
     def close(self) -> None:
-        """Leave the terminal as it was."""
+        """Writes pending lines and removes the bar."""
         self._output.write(self._progress.stop)
         self._output.close()

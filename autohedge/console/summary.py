@@ -1,9 +1,8 @@
-"""What a person sees after a run: figures, why there was no trade, and what to do next."""
+"""The summary of a run: figures, deliberations, why quotes led to no trade, and what to do next."""
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,46 +11,51 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.abstentions import describe
 from autohedge.core.clock import format_utc
-from autohedge.core.reasons import MEANINGS
-from autohedge.core.units import CENTS
+from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
 
 BAR_WIDTH = 10
+CLOSED_GATE_CODES = [code.label for code in Reason if GATES_FROM <= code < Reason.DELIBERATING]
+Row = tuple[str, str, str]
 
 
 def print_summary(results: Mapping[str, Any]) -> None:
-    """The summary of a run, for a trader."""
+    """Print the summary of a run."""
     console = Console(highlight=False, soft_wrap=True)
-    console.print(_headline(results))
-    console.print()
-    console.print(_figures(results))
+    console.print(_headline(results), end="\n\n")
+    console.print(_table(_figures(results)))
     console.print()
     if "deliberations" in results:
-        console.print(_deliberation_text(results))
+        console.print(_deliberations_title(results))
+        console.print(_table(_deliberations(results)))
         console.print()
     console.print(_reason_table(results))
     run, command = escape(results["run"]), escape(_command())
     console.print(f"\nRecorded in [bold]runs/{run}[/bold]. Next:")
-    audits = [(f"audit {run}", "read what was asked, what was said, and what came of it")]
-    for verbs, purpose in (
-        *(audits if "deliberations" in results else []),
-        (f"replay {run}", "reproduce every decision from the record"),
-        (f"journal verify {run}", "check that nothing in it was changed"),
-        (f"run --set {_hint(results)}", "change a setting; config.toml has them all"),
-    ):
-        console.print(f"  {command} {verbs}\n      [dim]{purpose}[/dim]")
+    for arguments, purpose in _next_steps(results):
+        console.print(f"  {command} {arguments}\n      [dim]{purpose}[/dim]")
+
+
+def _next_steps(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    run = escape(results["run"])
+    if "deliberations" in results:
+        yield f"audit {run}", "read the requests, answers and decisions"
+    yield f"replay {run}", "reproduce every output from the record"
+    yield f"journal verify {run}", "verify that nothing in the record has changed"
+    yield f"run --set {_hint(results)}", "change a setting; `config show` lists them"
 
 
 def _hint(results: Mapping[str, Any]) -> str:
-    """A setting that changes what a run like this buys."""
+    """A setting that changes how much a run like this trades."""
     if results["mode"] == "llm":
         return "trading.mode=llm --set agents.director.min_confidence_pct=70"
     return "momentum.min_edge_bps=10"
 
 
 def _command() -> str:
-    """How to call this program again: its name if the shell finds it, else through this Python."""
+    """How to call this program: by its name if the shell finds it, else through this Python."""
     if shutil.which("autohedge"):
         return "autohedge"
     python = Path(sys.executable)
@@ -74,93 +78,105 @@ def _headline(results: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _figures(results: Mapping[str, Any]) -> Table:
-    start, equity = Decimal(results["initial_cash"]), Decimal(results["equity"])
+def _table(rows: Iterator[Row]) -> Table:
+    """A table of a label, a right-aligned figure and a note; the same widths in each block."""
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_row(
-        "equity", f"{_money(equity)}", f"{(equity - start) / start * 100:+.3f} % of {_money(start)}"
-    )
-    table.add_row("realized", _money(Decimal(results["realized_pnl"])), "before fees")
-    table.add_row("unrealized", _money(Decimal(results["unrealized_pnl"])), _open(results))
-    table.add_row("fees", _money(Decimal(results["fees"])), "")
-    table.add_row("orders", f"{results['buys']} buys, {results['sells']} sells", _exits(results))
+    table.add_column(min_width=24)
+    table.add_column(min_width=10, justify="right")
+    table.add_column()
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table
 
 
-def _deliberation_text(results: Mapping[str, Any]) -> str:
-    """What became of the questions to the models, or to what stood in for them."""
-    deliberations, agents = results["deliberations"], results.get("slow", {})
-    who = f"{agents.get('provider', '?')} · {agents.get('model', '?')}"
-    if agents.get("provider") == "rules":
-        who = "rules, a written formula: no model was asked"
-    name, lines = _disposed(deliberations) if "disposed" in deliberations else _gates(deliberations)
-    made = f"{deliberations['asked']} questions: {agents.get('calls', {}).get('calls', 0)} calls made"
-    lines = [
-        f"[bold]{name}[/bold]  decided by {escape(who)}",
-        *lines,
-        f"      {made}, {_saved_calls(deliberations)}",
-    ]
-    lines += [
-        escape(f"      {n:,} {code}: {describe(code)}") for code, n in deliberations["abstentions"].items()
-    ]
-    return "\n".join(lines)
+def _figures(results: Mapping[str, Any]) -> Iterator[Row]:
+    start, equity = Decimal(results["initial_cash"]), Decimal(results["equity"])
+    realized, unrealized = Decimal(results["realized_pnl"]), Decimal(results["unrealized_pnl"])
+    gross = f"gross: realized {amount_text(realized)}, unrealized {amount_text(unrealized)}"
+    yield "equity", amount_text(equity), f"{(equity - start) / start * 100:+.3f} % of {amount_text(start)}"
+    yield "net P&L", amount_text(equity - start), gross
+    yield "fees", amount_text(Decimal(results["fees"])), ""
+    yield "entries", f"{results['buys']:,}", _expired(results)
+    yield "exits", f"{results['sells']:,}", _exits(results)
+    yield "winning exits", f"{results['winning_exits']:,}", "before fees"
+    yield "open positions", f"{len(results['open_positions']):,}", _open(results)
 
 
-def _gates(deliberations: Mapping[str, Any]) -> tuple[str, list[str]]:
-    transitions = f"opened {deliberations['opened']} times, closed {deliberations['closed']} times"
-    return "gate", [f"      {transitions}; {_verdicts(deliberations)}"]
-
-
-def _disposed(deliberations: Mapping[str, Any]) -> tuple[str, list[str]]:
-    """What the engine made of the agents' proposals; abstentions have lines of their own."""
-    ended = {
-        code: n for code, n in deliberations["disposed"].items() if code not in deliberations["abstentions"]
-    }
-    lines = [escape(f"      {n:,} {code}: {describe(code)}") for code, n in ended.items()]
-    return "team", [f"      {_verdicts(deliberations)}", *lines]
-
-
-def _verdicts(deliberations: Mapping[str, Any]) -> str:
-    verdicts, abstained = deliberations["verdicts"], sum(deliberations["abstentions"].values())
-    verdict_counts = f"{verdicts.get('trade', 0)} trade, {verdicts.get('no_trade', 0)} no_trade"
-    return f"{verdict_counts}, {abstained} abstentions, {deliberations['lessons']} lessons"
-
-
-def _saved_calls(deliberations: Mapping[str, Any]) -> str:
-    """Calls that were not needed; a wish to buy is one only where a gate answers it."""
-    gated_signals = deliberations.get("wishes", 0)
-    reasons = {
-        "wishes to buy met a verdict at hand": gated_signals,
-        "questions met a kept verdict": deliberations["cached"],
-        "questions needed no model": deliberations["bypassed"],
-    }
-    why = ", ".join(f"{n} {reason}" for reason, n in reasons.items() if n)
-    return f"{sum(reasons.values())} saved ({why})" if why else "none saved"
-
-
-def _open(results: Mapping[str, Any]) -> str:
-    held = [f"{quantity} {symbol}" for symbol, quantity in results["open_positions"].items()]
-    return "open: " + escape(", ".join(held)) if held else "nothing open"
+def _expired(results: Mapping[str, Any]) -> str:
+    return f"{results['expired']:,} more expired without a fill" if results["expired"] else ""
 
 
 def _exits(results: Mapping[str, Any]) -> str:
-    parts = [
-        f"{results['take_profits']} take-profits",
-        f"{results['stop_losses']} stop-losses",
-        f"{results['trailing_stops']} trailing-stops" if results.get("trailing_stops") else "",
-        f"{results['exit_signals']} by signal" if results["exit_signals"] else "",
-        f"{results['expired']} entries expired" if results["expired"] else "",
-        f"{results['winning_exits']} of {results['sells']} exits gained before fees"
-        if results["sells"]
-        else "",
-    ]
-    return ", ".join(part for part in parts if part)
+    kinds = {
+        "take-profit": results["take_profits"],
+        "stop-loss": results["stop_losses"],
+        "trailing-stop": results.get("trailing_stops", 0),
+        "by signal": results["exit_signals"],
+    }
+    parts = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
+    return ", ".join(parts)
+
+
+def _open(results: Mapping[str, Any]) -> str:
+    return ", ".join(
+        f"{quantity_text(quantity)} {symbol}" for symbol, quantity in results["open_positions"].items()
+    )
+
+
+def _deliberations_title(results: Mapping[str, Any]) -> str:
+    agents = results.get("slow", {})
+    if agents.get("provider") == "rules":
+        return "[bold]Agents[/bold]  rules: a formula, no LLM"
+    return f"[bold]Agents[/bold]  {escape(agents.get('provider', '?'))} · {escape(agents.get('model', '?'))}"
+
+
+def _deliberations(results: Mapping[str, Any]) -> Iterator[Row]:
+    """How the deliberations ended, what they cost, and what the gates did with signals."""
+    figures = results["deliberations"]
+    verdicts, abstained = figures["verdicts"], sum(figures["abstentions"].values())
+    yield "deliberations", f"{figures['asked']:,}", ""
+    is_formula = results.get("slow", {}).get("provider") == "rules"
+    name, note = ("requests", "answered by the formula") if is_formula else ("LLM requests", "")
+    yield name, f"{_requests(results):,}", note
+    yield "cache hits", f"{figures['cached']:,}", "a valid verdict answered"
+    yield "without a request", f"{figures['bypassed']:,}", "arithmetic answered"
+    yield "verdicts", f"{sum(verdicts.values()):,}", _counts(verdicts)
+    yield "abstentions", f"{abstained:,}", ""
+    for code, count in figures["abstentions"].items():
+        yield f"  {code}", f"{count:,}", describe(code)
+    yield "lessons", f"{figures['lessons']:,}", ""
+    yield from _proposals(figures) if "disposed" in figures else _gates(results)
+
+
+def _requests(results: Mapping[str, Any]) -> int:
+    count: int = results.get("slow", {}).get("calls", {}).get("calls", 0)
+    return count
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
+
+
+def _gates(results: Mapping[str, Any]) -> Iterator[Row]:
+    figures = results["deliberations"]
+    closed = sum(results["codes"].get(code, 0) for code in CLOSED_GATE_CODES)
+    yield "gate openings", f"{figures['opened']:,}", f"{figures['closed']:,} closings"
+    yield "signals at an open gate", f"{figures.get('wishes', 0) - closed:,}", ""
+    yield "signals at a closed gate", f"{closed:,}", ""
+
+
+def _proposals(figures: Mapping[str, Any]) -> Iterator[Row]:
+    """What the engine did with the agents' proposals; abstentions have rows of their own."""
+    resolved = {code: n for code, n in figures["disposed"].items() if code not in figures["abstentions"]}
+    yield "proposals and refusals", f"{sum(resolved.values()):,}", ""
+    for code, count in resolved.items():
+        yield f"  {code}", f"{count:,}", describe(code)
 
 
 def _reason_table(results: Mapping[str, Any]) -> Table:
     counts = {code: n for code, n in results["codes"].items() if n}
     total = max(sum(counts.values()), 1)
-    table = Table(title="What became of every quote", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title="Reason code of every quote", title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("code")
     table.add_column("count", justify="right")
     table.add_column("share", justify="right")
@@ -170,48 +186,3 @@ def _reason_table(results: Mapping[str, Any]) -> Table:
         bar = "█" * round(n / total * BAR_WIDTH)
         table.add_row(code, f"{n:,}", f"{n / total:.2%}", bar, MEANINGS[code])
     return table
-
-
-def print_settings(rows: Iterable[Any]) -> None:
-    """All settings, those that someone chose in bold."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("setting", "value", "origin"):
-        table.add_column(heading)
-    for row in rows:
-        style = None if row.origin == "default" else "bold"
-        table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)
-    console.print(table)
-
-
-def print_runs(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
-    """One line per run: what traded, and what it came to."""
-    console = Console(highlight=False, soft_wrap=True)
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("run", "symbols", "rows", "fills", "equity"):
-        is_text = heading in ("run", "symbols")
-        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "symbols")
-    for run, results in runs:
-        if results is None:
-            table.add_row(escape(run), "[dim]did not finish[/dim]", "", "", "")
-            continue
-        fills, equity = str(results["buys"] + results["sells"]), _money(Decimal(results["equity"]))
-        symbols = escape(", ".join(results["symbols"]))
-        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity)
-    console.print(table)
-
-
-def print_streams(reports: Iterable[Any]) -> None:
-    """What `data check` found, one block per stream."""
-    console = Console(highlight=False, soft_wrap=True)
-    for report in reports:
-        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-        for field in fields(report):
-            value = getattr(report, field.name)
-            shown = format_utc(value) if field.name in {"first_ns", "last_ns"} else str(value)
-            table.add_row(field.name, escape(shown))
-        console.print(table)
-
-
-def _money(amount: Decimal) -> str:
-    return f"{amount.quantize(CENTS):,}"

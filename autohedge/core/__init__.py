@@ -1,3 +1,3 @@
-"""Vocabulary that every package shares: events, orders, reasons, errors, ids, time, money, units. Import the modules."""
+"""Shared vocabulary: events, orders, reasons, errors, ids, time, money, units. Import its modules."""
 
 __all__: list[str] = []

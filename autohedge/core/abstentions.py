@@ -1,6 +1,6 @@
-"""Every code with which a question can end without a verdict: what happened, and what helps.
+"""The codes that end a deliberation without a verdict or refuse its trade, each with a text for people.
 
-A gate that hears one shuts. `docs/fail-closed.md` has a row with a test for each.
+A gate that receives an abstention closes. `docs/fail-closed.md` has one row and one test per code.
 """
 
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from autohedge.core.reasons import MEANINGS
 
 
 class Abstention(NamedTuple):
-    """One code in words: cause, and cure if there is one."""
+    """One abstention code as text: its cause, and its cure if there is one."""
 
     cause: str
     cure: str = ""
@@ -26,13 +26,13 @@ ABSTENTIONS = {
         "the model did not answer in time", "raise llm.timeout_s or hybrid.deadline_s, or use a smaller model"
     ),
     "unreachable": Abstention("the model's server cannot be reached", "start it, or set llm.base_url"),
-    "bad_request": Abstention("the model's server refused the request", "the transcript has its words"),
+    "bad_request": Abstention("the model's server refused the request", "the transcript has its answer"),
     "unauthorized": Abstention("the model's server refused the key", "set AUTOHEDGE_LLM_API_KEY"),
     "model_gone": Abstention("the server does not have the model", "load it there, or set llm.model"),
-    "rate_limited": Abstention("the model's server wants fewer calls", "raise hybrid.gate_refresh_quotes"),
-    "server_error": Abstention("the model's server failed", "look into its log"),
-    "garbage_reply": Abstention("what answered is no model server", "set llm.base_url"),
-    "backend_error": Abstention("the code that asks the model failed", "the transcript says how"),
+    "rate_limited": Abstention("the model's server limits its calls", "raise hybrid.gate_refresh_quotes"),
+    "server_error": Abstention("the model's server failed", "see its log"),
+    "garbage_reply": Abstention("the server that answered is no model server", "set llm.base_url"),
+    "backend_error": Abstention("the code that asks the model failed", "the transcript has the error"),
     # a reply that is no answer
     "truncated": Abstention("the answer was cut off", "raise max_tokens in the prompt"),
     "refusal": Abstention("the model declined to answer", "use another model or prompt"),
@@ -44,7 +44,7 @@ ABSTENTIONS = {
         "the answer was outside the bounds of its agent", "see agents.risk and agents.execution"
     ),
     "reward_to_risk": Abstention(
-        "the exits promised too little for their risk", "lower agents.risk.least_reward_to_risk"
+        "the take-profit was too small for the stop-loss", "lower agents.risk.least_reward_to_risk"
     ),
     "no_agreement": Abstention(
         "the samples of the Director's answer did not agree", "use a lower temperature, or fewer samples"
@@ -52,61 +52,59 @@ ABSTENTIONS = {
     "prompt_cut": Abstention(
         "the server cut the prompt", "load the model with a longer context, or lower tools.table_rows"
     ),
-    # not asked
+    # no request was sent
     "context_overflow": Abstention(
         "the prompt does not fit the model", "lower tools.table_rows or raise llm.context_tokens"
     ),
-    "budget": Abstention(
-        "the calls or tokens of this run are spent", "raise llm.max_calls or llm.max_tokens"
-    ),
-    "breaker_open": Abstention("the model failed often, and is left alone for llm.breaker_pause_s"),
-    "queue_full": Abstention("too many questions wait", "raise llm.queue_size or hybrid.gate_refresh_quotes"),
-    "superseded": Abstention("a newer question took its place", "use a faster model"),
+    "budget": Abstention("the run has used its calls or tokens", "raise llm.max_calls or llm.max_tokens"),
+    "breaker_open": Abstention("the model failed repeatedly; calls are paused for llm.breaker_pause_s"),
+    "queue_full": Abstention("too many requests wait", "raise llm.queue_size or hybrid.gate_refresh_quotes"),
+    "superseded": Abstention("a newer request replaced it", "use a faster model"),
     "deadline": Abstention(
-        "the gate's time was over before the model was free or done", "raise hybrid.deadline_s"
+        "the deadline passed before the model was free or done", "raise hybrid.deadline_s"
     ),
     "cancelled": Abstention("the run ended first"),
-    "unrecorded": Abstention("the record that answers in a model's place holds no such question"),
-    # an answer that came too late to count
+    "unrecorded": Abstention("the record that replaces the model does not have this request"),
+    # the answer came too late to count
     "stale": Abstention("the verdict was older than hybrid.verdict_ttl_s when it came"),
-    # nothing could have been bought
-    "halted": Abstention("trading was halted, so nobody was asked"),
-    "no_history": Abstention("there were fewer than two quotes, so nobody was asked"),
-    "stale_data": Abstention("the last quote was over a minute old, so nobody was asked"),
-    # our own faults
+    # no order was possible
+    "halted": Abstention("trading was halted, so no agent was asked"),
+    "no_history": Abstention("there were fewer than two quotes, so no agent was asked"),
+    "stale_data": Abstention("the last quote was over a minute old, so no agent was asked"),
+    # faults of AutoHedge itself
     "node_error": Abstention(
-        "a step of the graph failed", "the transcript says how; autohedge prompts check"
+        "a step of the graph failed", "see the transcript, and run autohedge prompts check"
     ),
     "graph_error": Abstention("the graph failed", "report it, with the transcript"),
-    "worker_died": Abstention("the process of the agents died", "it is started again by itself"),
-    "unexplained": Abstention("nobody said why"),
+    "worker_died": Abstention("the agents process died", "it restarts automatically"),
+    "unexplained": Abstention("no reason was given"),
 }
 
 
 REFUSALS = {
-    # an agent's no
+    # an agent refuses
     "no_trade": "the Director sees no trade",
     "low_confidence": "the Director is less sure than agents.director.min_confidence_pct",
-    "refuted": "the Quant's figures speak against the thesis",
-    "too_volatile": "the Quant finds the price too rough",
+    "refuted": "the Quant's figures contradict the thesis",
+    "too_volatile": "the Quant finds the price too volatile",
     "rejected": "Risk rejects it",
-    "no_size": "Quant and Risk leave nothing of its size",
-    # arithmetic's, before any agent
-    "limits": "no order could have passed the limits, so nobody was asked",
-    "no_edge": "the price had not moved, so nobody was asked",
-    # the engine's
+    "no_size": "Quant and Risk reduce its size to zero",
+    # arithmetic refuses, before any agent is asked
+    "limits": "no order could have passed the limits, so no agent was asked",
+    "no_edge": "the price had not moved, so no agent was asked",
+    # what the engine does with the proposal
     "entry": "an order to buy it was sent",
-    "exit_signal": "what was held is sold",
-    "in_position": "it is held already, and stays so",
-    "no_short": "nothing here sells short",
-    "nothing_held": "there is nothing to sell",
+    "exit_signal": "the position is sold",
+    "in_position": "a position is held already, and is kept",
+    "no_short": "short selling is not supported",
+    "nothing_held": "there is no position to sell",
     "bad_proposal": "the proposal is outside the bounds",
 }
-"""Every code with which somebody says no to an entry that was deliberated about, beside the codes of quotes."""
+"""The codes that refuse an entry after a deliberation; further codes are the outcome codes of quotes."""
 
 
 def describe(code: str) -> str:
-    """A code in words, that of a quote included; one that is not known, as it stands."""
+    """Returns the text of any code, those of quotes included; an unknown code is returned as it is."""
     if code in REFUSALS:
         return REFUSALS[code]
     return ABSTENTIONS[code].text if code in ABSTENTIONS else MEANINGS.get(code, code)

@@ -1,15 +1,15 @@
 """Every error that AutoHedge raises on purpose, in one tree, by what the caller should do.
 
 AutoHedgeError
-├── Misconfigured   mend the input (command line, config, tape, strategy) and try again
-├── Rejected        a venue or a check said no: do not repeat the request as it is
-│   └── Duplicate       the venue has an order under this id already: that it was taken is proven
-├── Refused         a safety rule forbids it: nothing was done; change what makes it unsafe
-├── Ambiguous       the outcome is unknown: ask the venue before doing anything else
-├── Retryable       it may pass: try again later
-├── Unavailable     something outside is missing: go on without it, or stop
+├── Misconfigured   fix the input (command line, config, tape, strategy) and try again
+├── Rejected        a venue or a check refused: do not repeat the request unchanged
+│   └── Duplicate       the venue already has an order with this id, so an earlier request arrived
+├── Refused         a safety rule forbids it, and the action was not taken: remove the cause first
+├── Ambiguous       the outcome is unknown: query the venue before anything else
+├── Retryable       a temporary fault: try again later
+├── Unavailable     something outside this process is missing: continue without it, or stop
 └── Corrupt         a record or a state is damaged: stop, keep the evidence
-    └── IllegalTransition   an order was asked to do what its state table forbids
+    └── IllegalTransition   the order state table has no such transition
 """
 
 
@@ -18,27 +18,27 @@ class AutoHedgeError(Exception):
 
 
 class Misconfigured(AutoHedgeError):
-    """The input is wrong: mend it and try again. The command line exits with 2."""
+    """The input is wrong: fix it and try again. The command line exits with 2."""
 
 
 class Rejected(AutoHedgeError):
-    """A venue or a check refused the request; repeating it unchanged will not help."""
+    """A venue or a check refused the request; repeating it unchanged does not help."""
 
 
 class Duplicate(Rejected):
-    """The venue has an order under this id already; an earlier request for it arrived."""
+    """The venue already has an order with this id; an earlier request for it arrived."""
 
 
 class Refused(AutoHedgeError):
-    """A safety rule of our own forbids this; nothing was done. The command line exits with 3."""
+    """A safety rule of AutoHedge forbids the action, and it was not taken. The command line exits with 3."""
 
 
 class Ambiguous(AutoHedgeError):
-    """The outcome is not known; only evidence from the venue resolves it."""
+    """The outcome is unknown; only evidence from the venue resolves it."""
 
 
 class Retryable(AutoHedgeError):
-    """A passing fault: nothing was done, and the same request may succeed `after_s` seconds from now."""
+    """A temporary fault: the request had no effect, and may succeed if repeated after `after_s` seconds."""
 
     def __init__(self, text: str, after_s: float = 0.0) -> None:
         super().__init__(text)
@@ -50,8 +50,8 @@ class Unavailable(AutoHedgeError):
 
 
 class Corrupt(AutoHedgeError):
-    """A record or a state contradicts itself; nothing more may be traded on it."""
+    """A record or a state contradicts itself; trading on it must stop."""
 
 
 class IllegalTransition(Corrupt):
-    """The order state table has no such edge."""
+    """The order state table has no such transition."""

@@ -1,8 +1,8 @@
-"""Everything that enters and leaves the engine, as it is journaled.
+"""The engine's inputs and outputs, as the journal records them.
 
-The engine is a function from inputs to outputs. Market rows are inputs too, recorded by their
-place on the tape instead of one by one. All carry one running `seq`, rows included, so a record
-does not depend on how the stream was cut into batches.
+The engine is a function from inputs to outputs. Market rows are inputs too, but the journal records their
+position on the tape instead of their content. All inputs and outputs share one running `seq`, rows included,
+so a record does not depend on how the stream was cut into batches.
 """
 
 from decimal import Decimal
@@ -14,27 +14,32 @@ from autohedge.core.orders import OrderType, Side, TimeInForce
 from autohedge.core.snapshots import DeliberationKind
 
 
+# gc=False in this module: events hold no reference cycles, and the collector need not track them.
+# Tags, fields and their order are the record format: a change needs a new FORMAT in journal/genesis.py.
 class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
-    """Base of all journaled events; `type` on the wire is each class's tag."""
+    """Base of all journaled events; `type` in the JSON is the tag of the class."""
 
 
 class Input(Event, frozen=True, gc=False):
-    """What the engine is told."""
+    """Base of what the engine receives."""
 
 
 class Output(Event, frozen=True, gc=False):
-    """What the engine says."""
+    """Base of what the engine emits."""
 
 
 class RunStarted(Input, frozen=True, gc=False, tag="run_nonce"):
-    """First of all inputs: what the ids of this run derive from; `at_ns` is 0 long before a tape."""
+    """The first input of a run: the nonce from which its ids derive.
+
+    `at_ns` is 0, before any row, unless the clock of a remote venue is already running.
+    """
 
     nonce: str
     at_ns: int = 0
 
 
 class OrderEventBase(Input, frozen=True, gc=False):
-    """What a gateway brings back; `at_ns` is when the engine learns of it."""
+    """Base of a venue's answers about one order; `at_ns` is when the engine receives the answer."""
 
     at_ns: int
     order_id: str
@@ -53,33 +58,33 @@ class OrderRejected(OrderEventBase, frozen=True, gc=False, tag="rejected"):
 
 
 class RequestUnknown(OrderEventBase, frozen=True, gc=False, tag="unknown"):
-    """The answer to a request was lost: what was asked for may or may not have happened."""
+    """The answer to a request was lost: the request may have taken effect or not."""
 
     cause: str
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
 class RequestThrottled(OrderEventBase, frozen=True, gc=False, tag="throttled"):
-    """The venue did not look at the request, and wants none before `until_ns`: a 429, or a ban (418)."""
+    """The venue refused to process the request and accepts none before `until_ns`: a 429, or a ban (418)."""
 
     until_ns: int
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
 class OrderNotFound(OrderEventBase, frozen=True, gc=False, tag="not_found"):
-    """Asked at `asked_ns`, the venue knows no such order: it never came, or is not visible yet."""
+    """When queried at `asked_ns`, the venue knew no such order: it never arrived, or is not visible yet."""
 
     asked_ns: int
 
 
 class ChangeRejected(OrderEventBase, frozen=True, gc=False, tag="change_refused"):
-    """The venue did not cancel or replace: the order may be gone already, or rest as it was."""
+    """The venue did not cancel or replace: the order may have ended already, or rests unchanged."""
 
     reason: str
 
 
 class OrderReplaced(OrderEventBase, frozen=True, gc=False, tag="replaced"):
-    """The order rests on, with this limit and this whole quantity."""
+    """The order rests with this new limit and total quantity."""
 
     limit: Decimal
     quantity: Decimal
@@ -88,8 +93,8 @@ class OrderReplaced(OrderEventBase, frozen=True, gc=False, tag="replaced"):
 class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True, tag="report"):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
-    `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust takes the fill `trade_id` back.
-    An end says how much had `filled` until then, so that a fill whose report was lost is missed.
+    `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust cancels the fill `trade_id`. The report
+    of an end has the quantity `filled` until then, so that a fill whose report was lost is detected.
     """
 
     kind: Literal["fill", "expired", "canceled", "bust"]
@@ -102,7 +107,7 @@ class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True,
 
 
 class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
-    """An order as its venue sees it; `filled` is what has filled of `quantity`."""
+    """An order as its venue reports it; `filled` is the filled part of `quantity`."""
 
     order_id: str
     symbol: str
@@ -116,7 +121,7 @@ class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
 
 
 class OrderMassStatus(Input, frozen=True, gc=False, tag="order_list"):
-    """All open orders of the account, and those that ended recently, as asked for at `asked_ns`."""
+    """All open and recently ended orders of the account, as requested at `asked_ns`."""
 
     at_ns: int
     asked_ns: int
@@ -124,7 +129,7 @@ class OrderMassStatus(Input, frozen=True, gc=False, tag="order_list"):
 
 
 class AccountState(Input, frozen=True, gc=False, tag="account"):
-    """What the venue says is held, asked at `asked_ns`: cash, and each quantity that is not zero."""
+    """The account at the venue, as requested at `asked_ns`: cash, and each quantity that is not zero."""
 
     at_ns: int
     asked_ns: int
@@ -133,14 +138,14 @@ class AccountState(Input, frozen=True, gc=False, tag="account"):
 
 
 class ConnectionStatus(Input, frozen=True, gc=False, tag="link"):
-    """The connection to the venue; while it is not `up`, answers may be missed."""
+    """The state of the connection to the venue; while it is not `up`, answers may be missed."""
 
     at_ns: int
     state: Literal["up", "down", "maintenance"]
 
 
 class LoopLag(Input, frozen=True, gc=False, tag="lag"):
-    """The runtime is late by `lag_ms`; told when it crosses the limit, either way."""
+    """The runtime is late by `lag_ms`; sent when the lag crosses the limit, in either direction."""
 
     at_ns: int
     lag_ms: float
@@ -153,9 +158,9 @@ class Timer(Input, frozen=True, gc=False, tag="timer"):
 
 
 class OperatorCommand(Input, frozen=True, gc=False, tag="operator"):
-    """A person's command; `halt_id` names the automatic halt that a `resume` lifts.
+    """A command of the operator; `halt_id` names the automatic halt that a `resume` lifts.
 
-    After `stop` no more rows are taken: the run delivers what is on its way, and ends.
+    After `stop` the engine takes no more rows: the run delivers what is in flight, and ends.
     """
 
     at_ns: int
@@ -172,11 +177,11 @@ class SystemFault(Input, frozen=True, gc=False, tag="trouble"):
 
 
 class Restarted(Input, frozen=True, gc=False, tag="restarted"):
-    """The run goes on after its process died.
+    """The run continues after its process died.
 
-    Rows before `pos` that were not taken are missed. Later ids derive from `nonce`, so that an id
-    lost with the end of a record is never given twice. `lost_at_crash` are the orders that the
-    rebuilding made beyond the end of the record; they were not sent.
+    Rows before `pos` that the engine had not taken are skipped. Later ids derive from `nonce`, so that an id
+    lost with the end of the record is never used twice. `lost_at_crash` are the orders that recovery derived
+    beyond the end of the record; they were not sent.
     """
 
     at_ns: int
@@ -186,10 +191,10 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
-    """What the agents made of an entry; it narrows what sizing, limits and exits allow, and nothing else.
+    """The agents' parameters for an entry; it can only narrow what sizing, limits and exits allow.
 
-    `size_pct` is of what sizing allows, `offset_bps` how far the limit lies below the one that the settings
-    give; the exits are in bps of the mid.
+    `size_pct` is a percentage of what sizing allows, `offset_bps` how far the limit lies below the one that
+    the settings give; the exits are in bps of the mid.
     """
 
     size_pct: int
@@ -200,12 +205,13 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
 
 
 class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision"):
-    """What deliberation `number` came to; it was asked at `asked_ns` and is known from `at_ns` on.
+    """The result of deliberation `number`, requested at `asked_ns` and known from `at_ns` on.
 
-    `keep` changes nothing. The `code` of an abstention says why there is no verdict, that of a no_trade which
-    agent refused; `calls` are the hashes of the transcript's lines, `source` who answered: a model, the rules,
-    nobody where `bypass` sufficed, or `cache`: then the verdict was asked for at `decided_ns`. `agreement_pct`
-    is how many of several samples said so, `unsupported` what the thesis cites and nothing bears out.
+    `keep` has no effect. The `code` of an abstention gives the cause, the `code` of a `no_trade` the agent
+    that refused. `calls` are the hashes of the transcript's lines. `source` is what answered: a model, the
+    rules, `bypass` where no agent was asked, or `cache`; a cached verdict was requested at `decided_ns`.
+    `agreement_pct` is the share of samples that agreed, `unsupported` the figures in the thesis that the
+    snapshot does not support.
     """
 
     at_ns: int
@@ -226,9 +232,9 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
 
 
 class PromptsChanged(Input, frozen=True, gc=False, tag="prompts_changed"):
-    """A person edited prompts: `prompts` are the agents whose words changed, and their new files in the run's folder.
+    """The user edited prompts: `prompts` maps the agents concerned to their new files in the run's folder.
 
-    Questions asked after this are rendered from the new files, those asked before from the old ones, whenever
+    Requests made after this are rendered from the new files, those made before from the old ones, whenever
     they are answered.
     """
 
@@ -237,15 +243,15 @@ class PromptsChanged(Input, frozen=True, gc=False, tag="prompts_changed"):
 
 
 class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
-    """No more rows will come; the engine sums up."""
+    """The tape has no more rows; the engine emits its result."""
 
 
 class TradingCommand(Output, frozen=True, gc=False):
-    """What a gateway is to carry to the venue."""
+    """Base of the commands that a gateway carries to the venue."""
 
 
 class SubmitOrder(TradingCommand, frozen=True, gc=False, tag="submit_order"):
-    """The intent, recorded before anything leaves for the venue; `at_ns` is engine time."""
+    """Places an order; journaled before it leaves for the venue. `at_ns` is engine time."""
 
     at_ns: int
     order_id: str
@@ -261,7 +267,7 @@ class SubmitOrder(TradingCommand, frozen=True, gc=False, tag="submit_order"):
 
 
 class CancelOrder(TradingCommand, frozen=True, gc=False, tag="cancel_order"):
-    """A wish to take a resting order back; `at_ns` is engine time."""
+    """Requests the cancellation of a resting order; `at_ns` is engine time."""
 
     at_ns: int
     order_id: str
@@ -269,7 +275,7 @@ class CancelOrder(TradingCommand, frozen=True, gc=False, tag="cancel_order"):
 
 
 class ReplaceOrder(TradingCommand, frozen=True, gc=False, tag="replace_order"):
-    """A wish to give a resting order another limit and whole quantity; its id stays."""
+    """Requests another limit and total quantity for a resting order; its id stays."""
 
     at_ns: int
     order_id: str
@@ -278,33 +284,33 @@ class ReplaceOrder(TradingCommand, frozen=True, gc=False, tag="replace_order"):
 
 
 class QueryOrder(TradingCommand, frozen=True, gc=False, tag="query_order"):
-    """A question: what became of this order? Answered by all that the venue ever said of it."""
+    """Requests the state of one order; the answer is every event that the venue has sent about it."""
 
     at_ns: int
     order_id: str
 
 
 class QueryFills(TradingCommand, frozen=True, gc=False, tag="query_fills"):
-    """A question: which fills were there at or after `since_ns`? Answered by their reports."""
+    """Requests the fills at or after `since_ns`; the answer is their reports."""
 
     at_ns: int
     since_ns: int
 
 
 class QueryOpenOrders(TradingCommand, frozen=True, gc=False, tag="query_open"):
-    """A question: which orders are open, and which ended recently? Answered by an `OrderMassStatus`."""
+    """Requests the open and recently ended orders; the answer is an `OrderMassStatus`."""
 
     at_ns: int
 
 
 class QueryAccount(TradingCommand, frozen=True, gc=False, tag="query_account"):
-    """A question: what is held? Answered by an `AccountState`."""
+    """Requests cash and positions; the answer is an `AccountState`."""
 
     at_ns: int
 
 
 class DeliberationRequested(Output, frozen=True, gc=False, tag="deliberate"):
-    """A question to the slow plane; the snapshot that it is about has the hash `snapshot`."""
+    """A request to the agents; `snapshot` is the hash of the snapshot that it is about."""
 
     at_ns: int
     number: int
@@ -314,7 +320,7 @@ class DeliberationRequested(Output, frozen=True, gc=False, tag="deliberate"):
 
 
 class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
-    """Whether a symbol may be bought from here on; an open gate closes by itself at `valid_until_ns`."""
+    """The new state of a symbol's entry gate; an open gate closes by itself at `valid_until_ns`."""
 
     at_ns: int
     symbol: str
@@ -324,7 +330,7 @@ class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
 
 
 class ProposalResolved(Output, frozen=True, gc=False, tag="disposed"):
-    """What became of the agents' proposal `number`: `code` is `entry`, the exit's, or why there is no order."""
+    """The outcome of the agents' proposal `number`: `code` is `entry`, the exit's code, or the refusal."""
 
     at_ns: int
     number: int
@@ -333,7 +339,7 @@ class ProposalResolved(Output, frozen=True, gc=False, tag="disposed"):
 
 
 class CooldownChanged(Output, frozen=True, gc=False, tag="cooldown"):
-    """No question about a symbol for so many `quotes`, and `why`; 0 quotes: it is over."""
+    """No deliberation about a symbol for this many `quotes`, and `why`; 0 quotes end the cooldown."""
 
     at_ns: int
     symbol: str
@@ -342,7 +348,7 @@ class CooldownChanged(Output, frozen=True, gc=False, tag="cooldown"):
 
 
 class FillBooked(Output, frozen=True, gc=False, tag="booked"):
-    """The books after one fill, so that a difference shows where it begins."""
+    """The ledger after one fill, so that a replay shows where a difference begins."""
 
     order_id: str
     position: Decimal
@@ -352,14 +358,14 @@ class FillBooked(Output, frozen=True, gc=False, tag="booked"):
 
 
 class OrderOverfilled(Output, frozen=True, gc=False, tag="overfilled"):
-    """The venue filled more than was ordered; the excess is booked, for the position is real."""
+    """The venue filled more than was ordered; the excess is booked, because the position is real."""
 
     order_id: str
     excess: Decimal
 
 
 class Alert(Output, frozen=True, gc=False, tag="alarm"):
-    """Something that a person should know of; `subject` is an order or a symbol."""
+    """An event that an operator should know of; `subject` is an order or a symbol."""
 
     code: str
     subject: str
@@ -367,14 +373,14 @@ class Alert(Output, frozen=True, gc=False, tag="alarm"):
 
 
 class OrderAdopted(Output, frozen=True, gc=False, tag="adopted"):
-    """An order found at the venue is now managed as our own."""
+    """An order found at the venue is now managed as one of this run."""
 
     order: VenueOrderStatus
     why: Literal["lost_intent", "external"]
 
 
 class ExternalChange(Output, frozen=True, gc=False, tag="external"):
-    """The venue holds `amount` more than the books explain; `policy` says what was done about it."""
+    """The venue holds `amount` more than the ledger explains; `policy` is how it was handled."""
 
     kind: Literal["position", "cash"]
     subject: str
@@ -383,26 +389,26 @@ class ExternalChange(Output, frozen=True, gc=False, tag="external"):
 
 
 class Reconciled(Output, frozen=True, gc=False, tag="reconciled"):
-    """Orders, fills, positions and cash were held against the venue's."""
+    """Orders, fills, positions and cash were compared with the venue's."""
 
     at_ns: int
     differences: int
 
 
 class Reducing(Output, frozen=True, gc=False, tag="reducing"):
-    """Entries are off while `causes` last; what reduces exposure goes on."""
+    """Entries are off while `causes` last; orders that reduce exposure continue."""
 
     causes: tuple[str, ...]
 
 
 class Active(Output, frozen=True, gc=False, tag="active"):
-    """No cause to reduce is left."""
+    """The last cause to reduce is gone; entries are on."""
 
 
 class Halted(Output, frozen=True, gc=False, tag="halted"):
-    """Entries are off from here on, until an operator resumes.
+    """Entries are off until an operator resumes.
 
-    A halt that no person ordered has a `halt_id`, which the person who resumes must give.
+    An automatic halt has a `halt_id`, which `resume` must name.
     """
 
     reason: str
@@ -410,13 +416,13 @@ class Halted(Output, frozen=True, gc=False, tag="halted"):
 
 
 class Resumed(Output, frozen=True, gc=False, tag="resumed"):
-    """Entries are on again."""
+    """Entries are on after a halt."""
 
     reason: str
 
 
 class RunResult(Output, frozen=True, gc=False, tag="run_result"):
-    """The last output: what the run came to."""
+    """The last output: the result of the run."""
 
     result: dict[str, Any]
 
@@ -469,7 +475,7 @@ AnyEvent = AnyInput | AnyOutput
 
 
 class JournalEntry(msgspec.Struct, frozen=True, gc=False):
-    """One journaled event: its number, and how many rows of the tape came before it."""
+    """One journaled event: its number, and the count of tape rows before it."""
 
     seq: int
     pos: int

@@ -1,4 +1,4 @@
-"""Nonces, derived ids and seeded randomness: the only place where they are made."""
+"""Nonces, derived ids and seeded randomness; the only module that makes them."""
 
 import random
 import secrets
@@ -8,29 +8,29 @@ Randomness = random.Random
 
 
 def nonce_from_seed(seed: int) -> str:
-    """The run nonce of a seeded run: the same seed gives the same ids and the same record."""
+    """Returns the run nonce of a seeded run: the same seed gives the same ids and the same record."""
     return blake2b(f"autohedge seed {seed}".encode(), digest_size=16).hexdigest()
 
 
 def fresh_nonce() -> str:
-    """The run nonce of a run without a seed."""
+    """Returns the run nonce of a run without a seed."""
     return secrets.token_hex(16)
 
 
 def random_suffix() -> str:
-    """A few random characters that keep run folders of one second apart."""
+    """Returns six random hex digits, to separate run folders of the same second."""
     return secrets.token_hex(3)
 
 
 def client_order_id(nonce: str, seq: int, leg: int = 0) -> str:
-    """128 bits, in hex, that name one output of one run: the hash of nonce, output seq and leg."""
+    """Returns a 128-bit client order id in hex: the hash of run `nonce`, output `seq` and `leg`."""
     return blake2b(f"{nonce} {seq} {leg}".encode(), digest_size=16).hexdigest()
 
 
 def in_alphabet(derived: str, alphabet: str, length: int) -> str:
-    """Write a derived id in a venue's alphabet, `length` characters.
+    """Returns a derived id written in a venue's alphabet with `length` characters.
 
-    A venue that takes fewer characters than 128 bits need gets the low digits.
+    If the venue allows too few characters for 128 bits, the low digits are kept.
     """
     number, digits = int(derived, 16), []
     for _ in range(length):
@@ -40,5 +40,8 @@ def in_alphabet(derived: str, alphabet: str, length: int) -> str:
 
 
 def seeded_random(nonce: str, purpose: str) -> random.Random:
-    """A seeded stream of its own for each purpose, so that one never shifts another."""
+    """Returns a random generator seeded with `nonce` and `purpose`.
+
+    Each purpose has its own generator, so drawing from one never changes the numbers of another.
+    """
     return random.Random(f"{nonce} {purpose}")

@@ -1,4 +1,4 @@
-"""What can be traded, and the rules its venue sets for prices and quantities."""
+"""Tradable instruments, and the rules that their venue sets for prices and quantities."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -10,8 +10,8 @@ DEFAULT_LOT = Decimal("0.000001")
 class Instrument:
     """One tradable symbol with its rules.
 
-    `tick` is the price increment; None means that the prices printed on the tape set it.
-    `lot` is the quantity increment, `min_notional` the venue's least order value.
+    `tick` is the price increment; None means that it follows from the prices printed on the tape. `lot` is
+    the quantity increment, `min_notional` the venue's least order value.
     """
 
     symbol: str

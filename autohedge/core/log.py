@@ -1,12 +1,12 @@
-"""Warnings for the person at the terminal, on stderr; what a run did stands in its journal."""
+"""Warnings on stderr for the operator; the journal has the record of a run."""
 
 import sys
 from typing import Any
 
 
 def warn(event: str, **facts: Any) -> None:
-    """Say in one line what is wrong, with its facts; the run goes on."""
-    import structlog
+    """Writes one warning with its facts to stderr; the run continues."""
+    import structlog  # here, because most runs never warn and the import slows every start
 
     shown = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), pad_event_to=0)
     logger = structlog.wrap_logger(

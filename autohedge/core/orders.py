@@ -1,9 +1,9 @@
-"""Orders and the one table of their states.
+"""Orders and the table of their state transitions.
 
-UNKNOWN means that the venue's answer was lost: it can follow any state that is not final, keeps
-the order's exposure reserved, and is left only on evidence from the venue. An order that is asked
-back stays PENDING_CANCEL until the venue says how it ended. A late fill on a final order is legal:
-it changes the books. Where several ends are reported, the strongest holds, in any order of arrival.
+UNKNOWN means that the venue's answer was lost. It can follow any working state, keeps the order's exposure
+reserved, and ends only on evidence from the venue. An order whose cancellation was requested stays
+PENDING_CANCEL until the venue reports how it ended. A late fill on a final order is legal: it changes the
+ledger. If several ends are reported, the strongest one holds, in any order of arrival.
 """
 
 from decimal import Decimal
@@ -17,7 +17,7 @@ from autohedge.core.errors import IllegalTransition
 
 @unique
 class Side(StrEnum):
-    """Which way an order trades."""
+    """The direction of an order."""
 
     __hash__ = str.__hash__
 
@@ -27,7 +27,7 @@ class Side(StrEnum):
 
 @unique
 class OrderType(StrEnum):
-    """How an order names its price."""
+    """How an order sets its price."""
 
     MARKET = auto()
     LIMIT = auto()
@@ -43,7 +43,7 @@ class TimeInForce(StrEnum):
 
 @unique
 class OrderState(StrEnum):
-    """Where an order is in its life."""
+    """The state of an order, from intent to end."""
 
     __hash__ = str.__hash__
 
@@ -84,7 +84,7 @@ class OrderTrigger(StrEnum):
     PROVE_ABSENT = auto()
 
 
-# Names of their own: Python 3.11 takes a quarter of a microsecond to look a member up in its class.
+# Module-level names, because Python 3.11 takes a quarter of a microsecond to look up an enum member.
 BUY, SELL = Side
 MARKET, LIMIT = OrderType
 IOC, GTC = TimeInForce
@@ -105,6 +105,7 @@ _LIVE = _ENDS | {
     _E.REQUEST_CANCEL: _S.PENDING_CANCEL,
     _E.REQUEST_REPLACE: _S.PENDING_REPLACE,
 }
+# The ends by strength, weakest first: an end that proves more about the order replaces a weaker one.
 _RANK = (_S.NOT_PLACED, _S.REJECTED, _S.EXPIRED, _S.CANCELED, _S.FILLED)
 _REPORTED_ENDS = {
     _E.PROVE_ABSENT: _S.NOT_PLACED,
@@ -116,15 +117,15 @@ _REPORTED_ENDS = {
 
 
 def _final_transitions(state: OrderState) -> dict[OrderTrigger, OrderState]:
-    """What may still be said of an order that ended: the strongest end holds, whatever came first."""
+    """Returns the transitions of a final state: the strongest reported end holds, in any order of arrival."""
     stays = dict.fromkeys((_E.FILL_PART, _E.ACCEPT, _E.REPLACE, _E.REFUSE_CHANGE), state)
     if state is _S.DENIED:
-        return {}
+        return {}  # the risk checks refused it, so it was never sent and no venue can report on it
     return stays | {event: max(state, end, key=_RANK.index) for event, end in _REPORTED_ENDS.items()}
 
 
 def _late_change_transitions(state: OrderState) -> dict[OrderTrigger, OrderState]:
-    """A change that is answered late, or twice, moves nothing."""
+    """Returns the transitions for a late or repeated answer to a replace request: the state stays."""
     return dict.fromkeys((_E.REPLACE, _E.REFUSE_CHANGE), state)
 
 
@@ -141,10 +142,12 @@ TRANSITIONS: dict[OrderState, dict[OrderTrigger, OrderState]] = {
         _E.REQUEST_CANCEL: _S.UNKNOWN,
         _E.REQUEST_REPLACE: _S.UNKNOWN,
     },
+    # Answers can arrive late, twice or out of order, so ACCEPT and REJECT stay legal.
     _S.OPEN: _LIVE | {_E.ACCEPT: _S.OPEN, _E.REJECT: _S.REJECTED} | _late_change_transitions(_S.OPEN),
     _S.PARTIAL: _LIVE
     | {_E.ACCEPT: _S.PARTIAL, _E.REJECT: _S.REJECTED}
     | _late_change_transitions(_S.PARTIAL),
+    # A fill does not answer the cancel request, so it does not lead to PARTIAL.
     _S.PENDING_CANCEL: _ENDS
     | {
         _E.ACCEPT: _S.PENDING_CANCEL,
@@ -167,9 +170,9 @@ TRANSITIONS: dict[OrderState, dict[OrderTrigger, OrderState]] = {
 
 
 def transition(state: OrderState, event: OrderTrigger) -> OrderState:
-    """The state that `event` leads to.
+    """Returns the state that `event` leads to.
 
-    Raises IllegalTransition where the table has no edge.
+    Raises IllegalTransition where the table has no such transition.
     """
     try:
         return TRANSITIONS[state][event]
@@ -179,10 +182,11 @@ def transition(state: OrderState, event: OrderTrigger) -> OrderState:
 
 
 class Intent(msgspec.Struct, frozen=True, gc=False):
-    """A sized and priced wish, before risk has seen it.
+    """A sized and priced order request, before the risk checks.
 
-    `price` is what the order is expected to pay or get; `limit` is None for a market order.
-    `take_profit`, `stop_loss` and `trail_from` are the prices that will guard the position, as float64.
+    `lane` is the index of the instrument's kernel state. `price` is what the order is expected to pay or get;
+    `limit` is None for a market order. `take_profit`, `stop_loss` and `trail_from` are the exit levels of the
+    position, as float64.
     """
 
     lane: int
@@ -200,10 +204,10 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def worst_price(self) -> Decimal:
-        """What a unit may cost at most: the limit, or the expected price of a market order."""
+        """The highest price per unit: the limit, or the expected price of a market order."""
         return self.price if self.limit is None else self.limit
 
     @property
     def reduce_only(self) -> bool:
-        """Long-only: whatever sells, reduces."""
+        """Whether the order only reduces the position; positions are long only, so every sell does."""
         return self.side is SELL

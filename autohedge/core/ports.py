@@ -1,4 +1,4 @@
-"""What the engine's surroundings must offer: protocols only, no behaviour."""
+"""The protocols that the engine's surroundings implement."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
@@ -9,45 +9,44 @@ from autohedge.core.events import AnyTradingCommand, VenueEvent
 class Gateway(Protocol):
     """Carries commands to one venue and brings its answers back as inputs.
 
-    A definite no is `OrderRejected` or `ChangeRejected`; a timeout, a 5xx or a dropped socket is
-    `RequestUnknown`, never a no.
+    A definite refusal is `OrderRejected` or `ChangeRejected`. A timeout, a 5xx or a dropped socket is
+    `RequestUnknown`, never a refusal.
     """
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        """Take a command that is already in the journal."""
+        """Accepts a command that is already in the journal."""
         ...
 
     def poll(self) -> VenueEvent | None:
-        """The next answer that has arrived, or None."""
+        """Returns the next answer that has arrived, or None."""
         ...
 
 
 class ExecutionClient(Protocol):
-    """One venue's module: its protocol and its dialect, without patience or memory of requests.
+    """The client of one venue: it speaks the venue's protocol and keeps no state about requests.
 
-    The gateway gives each request a deadline, stamps what comes back with its clock, and decides
-    when to knock again.
+    The gateway gives each request a deadline, stamps answers with its clock, and decides when to reconnect.
     """
 
     async def connect(self) -> None:
-        """Reach the venue and be let in, the first time and after each loss.
+        """Connects and logs in, the first time and after each loss.
 
-        Raises Refused where knocking again cannot help; any other error may pass.
+        Raises Refused where reconnecting cannot help; any other error may be temporary.
         """
         ...
 
     async def request(self, command: AnyTradingCommand) -> Sequence[VenueEvent]:
-        """Do what a command asks; return what the venue says to it at once, which may be nothing.
+        """Sends a command and returns the venue's immediate answers, which may be none.
 
-        Raises Rejected for a definite no, Duplicate for an order id that the venue has already,
-        Retryable where the venue did not look at it. Every other error leaves the outcome open.
+        Raises Rejected for a definite refusal, Duplicate if the venue already has the order id, Retryable if
+        the venue did not process the request. Any other error leaves the outcome unknown.
         """
         ...
 
     def events(self) -> AsyncIterator[VenueEvent]:
-        """What the venue says unasked, until the connection is lost; the gateway always listens."""
+        """Yields the venue's unsolicited messages until the connection is lost; the gateway reads all."""
         ...
 
     def close(self) -> None:
-        """End the connection."""
+        """Closes the connection."""
         ...

@@ -1,8 +1,8 @@
-"""One code for every outcome: what became of a quote, why an order was refused.
+"""Outcome codes: what happened to a quote, and why an order was refused.
 
-The kernels count codes by number, so a number never changes its meaning. Codes below `STOPS_FROM`
-are final in the kernel, those in `STOPS` make a scan stop for the engine to decide, and the others
-are given by the engine, the risk checks or the sizing.
+The kernels count codes by number, so a number never changes its meaning. Codes below `STOPS_FROM` are final
+in the kernel, codes in `STOPS` stop a scan so that the engine decides, and the engine, the risk checks or the
+sizing give the others.
 """
 
 from enum import IntEnum, unique
@@ -10,7 +10,7 @@ from enum import IntEnum, unique
 
 @unique
 class Reason(IntEnum):
-    """Outcome codes; `label` is how results and reports write them."""
+    """Outcome codes; `label` is their name in results and reports."""
 
     # final in the kernel
     BAD_QUOTE = 0
@@ -25,12 +25,12 @@ class Reason(IntEnum):
     BELOW_VWAP = 9
     BAR_FORMING = 10
     NO_SIGNAL = 11
-    # where a scan stops and the engine decides
+    # a scan stops and the engine decides
     TAKE_PROFIT = 12
     STOP_LOSS = 13
     EXIT_SIGNAL = 14
     ENTRY = 15
-    # what the engine, sizing and risk say instead of ENTRY
+    # the engine, sizing or risk refuse an entry
     HALTED = 16
     STALE = 17
     RATE_LIMITED = 18
@@ -49,24 +49,24 @@ class Reason(IntEnum):
     DUPLICATE = 31
     EXCEEDS_POSITION = 32
     NOT_FINITE = 33
-    # a later place where a scan stops
+    # later additions; numbers are only ever appended: a scan stops
     TRAILING_STOP = 34
-    # and later words of the engine
+    # given by the engine
     REDUCING = 35
     DUST = 36
     TIME_STOP = 37
-    # final in the kernel, too: a wish to buy before a gate that is not open
+    # final in the kernel too: a buy signal while the gate is not open
     GATE_CLOSED = 38
     GATE_COOLDOWN = 39
     GATE_EXPIRED = 40
-    # and quotes of llm mode: a question is on its way, or none may be asked after a no
+    # llm mode: a deliberation is running, or the agents are cooling down after a refusal
     DELIBERATING = 41
     AGENTS_COOLDOWN = 42
 
     label: str
 
     def __init__(self, _number: int) -> None:
-        """Give the code the name that results write: `take_profit`."""
+        """Sets `label` to the lower-case name, such as `take_profit`."""
         self.label = self.name.lower()
 
 
@@ -89,10 +89,10 @@ MEANINGS = {
     "low_volume": "shown size below momentum.min_volume_ratio",
     "below_vwap": "price below the size-weighted mean",
     "bar_forming": "the bar is not finished",
-    "no_signal": "nothing was wanted",
+    "no_signal": "the strategy gave no signal",
     "take_profit": "sold at the take-profit",
     "stop_loss": "sold at the stop-loss",
-    "exit_signal": "sold because the strategy said so",
+    "exit_signal": "sold because the strategy signalled it",
     "entry": "sent an order to buy",
     "halted": "trading was halted",
     "stale": "the quote was older than risk.stale_after_ms",
@@ -113,13 +113,13 @@ MEANINGS = {
     "exceeds_position": "would sell more than is held",
     "not_finite": "a price or quantity was not a number",
     "trailing_stop": "sold below its highest bid",
-    "reducing": "entries were off for a while; the journal says why",
+    "reducing": "entries were paused; the journal has the cause",
     "dust": "too small to be sold alone",
     "time_stop": "sold because it was held long enough",
-    "gate_closed": "wanted to buy, but nobody had said that it may",
-    "gate_cooldown": "wanted to buy, but a no was not long ago",
-    "gate_expired": "wanted to buy, but the verdict was too old",
+    "gate_closed": "buy signal, but no verdict allowed it",
+    "gate_cooldown": "buy signal, but a verdict against it was recent",
+    "gate_expired": "buy signal, but the verdict was too old",
     "deliberating": "the agents were being asked",
-    "agents_cooldown": "the agents had said no not long ago",
+    "agents_cooldown": "the agents had refused recently",
 }
-"""What each code says to a person, by its label."""
+"""The text for people of each code, by its label."""

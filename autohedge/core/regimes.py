@@ -1,6 +1,7 @@
-"""What a symbol's market is like, in two words: how much it moves, and where to.
+"""The market regime of a symbol, as volatility and trend.
 
-An answer of a model about one regime is not taken for another; so the words must be the same in every process.
+A cached verdict is only reused in the regime that it was given in, so every process must compute the same
+label.
 """
 
 import math
@@ -18,26 +19,26 @@ UNKNOWN = "unknown"
 
 
 def regime(quotes: Sequence[QuoteRow]) -> str:
-    """Volatility and trend of a snapshot's quotes, such as `calm/up`.
+    """Returns volatility and trend of a snapshot's quotes, such as `calm/up`.
 
-    Fewer than three quotes, or quotes that span no time, are `unknown`: no such band is ever measured.
+    `unknown` for fewer than three quotes, or for quotes that span no time.
     """
     measured = regime_stats(quotes)
     return UNKNOWN if measured is None else f"{_volatility(measured.volatility_bps)}/{_trend(measured.t)}"
 
 
 class RegimeStats(NamedTuple):
-    """How much a market moves, and where to."""
+    """Volatility in bps per minute, and Student's t of the trend."""
 
     volatility_bps: float
     t: float
 
 
 def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
-    """The figures behind a regime; None of fewer than three quotes or of a span that is not positive.
+    """Returns the figures behind a regime; None for fewer than three quotes or a span that is not positive.
 
-    Volatility is the sample standard deviation of the mids' log returns, scaled to one minute by the quotes' own
-    time; `t` is Student's of their mean, infinite where all are equal and not 0.
+    Volatility is the sample standard deviation of the mids' log returns, scaled to one minute by the quotes'
+    own timestamps. `t` is Student's t of their mean: infinite if all are equal and not 0.
     """
     returns = log_returns(mids(quotes))
     deviation = sample_sd(returns)
@@ -51,14 +52,14 @@ def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
 
 
 def _volatility(bps: float) -> str:
-    """Both bounds belong to `normal`."""
+    """Returns the volatility band; both bounds belong to `normal`."""
     if bps < CALM_BELOW_BPS:
         return "calm"
     return "wild" if bps > WILD_ABOVE_BPS else "normal"
 
 
 def _trend(t: float) -> str:
-    """Both bounds belong to the trend."""
+    """Returns the trend band; both bounds belong to the trend."""
     if t <= -TREND_T:
         return "down"
     return "up" if t >= TREND_T else "flat"

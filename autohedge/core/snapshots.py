@@ -1,7 +1,7 @@
-"""What an agent may know of one symbol at one moment: nothing that came later, nothing of another account.
+"""The snapshot of one symbol and the account that a deliberation is about; it holds no later data.
 
-The engine takes a snapshot when it asks; its hash is in the journaled question, so that prompts can be
-rendered again from it, to the byte.
+The engine takes a snapshot when it requests a deliberation. The hash of the snapshot is in the journal, so
+the prompts can be rendered from it again, byte for byte.
 """
 
 from decimal import Decimal
@@ -14,7 +14,7 @@ DeliberationKind = Literal["gate", "trade", "learning"]
 
 
 class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One valid quote; a size that the tape does not know is 0."""
+    """One valid quote; a size that the tape does not have is 0."""
 
     ts_ns: int
     bid: float
@@ -24,7 +24,7 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
-    """What is held of the symbol: `price` is what it cost on average, 0 if flat; guards are 0 if flat."""
+    """The position in the symbol: `price` is its average cost; price and exit levels are 0 if flat."""
 
     quantity: Decimal
     price: float
@@ -33,7 +33,7 @@ class PositionView(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClosedTrade(msgspec.Struct, frozen=True, gc=False):
-    """A round trip that ended: `realized` is before `fees`, both in money; `reason` is the exit's code."""
+    """A finished round trip: `realized` is before `fees`, both in money; `reason` is the exit's code."""
 
     symbol: str
     opened_ns: int
@@ -47,7 +47,7 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False):
 
 
 class AgentLimits(msgspec.Struct, frozen=True, gc=False):
-    """The limits that no answer moves, as the agent may see them.
+    """The fixed limits, as the agents see them; an answer cannot change them.
 
     `stop_losses_bps` and `take_profits_bps` are the least and the most that the Risk agent may ask for.
     """
@@ -70,8 +70,9 @@ class AgentLimits(msgspec.Struct, frozen=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """One symbol and the account at `at_ns`, the decision clock.
 
-    `quotes` are the last valid ones, oldest first; `seen` counts all valid ones so far. `state` is the account's
-    trading state, `gate` the symbol's. `closed` is what a learning deliberation is about, newest last.
+    `quotes` are the last valid ones, oldest first; `seen` counts all valid ones so far. `state` is the
+    account's trading state, `gate` the symbol's. `closed` are the trades of a learning deliberation, newest
+    last.
     """
 
     number: int

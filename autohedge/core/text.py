@@ -1,14 +1,14 @@
-"""Text from outside made safe to show, and hints for misspelt names."""
+"""Sanitizes untrusted text for display, and suggests names for misspelt ones."""
 
 import difflib
 from collections.abc import Iterable
 
 
 def printable(text: str, replacement: str = "") -> str:
-    """The text with white space as plain spaces, and each other character that is not printable replaced.
+    """Returns the text with white space as plain spaces and other unprintable characters replaced.
 
-    Controls, invisible and direction-changing characters are not printable: a terminal could act on them, or
-    a reader could be misled by them.
+    Control, invisible and direction-changing characters are not printable: a terminal could act on them, or
+    they could mislead a reader.
     """
     if text.isprintable():
         return text
@@ -22,7 +22,7 @@ def _printable(character: str, replacement: str) -> str:
 
 
 def one_line(text: str, max_chars: int) -> str:
-    """The text as one printable line of at most `max_chars` characters; "…" marks a cut."""
+    """Returns the text as one printable line of at most `max_chars` characters; "…" marks a cut."""
     line = " ".join(printable(text, " ").split())
     return line if len(line) <= max_chars else line[: max_chars - 1] + "…"
 
@@ -44,6 +44,6 @@ def _escape(character: str) -> str:
 
 
 def did_you_mean(wrong: str, known: Iterable[str]) -> str:
-    """The question "did you mean …?" with the closest known name; empty if none is close."""
+    """Returns "did you mean …?" with the closest known name; empty if none is close."""
     close = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
     return f"did you mean {close[0]}?" if close else ""

@@ -1,4 +1,4 @@
-"""Times as people write them, turned into nanoseconds without ever making one earlier."""
+"""Parsing of timestamps to nanoseconds; the result is never earlier than the text."""
 
 import re
 from datetime import UTC, datetime
@@ -14,10 +14,10 @@ TIMESTAMP_HELP = "RFC 3339 with its offset, such as 2024-08-08T23:54:15Z, or nan
 
 
 def parse_timestamp_ns(written: object) -> int | None:
-    """Nanoseconds since 1970 of a number of them or an RFC 3339 text; None if it is neither.
+    """Returns nanoseconds since 1970 for a number of them or an RFC 3339 text; None for anything else.
 
-    A number before 1973 is taken for seconds or milliseconds by mistake, and refused: it would make all
-    news old. Digits beyond nanoseconds round up.
+    Numbers that stand for a time before 1973 are refused: they are likely seconds or milliseconds, and would
+    make all headlines old. Digits beyond nanoseconds round up.
     """
     if isinstance(written, bool) or not isinstance(written, int | str):
         return None
@@ -27,6 +27,7 @@ def parse_timestamp_ns(written: object) -> int | None:
 
 
 def _number(written: str) -> int | None:
+    # 2**63 - 1 has 19 digits; int() of a very long text would be slow or raise.
     return parse_timestamp_ns(int(written)) if len(written) < 20 else None
 
 
@@ -45,4 +46,5 @@ def _rfc_3339(written: str) -> int | None:
 
 
 def _fraction_ns(digits: str) -> int:
+    # Rounded up: a headline that counts as known earlier than it was would leak the future.
     return int(digits[:9].ljust(9, "0")) + bool(digits[9:].strip("0"))

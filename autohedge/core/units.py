@@ -1,4 +1,4 @@
-"""Units: how many of the small one the large one has, and the steps that amounts are rounded to."""
+"""Conversion factors between units, and the steps that amounts are rounded to."""
 
 from decimal import Decimal
 

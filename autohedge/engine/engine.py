@@ -1,8 +1,8 @@
-"""The deterministic core: inputs in, outputs out; no clock, no randomness, no I/O.
+"""The trading engine: a deterministic function of its inputs, without clock, randomness or I/O.
 
-`scan` takes market rows until something must be decided, `step` takes every other input. Both
-append what happened, inputs and outputs alike, to `log`, numbered by one `seq` that counts rows
-too. A runtime writes the log to the journal, then carries the commands in it to the venue.
+`Engine.scan` takes market rows up to the first one that needs a decision; `Engine.step` takes every other
+input. Inputs and outputs go to `Engine.log` under one sequence number, which counts rows too. A runtime
+writes the log to the journal and then sends the trading commands in it to the venue.
 """
 
 from collections import deque
@@ -67,11 +67,11 @@ SILENCE: TimerKey = ("silence", "")
 
 
 class Engine:
-    """One account, one strategy, any number of lanes."""
+    """One account and one strategy over any number of instruments; a lane is an instrument's index."""
 
     def __init__(self, settings: Settings, symbols: Sequence[str], strategy: StrategyRunner) -> None:
         self.log: deque[JournalEntry] = deque()
-        self.seq = 1
+        self.seq = 1  # 0 is the genesis, the first line of the journal
         self.pos = 0
         self.now_ns = 0
         self.first_ns = 0
@@ -101,6 +101,7 @@ class Engine:
         self._status = strategy.lanes["status"]
         self._take_profit, self._stop_loss = strategy.lanes["take_profit"], strategy.lanes["stop_loss"]
         self._trail_from = strategy.lanes["trail_from"]
+        # The trailing stop is this share of the highest bid.
         strategy.lanes["trail_keep"] = [
             1.0 - instrument_state.trailing_distance_bps / 10_000.0 for instrument_state in self.instruments
         ]
@@ -134,19 +135,20 @@ class Engine:
 
     @property
     def halt_id(self) -> str | None:
-        """The id of a halt that no person ordered."""
+        """The id of the automatic halt in force, which a resume must name; None without one."""
         return self.state.halt_id
 
     @property
     def next_deadline_ns(self) -> int:
-        """When the engine next wants a `Timer`, rows or not; NEVER if it waits for nothing."""
+        """When the engine next needs a `Timer`, whether rows arrive or not; NEVER if no timer is set."""
         return self.timers.next_ns
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
-        """Take rows `start` to `stop` of a batch, at most up to the first decision.
+        """Takes rows `start` to `stop` of a batch, at most up to the first that needs a decision.
 
-        Returns the first row not taken. How a stream is cut into batches changes nothing.
+        Returns the first row not taken. Slicing one tape into other batches changes no output.
         """
+        # The first row after a feed timeout ends it. Alone, it gives `Active` the same seq in any batching.
         if self._feed_timed_out:
             stop = min(stop, start + 1)
         at = self._strategy.scan(rows, start, stop)
@@ -169,9 +171,9 @@ class Engine:
         return taken
 
     def step(self, event: AnyInput) -> None:
-        """Take one input other than a market row."""
+        """Takes one input other than a market row."""
         self._input_seq = self._append(event)
-        if not isinstance(event, EndOfTape):
+        if not isinstance(event, EndOfTape):  # the only input without a time
             self.now_ns = max(self.now_ns, event.at_ns)
         match event:
             case (
@@ -203,7 +205,7 @@ class Engine:
     def _on_account_event(
         self, event: OrderMassStatus | AccountState | ConnectionStatus | LoopLag | Decision | PromptsChanged
     ) -> None:
-        """What the venue or the runtime says that is not about one order."""
+        """Handles inputs of the venue and the runtime that do not concern a single order."""
         match event:
             case OrderMassStatus():
                 self._publish_kernel_states(self.execution.on_mass_status(event, self.now_ns))
@@ -216,28 +218,28 @@ class Engine:
             case Decision():
                 self._on_decision(event)
             case PromptsChanged():
-                return  # which words a question is asked in is the slow plane's business
+                return  # prompts concern the agents runtime; here they only need a place in the journal
             case _:
                 assert_never(event)
 
     def result(self) -> dict[str, Any]:
-        """What the run has come to so far."""
+        """The results of the run so far, in the form of `results.json`."""
         figures = run_result(self.ledger, self.orders, self.stats, self.codes(), self.unrealized())
         timestamps = {"first_ns": self.first_ns, "last_ns": self.now_ns}
         deliberations = {"deliberations": self.deliberations.result()} if self.deliberations else {}
         return figures | timestamps | {"restarts": self.restarts, "state": self.state.name} | deliberations
 
     def may_resume(self, halt_id: str | None) -> bool:
-        """Whether a person may lift the halt: one that no person ordered needs its id."""
+        """Whether a person may lift the halt; an automatic halt needs its id."""
         return self.state.may_resume(halt_id)
 
     def codes(self) -> dict[str, int]:
-        """How many rows ended in each code, all lanes together."""
+        """The number of rows per reason code, over all lanes."""
         totals = self._counts.sum(axis=0)
         return {reason.label: int(totals[reason]) for reason in Reason}
 
     def unrealized(self) -> Decimal:
-        """Open positions at the last valid bids, less their cost, exactly."""
+        """The unrealized P&L: open positions at the last valid bids less their cost, in exact decimals."""
         total = ZERO
         for lane, instrument_state in enumerate(self.instruments):
             position = self.ledger.position(instrument_state.instrument.symbol)
@@ -273,6 +275,7 @@ class Engine:
         if code is ENTRY or code in EXIT_CODES:
             self._arm_watchdogs()
             self._publish_kernel_state(lane)
+        # The kernel gives one reason per stop: a refresh that is due at the same row would be lost.
         if self.deliberations and self._refresh_in[lane] == 0:
             self._on_refresh_due(lane)
 
@@ -281,18 +284,18 @@ class Engine:
             self.deliberations.on_refresh_due(lane, self.now_ns)
 
     def _seen_rows(self) -> tuple[Rows | None, int]:
-        """The tape, and how much of it is known."""
+        """The last batch, and how many of its rows were taken."""
         return self._seen
 
     def _last_quote_ns(self, lane: int) -> int:
-        """When a lane's last valid quote came; 0, which is stale, if the batch at hand has none."""
+        """The time of a lane's last valid quote; 0, which counts as stale, if the last batch has none."""
         rows, taken = self._seen
         if rows is None:
             return 0
         row = last_valid(rows.lane, rows.bid, rows.ask, taken, lane)
         return int(rows.ts[row]) if row >= 0 else 0
 
-    # what the venue, the clock and the operator say
+    # inputs of the venue, the clock and the operator
 
     def _on_order_event(self, answer: OrderEvent) -> None:
         lane = self.execution.on_order_event(answer, self.now_ns)
@@ -314,7 +317,7 @@ class Engine:
             self._fire(kind, subject)
 
     def _fire(self, kind: str, subject: str | int) -> None:
-        """Something on the agenda is due; its subject is an order's id, a lane or a cause."""
+        """Fires one timer; its `subject` is a lane, an order id or a cause to reduce, depending on `kind`."""
         if isinstance(subject, int):
             self._fire_instrument_timer(kind, subject)
             self._publish_kernel_state(subject)
@@ -327,6 +330,7 @@ class Engine:
             self.execution.request_reconciliation(self.now_ns)
         elif kind == "midnight":
             self.planner.start_new_day()
+            # Arm the next midnight, but only while there is exposure: an idle run would wake for nothing.
             self._watched = False
             self._arm_watchdogs()
         else:
@@ -350,16 +354,19 @@ class Engine:
         elif kind == "reprice":
             self.planner.plan_reprice(order_id, self.now_ns)
         else:
-            self.execution.cancel(self.orders.working.get(order_id), "it rested too long", self.now_ns)
+            self.execution.cancel(
+                self.orders.working.get(order_id), "resting time limit reached", self.now_ns
+            )
 
     def _time_stop(self, lane: int) -> None:
-        """A position was held long enough."""
+        """Exits a position that was held for its maximum time."""
         self._exit_position(lane, TIME_STOP)
 
     def _exit_position(self, lane: int, reason: str) -> bool:
-        """Sell what is held, at once, or at its next quote if an exit is on its way; say whether anything is."""
+        """Sells the position now, or at the next quote if exits must wait; returns whether there is one."""
         if self._held[lane] <= 0.0:
             return False
+        # An exit in flight may fill in part: with a pending reason the next quote sells what it leaves.
         if self.orders.exit(lane) or self.execution.exits_wait:
             self.instruments[lane].pending_exit_reason = reason
         else:
@@ -388,7 +395,7 @@ class Engine:
             self.planner.set_schedule(lane, None)
 
     def _flatten(self) -> None:
-        """Sell every position now; what an entry in flight still brings is sold at its next quote."""
+        """Sells every position now; what an entry in flight still fills is sold at its next quote."""
         for lane, instrument_state in enumerate(self.instruments):
             if self._held[lane] > 0.0 and self.execution.exits_wait:
                 instrument_state.pending_exit_reason = FLATTEN
@@ -401,18 +408,18 @@ class Engine:
     def _on_loop_lag(self, lag_ms: float) -> None:
         if lag_ms > self.max_lag_ms:
             if self.state.reduce(ReduceCause.LAG):
-                self.execution.cancel_entries("the loop is late", self.now_ns)
+                self.execution.cancel_entries("event loop lag limit exceeded", self.now_ns)
         else:
             self.state.clear(ReduceCause.LAG)
 
     def _on_feed_timeout(self) -> None:
-        """The feed has been mute for too long, or spoke meanwhile."""
+        """Reduces if no row came within the timeout; arms the watchdog again if one did."""
         self._watched = False
         if self._row_ns + self._feed_timeout_ns > self.now_ns:
             self._arm_watchdogs()
         elif self.execution.has_exposure and self.state.reduce(ReduceCause.SILENT):
             self._feed_timed_out = True
-            self.execution.cancel_entries("the feed is silent", self.now_ns)
+            self.execution.cancel_entries("market data timeout", self.now_ns)
 
     def _on_run_started(self, begun: RunStarted) -> None:
         self._nonce = begun.nonce
@@ -420,7 +427,9 @@ class Engine:
         self.execution.reconcile(self.now_ns)
 
     def _on_restarted(self, restarted: Restarted) -> None:
-        """Take nothing for granted: every order without an end is unknown until the venue speaks."""
+        """Marks every unfinished order unknown until the venue has answered for it, and reconciles."""
+        # `Restarted` itself took seq - 1. The dead process may have used that seq and later ones for orders
+        # whose journal lines were lost; their ids derive from the nonce that was in force until now.
         lost_from = self.seq - 1
         self.pos = max(self.pos, restarted.pos)
         self.restarts += 1
@@ -433,13 +442,14 @@ class Engine:
         self._publish_kernel_states(range(len(self.instruments)))
 
     def _arm_watchdogs(self) -> None:
-        """While something is at stake, midnight, silence and the venue's books are watched."""
+        """Sets the timers for midnight and feed timeout while an order works or a position is held."""
         if self._watched or not self.execution.has_exposure:
             return
         self._watched = True
         if MIDNIGHT not in self.timers:
             self.timers.schedule(MIDNIGHT, next_midnight_ns(self.now_ns))
         if self._feed_timeout_ns and SILENCE not in self.timers and not self._feed_timed_out:
+            # Later than now even if the last row is older than the timeout: a timer must not fire at once.
             self.timers.schedule(
                 SILENCE, max(self._row_ns, self.now_ns - self._feed_timeout_ns + 1) + self._feed_timeout_ns
             )
@@ -450,11 +460,13 @@ class Engine:
                 self._publish_kernel_state(lane)
 
     def _publish_kernel_state(self, lane: int) -> None:
-        """Show the kernel where the lane stands: its status, and the prices that stop the scan."""
+        """Writes a lane's status and exit prices into the kernel's record."""
         instrument_state = self.instruments[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
         held = self._held.item(lane) > 0.0
         waits = self.execution.exits_wait and held
+        # Every bid meets a take-profit of -inf. With EXITING the kernel then counts `exit_pending`; with OPEN
+        # the scan stops, and the engine sends the pending exit.
         if waits or self.orders.exit(lane) or (instrument_state.refused and ("exit", lane) in self.timers):
             status, take_profit = EXITING, -np.inf
         elif held and not instrument_state.dust:
@@ -468,5 +480,5 @@ class Engine:
         self._stop_loss[lane] = stop_loss
         if not held or instrument_state.dust:
             self._trail_from[lane] = np.inf
-        elif self._trail_from.item(lane) > -np.inf:
+        elif self._trail_from.item(lane) > -np.inf:  # at -inf the kernel has activated the trail: keep it
             self._trail_from[lane] = instrument_state.trail_from

@@ -1,4 +1,4 @@
-"""Venues behind the gateway: the simulated venue, fault injection, and the simulated venue as a process."""
+"""Exchanges: the simulated venue, fault injection, and the simulated venue as a server."""
 
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel
 

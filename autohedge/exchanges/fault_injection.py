@@ -1,7 +1,7 @@
-"""A simulated venue that fails as real ones do: on the way there, on the way back, and in itself.
+"""Fault injection for a simulated venue: faults in requests, in answers, and at the venue itself.
 
-It stands between the runtime and a `SimulatedVenue` in virtual time. One seeded stream decides
-which fault strikes; after `calm_ns` none does. What a process that died had not taken in is gone.
+`FaultInjector` stands between the runtime and a `MutableVenue` in virtual time. One seeded stream decides
+which fault strikes; none does after `calm_ns`. Answers that a dead process had not received are lost.
 """
 
 import heapq
@@ -40,15 +40,15 @@ F = VenueFault
 ON_THE_WAY_THERE = (F.TIMEOUT_LOST, F.TIMEOUT_ACCEPTED, F.ERROR, F.THROTTLE, F.BAN, F.DUPLICATE, F.DELAY)
 ON_THE_WAY_BACK = (F.DROP, F.DUPLICATE, F.REORDER, F.DELAY)
 UNDER_WAY = (F.DISCONNECT, F.MAINTENANCE, F.EXTERNAL)
-DEADLINE_NS = 2 * NS_PER_S
-FORGETS_NS = 4 * NS_PER_S
+DEADLINE_NS = 2 * NS_PER_S  # the gateway's deadline for a request
+FORGETS_NS = 4 * NS_PER_S  # how long the venue may not show a new order: less than the visibility lag
 
 
 class MutableVenue(SimulatedVenue):
-    """A simulated venue that can be made to change its mind about orders and trades."""
+    """A simulated venue whose orders and trades can be changed from outside, as faults do."""
 
     def late_reject(self, order_id: str, now_ns: int) -> bool:
-        """Reject an order that was accepted; say whether it still rested."""
+        """Rejects an order that was accepted; returns whether it still rested."""
         if self._resting.pop(order_id, None) is None:
             return False
         self._known[order_id].status = "rejected"
@@ -56,7 +56,7 @@ class MutableVenue(SimulatedVenue):
         return True
 
     def partial_fill(self, order_id: str, now_ns: int) -> bool:
-        """Fill a part of a resting order at its limit; say whether there was one."""
+        """Fills half of a resting order at its limit; returns whether that was possible."""
         rest = self._resting.get(order_id)
         if rest is None:
             return False
@@ -68,7 +68,7 @@ class MutableVenue(SimulatedVenue):
         return True
 
     def bust(self, order_id: str, now_ns: int) -> bool:
-        """Take the last fill of an order back; say whether there was one."""
+        """Busts the last fill of an order; returns whether there was one to bust."""
         fills = self.fills(order_id)
         busted = {report.trade_id for report in self._busts(order_id)}
         if not fills or fills[-1].trade_id in busted:
@@ -91,7 +91,7 @@ class MutableVenue(SimulatedVenue):
         return [answer for answer in events if isinstance(answer, ExecutionReport) and answer.kind == "bust"]
 
     def overfill(self, order_id: str, now_ns: int) -> bool:
-        """Fill more of a filled order than was ordered; say whether there was one."""
+        """Fills one more lot of a filled order; returns whether it was filled."""
         known = self._known[order_id]
         fills = self.fills(order_id)
         if known.status != "filled" or not fills:
@@ -100,7 +100,7 @@ class MutableVenue(SimulatedVenue):
         return True
 
     def external_trade(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
-        """Someone else trades on this account."""
+        """Trades on the account without an order of the run."""
         self._move(symbol, quantity, price, bps_of(multiply(quantity, price), self._model.fee_bps))
 
     def _move(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
@@ -109,7 +109,7 @@ class MutableVenue(SimulatedVenue):
 
 
 class FaultInjector:
-    """The way to a moody venue and back, with everything that can happen to a message."""
+    """Carries messages to a venue and back, and injects faults into both directions."""
 
     def __init__(
         self,
@@ -139,11 +139,11 @@ class FaultInjector:
             self.skew_ns = draw.randrange(-2 * NS_PER_S, 2 * NS_PER_S)
             self.fault_counts[F.SKEW] += 1
 
-    # the runtime's side
+    # the venue interface of `VirtualRuntime`
 
     @property
     def next_due_ns(self) -> int:
-        """When something next arrives at either end, or happens at the venue."""
+        """When the next message arrives at either end, or the next fault takes effect."""
         return min(self.venue.next_due_ns, self._due[0][0] if self._due else NEVER)
 
     @property
@@ -152,16 +152,16 @@ class FaultInjector:
         return self.venue.next_touch
 
     def on_position(self, pos: int) -> None:
-        """The tape has moved on."""
+        """Makes the rows before `pos` known to the venue."""
         self.venue.on_position(pos)
 
     def fill_resting(self, row: int) -> None:
-        """Let resting orders react to this row."""
+        """Fills the resting orders that this row touches."""
         self.venue.fill_resting(row)
         self._collect()
 
     def advance(self) -> None:
-        """Let the earliest due thing happen, here or at the venue."""
+        """Delivers the earliest message, or lets the earliest fault take effect."""
         if not self._due or self.venue.next_due_ns <= self._due[0][0]:
             self.venue.advance()
         else:
@@ -177,14 +177,15 @@ class FaultInjector:
         return self._arrived.popleft() if self._arrived else None
 
     def disconnect_trader(self) -> None:
-        """The trader's process died: what was on its way to it is gone, what it sent is not."""
+        """Drops the answers in transit, as when the trader's process dies; its requests still arrive."""
         self._arrived.clear()
+        # Callables are requests in transit and later faults; the others are answers.
         self._due = [item for item in self._due if callable(item[2])]
         heapq.heapify(self._due)
         self._down = ""
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        """Carry a command to the venue, if nothing happens to it."""
+        """Carries a command to the venue, unless a fault prevents it."""
         self.sent.append(command)
         self._spontaneous_fault(now_ns)
         if self._down:
@@ -200,7 +201,7 @@ class FaultInjector:
             self._inject(fault, command, now_ns)
         self._collect()
 
-    # what happens to a command
+    # faults of commands
 
     def _inject(self, fault: VenueFault, command: AnyTradingCommand, now_ns: int) -> None:
         match fault:
@@ -213,7 +214,7 @@ class FaultInjector:
                 self._synthesize(RequestUnknown, command, now_ns + DEADLINE_NS, cause="timeout")
             case F.TIMEOUT_LOST:
                 self._synthesize(RequestUnknown, command, now_ns + DEADLINE_NS, cause="timeout")
-            case F.ERROR:
+            case F.ERROR:  # a 5xx does not say whether the request took effect
                 if self._draw.random() < 0.5:
                     self._forward(command, now_ns, deaf=True)
                 self._synthesize(RequestUnknown, command, now_ns, cause="503")
@@ -224,8 +225,8 @@ class FaultInjector:
                 self._at(now_ns + self._between(0.01, 1.5), lambda due_ns: self._forward(command, due_ns))
 
     def _forward(self, command: AnyTradingCommand, now_ns: int, *, deaf: bool = False) -> None:
-        """The command reaches the venue; a deaf trader hears no direct answer."""
-        if isinstance(command, QueryFills):
+        """Delivers a command to the venue; with `deaf`, its acceptance does not come back."""
+        if isinstance(command, QueryFills):  # the engine asks in its time, the venue's clock is skewed
             command = msgspec.structs.replace(command, since_ns=max(command.since_ns - self.skew_ns, 0))
         if isinstance(command, SubmitOrder):
             self._young.setdefault(command.order_id, now_ns)
@@ -236,7 +237,7 @@ class FaultInjector:
         self._collect(deaf=deaf)
 
     def _hides_order(self, order_id: str, now_ns: int) -> bool:
-        """Whether the venue does not see an order yet that it has."""
+        """Whether the venue does not show a new order yet."""
         young = now_ns - self._young.get(order_id, -NEVER) < FORGETS_NS
         if young and self._draw_fault((F.FORGET,), now_ns, often=10):
             self.fault_counts[F.FORGET] += 1
@@ -244,7 +245,7 @@ class FaultInjector:
         return False
 
     def _synthesize(self, kind: type[Any], command: AnyTradingCommand, at_ns: int, **facts: Any) -> None:
-        """What the gateway makes of a request without an answer; of questions it says nothing."""
+        """Schedules the event that a gateway makes of a failed request; account queries give none."""
         match command:
             case SubmitOrder():
                 about = "submit"
@@ -264,7 +265,7 @@ class FaultInjector:
         else:
             self._synthesize(RequestUnknown, command, now_ns, cause="not connected")
 
-    # what happens to an answer
+    # faults of answers
 
     def _collect(self, *, deaf: bool = False) -> None:
         while (answer := self.venue.poll()) is not None:
@@ -292,7 +293,7 @@ class FaultInjector:
                 self._at(now_ns + self._between(0.1, 3), answer)
 
     def _schedule_undo(self, answer: VenueEvent) -> None:
-        """The venue may undo what it has just said, a little later, and once per order."""
+        """Schedules a late reject, a bust or an overfill for an answer, at most one per order."""
         now_ns = getattr(answer, "at_ns", 0)
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
         often = 1.0
@@ -311,7 +312,7 @@ class FaultInjector:
             wait_ns = self._between(0.01, 2)
             self._at(now_ns + wait_ns, lambda due_ns: self._count_if(fault, happened=do(order_id, due_ns)))
 
-    # what happens by itself
+    # faults without a message
 
     def _spontaneous_fault(self, now_ns: int) -> None:
         fault = self._draw_fault(UNDER_WAY, now_ns, often=0.3)
@@ -322,6 +323,7 @@ class FaultInjector:
             self._trade_externally()
             return
         self._down = "down" if fault is F.DISCONNECT else "maintenance"
+        # Answers in transit are lost with the connection, requests in transit are not.
         self._due = [item for item in self._due if callable(item[2])]
         heapq.heapify(self._due)
         self._arrived.append(ConnectionStatus(now_ns, "down" if fault is F.DISCONNECT else "maintenance"))
@@ -342,7 +344,8 @@ class FaultInjector:
     def _draw_fault(
         self, kinds: tuple[VenueFault, ...], now_ns: int, *, often: float = 1.0
     ) -> VenueFault | None:
-        """Which of these faults strikes now, if any; each draw takes the same from the stream."""
+        """The fault of `kinds` that strikes now, or None."""
+        # Always two draws: a fault that is not possible here must not shift the stream.
         luck, which = self._draw.random(), self._draw.random()
         possible = [kind for kind in kinds if kind in self._faults]
         if now_ns >= self._calm_ns or not possible or luck >= self._rate * often:
@@ -361,5 +364,5 @@ class FaultInjector:
 
 
 def _restamped(answer: VenueEvent, at_ns: int) -> VenueEvent:
-    """The same answer, learned at `at_ns`; when it was asked for stays."""
+    """A copy of the answer that the engine learns at `at_ns`; the time of the query stays."""
     return msgspec.structs.replace(answer, at_ns=at_ns)

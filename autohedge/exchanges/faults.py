@@ -1,11 +1,11 @@
-"""Faults of a venue, and of the way to it: one enum for the simulated venue in this process and in its own."""
+"""The faults of a simulated venue and of the connection to it."""
 
 from enum import StrEnum, auto, unique
 
 
 @unique
 class VenueFault(StrEnum):
-    """What can go wrong between a trader and a venue, or at the venue."""
+    """A fault of the connection between a trader and a venue, or of the venue itself."""
 
     DROP = auto()
     DUPLICATE = auto()
@@ -29,4 +29,4 @@ class VenueFault(StrEnum):
 
 
 INJECTED = tuple(fault for fault in VenueFault if fault is not VenueFault.ERROR_ACCEPTED)
-"""What fault injection draws from; its order is part of what a seed means."""
+"""The faults that fault injection draws from; their order is part of the meaning of a seed."""

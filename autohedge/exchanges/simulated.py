@@ -1,10 +1,11 @@
-"""The simulated venue: fills from the recorded book, with fees, latency and, if scripted, faults.
+"""The simulated venue: fills orders from recorded quotes, with fees, latency and scripted faults.
 
-It watches the same tape as the engine, at the same place, and answers through the gateway seam.
-An order is due at the venue one order latency after it was sent, and the engine learns of the
-outcome one response latency later; with no latency the order meets the very quote that caused
-it. A marketable order fills at the book's price, whole or up to the shown size; a resting one at
-its own limit, on the first quote that touches it. Queue position is not modelled.
+It reads the same tape as the engine, at the same position. An order arrives at the venue one order latency
+after it was sent, and its outcome reaches the engine one response latency later. Without latency, the order
+meets the quote that triggered it.
+
+A marketable order fills at the quoted price, whole or up to the shown size. A resting order fills at its own
+limit, on the first quote that touches it. Queue position is not modelled.
 """
 
 import heapq
@@ -50,14 +51,14 @@ from autohedge.kernels.matching import first_touch, last_valid
 from autohedge.market.tape import Rows
 
 REMEMBERED_MAX = 10_000
-LISTED_MAX = 500
+LISTED_MAX = 500  # real venues limit their lists too: an old order must be queried by its id
 
 VenueEventT = TypeVar("VenueEventT", bound=VenueEvent)
 
 
 @unique
 class Fault(Enum):
-    """What a fault script can do to one order."""
+    """A fault that a script can apply to one order."""
 
     REJECT = auto()
     LOSE_ANSWER = auto()
@@ -68,13 +69,13 @@ FaultScript = Callable[[SubmitOrder, int], Fault | None]
 
 
 def no_faults(order: SubmitOrder, at_ns: int) -> Fault | None:
-    """The script of a venue that works."""
+    """The fault script of a venue without faults."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class VenueModel:
-    """How this venue treats orders; latencies in ns."""
+    """The fees, latencies (in ns) and fill model of the venue."""
 
     fee_bps: Decimal
     order_latency_ns: int
@@ -85,7 +86,7 @@ class VenueModel:
 
     @classmethod
     def of(cls, settings: Settings) -> "VenueModel":
-        """The model that the settings ask for."""
+        """The model of the settings."""
         simulated = settings.simulated
         return cls(
             fee_bps=simulated.fee_bps,
@@ -107,7 +108,7 @@ class _Resting:
 
 @dataclass(slots=True)
 class _OrderRecord:
-    """An order that the venue has, and all that it said of it."""
+    """An order at the venue, and all events that it has sent about it."""
 
     order: SubmitOrder
     events: list[OrderEvent]
@@ -115,7 +116,7 @@ class _OrderRecord:
     status: Literal["open", "filled", "canceled", "expired", "rejected"] = "open"
 
     def listed(self) -> VenueOrderStatus:
-        """The order as a line of the venue's list."""
+        """The order as an entry of the venue's list."""
         order = self.order
         return VenueOrderStatus(
             order_id=order.order_id,
@@ -131,7 +132,7 @@ class _OrderRecord:
 
 
 class SimulatedVenue:
-    """One venue for all symbols of a tape, in virtual time."""
+    """A venue for all symbols of a tape, in virtual time."""
 
     def __init__(
         self,
@@ -160,10 +161,10 @@ class SimulatedVenue:
         self.cash = model.initial_cash
         self.positions: dict[str, Decimal] = {}
 
-    # the gateway seam
+    # the `Gateway` interface
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        """Take a command; without latency it acts at once."""
+        """Takes a command; without latency it takes effect at once."""
         delay_ns = self._model.order_latency_ns
         if self._model.jitter_ns:
             delay_ns += self._jitter.randrange(self._model.jitter_ns + 1)
@@ -178,21 +179,21 @@ class SimulatedVenue:
         """The next answer that has reached the engine, or None."""
         return self._arrived.popleft() if self._arrived else None
 
-    # what it knows of the account
+    # the account
 
     def fills(self, order_id: str) -> list[ExecutionReport]:
-        """All fills of an order, in their order."""
+        """All fills of an order, oldest first."""
         events = self._known[order_id].events if order_id in self._known else []
         return [answer for answer in events if isinstance(answer, ExecutionReport) and answer.kind == "fill"]
 
     @property
     def orders(self) -> tuple[VenueOrderStatus, ...]:
-        """All orders that it remembers, oldest first."""
+        """All orders that the venue remembers, oldest first."""
         return tuple(known.listed() for known in self._known.values())
 
     @property
     def held(self) -> dict[str, Decimal]:
-        """The quantity of each symbol that is not zero."""
+        """The positions that are not zero."""
         return {symbol: quantity for symbol, quantity in self.positions.items() if quantity}
 
     @property
@@ -204,7 +205,7 @@ class SimulatedVenue:
 
     @property
     def next_due_ns(self) -> int:
-        """When something next arrives, here or at the engine; NEVER if nothing is on its way."""
+        """When the next message arrives, here or at the engine; NEVER if none is in transit."""
         return self._due[0][0] if self._due else NEVER
 
     @property
@@ -215,11 +216,11 @@ class SimulatedVenue:
         return min(rest.next_touch_row for rest in self._resting.values())
 
     def on_position(self, pos: int) -> None:
-        """The tape has moved on: rows before `pos` are known."""
+        """Makes the rows before `pos` known to the venue."""
         self._pos = pos
 
     def advance(self) -> None:
-        """Let the earliest due thing happen: at one time, arrivals here before answers there."""
+        """Delivers the earliest message; at one time, commands to the venue come before answers."""
         due_ns, _, _, what = heapq.heappop(self._due)
         if isinstance(what, TradingCommand):
             self._execute(what, due_ns, at_once=False)
@@ -227,7 +228,7 @@ class SimulatedVenue:
             self._arrived.append(what)
 
     def fill_resting(self, row: int) -> None:
-        """Fill the resting orders that this row touches, oldest first."""
+        """Fills the resting orders that this row touches, oldest first."""
         touched = [rest for rest in self._resting.values() if rest.next_touch_row == row]
         for rest in touched:
             self._fill_resting(rest, row)
@@ -235,7 +236,7 @@ class SimulatedVenue:
     # at the venue
 
     def _schedule(self, due_ns: int, rank: int, what: AnyTradingCommand | VenueEvent) -> None:
-        self._count += 1
+        self._count += 1  # keeps the order of sending within one time, and events are not comparable
         heapq.heappush(self._due, (due_ns, rank, self._count, what))
 
     def _record_and_deliver(self, answer: OrderEvent, *, at_once: bool) -> None:
@@ -244,6 +245,8 @@ class SimulatedVenue:
 
     def _deliver(self, answer: VenueEvent, *, at_once: bool) -> None:
         delay_ns = self._model.response_latency_ns
+        # An answer to a delayed command is scheduled even without a response latency, so that commands which
+        # arrive at the same time come first.
         if at_once and delay_ns == 0:
             self._arrived.append(answer)
         else:
@@ -268,13 +271,13 @@ class SimulatedVenue:
                 self._deliver(AccountState(now_ns, command.at_ns, self.cash, self.held), at_once=at_once)
 
     def _recent(self) -> tuple[VenueOrderStatus, ...]:
-        """All open orders, and the last of those that ended."""
+        """All open orders, and those that ended among the last `LISTED_MAX` orders."""
         newest = list(self._known.values())[-LISTED_MAX:]
         open_before = [k for k in list(self._known.values())[:-LISTED_MAX] if k.status == "open"]
         return tuple(known.listed() for known in (*open_before, *newest))
 
     def _place(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
-        """Take an order; one that is known already is not taken twice, but told of."""
+        """Places an order; an order id that exists already is not placed twice, but reported."""
         if order.order_id in self._known:
             self._report_order(order.order_id, order.at_ns, now_ns, at_once=at_once)
             return
@@ -291,16 +294,16 @@ class SimulatedVenue:
             self._match(order, now_ns, at_once=at_once, acknowledge=fault is None)
 
     def _register(self, order: SubmitOrder) -> None:
-        """Know an order from here on; of those that no longer rest, the oldest is forgotten past a bound."""
+        """Stores an order; beyond `REMEMBERED_MAX`, drops the oldest one unless it still rests."""
         self._known[order.order_id] = _OrderRecord(order, [])
         if len(self._known) > REMEMBERED_MAX:
             oldest = next(iter(self._known))
             known = self._known.pop(oldest)
-            if oldest in self._resting:
+            if oldest in self._resting:  # back in as the newest: it is looked at again after all others
                 self._known[oldest] = known
 
     def _report_order(self, order_id: str, requested_ns: int, now_ns: int, *, at_once: bool) -> None:
-        """Say once more all that was said of an order, that it rests, or that there is none."""
+        """Repeats all events of an order, and whether it rests; reports "not found" for an unknown id."""
         if order_id not in self._known:
             self._deliver(OrderNotFound(now_ns, order_id, requested_ns), at_once=at_once)
             return
@@ -310,7 +313,7 @@ class SimulatedVenue:
             self._deliver(_delayed(answer, now_ns), at_once=at_once)
 
     def _report_fills(self, since_ns: int, now_ns: int, *, at_once: bool) -> None:
-        """Say all fills from a time on once more, oldest first."""
+        """Repeats all fills since `since_ns`, oldest first."""
         fills = (fill for order_id in self._known for fill in self.fills(order_id) if fill.ts_ns >= since_ns)
         for fill in sorted(fills, key=lambda fill: fill.ts_ns):
             self._deliver(_delayed(fill, now_ns), at_once=at_once)
@@ -334,14 +337,14 @@ class SimulatedVenue:
             self._finish(order.order_id, "expired", now_ns, at_once=at_once)
 
     def _accept(self, order: SubmitOrder, now_ns: int, *, at_once: bool) -> None:
-        """Acknowledge an order that stays; one that ends on arrival is answered by its reports alone."""
+        """Acknowledges an order that rests; one that ends on arrival is answered by its reports alone."""
         self._record_and_deliver(
             OrderAccepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once
         )
 
     def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
-        """The price at which the book fills the order now, or None."""
-        if row < 0:
+        """The price at which the last quote fills the order now, or None."""
+        if row < 0:  # no valid quote of the symbol yet
             return None
         buys = order.side is BUY
         price = to_decimal(self._rows.ask[row] if buys else self._rows.bid[row])
@@ -351,11 +354,11 @@ class SimulatedVenue:
         return price if good else None
 
     def _available(self, order: SubmitOrder, row: int, wanted: Decimal) -> Decimal:
-        """How much the book gives: all that is wanted, or at most the shown size in whole lots."""
+        """The quantity that fills now: all, or with `partial_fills` at most the shown size in whole lots."""
         if not self._model.partial_fills:
             return wanted
         shown = (self._rows.ask_size if order.side is BUY else self._rows.bid_size)[row]
-        if not shown > 0:
+        if not shown > 0:  # zero or NaN: the tape has no sizes
             return wanted
         return min(wanted, floor_to(to_decimal(shown), self._lots[order.symbol]))
 
@@ -381,7 +384,7 @@ class SimulatedVenue:
         self._record_and_deliver(report, at_once=at_once)
 
     def _settle(self, order: SubmitOrder, quantity: Decimal, notional: Decimal, fee: Decimal) -> None:
-        """Move the account by one fill."""
+        """Applies one fill to the account."""
         known = self._known[order.order_id]
         known.filled = add(known.filled, quantity)
         if known.filled >= known.order.quantity:
@@ -399,6 +402,7 @@ class SimulatedVenue:
         rows = self._rows
         limit = float(order.limit or ZERO)
         side = 1 if order.side is BUY else -1
+        # Looking ahead on the tape is safe here: it only tells the runtime where to stop the scan.
         rest.next_touch_row = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
         self._resting[order.order_id] = rest
 
@@ -413,7 +417,7 @@ class SimulatedVenue:
             self._rest(rest, row + 1)
 
     def _cancel(self, order_id: str, now_ns: int, *, at_once: bool) -> None:
-        # An order that is gone already has its fill or expiry on the way: that is the answer.
+        # An order that is gone already has its fill or expiry in transit, which answers the cancel.
         if self._resting.pop(order_id, None):
             self._finish(order_id, "canceled", now_ns, at_once=at_once)
 
@@ -427,7 +431,7 @@ class SimulatedVenue:
         )
 
     def _replace(self, command: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
-        """Move a resting order to another limit and quantity; it may fill there at once."""
+        """Changes limit and quantity of a resting order, which may fill at once."""
         rest = self._resting.pop(command.order_id, None)
         if rest is None:
             self._deliver(ChangeRejected(now_ns, command.order_id, "it does not rest"), at_once=at_once)
@@ -449,10 +453,10 @@ class SimulatedVenue:
 
 
 def _delayed(answer: VenueEventT, at_ns: int) -> VenueEventT:
-    """The same answer, learned at `at_ns`."""
+    """A copy of the answer that the engine learns at `at_ns`."""
     return msgspec.structs.replace(answer, at_ns=at_ns)
 
 
 def lots_of(settings: Settings, symbols: Sequence[str]) -> dict[str, Decimal]:
-    """Each symbol's lot, in lane order."""
+    """The lot size of each symbol, in lane order."""
     return {symbol: settings.instrument(symbol).lot for symbol in symbols}

@@ -1,4 +1,4 @@
-"""From signals and proposals to orders, fills and positions: planner, manager, order tracking, reconciliation, ledger."""
+"""Execution: order planning, order states, fills and positions, venue queries, reconciliation, the ledger."""
 
 from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.manager import ExecutionManager

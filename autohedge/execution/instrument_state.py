@@ -1,4 +1,4 @@
-"""What the engine keeps per lane, beside the kernel's record."""
+"""The engine's state of one instrument, beside the kernel's record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +16,14 @@ from autohedge.risk import Limits
 
 @dataclass(slots=True)
 class InstrumentState:
-    """One lane's instrument, rules and memory.
+    """The instrument, settings and execution state of one lane.
 
-    `take_profit`, `stop_loss` and `trail_from` guard the position that is open; the `last_…_ns` are None
-    before the first entry and exit. `pending_exit_reason` is the reason of an exit that must be carried through
-    to flat, until it is; else empty. `refused` counts exits that the venue refused in a row; `dust` is
-    a position too small to be sold alone; `slices` are what is still to be sent of an entry in parts, `proposal`
-    what the agents made of it.
-    A trail that is off has its activation at infinity.
+    `take_profit`, `stop_loss` and `trail_from` are the exit levels of the open position, as prices.
+    `last_entry_ns` and `last_exit_ns` are None before the first. `pending_exit_reason` is the reason of an
+    exit that must be repeated until the position is flat, else empty. `refused` counts consecutive exits that
+    the venue rejected. `dust` marks a position too small to be sold. `slices` is the rest of an entry that is
+    sent in parts, `proposal` the agents' proposal behind the entry. Without a trailing stop,
+    `trailing_activation_bps` is infinite.
     """
 
     instrument: Instrument
@@ -47,7 +47,8 @@ class InstrumentState:
     proposal: Proposal | None = None
 
     def exit_levels(self, reference: float, proposal: Proposal | None = None) -> tuple[float, float, float]:
-        """The take-profit, the stop-loss and the price from which a trail runs, for an entry at `reference`."""
+        """The take-profit, stop-loss and trail activation prices of an entry at `reference`."""
+        # Proposals set the two exits; the trailing stop is never the agents' to change.
         exits = proposal or self
         return (
             reference * (1.0 + exits.take_profit_bps / 10_000.0),
@@ -57,7 +58,7 @@ class InstrumentState:
 
 
 def instrument_states(settings: Settings, symbols: Sequence[str]) -> list[InstrumentState]:
-    """One desk per lane, each with its symbol's settings."""
+    """One state per lane, each with the settings of its symbol."""
     return [_instrument_state(settings.for_symbol(symbol), symbol) for symbol in symbols]
 
 
@@ -67,6 +68,7 @@ def _instrument_state(settings: Settings, symbol: str) -> InstrumentState:
     return InstrumentState(
         instrument=instrument,
         sizing=Sizing.of(settings),
+        # The account's minimum and the venue's both hold.
         limits=replace(limits, min_notional=max(limits.min_notional, instrument.min_notional)),
         aggression_bps=settings.execution.aggression_bps,
         take_profit_bps=settings.exits.take_profit_bps,

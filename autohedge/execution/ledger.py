@@ -1,8 +1,8 @@
 """Cash, positions and P&L of one account, in exact decimals.
 
-A position keeps its total cost, not an average price: the average is a quotient and would round.
-Weighted average means that a partial close takes its share of the cost; that share is rounded
-once and the remainder stays with the position, so nothing is lost.
+A position keeps its total cost instead of an average price, because an average is a quotient and would be
+rounded. A partial close takes its share of the cost (weighted average). The share is rounded once and the
+remainder stays with the position, so no amount is lost.
 """
 
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ from autohedge.core.orders import BUY, Side
 
 @dataclass(slots=True)
 class Position:
-    """What is held of one instrument: `quantity`, what it cost, what closing parts of it made."""
+    """The position in one instrument; `realized` is its P&L before fees so far."""
 
     quantity: Decimal = ZERO
     cost: Decimal = ZERO
@@ -23,10 +23,11 @@ class Position:
 
 @dataclass(slots=True)
 class Ledger:
-    """One account in one currency.
+    """The ledger of one account in one currency.
 
-    Laws: cash = initial - bought + sold - fees; equity = initial + realized + unrealized - fees +
-    external. A short position has a negative quantity and a negative cost: what it brought in.
+    Invariants: cash = initial - bought + sold - fees + cash adjustments; equity = initial + realized +
+    unrealized - fees + adjustments. A short position has a negative quantity and a negative cost, which is
+    the proceeds of its sale.
     """
 
     initial_cash: Decimal
@@ -40,17 +41,17 @@ class Ledger:
         self.cash = self.initial_cash
 
     def position(self, symbol: str) -> Position:
-        """The position in `symbol`; flat if it was never traded."""
+        """The position in `symbol`; a flat one if it was never traded."""
         position = self.positions.get(symbol)
         if position is None:
             position = self.positions[symbol] = Position()
         return position
 
     def book_fill(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
-        """Book one fill; return what it realized before fees.
+        """Books one fill; returns the P&L that it realized, before fees.
 
-        What exceeds the position opens one on the other side: the venue's fills are real, whether
-        they were meant or not.
+        A quantity that exceeds the position opens one on the other side. The ledger refuses no fill, because
+        the venue's fills are real whether they were intended or not.
         """
         position = self.position(symbol)
         notional = multiply(quantity, price)
@@ -67,9 +68,11 @@ class Ledger:
         return realized
 
     def adjust_position(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
-        """Book a difference of a position that no fill explains, at `price`; no cash moves."""
+        """Books a position difference that no fill explains, at `price`, without moving cash."""
         position = self.position(symbol)
         cost = multiply(quantity, price)
+        # Against the position: a part of it leaves at its average cost, and what crosses zero costs `price`.
+        # So an adjustment realizes nothing.
         if position.quantity and (quantity < 0) is not (position.quantity < 0):
             left = add(position.quantity, quantity)
             shrinks = not left or (left < 0) is (position.quantity < 0)
@@ -82,7 +85,7 @@ class Ledger:
         self.adjustments = add(self.adjustments, cost)
 
     def adjust_cash(self, amount: Decimal) -> None:
-        """Book a difference of cash that no fill explains."""
+        """Books a cash difference that no fill explains."""
         self.cash = add(self.cash, amount)
         self.adjustments = add(self.adjustments, amount)
 
@@ -95,15 +98,16 @@ class Ledger:
             position.cost = subtract(position.cost, notional)
 
     def _close(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> Decimal:
-        """Close as much as there is; open the rest, if any, on the other side."""
+        """Closes up to the whole position; opens the rest, if any, on the other side."""
         size = position.quantity.copy_abs()
         if quantity > size:
+            # Split the notional by quantity; the difference takes the rounding, so both parts add up.
             rest = divide(multiply(notional, subtract(quantity, size)), quantity)
             realized = self._close(position, side, size, subtract(notional, rest))
             self._open(position, side, subtract(quantity, size), rest)
             return realized
         share = position.cost
-        if quantity < size:
+        if quantity < size:  # a full close takes the exact cost: no quotient, no remainder
             share = divide(multiply(position.cost, quantity), size)
         self._open(position, side, quantity, ZERO)
         position.cost = subtract(position.cost, share)

@@ -1,7 +1,6 @@
 """The execution manager: orders, fills and positions, from the approved intent on.
 
-It takes every answer, asks where one is missing, holds the books against the venue's, and says
-when the account may not take entries. What to trade is not its business.
+It applies venue events, queries missing answers, reconciles the ledger, and halts or reduces entries.
 """
 
 from collections.abc import Callable, Iterator
@@ -52,13 +51,13 @@ from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, Time
 from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
 
-LOST_IDS_MAX = 2_000
-EXTERNAL_ORDERS_MAX = 1_000
+LOST_IDS_MAX = 2_000  # seqs from the record's end on that a lost order may have; each costs one hash
+EXTERNAL_ORDERS_MAX = 1_000  # bounds memory and alerts if a venue keeps reporting unknown ids
 ERRORS = (OrderRejected, RequestUnknown, RequestThrottled)
 
 
 class ExecutionManager:
-    """All that is owed, held and in doubt at one venue, for one account."""
+    """The orders, positions and open questions of one account at one venue."""
 
     def __init__(
         self,
@@ -102,13 +101,13 @@ class ExecutionManager:
 
     @property
     def has_exposure(self) -> bool:
-        """Whether anything works or is held."""
+        """Whether an order works or a position is held."""
         return bool(self.orders.working or self.holding)
 
-    # what goes out
+    # requests
 
     def submit(self, approved: Approved, order_id: str, now_ns: int) -> None:
-        """Send an approved order and watch it to its end."""
+        """Submits an approved order and tracks it to its end."""
         order = self.orders.submit(approved, order_id, now_ns)
         self._moved_ns[order.intent.lane] = now_ns
         self.tracker.track(order, now_ns)
@@ -119,20 +118,20 @@ class ExecutionManager:
         self.reconciliation.plan_next(now_ns)
 
     def cancel(self, order: Order | None, reason: str, now_ns: int) -> None:
-        """Take an order back, if it may rest and no one has asked yet."""
+        """Cancels an order if it may rest and no cancel was requested yet."""
         if order is not None and order.cancelable:
             self.orders.cancel(order, reason, now_ns)
             self.tracker.track(order, now_ns)
 
     def replace(self, order: Order, limit: Decimal, now_ns: int) -> None:
-        """Ask for another limit of a resting order."""
+        """Requests another limit for a resting order."""
         self.orders.replace(order, limit, now_ns)
         self.tracker.track(order, now_ns)
 
     def halt(self, reason: str, halt_id: str | None, now_ns: int) -> None:
-        """No entry from here on; those that rest are asked back, for a fill would add exposure."""
+        """Halts entries and cancels resting ones, because a fill would add exposure."""
         self.state.halt(reason, halt_id)
-        self.cancel_entries("entries were halted", now_ns)
+        self.cancel_entries("entries halted", now_ns)
         if self.on_halt:
             self.on_halt(now_ns)
 
@@ -140,18 +139,14 @@ class ExecutionManager:
         self.halt(reason, self._new_halt_id(), now_ns)
 
     def cancel_entries(self, reason: str, now_ns: int) -> None:
-        """Ask all resting entries back."""
+        """Cancels all resting entries."""
         for order in self.orders.entries():
             self.cancel(order, reason, now_ns)
 
     def on_restart(self, nonce: str, seq: int, now_ns: int) -> None:
-        """Take nothing for granted: every order is unknown until the venue speaks.
-
-        Orders of `nonce` from `seq` on may live at the venue without a line in the record: until its
-        list is in, exits wait too, for one may be under way already.
-        """
+        """Marks and queries every working order; ids of `nonce` from `seq` on may be unrecorded orders."""
         self._lost_from.append((nonce, seq))
-        self.exits_wait = True
+        self.exits_wait = True  # an exit may be in flight whose journal line was lost
         self.reconcile(now_ns)
         for order in list(self.orders.working.values()):
             self.orders.mark_unknown(order)
@@ -159,21 +154,21 @@ class ExecutionManager:
             self.tracker.query(order, now_ns)
 
     def reconcile(self, now_ns: int) -> None:
-        """Begin a pass; at the start, and after an interruption, entries wait for its end."""
-        self.reconciliation.abort()
+        """Starts a new reconciliation pass; the caller decides whether entries wait for its end."""
+        self.reconciliation.abort()  # answers to queries from before an interruption prove nothing
         self.request_reconciliation(now_ns)
 
     def request_reconciliation(self, now_ns: int) -> None:
-        """Ask what a pass needs, or what is missing of the one under way, unless the venue wants rest."""
+        """Sends the queries of a pass, or repeats those of an open one; later if the venue throttles."""
         if now_ns < self.tracker.hold_until_ns:
             self._timers.schedule(RECONCILE, self.tracker.hold_until_ns)
         else:
             self.reconciliation.request(now_ns, self.last_fill_ns)
 
-    # what comes in
+    # events
 
     def on_order_event(self, answer: OrderEvent, now_ns: int) -> int:
-        """Take an answer about one order; return the lane that it concerns, -1 if none."""
+        """Applies an event of one order; returns its lane, -1 for an unknown order."""
         self._count_error(answer, now_ns)
         order = self.orders.find(answer.order_id)
         if order is None:
@@ -204,11 +199,11 @@ class ExecutionManager:
             self._timers.cancel(("reprice", order.id))
 
     def _book_fill(self, order: Order, report: ExecutionReport, news: BookEffect, now_ns: int) -> None:
-        """Bring the books up to one fill, or to one that was taken back."""
+        """Books one fill, or the reversal of a busted one."""
         lane, symbol = order.intent.lane, order.intent.symbol
         quantity, price, fee = order.trades[report.trade_id or ""]
         side = order.intent.side
-        if news is BUST:
+        if news is BUST:  # the opposite trade, with the fee refunded
             side, fee = SELL if side is BUY else BUY, fee.copy_negate()
         realized = self.ledger.book_fill(symbol, side, quantity, price, fee)
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
@@ -233,12 +228,12 @@ class ExecutionManager:
         if instrument_state.max_hold_ns and not quantity:
             self._timers.cancel(("time_stop", lane))
         if quantity < ZERO:
-            text = f"{quantity} {instrument_state.instrument.symbol}: more was sold than was held"
+            text = f"{instrument_state.instrument.symbol}: position {quantity}, more sold than held"
             self._emit(Alert("short", instrument_state.instrument.symbol, text))
             self._halt_automatically(text, now_ns)
 
     def _set_exit_levels(self, order: Order, now_ns: int) -> None:
-        """Set what guards the position that an entry brought; remember when it was left."""
+        """Sets the exit levels after a buy; after a sell stores its time and clears what is done."""
         instrument_state, lane = self.instruments[order.intent.lane], order.intent.lane
         if order.intent.side is BUY:
             instrument_state.take_profit, instrument_state.stop_loss = (
@@ -255,12 +250,12 @@ class ExecutionManager:
             )
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
-        until_ns = now_ns + self.instruments[lane].max_hold_ns
-        if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:
+        until_ns = now_ns + self.instruments[lane].max_hold_ns  # 0 means no time stop
+        if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)
 
     def _on_throttled(self, order: Order, answer: RequestThrottled, now_ns: int) -> None:
-        """Be still until the venue listens again; an exit is sent again then, under its id."""
+        """Reduces and sends no queries until `answer.until_ns`; then resubmits an exit under its id."""
         self.tracker.hold_until(answer.until_ns)
         if answer.until_ns > now_ns:
             self.state.reduce(ReduceCause.THROTTLED)
@@ -269,7 +264,7 @@ class ExecutionManager:
             self._timers.schedule(("resend", order.id), self.tracker.hold_until_ns)
 
     def _on_exit_rejected(self, order: Order, now_ns: int) -> None:
-        """An exit that the venue refused is tried again, but not at every quote."""
+        """Delays the next exit after a rejected one, so that it is not repeated at every quote."""
         instrument_state = self.instruments[order.intent.lane]
         self._timers.schedule(
             ("exit", order.intent.lane),
@@ -281,13 +276,13 @@ class ExecutionManager:
         if not isinstance(answer, ERRORS):
             return
         if not self._errors.has_room(now_ns) and not self.state.halted:
-            self._halt_automatically("the venue refuses or loses too many requests", now_ns)
+            self._halt_automatically("request error limit reached", now_ns)
         self._errors.record(now_ns)
 
-    # orders that the record does not know
+    # orders that are not in the record
 
     def _on_external_order(self, answer: OrderEvent, now_ns: int) -> None:
-        """Keep what is told of an unknown order until the venue's list says what it is."""
+        """Keeps the fills of an unknown order until the venue's list shows what it is."""
         if answer.order_id not in self._external_orders and len(self._external_orders) >= EXTERNAL_ORDERS_MAX:
             return
         external_order = self._external_orders.setdefault(answer.order_id, ExternalOrder([]))
@@ -296,12 +291,16 @@ class ExecutionManager:
         if not external_order.alerted:
             external_order.alerted = True
             self._emit(
-                Alert("external_order", answer.order_id, "the venue speaks of an order that is not ours")
+                Alert(
+                    "external_order",
+                    answer.order_id,
+                    "the venue reported an order that this run did not send",
+                )
             )
             self.reconcile(now_ns)
 
     def on_mass_status(self, answer: OrderMassStatus, now_ns: int) -> Iterator[int]:
-        """Take the venue's list of orders; give the lanes that it concerns."""
+        """Applies the venue's list of orders; yields the lanes whose state may have changed."""
         differences = 0
         for found in answer.orders:
             order = self.orders.find(found.order_id)
@@ -319,9 +318,9 @@ class ExecutionManager:
             yield from range(len(self.instruments))
 
     def _reconcile_known(self, found: VenueOrderStatus, order: Order, now_ns: int) -> bool:
-        """Take what the list says of an order of ours; say whether it was news."""
+        """Applies the listed status of a known order; returns whether its state changed."""
         before = order.state
-        if found.filled > order.executed:
+        if found.filled > order.executed:  # reports of fills were lost
             since_ns = max(order.sent_ns - self.reconciliation.policy.overlap_ns, 0)
             self._emit(QueryFills(now_ns, since_ns))
         if evidence := status_evidence(found, order, now_ns):
@@ -329,7 +328,7 @@ class ExecutionManager:
         return order.state is not before
 
     def _reconcile_unknown(self, found: VenueOrderStatus, now_ns: int) -> int:
-        """An order at the venue that we do not know: lost from our record, or another's."""
+        """Adopts, alerts or halts for a listed order that is unknown here; returns the differences."""
         external_order = self._external_orders.setdefault(found.order_id, ExternalOrder([]))
         lane = self._lane_of.get(found.symbol)
         if lane is not None and self._is_lost_intent(found.order_id):
@@ -342,14 +341,14 @@ class ExecutionManager:
         if policy == "adopt" and lane is not None:
             self._adopt(found, lane, external_order, now_ns, lost=False)
             return 1
-        text = f"{found.side} {found.quantity} {found.symbol}: not an order of this run"
+        text = f"{found.side} {found.quantity} {found.symbol}: external order"
         self._emit(Alert("external_order", found.order_id, text))
         if policy == "halt":
-            self._halt_automatically(f"{found.symbol}: an order of someone else", now_ns)
+            self._halt_automatically(f"{found.symbol}: external order", now_ns)
         return 1
 
     def _is_lost_intent(self, order_id: str) -> bool:
-        """Whether an id derives from a nonce of ours, at a place that the record may have lost."""
+        """Whether an id derives from a nonce of this run and a seq that the record may have lost."""
         while self._lost_from:
             nonce, first = self._lost_from.pop()
             self._lost_ids.update(client_order_id(nonce, seq) for seq in range(first, first + LOST_IDS_MAX))
@@ -363,9 +362,10 @@ class ExecutionManager:
             found, _intent_of(found, lane, self.instruments[lane], self._mark(lane)), now_ns
         )
         del self._external_orders[found.order_id]
+        # Fills first: the listed status may be an end, which counts once all of its fills are known.
         for fill in external_order.fills:
             self._apply(fill, order, now_ns)
-        if found.time_in_force is GTC and lost:
+        if found.time_in_force is GTC and lost:  # an external order keeps its own lifetime
             self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
         self._reconcile_known(found, order, now_ns)
         self.tracker.track(order, now_ns)
@@ -373,9 +373,9 @@ class ExecutionManager:
     # positions and cash
 
     def on_account_state(self, answer: AccountState, now_ns: int) -> Iterator[int]:
-        """Hold the books against the venue's account; give the lanes that change."""
+        """Compares the ledger with the venue's account; yields the lanes that change."""
         differences = 0
-        for subject, amount in list(
+        for subject, amount in list(  # adopting a difference changes what the generator reads
             self.reconciliation.confirmed_differences(answer, self.ledger, self._is_idle)
         ):
             differences += 1
@@ -384,17 +384,17 @@ class ExecutionManager:
             yield from range(len(self.instruments))
 
     def _is_idle(self, subject: str, since_ns: int) -> bool:
-        """Whether nothing of ours works in a symbol, or has moved since then; cash: in any."""
+        """Whether no order works in a symbol and none moved since `since_ns`; for cash, in all symbols."""
         lane = self._lane_of.get(subject)
         lanes = range(len(self.instruments)) if subject == CASH else [] if lane is None else [lane]
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
     def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> int:
-        """Deal with what no order of ours explains, as the settings say."""
+        """Adopts, alerts or halts for a difference that no order explains; returns its lane or -1."""
         policy = self.reconciliation.policy.external
         lane = self._lane_of.get(subject, -1)
-        if policy == "adopt" and lane >= 0 and not self._mark(lane):
+        if policy == "adopt" and lane >= 0 and not self._mark(lane):  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
             return -1
         self._emit(ExternalChange("cash" if subject == CASH else "position", subject, amount, policy))
@@ -405,11 +405,11 @@ class ExecutionManager:
         else:
             self.reconciliation.acknowledge(subject, amount)
         if policy == "halt":
-            self._halt_automatically(f"{subject or 'cash'} differs from the venue's by {amount}", now_ns)
+            self._halt_automatically(f"{subject or 'cash'} differs from the venue by {amount}", now_ns)
         return lane
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> None:
-        """Hold what the venue holds, as bought at `price`, without cash; what was flat is guarded from there on."""
+        """Books a position change at `price` without cash; a new position gets exit levels from there."""
         instrument_state, was_flat = self.instruments[lane], not self.held[lane]
         self.ledger.adjust_position(instrument_state.instrument.symbol, amount, price)
         self._on_position_changed(lane, now_ns)
@@ -421,7 +421,7 @@ class ExecutionManager:
             self._schedule_time_stop(lane, now_ns)
 
     def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> bool:
-        """A part of the pass is in; say whether exits that waited for all of it may go."""
+        """Notes one part of the pass; returns whether the pass is complete and exits waited for it."""
         if not self.reconciliation.on_part(
             what, requested_ns, differences, now_ns, at_stake=self.has_exposure
         ):
@@ -431,7 +431,7 @@ class ExecutionManager:
         return waited
 
     def on_connection(self, answer: ConnectionStatus, now_ns: int) -> None:
-        """The connection went, or came: what was said meanwhile is asked for."""
+        """Reduces while the connection is down; reconciles and queries working orders when it is up."""
         if answer.state == "up":
             for cause in (ReduceCause.LINK, ReduceCause.MAINTENANCE):
                 self.state.clear(cause)
@@ -442,23 +442,29 @@ class ExecutionManager:
             return
         self.state.reduce(ReduceCause.LINK if answer.state == "down" else ReduceCause.MAINTENANCE)
 
-    # what is due
+    # timers
 
     def query_order(self, order_id: str, now_ns: int) -> int:
-        """Look after an order in doubt; one that stays unknown too long halts entries."""
+        """Queries an order; halts entries if it stays unknown too long. Returns its lane or -1."""
         order = self.orders.working.get(order_id)
-        if order is None or ("resend", order_id) in self._timers:
+        if order is None or ("resend", order_id) in self._timers:  # throttled: sent again, not queried
             return -1
         self.tracker.query(order, now_ns)
         since_ns = self.tracker.in_doubt_since(order)
         if since_ns is not None and now_ns - since_ns >= self._unknown_ns and not self.state.halted:
             if order.intent.side is SELL:
-                self._emit(Alert("exit_unknown", order.id, "whether the position was sold is not known"))
-            self._halt_automatically(f"the fate of order {order.id} is not known", now_ns)
+                self._emit(
+                    Alert(
+                        "exit_unknown",
+                        order.id,
+                        "the exit order is in an unknown state: the position may be sold or not",
+                    )
+                )
+            self._halt_automatically(f"order {order.id} is in an unknown state", now_ns)
         return order.intent.lane
 
     def resubmit(self, order_id: str, now_ns: int) -> None:
-        """Send an order once more under its id: the venue has not looked at it."""
+        """Sends a throttled order again under its id; the venue did not process the first request."""
         order = self.orders.working.get(order_id)
         if order is None or order.state is not OrderState.SUBMITTED or order.command is None:
             return
@@ -473,7 +479,7 @@ class ExecutionManager:
 def _intent_of(
     found: VenueOrderStatus, lane: int, instrument_state: InstrumentState, mark: Decimal
 ) -> Intent:
-    """The intent of an adopted order, as far as the venue's list tells; its guards are today's."""
+    """The intent of an adopted order from the venue's list, with exit levels from the current settings."""
     price = found.limit or mark
     take_profit, stop_loss, trail_from = instrument_state.exit_levels(float(price))
     return Intent(

@@ -1,7 +1,7 @@
-"""The order manager: what is working, what it reserves, what each venue answer means for it.
+"""The order manager: working orders, the money that they reserve, and the effect of each venue event.
 
-An order's state follows from what the venue said of it, whatever came first: fills are counted by
-their ids, an end that is known stays, and a busted fill is taken back even before it is told.
+An order's state follows from the set of events, not from their order of arrival. Fills are counted by trade
+id, a known end stays, and a bust that arrives before its fill cancels it.
 """
 
 from collections import OrderedDict
@@ -52,12 +52,12 @@ _OPEN, _PARTIAL, _SUBMITTED = OrderState.OPEN, OrderState.PARTIAL, OrderState.SU
 _RESTS = frozenset({_OPEN, _PARTIAL})
 
 Trade = tuple[Decimal, Decimal, Decimal]
-"""Quantity, price and fee of a fill."""
+"""Quantity, price and fee of one fill."""
 
 
 @unique
 class BookEffect(IntEnum):
-    """What an answer brings for the books."""
+    """The effect of an event on the ledger."""
 
     NONE = 0
     FILL = 1
@@ -69,11 +69,11 @@ NONE, FILL, BUST = BookEffect
 
 @dataclass(slots=True)
 class Order:
-    """One order: its intent, its state, and the fills that prove how far it got.
+    """One order: its intent, its state and its fills.
 
-    `executed` counts all fills, busted ones too, and decides the state; `filled` is what is left of
-    them in the books. `pending_replace` is the limit and whole quantity that were asked for instead, `reported_end` an
-    end that the venue told, and how much it says had filled: it holds once those fills are here.
+    `executed` sums all fills, busted ones too, and decides the state; `filled` sums the fills that stand in
+    the ledger. `pending_replace` is the requested new limit and total quantity. `reported_end` is an end that
+    the venue reported with the quantity filled until then; it takes effect once those fills have arrived.
     """
 
     id: str
@@ -93,33 +93,34 @@ class Order:
 
     @property
     def remaining(self) -> Decimal:
-        """What may still fill."""
+        """The quantity that may still fill."""
         return subtract(self.intent.quantity, self.executed)
 
     @property
     def working(self) -> bool:
-        """Whether the order may still fill, as far as anyone knows."""
+        """Whether the order may still fill, as far as is known."""
         return self.state not in FINAL
 
     @property
     def cancelable(self) -> bool:
-        """Whether asking for it back makes sense: it may rest, and no one has asked yet."""
+        """Whether a cancel makes sense: the order may rest and no cancel was requested yet."""
         rests = self.intent.time_in_force is GTC
         return rests and not self.cancel_requested and OrderTrigger.REQUEST_CANCEL in TRANSITIONS[self.state]
 
     def open_notional(self) -> Decimal:
-        """Money that this order may still spend before fees, as far as anyone knows."""
+        """The money that this order may still spend, before fees."""
         if not self.working or self.intent.side is SELL:
             return ZERO
         spends = multiply(max(self.remaining, ZERO), self.intent.worst_price)
         if self.pending_replace is None:
             return spends
+        # Until the venue answers, either version of the order may be the live one: reserve the dearer.
         limit, quantity = self.pending_replace
         return max(spends, multiply(max(subtract(quantity, self.executed), ZERO), limit))
 
 
 class OrderManager:
-    """All orders of the account; finished ones are remembered for late answers, up to a bound."""
+    """All orders of the account; the last `REMEMBERED_MAX` finished ones are kept for late events."""
 
     def __init__(self, emit: Callable[[AnyOutput], None], fee_bps: Decimal = ZERO) -> None:
         self._emit = emit
@@ -140,7 +141,7 @@ class OrderManager:
         return self._exits.get(lane)
 
     def reserved_in(self, lane: int) -> Decimal:
-        """Money that the lane's working entry may still spend."""
+        """The money that the lane's working entry may still spend, fees included."""
         order = self._entries.get(lane)
         return order.reserved if order else ZERO
 
@@ -149,13 +150,13 @@ class OrderManager:
         return list(self._entries.values())
 
     def find(self, order_id: str) -> Order | None:
-        """An order that works, or ended not too long ago."""
+        """A working order, or one that finished recently; None for an unknown id."""
         return self.working.get(order_id) or self._finished.get(order_id)
 
-    # what we ask
+    # requests
 
     def submit(self, approved: Approved, order_id: str, at_ns: int) -> Order:
-        """Turn an approved intent into an order, and the command that places it."""
+        """Turns an approved intent into an order and emits its `SubmitOrder`."""
         intent = approved.intent
         order = Order(order_id, intent, sent_ns=at_ns)
         order.state = transition(order.state, _SUBMIT)
@@ -180,32 +181,33 @@ class OrderManager:
         return order
 
     def cancel(self, order: Order, reason: str, at_ns: int) -> None:
-        """Ask for an order back; it stays working until the venue says it is gone."""
+        """Requests a cancel; the order keeps working until the venue reports its end."""
         order.state = transition(order.state, OrderTrigger.REQUEST_CANCEL)
         order.cancel_requested = True
         self._emit(CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason))
 
     def replace(self, order: Order, limit: Decimal, at_ns: int) -> None:
-        """Ask for another limit; until the venue answers, the dearer of both is reserved."""
+        """Requests another limit; until the venue answers, the dearer of both is reserved."""
         order.state = transition(order.state, OrderTrigger.REQUEST_REPLACE)
         order.pending_replace = (limit, order.intent.quantity)
         self._reserve(order)
         self._emit(ReplaceOrder(at_ns, order.id, limit, order.intent.quantity))
 
     def mark_unknown(self, order: Order) -> None:
-        """Nothing that was known of this order is certain any more."""
+        """Marks the state of an order unknown; it stays working and keeps its reservation."""
         order.state = transition(order.state, OrderTrigger.LOSE_ANSWER)
 
     def adopt(self, found: VenueOrderStatus, intent: Intent, at_ns: int) -> Order:
-        """Manage an order that was found at the venue; what filled of it is still to be told."""
+        """Takes over an order found at the venue; its fills are still to be reported."""
         order = Order(found.order_id, intent, sent_ns=at_ns, state=OrderState.UNKNOWN)
         self.working[order.id] = order
+        # A lane has one entry and one exit: those of this run stay.
         self._side(intent).setdefault(intent.lane, order)
         self._reserve(order)
         return order
 
     def prove_absent(self, order: Order) -> None:
-        """The venue does not have it, after all that can be asked: what it reserved is free."""
+        """Ends an order that is proven absent at the venue, and releases what it reserved."""
         if order.accepted or order.executed:
             self._alarm("vanished", order.id, "the venue had this order and does not know it any more")
             order.state = transition(order.state, OrderTrigger.CANCEL)
@@ -213,21 +215,22 @@ class OrderManager:
             order.state = transition(order.state, OrderTrigger.PROVE_ABSENT)
         self._release(order)
 
-    # what the venue says
+    # venue events
 
     def apply(self, answer: OrderEvent, order: Order) -> BookEffect:
-        """Apply a venue's answer to its order.
+        """Applies a venue event to its order; returns the effect on the ledger.
 
         Raises Corrupt for an impossible fill, IllegalTransition where the state table has no edge.
         """
         news = self._apply_event(order, answer)
+        # An end counts once its fills are here; until then the order stays unknown, whatever else arrives.
         if order.reported_end and (order.executed >= order.reported_end[1] or not order.working):
             self._apply_proven(order, order.reported_end[0])
         elif order.reported_end and order.working:
             self.mark_unknown(order)
-        if order.state is _OPEN and order.executed > ZERO:
+        if order.state is _OPEN and order.executed > ZERO:  # accepted after its first fill
             order.state = _PARTIAL
-        if order.cancel_requested and order.state in _RESTS:
+        if order.cancel_requested and order.state in _RESTS:  # a cancel request outlives a lost answer
             order.state = transition(order.state, OrderTrigger.REQUEST_CANCEL)
         self._release(order)
         return news
@@ -238,7 +241,7 @@ class OrderManager:
             self._finish(order)
 
     def _reserve(self, order: Order) -> None:
-        """Bring the money reserved for an order, fees included, up to date."""
+        """Updates the money reserved for a buy, fees included."""
         if order.intent.side is BUY:
             money = with_fee(order.open_notional(), self._fee_bps)
             self.reserved = add(self.reserved, subtract(money, order.reserved))
@@ -263,7 +266,7 @@ class OrderManager:
             case ExecutionReport():
                 self._on_end(order, answer)
             case OrderNotFound():
-                pass  # absence is proven by more than one answer: see Inquiry
+                pass  # absence takes more than one answer: see OrderTracker
         return NONE
 
     def _apply_proven(self, order: Order, event: OrderTrigger) -> None:
@@ -271,13 +274,14 @@ class OrderManager:
         order.state = transition(order.state, event)
 
     def _on_end(self, order: Order, report: ExecutionReport) -> None:
-        """An end with fills that never came would be taken for the whole story: ask for them first."""
+        """Ends an order; if reports of fills are missing, keeps the end until they have arrived."""
         event = OrderTrigger.CANCEL if report.kind == "canceled" else OrderTrigger.EXPIRE
         filled = report.filled or ZERO
-        if order.reported_end:
+        if order.reported_end:  # of two reported ends, "canceled" and the larger quantity hold
             event = event if order.reported_end[0] is OrderTrigger.EXPIRE else order.reported_end[0]
             filled = max(filled, order.reported_end[1])
         if order.working and filled > order.executed:
+            # Ended now, an exit would be sold again in full although part of it has filled.
             order.reported_end, order.accepted = (event, filled), True
             self.mark_unknown(order)
             return
@@ -286,17 +290,19 @@ class OrderManager:
 
     def _on_accepted(self, order: Order) -> None:
         if order.state is OrderState.NOT_PLACED:
-            self._alarm("alive", order.id, "the venue has this order after all; it is asked back")
-            self._emit(CancelOrder(order.sent_ns, order.id, "it was taken for absent"))
+            self._alarm(
+                "alive", order.id, "the venue has an order that was treated as absent; it is being cancelled"
+            )
+            self._emit(CancelOrder(order.sent_ns, order.id, "treated as absent before"))
         self._apply_proven(order, OrderTrigger.ACCEPT)
 
     def _on_unknown(self, order: Order, answer: RequestUnknown | RequestThrottled) -> None:
-        """Only the fate of an order that nothing is known of yet becomes unknown by silence."""
+        """Applies a lost or throttled request; it changes only an order that was just submitted."""
         if answer.about != "submit" or order.state is not _SUBMITTED:
             return
         if isinstance(answer, RequestUnknown):
             self.mark_unknown(order)
-        elif order.intent.side is BUY:
+        elif order.intent.side is BUY:  # a throttled entry is dropped; an exit is sent again later
             order.state = transition(order.state, OrderTrigger.REJECT)
 
     def _on_replaced(self, order: Order, answer: OrderReplaced) -> None:
@@ -307,6 +313,7 @@ class OrderManager:
         self._apply_proven(order, OrderTrigger.REPLACE)
 
     def _on_change_rejected(self, order: Order) -> None:
+        # With a cancel requested too, the refusal may be that of the cancel: keep reserving for both limits.
         order.pending_replace = order.pending_replace if order.cancel_requested else None
         order.state = transition(order.state, OrderTrigger.REFUSE_CHANGE)
 
@@ -316,7 +323,9 @@ class OrderManager:
         known = order.trades.get(trade_id)
         if known is not None:
             if known != trade:
-                self._alarm("fill_changed", order.id, f"trade {trade_id} is told again with other figures")
+                self._alarm(
+                    "fill_changed", order.id, f"trade {trade_id} was reported again with other figures"
+                )
             return NONE
         order.trades[trade_id] = trade
         order.accepted = True
@@ -325,7 +334,7 @@ class OrderManager:
         order.state = transition(order.state, _FILL_REST if over >= ZERO else _FILL_PART)
         if over > ZERO:
             self._emit(OrderOverfilled(order.id, min(over, trade[0])))
-        if trade_id in order.busted:
+        if trade_id in order.busted:  # its bust arrived first
             return NONE
         order.filled = add(order.filled, trade[0])
         return FILL
@@ -335,9 +344,9 @@ class OrderManager:
         if trade_id in order.busted:
             return NONE
         order.busted |= {trade_id}
-        self._alarm("bust", order.id, f"the venue took trade {trade_id} back")
+        self._alarm("bust", order.id, f"the venue busted trade {trade_id}")
         trade = order.trades.get(trade_id)
-        if trade is None:
+        if trade is None:  # its fill has not arrived yet
             return NONE
         order.filled = subtract(order.filled, trade[0])
         return BUST

@@ -1,7 +1,7 @@
 """The order planner: turns signals and proposals into orders that passed every check.
 
-It sends entries, whole or in slices, gives resting entries a new limit, and sends exits. Strategies and exit rules
-decide when to trade; the execution manager follows what becomes of an order.
+It plans entries, whole or in slices, reprices resting entries, and plans exits. Strategies, agents and exit
+rules decide when to trade; the execution manager follows the orders.
 """
 
 from collections.abc import Callable
@@ -30,12 +30,13 @@ from autohedge.risk.state import ReduceCause
 FLATTEN = "flatten"
 ENTRY = Reason.ENTRY
 ENTERS = ENTRY.label
+# Unlike a price level, the cause of these exits does not return with the next quote: repeat them until flat.
 CARRIED_THROUGH = frozenset({Reason.EXIT_SIGNAL.label, Reason.TIME_STOP.label, FLATTEN})
 RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
 
 class OrderPlanner:
-    """One account's hand in the market."""
+    """Plans the orders of one account and submits those that pass every check."""
 
     def __init__(
         self,
@@ -63,7 +64,10 @@ class OrderPlanner:
         self._reprice_ns = round(settings.execution.reprice_after_s * NS_PER_S)
 
     def plan_entry(self, lane: int, quote_ns: int, now_ns: int, proposal: Proposal | None = None) -> Reason:
-        """Size, price and check an entry, at most as large and dear as `proposal`; return the code that it ends in."""
+        """Sizes, prices and checks an entry; returns the reason code in which it ends.
+
+        A `proposal` can only lower size and limit; it also sets the exits and the time in force.
+        """
         instrument_state = self._instruments[lane]
         buying_power = subtract(self._execution.ledger.cash, self._execution.orders.reserved)
         notional = instrument_state.sizing.notional(buying_power)
@@ -73,6 +77,7 @@ class OrderPlanner:
                 return Reason.MIN_NOTIONAL
         intent = self._entry_intent(instrument_state, lane, notional, proposal)
         slices = self._schedule_for(intent, instrument_state, now_ns)
+        # The checks see the first slice alone; each later one is checked when it is due.
         if slices:
             intent = msgspec.structs.replace(intent, quantity=slices.next_quantity(now_ns))
         verdict = check_entry(
@@ -80,6 +85,7 @@ class OrderPlanner:
         )
         if not isinstance(verdict, Approved):
             self._on_entry_refused(verdict, now_ns)
+            # Without buying power the quantity is zero: report the cause, not the symptom.
             short = verdict is Reason.ZERO_QUANTITY and notional is None
             return Reason.BUYING_POWER if short else verdict
         instrument_state.last_entry_ns = now_ns
@@ -89,21 +95,22 @@ class OrderPlanner:
         return ENTRY
 
     def _on_entry_refused(self, code: Reason, now_ns: int) -> None:
-        """Some refusals hold for a while: the account then reduces until that is over."""
+        """Reduces the account for refusals that last: the order rate limit and the daily loss."""
         if code is Reason.ORDER_RATE and self._execution.state.reduce(ReduceCause.ORDER_RATE):
             self._timers.schedule(("relieve", ReduceCause.ORDER_RATE), self._rate.available_at_ns(now_ns))
         elif code is Reason.DAILY_LOSS and self._execution.state.reduce(ReduceCause.DAILY_LOSS):
+            # A row at midnight comes before the midnight timer: `- 1` ends its refusal at this midnight.
             self._timers.schedule(("relieve", ReduceCause.DAILY_LOSS), next_midnight_ns(now_ns - 1))
 
     def _schedule_for(self, intent: Intent, instrument_state: InstrumentState, now_ns: int) -> Twap | None:
-        """How an entry is cut into parts; None if it goes out whole."""
+        """The TWAP schedule of an entry; None if it is sent whole."""
         parts, over_ns = self._twap
         if parts == 1 or not intent.quantity:
             return None
         return Twap.of(intent.quantity, parts, over_ns, instrument_state.instrument.lot, now_ns)
 
     def set_schedule(self, lane: int, slices: ExecutionSchedule | None) -> None:
-        """Put the next part of an entry on the agenda."""
+        """Sets or clears the slices of an entry, and the timer of the next one."""
         instrument_state = self._instruments[lane]
         if slices is instrument_state.slices is None:
             return
@@ -114,7 +121,7 @@ class OrderPlanner:
             self._timers.cancel(("slice", lane))
 
     def plan_slice(self, lane: int, now_ns: int) -> None:
-        """Send the next part of an entry, at today's price, through all checks."""
+        """Plans the next slice of an entry at the current price, through all checks."""
         instrument_state = self._instruments[lane]
         if (
             instrument_state.slices is None
@@ -122,7 +129,7 @@ class OrderPlanner:
             or self._execution.orders.exit(lane)
         ):
             self.set_schedule(lane, None)
-        elif self._execution.orders.entry(lane):
+        elif self._execution.orders.entry(lane):  # a lane has one working entry: wait for its end
             self._timers.schedule(("slice", lane), now_ns + instrument_state.slices.interval_ns)
         else:
             intent = self._entry_intent(instrument_state, lane, None, instrument_state.proposal)
@@ -146,10 +153,11 @@ class OrderPlanner:
         notional: Decimal | None,
         proposal: Proposal | None,
     ) -> Intent:
-        """An entry at today's prices; a lower limit that the agents ask for does not make it larger."""
+        """An entry intent at the current prices; zero quantity without a notional."""
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
         take_profit, stop_loss, trail_from = instrument_state.exit_levels((bid + ask) / 2.0, proposal)
         most = entry_limit(bid, ask, instrument_state.aggression_bps, instrument_state.instrument)
+        # Sized at the settings' limit: the agents' lower one must not buy more.
         quantity = (
             quantity_for(notional, most, instrument_state.instrument.lot) if notional and most else ZERO
         )
@@ -173,7 +181,7 @@ class OrderPlanner:
         )
 
     def plan_exit(self, lane: int, reason: str, now_ns: int) -> None:
-        """Sell the whole position; a refusal is counted apart and the row keeps its code."""
+        """Plans the sale of the whole position; a refusal is counted apart, and the row keeps its code."""
         instrument_state = self._instruments[lane]
         instrument_state.pending_exit_reason = reason if reason in CARRIED_THROUGH else ""
         self.set_schedule(lane, None)
@@ -193,17 +201,18 @@ class OrderPlanner:
             stop_loss=-np.inf,
         )
         verdict = check_exit(intent, held, duplicate=self._execution.orders.exit(lane) is not None)
+        # The venue would reject it at every quote. A later entry adds to the position and makes it sellable.
         if isinstance(verdict, Approved) and multiply(held, bid) < instrument_state.instrument.min_notional:
             instrument_state.dust, instrument_state.pending_exit_reason = True, ""
             verdict = Reason.DUST
         if not isinstance(verdict, Approved):
             self._execution.stats.count_refused_exit(verdict)
             return
-        self._execution.cancel(self._execution.orders.entry(lane), "the position is being closed", now_ns)
+        self._execution.cancel(self._execution.orders.entry(lane), "position is being closed", now_ns)
         self._submit(verdict, now_ns)
 
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
-        """What the checks may know at this moment."""
+        """The figures for the risk checks of an entry."""
         instrument_state = self._instruments[lane]
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
         net, gross = self.holdings_value()
@@ -230,7 +239,7 @@ class OrderPlanner:
         self._execution.submit(approved, self._new_id(), now_ns)
 
     def plan_reprice(self, order_id: str, now_ns: int) -> None:
-        """Give a resting entry today's limit, if the checks would let it in at that."""
+        """Moves a resting entry to the current limit, if the checks would admit it there."""
         order = self._execution.orders.working.get(order_id)
         if order is None or order.intent.side is SELL or order.cancel_requested:
             return
@@ -244,6 +253,7 @@ class OrderPlanner:
             subtract(self._execution.ledger.cash, self._execution.orders.reserved), order.reserved
         )
         context = self._risk_context(lane, self.quote_ns(lane), buying_power, now_ns)
+        # Check it as if it were not there yet: it must not count against its own limits or interval.
         context = msgspec.structs.replace(
             context,
             position_notional=subtract(context.position_notional, order.reserved),
@@ -255,35 +265,36 @@ class OrderPlanner:
             self._execution.replace(order, limit, now_ns)
 
     def spread_bps(self, lane: int) -> float:
-        """A lane's last valid spread; infinite before the first."""
+        """The spread of a lane's last valid quote, in bps; infinite before the first."""
         bid, ask = float(self._bid[lane]), float(self._ask[lane])
         return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0 if bid > 0.0 else np.inf
 
     def last_bid(self, lane: int) -> Decimal:
-        """A lane's last valid bid; zero before the first."""
+        """The bid of a lane's last valid quote; zero before the first."""
         bid = float(self._bid[lane])
         return to_decimal(bid) if bid > 0.0 else ZERO
 
     def equity(self) -> Decimal:
-        """Cash and holdings at the last bids, for limits."""
+        """Cash plus positions at the last bids, for limits."""
         return add(self._execution.ledger.cash, self.holdings_value()[0])
 
     def start_new_day(self) -> None:
-        """A new day begins: its loss is measured from here."""
+        """Starts a trading day: the daily loss is measured from the equity at this time."""
         self._equity_at_midnight = self.equity()
         self._external_at_midnight = self._execution.ledger.adjustments
 
     def _day_start_equity(self) -> Decimal:
-        """Equity at midnight, with what was put in or taken out since: neither is gain or loss."""
+        """Equity at midnight plus later adjustments: a deposit or withdrawal is not a gain or loss."""
         external = self._execution.ledger.adjustments
         if external == self._external_at_midnight:
             return self._equity_at_midnight
         return add(self._equity_at_midnight, subtract(external, self._external_at_midnight))
 
     def holdings_value(self) -> tuple[Decimal, Decimal]:
-        """Worth of all positions at the last bids, shorts as debts and as exposure, for limits: not the books."""
+        """The net and gross value of all positions at the last bids; shorts count negative in the net."""
         if not self._execution.holding:
             return ZERO, ZERO
+        # In float64, for limits only (ADR 6): hundreds of decimal products per decision would cost too much.
         net, gross = net_and_gross(self._lanes, self._held)
         worth = to_decimal(net)
         return worth, worth if gross == net else to_decimal(gross)

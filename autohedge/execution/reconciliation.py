@@ -1,8 +1,8 @@
-"""Our books held against the venue's: orders, fills, positions, cash.
+"""Reconciliation: compares orders, fills, positions and cash with the venue's.
 
-A pass asks for all four at once. Positions and cash move while orders work, so a symbol is compared
-only while it rests, and a difference counts once it was seen twice, a visibility lag apart, with
-our side unmoved. The second of two passes over an unchanged venue says nothing.
+One pass requests all four. Positions and cash move while orders work, so a symbol is compared only while it
+is idle. A difference counts once two account states show it, a visibility lag apart, without a change on this
+side. A second pass over an unchanged venue has no effect.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -41,7 +41,7 @@ Policy = Literal["adopt", "alert", "halt"]
 
 @dataclass(frozen=True, slots=True)
 class ReconciliationPolicy:
-    """How often, how far back, and what becomes of what no order explains."""
+    """How often to reconcile, how far back to query fills, and what to do about external changes."""
 
     every_ns: int
     overlap_ns: int
@@ -50,7 +50,7 @@ class ReconciliationPolicy:
 
     @classmethod
     def of(cls, settings: Settings) -> "ReconciliationPolicy":
-        """The terms that the settings ask for."""
+        """The policy of the settings."""
         wanted = settings.reconciliation
         return cls(
             every_ns=round(wanted.every_s * NS_PER_S),
@@ -62,7 +62,10 @@ class ReconciliationPolicy:
 
 @dataclass(slots=True)
 class ExternalOrder:
-    """An order id that the venue reports and no intent explains, with its fills so far."""
+    """An order id of the venue without an intent here, with its fills so far.
+
+    `alerted` and `judged` are true once an alert was emitted and the `external` policy was applied.
+    """
 
     fills: list[ExecutionReport]
     alerted: bool = False
@@ -70,7 +73,7 @@ class ExternalOrder:
 
 
 class Reconciliation:
-    """One pass after the other; what was asked, what is still to come, what differed before."""
+    """Runs reconciliation passes: pending parts, differences seen before, and the time of the next pass."""
 
     def __init__(
         self, policy: ReconciliationPolicy, timers: TimerQueue[TimerKey], emit: Callable[[AnyOutput], None]
@@ -92,13 +95,14 @@ class Reconciliation:
         return bool(self._waits)
 
     def abort(self) -> None:
-        """The pass under way, if any, proves nothing any more."""
+        """Discards the open pass, if any."""
         self._waits = set()
 
     def request(self, now_ns: int, since_ns: int) -> None:
-        """Ask for everything; fills from a while before the last one known, for clocks differ.
+        """Queries open orders, fills and the account.
 
-        A pass that is asked for again takes the answers to earlier questions too: they may be slow.
+        `since_ns` is the time of the last known fill; the query starts `overlap_ns` before it, because clocks
+        differ. Repeating the queries of an open pass keeps its start, so slow answers to earlier ones count.
         """
         if not self._waits:
             self.requested_ns = now_ns
@@ -111,16 +115,17 @@ class Reconciliation:
         self._timers.schedule(RECONCILE, now_ns + RETRY_NS)
 
     def note_idle(self, row_ns: int) -> None:
-        """With no row since the last pass, the next ones come ever more seldom."""
+        """Counts passes without a row in between; each doubles the pause before the next pass."""
         self._idle = self._idle + 1 if row_ns < self.requested_ns else 0
 
     def plan_next(self, now_ns: int) -> None:
-        """Plan the next pass, unless one is planned already."""
+        """Schedules the next pass, unless one is due sooner."""
         if self.policy.every_ns and self._timers.deadline_ns(RECONCILE) > now_ns + self.policy.every_ns:
             self._timers.schedule(RECONCILE, now_ns + self.policy.every_ns)
 
     def on_part(self, what: str, requested_ns: int, differences: int, now_ns: int, *, at_stake: bool) -> bool:
-        """One part of the pass is in; say whether that completes it."""
+        """Notes one part of the pass; returns whether that completes it."""
+        # An answer to an earlier pass describes an earlier state of the venue.
         if requested_ns < self.requested_ns or what not in self._waits:
             return False
         self._waits.remove(what)
@@ -128,11 +133,11 @@ class Reconciliation:
         if self._waits:
             return False
         self._emit(Reconciled(now_ns, self._differences))
-        if self._seen:
+        if self._seen:  # confirm or discard the differences
             self._timers.schedule(RECONCILE, now_ns + self.policy.visibility_ns)
         elif at_stake and self.policy.every_ns:
             self._timers.schedule(RECONCILE, now_ns + (self.policy.every_ns << min(self._idle, 20)))
-        elif self._moving:
+        elif self._moving:  # some symbols could not be compared yet
             self._timers.schedule(RECONCILE, now_ns + self.policy.visibility_ns)
         else:
             self._timers.cancel(RECONCILE)
@@ -141,9 +146,9 @@ class Reconciliation:
     def confirmed_differences(
         self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
     ) -> Iterator[tuple[str, Decimal]]:
-        """What the venue holds beyond our books, seen twice: by symbol, cash under "".
+        """Yields differences between venue and ledger that were seen twice, by symbol; cash under "".
 
-        `rests(symbol, since_ns)` says whether nothing of ours has moved a symbol since then.
+        `rests(symbol, since_ns)` returns whether no order of this run has moved the symbol since then.
         """
         for subject, amount in self._differing(account, ledger, rests).items():
             seen = self._seen.get(subject)
@@ -154,17 +159,17 @@ class Reconciliation:
                 yield subject, amount
 
     def defer(self, subject: str, amount: Decimal, seen_ns: int) -> None:
-        """A difference that cannot be taken over yet, for nothing says what it is worth."""
+        """Keeps a difference for a later pass, because no quote gives its value yet."""
         self._seen[subject] = (amount, seen_ns)
 
     def acknowledge(self, subject: str, amount: Decimal) -> None:
-        """A difference that stays, because a person is to judge it: it is not told again."""
+        """Accepts a difference that a person must judge, so that it is not reported again."""
         self._acknowledged[subject] = add(self._acknowledged.get(subject, ZERO), amount)
 
     def _differing(
         self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
     ) -> Mapping[str, Decimal]:
-        """Differences of what rests now; those that are gone are forgotten, those that move noted."""
+        """The differences of idle symbols; discards those seen before that are gone."""
         found = {}
         held = {symbol: position.quantity for symbol, position in ledger.positions.items()}
         for symbol in sorted(held.keys() | account.positions.keys()):
@@ -186,11 +191,11 @@ class Reconciliation:
 
 
 def status_evidence(found: VenueOrderStatus, order: Order, now_ns: int) -> OrderEvent | None:
-    """What a line of the venue's list proves; None where it says nothing new."""
+    """The event that a listed order status proves; None if it is known already."""
     if found.status == "open":
         known = order.state not in (OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.NOT_PLACED)
         return None if known else OrderAccepted(now_ns, found.order_id, "listed")
-    if not order.working or found.status == "filled":
+    if not order.working or found.status == "filled":  # the list has no trade ids: only fills prove a fill
         return None
     if found.status == "rejected":
         return OrderRejected(now_ns, found.order_id, "listed as rejected")

@@ -1,4 +1,4 @@
-"""How much to buy and at which price: the deterministic ceiling on every entry."""
+"""Sizes and prices entries: the deterministic upper bound of every order."""
 
 from dataclasses import dataclass
 from decimal import Decimal
@@ -24,7 +24,7 @@ ONE = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Sizing:
-    """Order money bounds: a percentage of buying power between `min_notional` and `max_notional`."""
+    """The notional of an entry: a percentage of buying power between `min_notional` and `max_notional`."""
 
     target_pct: Decimal
     min_notional: Decimal
@@ -37,7 +37,7 @@ class Sizing:
         return cls(sizing.target_balance_pct, sizing.min_order_amount, sizing.max_order_amount)
 
     def notional(self, buying_power: Decimal) -> Decimal | None:
-        """The money of the next order; None if buying power cannot carry even the least order.
+        """The notional of the next order; None if buying power does not cover the minimum.
 
         Five percent of buying power stays free for fees and slippage.
         """
@@ -57,10 +57,10 @@ def quantity_for(notional: Decimal, price: Decimal, lot: Decimal) -> Decimal:
 
 
 def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument: Instrument) -> Decimal:
-    """The limit of a buy: the ask, or mid plus `aggression_bps` where that is lower.
+    """The limit of a buy: the ask, or the mid plus `aggression_bps` where that is lower.
 
-    Rounded down to the tick; without a tick, to the last digit that the quote prints. The ask
-    itself is taken as printed where no tick is set.
+    Rounds down to the tick. Without a tick it rounds to the last printed digit of the quote, and uses the ask
+    as printed.
     """
     at_ask = to_decimal(ask)
     if aggression_bps is None:
@@ -72,7 +72,7 @@ def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument
 
 
 def with_offset(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
-    """A limit so many bps lower, rounded down to the tick, or to the last digit that the quote prints."""
+    """`limit` lowered by `offset_bps`, rounded down to the tick or to the last printed digit of the quote."""
     if not offset_bps:
         return limit
     tick = instrument.tick or min(tick_of(to_decimal(bid)), tick_of(limit))
@@ -81,5 +81,6 @@ def with_offset(limit: Decimal, offset_bps: int, bid: float, instrument: Instrum
 
 
 def scaled(notional: Decimal, size_pct: int) -> Decimal:
-    """So many percent of a notional, at most all of it."""
+    """`size_pct` percent of a notional, at most all of it."""
+    # Proposals are checked before; the minimum keeps a missed one from buying more than sizing allows.
     return multiply(multiply(notional, Decimal(min(size_pct, 100))), PERCENT)

@@ -1,4 +1,4 @@
-"""What a run came to: counted while it runs, summed up at its end."""
+"""Statistics of a run: counters while it runs, and the figures of its result."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from autohedge.execution.orders import Order, OrderManager
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
-    """One fill, as reports list it; `realized` is before fees."""
+    """One fill as reports list it; `realized` is before fees."""
 
     symbol: str
     side: Side
@@ -36,7 +36,10 @@ _decode = msgspec.json.Decoder(Fill).decode
 
 @dataclass(slots=True)
 class RunStats:
-    """Fills and refusals of exits, in order of arrival; fills are kept as JSON, a third of the memory."""
+    """Fills in order of arrival, and counts of refused exits and slices.
+
+    Fills are kept as JSON lines, which take a third of the memory of `Fill` objects.
+    """
 
     fill_lines: list[bytes] = field(default_factory=list)
     counts: Counter[tuple[Side, str]] = field(default_factory=Counter)
@@ -50,11 +53,11 @@ class RunStats:
         return [_decode(line) for line in self.fill_lines]
 
     def count_refused_exit(self, code: Reason) -> None:
-        """Count a refused exit; its row keeps the exit's code."""
+        """Counts a refused exit; its row keeps the code of the exit."""
         self.exit_refusals[code.label] += 1
 
     def record_fill(self, order: Order, report: ExecutionReport, realized: Decimal) -> None:
-        """Keep one fill."""
+        """Stores one fill and counts it by side and reason."""
         intent = order.intent
         self.counts[intent.side, intent.reason] += 1
         self.winning_exits += intent.side is SELL and realized > ZERO
@@ -72,7 +75,7 @@ class RunStats:
         self.fill_lines.append(_encode(fill))
 
     def count(self, side: Side, reason: Reason | None = None) -> int:
-        """How many fills of a side, or of one reason on that side."""
+        """The number of fills of a side, or of one reason on that side."""
         if reason is not None:
             return self.counts[side, reason.label]
         return sum(n for (each, _), n in self.counts.items() if each is side)
@@ -81,9 +84,9 @@ class RunStats:
 def run_result(
     ledger: Ledger, orders: OrderManager, tally: RunStats, codes: dict[str, int], unrealized: Decimal
 ) -> dict[str, Any]:
-    """The figures of a run; money as strings, exact.
+    """The figures of a run; exact amounts of money, as strings.
 
-    `open_position` is the quantity held; over several symbols, the bare sum of `open_positions`.
+    `open_position` is the sum of the quantities in `open_positions`, so it has a meaning for one symbol only.
     """
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
     invested = reduce(add, (p.cost for p in held.values()), ZERO)

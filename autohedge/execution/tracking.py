@@ -1,9 +1,8 @@
-"""What the venue owes an answer to: when to ask, how often, and when silence proves absence.
+"""Tracks orders whose state at the venue is uncertain, and queries them until it is known.
 
-Nothing here waits: each question that is still to be asked is a time on the engine's agenda. A
-venue may not see an order for a while that it has taken, so one "not found" proves nothing: it
-must be said again to a question asked beyond the venue's visibility lag, and then the order must
-be missing from the list of open and recent orders, too.
+Queries are engine timers; this module never blocks. A venue may not show an order for a while after accepting
+it, so one "not found" does not prove absence. Absence takes three answers: "not found", "not found" to a
+query sent after the visibility lag, and then a list of open and recent orders without the order.
 """
 
 from collections.abc import Callable
@@ -24,7 +23,9 @@ from autohedge.core.units import NS_PER_S
 from autohedge.execution.orders import Order, OrderManager
 
 LOOK = "look"
+# The first queries of an order repeat its unanswered cancel; later ones only query.
 CANCELS_MAX = 10
+# Queries at the longest pause before pauses double again, so that a dead venue does not fill the journal.
 PATIENT_TRIES = 20
 TimerKey = tuple[str, str | int]
 
@@ -34,7 +35,12 @@ _RESTS = frozenset({_S.OPEN, _S.PARTIAL})
 
 @dataclass(frozen=True, slots=True)
 class QueryTimeouts:
-    """How long an answer may take, in ns."""
+    """Timeouts and pauses of queries, in ns.
+
+    `ack_ns` is the time for the first answer to an order, `backoff_ns` and `backoff_max_ns` bound the pauses
+    between queries, `visibility_ns` is the venue's visibility lag, `audit_ns` the pause between checks of a
+    resting order.
+    """
 
     ack_ns: int
     backoff_ns: int
@@ -44,7 +50,7 @@ class QueryTimeouts:
 
     @classmethod
     def of(cls, settings: Settings) -> "QueryTimeouts":
-        """The patience that the settings ask for."""
+        """The timeouts of the settings."""
         execution = settings.execution
         return cls(
             ack_ns=round(execution.ack_timeout_s * NS_PER_S),
@@ -55,17 +61,22 @@ class QueryTimeouts:
         )
 
     def query_pause_ns(self, tries: int) -> int:
-        """How long to wait before asking once more: twice as long each time, up to a bound.
+        """The pause before the next query: doubles with each try up to `backoff_max_ns`.
 
-        A venue that stays mute far beyond that is asked ever more seldom.
+        After `PATIENT_TRIES` tries it doubles beyond that bound.
         """
         extra_tries = max(tries - PATIENT_TRIES, 0)
+        # The shifts are bounded: Python's integers would grow without limit.
         return min(self.backoff_ns << min(tries, 32), self.backoff_max_ns) << min(extra_tries, 20)
 
 
 @dataclass(slots=True)
 class _PendingQuery:
-    """What was asked of one order, and what the venue denied."""
+    """The queries about one order.
+
+    `denied_ns` is when the first query answered by "not found" was sent, `list_requested_ns` when the list of
+    orders was first requested for it.
+    """
 
     since_ns: int
     tries: int = 0
@@ -74,7 +85,7 @@ class _PendingQuery:
 
 
 class OrderTracker:
-    """Watches each working order until the venue has said how it ended."""
+    """Follows each working order until the venue has reported how it ended."""
 
     def __init__(
         self,
@@ -91,7 +102,7 @@ class OrderTracker:
         self.hold_until_ns = 0
 
     def track(self, order: Order, now_ns: int) -> None:
-        """Set when to look after an order next, from the state it is in now."""
+        """Schedules the next query of an order, from its present state."""
         key = (LOOK, order.id)
         if not order.working:
             self._doubts.pop(order.id, None)
@@ -101,21 +112,21 @@ class OrderTracker:
         elif order.state in _RESTS:
             self._doubts.pop(order.id, None)
             self._timers.schedule(key, now_ns + self.timeouts.audit_ns)
-        elif order.id not in self._doubts:
+        elif order.id not in self._doubts:  # keep the backoff of a query that is pending already
             self._doubts[order.id] = _PendingQuery(now_ns)
             self._timers.schedule(key, now_ns + self.timeouts.backoff_ns)
 
     def hold_until(self, until_ns: int) -> None:
-        """The venue wants to hear nothing before `until_ns`."""
+        """Sends no queries before `until_ns`; the venue has throttled this account."""
         self.hold_until_ns = max(self.hold_until_ns, until_ns)
 
     def in_doubt_since(self, order: Order) -> int | None:
-        """Since when nothing certain is known of an order; None if its state is known."""
+        """Since when the state of an order is unknown; None if it is known."""
         doubt = self._doubts.get(order.id)
         return doubt.since_ns if doubt and order.state is _S.UNKNOWN else None
 
     def query(self, order: Order, now_ns: int) -> None:
-        """Ask what became of an order; ask for it back once more, if it was."""
+        """Queries an order, and repeats its cancel if one was requested."""
         if now_ns < self.hold_until_ns:
             self._timers.schedule((LOOK, order.id), self.hold_until_ns)
             return
@@ -123,7 +134,7 @@ class OrderTracker:
             self._orders.mark_unknown(order)
         doubt = self._doubts.setdefault(order.id, _PendingQuery(now_ns))
         if order.cancel_requested and doubt.tries < CANCELS_MAX:
-            self._emit(CancelOrder(now_ns, order.id, "not answered yet"))
+            self._emit(CancelOrder(now_ns, order.id, "cancel not acknowledged"))
         self._emit(QueryOrder(now_ns, order.id))
         if doubt.list_requested_ns is not None:
             self._query_list(doubt, now_ns)
@@ -131,7 +142,7 @@ class OrderTracker:
         doubt.tries += 1
 
     def on_not_found(self, order: Order, answer: OrderNotFound, now_ns: int) -> None:
-        """The venue does not know an order; if it said so before, and late enough, look at its list."""
+        """Handles "not found"; requests the list of orders on the second one after the visibility lag."""
         if not order.working:
             return
         if order.state in _RESTS or order.state is _S.SUBMITTED:
@@ -139,19 +150,20 @@ class OrderTracker:
             self.track(order, now_ns)
         doubt = self._doubts.setdefault(order.id, _PendingQuery(now_ns))
         visible_ns = order.sent_ns + self.timeouts.visibility_ns
+        # By the time of the query, not of its answer: a slow answer proves nothing about what came after.
         if doubt.denied_ns is None:
             doubt.denied_ns = answer.asked_ns
         elif answer.asked_ns > max(doubt.denied_ns, visible_ns) and doubt.list_requested_ns is None:
             self._query_list(doubt, now_ns)
 
     def on_seen(self, order: Order) -> None:
-        """The venue knows an order after all: what it denied before counts no more."""
+        """Discards earlier "not found" answers: the venue has the order."""
         doubt = self._doubts.get(order.id)
         if doubt:
             doubt.denied_ns = doubt.list_requested_ns = None
 
     def absent_in(self, listed: OrderMassStatus) -> list[Order]:
-        """The orders that this list proves absent: it was asked for once all else had been."""
+        """The orders that this list proves absent: missing from it, and requested for them."""
         names = {found.order_id for found in listed.orders}
         missing = []
         for order_id, doubt in self._doubts.items():

@@ -1,7 +1,7 @@
-"""Entries in parts: what is sent when; the first user is TWAP, equal parts at equal times.
+"""Execution schedules: entries that are sent in slices. The only one is TWAP, equal slices at equal times.
 
-A schedule only says how much of an entry is due. Each part becomes an order of its own, with
-today's price, and passes every risk check; a part that is refused is not made up for.
+A schedule says how much of an entry is due. Each slice becomes an order of its own at the current price and
+passes every risk check. A refused slice is not made up for later.
 """
 
 from dataclasses import dataclass
@@ -12,26 +12,26 @@ from autohedge.core.money import ZERO, divide_floor, subtract
 
 
 class ExecutionSchedule(Protocol):
-    """What is left of an entry that is sent in parts."""
+    """The rest of an entry that is sent in slices."""
 
     @property
     def next_ns(self) -> int | None:
-        """When the next part is due; None if nothing is left."""
+        """When the next slice is due; None if none is left."""
         ...
 
     @property
     def interval_ns(self) -> int:
-        """How long to wait while the part before still works."""
+        """How long to wait while the order of the previous slice still works."""
         ...
 
     def next_quantity(self, now_ns: int) -> Decimal:
-        """The quantity that is due now; the rest is left."""
+        """Takes the quantity that is due now off the schedule and returns it."""
         ...
 
 
 @dataclass(slots=True)
 class Twap:
-    """`parts` equal parts, `interval_ns` apart; the last one takes what rounding to lots left over."""
+    """`parts` equal slices, `interval_ns` apart; the last one includes what rounding to lots left over."""
 
     left: Decimal
     part: Decimal
@@ -41,7 +41,7 @@ class Twap:
 
     @classmethod
     def of(cls, quantity: Decimal, parts: int, over_ns: int, lot: Decimal, now_ns: int) -> "Twap":
-        """An entry of `quantity` over `over_ns` from now; in fewer parts where one would be no lot."""
+        """A schedule of `quantity` over `over_ns` from now, with at least one lot per slice."""
         most = int(divide_floor(quantity, lot, Decimal(1)))
         parts = max(min(parts, most), 1)
         part = divide_floor(quantity, Decimal(parts), lot)
@@ -49,13 +49,14 @@ class Twap:
 
     @property
     def next_ns(self) -> int | None:
-        """When the next part is due; None if nothing is left."""
+        """When the next slice is due; None if none is left."""
         return self.due_ns if self.parts and self.left > ZERO else None
 
     def next_quantity(self, now_ns: int) -> Decimal:
-        """The quantity that is due now."""
+        """Takes the quantity that is due now off the schedule and returns it."""
         quantity = self.left if self.parts == 1 else self.part
         self.left = subtract(self.left, quantity)
         self.parts -= 1
+        # From now, not from the planned time: after a delay the rest keeps its interval.
         self.due_ns = now_ns + self.interval_ns
         return quantity

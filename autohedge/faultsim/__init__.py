@@ -1,4 +1,4 @@
-"""Fault simulation: seeded scenarios of venue faults, crashes and bad decisions, checked against invariants."""
+"""Fault simulation: seeded scenarios of faults, crashes and bad decisions, checked against invariants."""
 
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.runner import simulate

@@ -1,6 +1,6 @@
-"""Invariant 11 in hybrid mode: nothing is bought but through an open gate.
+"""Invariant 11 in hybrid mode: every entry passes an open gate.
 
-The doorkeeper knows the record alone: which questions it asks, what it hears, which gates it moves.
+`GateChecker` uses the record alone: questions, decisions and gate changes.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from autohedge.faultsim.question_checks import InvariantViolation, QuestionCheck
 
 @dataclass(slots=True)
 class _GateState:
-    """One symbol's gate as last told."""
+    """The gate of one symbol according to the record."""
 
     state: str
     valid_until_ns: int
@@ -33,35 +33,40 @@ class GateChecker:
         self._questions = QuestionChecker("gate", round(hybrid.deadline_s * NS_PER_S), symbols)
 
     def note(self, entry: JournalEntry) -> None:
-        """Follow one recorded event."""
+        """Follows one recorded event."""
         self._questions.apply(entry.event)
         if isinstance(entry.event, GateChanged):
             self._moved(entry.event)
 
-    def on_entry(self, symbol: str, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:  # noqa: ARG002
-        """An entry of this symbol leaves, or is changed."""
+    def on_entry(
+        self,
+        symbol: str,
+        entry: JournalEntry,  # noqa: ARG002 - one signature with ProposalChecker
+        command: SubmitOrder | ReplaceOrder,
+    ) -> None:
+        """Checks an entry that is sent or replaced: its gate is open and its verdict has not expired."""
         gate = self._gates[symbol]
         if gate.state != "open":
             raise InvariantViolation(f"11: {symbol} is bought while its gate is {gate.state}")
         if command.at_ns > gate.valid_until_ns:
             late_s = (command.at_ns - gate.valid_until_ns) / NS_PER_S
-            raise InvariantViolation(f"11: {symbol} is bought {late_s:.3f} s after the end of its verdict")
+            raise InvariantViolation(f"11: {symbol} is bought {late_s:.3f} s after its verdict expired")
 
     def step(self, deliberations: DeliberationCoordinator) -> None:
-        """The engine stands where its record says: gates, and questions on their way."""
+        """Checks that the engine's gates and pending questions are those of the record."""
         if not isinstance(deliberations.gates, EntryGates):
             return
         self._questions.step(deliberations)
         for (symbol, expected), gate in zip(self._gates.items(), deliberations.gates.gates, strict=True):
             if gate.state != expected.state:
                 raise InvariantViolation(
-                    f"11: {symbol}'s gate is {gate.state}, the record says {expected.state}"
+                    f"11: {symbol}'s gate is {gate.state}, in the record {expected.state}"
                 )
             if expected.state == "open" and symbol in self._questions.taken:
                 _check_obeyed(symbol, self._questions.taken[symbol][0])
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
-        """At the end every question has one end, and the engine counted the same ones."""
+        """Checks at the end that each question ended once, and that the engine's counts agree."""
         self._questions.settled(deliberations)
 
     def _moved(self, change: GateChanged) -> None:
@@ -70,20 +75,18 @@ class GateChecker:
         if change.state != "open":
             return
         if change.symbol not in self._questions.taken:
-            raise InvariantViolation(
-                f"11: {change.symbol}'s gate opens, and nothing that was asked was answered"
-            )
+            raise InvariantViolation(f"11: {change.symbol}'s gate opens without an answer to a question")
         decision, question = self._questions.taken[change.symbol]
         if (decision.kind, decision.verdict, decision.direction) != ("gate", "trade", "long"):
             verdict = f"{decision.verdict} {decision.direction}".strip()
-            raise InvariantViolation(f"11: {change.symbol}'s gate opens at the verdict {verdict}")
+            raise InvariantViolation(f"11: {change.symbol}'s gate opens on the verdict {verdict}")
         until_ns = question.at_ns + self._ttl_ns
         if change.valid_until_ns != until_ns or until_ns <= change.at_ns:
-            raise InvariantViolation(f"11: {change.symbol}'s gate opens for longer than its verdict holds")
+            raise InvariantViolation(f"11: {change.symbol}'s gate opens for longer than its verdict is valid")
 
 
 def _check_obeyed(symbol: str, decision: Decision) -> None:
-    """An answer that is neither a verdict to buy nor `keep` leaves no gate open."""
+    """Raises InvariantViolation if a gate is open after an answer that is neither a buy nor `keep`."""
     unchanged = decision.kind != "gate" or decision.verdict == "keep"
     if not unchanged and (decision.verdict, decision.direction) != ("trade", "long"):
         raise InvariantViolation(f"11: {symbol}'s gate is open after {decision.verdict} {decision.direction}")

@@ -1,7 +1,7 @@
-"""What must hold at every moment of every run, whatever fails around it.
+"""The invariants that hold at every step of every run, whatever fails around it.
 
-The checker keeps its own account from the record alone, and knows the truth of the simulated
-venue, which the engine does not. Each violation is one sentence; the first of a history counts.
+`InvariantChecker` keeps its own account from the record alone. It also reads the true state of the simulated
+venue, which the engine cannot. Each violation is one sentence; the first one ends a scenario.
 """
 
 from collections import defaultdict
@@ -36,7 +36,7 @@ from autohedge.market.tape import Rows
 
 @dataclass(slots=True)
 class _OrderHistory:
-    """What the record tells of one order."""
+    """One order according to the record."""
 
     quantity: Decimal
     buys: bool
@@ -47,7 +47,7 @@ class _OrderHistory:
 
 
 class InvariantChecker:
-    """Follows one history across crashes; every method raises InvariantViolation."""
+    """Follows one scenario across crashes; every method raises InvariantViolation."""
 
     def __init__(self, settings: Settings, rows: Rows, symbols: tuple[str, ...], venue: MutableVenue) -> None:
         self._settings = settings
@@ -58,7 +58,7 @@ class InvariantChecker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the account: the record is told again, from its beginning."""
+        """Resets the account before the record is applied again from its beginning."""
         self._orders: dict[str, _OrderHistory] = {}
         self._unknown_reports: defaultdict[str, list[ExecutionReport]] = defaultdict(list)
         self._cash = self._settings.simulated.initial_cash
@@ -74,10 +74,10 @@ class InvariantChecker:
             return ProposalChecker(self._settings, symbols, self._rows, lambda: self._cash)
         return GateChecker(self._settings, symbols) if mode == "hybrid" else None
 
-    # 2, 1: the account as the record tells it
+    # 2, 1: the account according to the record
 
     def apply(self, entry: JournalEntry) -> None:
-        """Follow one recorded event."""
+        """Follows one recorded event."""
         event = entry.event
         if self._agent_checker:
             self._agent_checker.note(entry)
@@ -114,8 +114,8 @@ class InvariantChecker:
                 self._external(event)
 
     def _no_new_exposure(self, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
-        """Invariant 5; the one order that may be sent again under its id is an exit."""
-        if isinstance(command, SubmitOrder) and command.side is SELL:
+        """Invariant 5: no command adds exposure while the account is halted or reducing."""
+        if isinstance(command, SubmitOrder) and command.side is SELL:  # exits always pass
             return
         if self._halted or self._reducing:
             raise InvariantViolation(f"5: {type(command).__name__} adds exposure while entries are off")
@@ -139,6 +139,7 @@ class InvariantChecker:
                 self._move(scenario, scenario.fills[trade_id], 1)
 
     def _move(self, scenario: _OrderHistory, fill: tuple[Decimal, Decimal, Decimal], times: int) -> None:
+        # Written independently of `Ledger`: the same error must not be on both sides of the comparison.
         quantity, price, fee = fill
         signed = multiply(quantity, Decimal(times if scenario.buys else -times))
         self._held[scenario.symbol] = add(self._held[scenario.symbol], signed)
@@ -153,7 +154,7 @@ class InvariantChecker:
     # after every step
 
     def step(self, engine: Engine) -> None:
-        """What must hold whenever the engine has said all it has to say."""
+        """Checks what must hold after each step, once the engine's outputs are recorded."""
         self._books(engine)
         self._fills(engine)
         self._reserved(engine)
@@ -179,10 +180,10 @@ class InvariantChecker:
             filled = sum((fill[0] for fill in scenario.fills.values()), ZERO)
             if order.executed != filled:
                 raise InvariantViolation(
-                    f"1: order {order.id} has {order.executed} filled, told were {filled}"
+                    f"1: order {order.id} has {order.executed} filled, reported were {filled}"
                 )
             if filled > add(order.intent.quantity, scenario.overfilled):
-                raise InvariantViolation(f"1: order {order.id} is overfilled without a word")
+                raise InvariantViolation(f"1: order {order.id} is overfilled without `OrderOverfilled`")
 
     def _reserved(self, engine: Engine) -> None:
         fee_bps, needed = self._settings.simulated.fee_bps, ZERO
@@ -192,20 +193,21 @@ class InvariantChecker:
                 needed = add(needed, with_fee(multiply(left, order.intent.worst_price), fee_bps))
         if engine.orders.reserved < needed:
             raise InvariantViolation(f"3: {engine.orders.reserved} is reserved, {needed} may still be spent")
+        # A bust, an overfill or an external trade may take cash that was free when the order was checked.
         if not self.account_altered and subtract(engine.ledger.cash, engine.orders.reserved) < ZERO:
             raise InvariantViolation("3: more is reserved than there is cash")
 
     def _alive(self, engine: Engine) -> None:
-        """No order that rests at the venue is taken for ended: its fill would be unreserved."""
+        """Checks that no order that rests at the venue has ended here: its fill would be unreserved."""
         for order_id in self._venue.resting:
             order = engine.orders.find(order_id)
             if order is not None and not order.working:
                 raise InvariantViolation(f"3: order {order_id} rests at the venue and is {order.state} here")
 
-    # 4, 8: what leaves
+    # 4, 8: orders that are sent
 
     def on_submit(self, order: SubmitOrder, engine: Engine) -> None:
-        """An order on its way out: its intent is recorded, its quote fresh, its position there."""
+        """Checks an order that is sent: its intent is recorded, its quote fresh, its position held."""
         if order.order_id not in self._orders:
             raise InvariantViolation(f"4: order {order.order_id} leaves without a recorded intent")
         if order.side is BUY:
@@ -221,7 +223,7 @@ class InvariantChecker:
             raise InvariantViolation(f"8: {order.symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
 
     def _sold_once(self, order: SubmitOrder) -> None:
-        """What the venue may still sell of a symbol, this order included, is no more than it holds."""
+        """Checks that an exit sells no more than is held."""
         if order.quantity > self._held[order.symbol]:
             raise InvariantViolation(
                 f"1: {order.quantity} {order.symbol} is sold, {self._held[order.symbol]} is held"
@@ -230,10 +232,10 @@ class InvariantChecker:
     # at the end
 
     def check_final(self, engine: Engine) -> None:
-        """After a calm: the books are the venue's, to the last digit, and nothing is in doubt."""
+        """Checks the end of a scenario: ledger and venue agree exactly, and no order is open or unknown."""
         if engine.orders.working:
             states = {order.id: str(order.state) for order in engine.orders.working.values()}
-            raise InvariantViolation(f"7: orders are still in doubt or open after the calm: {states}")
+            raise InvariantViolation(f"7: orders are still open or unknown at the end: {states}")
         if engine.ledger.cash != self._venue.cash:
             raise InvariantViolation(f"7: cash is {engine.ledger.cash}, the venue has {self._venue.cash}")
         held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}

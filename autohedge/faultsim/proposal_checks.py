@@ -1,7 +1,7 @@
-"""Invariant 11 in llm mode: nothing is bought but what agents proposed in time, and never more of it.
+"""Invariant 11 in llm mode: every entry was proposed by agents in time, and is not larger than proposed.
 
-The witness knows the record and the market alone. What it lets pass is at most what sizing would give without a
-proposal and with nothing reserved, cut by the proposal's share.
+`ProposalChecker` uses the record and the market alone. The largest entry that it allows is what sizing gives
+with nothing reserved, times the share of the proposal.
 """
 
 from collections.abc import Callable
@@ -34,14 +34,17 @@ ONE = Decimal(1)
 
 @dataclass(slots=True)
 class _OpenProposal:
-    """A proposal that is being carried out: what may still be bought for it."""
+    """A proposal that is being carried out, and the quantity that may still be bought for it."""
 
     proposal: Proposal
     left: Decimal
 
 
 class ProposalChecker:
-    """Follows the proposals of one record; every method raises InvariantViolation. `cash` is what the record left of it."""
+    """Follows the proposals of one record; every method raises InvariantViolation.
+
+    `cash` returns the cash according to the record.
+    """
 
     def __init__(
         self, settings: Settings, symbols: tuple[str, ...], rows: Rows, cash: Callable[[], Decimal]
@@ -56,9 +59,9 @@ class ProposalChecker:
         self._to_dispose: set[int] = set()
 
     def note(self, entry: JournalEntry) -> None:
-        """Follow one recorded event."""
+        """Follows one recorded event."""
         event = entry.event
-        if isinstance(event, Input):
+        if isinstance(event, Input):  # a proposal must be carried out in the step of its decision
             self._agreed.clear()
         self._questions.apply(event)
         if isinstance(event, Restarted):
@@ -72,13 +75,13 @@ class ProposalChecker:
             self._to_dispose.clear()
 
     def on_entry(self, symbol: str, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
-        """An entry of this symbol leaves, or is changed."""
+        """Checks an entry that is sent or replaced against its proposal: price, quantity, exits."""
         bid, ask = self._quote(symbol, entry.pos)
         if symbol in self._agreed and isinstance(command, SubmitOrder):
             proposal = self._agreed.pop(symbol)
             self._backing[symbol] = _OpenProposal(proposal, self._most(symbol, proposal, bid, ask))
         if symbol not in self._backing:
-            raise InvariantViolation(f"11: {symbol} is bought, and no agent proposes it")
+            raise InvariantViolation(f"11: {symbol} is bought without a proposal")
         backing = self._backing[symbol]
         limit = self._limit(symbol, bid, ask, backing.proposal.offset_bps)
         if command.limit is None or command.limit > limit:
@@ -87,17 +90,17 @@ class ProposalChecker:
             _submitted(symbol, command, backing, (bid + ask) / 2.0)
 
     def step(self, deliberations: DeliberationCoordinator) -> None:
-        """The engine waits for what its record says, and every question that ended was disposed of."""
+        """Checks the pending questions, and that every question that ended was resolved."""
         self._questions.step(deliberations)
         if self._to_dispose:
-            raise InvariantViolation(f"11: nothing became of the proposals {sorted(self._to_dispose)}")
+            raise InvariantViolation(f"11: unresolved proposals: {sorted(self._to_dispose)}")
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
-        """At the end every question has one end, and the engine counted the same ones."""
+        """Checks at the end that each question ended once, and that the engine's counts agree."""
         self._questions.settled(deliberations)
 
     def _after_input(self) -> None:
-        """After an input: what is proposed from here on, and what no more."""
+        """Updates the agreed and the ended proposals after an input."""
         self._to_dispose = {
             question.number for question in self._questions.expired if question.kind == "trade"
         }
@@ -122,11 +125,11 @@ class ProposalChecker:
 
     def _disposed(self, disposed: ProposalResolved) -> None:
         if disposed.number not in self._to_dispose:
-            raise InvariantViolation(f"11: {disposed.number} is disposed of, and it did not end just now")
+            raise InvariantViolation(f"11: {disposed.number} is resolved, but it did not end in this step")
         self._to_dispose.discard(disposed.number)
 
     def _inside(self, symbol: str, proposal: Proposal) -> bool:
-        """Whether a proposal keeps to the settings, read anew here."""
+        """Whether a proposal keeps to the settings; written independently of `within_limits`."""
         settings = self._settings[symbol]
         risk, execution = settings.agents.risk, settings.agents.execution
         widest_bps = settings.exits.stop_loss_bps
@@ -140,7 +143,7 @@ class ProposalChecker:
         )
 
     def _most(self, symbol: str, proposal: Proposal, bid: float, ask: float) -> Decimal:
-        """The most that may be bought for a proposal, if nothing were reserved."""
+        """The largest quantity for a proposal, with nothing reserved."""
         notional = Sizing.of(self._settings[symbol]).notional(self._cash()) or ZERO
         share = multiply(multiply(notional, Decimal(proposal.size_pct)), PERCENT)
         return divide(share, self._limit(symbol, bid, ask, 0))
@@ -151,7 +154,7 @@ class ProposalChecker:
         return multiply(most, subtract(ONE, multiply(Decimal(offset_bps), BPS)))
 
     def _quote(self, symbol: str, pos: int) -> tuple[float, float]:
-        """The last valid quote before a row, without those that a dead process missed."""
+        """The last valid quote before a row that the process received; a dead process received none."""
         rows, lane = self._rows, self._lane_of[symbol]
         row = last_valid(rows.lane, rows.bid, rows.ask, pos, lane)
         for begin, end in reversed(self._missed):
@@ -161,18 +164,19 @@ class ProposalChecker:
 
 
 def _submitted(symbol: str, order: SubmitOrder, backing: _OpenProposal, mid: float) -> None:
-    """What an entry, or a part of one, may be."""
+    """Checks quantity, time in force and exits of an entry, or of a slice, against its proposal."""
     if order.quantity > backing.left:
         raise InvariantViolation(
-            f"11: {order.quantity} {symbol} are bought, {backing.left} are left of what was proposed"
+            f"11: {order.quantity} {symbol} are bought, {backing.left} of the proposal is left"
         )
     backing.left = subtract(backing.left, order.quantity)
     if order.time_in_force != backing.proposal.time_in_force:
-        raise InvariantViolation(f"11: {symbol} is bought {order.time_in_force}, proposed was another")
+        raise InvariantViolation(f"11: {symbol} is bought {order.time_in_force}, against its proposal")
+    # 1e-6 bps: the exits are float64 prices, converted back.
     gain_bps = ((order.take_profit or 0.0) / mid - 1.0) * 1e4
     loss_bps = (1.0 - (order.stop_loss or 0.0) / mid) * 1e4
     proposed = (backing.proposal.take_profit_bps, backing.proposal.stop_loss_bps)
     if abs(gain_bps - proposed[0]) > 1e-6 or abs(loss_bps - proposed[1]) > 1e-6:
         raise InvariantViolation(
-            f"11: {symbol} has exits at {gain_bps:.3f} and {loss_bps:.3f} bps, proposed were {proposed}"
+            f"11: {symbol} has exits at {gain_bps:.3f} and {loss_bps:.3f} bps instead of {proposed}"
         )

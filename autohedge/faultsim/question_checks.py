@@ -1,4 +1,4 @@
-"""The questions of one record: which are on their way, and that each has one end."""
+"""Checks the questions of one record: which are pending, and that each ends exactly once."""
 
 from collections import Counter
 
@@ -18,14 +18,14 @@ from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 
 
 class InvariantViolation(Exception):
-    """An invariant does not hold; the text names it and what was seen."""
+    """An invariant does not hold; the message starts with its number and says what was observed."""
 
 
 class QuestionChecker:
-    """Follows questions of a `kind`, and those of Learning; every method raises InvariantViolation.
+    """Follows the questions of one `kind` and those of Learning; every method raises InvariantViolation.
 
-    `taken` are the answers that the last input brought, `expired` the questions that it ended without one; `cut`
-    says that it ended all.
+    `taken` holds the answers that the last input brought, and `expired` the questions that it ended without
+    an answer. `cut` is true if it ended all questions.
     """
 
     def __init__(self, kind: DeliberationKind, deadline_ns: int, symbols: tuple[str, ...]) -> None:
@@ -41,7 +41,7 @@ class QuestionChecker:
         self.cut = False
 
     def apply(self, event: AnyEvent) -> None:
-        """Follow one recorded event."""
+        """Follows one recorded event."""
         match event:
             case Decision():
                 self._forget()
@@ -62,23 +62,24 @@ class QuestionChecker:
                 self._end_all("end of tape")
 
     def waits_for(self, symbol: str) -> int:
-        """The number of the question about a symbol that is on its way; 0 without one."""
+        """The number of a symbol's pending question; 0 without one."""
         question = self._pending[symbol].get(self._kind)
         return question.number if question else 0
 
     def step(self, deliberations: DeliberationCoordinator) -> None:
-        """The engine waits for what its record says that it waits for."""
+        """Checks that the engine's pending questions are those of the record."""
         for symbol in self._pending:
             waits_for = deliberations.gates.pending_id(symbol)
             if waits_for != self.waits_for(symbol) and not self._over:
                 raise InvariantViolation(
-                    f"11: {symbol} waits for {waits_for}, the record for {self.waits_for(symbol)}"
+                    f"11: {symbol} waits for {waits_for}, in the record for {self.waits_for(symbol)}"
                 )
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
-        """At the end every question has one end, and the engine counted the same ones."""
+        """Checks at the end that each question ended once, and that the engine's counts agree."""
         result = deliberations.result()
         abstained = Counter(result["abstentions"])
+        # A timeout has no answer, and a stale verdict is counted as a verdict too.
         taken = (
             sum(result["verdicts"].values()) + abstained.total() - abstained["timeout"] - abstained["stale"]
         )
@@ -87,7 +88,7 @@ class QuestionChecker:
         theirs = {"asked": result["asked"], "late": result["late"], "timeout": abstained["timeout"]}
         ours["taken"], theirs["taken"] = self._ended[f"{self._kind} decision"], taken
         if ours != theirs:
-            raise InvariantViolation(f"11: questions came to {theirs}, the record to {ours}")
+            raise InvariantViolation(f"11: the engine counts {theirs}, the record {ours}")
 
     def _forget(self) -> None:
         self.taken, self.expired, self.cut = {}, [], False
@@ -95,11 +96,11 @@ class QuestionChecker:
     def _put(self, question: DeliberationRequested) -> None:
         pending = self._pending[question.symbol]
         if question.kind not in {self._kind, "learning"}:
-            raise InvariantViolation(f"11: {question.symbol} asks for a {question.kind} in this mode")
+            raise InvariantViolation(f"11: {question.symbol} requests a {question.kind} in this mode")
         if question.kind in pending:
-            raise InvariantViolation(f"11: {question.symbol} asks twice at a time: {question.number}")
+            raise InvariantViolation(f"11: {question.symbol} has two pending questions: {question.number}")
         if question.number in self._numbers:
-            raise InvariantViolation(f"11: number {question.number} is given twice")
+            raise InvariantViolation(f"11: number {question.number} is used twice")
         self._numbers.add(question.number)
         pending[question.kind] = question
 

@@ -1,4 +1,4 @@
-"""The market of a fault history: a seeded random walk in a few symbols, with the faults of feeds."""
+"""The random market of a scenario: a seeded random walk in a few symbols, with feed faults."""
 
 from collections import Counter
 from decimal import Decimal
@@ -17,7 +17,7 @@ TICK = Decimal("0.01")
 
 @unique
 class FeedFault(StrEnum):
-    """What can be wrong with quotes."""
+    """A fault of the market data."""
 
     GAP = auto()
     STALE = auto()
@@ -28,7 +28,8 @@ class FeedFault(StrEnum):
 def random_market(
     draw: Randomness, rows: int, faults: frozenset[FeedFault], fault_counts: Counter[str], calm_s: float
 ) -> tuple[Tape, int]:
-    """A tape of at least `rows` quotes, and the time from which on it is calm for `calm_s`."""
+    """Returns a tape of at least `rows` quotes, and the time after which it has no faults for `calm_s`."""
+    # 0.25 s is the mean pause between quotes of a symbol in `_stream`.
     stormy_s = rows / len(SYMBOLS) * 0.25
     gap = (draw.uniform(0.3, 0.6) * stormy_s, draw.uniform(6, 40)) if FeedFault.GAP in faults else (0.0, 0.0)
     fault_counts["gap"] += FeedFault.GAP in faults
@@ -49,7 +50,7 @@ def _stream(
     calm_s: float,
 ) -> Stream:
     chance = np.random.default_rng(draw.getrandbits(64))
-    calm = int(calm_s)
+    calm = int(calm_s)  # one quote a second while faults are over
     times = np.concatenate([chance.uniform(0.05, 0.45, count), np.ones(calm)]).cumsum()
     times[times > gap[0]] += gap[1]
     mask = np.ones(len(times), bool)

@@ -1,4 +1,4 @@
-"""The settings of a fault history: eager, varied, and with limits tight enough to bind."""
+"""Random settings of a scenario: many entries, varied, with limits tight enough to bind."""
 
 from decimal import Decimal
 from functools import cache
@@ -15,12 +15,13 @@ MODES = ("hft", "hybrid", "llm")
 
 @cache
 def _shipped() -> Settings:
-    """The defaults alone: nothing of the user's files or environment."""
+    """The shipped defaults, without the user's files or environment."""
     return config.from_plain(config.read_toml(config.shipped_file()))
 
 
 def random_settings(draw: Randomness) -> Settings:
-    """The settings that a seed trades under."""
+    """Draws the settings of one scenario."""
+    # The order of the draws is part of the meaning of a seed.
     has_latency = draw.random() < 0.6
     sliced = draw.random() < 0.3
     trails = draw.random() < 0.3
@@ -29,7 +30,7 @@ def random_settings(draw: Randomness) -> Settings:
             "evaluate_every_quotes": draw.randint(2, 8),
             "lookback": draw.randint(2, 5),
             "warmup_count": 5,
-            "min_edge_bps": draw.choice([-5.0, -1.0, 0.0]),
+            "min_edge_bps": draw.choice([-5.0, -1.0, 0.0]),  # a random walk has no edge to wait for
             "max_spread_bps": 100.0,
         },
         "exits": {
@@ -73,7 +74,7 @@ def random_settings(draw: Randomness) -> Settings:
 
 
 def _orders(draw: Randomness, *, sliced: bool) -> dict[str, Any]:
-    """How entries are priced, cut and watched."""
+    """Settings of how entries are priced, sliced and queried."""
     return {
         "time_in_force": draw.choice(["ioc", "gtc"]),
         "aggression_bps": draw.choice([None, 0.0, 2.0]),
@@ -88,7 +89,7 @@ def _orders(draw: Randomness, *, sliced: bool) -> dict[str, Any]:
 
 
 def _gates(draw: Randomness) -> dict[str, Any]:
-    """Gates that are asked for often, answered soon, and shut again soon."""
+    """Settings of gates that are requested often, answered soon, and close again soon."""
     return {
         "gate_refresh_quotes": draw.randint(12, 48),
         "no_trade_cooldown_quotes": draw.choice([0, 8, 24]),
@@ -101,7 +102,7 @@ def _gates(draw: Randomness) -> dict[str, Any]:
 
 
 def _agents(draw: Randomness, base: Settings) -> dict[str, dict[str, Any]]:
-    """Agents that are asked often and answered soon, and exits that are met soon."""
+    """Settings of agents that are asked often and answer soon, with exits close to the price."""
     risk = {
         "least_stop_loss_bps": 3,
         "most_stop_loss_bps": draw.randint(8, 25),

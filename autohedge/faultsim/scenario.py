@@ -1,7 +1,7 @@
-"""One history: a seed decides market, settings, faults, crashes and people; here is what came of it.
+"""One scenario: a seed determines market, settings, faults, crashes and operator commands.
 
-Engine, risk, execution and journal are the real ones, and so is the way back from a record; the
-venue is the simulated one behind `FaultInjector`. Faults and crashes draw from streams apart.
+Engine, risk checks, execution, journal and recovery are the real ones. The venue is the simulated one behind
+`FaultInjector`. Each source of randomness has its own stream.
 """
 
 from collections import Counter
@@ -52,7 +52,7 @@ from autohedge.runtime.virtual import VirtualRuntime, advance_unattended
 from autohedge.strategies import build
 
 ROWS = 1_850
-CALM_S = 120.0
+CALM_S = 120.0  # without faults at the end: long enough for every query and reconciliation to finish
 CRASH_RATE = 0.004
 FAULT_RATE = 0.06
 RESUMES = 24
@@ -62,7 +62,7 @@ ScheduledEvent = OperatorCommand | SystemFault | LoopLag
 
 @unique
 class MachineFault(StrEnum):
-    """What can happen to the process and its disk."""
+    """A fault of the process or its disk."""
 
     CRASH_RECORD = auto()
     CRASH_SUBMIT = auto()
@@ -79,12 +79,15 @@ FAULTS: dict[str, Fault] = {
 
 
 class Crash(Exception):
-    """The process is gone."""
+    """Simulates the death of the process."""
 
 
 @dataclass(slots=True)
 class ScenarioResult:
-    """What a history came to: how often each fault struck, and its first violation, if any."""
+    """The result of a scenario: how often each fault struck, and the first violation, if any.
+
+    `digest` is the hash of the journal.
+    """
 
     seed: int
     rows: int = 0
@@ -96,37 +99,38 @@ class ScenarioResult:
 
 
 def run_scenario(seed: int, faults: frozenset[Fault]) -> ScenarioResult:
-    """Play one seed to its end; the same seed and faults give the same bytes."""
+    """Runs the scenario of one seed; the same seed and faults give the same journal."""
     scenario = FaultScenario(seed, faults)
     try:
         scenario.play()
     except InvariantViolation as violated:
         scenario.outcome.violation = str(violated)
+    # What the engine raises on bad input is a violation too; other exceptions are bugs of the simulator.
     except (AutoHedgeError, ArithmeticError, LookupError) as error:
         scenario.outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
     return scenario.outcome
 
 
 class _Memory(BytesIO):
-    """A journal's store; what was not synced may be lost with the power."""
+    """The store of a journal in memory; a power failure may lose what was not synced."""
 
     synced = 0
 
     def flush_before_send(self) -> None:
-        """Nothing: as with `process` durability."""
+        """Does nothing, as with `process` durability."""
 
     def sync(self) -> None:
-        """What was written until now stays."""
+        """Makes what was written until now survive a power failure."""
         self.synced = self.tell()
 
     def cut(self, size: int) -> None:
-        """Lose the end."""
+        """Drops everything after `size` bytes."""
         self.seek(size)
         self.truncate()
 
 
 class FaultScenario:
-    """One history under way; with `cut` its market ends early."""
+    """Runs one scenario; with `cut`, its market ends after that many rows."""
 
     def __init__(self, seed: int, faults: frozenset[Fault], cut: int | None = None) -> None:
         self.outcome = ScenarioResult(seed)
@@ -179,10 +183,10 @@ class FaultScenario:
         self.engine = Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
         self.runtime = _Runtime(self)
 
-    # playing
+    # the run
 
     def play(self) -> None:
-        """Play to the end, check what can only be checked there, and sum up."""
+        """Runs to the end and makes the checks that are possible only there."""
         self._until(self._calm_ns)
         self._drain()
         self.outcome.rows = self.engine.pos
@@ -194,7 +198,7 @@ class FaultScenario:
         self._check_no_lookahead()
 
     def _until(self, end_ns: int) -> None:
-        """Play the moments before a time, and the market up to it."""
+        """Runs the market and the scheduled events up to `end_ns`."""
         self._run_or_restart(lambda: self.runtime.begin(self._nonce))
         for at_ns, event in self._scheduled_events():
             if at_ns >= end_ns:
@@ -208,7 +212,7 @@ class FaultScenario:
             pass
 
     def _run_or_restart(self, act: Callable[[], None]) -> bool:
-        """Do something; if the process dies of it, another takes over. Says whether it lived."""
+        """Calls `act`; if the process crashes in it, restarts. Returns whether it did not crash."""
         try:
             act()
         except Crash:
@@ -223,7 +227,7 @@ class FaultScenario:
         self.runtime.inject(event)
 
     def _scheduled_events(self) -> list[tuple[int, ScheduledEvent]]:
-        """What people and the machine do, and when; someone always comes back to resume."""
+        """The operator commands and machine faults, with their times."""
         start_ns = int(self.tape.rows.ts[0])
         span_ns = self._calm_ns - start_ns
         events: list[ScheduledEvent] = [OperatorCommand(0, "halt", "lunch")] * self._people.randrange(2)
@@ -233,6 +237,7 @@ class FaultScenario:
             self.outcome.fault_counts["disk_full"] += 1
             events.append(SystemFault(0, "the disk is full"))
         schedule = [(start_ns + self._people.randrange(span_ns), event) for event in events]
+        # Regular resumes: a scenario that stays halted after its first fault tests no entries.
         schedule += [
             (start_ns + span_ns * step // RESUMES, OperatorCommand(0, "resume", "back to work"))
             for step in range(1, RESUMES)
@@ -243,7 +248,7 @@ class FaultScenario:
         )
 
     def _drain(self) -> None:
-        """No faults any more: what is in doubt must be cleared up, and the books be the venue's."""
+        """Runs the rest without faults and checks that ledger and venue agree and no order is unknown."""
         self.crash_rate = 0.0
         self._apply(OperatorCommand(self._calm_ns, "halt", "the day is over"))
         self.runtime.advance(NEVER)
@@ -253,18 +258,19 @@ class FaultScenario:
     # the machine
 
     def crash_point(self, fault: MachineFault) -> None:
-        """The process may die here."""
-        luck = self._crashes.random()
+        """Raises Crash with probability `crash_rate`, if `fault` is enabled."""
+        luck = self._crashes.random()  # drawn in any case, so that the stream does not depend on the faults
         if fault in self.faults and luck < self.crash_rate:
             self.outcome.fault_counts[str(fault)] += 1
             raise Crash
 
     def _restart(self) -> None:
-        """The process died; a while later another one takes over from its record."""
+        """Restarts from the record up to 4 s after a crash, as `app.wall_run` does with a remote venue."""
         self.outcome.crashes += 1
-        rate, self.crash_rate = self.crash_rate, 0.0
+        rate, self.crash_rate = self.crash_rate, 0.0  # no crash during the recovery
         now_ns = self.engine.now_ns + int(self._crashes.uniform(0.0, 4.0) * NS_PER_S)
         now_ns = max(min(now_ns, self._calm_ns), self.engine.now_ns)
+        # Twice: what the venue sends while no process runs is lost as well.
         self.venue.disconnect_trader()
         advance_unattended(self.venue, self.rows, now_ns)
         self.venue.disconnect_trader()
@@ -287,7 +293,7 @@ class FaultScenario:
         self.crash_rate = rate
 
     def _truncate_tail(self) -> None:
-        """With the power go lines that were not synced yet; a last one may be torn."""
+        """Drops unsynced lines after a power loss, or tears the last one; what was synced stays."""
         size, luck = self.store.tell(), self._crashes.random()
         content = self.store.getvalue()
         if MachineFault.POWER_LOSS in self.faults and luck < 0.25:
@@ -303,25 +309,26 @@ class FaultScenario:
     # at the end
 
     def _check_replay(self, content: bytes) -> None:
-        """Invariants 6 and 10: the inputs alone bring all outputs again, and with them the orders."""
+        """Invariants 6 and 10: replay reproduces the record, and every order at the venue is recorded."""
         record = [line.entry for line in lines_of(BytesIO(content), IN_MEMORY) if line.event]
         engine = Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
         if difference := replay(engine, self.rows, record):
             raise InvariantViolation(f"6: the record does not replay: {difference}")
         if engine.result() != self.engine.result():
-            raise InvariantViolation("6: the replayed engine stands elsewhere")
+            raise InvariantViolation("6: the replayed engine has another result")
         ordered = {e.event.order_id for e in record if isinstance(e.event, SubmitOrder)}
         ever_recorded = {e.event.order_id for e in self.entries if isinstance(e.event, SubmitOrder)}
         sent = {command.order_id for command in self.venue.sent if isinstance(command, SubmitOrder)}
         self.outcome.orders = len(sent)
         if not sent <= ever_recorded:
-            raise InvariantViolation("10: the venue has orders that no record ever had")
+            raise InvariantViolation("10: the venue has orders that were never recorded")
+        # These faults may take the line of an order that was sent; the restarted engine adopts the order.
         forgetful = self.faults & {MachineFault.POWER_LOSS, MachineFault.TORN_TAIL}
         if not forgetful and not sent <= ordered:
-            raise InvariantViolation("10: the venue has orders that the record lacks")
+            raise InvariantViolation("10: the venue has orders that are missing from the record")
 
     def _check_no_lookahead(self) -> None:
-        """Invariant 8: with the market cut off, everything until then is the same."""
+        """Invariant 8: without the later market, everything before is the same."""
         stormy = int(np.searchsorted(self.rows.ts, self._calm_ns))
         cut = seeded_random(str(self.seed), "cut").randrange(stormy // 4, stormy // 2)
         short = FaultScenario(self.seed, self.faults, cut)
@@ -329,7 +336,7 @@ class FaultScenario:
         end_ns = int(self.rows.ts[cut - 1])
         before = list(takewhile(lambda entry: getattr(entry.event, "at_ns", 0) <= end_ns, short.entries))
         if before != self.entries[: len(before)]:
-            raise InvariantViolation(f"8: without the rows from {cut} on, the history before them differs")
+            raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
 
 
 class _Runtime(VirtualRuntime):
@@ -352,7 +359,7 @@ class _Runtime(VirtualRuntime):
         scenario.checker.step(scenario.engine)
 
     def _second_pass(self) -> None:
-        """Invariant 7: the same answers again bring nothing but questions."""
+        """Invariant 7: repeated account and order lists have no effect other than queries."""
         scenario = self._scenario
         for kind in (OrderMassStatus, AccountState):
             if kind in scenario.last:
@@ -362,14 +369,15 @@ class _Runtime(VirtualRuntime):
                 super().drain()
                 for event in outputs:
                     if not isinstance(event, QueryFills):
-                        raise InvariantViolation(f"7: a second pass over an unchanged venue says {event}")
+                        raise InvariantViolation(f"7: a second pass over an unchanged venue gives {event}")
 
 
+# Faults that change the account without an order: invariants on free cash and sales do not hold after them.
 TWISTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.EXTERNAL)
 
 
 class _Recorder:
-    """The journal, with the checker beside it; the process may die before and after a line."""
+    """Journals an event and applies it to the checker; the process may crash before and after it."""
 
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
@@ -388,7 +396,7 @@ class _Recorder:
 
 
 class _CheckedVenue:
-    """The venue, with the checker at its door."""
+    """The venue, with each order checked before it arrives."""
 
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
@@ -417,12 +425,13 @@ class _CheckedVenue:
 
 
 def _at_venue(faults: frozenset[Fault], draw: Randomness) -> frozenset[VenueFault]:
-    """The faults of this history's venue; those that twist the account itself strike in some only."""
+    """The venue faults of this scenario; each of `TWISTS` is enabled in 40 % of the scenarios."""
     selected = (fault for fault in INJECTED if fault in faults)
     return frozenset(fault for fault in selected if draw.random() < 0.4 or fault not in TWISTS)
 
 
 def _first(rows: Rows, count: int) -> Rows:
-    """The first rows of a tape, and nothing of the rest."""
+    """A copy of the first rows of a tape."""
+    # A slice shares memory, so compiled code without bounds checks could read the later rows.
     columns = {name: getattr(rows, name) for name in Rows.__slots__}
     return Rows(**{name: column[:count].copy() for name, column in columns.items()})

@@ -1,4 +1,4 @@
-"""The slow plane of a fault history: seeded verdicts after seeded delays, some late, some never, some garbage."""
+"""The agents of a scenario: seeded decisions after seeded delays, some late, some missing, some garbage."""
 
 import heapq
 from collections import Counter
@@ -24,13 +24,13 @@ VERDICTS: tuple[dict[str, Any], ...] = (
     {"verdict": "keep", "code": "no_edge"},
     {"verdict": "abstain", "code": "parse_failure"},
 )
-WEIGHTS = (80, 3, 6, 8, 3)
+WEIGHTS = (80, 3, 6, 8, 3)  # mostly buys: without entries a scenario tests nothing
 LESSONS: tuple[dict[str, Any], ...] = ({"verdict": "lesson"}, {"verdict": "abstain", "code": "parse_failure"})
 
 
 @unique
 class DecisionFault(StrEnum):
-    """What can be wrong with the answer to a question."""
+    """A fault of the answer to a question."""
 
     DECISION_LATE = auto()
     DECISION_ABSENT = auto()
@@ -38,7 +38,11 @@ class DecisionFault(StrEnum):
 
 
 class SeededDecisions:
-    """Answers as `chance` says and fails as `luck` says; what is on its way dies with the process that asked."""
+    """Draws answers from `chance` and their faults from `luck`.
+
+    Two streams, so that switching faults off leaves the answers as they were. Answers in transit are lost
+    with the process that asked.
+    """
 
     def __init__(
         self,
@@ -59,11 +63,11 @@ class SeededDecisions:
 
     @property
     def next_due_ns(self) -> int:
-        """When the next decision is known; NEVER if none is on its way."""
+        """When the next decision is known; NEVER if none is pending."""
         return self._due[0][0] if self._due else NEVER
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Take a question; its answer, if any comes, is under way from here on."""
+        """Takes a question and schedules its answer, unless a fault drops it."""
         answer = self._answer(question, snapshot.bounds)
         if self._faults and self._luck.random() < DECISION_FAULT_RATE:
             fault = self._luck.choice(self._faults)
@@ -77,7 +81,7 @@ class SeededDecisions:
         return heapq.heappop(self._due)[2] if self.next_due_ns <= by_ns else None
 
     def disconnect(self) -> None:
-        """The process that asked is gone."""
+        """Drops the pending answers: the process that asked is gone."""
         self._due.clear()
 
     def _answer(self, question: DeliberationRequested, bounds: AgentLimits) -> Decision:
@@ -114,13 +118,13 @@ class SeededDecisions:
 
 
 class FaultContext(NamedTuple):
-    """Which symbols there are, and of which kind the answers are that can move something."""
+    """The symbols of the run, and the kind of answers that can cause an entry."""
 
     symbols: tuple[str, ...]
     kind: DeliberationKind
 
 
-# Of more than anybody may ask for.
+# Exits beyond every limit that agents may ask for.
 MOST = Proposal(size_pct=100, take_profit_bps=10**6, stop_loss_bps=10**6, offset_bps=0, time_in_force="gtc")
 OUTSIDE: tuple[dict[str, Any], ...] = (
     {"size_pct": 0},
@@ -136,7 +140,7 @@ OUTSIDE: tuple[dict[str, Any], ...] = (
 
 
 def _proposal(bounds: AgentLimits, chance: Randomness) -> Proposal | None:
-    """Mostly one that keeps to the bounds, sometimes one that breaks them, sometimes none."""
+    """Draws a proposal: mostly within the bounds, sometimes outside, sometimes None."""
     stop_bps = chance.randint(*bounds.stop_losses_bps)
     least, most = bounds.take_profits_bps
     least = min(max(least, ceil(bounds.least_reward_to_risk * stop_bps)), most)
@@ -154,7 +158,7 @@ def _proposal(bounds: AgentLimits, chance: Randomness) -> Proposal | None:
 
 
 def _most_harmful(answer: Decision, context: FaultContext, **changes: Any) -> Decision:
-    """The answer that would do most harm, were it believed."""
+    """The answer that would do most harm if it were accepted: a buy, with a proposal in llm mode."""
     harm: dict[str, Any] = {"kind": context.kind, "verdict": "trade", "direction": "long", "code": ""}
     if context.kind == "trade":
         harm["proposal"] = answer.proposal or MOST
@@ -187,7 +191,7 @@ def _unknown_source(answer: Decision, _: FaultContext, __: Randomness) -> Garbag
 
 
 def _other_kind(answer: Decision, context: FaultContext, __: Randomness) -> Garbage:
-    """A lesson where a verdict was asked for; the other way round it is a verdict that was not asked for."""
+    """A lesson in answer to a verdict question, and a verdict in answer to a lesson question."""
     if answer.kind == context.kind:
         return (msgspec.structs.replace(answer, verdict="lesson", direction="long"),)
     return (_most_harmful(answer, context),)
@@ -199,7 +203,7 @@ def _twice(answer: Decision, context: FaultContext, luck: Randomness) -> Garbage
 
 
 def _unsolicited(answer: Decision, context: FaultContext, luck: Randomness) -> Garbage:
-    """With number 0, which no question has."""
+    """An answer with number 0, which no question has, besides the right one."""
     later_ns = answer.at_ns + int(luck.uniform(0.0, 5.0) * NS_PER_S)
     return answer, _most_harmful(
         answer, context, number=0, symbol=luck.choice(context.symbols), at_ns=later_ns

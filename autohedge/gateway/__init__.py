@@ -1,4 +1,4 @@
-"""Carries trading commands to a venue and its events back: deadlines, request queue, outcomes of failed requests."""
+"""Gateway: sends trading commands to a remote venue and returns its events."""
 
 from autohedge.gateway.gateway import VenueGateway
 from autohedge.gateway.request_queue import RequestQueue

@@ -1,8 +1,7 @@
-"""The gateway to a venue that lives elsewhere: commands out, answers and silences back as inputs.
+"""The gateway to a remote venue: sends commands, and returns answers and timeouts as engine inputs.
 
-Each command is a request with a deadline. Whatever becomes of it, the engine hears of it as an
-input and never as an error. A lost connection is an input too; the gateway knocks again until its
-patience ends.
+Each command is a request with a deadline. Its outcome is always an input of the engine, never an exception. A
+lost connection is an input too. The gateway reconnects until `patience_s` have passed.
 """
 
 import asyncio
@@ -23,18 +22,19 @@ from autohedge.gateway.request_queue import RequestQueue
 
 DEADLINE_S = 2.0
 PATIENCE_S = 60.0
-CONNECT_S = 15.0
+CONNECT_S = 15.0  # longer than the loopback client's own timeout, whose message is the better one
 PAUSE_S, PAUSE_MAX_S = 0.1, 5.0
 IN_FLIGHT_MAX = 16
 WAITING_MAX = 1_000
 
-HUNG_UP = "the venue hung up; orders may still be open there: restart the run when it is back"
+HUNG_UP = "the venue is not reachable; orders may still be open there: restart the run when it is back"
 
 
 class VenueGateway:
-    """One venue behind one adapter that is connected already.
+    """Sends requests to one venue through an `ExecutionClient` that is connected already.
 
-    `now_ns` is the engine's clock; deadlines, pauses and patience are seconds of the machine's.
+    `now_ns` is the engine's clock. `deadline_s` (per request) and `patience_s` (per lost connection) are
+    seconds of the machine's clock.
     """
 
     def __init__(
@@ -60,13 +60,17 @@ class VenueGateway:
         self._arrived: deque[VenueEvent] = deque()
         self._wake: Callable[[], None] = lambda: None
 
-    # the gateway seam; rows and virtual time are the venue's own business
+    # the venue interface of `VirtualRuntime`; rows and virtual time do not apply to a remote venue
 
     next_due_ns = NEVER
     next_touch = NEVER
 
-    def send(self, command: AnyTradingCommand, now_ns: int) -> None:  # noqa: ARG002 - requests keep the machine's time
-        """Ask the venue as soon as it is this command's turn; must be called inside the event loop."""
+    def send(
+        self,
+        command: AnyTradingCommand,
+        now_ns: int,  # noqa: ARG002 - part of `Gateway`; deadlines run on the machine's clock
+    ) -> None:
+        """Queues a command and sends it when its turn comes; must be called inside the event loop."""
         if len(self._queue) >= WAITING_MAX:
             self._deliver(not_sent(command, "too many requests wait already", self._now_ns()))
             return
@@ -78,25 +82,26 @@ class VenueGateway:
         return self._arrived.popleft() if self._arrived else None
 
     def on_position(self, pos: int) -> None:
-        """Nothing: the venue watches its own market."""
+        """Does nothing: the venue has its own market data."""
 
     def advance(self) -> None:
-        """Nothing: nothing is ever due here."""
+        """Does nothing: no message is ever due in this process."""
 
     def fill_resting(self, row: int) -> None:
-        """Nothing: resting orders rest at the venue."""
+        """Does nothing: resting orders fill at the venue."""
 
     # the connection
 
     async def run(self, wake: Callable[[], None]) -> None:
-        """Listen, and knock again whenever the connection is lost, until cancelled; `wake` at each answer.
+        """Reads events and reconnects after each loss, until cancelled; calls `wake` at each answer.
 
-        Raises Refused where the venue does not let this run in again, Unavailable when patience ends.
+        Raises Refused if the venue rejects this run on reconnecting, Unavailable after `patience_s`.
         """
         self._wake = wake
         while True:
             begun_ns = monotonic_ns()
             await self._read_events()
+            # A venue that accepts and drops each connection must not be called at full speed.
             if monotonic_ns() - begun_ns > PAUSE_MAX_S * NS_PER_S:
                 self._pause_s = PAUSE_S
             self._on_disconnect()
@@ -105,18 +110,19 @@ class VenueGateway:
             self._deliver([ConnectionStatus(self._now_ns(), "up")])
 
     def close(self) -> None:
-        """End the connection, and forget what is still out."""
+        """Closes the connection and drops the requests in flight."""
         self._drop_in_flight()
         self._client.close()
 
     async def _read_events(self) -> None:
-        """Take in what the venue says unasked; an adapter that fails has lost its connection."""
+        """Delivers the events that the venue pushes, until the connection ends."""
+        # After any error here the client reads no further events, so the connection counts as lost.
         with contextlib.suppress(Exception):
             async for answer in self._client.events():
                 self._deliver([answer])
 
     def _on_disconnect(self) -> None:
-        """The connection is gone: what was out has an unknown fate, what waited never left."""
+        """Reports the loss: requests in flight as unknown, queued ones as not sent."""
         self._connected = False
         self._client.close()
         now_ns, waiting = self._now_ns(), self._queue.drain()
@@ -129,7 +135,7 @@ class VenueGateway:
         self._deliver([*out, *left, ConnectionStatus(now_ns, "down")])
 
     def _drop_in_flight(self) -> list[AnyTradingCommand]:
-        """Stop waiting for all that is out; return it."""
+        """Cancels all requests in flight; returns their commands."""
         commands = list(self._out.values())
         for task in self._out:
             task.cancel()
@@ -137,7 +143,7 @@ class VenueGateway:
         return commands
 
     async def _reconnect(self) -> None:
-        """Knock with pauses that grow, each a little different from another trader's."""
+        """Reconnects with pauses that double, and with jitter so that many runs do not call at once."""
         give_up_ns = monotonic_ns() + round(self._patience_s * NS_PER_S)
         while True:
             await _sleep(self._pause_s * self._jitter.uniform(0.5, 1.0))
@@ -145,16 +151,16 @@ class VenueGateway:
             try:
                 async with asyncio.timeout(CONNECT_S):
                     return await self._client.connect()
-            except Refused:
+            except Refused:  # another attempt cannot help
                 raise
-            except Exception as error:
+            except Exception as error:  # any other error of a client may pass
                 if monotonic_ns() > give_up_ns:
                     raise Unavailable(HUNG_UP) from error
 
     # requests
 
     def _send_ready(self) -> None:
-        """Let those leave whose turn it is."""
+        """Sends the queued commands whose turn has come."""
         while (turn := self._queue.next_ready()) is not None:
             command, since_ns = turn
             if (instead := self._local_answer(command, since_ns)) is not None:
@@ -166,35 +172,36 @@ class VenueGateway:
             task.add_done_callback(self._on_request_done)
 
     def _local_answer(self, command: AnyTradingCommand, since_ns: int) -> list[VenueEvent] | None:
-        """What to say of a command that must not leave now; None if it may."""
+        """The outcome of a command that must not be sent now; None if it may be sent."""
         now_ns = self._now_ns()
         if not self._connected:
             return not_sent(command, "not connected", now_ns)
         if now_ns < self._quiet_until_ns:
             return throttled(command, now_ns, self._quiet_until_ns)
         late = monotonic_ns() - since_ns > self._deadline_s * NS_PER_S
+        # An old price adds exposure; a late cancel or query does no harm.
         if late and isinstance(command, SubmitOrder | ReplaceOrder):
             return not_sent(command, "it waited too long for its turn", now_ns)
         return None
 
     async def _request(self, command: AnyTradingCommand) -> Sequence[VenueEvent]:
-        """Put one request to the venue; what comes of it is an answer in any case."""
+        """Sends one request; returns its answers, or the events that its failure means."""
         try:
             async with asyncio.timeout(self._deadline_s):
                 return await self._client.request(command)
         except TimeoutError:
             return unknown(command, f"no answer within {self._deadline_s:g} s", self._now_ns())
-        except Exception as error:  # noqa: BLE001 - whatever an adapter meets, the outcome is open
+        except Exception as error:  # noqa: BLE001 - after any error of a client the outcome is unknown
             return self._from_error(command, error)
 
     def _from_error(self, command: AnyTradingCommand, error: Exception) -> list[VenueEvent]:
         now_ns = self._now_ns()
-        if isinstance(error, Retryable):
+        if isinstance(error, Retryable):  # hold all requests: venues throttle an account, not one request
             self._quiet_until_ns = max(self._quiet_until_ns, now_ns + round(error.after_s * NS_PER_S))
         return from_error(command, error, now_ns)
 
     def _on_request_done(self, task: asyncio.Task[Sequence[VenueEvent]]) -> None:
-        """A request is over, unless it was given up with its connection."""
+        """Delivers the outcome of a request, unless it was dropped with its connection."""
         command = self._out.pop(task, None)
         if command is None or task.cancelled():
             return
@@ -204,12 +211,13 @@ class VenueGateway:
 
     def _deliver(self, answers: Sequence[VenueEvent]) -> None:
         now_ns = self._now_ns()
+        # The engine's clock, not the venue's: inputs are in the order in which the engine learns of them.
         self._arrived.extend(msgspec.structs.replace(answer, at_ns=now_ns) for answer in answers)
         if answers:
             self._wake()
 
 
 async def _sleep(pause_s: float) -> None:
-    """Let time pass at the edge, where no engine timer can: while nothing is connected."""
+    """Waits between connection attempts, which no engine timer can do: timers are inputs of a run."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), pause_s)

@@ -1,6 +1,6 @@
-"""What the end of a request means for the engine: an error, a silence and a no, said as inputs.
+"""Maps outcomes of requests to engine inputs: errors, timeouts and rejections.
 
-A lost answer to a question about the account says nothing: the engine asks again by itself.
+A failed query about the account gives no input, because the engine repeats it by its own timers.
 """
 
 from typing import Literal, assert_never
@@ -28,9 +28,12 @@ About = Literal["submit", "cancel", "replace", "query"]
 
 
 def from_error(command: AnyTradingCommand, error: Exception, now_ns: int) -> list[VenueEvent]:
-    """What an error of an adapter proves: little, unless it says so."""
+    """The inputs for an exception of an `ExecutionClient`.
+
+    `Duplicate`, `Rejected` and `Retryable` have a definite meaning. Every other error means unknown.
+    """
     match error:
-        case Duplicate() if isinstance(command, SubmitOrder):
+        case Duplicate() if isinstance(command, SubmitOrder):  # an earlier request for it arrived
             return [OrderAccepted(now_ns, command.order_id, "")]
         case Rejected():
             return rejected(command, str(error), now_ns)
@@ -41,7 +44,7 @@ def from_error(command: AnyTradingCommand, error: Exception, now_ns: int) -> lis
 
 
 def rejected(command: AnyTradingCommand, reason: str, now_ns: int) -> list[VenueEvent]:
-    """A definite no."""
+    """The inputs for a definite rejection; a rejected query proves nothing about its order."""
     match command:
         case SubmitOrder():
             return [RejectedAnswer(now_ns, command.order_id, reason)]
@@ -52,26 +55,26 @@ def rejected(command: AnyTradingCommand, reason: str, now_ns: int) -> list[Venue
 
 
 def not_sent(command: AnyTradingCommand, cause: str, now_ns: int) -> list[VenueEvent]:
-    """Nothing left: an order is certainly not there, of the others nothing new is known."""
+    """The inputs for a request that was not sent: a rejection for an order, unknown for the rest."""
     if isinstance(command, SubmitOrder):
         return rejected(command, cause, now_ns)
     return unknown(command, cause, now_ns)
 
 
 def throttled(command: AnyTradingCommand, now_ns: int, until_ns: int) -> list[VenueEvent]:
-    """The venue did not look, or was not asked because it wants quiet."""
+    """The inputs for a request that the venue throttled, or that was held back until `until_ns`."""
     about = _subject_of(command)
     return [] if about is None else [RequestThrottled(now_ns, about[0], until_ns, about[1])]
 
 
 def unknown(command: AnyTradingCommand, cause: str, now_ns: int) -> list[VenueEvent]:
-    """What was asked for may or may not have happened."""
+    """The inputs for a request that may or may not have taken effect."""
     about = _subject_of(command)
     return [] if about is None else [RequestUnknown(now_ns, about[0], cause, about[1])]
 
 
 def _subject_of(command: AnyTradingCommand) -> tuple[str, About] | None:
-    """The order that a command is about and what it asks; None for the account."""
+    """The order id and kind of a request; None for a query about the account."""
     match command:
         case SubmitOrder():
             return command.order_id, "submit"

@@ -1,4 +1,4 @@
-"""Whose turn it is at the door to a venue: which command may leave next."""
+"""The request queue of the gateway: which command is sent next."""
 
 import heapq
 from collections import deque
@@ -14,6 +14,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 
+# Lower goes first. What reduces exposure precedes queries, and these precede what may add exposure.
 _RANK: dict[type[AnyTradingCommand], int] = {
     CancelOrder: 0,
     QueryOrder: 1,
@@ -27,10 +28,10 @@ _Waiting = tuple[int, int, int, AnyTradingCommand]
 
 
 class RequestQueue:
-    """At most `most` commands are out together, and never two of one order.
+    """A priority queue with at most `most` requests in flight, and one per order.
 
-    So nothing overtakes its order's submit. Of those that wait, cancels leave before questions, and
-    questions before what may add exposure.
+    One per order means that no cancel or replace overtakes the order's submit. Cancels go before queries, and
+    queries before submits and replaces.
     """
 
     def __init__(self, most: int) -> None:
@@ -41,8 +42,8 @@ class RequestQueue:
         self._behind: dict[str, deque[_Waiting]] = {}
 
     def add(self, command: AnyTradingCommand, since_ns: int) -> None:
-        """Let a command wait from `since_ns` on."""
-        self._count += 1
+        """Queues a command that waits from `since_ns` on."""
+        self._count += 1  # first in, first out within a rank
         waiting = (_RANK[type(command)], self._count, since_ns, command)
         order_id = order_id_of(command)
         if order_id in self._behind:
@@ -53,7 +54,7 @@ class RequestQueue:
         heapq.heappush(self._ready, waiting)
 
     def next_ready(self) -> tuple[AnyTradingCommand, int] | None:
-        """The command that leaves now, and since when it waited; None while none may."""
+        """The command to send now and the time it was queued; None while none may be sent."""
         if self._out >= self._most or not self._ready:
             return None
         self._out += 1
@@ -61,16 +62,16 @@ class RequestQueue:
         return command, since_ns
 
     def done(self, command: AnyTradingCommand) -> None:
-        """A command that was taken is over: the next one of its order may leave."""
+        """Ends a command that was in flight; the next one of its order may be sent."""
         self._out -= 1
         order_id = order_id_of(command)
         if behind := self._behind.get(order_id):
             heapq.heappush(self._ready, behind.popleft())
-        else:
+        else:  # an empty deque marks an order with a request in flight: remove it
             self._behind.pop(order_id, None)
 
     def drain(self) -> list[AnyTradingCommand]:
-        """Give up all that wait, and forget what is out; return the former, oldest first."""
+        """Empties the queue and forgets the requests in flight; returns the queued ones, oldest first."""
         left = [*self._ready, *(waiting for behind in self._behind.values() for waiting in behind)]
         self._out = 0
         self._ready.clear()
@@ -78,10 +79,10 @@ class RequestQueue:
         return [waiting[-1] for waiting in sorted(left, key=lambda waiting: waiting[1])]
 
     def __len__(self) -> int:
-        """How many wait."""
+        """The number of queued commands."""
         return len(self._ready) + sum(map(len, self._behind.values()))
 
 
 def order_id_of(command: AnyTradingCommand) -> str:
-    """The order that a command is about; empty for one about the account."""
+    """The order id of a command; empty for a query about the account."""
     return "" if isinstance(command, QueryOpenOrders | QueryFills | QueryAccount) else command.order_id

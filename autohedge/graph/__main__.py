@@ -1,4 +1,4 @@
-"""`python -m autohedge.graph`: a door to the command line."""
+"""Runs the command line with `python -m autohedge.graph`."""
 
 from autohedge.cli import main
 

@@ -1,7 +1,7 @@
-"""The graph: which agent is asked after which, and what happens when a node fails.
+"""The graph: the order of the agents, and the handling of a node that fails.
 
-START ─► fast_path ──(bypass, a kept verdict)──► END        START ─► learning ─► END
-             └─► director ──(no, or a gate question)──► END
+START ─► fast_path ──(bypass, a cached verdict)──► END      START ─► learning ─► END
+             └─► director ──(no, or only a gate)──► END
                      └─► quant ──(no)──► END
                              └─► risk ──(no)──► END
                                      └─► execution ─► END
@@ -36,9 +36,10 @@ from autohedge.tools.lessons import Lesson
 
 
 class State(TypedDict, total=False):
-    """One deliberation: a snapshot goes in; a bypass, a kept verdict, a trail or a failure comes out.
+    """The state of one deliberation.
 
-    Nobody waits for an answer beyond `until`, in seconds of the asker's clock.
+    The input is `snapshot`, `lessons` and `until`, the deadline in seconds of the client's clock. The result
+    is one of `bypass`, `cached_verdict`, `trail` and `failure`.
     """
 
     snapshot: Snapshot
@@ -52,7 +53,7 @@ class State(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class NodeContext:
-    """What nodes use, and no answer can change; `flight` is this deliberation's own."""
+    """The objects that nodes use and no answer can change; `flight` belongs to this deliberation."""
 
     client: LLMClient
     prompt_builder: PromptBuilder
@@ -60,7 +61,7 @@ class NodeContext:
     flight: SingleFlight = field(default_factory=SingleFlight)
 
     async def cached_verdict(self, state: State) -> CachedVerdict | None:
-        """A verdict about such a question that still holds."""
+        """Returns a valid cached verdict for the snapshot, or None."""
         snapshot, prompt_builder = state["snapshot"], self.prompt_builder
         if self.flight.verdicts is None:
             return None
@@ -72,16 +73,17 @@ class NodeContext:
         return await self.flight.get(key, snapshot.at_ns, self.left_s(state))
 
     def request(self, agent: str, state: State) -> LLMRequest:
-        """What an agent is asked, after what others said."""
+        """Renders an agent's request, including the answers of earlier agents."""
         trail = state.get("trail", DeliberationState())
         return self.prompt_builder.request(agent, state["snapshot"], state["lessons"], trail.colleagues)
 
     def checked(
         self, verdict: Verdict | None, request: LLMRequest, snapshot: Snapshot
     ) -> tuple[list[Claim], tuple[str, ...]]:
-        """The figures that a thesis cites, and those that are neither in the data nor in what the prompt shows.
+        """Returns the claims of a thesis, and those that neither the data nor the prompt support.
 
-        Confidence and horizon are the Director's to choose; a level is not.
+        The Director chooses confidence and horizon itself, so these count as supported; its price levels do
+        not.
         """
         if verdict is None:
             return [], ()
@@ -92,12 +94,12 @@ class NodeContext:
         )
 
     def left_s(self, state: State) -> float:
-        """How long an answer may still take."""
+        """Returns the time that is left for an answer, in seconds."""
         return state["until"] - self.client.now()
 
 
 def build() -> Any:
-    """The compiled graph. Imports LangGraph, which takes half a second."""
+    """Returns the compiled graph; importing LangGraph takes half a second."""
     tracing.disable_tracing()
     from langgraph.errors import NodeError
     from langgraph.graph import END, START, StateGraph
@@ -114,13 +116,14 @@ def build() -> Any:
     def agent_node(node_function: "NodeFunction", after: str) -> Any:
         async def node(state: State, runtime: Runtime[NodeContext]) -> Any:
             trail = await node_function(runtime.context, state)
+            # One rule for all agents: no node can skip or repeat another.
             goes_on = trail.continues(state["snapshot"])
             return Command(goto=after if goes_on else END, update={"trail": trail})
 
         return node
 
     async def fallback(state: State, error: NodeError) -> State:
-        """Whatever a node raised: nothing is decided, and nothing is bought."""
+        """Turns any exception of a node into a failure, so that the deliberation decides nothing."""
         return {"failure": f"{type(error.error).__name__}: {error.error}"}
 
     graph: Any = StateGraph(State, context_schema=NodeContext)
@@ -133,12 +136,13 @@ def build() -> Any:
 
 
 async def _first(state: State) -> str:
-    """Asynchronous, for LangGraph would hand a plain function to a thread, which takes longer than a node."""
+    """Returns the first node for a snapshot."""
+    # Async, since LangGraph runs a plain function in a thread, which takes longer than a node.
     return "learning" if state["snapshot"].kind == "learning" else "fast_path"
 
 
 async def director_node(context: NodeContext, state: State) -> DeliberationState:
-    """The Director's word, as often as it is wanted; nobody is asked again once the time is over."""
+    """Asks the Director for `samples` answers, fewer if the deadline passes, and takes the majority."""
     terms, snapshot = context.prompt_builder.agents.director, state["snapshot"]
     request = context.request(director.NAME, state)
     samples: list[Outcome[Verdict]] = []
@@ -153,19 +157,19 @@ async def director_node(context: NodeContext, state: State) -> DeliberationState
 
 
 async def quant_node(context: NodeContext, state: State) -> DeliberationState:
-    """The Quant's word on the Director's thesis."""
+    """Asks the Quant about the Director's thesis."""
     request, left_s = context.request(quant.NAME, state), context.left_s(state)
     return after_quant(state["trail"], await quant.ask(state["snapshot"], request, context.client, left_s))
 
 
 async def risk_node(context: NodeContext, state: State) -> DeliberationState:
-    """Risk's word on size and exits."""
+    """Asks Risk for size and exits."""
     request, left_s = context.request(risk.NAME, state), context.left_s(state)
     return after_risk(state["trail"], await risk.ask(state["snapshot"], request, context.client, left_s))
 
 
 async def execution_node(context: NodeContext, state: State) -> DeliberationState:
-    """Execution's word on limit and time in force."""
+    """Asks Execution for limit and time in force."""
     request, left_s = context.request(execution.NAME, state), context.left_s(state)
     return after_execution(
         state["trail"], await execution.ask(state["snapshot"], request, context.client, left_s)
@@ -173,7 +177,7 @@ async def execution_node(context: NodeContext, state: State) -> DeliberationStat
 
 
 async def learning_node(context: NodeContext, state: State) -> DeliberationState:
-    """What closed trades taught."""
+    """Asks Learning for a lesson from closed trades."""
     request, left_s = context.request(learning.NAME, state), context.left_s(state)
     return after_learning(
         DeliberationState(), await learning.ask(state["snapshot"], request, context.client, left_s)
@@ -188,10 +192,10 @@ AGENTS: dict[str, tuple[NodeFunction, str]] = {
     execution.NAME: (execution_node, "__end__"),
     learning.NAME: (learning_node, "__end__"),
 }
-"""Who is asked how, and who after that if there is still something to ask."""
+"""The node function of each agent, and the node that follows it if the deliberation continues."""
 
 
 def mermaid() -> str:
-    """The graph as Mermaid text."""
+    """Returns the graph as Mermaid text."""
     drawn: str = build().get_graph().draw_mermaid()
     return drawn

@@ -1,6 +1,6 @@
-"""The first node: arithmetic that spares a call where no answer could change anything.
+"""The first node: skips the model where no answer could change the outcome.
 
-It keeps a gate as it is, or shuts it; it never opens one.
+It leaves a gate as it is or closes it, and never opens one.
 """
 
 from typing import Literal
@@ -9,13 +9,15 @@ from autohedge.core.money import ZERO, add
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_S
 
+# A model would judge a market that no longer exists.
 STALE_S = 60.0
 
 Bypass = tuple[Literal["keep", "close"], str]
 
 
 def bypass(snapshot: Snapshot) -> Bypass | None:
-    """What to do without asking, and its code; None where a model must be asked."""
+    """Returns what to do without a model, and its code; None if a model must be asked."""
+    # Closing comes first: a snapshot that meets both kinds of condition must not keep an open gate.
     if code := _block_reason(snapshot):
         return "close", code
     if code := _skip_reason(snapshot):
@@ -24,7 +26,7 @@ def bypass(snapshot: Snapshot) -> Bypass | None:
 
 
 def _block_reason(snapshot: Snapshot) -> str:
-    """Why nothing may be bought now, whatever a model said."""
+    """Returns the code of why no entry is allowed, whatever a model would answer."""
     if snapshot.state == "halted":
         return "halted"
     if len(snapshot.quotes) < 2:
@@ -34,7 +36,8 @@ def _block_reason(snapshot: Snapshot) -> str:
 
 
 def _skip_reason(snapshot: Snapshot) -> str:
-    """Why nothing would be bought now, whatever a model said; where it may also sell, only if nothing is held."""
+    """Returns the code of why no entry is possible, whatever a model would answer."""
+    # An answer about a trade can also end a position that is held.
     if snapshot.kind == "trade" and snapshot.held.quantity:
         return ""
     if _no_room(snapshot):
@@ -43,12 +46,12 @@ def _skip_reason(snapshot: Snapshot) -> str:
 
 
 def _no_room(snapshot: Snapshot) -> bool:
-    """Whether not even the least order could pass: no money for it, or no room below the limit of exposure."""
+    """Whether not even the smallest order would pass, for lack of money or room below the exposure limit."""
     least, bounds = max(snapshot.bounds.min_order_notional, ZERO), snapshot.bounds
     return snapshot.buying_power < least or add(snapshot.exposure, least) > bounds.max_exposure_notional
 
 
 def _flat_price(snapshot: Snapshot) -> bool:
-    """Whether the mid has not moved at all over the snapshot."""
+    """Whether the mid is constant over the whole snapshot."""
     first = snapshot.quotes[0].bid + snapshot.quotes[0].ask
     return all(quote.bid + quote.ask == first for quote in snapshot.quotes)

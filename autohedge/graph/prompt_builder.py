@@ -1,4 +1,4 @@
-"""What prompts are rendered from, beside the snapshot: prompt files, headlines, lessons."""
+"""Renders requests from a snapshot, prompt files, headlines and lessons."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -35,9 +35,10 @@ NO_HEADLINES = Headlines((), 0)
 
 
 class PromptFiles(msgspec.Struct, frozen=True):
-    """The files behind a run's prompts and headlines: each prompt's text and where it was read, a path or "".
+    """The prompts and headlines of a run: each prompt's text with the path that it was read from, or "".
 
-    Read once, so that what is recorded is what is used, whatever is edited meanwhile.
+    The prompts are read once, so that the recorded text is the one that is used, even if a file changes
+    meanwhile.
     """
 
     prompts: dict[str, tuple[str, str]]
@@ -46,28 +47,31 @@ class PromptFiles(msgspec.Struct, frozen=True):
 
     @classmethod
     def of(cls, settings: Settings) -> "PromptFiles":
-        """What the settings and `./prompts` name. Raises Misconfigured for what cannot be read."""
+        """Reads the files of the settings and `./prompts`. Raises Misconfigured if one cannot be read."""
         require_known_prompts(FOLDER)
         prompts = {name: read(name) for name in ANSWERS}
         return cls(prompts, settings.tools.headlines)
 
     def for_markets(self, markets: Mapping[str, str]) -> "PromptFiles":
-        """The same for a run on these streams: the hash of what each symbol's quotes are."""
+        """Returns a copy with the markets of a run: the hash of each symbol's quotes."""
         return msgspec.structs.replace(self, markets=dict(markets))
 
     @classmethod
     def recorded(cls, manifest: Mapping[str, Any], stored_file: Callable[[str], Path]) -> "PromptFiles":
-        """What a run's genesis names; `stored_file` finds its stored files, and raises Corrupt for changed ones."""
+        """Returns the files of a run's genesis.
+
+        `stored_file` returns the path of a stored file, and raises Corrupt for a changed one.
+        """
         prompts = recorded_prompts(manifest["prompts"], stored_file)
         headlines = str(stored_file(manifest["headlines"])) if manifest.get("headlines") else ""
         return cls(prompts, headlines, manifest.get("markets") or {})
 
     def with_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> "PromptFiles":
-        """The same with some prompts replaced."""
+        """Returns a copy with some prompts replaced."""
         return msgspec.structs.replace(self, prompts=self.prompts | dict(prompts))
 
     def store_files(self, store_file: Callable[[bytes, str], str]) -> dict[str, Any]:
-        """Store the files; their names for the genesis."""
+        """Stores the files and returns their names for the genesis."""
         prompts = {name: store_file(text.encode(), ".md") for name, (text, _) in self.prompts.items()}
         headlines = store_file(Path(self.headlines).read_bytes(), ".jsonl") if self.headlines else None
         return {"prompts": prompts, "headlines": headlines, "markets": self.markets}
@@ -76,13 +80,13 @@ class PromptFiles(msgspec.Struct, frozen=True):
 def recorded_prompts(
     names: Mapping[str, str], stored_file: Callable[[str], Path]
 ) -> dict[str, tuple[str, str]]:
-    """Each prompt's text and path from the name of its stored file. Raises Corrupt for a changed or missing one."""
+    """Returns each prompt's text and path by its stored file. Raises Corrupt if one is changed or missing."""
     paths = {name: stored_file(file) for name, file in names.items()}
     return {name: (_text(path), str(path)) for name, path in paths.items()}
 
 
 def _text(path: Path) -> str:
-    """A stored prompt to the byte: with other line ends it would have another hash."""
+    """Reads a stored prompt without newline conversion, which would change its hash."""
     try:
         return path.read_bytes().decode()
     except UnicodeDecodeError as error:
@@ -91,7 +95,7 @@ def _text(path: Path) -> str:
 
 @dataclass(slots=True)
 class PromptBuilder:
-    """One run's prompts and texts."""
+    """Renders the requests of one run."""
 
     prompts: Mapping[str, Prompt]
     tools: ToolsSettings
@@ -102,13 +106,13 @@ class PromptBuilder:
 
     @classmethod
     def of(cls, sources: PromptFiles, tools: ToolsSettings, agents: AgentsSettings) -> "PromptBuilder":
-        """The materials in these files. Raises Misconfigured with file and line for what is wrong in one."""
+        """Returns a builder for these files. Raises Misconfigured with file and line of an error in one."""
         prompts = _parsed(sources.prompts)
         headlines = read_headlines(Path(sources.headlines)) if sources.headlines else NO_HEADLINES
         return cls(prompts, tools, agents, headlines, sources.markets)
 
     def with_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> "PromptBuilder":
-        """The same with other prompts, all of them. Raises Misconfigured with file and line."""
+        """Returns a copy with all prompts replaced. Raises Misconfigured with file and line."""
         return replace(self, prompts=_parsed(prompts))
 
     def request(
@@ -118,9 +122,9 @@ class PromptBuilder:
         lessons: Sequence[Lesson],
         colleagues: PriorAnswers = NO_PRIOR_ANSWERS,
     ) -> LLMRequest:
-        """What an agent is asked about a snapshot: the same materials, lessons and colleagues give the same bytes.
+        """Renders an agent's request about a snapshot; equal inputs give equal bytes.
 
-        Raises Misconfigured where the prompt cannot be rendered.
+        Raises Misconfigured if the prompt cannot be rendered.
         """
         prompt = self.prompts[agent]
         fields = fields_for(snapshot, self.tools, self.headlines, lessons, colleagues)
@@ -142,12 +146,13 @@ class PromptBuilder:
     def _schema(self, agent: str, bounds: AgentLimits) -> dict[str, Any]:
         if agent not in self._schemas:
             self._schemas[agent] = schema_of(ANSWERS[agent])
+        # The bounds depend on the snapshot, the rest of a schema does not.
         ranges = RANGES.get(agent)
         return with_ranges(self._schemas[agent], ranges(bounds)) if ranges else self._schemas[agent]
 
 
 def with_ranges(schema: dict[str, Any], ranges: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    """A schema whose numbers keep to these ranges."""
+    """Returns a schema with bounds for these numbers."""
     own = {name: {"minimum": least, "maximum": most} for name, (least, most) in ranges.items()}
     properties = {name: prop | own.get(name, {}) for name, prop in schema["properties"].items()}
     return schema | {"properties": properties}
@@ -158,7 +163,10 @@ def _parsed(prompts: Mapping[str, tuple[str, str]]) -> dict[str, Prompt]:
 
 
 def schema_of(answer: type[BaseModel]) -> dict[str, Any]:
-    """The JSON schema of an answer without titles and prose, which only cost tokens; nothing else may be in it."""
+    """Returns the JSON schema of an answer without titles and descriptions, which would only cost tokens.
+
+    The schema is strict: all properties are required, and no others are allowed.
+    """
     schema = answer.model_json_schema()
     properties = {
         name: {key: value for key, value in prop.items() if key != "title"}

@@ -1,7 +1,8 @@
-"""The second replay: every deliberation of a run is rendered, asked and judged again from its record.
+"""The replay of deliberations: each is rendered, run and validated again from its record.
 
-Each is rendered from the prompts that were in force where the journal has its question. Prompts, headlines and settings are the run's own; only what models said, how they failed, and times come from the
-transcript. No model, server or key is needed.
+A deliberation is rendered from the prompts that were in force at its request in the journal. Prompts,
+headlines and settings are those of the run. Only answers and failures of models, and timestamps, come from
+the transcript. No model, server or key is needed.
 """
 
 import asyncio
@@ -26,15 +27,17 @@ from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, lines_of
 from autohedge.tools.lessons import Lesson
 
 TRUSTED_CODES = frozenset({"queue_full", "deadline", "worker_died", "node_error", "graph_error"})
-"""Codes of deliberations without a request that are believed: no snapshot tells whether they were so."""
+"""Outcomes without a call that are accepted as recorded, since a snapshot cannot reproduce them."""
 
 
 @dataclass(slots=True)
 class DeliberationReplay:
-    """What came of it: how many deliberations were run again, and how many requests rendered to the same bytes.
+    """The result of a replay.
 
-    `taken_over` deliberations never came as far as the graph. `unanswered` ones have neither an answer nor a
-    line. `ahead` are in the transcript of a killed run, whose journal lost the question.
+    `reread` counts deliberations that were replayed, `requests` their requests, which were rendered to the
+    same bytes. `taken_over` counts those whose outcome was accepted as recorded (TRUSTED_CODES). `unanswered`
+    deliberations have neither a decision nor a line. `ahead` counts deliberations in the transcript of a
+    killed run that its journal does not have.
     """
 
     reread: int = 0
@@ -47,9 +50,9 @@ class DeliberationReplay:
 
 @dataclass(slots=True)
 class _RecordedDeliberation:
-    """A question of the journal, the files of its prompts, and what was decided.
+    """A deliberation in the journal: its request, the files of its prompts, and its decisions.
 
-    A forged journal may know a decision without a question, or the other way round.
+    A forged journal can have a decision without a request, or several decisions for one request.
     """
 
     question: DeliberationRequested | None = None
@@ -67,9 +70,9 @@ class _RecordedDeliberation:
 
 
 def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis) -> DeliberationReplay:
-    """Run all deliberations of a record again, up to the first difference; `settings` are the recorded ones.
+    """Replays all deliberations of a record up to the first difference; `settings` are the recorded ones.
 
-    Raises Corrupt where a hash does not fit, Misconfigured where a recorded prompt cannot be read.
+    Raises Corrupt if a hash does not match, and Misconfigured if a recorded prompt cannot be read.
     """
     manifest = genesis.agents
     transcript, questions = (
@@ -84,7 +87,7 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
 
 
 def _untraced() -> AbstractContextManager[None]:
-    """LangGraph tells a third party what it does if the environment says so; a replay tells nobody."""
+    """Returns a context without LangGraph's tracing, which would send the replay to a third party."""
     from langsmith import tracing_context
 
     untraced: AbstractContextManager[None] = tracing_context(enabled=False)
@@ -92,9 +95,9 @@ def _untraced() -> AbstractContextManager[None]:
 
 
 def _recorded_deliberations(folder: RunFolder, prompts: dict[str, str]) -> dict[int, _RecordedDeliberation]:
-    """Every question of the journal by its number, with its decision; `prompts` are in force at first.
+    """Returns the deliberations of the journal by number; `prompts` are in force at the start.
 
-    Raises Corrupt for a change of prompts whose files are not what it names, or of an agent that there is not.
+    Raises Corrupt for a change of prompts with a changed or missing file, or of an unknown agent.
     """
     questions: dict[int, _RecordedDeliberation] = {}
     for line in read(folder.journal):
@@ -112,13 +115,13 @@ def _recorded_deliberations(folder: RunFolder, prompts: dict[str, str]) -> dict[
 def _changed(prompts: dict[str, str], changed: PromptsChanged, folder: RunFolder) -> dict[str, str]:
     for agent, file in changed.prompts.items():
         if agent not in prompts:
-            raise Corrupt(f"{folder.journal}: the prompt of {agent!r} changed, but no such agent was asked")
-        folder.stored_file(file)
+            raise Corrupt(f"{folder.journal}: the prompt of {agent!r} changed, but the run has no such agent")
+        folder.stored_file(file)  # raises Corrupt for a changed file
     return prompts | changed.prompts
 
 
 class _Deliberators:
-    """A deliberator for each set of prompts that a run had; one that it comes back to is made once."""
+    """Creates one graph runner for each set of prompts that a run had."""
 
     def __init__(
         self, manifest: AgentsManifest, first: PromptBuilder, stored_file: Callable[[str], Path]
@@ -127,7 +130,7 @@ class _Deliberators:
         self._made: dict[tuple[tuple[str, str], ...], GraphRunner] = {}
 
     def of(self, prompts: Mapping[str, str], replaying: ReplayClient, cache: RecordedVerdicts) -> GraphRunner:
-        """The one that these files' prompts belong to. Raises Misconfigured where one cannot be read."""
+        """Returns the runner for the prompts in these files. Raises Misconfigured if one cannot be read."""
         key = tuple(sorted(prompts.items()))
         if key not in self._made:
             prompt_builder = self._first.with_prompts(recorded_prompts(prompts, self._stored_file))
@@ -139,7 +142,7 @@ class _Deliberators:
 
 
 class _Replayer:
-    """Reads one run, deliberation after deliberation, and learns its lessons on the way."""
+    """Replays one run, one deliberation after the other, and collects its lessons."""
 
     def __init__(
         self,
@@ -158,6 +161,7 @@ class _Replayer:
     async def read(self, *, finished: bool) -> DeliberationReplay:
         found, last = self._found, max(self._questions, default=0)
         for number in sorted(self._questions.keys() | self._transcript.deliberations):
+            # A crash can lose the end of the journal while the transcript keeps its lines.
             if number > last and not finished:
                 found.ahead += 1
                 continue
@@ -189,6 +193,7 @@ class _Replayer:
     ) -> DeliberationDifference | None:
         outcome, cached_verdict = result.outcome, result.cached_verdict
         remade = lines_of(question.number, snapshot, result.calls, outcome, cached_verdict=cached_verdict)
+        # Requests first: a difference there explains all later ones.
         if wrong := first_call(lines, remade, decision):
             call, (what, recorded, replayed) = wrong
             why = f" ({result.failure})" if result.failure else ""
@@ -232,7 +237,7 @@ def _symbol(recorded: _RecordedDeliberation, lines: list[TranscriptEntry]) -> st
 def _unsound(
     recorded: _RecordedDeliberation, lines: list[TranscriptEntry]
 ) -> tuple[int | None, Mismatch] | None:
-    """What keeps a deliberation from being run again, or from being one."""
+    """Returns the defect that prevents a replay, and its call if it has one; None if the record is sound."""
     if recorded.question is None:
         return None, ("question", "lines" if lines else "a decision", "no question in the journal")
     if len(recorded.decisions) > 1:
@@ -243,7 +248,7 @@ def _unsound(
 
 
 def _out_of_turn(lines: list[TranscriptEntry]) -> tuple[int, Mismatch] | None:
-    """The first call that is missing, or stands there twice."""
+    """Returns the first call that is missing or duplicated."""
     for call, line in enumerate(lines):
         if line.call != call:
             return call, ("transcript", f"call {line.call}", f"call {call}")

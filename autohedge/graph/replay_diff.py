@@ -1,4 +1,4 @@
-"""Where a deliberation that was run again parts from its record."""
+"""Finds the first difference between a replayed deliberation and its record."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,16 @@ from autohedge.llm.transcript import TranscriptEntry, request_bytes
 ABSENT = "nothing"
 SHOWN_CHARS = 60
 BEFORE_CHARS = 20
+# The fields of a line that a replay computes itself; others, such as `tries`, come from the record.
 REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot", "kept")
 
 
 @dataclass(frozen=True, slots=True)
 class DeliberationDifference:
-    """The first place where a deliberation and its record part: which, in which call, what, both values.
+    """The first difference between a deliberation and its record, with both values.
 
-    `call` counts from 0 as in the transcript; None for what is no call's. Messages and characters count from 1.
+    `call` counts from 0 as in the transcript; it is None for a difference outside the calls. Messages and
+    characters in `what` count from 1.
     """
 
     deliberation: int
@@ -40,7 +42,7 @@ Mismatch = tuple[str, str, str]
 
 
 def shortened(value: object) -> str:
-    """A value in at most 60 characters, on one line."""
+    """Returns a value as one line of at most 60 characters."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
     text = " ".join(text.split())
     return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
@@ -49,7 +51,7 @@ def shortened(value: object) -> str:
 def first_call(
     recorded: Sequence[TranscriptEntry], remade: Sequence[TranscriptEntry], decision: Decision | None
 ) -> tuple[int, Mismatch] | None:
-    """The first call that is not what was recorded, and what of it."""
+    """Returns the first call that differs from the record, and the difference."""
     named = decision.calls if decision else ()
     for call, (old, new) in enumerate(zip_longest(recorded, remade)):
         name = named[call] if call < len(named) else ""
@@ -73,6 +75,7 @@ def _entry_text(line: TranscriptEntry | None) -> str:
 def _of_request(old: LLMRequest | None, new: LLMRequest | None) -> Mismatch | None:
     if old is None or new is None:
         return None if old is new else ("request", _present(old), _present(new))
+    # Both: `==` treats 1, 1.0 and True in a schema as equal, and the bytes leave out timeout and snapshot.
     if old == new and request_bytes(old) == request_bytes(new):
         return None
     return _messages(old.messages, new.messages) or _of_fields(old, new)
@@ -133,7 +136,7 @@ def _of_line(old: TranscriptEntry, new: TranscriptEntry) -> Mismatch | None:
 
 
 def _of_answer(old: TranscriptEntry, named: str) -> Mismatch | None:
-    """What came from the record is held against the hash that the journal knows it by."""
+    """Compares the hash of a recorded line with the hash that the decision in the journal names."""
     if not named or old.hash == named:
         return None
     recorded = shortened(old.response.text) if old.response else old.outcome
@@ -141,7 +144,7 @@ def _of_answer(old: TranscriptEntry, named: str) -> Mismatch | None:
 
 
 def of_decision(old: Decision, new: Decision) -> Mismatch | None:
-    """The first field of a decision that is not what was journaled."""
+    """Returns the first field of a decision that differs from the journal."""
     for field in old.__struct_fields__:
         was, is_now = getattr(old, field), getattr(new, field)
         if was != is_now:

@@ -1,4 +1,4 @@
-"""What a run that goes on still knows of its deliberations: prompts and lessons; and what it must forget."""
+"""Restores prompts, lessons and usage of a run after a restart."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -14,7 +14,7 @@ from autohedge.tools.lessons import Lesson
 
 
 def prompts_in_force(first: Mapping[str, str], record: Iterable[JournalEntry]) -> dict[str, str]:
-    """Each agent's prompt at the end of a record, by the name of its stored file; `first` are the genesis' ones."""
+    """Returns each agent's prompt file at the end of a record; `first` holds those of the genesis."""
     names = dict(first)
     for entry in record:
         if isinstance(entry.event, PromptsChanged):
@@ -23,10 +23,10 @@ def prompts_in_force(first: Mapping[str, str], record: Iterable[JournalEntry]) -
 
 
 def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
-    """The lessons of a record, from the transcript at `path`, which loses what the record does not know.
+    """Returns the lessons of a record from the transcript at `path`.
 
-    With the end of a record go its last questions, and their numbers are given again. Raises Corrupt for a
-    damaged transcript.
+    Truncates the transcript after the last deliberation that the record requested: a crash can lose the end
+    of the journal, and the numbers of lost requests are used again. Raises Corrupt for a damaged transcript.
     """
     last, taught = 0, list[Decision]()
     for entry in record:
@@ -42,7 +42,7 @@ def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
 
 
 def restore_usage(path: Path) -> TokenUsage:
-    """What the calls in a transcript cost. Raises Corrupt for a damaged one."""
+    """Returns the usage of all calls in a transcript. Raises Corrupt if it is damaged."""
     return (
         total_usage(line.recorded_call for line in read(path) if line.request)
         if path.is_file()
@@ -51,7 +51,7 @@ def restore_usage(path: Path) -> TokenUsage:
 
 
 def lesson_of(decision: Decision, lines: list[TranscriptEntry]) -> Lesson | None:
-    """What a decision taught; None if its lines went with the power."""
+    """Returns the lesson of a decision; None if its lines were lost in a power failure."""
     response = lines[-1].response if lines else None
     answer = parse_answer(response, learning.LessonAnswer).answer if response else None
     if answer is None:

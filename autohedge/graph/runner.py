@@ -1,4 +1,4 @@
-"""One deliberation from question to resolution, whatever happens on the way."""
+"""Runs one deliberation from snapshot to result; every failure becomes an abstention."""
 
 import math
 from collections.abc import Sequence
@@ -23,11 +23,12 @@ CACHE = "cache"
 
 
 class DeliberationResult(msgspec.Struct, frozen=True):
-    """What a deliberation came to: the figures of its decision, and every call that was made for it.
+    """The result of a deliberation: the fields of its decision, and all calls that were made for it.
 
-    `answer` is the validated answer of Director or Learning as JSON values, None without one. `failure` is a
-    sentence for people where a node failed. `cached_verdict` is the verdict that spared the asking, `flight` the key of one
-    that others may wait for: whoever takes the resolution keeps or leaves it.
+    `answer` is the validated answer of Director or Learning as JSON values, or None. `failure` describes a
+    failed node. `cached_verdict` is the cached verdict that was used instead of a call. `flight` is the key
+    of a flight that others may wait for; the receiver of the result must publish the verdict or abandon the
+    flight.
     """
 
     verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
@@ -46,21 +47,21 @@ class DeliberationResult(msgspec.Struct, frozen=True):
 
     @property
     def outcome(self) -> str:
-        """One word for the transcript: the code of an abstention or a bypass, else the verdict."""
+        """The outcome in the transcript: the code of an abstention, bypass or refusal, else the verdict."""
         return self.code or self.verdict
 
     @property
     def sent(self) -> int:
-        """How many requests reached a model, answered or not."""
+        """The number of requests that were sent, answered or not."""
         return sum(call.tries for call in self.calls)
 
     @property
     def service_ms(self) -> float:
-        """How long the answers took in all."""
+        """The total duration of the answers in ms."""
         return sum(call.response.service_ms for call in self.calls if call.response)
 
     def decision(self, question: DeliberationRequested, at_ns: int, calls: tuple[str, ...]) -> Decision:
-        """The input that the engine hears at `at_ns`; `calls` are the hashes of the transcript's lines."""
+        """Returns the decision for the engine at `at_ns`; `calls` are the hashes of transcript lines."""
         return Decision(
             at_ns=at_ns,
             number=question.number,
@@ -80,7 +81,7 @@ class DeliberationResult(msgspec.Struct, frozen=True):
         )
 
     def lesson(self, formed_ns: int) -> Lesson | None:
-        """What was learned, from `formed_ns` on; None if this taught nothing."""
+        """Returns the lesson, valid from `formed_ns`, or None."""
         if self.verdict != "lesson" or self.answer is None:
             return None
         expires_ns = formed_ns + int(self.answer["valid_for_minutes"]) * NS_PER_MINUTE
@@ -88,7 +89,7 @@ class DeliberationResult(msgspec.Struct, frozen=True):
 
 
 class GraphRunner:
-    """Runs the graph; `source` names who answers in this run, who has `deadline_s` for all of it."""
+    """Runs the graph; `source` names the backend, and `deadline_s` limits each whole deliberation."""
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class GraphRunner:
         self._deadline_s = math.inf if deadline_s is None else deadline_s
 
     async def run(self, snapshot: Snapshot, lessons: Sequence[Lesson]) -> DeliberationResult:
-        """Come to a resolution about a snapshot; nothing that a model or a prompt does raises."""
+        """Deliberates about a snapshot; failures of models and prompts never raise."""
         until, flight = self._client.now() + self._deadline_s, SingleFlight(self._verdicts)
         context = NodeContext(self._client, self._prompt_builder, self._model, flight)
         try:
@@ -114,15 +115,16 @@ class GraphRunner:
                 {"snapshot": snapshot, "lessons": lessons, "until": until}, context=context
             )
             result = self._resolution(snapshot, state)
-        except Exception as error:  # noqa: BLE001  a deliberation that fails decides nothing, and says so
+        except Exception as error:  # noqa: BLE001  any failure becomes an abstention with a code
             result = abstention("graph_error", f"{type(error).__name__}: {error}")
-        except BaseException:  # cancelled: nobody takes a resolution, and others would wait for it
+        except BaseException:  # cancelled: there is no result to publish, and others would wait for it
             await flight.abandon()
             raise
         return msgspec.structs.replace(result, flight=flight.key)
 
     def _resolution(self, snapshot: Snapshot, state: State) -> DeliberationResult:
         trail = state.get("trail", DeliberationState())
+        # First: a failed node outweighs the answers of the nodes before it.
         if "failure" in state:
             return abstention("node_error", state["failure"], trail.calls)
         if "bypass" in state:
@@ -130,12 +132,16 @@ class GraphRunner:
             return DeliberationResult("keep" if how == "keep" else "abstain", code, "bypass")
         if "cached_verdict" in state:
             return self._from_cache(state["cached_verdict"])
+        # The Director wants to buy what is held already: the position stays as it is.
         if trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity:
             return msgspec.structs.replace(_resolved(trail, self._source), verdict="keep", code=HELD)
         return _resolved(trail, self._source)
 
     def _from_cache(self, cached: CachedVerdict) -> DeliberationResult:
-        """A verdict that was kept, judged by today's terms; its confidence was lowered when it was new."""
+        """Returns the result of a cached verdict under the current settings.
+
+        No claims are checked: its confidence was already lowered when it was new.
+        """
         outcome, least_pct = (
             Outcome(decode_verdict(cached), ACCEPTED, ()),
             self._prompt_builder.agents.director,
@@ -145,12 +151,12 @@ class GraphRunner:
 
 
 def abstention(code: str, failure: str = "", calls: tuple[Call, ...] = ()) -> DeliberationResult:
-    """No verdict, and why."""
+    """Returns a result without a verdict, with its code."""
     return DeliberationResult("abstain", code, "", calls, failure=failure)
 
 
 def _resolved(trail: DeliberationState, source: str) -> DeliberationResult:
-    """A trail as it ended: no answer, a lesson, or the Director's verdict unless an agent refused."""
+    """Returns a trail's result: abstention, lesson, or the Director's verdict unless an agent refused."""
     if trail.lesson:
         return DeliberationResult("lesson", "", source, trail.calls, answer=trail.lesson.model_dump())
     verdict, share = trail.verdict, trail.agreement_pct

@@ -1,4 +1,4 @@
-"""The slow plane as a run sees it: opened before the record, kept in it, asked, summed up, closed."""
+"""The agents runtime of a run, in the run's process or in a worker process."""
 
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
@@ -25,6 +25,7 @@ from autohedge.llm.usage import TokenUsage
 from autohedge.prompts.hot_reload import PromptWatcher
 from autohedge.tools.lessons import Lesson
 
+# Short enough for a person who waits after saving a prompt, and cheap.
 LOOK_S = 0.5
 StoreFile = Callable[[bytes, str], str]
 ServiceFactory = Callable[[Settings, PromptFiles], Coroutine[Any, Any, DeliberationService]]
@@ -33,22 +34,22 @@ Inject = Callable[[Callable[[int], Decision | PromptsChanged]], None]
 
 
 class AgentRuntime(Protocol):
-    """A slow plane, wherever it lives."""
+    """The interface of an agents runtime, in whatever process it runs."""
 
     def manifest(self, store_file: StoreFile) -> dict[str, Any]:
-        """What the genesis says of it; its files go through `store_file`, which names them."""
+        """Returns its part of the genesis; stores its files with `store_file`, which returns their names."""
         ...
 
     def restore_lessons(self, lessons: Sequence[Lesson]) -> None:
-        """Take lessons over from before a restart."""
+        """Takes over the lessons from before a restart."""
         ...
 
     def summary(self) -> dict[str, Any]:
-        """Who answered, and what came of all calls."""
+        """Returns the backend, and counts of all calls."""
         ...
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Releases all resources."""
         ...
 
 
@@ -61,14 +62,14 @@ def _who(ready: BackendInfo) -> dict[str, Any]:
 
 
 def _untimed(call: Call) -> Call:
-    """A call without how long it waited in this process, which is no part of a tape's time."""
+    """Returns a call without its queueing time, which is real time and would differ in each run on a tape."""
     return msgspec.structs.replace(call, queue_ms=0.0)
 
 
 class InProcessRuntime:
-    """In the process of the run, for virtual time and for seeded runs on a clock.
+    """The agents runtime in the run's own process, for virtual time and for seeded runs on a clock.
 
-    Prompts edited on the way are not looked at: the same command must give the same record.
+    Edits of prompts during the run are ignored, since the same command must give the same record.
     """
 
     def __init__(
@@ -78,9 +79,9 @@ class InProcessRuntime:
         open_service: ServiceFactory = ON_TAPE,
         spent: TokenUsage = NO_USAGE,
     ) -> None:
-        """Let the mind that `opening` makes answer, in a run that has `spent` so much already.
+        """Opens a service with `open_service`, in a run that has used `spent` so far.
 
-        Raises Misconfigured for a prompt, a file or a provider that cannot work, Unavailable without a server.
+        Raises Misconfigured for an invalid prompt, file or provider, and Unavailable if there is no server.
         """
         self._settings = settings
         self._sources = sources
@@ -96,17 +97,17 @@ class InProcessRuntime:
         self.ready = self._service.ready
 
     def manifest(self, store_file: StoreFile) -> dict[str, Any]:
-        """What the genesis says of this plane."""
+        """Returns the runtime's part of the genesis."""
         return _genesis(self.ready, self._sources, store_file)
 
     def restore_lessons(self, lessons: Sequence[Lesson]) -> None:
-        """Take lessons over from before a restart; to be done before there is a counsel."""
+        """Takes over the lessons from before a restart; must be called before `decision_source`."""
         self._lessons = tuple(lessons)
 
     def decision_source(
         self, path: Path, first: Callable[[float], None] = lambda _: None
     ) -> SimulatedDecisions:
-        """What answers the run's questions, writing down at `path` what was said."""
+        """Returns the source of the run's decisions, which writes the transcript at `path`."""
         transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
         def write(
@@ -122,21 +123,21 @@ class InProcessRuntime:
         return SimulatedDecisions(self._service, self._settings, self._loop, write, first, self._lessons)
 
     def summary(self) -> dict[str, Any]:
-        """Who answered, and what came of all calls."""
+        """Returns the backend, and counts of all calls."""
         return _who(self.ready) | {"calls": self._service.counts()}
 
     def close(self) -> None:
-        """Let go of the server, the loop and its thread; close the transcript."""
+        """Closes the transcript, the service, the loop and its thread."""
         self._transcripts.close()
         self._loop.run(self._service.close())
         self._loop.close()
 
 
 class WorkerRuntime:
-    """In a process of its own, for runs on a clock.
+    """The agents runtime in a worker process, for runs on a clock.
 
-    Prompts may be edited meanwhile. A question is rendered from those that were in force when it was asked:
-    the order in the journal decides, however late it is answered.
+    Prompts may be edited during the run. A request is rendered from the prompts that were in force when it
+    was made: the order in the journal decides, however late the answer is.
     """
 
     def __init__(
@@ -146,20 +147,20 @@ class WorkerRuntime:
         edits: PromptWatcher | None = None,
         spent: TokenUsage = NO_USAGE,
     ) -> None:
-        """Look for `edits` beside those of the moment, in a run that has `spent` so much already.
+        """Starts a worker, in a run that has used `spent` so far; `edits` watches the prompt files.
 
-        Raises Misconfigured for what cannot work, Unavailable for a worker or a server that does not come up.
+        Raises Misconfigured for invalid settings, and Unavailable if the worker or its server does not start.
         """
         self._edits = edits or PromptWatcher()
         self._edited: Mapping[str, tuple[str, str]] = {}
         self.worker = Worker(settings, sources, spent=spent)
 
     def manifest(self, store_file: StoreFile) -> dict[str, Any]:
-        """What the genesis says of this plane."""
+        """Returns the runtime's part of the genesis."""
         return _genesis(self.worker.ready, self.worker.sources, store_file)
 
     def restore_lessons(self, lessons: Sequence[Lesson]) -> None:
-        """Take lessons over from before a restart."""
+        """Takes over the lessons from before a restart."""
         self.worker.lessons.extend(lessons)
 
     async def watch_prompts(
@@ -169,16 +170,17 @@ class WorkerRuntime:
         inject: Inject,
         notify: Callable[[str], None],
     ) -> None:
-        """Look for edits twice a second until cancelled, as long as the run `is_running` questions."""
+        """Polls for edits twice a second until cancelled, whenever `is_running` returns True."""
         while True:
             await sleep(LOOK_S)
             if is_running():
                 self.poll_prompts(store_file, inject, notify)
 
     def poll_prompts(self, store_file: StoreFile, inject: Inject, notify: Callable[[str], None]) -> None:
-        """Find edits of the prompts: store their files, then let the run record them; `notify` what is not sound.
+        """Stores the files of edited prompts and injects the change into the run.
 
-        What is recorded comes back to `apply_prompts`.
+        Invalid edits are reported to `notify`, and the prompts stay as they are. The run calls
+        `apply_prompts` once the change is in the journal.
         """
         try:
             self._edited = self._edits.poll(self.worker.sources.prompts)
@@ -190,13 +192,13 @@ class WorkerRuntime:
             inject(lambda at_ns: PromptsChanged(at_ns, names))
 
     def apply_prompts(self, changed: PromptsChanged) -> None:
-        """Ask from now on with the prompts of the last look, which is in the journal now."""
+        """Uses the prompts of the last poll from now on; their change is in the journal."""
         self.worker.update_prompts({name: self._edited[name] for name in changed.prompts})
 
     async def serve(self, path: Path, inject: Inject) -> None:
-        """Take the worker's answers into the run until cancelled, writing down at `path` what was said.
+        """Injects the worker's answers into the run until cancelled, and writes the transcript at `path`.
 
-        An answer that the disk does not take is none: what is not recorded counts for nothing.
+        An answer that cannot be written is dropped: a decision without a record must not take effect.
         """
         transcript = Transcript(path)
 
@@ -205,7 +207,7 @@ class WorkerRuntime:
             try:
                 calls = transcript.append(lines_of(question.number, snapshot, result.calls, *result_fields))
             except OSError as error:
-                warn(f"an answer does not count, {path} cannot be written: {error.strerror}; make room")
+                warn(f"an answer is dropped, {path} cannot be written: {error.strerror}; make room")
                 return
 
             def decision(at_ns: int) -> Decision:
@@ -219,10 +221,10 @@ class WorkerRuntime:
             await self.worker.serve(take)
 
     def summary(self) -> dict[str, Any]:
-        """Who answered, and how often it was asked."""
+        """Returns the backend, its usage, and the number of workers that died."""
         calls = msgspec.structs.asdict(self.worker.spent) | {"kept": self.worker.cache_counts}
         return _who(self.worker.ready) | {"calls": calls, "worker_deaths": self.worker.deaths}
 
     def close(self) -> None:
-        """End the worker."""
+        """Ends the worker."""
         self.worker.close()

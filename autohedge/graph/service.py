@@ -1,4 +1,4 @@
-"""Everything that answers questions in one process: backend, queue, prompts, graph."""
+"""The deliberation service of one process: backend, queue, prompts and graph."""
 
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import asdict
@@ -27,7 +27,7 @@ from autohedge.tools.lessons import Lesson
 
 
 class BackendInfo(msgspec.Struct, frozen=True, tag=True):
-    """Who answers in this run; or why nobody can, and whether that is because a server is `away`."""
+    """The backend of a run, or why there is none; `away` marks a server that could not be reached."""
 
     provider: str = ""
     model: str = ""
@@ -37,7 +37,7 @@ class BackendInfo(msgspec.Struct, frozen=True, tag=True):
 
 
 class DeliberationService:
-    """Deliberates; made by `open`, in the loop that it is used in."""
+    """Runs deliberations; to be created by `open` in the event loop that uses it."""
 
     def __init__(
         self,
@@ -59,9 +59,10 @@ class DeliberationService:
 
     @classmethod
     async def open(cls, settings: Settings, sources: PromptFiles, *, on_tape: bool) -> "DeliberationService":
-        """Reach what the settings name.
+        """Opens the backend and the shared resources of the settings.
 
-        Raises Misconfigured for a prompt or a provider that cannot work, Unavailable for a server that does not answer.
+        Raises Misconfigured for an invalid prompt or provider, and Unavailable for a server that does not
+        answer.
         """
         prompt_builder, shown = (
             PromptBuilder.of(sources, settings.tools, settings.agents),
@@ -78,7 +79,7 @@ class DeliberationService:
         return cls(client, prompt_builder, shown, settings.hybrid.deadline_s, shared, ttl_s(settings))
 
     def update_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> None:
-        """DeliberationRequested with these prompts from now on; what has begun goes on with those that it began with.
+        """Uses these prompts from now on; deliberations that have started keep theirs.
 
         Raises Misconfigured with file and line.
         """
@@ -93,7 +94,11 @@ class DeliberationService:
     def deliberate(
         self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
     ) -> Coroutine[Any, Any, DeliberationResult]:
-        """Come to a resolution, with the prompts of this moment; nothing that a model or a prompt does raises."""
+        """Returns a coroutine that deliberates with the prompts in force at this call.
+
+        Failures of models and prompts never raise.
+        """
+        # The runner is bound here and not in the coroutine, which may start after `update_prompts`.
         return self._deliberate(self._graph_runner, question, snapshot, lessons)
 
     async def _deliberate(
@@ -103,7 +108,7 @@ class DeliberationService:
         snapshot: Snapshot,
         lessons: Sequence[Lesson],
     ) -> DeliberationResult:
-        """Come to a resolution, to be settled by who takes it."""
+        """Deliberates; the caller must then call `publish_verdict`."""
         self._shown[question.snapshot] = snapshot
         try:
             return await graph_runner.run(snapshot, lessons)
@@ -111,7 +116,7 @@ class DeliberationService:
             del self._shown[question.snapshot]
 
     async def publish_verdict(self, snapshot: Snapshot, result: DeliberationResult, known_ns: int) -> None:
-        """Keep a verdict for those who ask alike, from `known_ns` on; or let them ask themselves."""
+        """Caches a verdict from `known_ns` on; without a verdict, ends the flight so that others may ask."""
         if not result.flight or self._verdicts is None:
             return
         if result.answer is None or result.verdict == "abstain":
@@ -128,31 +133,34 @@ class DeliberationService:
         await self._verdicts.put(cached)
 
     def counts(self) -> dict[str, Any]:
-        """What came of all calls, and of looking for verdicts that were kept."""
+        """Returns counts of all calls, and of cache lookups under `kept`."""
         return asdict(self._client.counts) | {"kept": self.cache_counts()}
 
     def carry_usage(self, spent: TokenUsage) -> None:
-        """Count what the run spent before this process."""
+        """Adds the usage of the run before this process."""
         self._client.carry_usage(spent)
 
     def cache_counts(self) -> dict[str, int]:
-        """What came of looking for verdicts that were kept, and how often Redis was away."""
+        """Returns counts of cache lookups, and of outages of Redis."""
         return self._shared.counts if self._shared else {}
 
     async def close(self) -> None:
-        """End what waits, and let go of the server."""
+        """Ends waiting requests, and closes the backend and the shared resources."""
         await self._client.close()
         if self._shared:
             await self._shared.close()
 
 
 def ttl_s(settings: Settings) -> float:
-    """How long a verdict is kept for those who ask alike; 0 keeps none."""
+    """Returns how long a verdict is cached, in seconds; 0 disables the cache."""
     return settings.hybrid.verdict_ttl_s if settings.hybrid.cache_verdicts else 0.0
 
 
 async def open_shared_for(settings: Settings, backend: LLMBackend, *, on_tape: bool) -> SharedResources:
-    """What this process has together with others: on a tape nothing, so that the same tape gives the same record."""
+    """Opens the resources shared with other processes.
+
+    On a tape nothing is shared, so that the same tape gives the same record.
+    """
     if on_tape:
         settings = settings.model_copy(update={"redis": settings.redis.model_copy(update={"url": ""})})
     server = settings.llm.base_url or backend.server
@@ -160,7 +168,10 @@ async def open_shared_for(settings: Settings, backend: LLMBackend, *, on_tape: b
 
 
 def _process_share(settings: Settings, *, on_tape: bool) -> LLMSettings:
-    """The model as this process may ask it: without Redis its part of the places, for others are not seen."""
+    """Returns the LLM settings of this process; without Redis it uses only its share of the slots.
+
+    Without Redis the processes do not know of each other's calls.
+    """
     llm = settings.llm
     if on_tape or settings.redis.url:
         return llm

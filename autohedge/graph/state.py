@@ -1,7 +1,7 @@
-"""What was said in one deliberation, agent after agent, and what each word makes of it.
+"""The accumulated answers of one deliberation, and the effect of each answer.
 
-Nothing here asks anybody. An agent can end a deliberation or make an entry smaller, nearer to its exits or cheaper;
-none can undo what another refused.
+This module makes no requests. An agent can end a deliberation, reduce the size of an entry, set its exits and
+lower its limit; no agent can undo another's refusal.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ from autohedge.tools.prior_answers import PriorAnswers, assessment_text, finding
 
 @dataclass(frozen=True, slots=True)
 class DeliberationState:
-    """The answers so far. `refusal` is the code of a no, `abstention` that of no answer; both empty: go on."""
+    """The answers so far; `refusal` is the code of a refusal, `abstention` that of a missing answer."""
 
     calls: tuple[Call, ...] = ()
     verdict: Verdict | None = None
@@ -38,23 +38,23 @@ class DeliberationState:
 
     @property
     def finished(self) -> bool:
-        """Whether nobody else is to be asked."""
+        """Whether no further agent is asked."""
         return bool(self.refusal or self.abstention)
 
     @property
     def wants_long(self) -> bool:
-        """Whether the Director wants to hold it, and nobody has spoken against it."""
+        """Whether the Director wants a long position and no agent has refused."""
         verdict = self.verdict
         wants = verdict is not None and (verdict.decision, verdict.direction) == ("trade", "long")
         return wants and not self.finished
 
     def continues(self, snapshot: Snapshot) -> bool:
-        """Whether the next agent is to be asked: only about an entry, so not about a gate, or what is held."""
+        """Whether the next agent is asked: only about an entry, not about a gate or a held position."""
         return self.wants_long and snapshot.kind == "trade" and not snapshot.held.quantity
 
     @property
     def colleagues(self) -> PriorAnswers:
-        """What the next agent is told."""
+        """The answers so far as texts for the next agent's prompt."""
         prior_answers = PriorAnswers()
         if (verdict := self.verdict) is not None:
             text = thesis_text(verdict.direction, self.confidence_pct, verdict.thesis, self.unsupported)
@@ -71,13 +71,13 @@ class DeliberationState:
 
     @property
     def size_pct(self) -> int:
-        """What Quant and Risk leave of what sizing allows."""
+        """The size that Quant and Risk allow, in percent of the computed size."""
         most = self.finding.max_size_pct if self.finding else 100
         return min(most, self.assessment.size_pct if self.assessment else 0)
 
     @property
     def proposal(self) -> Proposal | None:
-        """The entry that all agents agreed to; None before the last has spoken."""
+        """The entry that all agents agreed to; None until the last agent has answered."""
         allowed, placed = self.assessment, self.placement
         if self.finished or allowed is None or placed is None:
             return None
@@ -98,7 +98,7 @@ def after_director(
     unsupported: tuple[str, ...],
     min_confidence_pct: int,
 ) -> DeliberationState:
-    """After the Director: what nothing bears out lowers the confidence by its share of all claims."""
+    """Adds the Director's answer; unsupported claims lower the confidence by their share of all claims."""
     verdict = outcome.answer
     if verdict is None:
         return replace(_with_calls(trail, outcome), agreement_pct=agreement_pct)
@@ -106,6 +106,7 @@ def after_director(
     if unsupported:
         supported = sum(claim.text not in unsupported for claim in claims)
         confidence_pct = confidence_pct * supported // len(claims)
+    # Low confidence must not prevent an exit.
     buys = verdict.decision == "trade" and verdict.direction != "exit"
     return replace(
         _with_calls(trail, outcome),
@@ -118,13 +119,13 @@ def after_director(
 
 
 def after_quant(trail: DeliberationState, outcome: Outcome[Finding]) -> DeliberationState:
-    """After the Quant."""
+    """Adds the Quant's answer."""
     refusal = outcome.answer.refusal if outcome.answer else ""
     return replace(_with_calls(trail, outcome), finding=outcome.answer, refusal=refusal)
 
 
 def after_risk(trail: DeliberationState, outcome: Outcome[Assessment]) -> DeliberationState:
-    """After Risk; a size that the two leave nothing of is a refusal."""
+    """Adds Risk's answer; a combined size of zero is a refusal."""
     updated = replace(_with_calls(trail, outcome), assessment=outcome.answer)
     if outcome.answer is None:
         return updated
@@ -132,12 +133,12 @@ def after_risk(trail: DeliberationState, outcome: Outcome[Assessment]) -> Delibe
 
 
 def after_execution(trail: DeliberationState, outcome: Outcome[Placement]) -> DeliberationState:
-    """After Execution."""
+    """Adds Execution's answer."""
     return replace(_with_calls(trail, outcome), placement=outcome.answer)
 
 
 def after_learning(trail: DeliberationState, outcome: Outcome[LessonAnswer]) -> DeliberationState:
-    """After Learning."""
+    """Adds Learning's answer."""
     return replace(_with_calls(trail, outcome), lesson=outcome.answer)
 
 

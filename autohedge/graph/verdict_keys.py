@@ -1,6 +1,6 @@
-"""The Director's verdicts, found again: what one is about, and the flight of who asks for it.
+"""The cache key of a Director's verdict, and a deliberation's part in single flight.
 
-Only verdicts about gates are kept. A proposal is about one moment.
+Only verdicts about gates are cached. A proposal is valid for its snapshot only.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,9 @@ VENUE = "simulated"
 
 
 def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, model: str, market: str) -> str:
-    """What a verdict is found by; empty where it is not to be kept.
+    """Returns the cache key of a verdict; empty if it must not be cached.
 
-    `market` tells tapes apart: on the simulated venue each of them is a market of its own.
+    `market` distinguishes tapes: on the simulated venue each tape is a market of its own.
     """
     terms = agents.director
     if snapshot.kind != "gate" or (band := regime(snapshot.quotes)) == UNKNOWN:
@@ -33,15 +33,15 @@ def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, mode
 
 @dataclass(slots=True)
 class SingleFlight:
-    """One deliberation's hold on a key: empty unless it must say what it came to."""
+    """The flight of one deliberation; `key` is set while it must publish a verdict or abandon the flight."""
 
     verdicts: VerdictCache | None = None
     key: str = ""
 
     async def get(self, key: str, at_ns: int, left_s: float) -> CachedVerdict | None:
-        """A verdict that holds at `at_ns`; None: ask, for the flight is this deliberation's now.
+        """Returns a verdict that is valid at `at_ns`; None if a model must be asked.
 
-        What is kept may have been written by a stranger: an answer that is none is as good as nothing.
+        An invalid cached answer counts as none: any program with access to Redis may have written it.
         """
         if self.verdicts is None or not key:
             return None
@@ -51,14 +51,16 @@ class SingleFlight:
         return cached if cached and decode_verdict(cached) else None
 
     async def abandon(self) -> None:
-        """End it without a verdict, if it is this deliberation's."""
+        """Ends the flight without a verdict, if this deliberation holds one."""
+        # Cleared first, so that a second call does nothing.
         key, self.key = self.key, ""
         if self.verdicts is not None and key:
             await self.verdicts.abandon(key)
 
 
 def decode_verdict(cached: CachedVerdict) -> Verdict | None:
-    """The verdict that was kept, if it is one and nothing else: what is kept goes into the record as it stands."""
+    """Returns the verdict of a cached answer; None if it is invalid or has unknown keys."""
+    # The cached answer is recorded unchanged, so it must not carry anything else.
     if not cached.answer.keys() <= Verdict.model_fields.keys():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The slow plane in the process of a run in virtual time: asked at once, answered as late as in life."""
+"""Decisions in virtual time: computed at once, delivered after the latency that they would have."""
 
 import asyncio
 import heapq
@@ -19,35 +19,36 @@ Write = Callable[[DeliberationRequested, Snapshot, DeliberationResult], tuple[st
 
 
 class LoopThread:
-    """An event loop in a thread of its own, for callers that must wait for what it does."""
+    """An event loop in its own thread, for callers that block until a coroutine is done."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
-        self._thread = Thread(target=self._loop.run_forever, name="slow plane", daemon=True)
+        self._thread = Thread(target=self._loop.run_forever, name="agents runtime", daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
-        """Wait for the result of a coroutine."""
+        """Returns the result of a coroutine; blocks until it is done."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def close(self) -> None:
-        """Stop the loop and its thread."""
+        """Stops the loop and its thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
 
 
 class LatencyModel:
-    """When an answer comes, with so many servers and so many places in their queue; all in tape time."""
+    """The queueing model of a model server: parallel servers and a bounded queue, in tape time."""
 
     def __init__(self, servers: int, queue_size: int, patience_ns: int) -> None:
+        # Two heaps: when each server is free, and when each request that waits will start.
         self._free_ns = [0] * servers
         self._starts_ns: list[int] = []
         self._queue_size = queue_size
         self._patience_ns = patience_ns
 
     def admit(self, now_ns: int) -> tuple[int, Literal["", "queue_full", "deadline"]]:
-        """When a question of this moment would begin to be answered, and why it will not be."""
+        """Returns the start of service of a request at `now_ns`, or the time and code of its rejection."""
         while self._starts_ns and self._starts_ns[0] <= now_ns:
             heapq.heappop(self._starts_ns)
         start_ns = max(now_ns, self._free_ns[0])
@@ -58,16 +59,16 @@ class LatencyModel:
         return start_ns, ""
 
     def serve(self, start_ns: int, service_ns: int) -> int:
-        """Occupy the first free server; return when it is done."""
+        """Occupies the server that is free first; returns the time at which it is done."""
         heapq.heapreplace(self._free_ns, start_ns + service_ns)
         heapq.heappush(self._starts_ns, start_ns)
         return start_ns + service_ns
 
 
 class SimulatedDecisions:
-    """Answers each question when it is asked, and lets the answer be known when it is due.
+    """Computes each decision at its request, and delivers it when it is due.
 
-    `first` hears how long the first answer took, in ms; `lessons` are those learned before.
+    `first` is called once with the duration of the first answer in ms; `lessons` are the lessons so far.
     """
 
     def __init__(
@@ -93,11 +94,11 @@ class SimulatedDecisions:
 
     @property
     def next_due_ns(self) -> int:
-        """When the next decision is known."""
+        """The timestamp of the next decision."""
         return self._due[0][0] if self._due else NEVER
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """DeliberationRequested now, in this process; the tape's time stands still meanwhile."""
+        """Deliberates now, in this process; tape time stands still meanwhile."""
         start_ns, refused = self._servers.admit(question.at_ns)
         if refused:
             result, due_ns = abstention(refused), start_ns
@@ -108,6 +109,7 @@ class SimulatedDecisions:
         if self._first and result.service_ms:
             self._first(result.service_ms)
             self._first = None
+        # Published with the virtual time of its end, so that no reader uses it earlier.
         self._loop.run(self._service.publish_verdict(snapshot, result, due_ns))
         calls = self._write(question, snapshot, result)
         if lesson := result.lesson(due_ns):
@@ -115,11 +117,11 @@ class SimulatedDecisions:
         heapq.heappush(self._due, (due_ns, question.number, result.decision(question, due_ns, calls)))
 
     def poll(self, by_ns: int) -> Decision | None:
-        """The next decision that is known by `by_ns`."""
+        """Returns the next decision that is due by `by_ns`, or None."""
         return heapq.heappop(self._due)[2] if self.next_due_ns <= by_ns else None
 
     def _done_ns(self, now_ns: int, start_ns: int, result: DeliberationResult) -> int:
-        """A bypass needs no server and takes no time."""
+        """Returns when an answer is done; without calls at once, as no server is needed."""
         if not result.sent:
             return now_ns
         fixed_ns = result.sent * self._latency_ns

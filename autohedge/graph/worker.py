@@ -1,8 +1,8 @@
-"""The slow plane in a process of its own, joined to the run by a socket pair and a few kinds of message.
+"""The agents runtime in a worker process, connected to the run by a socket pair.
 
-Python work in the process of the engine would delay quotes; here it may freeze, or be killed, and all that
-comes of it is a gate that shuts. A dead worker is started again, ever more seldom. Each question is sent behind the
-prompts that were in force when it was asked, whichever process answers it.
+In the engine's process its work would delay quotes. A worker that freezes or is killed only closes gates. A
+dead worker is started again, after growing pauses. Each request is sent after the prompts that were in force
+when it was made, whichever process answers it.
 """
 
 import asyncio
@@ -29,16 +29,18 @@ from autohedge.journal.chain import closing_on_error
 from autohedge.llm.usage import TokenUsage, total_usage
 from autohedge.tools.lessons import Lesson
 
+# The worker imports LangGraph, loads headlines and may measure a model before it is ready.
 START_S = 60.0
 FRAME_MAX = 1 << 24
+# A worker that leaves so many bytes unread is frozen.
 UNREAD_MAX = 1 << 22
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
 NO_USAGE = TokenUsage()
-NICE = 10  # where processors are scarce, quotes go before thoughts
+NICE = 10  # the engine has priority where processors are scarce
 
 
 class WorkerInit(msgspec.Struct, frozen=True, tag=True):
-    """What a worker begins with: resolved settings, and the files to render prompts from."""
+    """The first message to a worker: resolved settings, prompt files, and the usage of the run so far."""
 
     settings: dict[str, Any]
     sources: PromptFiles
@@ -46,7 +48,7 @@ class WorkerInit(msgspec.Struct, frozen=True, tag=True):
 
 
 class Question(msgspec.Struct, frozen=True, tag=True):
-    """What the run asks."""
+    """A deliberation request with its snapshot and lessons."""
 
     question: DeliberationRequested
     snapshot: Snapshot
@@ -54,13 +56,13 @@ class Question(msgspec.Struct, frozen=True, tag=True):
 
 
 class PromptsUpdated(msgspec.Struct, frozen=True, tag=True):
-    """The prompts, all of them, that the questions behind this are rendered from."""
+    """All prompts for the requests after this message."""
 
     prompts: dict[str, tuple[str, str]]
 
 
 class Answer(msgspec.Struct, frozen=True, tag=True):
-    """What the worker answers; `cache_counts` is what came of looking for kept verdicts so far."""
+    """The worker's answer to request `number`; `cache_counts` are the cache lookups so far."""
 
     number: int
     result: DeliberationResult
@@ -74,7 +76,7 @@ _decode_request = msgspec.msgpack.Decoder(Question | PromptsUpdated).decode
 
 
 async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
-    """The next frame; None at the end."""
+    """Returns the next frame; None at the end, and for a frame that is too long."""
     try:
         size = int.from_bytes(await reader.readexactly(4), "big")
         return await reader.readexactly(size) if size <= FRAME_MAX else None
@@ -83,54 +85,54 @@ async def read_frame(reader: asyncio.StreamReader) -> bytes | None:
 
 
 def frame(message: Any) -> bytes:
-    """A message with its length before it."""
+    """Returns an encoded message with its length in front."""
     body = _encode(message)
     return len(body).to_bytes(4, "big") + body
 
 
 class OnResult(Protocol):
-    """Takes a resolution into the run: writes the transcript, tells the engine, learns."""
+    """Receives a result for the run: writes the transcript, injects the decision, keeps the lesson."""
 
     def __call__(
         self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
     ) -> None:
-        """Take one."""
+        """Receives one result."""
         ...
 
 
 class Process(Protocol):
-    """A worker's process, as `subprocess.Popen` has it."""
+    """A worker's process; `subprocess.Popen` has this interface."""
 
     @property
     def pid(self) -> int:
-        """Its number."""
+        """The process id."""
         ...
 
     def kill(self) -> None:
-        """End it at once."""
+        """Kills the process."""
         ...
 
     def terminate(self) -> None:
-        """Ask it to end."""
+        """Requests the process to end."""
         ...
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for its end. Raises subprocess.TimeoutExpired."""
+        """Waits for the end of the process. Raises subprocess.TimeoutExpired."""
         ...
 
 
 def spawn(theirs: socket.socket) -> Process:
-    """Start a worker that inherits its end of the pair."""
+    """Starts a worker that inherits its end of the socket pair."""
     return subprocess.Popen(  # noqa: S603  our own interpreter and module
         [sys.executable, "-m", "autohedge.graph.worker", str(theirs.fileno())],
         pass_fds=[theirs.fileno()],
         stdin=subprocess.DEVNULL,
-        start_new_session=True,
+        start_new_session=True,  # Ctrl-C in the terminal reaches the run only, which then ends the worker
     )
 
 
 class _PendingRequest(NamedTuple):
-    """A question whose answer is wanted, and what it is rendered from."""
+    """A request without an answer yet, and the prompt files that it is rendered from."""
 
     question: DeliberationRequested
     snapshot: Snapshot
@@ -138,7 +140,7 @@ class _PendingRequest(NamedTuple):
 
 
 class Worker:
-    """The run's end: sends questions, takes answers, keeps the process alive."""
+    """The run's side: sends requests, receives answers, and restarts the process if it dies."""
 
     next_due_ns = NEVER
 
@@ -150,7 +152,7 @@ class Worker:
         pauses_s: Sequence[float] = PAUSES_S,
         spent: TokenUsage = NO_USAGE,
     ) -> None:
-        """Raises Misconfigured where nobody can answer, Unavailable if the worker does not start."""
+        """Raises Misconfigured if no backend can answer, Unavailable if the worker does not start."""
         self._launch, self._pauses_s = launch, pauses_s
         self._settings = config.to_plain(settings)
         self.sources = self._sent_sources = sources
@@ -165,19 +167,19 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """Questions whose answers are still wanted."""
+        """The number of requests without an answer."""
         return len(self._pending)
 
     @property
     def pid(self) -> int:
-        """The process to watch, or to kill."""
+        """The process id of the current worker."""
         return self._process.pid
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Send a question; never waits. A worker that is dead answers by the next `serve`.
+        """Sends a request without waiting; if the worker is dead, `serve` sends it to the next one.
 
-        An older question about the same has been given up by the engine: nobody waits for its answer. A
-        worker that reads nothing any more is ended, and with that replaced.
+        An older request of the same symbol and kind is dropped: the engine has given it up. A worker that no
+        longer reads is killed, and `serve` replaces it.
         """
         for number, (older, *_) in list(self._pending.items()):
             if (older.symbol, older.kind) == (question.symbol, question.kind):
@@ -189,11 +191,11 @@ class Worker:
                 self._process.kill()
 
     def update_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> None:
-        """Have what is asked from now on rendered from these, of which the next question tells the worker."""
+        """Uses these prompts for later requests; the next request sends them to the worker."""
         self.sources = self.sources.with_prompts(prompts)
 
     def _send(self, pending: _PendingRequest, writer: asyncio.StreamWriter) -> None:
-        """Send a question, behind its prompts if the worker was told of others last."""
+        """Sends a request, after its prompts if the worker has others."""
         if pending.sources is not self._sent_sources:
             writer.write(frame(PromptsUpdated(pending.sources.prompts)))
             self._sent_sources = pending.sources
@@ -201,14 +203,15 @@ class Worker:
         writer.write(frame(Question(pending.question, pending.snapshot, tuple(self.lessons))))
 
     def poll(self, by_ns: int) -> Decision | None:  # noqa: ARG002
-        """Nothing: answers are taken in by `serve`, when they come."""
+        """Returns None: `serve` injects answers when they arrive."""
         return None
 
     async def serve(self, take: OnResult) -> None:
-        """Take answers in until cancelled; begin again with a new process when this one dies."""
+        """Receives answers until cancelled; starts a new process when the worker dies."""
         while True:
             await self._connect()
             await self._listen(take)
+            # Not sent again: the engine gets an abstention at once, and decides itself when to ask again.
             for number in list(self._pending):
                 pending = self._pending.pop(number)
                 take(pending.question, pending.snapshot, abstention("worker_died"))
@@ -218,7 +221,7 @@ class Worker:
             await self._restart()
 
     async def _restart(self) -> None:
-        """Start a new process; where the machine has none to give, that one died, too."""
+        """Starts a new process; a failed start counts as a death, which lengthens the next pause."""
         while True:
             await self._pause()
             try:
@@ -244,6 +247,7 @@ class Worker:
                 message = _decode_answer(body)
                 if isinstance(message, Answer):
                     self.cache_counts = message.cache_counts
+                # Answers to requests that were dropped meanwhile are ignored.
                 if isinstance(message, Answer) and message.number in self._pending:
                     pending = self._pending.pop(message.number)
                     self.spent += total_usage(message.result.calls)
@@ -258,28 +262,32 @@ class Worker:
         with closing_on_error(ours.close):
             with theirs:
                 self._process = self._launch(theirs)
+            # A new process gets the current prompts with its first message.
             self._sent_sources = self.sources
             ours.sendall(frame(WorkerInit(self._settings, self.sources, self.spent)))
         self._socket = ours
 
     def _wait_until_ready(self) -> BackendInfo:
-        """Who answers. Raises Misconfigured where nobody can, Unavailable if the worker does not start."""
+        """Returns the backend.
+
+        Raises Misconfigured if no backend can answer, Unavailable if the worker or its server does not start.
+        """
         self._socket.settimeout(START_S)
         try:
             size = int.from_bytes(_exactly(self._socket, 4), "big")
             message = _decode_answer(_exactly(self._socket, size))
         except (OSError, EOFError):
             self.close()
-            raise Unavailable("the process of the agents does not start; try --mode hft") from None
+            raise Unavailable("the agents' process does not start; try --mode hft") from None
         self._socket.settimeout(None)
         if not isinstance(message, BackendInfo) or message.failure:
             self.close()
             kind = Unavailable if getattr(message, "away", False) else Misconfigured
-            raise kind(getattr(message, "failure", "the process of the agents answers nonsense"))
+            raise kind(getattr(message, "failure", "the agents' process sent an invalid answer"))
         return message
 
     def close(self) -> None:
-        """End the process."""
+        """Ends the process."""
         self._socket.close()
         self._process.terminate()
         try:
@@ -299,11 +307,11 @@ def _exactly(sock: socket.socket, size: int) -> bytes:
     return content
 
 
-# the worker's own process
+# The worker process runs the code below.
 
 
 async def run_worker(sock: socket.socket) -> None:
-    """Answer questions until the run hangs up."""
+    """Answers requests until the run closes the socket."""
     reader, writer = await asyncio.open_unix_connection(sock=sock)
     first = await read_frame(reader)
     if first is None:
@@ -323,6 +331,7 @@ async def run_worker(sock: socket.socket) -> None:
 
     async def answer(question: Question, thought: Coroutine[Any, Any, DeliberationResult]) -> None:
         result = await thought
+        # The answer goes out first: publishing the verdict can wait for Redis.
         if not writer.is_closing():
             writer.write(frame(Answer(question.question.number, result, service.cache_counts())))
         await service.publish_verdict(question.snapshot, result, question.question.at_ns)
@@ -332,16 +341,18 @@ async def run_worker(sock: socket.socket) -> None:
         if isinstance(message, PromptsUpdated):
             service.update_prompts(message.prompts)
             continue
+        # Bound to the current prompts now, although the task starts later.
         thought = service.deliberate(message.question, message.snapshot, message.lessons)
         task = asyncio.ensure_future(answer(message, thought))
-        under_way.add(task)
+        under_way.add(task)  # the loop holds only weak references to tasks
         task.add_done_callback(under_way.discard)
     await service.close()
     writer.close()
 
 
 def main() -> None:
-    """The worker's entry: its one argument is the number of the inherited socket."""
+    """The entry point of the worker; its one argument is the file descriptor of the inherited socket."""
+    # The run ends the worker; an interrupt must not end it earlier.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.nice(NICE)
     with socket.socket(fileno=int(sys.argv[1])) as sock:

@@ -1,8 +1,8 @@
-"""The journal: one JSON line per event, each closed by a hash over itself and the line before.
+"""The journal: one JSON line per event, each with a hash over itself and the line before.
 
-The first line is the genesis: what the run was made of. A changed, missing or inserted line
-breaks the chain from there on; the hash of the last line, kept in `results.json`, shows a cut
-tail. Hashes are BLAKE2b-256.
+The first line is the genesis, which describes the run. A changed, missing or inserted line breaks the chain
+from there on. The hash of the last line is kept in `results.json`, so that a truncated journal is detected
+too. Hashes are BLAKE2b-256.
 """
 
 import fcntl
@@ -17,16 +17,17 @@ import msgspec
 from autohedge.core.errors import Corrupt, Refused
 from autohedge.core.events import AnyEvent, Input, JournalEntry, Restarted, RunStarted, SubmitOrder
 
-NO_HASH = "0" * 64
+NO_HASH = "0" * 64  # what the genesis has instead of the hash of a line before
+# The inputs with nonces: without them, ids of orders lost in a power failure could not be derived again.
 SYNCED = (RunStarted, Restarted)
 BUFFER_BYTES = 1 << 20
-_TAIL_BYTES = len(',"hash":""}') + 64
+_TAIL_BYTES = len(',"hash":""}') + 64  # every line ends with this, so the rest is the hashed body
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class JournalLine(msgspec.Struct, frozen=True):
-    """One line of a journal, verified: the genesis has no event, all others have no genesis."""
+    """One verified line of a journal: the genesis has no event, all other lines have no genesis."""
 
     hash: str
     seq: int = 0
@@ -47,72 +48,72 @@ _decode = msgspec.json.Decoder(JournalLine).decode
 
 
 def seal(body: bytes, previous: str) -> tuple[bytes, str]:
-    """Close an open JSON object with its hash; return the whole line and the hash."""
+    """Closes an open JSON object with its hash; returns the whole line and the hash."""
     digest = blake2b(previous.encode() + body, digest_size=32).hexdigest()
     return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
 
 
 def encode_line(entry: JournalEntry, previous: str) -> tuple[bytes, str]:
-    """One event as a line of the journal, and its hash."""
+    """Returns one event as a line of the journal, and its hash."""
     way = b"in" if isinstance(entry.event, Input) else b"out"
     body = b'{"seq":%d,"pos":%d,"io":"%b","event":%b' % (entry.seq, entry.pos, way, _encode(entry.event))
     return seal(body, previous)
 
 
 class Store(Protocol):
-    """Where lines go; how safe a line is after `write` is the store's promise."""
+    """The destination of the lines; each store defines what a written line survives."""
 
     def write(self, line: bytes, /) -> Any:
-        """Add one line."""
+        """Appends one line."""
         ...
 
     def flush_before_send(self) -> None:
-        """Make what was written survive what this store promises to survive, before an order leaves."""
+        """Makes the written lines as safe as this store promises, before an order is sent."""
         ...
 
     def sync(self) -> None:
-        """Make what was written survive a power failure, where there is a disk."""
+        """Makes the written lines survive a power failure, if the store has a disk."""
         ...
 
     def close(self) -> None:
-        """Write what is left, and close."""
+        """Writes buffered lines, and closes the store."""
         ...
 
 
 class BufferedStore:
-    """A store for virtual time: fast, and lost with the process, for a run can be made again."""
+    """A store for virtual time: fast, and lost with the process, because the run can be repeated."""
 
     def __init__(self, path: Path) -> None:
         self._file: BinaryIO = path.open("ab", buffering=BUFFER_BYTES)
-        self.write = self._file.write
+        self.write = self._file.write  # the bound method itself: one call less per event
         with closing_on_error(self._file.close):
             lock(self._file.fileno(), path)
 
     def flush_before_send(self) -> None:
-        """Nothing: there is no order that could leave."""
+        """Does nothing: in virtual time no order leaves the process."""
 
     def sync(self) -> None:
-        """Nothing: the run can be made again."""
+        """Does nothing: the run can be repeated."""
 
     def close(self) -> None:
-        """Write what is left, and close."""
+        """Writes buffered lines, and closes the file."""
         self._file.close()
 
 
 @contextmanager
 def closing_on_error(close: Callable[[], None]) -> Iterator[None]:
-    """Close what was opened if what follows fails."""
+    """Calls `close` if the body raises."""
     try:
         yield
-    except BaseException:
+    except BaseException:  # also KeyboardInterrupt: the file and its lock must not stay open
         close()
         raise
 
 
 def lock(descriptor: int, path: Path) -> None:
-    """Keep every other process from writing this journal, as long as it is open here.
+    """Locks a journal against other processes, as long as it is open here.
 
-    Raises Refused where another process has it.
+    Raises Refused if another process holds the lock.
     """
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -121,7 +122,7 @@ def lock(descriptor: int, path: Path) -> None:
 
 
 class Journal:
-    """Appends to a journal, new or continued after its last line, through a store."""
+    """Appends to a journal through a store, from its start or after its last line."""
 
     def __init__(self, store: Store, head: str = NO_HASH, lines: int = 0) -> None:
         self._store = store
@@ -131,7 +132,7 @@ class Journal:
 
     @classmethod
     def begin(cls, store: Store, genesis: dict[str, Any]) -> "Journal":
-        """A new journal: its first line says what the run is made of."""
+        """Starts a journal; its first line is the genesis."""
         journal = cls(store)
         line, journal.head = seal(b'{"genesis":%b' % _encode(genesis), NO_HASH)
         store.write(line)
@@ -139,7 +140,10 @@ class Journal:
         return journal
 
     def append(self, entry: JournalEntry) -> None:
-        """Add one event; an order is secured, for it leaves next, and what ids derive from is synced."""
+        """Appends one event.
+
+        An order is flushed, because it is sent next; the inputs from which ids derive are synced.
+        """
         line, self.head = encode_line(entry, self.head)
         self._write(line)
         self.lines += 1
@@ -149,29 +153,30 @@ class Journal:
             self._store.sync()
 
     def close(self) -> None:
-        """Write what is left, and close."""
+        """Writes buffered lines, and closes the store."""
         self._store.close()
 
 
 def read(path: Path) -> Iterator[JournalLine]:
-    """The lines of a journal, genesis first, each verified before it is given out.
+    """Yields the lines of a journal, genesis first, each verified before it is yielded.
 
-    A last line without its line break was being written when the process died: it is left out.
-    Raises Corrupt at the first damaged line.
+    A last line without line break is skipped: the process died while it was written. Raises Corrupt at the
+    first damaged line.
     """
     with path.open("rb") as file:
         yield from lines_of(file, path)
 
 
 def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
-    """The same for a journal that is open already, or lies in memory; `path` is for messages."""
+    """Yields the lines of a journal that is already open or in memory; `path` is for messages."""
     previous = NO_HASH
     for number, raw in enumerate(file, start=1):
+        # A torn genesis is damage: a run folder is published only after its genesis is written.
         if number > 1 and not raw.endswith(b"\n"):
             break
         line = _verified(raw, previous, path, number)
         if (line.genesis is not None) != (number == 1):
-            msg = f"{path}: line {number} {'is no' if number == 1 else 'is a second'} genesis"
+            msg = f"{path}: line {number} {'is not a' if number == 1 else 'is a second'} genesis"
             raise Corrupt(msg)
         previous = line.hash
         yield line
@@ -181,7 +186,7 @@ def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
 
 
 def torn_tail_bytes(path: Path) -> int:
-    """How many bytes of a last line without line break a journal ends with; 0 if it ends whole."""
+    """Returns the length of a last line without line break; 0 if the journal ends with a whole line."""
     with path.open("rb") as file:
         torn = 0
         for raw in file:
@@ -190,9 +195,10 @@ def torn_tail_bytes(path: Path) -> int:
 
 
 def _verified(raw: bytes, previous: str, path: Path, number: int) -> JournalLine:
+    # Sealing the body again must give the same bytes: this checks the hash and the form of the line.
     body = raw[: -_TAIL_BYTES - 1]
     if seal(body, previous)[0] != raw:
-        msg = f"{path}: line {number} is damaged: its hash does not fit its text and the line before"
+        msg = f"{path}: line {number} is damaged: its hash does not match its text and the line before"
         raise Corrupt(msg)
     try:
         return _decode(raw)

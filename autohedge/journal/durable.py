@@ -1,8 +1,9 @@
-"""The store of a run on a clock: a line has left this process before anything follows from it.
+"""The store of a run in real time: a line reaches the operating system before `write` returns.
 
-`process` survives the death of the process, and that of the machine but for the last 100 ms: a
-thread syncs behind. `power` also syncs each order before it leaves. A full disk does not stop the
-record at once: a reserve is given up, so that exits and cancels stay journaled while entries halt.
+With `process` durability the record survives the death of the process, and that of the machine except for
+about the last 100 ms, because a thread syncs continuously. With `power` each order is also synced before it
+is sent. A full disk does not stop the record at once: a reserve file is deleted, so that exits and cancels
+are still journaled while entries halt.
 """
 
 import contextlib
@@ -17,15 +18,15 @@ from autohedge.journal.folder import sync_names
 
 RESERVE_BYTES = 16 << 20
 SYNC_PAUSE_S = 0.05
+# fdatasync omits metadata such as the modification time, which saves a disk write; macOS does not have it.
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
 class DurableStore:
-    """A file that takes whole lines or nothing.
+    """A file that takes whole lines or none.
 
-    `fault` says what is wrong with the disk, once anything is; the caller must stop entries
-    then. Raises Refused where another process writes the file, Unavailable where no more can be
-    written at all.
+    `fault` describes the disk fault once there is one; the caller must then stop entries. Raises Refused if
+    another process writes the file, Unavailable if it cannot be written at all.
     """
 
     def __init__(self, path: Path, *, power: bool = False) -> None:
@@ -47,15 +48,16 @@ class DurableStore:
         self._syncer.start()
 
     def _sync_names(self) -> None:
-        """A record that survives a power failure must still be found under its name."""
+        """Syncs the file and the folders above it, so that its name survives a power failure too."""
         os.fsync(self._descriptor)
         for folder in (self.path.parent, self.path.parent.parent):
             sync_names(folder)
 
     def reserve(self) -> bool:
-        """Set room aside for a full disk; say whether there was enough."""
+        """Creates the reserve for a full disk; returns whether there was room."""
         try:
             with self._reserve.open("wb") as file:
+                # Real zero bytes: a sparse file would not occupy the disk.
                 for _ in range(RESERVE_BYTES >> 20):
                     file.write(bytes(1 << 20))
         except OSError as error:
@@ -66,7 +68,7 @@ class DurableStore:
         return True
 
     def write(self, line: bytes) -> None:
-        """Hand a line to the operating system; on a full disk, at the expense of the reserve."""
+        """Passes a line to the operating system; on a full disk it deletes the reserve and tries again."""
         try:
             self._write_whole(line)
         except OSError as error:
@@ -77,31 +79,32 @@ class DurableStore:
         self._dirty.set()
 
     def flush_before_send(self) -> None:
-        """With `power`: the disk has everything before this returns."""
+        """With `power` durability: returns once the disk has everything."""
         if self.power:
             self.sync()
 
     def sync(self) -> None:
-        """The disk has everything before this returns."""
+        """Returns once the disk has everything."""
         try:
             _datasync(self._descriptor)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def truncate_torn(self, torn_bytes: int) -> None:
-        """Move a last line that was never whole from the journal to a file beside it."""
+        """Moves an incomplete last line from the journal to a file beside it."""
         with self.path.open("rb") as file:
             file.seek(self._size - torn_bytes)
             torn = file.read()
         self._size -= torn_bytes
+        # Kept as evidence: it may be the start of an order that was sent.
         if torn:
             self.path.with_name(f"torn-at-{self._size}").write_bytes(torn)
         os.ftruncate(self._descriptor, self._size)
 
     def close(self) -> None:
-        """Sync what is left, give the reserve back, and close."""
+        """Syncs the file, deletes the reserve and closes the file."""
         self._closing.set()
-        self._dirty.set()
+        self._dirty.set()  # wakes the thread, so that it sees `_closing`
         self._syncer.join()
         with contextlib.suppress(OSError):
             os.fsync(self._descriptor)
@@ -109,7 +112,7 @@ class DurableStore:
         self._reserve.unlink(missing_ok=True)
 
     def _write_whole(self, line: bytes) -> None:
-        """Write all of a line, or cut off what was written of it."""
+        """Writes all of a line, or truncates what was written of it."""
         left = memoryview(line)
         try:
             while left:
@@ -125,14 +128,14 @@ class DurableStore:
             raise self._unwritable(error) from None
 
     def _unwritable(self, error: OSError) -> Unavailable:
-        text = f"cannot write {self.path}: {error.strerror}; nothing unrecorded has left. Make room"
+        text = f"cannot write {self.path}: {error.strerror}; no unrecorded order was sent. Make room"
         return Unavailable(f"{text}, then: autohedge restart {self.path.parent.name}")
 
     def _sync_behind(self) -> None:
-        """Sync whenever something was written, at most twenty times a second."""
+        """Syncs whenever something was written, at most twenty times a second."""
         while not self._closing.is_set():
             self._dirty.wait()
-            self._dirty.clear()
+            self._dirty.clear()  # before the sync, so that a line written during it sets the flag again
             try:
                 os.fsync(self._descriptor)
             except OSError as error:

@@ -1,4 +1,4 @@
-"""A run is a folder: resolved settings as a file named by its hash, the journal, the results."""
+"""The folder of a run: settings and other files named by their hash, the journal, the results."""
 
 import json
 import os
@@ -16,21 +16,21 @@ LAST = "last"
 RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
 TRANSCRIPT = "transcript.jsonl"
-OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # their names up to version 0.1.0
+OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # the names of file and key up to version 0.1.0
 
 
 def content_name(content: bytes, suffix: str) -> str:
-    """The name of a file by its content: the first 32 hex digits of its BLAKE2b-256."""
+    """Returns the name of a file by its content: the first 32 hex digits of its BLAKE2b-256."""
     return blake2b(content, digest_size=32).hexdigest()[:32] + suffix
 
 
 def to_json(value: Mapping[str, Any]) -> bytes:
-    """Readable JSON with a stable order of keys."""
+    """Returns readable JSON with a stable order of keys."""
     return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False).encode() + b"\n"
 
 
 def sync_names(folder: Path) -> None:
-    """Make the names in a folder survive a power failure, as their content does."""
+    """Makes the names in a folder survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -46,7 +46,7 @@ def _write_synced(path: Path, content: bytes) -> None:
 
 
 class RunFolder:
-    """One run's folder; see `docs/record.md` for what is in it."""
+    """The folder of one run; `docs/record.md` lists its content."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -62,7 +62,7 @@ class RunFolder:
 
     @classmethod
     def find(cls, run: str) -> "RunFolder":
-        """The folder of a run, by its id or its path; `last` is the newest here.
+        """Returns the folder of a run by its id or path; `last` is the newest in the working directory.
 
         Raises Misconfigured if there is none.
         """
@@ -78,13 +78,13 @@ class RunFolder:
 
     @classmethod
     def all(cls) -> list["RunFolder"]:
-        """All runs in the working directory, oldest first."""
+        """Returns all runs in the working directory, oldest first."""
         paths = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
         return [cls(path) for path in paths if (path / JOURNAL).is_file()]
 
     @classmethod
     def create_draft(cls, run_id: str) -> "RunFolder":
-        """An unfinished folder beside `runs/`; `publish` moves it there once its genesis is written.
+        """Creates an unfinished folder beside `runs/`; `publish` moves it there once its genesis is written.
 
         Raises Unavailable if the working directory cannot be written.
         """
@@ -97,23 +97,24 @@ class RunFolder:
         return cls(path)
 
     def publish(self, run_id: str) -> "RunFolder":
-        """Move the prepared folder to its place, whole."""
+        """Moves the draft to its place in one step."""
         sync_names(self.path / FILES)
         RUNS.mkdir(exist_ok=True)
         return RunFolder(self.path.rename(RUNS / run_id))
 
     def discard(self) -> None:
-        """Remove a prepared folder that will not be published."""
+        """Deletes a draft that will not be published."""
         shutil.rmtree(self.path, ignore_errors=True)
 
     def store_file(self, content: bytes, suffix: str) -> str:
-        """Store a file under the hash of its content, whole or not at all; return its name.
+        """Stores a file under the hash of its content, whole or not at all; returns its name.
 
-        A file that exists already is not written again. Raises Unavailable where it cannot be written.
+        A file that exists already is not written again. Raises Unavailable if it cannot be written.
         """
         name = content_name(content, suffix)
         path, draft = self.path / FILES / name, self.path / FILES / f"{name}.tmp"
         try:
+            # Sync, rename, sync the folder: after a power failure the name never leads to partial content.
             if not path.is_file():
                 _write_synced(draft, content)
                 draft.replace(path)
@@ -123,7 +124,7 @@ class RunFolder:
         return name
 
     def stored_file(self, name: str) -> Path:
-        """The path of a stored file, its content checked against its name.
+        """Returns the path of a stored file after checking its content against its name.
 
         Raises Corrupt if it is missing or was changed.
         """
@@ -132,12 +133,12 @@ class RunFolder:
             msg = f"{path} is missing, but the journal names it"
             raise Corrupt(msg)
         if content_name(path.read_bytes(), path.suffix) != name:
-            msg = f"{path} was changed: its content does not fit its name"
+            msg = f"{path} was changed: its content does not match its name"
             raise Corrupt(msg)
         return path
 
     def settings(self, name: str) -> dict[str, Any]:
-        """The settings that the run recorded under this name.
+        """Returns the settings that the run recorded under this name.
 
         Raises Corrupt if they are not a table.
         """
@@ -146,19 +147,19 @@ class RunFolder:
         except ValueError as error:
             raise Corrupt(f"{self.path / FILES / name} is damaged: {error}") from None
         if not isinstance(values, dict):
-            raise Corrupt(f"{self.path / FILES / name} is damaged: it holds no settings")
+            raise Corrupt(f"{self.path / FILES / name} is damaged: it is not a table of settings")
         return values
 
     def write_launch(self, launch: Mapping[str, Any]) -> None:
-        """Keep how the run was driven: no part of the record, only what a restart repeats."""
+        """Stores how the run was started: not part of the record, but repeated by a restart."""
         draft = (self.path / LAUNCH).with_suffix(".tmp")
         _write_synced(draft, to_json(launch))
         draft.replace(self.path / LAUNCH)
 
     def read_launch(self) -> dict[str, Any]:
-        """How the run was driven; empty for a run without a clock.
+        """Returns how the run was started; empty for a run in virtual time.
 
-        Raises Corrupt if that cannot be read.
+        Raises Corrupt if the file cannot be parsed.
         """
         path = next((path for path in (self.path / LAUNCH, self.path / OLD_LAUNCH) if path.is_file()), None)
         if path is None:
@@ -172,16 +173,16 @@ class RunFolder:
         return {"venue_id" if key == OLD_VENUE_ID else key: value for key, value in launch.items()}
 
     def write_results(self, results: Mapping[str, Any]) -> None:
-        """Write `results.json` at once or not at all."""
+        """Writes `results.json`, whole or not at all."""
         draft = self.results.with_suffix(".tmp")
         content = msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2)
         _write_synced(draft, content + b"\n")
         draft.replace(self.results)
 
     def read_results(self) -> dict[str, Any] | None:
-        """The results, or None for a run that did not finish.
+        """Returns the results, or None for a run that did not finish.
 
-        Raises Corrupt if the file is not JSON.
+        Raises Corrupt if the file is not a JSON object of results.
         """
         if not self.results.is_file():
             return None
@@ -191,5 +192,5 @@ class RunFolder:
             msg = f"{self.results} is damaged: {error}"
             raise Corrupt(msg) from None
         if not isinstance(results, dict) or not isinstance(results.get("fills", []), list):
-            raise Corrupt(f"{self.results} is damaged: it is no result of a run")
+            raise Corrupt(f"{self.results} is damaged: it does not have the results of a run")
         return results

@@ -1,4 +1,4 @@
-"""The first line of a journal: what the run was made of."""
+"""The genesis: the first line of a journal, which describes the run."""
 
 from typing import Any
 
@@ -7,13 +7,14 @@ import msgspec
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import JournalLine
 
-FORMAT = 3
+FORMAT = 3  # raise it with any change of the journal's lines that older or newer versions cannot read
+TEXTS_SINCE = (0, 2)  # the first version with today's texts of halts, cancels and alerts
 
 
 class AgentsManifest(msgspec.Struct, frozen=True):
-    """Who answers the questions of a run, and from which files: prompts and headlines by their stored names.
+    """The provider that answered the run's requests, and the stored names of prompts and headlines.
 
-    `markets` is the hash of the tape of each symbol. All of it is empty for a run that asks nothing.
+    `markets` has the tape hash of each symbol. All fields are empty for a run without agents.
     """
 
     provider: str
@@ -25,10 +26,10 @@ class AgentsManifest(msgspec.Struct, frozen=True):
 
 
 class Genesis(msgspec.Struct, frozen=True):
-    """Versions of all that computes, names of the stored files, and each stream's origin.
+    """Versions of everything that computes, names of the stored files, and the origin of each stream.
 
-    `code` is a hash of the sources that can end up in compiled code; `slow` says who answered questions, and which
-    prompts and headlines they were asked with, None for a run that asked nothing.
+    `code` is a hash of the sources that can end up in compiled code. `slow` is the agents manifest as JSON,
+    None for a run without agents.
     """
 
     format: int
@@ -45,7 +46,7 @@ class Genesis(msgspec.Struct, frozen=True):
 
     @property
     def agents(self) -> AgentsManifest:
-        """Who answers the questions of this run. Raises Corrupt if that is damaged."""
+        """The agents manifest of this run. Raises Corrupt if it is damaged."""
         if self.slow is None:
             return AgentsManifest("", {})
         try:
@@ -53,11 +54,16 @@ class Genesis(msgspec.Struct, frozen=True):
         except msgspec.ValidationError as error:
             raise Corrupt(f"the journal's genesis is damaged: {error}") from None
 
+    @property
+    def has_todays_texts(self) -> bool:
+        """Whether the run's version has today's texts of halts, cancels and alerts."""
+        return tuple(int(part) for part in self.autohedge.split(".")[:2] if part.isdigit()) >= TEXTS_SINCE
+
     @classmethod
     def of(cls, line: JournalLine) -> "Genesis":
-        """The genesis of a journal's first line.
+        """Returns the genesis in a journal's first line.
 
-        Raises Corrupt if it is none, Misconfigured for a format that this version cannot read.
+        Raises Corrupt if it is not a genesis, Misconfigured for a format that this version cannot read.
         """
         try:
             genesis = msgspec.convert(line.genesis, cls)
@@ -65,5 +71,5 @@ class Genesis(msgspec.Struct, frozen=True):
             raise Corrupt(f"the journal's genesis is damaged: {error}") from None
         if genesis.format != FORMAT:
             msg = f"this run has record format {genesis.format}, made by autohedge {genesis.autohedge}"
-            raise Misconfigured(f"{msg}; this version reads format {FORMAT}: use that one")
+            raise Misconfigured(f"{msg}; this version reads format {FORMAT}: use the one that made it")
         return genesis

@@ -1,4 +1,4 @@
-"""Verification: every hash must fit, and the results must say what the journal says."""
+"""Verification of a record: every hash must match, and the results must agree with the journal."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -22,7 +22,7 @@ from autohedge.journal.genesis import Genesis
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What verification found in a sound record."""
+    """The result of verifying an intact record."""
 
     lines: int
     head: str
@@ -32,7 +32,7 @@ class Verified:
 
 @dataclass(slots=True)
 class ResultProjection:
-    """What the journal says that `results.json` must repeat: the figures, and every fill once."""
+    """The values that `results.json` must repeat from the journal: the figures, and every fill once."""
 
     result: dict[str, Any] = field(default_factory=dict)
     fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
@@ -42,7 +42,7 @@ class ResultProjection:
     _last: dict[str, Any] = field(default_factory=dict)
 
     def apply(self, event: AnyEvent | None) -> None:
-        """Note a line of the journal."""
+        """Updates the projection with the event of one line."""
         self.lines += 1
         match event:
             case RunResult():
@@ -50,8 +50,9 @@ class ResultProjection:
             case SubmitOrder():
                 self._orders[event.order_id] = event
             case ExecutionReport(kind="fill"):
+                # The venue may report a fill twice; the engine books it once.
                 self._last = self.fills.setdefault((event.order_id, event.trade_id), self._fill(event))
-            case FillBooked():
+            case FillBooked():  # follows the report of its fill, which is `_last`
                 self._last["realized"] = subtract(event.realized, self._realized)
                 self._realized = event.realized
 
@@ -64,23 +65,23 @@ class ResultProjection:
         return fill | {"symbol": order.symbol, "side": str(order.side), "reason": order.reason}
 
     def check(self, folder: RunFolder, results: dict[str, Any]) -> None:
-        """Hold `results.json` against the journal. Raises Corrupt at the first contradiction."""
+        """Compares `results.json` with the journal. Raises Corrupt at the first contradiction."""
         self.require_end(folder)
         for key, value in (self.result | {"journal_lines": self.lines}).items():
             if results.get(key) != value:
-                msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal says {value!r}"
+                msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal has {value!r}"
                 raise Corrupt(msg)
         if [_exact(fill) for fill in results["fills"]] != list(self.fills.values()):
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
 
     def require_end(self, folder: RunFolder) -> None:
-        """Raises Corrupt for results of a run whose journal has none."""
+        """Raises Corrupt if there are results but the journal has none."""
         if not self.result:
             raise Corrupt(f"{folder.results} is there, but the journal does not end with a run_result")
 
 
 def _exact(fill: dict[str, Any]) -> dict[str, Any]:
-    """A listed fill with its money as numbers; anything else stays, and will not compare equal."""
+    """Returns a listed fill with its money as Decimals; other values stay and will not compare equal."""
     try:
         money = {key: Decimal(fill[key]) for key in ("qty", "price", "fee", "realized")}
     except (KeyError, TypeError, ArithmeticError):
@@ -89,9 +90,9 @@ def _exact(fill: dict[str, Any]) -> dict[str, Any]:
 
 
 def verify(folder: RunFolder) -> Verified:
-    """Check a run's chain of hashes, the files that its genesis and its changes of prompts name, and its results.
+    """Checks a run's hash chain, the files that its journal names, and its results.
 
-    Raises Corrupt at the first thing that does not fit.
+    Raises Corrupt at the first mismatch.
     """
     claims = ResultProjection()
     verified = verify_chain(folder, claims)
@@ -103,9 +104,9 @@ def verify(folder: RunFolder) -> Verified:
 
 
 def verify_chain(folder: RunFolder, claims: ResultProjection | None = None) -> Verified:
-    """Check every hash: of the lines, of the files, of the end; note what the journal claims.
+    """Checks every hash: of the lines, of the files, of the end; updates `claims` with every line.
 
-    Raises Corrupt at the first that does not fit.
+    Raises Corrupt at the first mismatch.
     """
     lines, head = 0, ""
     claims = claims or ResultProjection()
@@ -119,13 +120,14 @@ def verify_chain(folder: RunFolder, claims: ResultProjection | None = None) -> V
 
 
 def verified_lines(folder: RunFolder) -> Iterator[JournalLine]:
-    """The lines of a journal, one by one: chain, files and the end that `results.json` names are checked.
+    """Yields the lines of a journal, checking the chain, the files, and the end that `results.json` names.
 
-    Raises Corrupt at the first that does not fit, the end's when all lines were taken.
+    Raises Corrupt at the first mismatch; for the end, after the last line.
     """
+    # Read before the lines: a run that finishes meanwhile must not make its own journal look damaged.
     promised, head = _expected_end(folder), ""
     for line in read(folder.journal):
-        if not head:
+        if not head:  # the first line
             _check_files(folder, Genesis.of(line))
         if isinstance(line.event, PromptsChanged):
             for name in line.event.prompts.values():
@@ -133,12 +135,12 @@ def verified_lines(folder: RunFolder) -> Iterator[JournalLine]:
         head = line.hash
         yield line
     if promised and promised != (head, torn_tail_bytes(folder.journal)):
-        msg = f"{folder.journal} does not end where {folder.results} says: lines were cut off or added"
+        msg = f"{folder.journal} does not end where {folder.results} requires: lines were cut off or added"
         raise Corrupt(msg)
 
 
 def _expected_end(folder: RunFolder) -> tuple[Any, int] | None:
-    """The head, and the torn bytes after it, that a finished run's journal must end with."""
+    """Returns the head and the torn bytes with which a finished run's journal must end."""
     results = folder.read_results()
     return None if results is None else (results.get("journal_head"), 0)
 
@@ -150,12 +152,12 @@ def _check_files(folder: RunFolder, genesis: Genesis) -> None:
 
 
 def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:
-    """What the results repeat of the settings and the tape must be what was recorded."""
+    """Compares the settings and the tape in the results with the recorded ones."""
     genesis = Genesis.of(next(read(folder.journal)))
     settings = folder.settings(genesis.settings)
     recorded = {
         "mode": settings["trading"]["mode"],
-        # In llm mode no strategy trades, whichever is named; see Settings.trader.
+        # In llm mode no strategy trades, whichever is named; see Settings.trader_name.
         "strategy": "agents" if settings["trading"]["mode"] == "llm" else settings["strategy"]["name"],
         "seed": settings["seed"],
         "symbols": [origin["symbol"] for origin in genesis.tape],

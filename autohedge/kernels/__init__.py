@@ -1,3 +1,3 @@
-"""Compiled strategy steps and tape queries: numba only, primitive arguments, one state record per instrument. Import the modules."""
+"""Compiled strategy steps and tape queries: numba on arrays and state records. Import its modules."""
 
 __all__: list[str] = []

@@ -1,8 +1,8 @@
-"""Moving-average crossover on bars: buy when the fast mean rises above the slow one, leave when it falls.
+"""Moving-average crossover on bars: buy when the fast mean rises above the slow one, sell when it falls.
 
-Rows of a bar stream are bars themselves (bid = ask = close). Rows of a quote stream are gathered
-into bars of `bar_ns`: a bar closes, and is judged, at the first quote of a later interval. The means are summed
-afresh at each bar, so they do not drift.
+Rows of a bar stream are bars themselves (bid = ask = close). Rows of a quote stream are aggregated into bars
+of `bar_ns`: a bar closes, and is evaluated, at the first quote of a later interval. The means are computed
+from the stored closes at each bar, so rounding errors do not accumulate.
 """
 
 from typing import Any
@@ -47,7 +47,7 @@ _EXIT_SIGNAL = int(Reason.EXIT_SIGNAL)
 
 @inlined
 def _mean(lane: Any, length: int) -> float:
-    """Mean of the last `length` closes."""
+    """Returns the mean of the last `length` closes."""
     total = 0.0
     slot = lane["slot"]
     for _ in range(length):
@@ -63,6 +63,7 @@ def _on_close(lane: Any, close: float) -> int:
     lane["bars"] += 1
     if lane["bars"] < lane["slow"]:
         return _WARMING_UP
+    # `above` is 0 until the first comparison, which sets the side but is not a crossing.
     before = lane["above"]
     above = 1 if _mean(lane, lane["fast"]) > _mean(lane, lane["slow"]) else -1
     lane["above"] = above
@@ -83,12 +84,13 @@ def _evaluate(lane: Any, ts: int, mid: float) -> int:
     if interval == lane["interval"]:
         return _BAR_FORMING
     lane["interval"] = interval
+    # A close of 0 means that this is the first quote: no bar has been formed yet.
     return _BAR_FORMING if close == 0.0 else _on_close(lane, close)
 
 
 @inlined
 def step(lane: Any, ts: int, bid: float, ask: float) -> int:
-    """One row: exactly one code, counted if it is final."""
+    """Processes one row; returns exactly one code, and counts it if it is final."""
     code = check_quote_and_exits(lane, bid, ask)
     if code < 0:
         code = _evaluate(lane, ts, (bid + ask) / 2.0)
@@ -98,7 +100,7 @@ def step(lane: Any, ts: int, bid: float, ask: float) -> int:
 
 @compiled
 def step_one(lanes: KernelStates, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
-    """The same step for one live row; `volume` is part of every strategy's step, unused here."""
+    """Runs the same step on one live row; `volume` is part of every strategy's signature, unused here."""
     return step(lanes[np.uintp(lane)], ts, bid, ask)
 
 
@@ -114,7 +116,7 @@ def scan(
     start: int,
     stop: int,
 ) -> int:
-    """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+    """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
     for i in range(start, stop):
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]

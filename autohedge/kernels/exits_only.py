@@ -1,7 +1,7 @@
-"""Watching: exits are guarded, quotes are counted, and no quote is a wish to buy.
+"""A step without a strategy: it checks exits and counts quotes, and never signals an entry.
 
-It stands in a strategy's place where agents alone propose. A quote that no exit takes ends in the lane's
-`gate`, the engine's word for what it waits for.
+It is used in llm mode, where the agents propose entries. A quote that meets no exit is counted under the
+lane's `gate`, the code that the engine sets while a deliberation runs or the agents cool down.
 """
 
 from typing import Any
@@ -28,9 +28,10 @@ _NO_SIGNAL = int(Reason.NO_SIGNAL)
 
 @inlined
 def step(lane: Any, bid: float, ask: float) -> int:
-    """One quote: exactly one code, counted if it is final."""
+    """Processes one quote; returns exactly one code, and counts it if it is final."""
     code = check_quote_and_exits(lane, bid, ask)
     if code < 0:
+        # ENTRY here means only that no position, order or gate is in the way, so it becomes NO_SIGNAL.
         code = entry_code(lane)
         code = _NO_SIGNAL if code == _ENTRY else code
     record_code(lane, code)
@@ -49,7 +50,7 @@ def scan(
     start: int,
     stop: int,
 ) -> int:
-    """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+    """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
     for i in range(start, stop):
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]

@@ -1,8 +1,8 @@
-"""How kernels are compiled, and where their machine code is kept between processes.
+"""How kernels are compiled, and where their machine code is cached between processes.
 
-numba's disk cache notices an edit in the file of a compiled function, not in a function
-inlined from another file. So the cache directory carries a hash of every source that can be
-inlined: an edit anywhere in it starts a fresh cache. `NUMBA_CACHE_DIR`, where set, is its root.
+numba's disk cache notices an edit in the file of a compiled function, but not in a function inlined from
+another file. So the name of the cache directory has a hash of every source that can be inlined: an edit in
+any of them starts a new cache. `NUMBA_CACHE_DIR`, if set, is its root.
 """
 
 import os
@@ -24,7 +24,7 @@ INLINABLE = ("kernels", "strategies", "core/reasons.py")
 
 
 def source_hash(package: Path = _PACKAGE) -> str:
-    """Hash of all sources whose text can end up inside compiled code."""
+    """Returns a hash of all sources that can become part of compiled code."""
     digest = blake2b(digest_size=8)
     for part in INLINABLE:
         place = package / part
@@ -34,11 +34,12 @@ def source_hash(package: Path = _PACKAGE) -> str:
 
 
 def cache_directory() -> Path | None:
-    """Where machine code is kept; None if that place cannot be written."""
+    """Returns the directory of the machine code; None if it cannot be written."""
     root = os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("autohedge") / "jit"
     directory = Path(root) / source_hash()
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        # mkdir succeeds on an existing read-only directory, so write a file to find out.
         with tempfile.TemporaryFile(dir=directory):
             return directory
     except OSError as error:
@@ -48,24 +49,27 @@ def cache_directory() -> Path | None:
 
 def _warn(directory: Path, error: OSError) -> None:
     warn(
-        "compiled code cannot be kept, so every start compiles again",
+        "compiled code cannot be cached, so every start compiles again",
         directory=str(directory),
         error=error.strerror,
         cure="set NUMBA_CACHE_DIR to a directory that can be written",
     )
 
 
+# Set at import, before the first kernel is defined: numba reads the directory when it decorates.
 _DIRECTORY = cache_directory()
 if _DIRECTORY is not None:
     numba.config.CACHE_DIR = str(_DIRECTORY)  # type: ignore[attr-defined]
 
 
 def compiled(function: F) -> F:
-    """Compile for calls from Python: cached on disk, IEEE division, no fast-math."""
+    """Compiles a function for calls from Python: cached on disk, IEEE division, no fast-math."""
+    # error_model="numpy" makes a division by zero give inf or NaN instead of raising; nogil
+    # lets other threads run during a long scan.
     cached = _DIRECTORY is not None
     return cast(F, numba.njit(cache=cached, error_model="numpy", nogil=True)(function))
 
 
 def inlined(function: F) -> F:
-    """Compile into the caller's body, so that one step serves scan and single quote."""
+    """Compiles a function into the body of its caller, so that scans and single quotes share one step."""
     return cast(F, numba.njit(inline="always", error_model="numpy")(function))

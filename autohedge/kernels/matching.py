@@ -1,4 +1,7 @@
-"""What is asked of a tape: its book at a moment, its last quotes, when a resting order is touched."""
+"""Queries of a tape: the last valid quotes before a row, and when a resting order is touched.
+
+A valid quote has a positive bid, an ask that is not below it, and both are finite.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +17,10 @@ def last_valid(
     end: int,
     lane: int,
 ) -> int:
-    """The last row before `end` that is a valid quote of `lane`; -1 if there is none."""
+    """Returns the last row before `end` that is a valid quote of `lane`; -1 if there is none."""
     for back in range(1, end + 1):
         u = np.uintp(end - back)
+        # The comparisons are false for NaN, so a missing side is not valid either.
         if lane_of[u] == lane and bid[u] > 0.0 and ask[u] >= bid[u] and ask[u] < np.inf:
             return end - back
     return -1
@@ -32,7 +36,7 @@ def first_touch(
     side: int,
     limit: float,
 ) -> int:
-    """The first row from `start` on whose book meets a resting limit; the tape's length if none does.
+    """Returns the first row from `start` on that meets a resting limit; the tape's length if none does.
 
     `side` is 1 for a buy, -1 for a sell.
     """
@@ -54,7 +58,7 @@ def recent_valid(
     lane: int,
     found: NDArray[np.int64],
 ) -> int:
-    """Fill `found` from its end with the last valid rows of `lane` before `end`; return how many there are."""
+    """Fills `found` from its end with the last valid rows of `lane` before `end`; returns their count."""
     count = 0
     for back in range(1, end + 1):
         if count == len(found):

@@ -1,8 +1,8 @@
-"""Momentum: buy when the mid has risen by an edge over the last few accepted quotes.
+"""Momentum: buy when the mid has risen by a minimum edge over the last accepted quotes.
 
-The scan over a batch and the step for one live quote share one inlined step, so both give the
-same bits. Columns are separate read-only arrays; sizes are read only by the two filters. Indices
-are unsigned because a signed one costs a test for Python's negative indexing at every access.
+The scan over a batch and the step for one live quote share one inlined step, so both give the same bits.
+Columns are separate read-only arrays; sizes are read only by the two filters. Indices are unsigned, because a
+signed index costs a test for Python's negative indexing at every access.
 """
 
 from typing import Any
@@ -52,7 +52,7 @@ _ENTRY = int(Reason.ENTRY)
 
 @inlined
 def _remember(lane: Any, mid: float, volume: float) -> float:
-    """Keep the last lookback + 1 mids; return the oldest of them."""
+    """Stores a mid in the ring of the last lookback + 1; returns the oldest one."""
     slot = lane["slot"]
     lane["mids"][np.uintp(slot)] = mid
     if lane["filters"]:
@@ -60,13 +60,14 @@ def _remember(lane: Any, mid: float, volume: float) -> float:
     slot = 0 if slot == lane["lookback"] else slot + 1
     lane["slot"] = slot
     lane["accepted"] += 1
+    # A full ring: the next slot to overwrite has the oldest mid. A filling ring: slot 0 has it.
     oldest = slot if lane["accepted"] > lane["lookback"] else 0
     return lane["mids"][np.uintp(oldest)]  # type: ignore[no-any-return]
 
 
 @inlined
 def _filtered(lane: Any, mid: float, volume: float) -> int:
-    """The volume-ratio and VWAP filters over the kept quotes; ENTRY if both let the wish pass."""
+    """Applies the volume-ratio and VWAP filters to the stored quotes; returns ENTRY if both pass."""
     count = min(lane["accepted"], lane["lookback"] + 1)
     shown = 0.0
     weighted = 0.0
@@ -75,6 +76,7 @@ def _filtered(lane: Any, mid: float, volume: float) -> int:
         weighted += lane["mids"][i] * lane["volumes"][i]
     if volume < lane["min_volume_ratio"] * (shown / count):
         return _LOW_VOLUME
+    # "not >" instead of "<=": without sizes the VWAP is NaN, and then the filter must refuse.
     if lane["use_vwap"] and not mid > weighted / shown:
         return _BELOW_VWAP
     return _ENTRY
@@ -94,6 +96,7 @@ def _evaluate(lane: Any, bid: float, ask: float, volume: float) -> int:
         return _WARMING_UP
     if (mid - past) / past * 10_000.0 < lane["min_edge_bps"]:
         return _NO_EDGE
+    # The filters run last: they loop over the whole lookback.
     code = entry_code(lane)
     if code == _ENTRY and lane["filters"]:
         code = _filtered(lane, mid, volume)
@@ -102,7 +105,7 @@ def _evaluate(lane: Any, bid: float, ask: float, volume: float) -> int:
 
 @inlined
 def step(lane: Any, bid: float, ask: float, volume: float) -> int:
-    """One quote: exactly one code, counted if it is final."""
+    """Processes one quote; returns exactly one code, and counts it if it is final."""
     code = check_quote_and_exits(lane, bid, ask)
     if code < 0:
         code = _evaluate(lane, bid, ask, volume)
@@ -112,7 +115,7 @@ def step(lane: Any, bid: float, ask: float, volume: float) -> int:
 
 @compiled
 def step_one(lanes: KernelStates, lane: int, ts: int, bid: float, ask: float, volume: float) -> int:
-    """The same step for one live quote; `ts` is part of every strategy's step, unused here."""
+    """Runs the same step on one live quote; `ts` is part of every strategy's signature, unused here."""
     return step(lanes[np.uintp(lane)], bid, ask, volume)
 
 
@@ -128,7 +131,7 @@ def scan(
     start: int,
     stop: int,
 ) -> int:
-    """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+    """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
     for i in range(start, stop):
         u = np.uintp(i)
         lane = lanes[np.uintp(lane_of[u])]

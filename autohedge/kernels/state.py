@@ -1,11 +1,13 @@
-"""What every lane carries and every strategy shares: one lane is one instrument's stream.
+"""The state record that every strategy shares; one lane is the record of one instrument's stream.
 
-A lane is one structured record: prices that stop the scan, the last valid quote, the position's
-status, a count per outcome code, then the strategy's own parameters and state. Two infinities
-let one comparison cover every status: a flat lane has take-profit at +inf and stop-loss at -inf,
-a lane whose exit is in flight has take-profit at -inf. No bid reaches a trail that is off, at +inf, and
-every bid one that is on, at -inf: the kernel puts it on, the engine takes it off when nothing is held. `gate` is the
-code of a wish to buy while the gate is not open, else 0; after `refresh_in` more valid quotes the engine looks at it.
+A record has the prices that stop the scan, the last valid quote, the position's status, a count per outcome
+code, then the strategy's own parameters and state. Infinities let one comparison cover every status: a flat
+lane has its take-profit at +inf and its stop-loss at -inf; a lane whose exit is in flight has its take-profit
+at -inf. A trailing stop is off with `trail_from` at +inf and active at -inf: the kernel activates it, the
+engine turns it off when the position is closed.
+
+`gate` is the outcome code of a buy signal while the gate is not open, else 0. After `refresh_in` more valid
+quotes the scan stops so that the engine can refresh the gate.
 """
 
 from typing import Any
@@ -37,6 +39,7 @@ FIELDS: list[Any] = [
 
 KernelStates = NDArray[np.void]
 
+# Plain ints, which numba compiles in as constants.
 _NO_CODE = -1
 _STOPS_FROM, _GATES_FROM = STOPS_FROM, GATES_FROM
 _EXITING = EXITING
@@ -52,22 +55,26 @@ _ENTRY = int(Reason.ENTRY)
 
 
 def state_dtype(own: list[Any]) -> np.dtype[np.void]:
-    """The record of a lane: the shared fields, then a strategy's `own`."""
+    """Returns the record type of a lane: the shared fields, then the strategy's `own`."""
+    # Aligned, so that every field is loaded at its natural boundary.
     return np.dtype(FIELDS + own, align=True)
 
 
 def new_states(dtype: np.dtype[np.void], count: int) -> KernelStates:
-    """`count` flat lanes that have seen nothing yet."""
+    """Returns `count` flat lanes without quotes."""
     lanes = np.zeros(count, dtype)
     lanes["take_profit"], lanes["stop_loss"], lanes["trail_from"] = np.inf, -np.inf, np.inf
     lanes["bid"] = lanes["ask"] = np.nan
-    lanes["refresh_in"] = NEVER
+    lanes["refresh_in"] = NEVER  # counts down, but does not reach 0 within any tape
     return lanes
 
 
 @inlined
 def _trail(lane: Any, bid: float) -> int:
-    """A bid that puts the trail on, or meets it: the stop lies below the highest, so it only rises."""
+    """Updates the trailing stop with a bid that activates it or comes while it is active.
+
+    The stop is a share of the highest bid, so it only rises.
+    """
     if lane["trail_from"] > -np.inf:
         lane["trail_from"] = -np.inf
         lane["highest"] = bid
@@ -78,12 +85,18 @@ def _trail(lane: Any, bid: float) -> int:
 
 @inlined
 def check_quote_and_exits(lane: Any, bid: float, ask: float) -> int:
-    """Rules before any strategy: refuse a bad quote, watch the exits; negative if neither applies."""
+    """Applies the rules for bad quotes and exits, before any strategy.
+
+    Returns a negative code if none applies.
+    """
+    # Written so that NaN fails every comparison and counts as bad.
     if not (bid > 0.0 and ask >= bid and ask < np.inf):
         return _BAD_QUOTE
     lane["bid"] = bid
     lane["ask"] = ask
+    # Bad quotes do not count towards the refresh: "quotes" in the settings are valid ones.
     lane["refresh_in"] -= 1
+    # Take-profit first: at -inf it also covers the exit in flight.
     if bid >= lane["take_profit"]:
         return _EXIT_PENDING if lane["status"] == _EXITING else _TAKE_PROFIT
     if bid <= lane["stop_loss"]:
@@ -95,7 +108,7 @@ def check_quote_and_exits(lane: Any, bid: float, ask: float) -> int:
 
 @inlined
 def entry_code(lane: Any) -> int:
-    """What a wish to buy meets: a position, an order in flight, a gate's code, or the engine's decision."""
+    """Returns the outcome of a buy signal: position open, order pending, the gate's code, or ENTRY."""
     if lane["status"] == _OPEN:
         return _IN_POSITION
     if lane["status"] == _PENDING:
@@ -105,7 +118,7 @@ def entry_code(lane: Any) -> int:
 
 @inlined
 def record_code(lane: Any, code: int) -> None:
-    """Count a code that is final here; leave one that the engine must decide in `stop`."""
+    """Counts a final code; stores a code that the engine must decide in `stop`."""
     if code < _STOPS_FROM or code >= _GATES_FROM:
         lane["counts"][np.uintp(code)] += 1
     else:
@@ -114,7 +127,7 @@ def record_code(lane: Any, code: int) -> None:
 
 @inlined
 def must_stop(lane: Any, code: int) -> bool:
-    """Whether the engine must look: a code that it decides, or the quote after which its gate is due."""
+    """Returns whether the engine must act: on a code that it decides, or because the gate refresh is due."""
     if _STOPS_FROM <= code < _GATES_FROM:
         return True
     if lane["refresh_in"] == 0:
@@ -125,7 +138,7 @@ def must_stop(lane: Any, code: int) -> bool:
 
 @compiled
 def check_one(lanes: KernelStates, lane: int, bid: float, ask: float) -> int:
-    """The shared rules for one quote of a strategy that is not compiled; final codes are counted."""
+    """Applies the shared rules to one quote of a Python strategy; counts final codes."""
     record = lanes[np.uintp(lane)]
     code = check_quote_and_exits(record, bid, ask)
     if code >= 0:
@@ -135,7 +148,10 @@ def check_one(lanes: KernelStates, lane: int, bid: float, ask: float) -> int:
 
 @compiled
 def net_and_gross(lanes: KernelStates, held: NDArray[np.float64]) -> tuple[float, float]:
-    """Net and gross value of all holdings at the last bids, summed in lane order so that every machine agrees."""
+    """Returns net and gross value of all positions at the last bids.
+
+    The sum runs in lane order, so that it is the same on every machine.
+    """
     net = gross = 0.0
     for i in range(len(held)):
         u = np.uintp(i)

@@ -1,7 +1,7 @@
-"""What every model looks like from here: a request in, the raw answer out, whatever the server is.
+"""The interface of every model: a request in, the raw answer out, whatever the server is.
 
-FAILURES names what can go wrong between the two; an answer that came but is no use is judged in
-`answers`.
+`FailureCode` lists the ways in which a call can fail. An answer that arrived but cannot be used is
+rejected in `parsing`.
 """
 
 from typing import Any, Literal, Protocol
@@ -19,10 +19,10 @@ class Message(msgspec.Struct, frozen=True, gc=False):
 
 
 class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One question to a model: `schema` is the JSON schema that the answer must fit.
+    """One request to a model; `schema` is the JSON schema that the answer must match.
 
-    `snapshot` is the hash of what the prompt was rendered from, for backends that answer from it. `model` is
-    empty for the backend's own; `timeout_s` is how long one try may take, 0 for as long as `llm.timeout_s` says.
+    `snapshot` is the hash of the snapshot that the prompt was rendered from, for backends that answer from
+    it. An empty `model` selects the backend's default. `timeout_s` limits one try; 0 means `llm.timeout_s`.
     """
 
     agent: str
@@ -38,17 +38,17 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as the server counts them."""
+    """Tokens as counted by the server."""
 
     prompt_tokens: int
     completion_tokens: int
 
 
 class LLMResponse(msgspec.Struct, frozen=True):
-    """What came back, untouched: `text` as the model wrote it, `finish_reason` as the server said it.
+    """The raw answer: `text` as the model wrote it, `finish_reason` as the server reported it.
 
-    `sent_as` is the form in which the schema went out (json_schema, json_object, text, native …).
-    `service_ms` is the client's own clock around the call.
+    `sent_as` is the mode in which the schema was sent (json_schema, json_object, text, native, script).
+    `service_ms` is the duration of the call by the client's own clock, or the one that a script states.
     """
 
     text: str
@@ -72,11 +72,13 @@ FailureCode = Literal[
     "context_overflow",
     "garbage_reply",
 ]
+# Only failures that can pass by themselves. The others need a person (key, model, address, prompt), so a
+# retry would spend budget and deadline for nothing.
 RETRYABLE: frozenset[str] = frozenset({"timeout", "unreachable", "rate_limited", "server_error"})
 
 
 class LLMError(AutoHedgeError):
-    """No usable reply came: `code` says which way; `after_s` is the server's Retry-After, 0 without one."""
+    """A call without a usable reply: `code` is the kind of failure, `after_s` the Retry-After or 0."""
 
     def __init__(self, code: FailureCode, text: str, after_s: float = 0.0) -> None:
         super().__init__(text)
@@ -85,9 +87,9 @@ class LLMError(AutoHedgeError):
 
 
 class LLMBackend(Protocol):
-    """One model behind one server, or something that answers in its place.
+    """One model behind one server, or a substitute that answers in its place.
 
-    `name` is the provider's, `model` what the server calls the model, `server` its kind
+    `name` is the provider, `model` the server's name of the model, `server` the kind of server
     (lm_studio, ollama, llama_cpp, vllm, openai, rules, scripted …).
     """
 
@@ -96,9 +98,9 @@ class LLMBackend(Protocol):
     server: str
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Ask once. Raises LLMError; never waits longer than the request's timeout, else its own."""
+        """Sends the request once, within the request's timeout or else the backend's own. Raises LLMError."""
         ...
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Closes all connections."""
         ...

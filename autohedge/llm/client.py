@@ -1,4 +1,4 @@
-"""Asking a model so that whatever it or its server does comes back as a value: an answer, or why there is none."""
+"""The LLM client: every call ends in a value, either an answer or the code of why there is none."""
 
 import asyncio
 import math
@@ -33,7 +33,7 @@ LATE_TEXT = "the deadline passed before the answer came"
 
 @dataclass(frozen=True, slots=True)
 class ClientStats:
-    """What came of all questions so far; `calls` are requests that left, retries included."""
+    """Counts of all outcomes so far; `calls` are the requests that were sent, including retries."""
 
     asked: int
     accepted: int
@@ -49,7 +49,7 @@ class ClientStats:
 
 @dataclass(frozen=True, slots=True)
 class _AnswerSpec(Generic[Answer]):
-    """What an answer is held to."""
+    """The requirements of an answer: its type, a further check, and the deadline."""
 
     answer: type[Answer]
     check: Check[Answer] | None
@@ -58,7 +58,7 @@ class _AnswerSpec(Generic[Answer]):
 
 @dataclass(slots=True)
 class Attempt:
-    """A request on its way: the reply, or the code of why there is none, and a sentence about that."""
+    """The result of sending a request: the response, or the code and the description of the failure."""
 
     response: LLMResponse | None = None
     code: str = ""
@@ -67,18 +67,18 @@ class Attempt:
 
 
 class _Broken(Exception):
-    """A backend raised what its contract does not know."""
+    """A backend raised an exception other than LLMError."""
 
 
 class _Spent(Exception):
-    """No retry: the budget is used up."""
+    """The budget does not allow a further try."""
 
 
 class LLMClient:
-    """One model and all that stands before it: budget, breaker, context, queue, retries, judgement, one repair.
+    """A client for one model: budget, circuit breaker, context check, queue, retries, validation, one repair.
 
-    `now` is monotonic, in seconds; `pause` lets time pass between tries. `slots` are those that several processes
-    share; one is taken after the place in the queue of this process, and given back before it.
+    `now` is monotonic, in seconds; `pause` waits between tries. `slots` is the semaphore that several
+    processes share. A slot is acquired after the turn in this process's queue, and released before it.
     """
 
     def __init__(
@@ -113,11 +113,11 @@ class LLMClient:
         deadline_s: float | None = None,
         check: Check[Answer] | None = None,
     ) -> Outcome[Answer]:
-        """An answer that passes `check`, or the code of why there is none; never an error of model or server.
+        """Returns an answer that passes `check`, or the code of why there is none.
 
-        An answer that is no use is sent back once with what is wrong with it. The code of an abstention is
-        that of the last request that left, or of why the first one could not. Only the caller's own
-        mistakes and being cancelled raise.
+        An invalid answer is returned to the model once, together with its error, for a repair. The code of an
+        abstention is that of the last request that was sent, or the reason why the first one could not be
+        sent. Failures of model and server never raise; programming errors and cancellation do.
         """
         began = self._now()
         question = _AnswerSpec(answer, check, math.inf if deadline_s is None else began + deadline_s)
@@ -126,12 +126,13 @@ class LLMClient:
         return outcome
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:
-        """Let a request leave, past budget, breaker and retries; the one place where it does."""
+        """Sends a request under budget, breaker and retries; no other code sends requests."""
         if self._now() >= deadline:
             return Attempt(None, DEADLINE, LATE_TEXT)
         refused = self._refusal(request)
         if refused is not None:
             return refused
+        # Every way out must leave the breaker: a trial that stays open would block all calls for ever.
         sent, trial = Attempt(), self._breaker.enter()
         try:
             await self._send_with_retries(request, sent, deadline)
@@ -141,16 +142,16 @@ class LLMClient:
         return sent
 
     def carry_usage(self, spent: TokenUsage) -> None:
-        """Count what the run spent before this process."""
+        """Adds the usage of the run before this process, so that the budget covers the whole run."""
         self._budget.add_usage(spent)
 
     def now(self) -> float:
-        """The asker's clock, in seconds."""
+        """Returns the client's monotonic time in seconds."""
         return self._now()
 
     @property
     def counts(self) -> ClientStats:
-        """What came of all questions so far."""
+        """Counts of all outcomes so far."""
         codes, drops = dict(sorted(self._codes.items())), dict(sorted(self.queue.counts.items()))
         return ClientStats(
             asked=self._codes.total(),
@@ -166,7 +167,7 @@ class LLMClient:
         )
 
     async def close(self) -> None:
-        """End all that wait with `cancelled`, and let go of the server."""
+        """Ends all waiting requests with `cancelled`, and closes the backend."""
         self.queue.close()
         await self.backend.close()
 
@@ -174,10 +175,12 @@ class LLMClient:
         self, request: LLMRequest, question: _AnswerSpec[Answer], lane: Priority, key: Hashable | None
     ) -> Outcome[Answer]:
         began = self._now()
+        # Checked before the queue too, so that a request that cannot be sent takes no place in it.
         refused = self._refusal(request)
         if refused is not None:
             return _not_sent(request, refused, 0.0)
         try:
+            # The queue first: a shared slot must not be held while waiting in the queue of one process.
             async with self.queue.slot(lane, key, question.deadline), self._slot(question.deadline):
                 return await self._ask_and_repair(request, question, _ms(self._now() - began))
         except Dropped as dropped:
@@ -192,6 +195,7 @@ class LLMClient:
         call, parsed = await self._send_and_parse(request, question, queue_ms, ACCEPTED)
         if parsed.answer is not None or parsed.final or call.response is None:
             return Outcome(parsed.answer, call.outcome, (call,))
+        # The repair keeps the slot: behind other requests it could miss the deadline.
         second, better = await self._send_and_parse(_repair(request, call), question, 0.0, REPAIRED)
         self._repairs += bool(second.tries)
         return Outcome(better.answer, (second if second.tries else call).outcome, (call, second))
@@ -217,7 +221,8 @@ class LLMClient:
         return parse_answer(sent.response, question.answer, question.check)
 
     def _refusal(self, request: LLMRequest) -> Attempt | None:
-        """Why a request may not leave."""
+        """Returns why a request must not be sent, or None."""
+        # In this order: the first reason is the one that is reported.
         reasons = {
             "budget": self._budget.reason_blocked(_worst_tokens(request)),
             "breaker_open": self._breaker.reason_blocked(),
@@ -226,7 +231,8 @@ class LLMClient:
         return next((Attempt(None, code, text) for code, text in reasons.items() if text), None)
 
     def _notify_breaker(self, sent: Attempt, *, trial: bool) -> None:
-        """Tell the breaker what a call showed about the server."""
+        """Reports to the breaker what a call showed about the server."""
+        # A deadline or budget of our own shows nothing about the server.
         if sent.response is not None or sent.code in OF_THE_REQUEST:
             self._breaker.on_success()
         elif sent.code not in {DEADLINE, "budget"}:
@@ -249,6 +255,7 @@ class LLMClient:
             sent.code, sent.text = DEADLINE, LATE_TEXT
 
     async def _attempt(self, request: LLMRequest, sent: Attempt) -> LLMResponse:
+        # Checked for each try: other calls may have used up the budget during the pause.
         worst = _worst_tokens(request)
         spent = self._budget.reason_blocked(worst)
         if spent:
@@ -269,6 +276,7 @@ class LLMClient:
         except LLMError:
             raise
         except Exception as error:
+            # A backend may raise a TimeoutError of its own, which is an error in the backend.
             if isinstance(error, TimeoutError) and limit.expired():
                 raise LLMError("timeout", _over_time(request)) from None
             raise _Broken(f"{type(error).__name__}: {error}") from error
@@ -280,7 +288,7 @@ def _not_sent(request: LLMRequest, refused: Attempt, queue_ms: float) -> Outcome
 
 
 def _repair(request: LLMRequest, bad: Call) -> LLMRequest:
-    """The same question, with the bad answer and what is wrong with it."""
+    """Returns the request extended by the invalid answer and a description of its error."""
     bad_answer = strip_reasoning(bad.response.text).strip() if bad.response else ""
     wrong = (
         f"That cannot be used: {bad.failure}. "
@@ -297,7 +305,10 @@ def _worst_tokens(request: LLMRequest) -> int:
 
 
 def _over_time(request: LLMRequest) -> str:
-    return f"{request.agent} had no answer in {request.timeout_s:g} s; raise its timeout_s or name it a smaller model"
+    return (
+        f"{request.agent} had no answer in {request.timeout_s:g} s; "
+        "raise its timeout_s or name it a smaller model"
+    )
 
 
 def _error_line(error: Exception) -> str:

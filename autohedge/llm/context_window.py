@@ -1,7 +1,7 @@
-"""Whether a model can have read all of what it was asked.
+"""Checks that a model reads the whole prompt.
 
-Servers differ in how they count and some silently drop what does not fit, so both ends are checked here:
-what would not fit is not sent, and a reply to a prompt that was cut is no answer to the question.
+Servers count tokens differently, and some cut a prompt that is too long without an error. So both sides are
+checked: a request that may not fit is not sent, and an answer to a prompt that was cut is rejected.
 """
 
 import msgspec
@@ -15,24 +15,25 @@ _LETTERS = _ALPHABET + b" \t\r\n"
 
 
 def text_tokens(text: str) -> int:
-    """More tokens than a text has: three letters or spaces each, every other byte one of its own.
+    """Returns an upper bound of a text's tokens: one per three letters or spaces, one per other byte.
 
-    Words come to four or five letters a token, but some tokenizers take figures and signs one by one, and
-    no tokenizer makes more than one token of a byte.
+    Words have four or five letters per token, but some tokenizers split numbers and punctuation into single
+    characters. No tokenizer makes more than one token of a byte.
     """
     content = text.encode(errors="replace")
     others = len(content.translate(None, _LETTERS))
+    # Two negations round the quotient up.
     return others + -(-(len(content) - others) // 3)
 
 
 def prompt_tokens(request: LLMRequest) -> int:
-    """An upper estimate of what a request takes of the context before the answer, its schema included."""
+    """Returns an upper bound of the tokens of a request without its answer; includes the schema."""
     messages = sum(OVERHEAD_TOKENS + text_tokens(message.content) for message in request.messages)
     return messages + text_tokens(msgspec.json.encode(request.schema).decode())
 
 
 def min_tokens(request: LLMRequest) -> int:
-    """Fewer tokens than any tokenizer makes of a request: eight letters each, or four digits."""
+    """Returns a lower bound of a request's tokens in any tokenizer: one per eight letters or four digits."""
     content = "".join(message.content for message in request.messages).encode(errors="replace")
     letters = len(content) - len(content.translate(None, _ALPHABET))
     digits = len(content) - len(content.translate(None, _DIGITS))
@@ -40,15 +41,18 @@ def min_tokens(request: LLMRequest) -> int:
 
 
 def overflow_error(request: LLMRequest, context_tokens: int) -> str:
-    """Why a request does not fit the context, with room for its answer; empty if it does."""
+    """Returns why a request and its answer do not fit the context, or an empty string."""
     wanted = prompt_tokens(request) + request.max_tokens
     if wanted <= context_tokens:
         return ""
-    return f"prompt and answer may take {wanted} tokens of {context_tokens}: show less or raise llm.context_tokens"
+    return (
+        f"prompt and answer may take {wanted} tokens of {context_tokens}: "
+        "show less or raise llm.context_tokens"
+    )
 
 
 def truncation_error(request: LLMRequest, response: LLMResponse) -> str:
-    """Why a server cannot have read the whole prompt; empty if it can, or does not say."""
+    """Returns why a server cannot have read the whole prompt; empty if it can, or reports no count."""
     counted = response.usage.prompt_tokens if response.usage else 0
     certain = min_tokens(request)
     if counted <= 0 or counted >= certain:

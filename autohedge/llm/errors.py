@@ -1,4 +1,4 @@
-"""What servers say when they fail, made into a code and one harmless line."""
+"""Converts the errors of servers into a code and one line of plain text."""
 
 import math
 import re
@@ -14,7 +14,7 @@ from autohedge.core.text import printable
 from autohedge.llm.backend import FailureCode, LLMError
 
 LONGEST = 200
-SHORTEST_KEY = 8  # a shorter one is a placeholder for servers that ask for none
+SHORTEST_KEY = 8  # a shorter key is a placeholder, and masking it would hide ordinary text
 LONGEST_WAIT_S = 3600.0
 HIDDEN = "[key]"
 
@@ -46,32 +46,33 @@ _CURES: dict[FailureCode, str] = {
 
 
 def mask_key(text: str, key: SecretStr | None) -> str:
-    """The text without the key, should a server repeat it."""
+    """Replaces the API key in a text, as servers may repeat it."""
     secret = key.get_secret_value() if key else ""
     return text.replace(secret, HIDDEN) if len(secret) >= SHORTEST_KEY else text
 
 
 def one_line(text: str, key: SecretStr | None = None, longest: int = LONGEST) -> str:
-    """Untrusted text as one printable line of at most `longest` characters, without the key."""
+    """Returns untrusted text as one printable line of at most `longest` characters, without the key."""
+    # A body can be a megabyte long; its start is enough for one line.
     line = " ".join(printable(text[: longest * 20], " ").split())
     return text_line(mask_key(line, key), longest)
 
 
 class FormatRefused(LLMError):
-    """The server refuses the form in which the answer was asked for; another form may do."""
+    """The server rejects the output mode; another mode may work."""
 
 
 def llm_error(
     code: FailureCode, server: str, detail: str, key: SecretStr | None = None, after_s: float = 0.0
 ) -> LLMError:
-    """The failure of one call: which server, what it did, and what helps."""
+    """Returns the error of one call: the server, what happened, and the remedy."""
     return LLMError(code, _line(code, server, detail, key), after_s)
 
 
 def from_status(
     status: int, headers: Mapping[str, str], body: bytes, server: str, key: SecretStr | None
 ) -> LLMError:
-    """The failure that a reply with an HTTP status other than 2xx stands for."""
+    """Returns the error for a reply with an HTTP status other than 2xx."""
     message = error_message(body)
     code, detail = code_of(status, message), f"it answered {status}: {message}"
     if code == "bad_request" and _NO_FORMAT.search(message):
@@ -80,14 +81,15 @@ def from_status(
 
 
 def _line(code: FailureCode, server: str, detail: str, key: SecretStr | None) -> str:
-    """Cause and cure in LONGEST characters: the server's own words are cut first."""
+    """Joins cause and remedy in at most LONGEST characters; the server's message is shortened first."""
     cure = f"; {_CURES[code]}" if code in _CURES else ""
     room = max(LONGEST - len(server) - len(cure) - 2, 40)
     return one_line(f"{server}: {one_line(detail, key, room)}{cure}", key)
 
 
 def code_of(status: int, message: str) -> FailureCode:
-    """What a status and the server's words come to."""
+    """Classifies an HTTP status and the server's message."""
+    # First the context: servers report a prompt that is too long with 400, 413 or 422.
     if 400 <= status < 500 and _TOO_LONG.search(message):
         return "context_overflow"
     if status in _BY_STATUS:
@@ -100,7 +102,7 @@ def code_of(status: int, message: str) -> FailureCode:
 
 
 def error_message(body: bytes) -> str:
-    """The message in an error body, whichever server's; else the body itself."""
+    """Returns the message in an error body of any known server, else the body itself."""
     try:
         found = _message(msgspec.json.decode(body))
     except (msgspec.DecodeError, RecursionError):
@@ -113,6 +115,7 @@ def _message(value: object) -> str:
         return value
     if not isinstance(value, dict):
         return ""
+    # OpenAI nests the message under "error", others have it at the top, FastAPI calls it "detail".
     own = value.get("message") or value.get("detail")
     kind = value.get("type")
     if isinstance(own, str) and own:
@@ -121,7 +124,7 @@ def _message(value: object) -> str:
 
 
 def retry_after_s(value: str) -> float:
-    """Seconds of a Retry-After header, given as a number or as a date; 0 if it is absent or no use."""
+    """Returns the seconds of a Retry-After header, which is a number or a date; 0 if missing or invalid."""
     try:
         seconds = float(value)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What one question to a model came to, with everything that was said on the way."""
+"""The outcome of one query to a model, with all calls that were made for it."""
 
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -14,10 +14,10 @@ ACCEPTED, REPAIRED = "accepted", "repaired"
 
 
 class Call(msgspec.Struct, frozen=True):
-    """One request on its way and what came of it.
+    """One request and its result.
 
-    `outcome` is `accepted`, `repaired`, or the code of what was wrong; `failure` is a sentence about that.
-    `parse` says how the answer was found in the text. A call that never left has no response and no `service_ms`.
+    `outcome` is `accepted`, `repaired`, or the code of the failure, which `failure` describes. `parse` is how
+    the answer was extracted from the text. A call that was not sent has no response.
     """
 
     request: LLMRequest
@@ -31,7 +31,7 @@ class Call(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Outcome(Generic[Answer]):
-    """An answer that passed all checks, or None and the abstention's code; `calls` as they were made."""
+    """An answer that passed all checks, or None and the code of the abstention; `calls` in order."""
 
     answer: Answer | None
     code: str

@@ -1,6 +1,6 @@
-"""From what a model wrote to an answer that may be acted upon, or to a sentence about what is wrong with it.
+"""Parses a model's text into a validated answer, or into the description of its error.
 
-Only a complete JSON object counts. Nothing is read out of prose, nor out of an answer that was cut off.
+Only a complete JSON object is accepted. Prose is not interpreted, nor is an answer that was cut off.
 """
 
 import json
@@ -25,17 +25,20 @@ ExtractionMethod = Literal["direct", "fenced", "after_think", "last_object"]
 Answer = TypeVar("Answer", bound=BaseModel)
 Check = Callable[[Answer], tuple[str, str] | None]
 
+# The names that servers use for a generation that reached its token limit.
 _CUT_SHORT = frozenset({"length", "max_tokens", "model_length"})
 _CLOSES_THINK = re.compile(r"</think(?:ing)?>", re.IGNORECASE)
 _OPENS_THINK = re.compile(r"<think(?:ing)?>", re.IGNORECASE)
+# Possessive repeats (`*+`) cannot backtrack, so that a search is linear in the text, whatever a model wrote.
 _OPENS_OBJECT = re.compile(r'\{\s*+(?:\}|"[^"\\]*+(?:\\.[^"\\]*+)*+"\s*+:)', re.DOTALL)
 _OPENS_FENCE = re.compile(r"```[\w-]*\s*\Z")
+# Up to 15 digits a float is exact, so 70.0 can be read as the integer 70 without loss.
 _ROUND = re.compile(r"-?[0-9]{1,15}\.0+")
 
 
 @dataclass(frozen=True, slots=True)
 class ExtractedObject:
-    """A JSON object in a model's text, and how it was come by."""
+    """A JSON object from a model's text, and how it was found."""
 
     value: dict[str, Any]
     how: ExtractionMethod
@@ -43,9 +46,9 @@ class ExtractedObject:
 
 @dataclass(frozen=True, slots=True)
 class ParsedAnswer(Generic[Answer]):
-    """An answer, or None with a code and a sentence that the model can be told.
+    """An answer, or None with a code and an error text for the model.
 
-    `final` marks faults that asking the same model again does not mend.
+    `final` marks errors that another request to the same model would not correct.
     """
 
     answer: Answer | None
@@ -58,10 +61,10 @@ class ParsedAnswer(Generic[Answer]):
 def parse_answer(
     response: LLMResponse, answer: type[Answer], check: Check[Answer] | None = None
 ) -> ParsedAnswer[Answer]:
-    """What a reply is worth: an `answer` that also passes `check`, or the code of the first thing wrong.
+    """Returns an `answer` that also passes `check`, or the code of the first error.
 
-    Validation is strict: "70" is no number and 1 is no truth, but JSON knows one kind of number, so 70.0
-    is the integer 70. Keys that `answer` does not know are ignored, unless it forbids them.
+    Validation is strict: "70" is not a number and 1 is not a boolean. JSON has only one type of number, so
+    70.0 is accepted as the integer 70. Unknown keys are ignored unless the type `answer` forbids them.
     """
     return _reject_early(response) or _parsed(response.text, answer, check)
 
@@ -92,7 +95,8 @@ def _parsed(text: str, answer: type[Answer], check: Check[Answer] | None) -> Par
 
 
 def validation_errors(error: ValidationError) -> str:
-    """The first few faults in one short line, without the input that was at fault."""
+    """Returns the first few validation errors as one short line, without the invalid input."""
+    # The line goes into the repair prompt and the record; the input may be long and is untrusted.
     errors = error.errors(include_url=False, include_context=False, include_input=False)
     lines = [f"{'.'.join(map(str, each['loc'])) or 'answer'}: {each['msg']}" for each in errors[:MAX_FAULTS]]
     more = [f"and {len(errors) - MAX_FAULTS} more"] if len(errors) > MAX_FAULTS else []
@@ -100,17 +104,17 @@ def validation_errors(error: ValidationError) -> str:
 
 
 def one_line(text: str, chars: int) -> str:
-    """A text without line breaks, and no longer than `chars`."""
+    """Returns a text without line breaks, shortened to `chars` characters."""
     line = " ".join(text.split())
     return line if len(line) <= chars else f"{line[: chars - 1]}…"
 
 
 def extract(text: str) -> ExtractedObject | None:
-    """The last valid JSON object that a model wrote after thinking; None if there is none. Never raises.
+    """Returns the last valid JSON object after a model's reasoning, or None. Never raises.
 
-    What was begun as JSON and not ended is not searched for smaller objects inside. Texts over 64 KiB,
-    objects nested deeper than 32, duplicate keys, numbers that are not finite or have over 40 digits,
-    and strings that are not Unicode do not count.
+    An incomplete object is not searched for objects inside it. Texts over 64 KiB are rejected, and so are
+    objects nested deeper than 32, with duplicate keys, with numbers that are not finite or have more than 40
+    digits, or with strings that are not valid Unicode.
     """
     if len(text) > MAX_BYTES or len(text.encode(errors="replace")) > MAX_BYTES:
         return None
@@ -121,6 +125,7 @@ def extract(text: str) -> ExtractedObject | None:
 
 
 def _found(text: str) -> ExtractedObject | None:
+    # The whole text first: a string in the answer may contain "<think>".
     whole = _last_object(text)
     if whole is not None and _alone(text, whole):
         return ExtractedObject(whole.value, "direct")
@@ -134,12 +139,13 @@ def _found(text: str) -> ExtractedObject | None:
 
 
 def strip_reasoning(text: str) -> str:
-    """A model's text without what it thought aloud: `<think>…</think>`, also where either end is missing."""
+    """Removes reasoning from a model's text: `<think>…</think>`, also without the opening or closing tag."""
     visible_parts, at = [], 0
     while (opened := _OPENS_THINK.search(text, at)) and (closed := _CLOSES_THINK.search(text, opened.end())):
         visible_parts.append(text[at : opened.start()])
         at = closed.end()
     visible_parts.append(text[at : opened.start()] if opened else text[at:])
+    # A closing tag alone: some chat templates put the opening tag into the prompt.
     return _CLOSES_THINK.split("".join(visible_parts))[-1]
 
 
@@ -151,7 +157,7 @@ class _Span:
 
 
 def _last_object(text: str) -> _Span | None:
-    """Look at each brace in turn, resuming where reading failed: every character is read once."""
+    """Reads at each opening brace in turn, resumes where reading ended: each character is read once."""
     reader, last, begins = _Reader(), None, _OPENS_OBJECT.search(text)
     while begins:
         at = begins.start()
@@ -167,12 +173,13 @@ def _alone(text: str, span: _Span) -> bool:
 
 
 def _in_fence(text: str, span: _Span) -> bool:
+    # A fence and its language take far less than 100 characters; the limit keeps the search short.
     opened = _OPENS_FENCE.search(text, max(0, span.start - 100), span.start)
     return opened is not None and text[span.end :].lstrip().startswith("```")
 
 
 class _Reader(json.JSONDecoder):
-    """Strict JSON. What is well-formed but has no one meaning is noted, so that it is skipped as a whole."""
+    """A strict JSON reader; well-formed but ambiguous input clears `sound`, which skips the whole object."""
 
     def __init__(self) -> None:
         self.sound = True
@@ -184,11 +191,12 @@ class _Reader(json.JSONDecoder):
         )
 
     def read(self, text: str, at: int) -> tuple[dict[str, Any] | None, int]:
-        """The object that begins at `at`, None if it is none or unsound, and where to go on."""
+        """Returns the object that begins at `at`, or None if invalid, and the position to continue at."""
         self.sound = True
         try:
             value, end = self.raw_decode(text, at)
         except json.JSONDecodeError as error:
+            # At least one character further, so that the search ends.
             return None, max(error.pos, at + 1)
         return (value if self.sound and _encodable(value) else None), end
 
@@ -198,10 +206,12 @@ class _Reader(json.JSONDecoder):
 
     def _object(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         value = dict(pairs)
+        # Duplicate keys: parsers disagree on which value counts.
         self.sound = self.sound and len(value) == len(pairs)
         return value
 
     def _integer(self, digits: str) -> float:
+        # Python limits the conversion of long digit strings by raising ValueError.
         return int(digits) if len(digits) <= MAX_DIGITS else self._unsound(digits)
 
     def _fraction(self, digits: str) -> float:
@@ -212,7 +222,8 @@ class _Reader(json.JSONDecoder):
 
 
 def _encodable(value: Any) -> bool:
-    """Whether a value is shallow enough to be handed on, and all its texts are Unicode."""
+    """Whether a value is not nested too deeply, and all its strings are valid Unicode."""
+    # Level by level instead of recursively, so that depth cannot exhaust the stack.
     layer, depth = [value], 0
     while layer:
         if depth > MAX_DEPTH:

@@ -1,4 +1,4 @@
-"""How often a model is asked: retries of what may pass, a breaker for a server that is down, a budget."""
+"""Limits of calls to a model: retries of temporary failures, a circuit breaker, and a budget."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,7 +18,8 @@ OF_THE_REQUEST = frozenset({"bad_request", "context_overflow"})
 
 
 async def sleep(seconds: float) -> None:
-    """Let `seconds` of the machine's clock pass."""
+    """Waits for `seconds` of the machine's clock."""
+    # `asyncio.sleep` is banned by the linter, so that no engine code waits on it by accident.
     over = asyncio.Event()
     alarm = asyncio.get_running_loop().call_later(seconds, over.set)
     try:
@@ -28,9 +29,10 @@ async def sleep(seconds: float) -> None:
 
 
 class Retries:
-    """Asks again after what may pass: `retries` times, each pause about twice as long, or as the server says.
+    """Retries temporary failures up to `retries` times.
 
-    A pause that would end after the deadline, or last over a minute, is not begun: the failure stands.
+    Each pause is about twice as long as the one before, or as long as the server's Retry-After. A pause that
+    would end after the deadline or last longer than a minute is not started: the failure is final.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class Retries:
         self._retries, self._now, self._jitter, self._pause = retries, now, jitter, pause
 
     async def run(self, once: Callable[[], Awaitable[Reply]], deadline: float) -> Reply:
-        """The first reply that comes. Raises what the last try raised."""
+        """Returns the first reply. Raises the exception of the last try."""
         from tenacity import AsyncRetrying, retry_if_exception
 
         def given_up(state: "RetryCallState") -> bool:
@@ -63,6 +65,7 @@ class Retries:
     def _wait_s(self, state: "RetryCallState") -> float:
         failure = state.outcome.exception() if state.outcome else None
         after_s = failure.after_s if isinstance(failure, LLMError) else 0.0
+        # Jitter, so that requests that failed together are not retried together.
         own_s = FIRST_PAUSE_S * 2.0 ** (state.attempt_number - 1) * self._jitter.uniform(0.5, 1.0)
         return max(own_s, after_s)
 
@@ -72,9 +75,9 @@ def _may_pass(error: BaseException) -> bool:
 
 
 class Breaker:
-    """Stops calls to a server after `failures` in a row, for `pause_s`; then one trial call decides.
+    """A circuit breaker: blocks calls for `pause_s` after `failures` in a row; then one trial call decides.
 
-    Only what speaks against the server counts, not a bad answer or a request that it rightly refused.
+    Only failures of the server count, not invalid answers or requests that it rejected for good reason.
     """
 
     def __init__(self, failures: int, pause_s: float, now: Callable[[], float]) -> None:
@@ -84,7 +87,7 @@ class Breaker:
         self._trial = False
 
     def reason_blocked(self) -> str:
-        """Why no call may leave now; empty if one may."""
+        """Returns why no call may be sent now, or an empty string."""
         if self._until is None or (self._now() >= self._until and not self._trial):
             return ""
         if self._trial:
@@ -93,32 +96,33 @@ class Breaker:
         return f"the model failed {self._failures} times in a row; no call for another {wait_s:.1f} s"
 
     def enter(self) -> bool:
-        """A call leaves; true if it is the trial, which every end of the call must be told."""
+        """Registers a call; returns whether it is the trial call, to be passed on when the call ends."""
         trial = self._until is not None and not self._trial
         self._trial = self._trial or trial
         return trial
 
     def on_success(self) -> None:
-        """The server does its work."""
+        """Records a call that the server handled, which closes the breaker."""
         self._failures, self._until, self._trial = 0, None, False
 
     def on_failure(self, *, trial: bool) -> None:
-        """The server did not do its work."""
+        """Records a call that the server failed to handle."""
         self._failures += 1
+        # While the breaker is open only the trial prolongs it, not calls that were sent before it opened.
         if trial or (self._until is None and self._failures >= self._limit):
             self._until = self._now() + self._pause_s
         self.leave(trial=trial)
 
     def leave(self, *, trial: bool) -> None:
-        """A call ended without showing anything about the server."""
+        """Ends a call that showed nothing about the server; only after the trial may another trial start."""
         self._trial = self._trial and not trial
 
 
 class Budget:
-    """What one run may ask for: requests, retries included, and tokens read and written; 0 is no limit.
+    """The budget of one run: requests including retries, and tokens read and written; 0 means no limit.
 
-    What a request may cost at most is set aside before it leaves, so that no limit is passed by calls that
-    run at the same time.
+    The largest possible usage of a request is reserved before it is sent, so that concurrent calls cannot
+    exceed a limit together.
     """
 
     def __init__(self, max_calls: int, max_tokens: int) -> None:
@@ -129,27 +133,30 @@ class Budget:
         self.completion_tokens = 0
 
     def reason_blocked(self, worst_tokens: int) -> str:
-        """Why a request that may cost so many tokens may not leave; empty if it may."""
+        """Returns why a request of up to `worst_tokens` may not be sent, or an empty string."""
         if self._max_calls and self.calls >= self._max_calls:
             return f"all {self._max_calls} calls of this run are spent: raise llm.max_calls"
         spent = self.prompt_tokens + self.completion_tokens + self._aside
         if self._max_tokens and spent + worst_tokens > self._max_tokens:
-            return f"{spent} of {self._max_tokens} tokens are spent, this may take {worst_tokens}: raise llm.max_tokens"
+            return (
+                f"{spent} of {self._max_tokens} tokens are spent, this may take {worst_tokens}: "
+                "raise llm.max_tokens"
+            )
         return ""
 
     def add_usage(self, spent: TokenUsage) -> None:
-        """Go on with what was spent before."""
+        """Adds earlier usage of the same run."""
         self.calls += spent.calls
         self.prompt_tokens += spent.prompt_tokens
         self.completion_tokens += spent.completion_tokens
 
     def reserve(self, worst_tokens: int) -> None:
-        """A request leaves: set aside what it may cost."""
+        """Counts a request that is about to be sent, and reserves its largest possible usage."""
         self.calls += 1
         self._aside += worst_tokens
 
     def settle(self, worst_tokens: int, used: Usage) -> None:
-        """It came to an end, and cost this."""
+        """Replaces a reservation by the actual usage."""
         self._aside -= worst_tokens
         self.prompt_tokens += used.prompt_tokens
         self.completion_tokens += used.completion_tokens

@@ -1,9 +1,9 @@
-"""The one queue before a model: bounded, by priority, and nobody waits in it past a deadline.
+"""The request queue of a model: bounded, ordered by priority, with a deadline for each request.
 
-A place that comes free goes to the best lane: continuation, then gate, then learning. A lane that was
-passed over ten times in a row is served next, so that none waits forever. Within a lane the key whose last turn is
-longest ago is served first, and where more ask than can wait it is the one that finds room: so none is always the
-one whose time is over before its turn. Who runs is never interrupted.
+A free slot goes to the first lane with a waiting request: continuation, then gate, then learning. A lane that
+was passed over ten times in a row is served next, so that no lane waits for ever. Within a lane the key whose
+last turn is longest ago is served first, and is also preferred when the queue is full. So it is not always
+the same key whose deadline passes before its turn. Running requests are never interrupted.
 """
 
 import asyncio
@@ -18,11 +18,12 @@ from autohedge.llm.outcome import Priority
 
 LANES: tuple[Priority, ...] = get_args(Priority)
 MAX_PASSED_OVER = 10
+# Bounds the memory for last turns; a forgotten key counts as never served.
 KEYS_MAX = 100_000
 
 
 class Dropped(AutoHedgeError):
-    """A question left the queue without being asked: `code` says why."""
+    """A request that left the queue without being sent; `code` is the reason."""
 
     def __init__(self, code: str, text: str) -> None:
         super().__init__(text)
@@ -38,7 +39,7 @@ CODES = {
 
 
 class _Waiter:
-    """One question in line; `code` is why it was dropped, empty when its turn came, None until then."""
+    """One waiting request; `code` is why it was dropped, empty when its turn came, None until then."""
 
     __slots__ = ("code", "deadline", "ended", "key", "lane", "number")
 
@@ -53,11 +54,12 @@ class _Waiter:
 
 
 class LLMQueue:
-    """At most `size` wait and `concurrent` run; `now` is monotonic, in seconds.
+    """A queue in which at most `size` requests wait and `concurrent` run; `now` is monotonic, in seconds.
 
-    A full queue makes room for a better lane by dropping the newest of the worst lane, and for a key of the
-    same lane by dropping the one whose last turn was later. A question without a key has no claim to that.
-    `counts` are those dropped by reason, `high_water` the most that ever waited, `running` those on their way.
+    A full queue makes room for a higher lane by dropping the newest request of the lowest lane, and for a key
+    of the same lane by dropping the request whose key had the latest turn. A request without a key displaces
+    none of its own lane. `counts` are the dropped requests by reason, `high_water` is the largest number that
+    ever waited, `running` the number of running requests.
     """
 
     def __init__(self, size: int, concurrent: int, now: Callable[[], float]) -> None:
@@ -75,17 +77,17 @@ class LLMQueue:
 
     @property
     def waiting(self) -> int:
-        """How many wait."""
+        """The number of waiting requests."""
         return sum(map(len, self._lanes.values()))
 
     @asynccontextmanager
     async def slot(
         self, lane: Priority, key: Hashable | None = None, deadline: float = math.inf
     ) -> AsyncIterator[None]:
-        """Hold one of the places in which a call may run. Raises Dropped if it never comes to that.
+        """Holds a slot in which a call may run. Raises Dropped if the request leaves the queue without one.
 
-        Of those that wait under one `key` only the newest stays, in the place of the one before if it
-        is in the same lane.
+        Of several requests that wait under one `key` only the newest stays; in the same lane it takes over
+        the position of the older one.
         """
         await self._admit(lane, key, deadline)
         try:
@@ -94,7 +96,7 @@ class LLMQueue:
             self._leave()
 
     def close(self) -> None:
-        """End all that wait, and refuse what comes; who runs may finish."""
+        """Drops all waiting requests and rejects new ones; running requests may finish."""
         self._closed = True
         for lane in self._lanes.values():
             for waiter in list(lane.values()):
@@ -115,6 +117,7 @@ class LLMQueue:
         if older is not None and older.lane == lane:
             self.counts["superseded"] += 1
             older.end("superseded")
+            # The newer one keeps the number, else a key that is requested often would never reach the front.
             return self._insert(_Waiter(older.number, lane, key, deadline))
         if older is not None:
             self._drop(older, "superseded")
@@ -143,11 +146,11 @@ class LLMQueue:
         self._drop(latest, "queue_full")
 
     def _last_turn(self, key: Hashable | None) -> float:
-        """When a key last had its turn: 0 never, without a key always just now."""
+        """Returns the number of a key's last turn: 0 if it had none, infinity without a key."""
         return math.inf if key is None else self._turns.get(key, 0)
 
     def _begin(self, key: Hashable | None) -> None:
-        """A question's turn has come."""
+        """Starts a request and records the turn of its key."""
         self.running += 1
         if key is not None:
             self._granted += 1
@@ -169,10 +172,11 @@ class LLMQueue:
             raise Dropped(waiter.code, CODES[waiter.code])
 
     def _abandon(self, waiter: _Waiter, code: str) -> None:
-        """Take back a question that stopped waiting, also in the moment in which its turn came."""
+        """Removes a request that stopped waiting, even if its turn has just come."""
         if waiter.code is None:
             self._drop(waiter, code)
         elif not waiter.code:
+            # It was granted a slot in the same step of the event loop and will not use it.
             self.counts[code] += 1
             waiter.code = code
             self._leave()
@@ -193,6 +197,7 @@ class LLMQueue:
 
     def _leave(self) -> None:
         self.running -= 1
+        # A loop, since requests whose deadline has passed are dropped and do not take the slot.
         while self.running < self._concurrent and (waiter := self._next()):
             if self._now() >= waiter.deadline:
                 self._drop(waiter, "deadline")

@@ -1,6 +1,6 @@
-"""What leaves no trace in a transcript: anything that looks like a key, and text beyond all measure.
+"""Removes texts that look like API keys, and shortens very long texts, before they reach a transcript.
 
-Both are done before a text is sent, judged or written, so that what was recorded is what was used.
+Both happen before a text is sent, parsed or written, so that the recorded text is the one that was used.
 """
 
 import re
@@ -12,6 +12,7 @@ from autohedge.llm.backend import LLMRequest, LLMResponse, Message
 REDACTED = "[redacted]"
 CUT = " [cut]"
 MAX_TEXT_BYTES = 1 << 16
+# A prefix such as `sk-` must be followed by 16 characters with a digit among them, to spare ordinary words.
 _SECRET = re.compile(
     r"\bBearer\s+[\w.~+/=-]{8,}"
     r"|\b(?:sk|pk|rk|xai|ghp|gho|hf|gsk|glpat|xoxb)[-_](?=[\w-]*[0-9])[\w-]{16,}"
@@ -19,7 +20,7 @@ _SECRET = re.compile(
     r"|\bAIza[\w-]{35}",
     re.IGNORECASE,
 )
-# The expression costs a fifth of a millisecond on a prompt; most have nothing that it could begin with.
+# The expression takes a fifth of a millisecond per prompt; most prompts contain none of its beginnings.
 _MARKS = (
     "bearer",
     "akia",
@@ -33,10 +34,10 @@ _MARKS = (
 
 
 def redacted(text: str) -> str:
-    """A text that can be encoded, with `[redacted]` in place of whatever looks like an API key.
+    """Returns an encodable text with `[redacted]` in place of everything that looks like an API key.
 
-    Known by their beginnings: `sk-…` and the like, `Bearer …`, AWS and Google keys. A key of another
-    shape is not recognized.
+    Keys are recognized by their beginnings: `sk-…` and similar, `Bearer …`, AWS and Google keys. Keys of
+    other shapes are not recognized.
     """
     sound = text.encode(errors="replace").decode()
     lowered = sound.lower()
@@ -44,7 +45,7 @@ def redacted(text: str) -> str:
 
 
 def bounded(text: str) -> str:
-    """The first 64 KiB of a text, marked where it was cut; still too long to be taken for an answer."""
+    """Returns at most the first 64 KiB of a text; a cut text gets a mark and is too long to be parsed."""
     content = text.encode(errors="replace")
     if len(content) <= MAX_TEXT_BYTES or was_cut(text):
         return text
@@ -53,18 +54,19 @@ def bounded(text: str) -> str:
 
 def was_cut(text: str) -> bool:
     """Whether `bounded` cut this text."""
+    # Up to three bytes of a character at the cut are dropped.
     size = len(text.encode(errors="replace")) - len(CUT)
     return text.endswith(CUT) and MAX_TEXT_BYTES - 4 < size <= MAX_TEXT_BYTES
 
 
 def clean_request(request: LLMRequest) -> LLMRequest:
-    """A request without secrets in its messages."""
+    """Returns a request without secrets in its messages."""
     messages = tuple(Message(each.role, redacted(each.content)) for each in request.messages)
     return msgspec.structs.replace(request, messages=messages)
 
 
 def clean_response(response: LLMResponse) -> LLMResponse:
-    """A response without secrets in what model and server wrote, and of bounded length."""
+    """Returns a response of bounded length without secrets in the texts of model and server."""
     refusal = None if response.refusal is None else bounded(redacted(response.refusal))
     return msgspec.structs.replace(
         response,

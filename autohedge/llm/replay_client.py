@@ -1,8 +1,8 @@
-"""Asking a record instead of a model: what was said comes from the transcript, all else is done again.
+"""Clients that take a model's answers from a transcript and repeat all other steps.
 
-Rendering, judging and the one repair are those of a run. Taken from the record are what the model said or how
-it failed, and what kept a request from leaving or its answer from being in time: those rest on a clock, on
-other requests and on a server, and none of these is there any more.
+Rendering, validation and the one repair run as in a live run. Taken from the record are the model's answers
+and failures, and the reasons why a request was not sent or its answer came too late: these depend on a clock,
+on other requests and on a server, which a replay does not have.
 """
 
 import math
@@ -21,27 +21,29 @@ OVERFLOW = "context_overflow"
 
 
 class NullBackend:
-    """The backend of who asks nobody."""
+    """A backend that never answers, for clients that send no requests."""
 
     def __init__(self, name: str = "replay", model: str = "replay", server: str = "replay") -> None:
         self.name, self.model, self.server = name, model, server
 
     async def complete(self, request: LLMRequest) -> LLMResponse:  # noqa: ARG002
-        """Never answers. Raises LLMError."""
-        raise LLMError("unreachable", "a replay asks nobody")
+        """Always raises LLMError."""
+        raise LLMError("unreachable", "a replay sends no requests")
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is no connection."""
 
 
 class ReplayClient(LLMClient):
-    """Answers each request of a deliberation with what its lines say; the n-th request with the n-th line.
+    """Answers the n-th request of a deliberation from the n-th recorded line.
 
-    Whether the requests are those of the record is for the caller to compare. Its time stands still, and ends
-    where the record says that an answer came too late. `instead_of` names whose answers these are.
+    The caller compares the requests with those of the record. The client's time stands still; it becomes
+    infinite where the record has an answer that came too late. `instead_of` names the backend that gave the
+    answers.
     """
 
     def __init__(self, settings: LLMSettings, instead_of: NullBackend | None = None) -> None:
+        # The record shows which limits applied; `send` repeats the context check only.
         unlimited = {"max_calls": 0, "max_tokens": 0, "context_tokens": 1 << 62}
         super().__init__(instead_of or NullBackend(), settings.model_copy(update=unlimited), self._time)
         self._tokens = settings.context_tokens
@@ -50,16 +52,18 @@ class ReplayClient(LLMClient):
         self._late = False
 
     def begin(self, lines: Sequence[TranscriptEntry]) -> None:
-        """The next deliberation is the one that these lines record."""
+        """Starts the deliberation that these lines record."""
         self._lines, self._turn, self._late = lines, 0, False
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:  # noqa: ARG002
-        """What the record says; the code `unrecorded` for more requests than it has."""
+        """Returns the recorded result; code `unrecorded` if the record has no such request."""
         if self._turn >= len(self._lines):
             return Attempt(None, UNRECORDED, "the record holds no such request")
         line = self._lines[self._turn]
         self._turn += 1
         self._late = line.response is not None and line.outcome == DEADLINE
+        # Of the reasons for not sending, only the context check can be repeated. A line without tries may
+        # have been refused before it (budget, breaker, deadline): then the recorded reason is returned.
         too_long = context_window.overflow_error(request, self._tokens)
         if too_long and (line.tries or line.outcome == OVERFLOW):
             return Attempt(None, OVERFLOW, too_long)
@@ -72,10 +76,11 @@ class ReplayClient(LLMClient):
 
 
 class RecordFirstClient(LLMClient):
-    """Answers a request with the first line of its deliberation that asks the same and was not taken yet, else asks.
+    """Answers a request from the first unused recorded line with an equal request, or from the model.
 
-    `reused` counts requests that were known, `sent_count` those that were not; their answers took `service_ms`. Where a line says that its answer came too
-    late, the time of this deliberation ends, as it did then.
+    `reused` counts requests that were in the record, `sent_count` those that were sent, whose answers took
+    `service_ms`. Where a line has an answer that came too late, the time of the deliberation ends, as it did
+    in the record.
     """
 
     def __init__(self, backend: LLMBackend, settings: LLMSettings) -> None:
@@ -86,11 +91,11 @@ class RecordFirstClient(LLMClient):
         self.service_ms = 0.0
 
     def begin(self, lines: Sequence[TranscriptEntry]) -> None:
-        """The next deliberation is one of which these lines are known."""
+        """Starts a deliberation whose recorded lines are these."""
         self._lines, self._late = [line for line in lines if line.request], False
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:
-        """What is known; else what the model says."""
+        """Returns the recorded result of an equal request, else the model's."""
         line = self._known(request_bytes(request))
         if line is None:
             self.sent_count += 1
@@ -110,24 +115,29 @@ class RecordFirstClient(LLMClient):
 
 
 class RecordedVerdicts:
-    """A cache that holds what the line of one deliberation says: nothing, or the verdict that was found.
+    """A verdict cache with the recorded cache hit of one deliberation, if it had one.
 
-    That it was there is believed, as what a model said is; not that it was about this question, or still held.
+    The content of the verdict is trusted like a recorded answer. Its key and its validity are checked.
     """
 
     def __init__(self) -> None:
         self.verdict: CachedVerdict | None = None
 
-    async def get(self, key: str, at_ns: int, deadline_s: float | None = None) -> CachedVerdict | None:  # noqa: ARG002
-        """The recorded verdict, if it is about this."""
+    async def get(
+        self,
+        key: str,
+        at_ns: int,
+        deadline_s: float | None = None,  # noqa: ARG002
+    ) -> CachedVerdict | None:
+        """Returns the recorded verdict if its key matches and it is valid at `at_ns`."""
         found = self.verdict
         return found if found and found.key == key and found.valid_at(at_ns) else None
 
     async def put(self, verdict: CachedVerdict) -> None:
-        """Nobody else reads."""
+        """Does nothing: there are no other readers."""
 
     async def abandon(self, key: str) -> None:
-        """Nobody else waits."""
+        """Does nothing: there are no other readers."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is no connection."""

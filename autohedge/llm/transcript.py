@@ -1,9 +1,9 @@
-"""The transcript: one JSON line for each request to a model, with what it was asked and what it said.
+"""The transcript: one JSON line for each request to a model, with its answer.
 
-Each line ends with the BLAKE2b-256 of itself alone: the order and the completeness of lines are proven by the
-journal, whose decisions name the hashes. The first line of a deliberation holds the snapshot that its prompts
-were rendered from; a deliberation in which nothing was asked is that one line, with the kept verdict if one sufficed. Secrets are taken out before
-hashing, texts over 64 KiB are cut, see `redaction`.
+Each line ends with its own BLAKE2b-256 hash. The journal proves the order and completeness of the lines, as
+its decisions name the hashes. The first line of a deliberation holds the snapshot that its prompts were
+rendered from. A deliberation without requests is one line, with the cached verdict if there was one. Before
+hashing, secrets are removed and texts over 64 KiB are cut, see `redaction`.
 """
 
 import os
@@ -24,15 +24,17 @@ from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
 
 Read = TypeVar("Read")
+# The hash and its key at the end of a line: it is computed over the bytes before them.
 _TAIL_BYTES = len(',"hash":""}') + 64
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class TranscriptEntry(msgspec.Struct, frozen=True):
-    """One call of a deliberation, `call` counting from 0; without a request, a deliberation that asked nothing.
+    """One call of a deliberation, with `call` counting from 0, or a deliberation that made no call.
 
-    `cut` marks a text of which only the first 64 KiB are here. `hash` is empty until the line is written.
+    Without a call `request` is None. `cut` marks an answer of which only the first 64 KiB are recorded.
+    `kept` is the cached verdict that was used. `hash` is empty until the line is written.
     """
 
     deliberation: int
@@ -54,23 +56,23 @@ class TranscriptEntry(msgspec.Struct, frozen=True):
 
     @property
     def recorded_call(self) -> Call:
-        """The call as it was made. Raises Corrupt on a line without one."""
+        """The call as it was made. Raises Corrupt for a line without one."""
         if self.request is None:
-            raise Corrupt(f"deliberation {self.deliberation} asked nothing: look at its snapshot alone")
+            raise Corrupt(f"deliberation {self.deliberation} made no call: read its snapshot only")
         return Call(
             self.request, self.response, self.outcome, self.failure, self.parse, self.tries, self.queue_ms
         )
 
 
 class _Where(msgspec.Struct, frozen=True):
-    """What tells which line this is; the rest of it is not read."""
+    """The fields that identify a line; the others are not decoded."""
 
     deliberation: int
     call: int
 
 
 class _Place(NamedTuple):
-    """Where a line of a deliberation begins in the file, and which line that is."""
+    """The position of a line: its call, its byte offset in the file, and its line number."""
 
     call: int
     at: int
@@ -89,9 +91,9 @@ def lines_of(
     failure: str = "",
     cached_verdict: CachedVerdict | None = None,
 ) -> list[TranscriptEntry]:
-    """A deliberation as the lines that record it.
+    """Returns the lines that record a deliberation.
 
-    `outcome` is its code if it asked nothing, `failure` says why; `cached_verdict` is the verdict that spared the asking.
+    `outcome`, `failure` and `cached_verdict` are recorded only for a deliberation that made no call.
     """
     if not calls:
         return [
@@ -108,7 +110,7 @@ def lines_of(
 def line_of(
     deliberation: int, number: int, call: Call, at_ns: int, snapshot: Snapshot | None = None
 ) -> TranscriptEntry:
-    """One call as a line, without what a transcript must not hold."""
+    """Returns one call as a line, without secrets."""
     request = clean_request(call.request)
     response = None if call.response is None else clean_response(call.response)
     return TranscriptEntry(
@@ -137,9 +139,9 @@ def _entry_without_call(deliberation: int, snapshot: Snapshot, outcome: str, fai
 
 
 def request_bytes(what: TranscriptEntry | LLMRequest) -> bytes:
-    """What was asked, byte for byte the same whenever the same is asked again; no timing or timeout, no answer.
+    """Returns the content of a request as bytes, equal for equal requests; without timeout and answer.
 
-    Takes a recorded line, or a request that was rendered again. Empty for a line that asked nothing.
+    Accepts a recorded line, or a request that was rendered again. Empty for a line without a request.
     """
     request = what.request if isinstance(what, TranscriptEntry) else what
     return _encode(_question(clean_request(request))) if request else b""
@@ -151,6 +153,7 @@ def _question(request: LLMRequest) -> dict[str, Any]:
         "symbol": request.symbol,
         "messages": request.messages,
         "schema": request.schema,
+        # An int of the settings or the prompt is a float once it has been read back from a record.
         "temperature": float(request.temperature),
         "max_tokens": request.max_tokens,
         "prompt_hash": request.prompt_hash,
@@ -159,7 +162,7 @@ def _question(request: LLMRequest) -> dict[str, Any]:
 
 
 def encode_entry(line: TranscriptEntry) -> tuple[bytes, str]:
-    """A line as it is written, and its hash."""
+    """Returns a line as it is written, and its hash."""
     return _closed(_encode(msgspec.structs.replace(line, hash=""))[: -len(',"hash":""}')])
 
 
@@ -169,10 +172,10 @@ def _closed(body: bytes) -> tuple[bytes, str]:
 
 
 class Transcript:
-    """Appends to a transcript, new or continued; a last line that a crash tore is taken away first.
+    """Appends to a new or existing transcript; an incomplete last line, left by a crash, is removed first.
 
-    Lines survive a crash of this program from the moment their hashes are known. Raises OSError where
-    the disk does not take them.
+    Lines whose hashes were returned survive a crash of this process. Raises OSError if they cannot be
+    written.
     """
 
     def __init__(self, path: Path) -> None:
@@ -181,36 +184,36 @@ class Transcript:
             os.truncate(path, path.stat().st_size - torn_tail_bytes(path))
 
     def append(self, lines: Iterable[TranscriptEntry]) -> tuple[str, ...]:
-        """Write lines, all or none if this process dies between two calls; their hashes."""
+        """Writes the lines of one deliberation in one step and returns their hashes."""
         whole = [encode_entry(line) for line in lines]
         self._file.write(b"".join(line for line, _ in whole))
+        # Before the hashes are returned: the journal must not name a line that is not in the file.
         self._file.flush()
         return tuple(digest for _, digest in whole)
 
     def close(self) -> None:
-        """Close the file."""
+        """Closes the file."""
         self._file.close()
 
 
 def read(path: Path) -> Iterator[TranscriptEntry]:
-    """The lines of a transcript, each verified before it is given out.
+    """Yields the lines of a transcript, each verified.
 
-    A last line without its line break was being written when the process died: it is left out.
-    Raises Corrupt at the first damaged line.
+    A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged line.
     """
     for number, raw in _whole(path):
         yield _read(_decode, raw, path, number)
 
 
 def _whole(path: Path) -> Iterator[tuple[int, bytes]]:
-    """The whole lines of a file and their numbers, each with its hash checked."""
+    """Yields the number and the bytes of each complete line, after checking its hash."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
             if _closed(raw[: -_TAIL_BYTES - 1])[0] != raw:
                 raise Corrupt(
-                    f"{path}: line {number} is damaged: its hash does not fit its text; restore the file"
+                    f"{path}: line {number} is damaged: its hash does not match its text; restore the file"
                 )
             yield number, raw
 
@@ -223,9 +226,9 @@ def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) 
 
 
 class TranscriptIndex:
-    """A transcript whose deliberations are read in any order; memory holds only where their lines begin.
+    """A transcript whose deliberations are read in any order; only the positions of lines are kept in memory.
 
-    Raises Corrupt at the first damaged line. A transcript that is not there is an empty one.
+    Raises Corrupt at the first damaged line. A missing file is an empty transcript.
     """
 
     def __init__(self, path: Path) -> None:
@@ -239,16 +242,16 @@ class TranscriptIndex:
 
     @property
     def deliberations(self) -> AbstractSet[int]:
-        """The numbers of all deliberations that have a line."""
+        """The numbers of all deliberations with at least one line."""
         return self._places.keys()
 
     def end_of(self, last: int) -> int | None:
-        """Where the first line of a deliberation beyond `last` begins; None if there is none."""
+        """Returns the byte offset of the first line of a deliberation after number `last`, or None."""
         beyond = (place.at for number, places in self._places.items() if number > last for place in places)
         return min(beyond, default=None)
 
     def lines(self, deliberation: int) -> list[TranscriptEntry]:
-        """A deliberation's lines in the order of their calls; none for one that is not there."""
+        """Returns a deliberation's lines in the order of their calls; empty if it has none."""
         places = sorted(self._places.get(deliberation, ()))
         if not places:
             return []
@@ -261,5 +264,5 @@ class TranscriptIndex:
 
 
 def sort_entries(lines: Iterable[TranscriptEntry]) -> list[TranscriptEntry]:
-    """Lines by deliberation and call, whatever order they came to the file in."""
+    """Returns lines by deliberation and call; concurrent deliberations interleave in the file."""
     return sorted(lines, key=lambda line: (line.deliberation, line.call))

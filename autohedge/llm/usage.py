@@ -1,4 +1,4 @@
-"""What calls of a model cost, counted the same by who makes them and by who reads of them."""
+"""The token usage of calls, computed in the same way by the client and by readers of a transcript."""
 
 from collections.abc import Iterable
 
@@ -10,14 +10,14 @@ from autohedge.llm.outcome import Call
 
 
 class TokenUsage(msgspec.Struct, frozen=True):
-    """Requests that left, retries included, and tokens read and written."""
+    """The number of requests sent, including retries, and the tokens read and written."""
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
     def __add__(self, other: "TokenUsage") -> "TokenUsage":
-        """Both together."""
+        """Returns the sum of both."""
         return TokenUsage(
             self.calls + other.calls,
             self.prompt_tokens + other.prompt_tokens,
@@ -26,7 +26,8 @@ class TokenUsage(msgspec.Struct, frozen=True):
 
 
 def usage_of(request: LLMRequest, response: LLMResponse | None) -> Usage:
-    """What a request cost: as the server counts, or as estimated, also where no reply came."""
+    """Returns the usage of a request as counted by the server, else as estimated, also without a reply."""
+    # Some servers report zero for a cached prompt; then the estimate is safer for the budget.
     if response is not None and response.usage is not None and response.usage.prompt_tokens > 0:
         return Usage(response.usage.prompt_tokens, max(0, response.usage.completion_tokens))
     written = context_window.text_tokens(response.text) if response is not None else 0
@@ -34,7 +35,7 @@ def usage_of(request: LLMRequest, response: LLMResponse | None) -> Usage:
 
 
 def total_usage(calls: Iterable[Call]) -> TokenUsage:
-    """What calls cost in all, those tries of each that failed as estimated."""
+    """Returns the total usage of calls; failed tries are estimated."""
     return sum((_spent(call) for call in calls if call.tries), TokenUsage())
 
 

@@ -14,7 +14,7 @@ Columns: TypeAlias = Mapping[str, Column]
 
 
 def require_ordered(ts: NDArray[np.int64], subject: str) -> None:
-    """Refuse times that decrease; the message names the first row that does."""
+    """Refuses times that decrease; the message names the first such row."""
     late = np.flatnonzero(ts[1:] < ts[:-1])
     if len(late):
         row = int(late[0]) + 1
@@ -22,20 +22,21 @@ def require_ordered(ts: NDArray[np.int64], subject: str) -> None:
 
 
 def frozen(values: ArrayLike, dtype: type[np.generic]) -> Column:
-    """A contiguous read-only array that shares memory with `values` where it can."""
+    """Returns a contiguous read-only array that shares memory with `values` where possible."""
     view = np.ascontiguousarray(values, dtype=dtype).view(np.ndarray)
+    # Only this view becomes read-only; the caller's array stays as it is.
     view = view[:]
     view.flags.writeable = False
     return view
 
 
 def zeros(rows: int, dtype: type[np.generic] = np.float64) -> Column:
-    """A read-only column of zeros; untouched pages of it cost no memory."""
+    """Returns a read-only column of zeros; untouched pages of it use no memory."""
     return frozen(np.zeros(rows, dtype), dtype)
 
 
 def hash_columns(columns: Columns) -> str:
-    """BLAKE2b-256, in hex, of the columns' names, lengths and bytes in their order."""
+    """Returns the BLAKE2b-256, in hex, of the columns' names, types, lengths and bytes, in their order."""
     digest = blake2b(digest_size=32)
     for name, column in columns.items():
         digest.update(f"{name}:{column.dtype.str}:{len(column)};".encode())
@@ -44,19 +45,19 @@ def hash_columns(columns: Columns) -> str:
 
 
 def is_size(name: str) -> bool:
-    """Whether a column holds sizes, which a source may leave out."""
+    """Returns whether a column has sizes, which a source may omit."""
     return name.endswith("_size") or name == "volume"
 
 
 def optional(values: ArrayLike | None, rows: int, dtype: type[np.generic], name: str) -> Column:
-    """`values` as a column of `rows` entries; zeros if there are none."""
+    """Returns `values` as a column of `rows` entries; zeros if it is None."""
     if values is None:
         return zeros(rows, dtype)
     return sized(values, rows, name, dtype)
 
 
 def sized(values: ArrayLike, rows: int, name: str, dtype: type[np.generic] = np.float64) -> Column:
-    """`values` as a column; raises Misconfigured unless it has `rows` entries."""
+    """Returns `values` as a column; raises Misconfigured unless it has `rows` entries."""
     column = frozen(values, dtype)
     if column.shape != (rows,):
         raise Misconfigured(f"{name}: shape {column.shape} where ts has ({rows},); make them equal")

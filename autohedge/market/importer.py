@@ -1,4 +1,4 @@
-"""Importing a file: its columns are checked once and written to the column cache."""
+"""Imports files: the columns are checked once and written to the column cache."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,6 +21,7 @@ from autohedge.market.tape import COLUMNS, Kind
 if TYPE_CHECKING:
     import polars as pl
 
+# 1980 to 2100: times in another unit than nanoseconds fall outside.
 _EARLIEST_NS = 315_532_800_000_000_000
 _LATEST_NS = 4_102_444_800_000_000_000
 _UNITS = {"microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
@@ -29,10 +30,10 @@ _SYMBOLS_SHOWN = 5
 
 @dataclass(frozen=True, slots=True)
 class FileRequest:
-    """A file to load; `content_hash` is of its bytes.
+    """A file to load; `content_hash` is the hash of its bytes.
 
-    `interval_ns` is the length of its bars, 0 to measure it; `select` the symbol to take if the
-    file holds several.
+    `interval_ns` is the length of its bars, 0 to measure it; `select` is the symbol to load if the file has
+    several.
     """
 
     path: Path
@@ -42,9 +43,9 @@ class FileRequest:
 
 
 def hash_file(path: Path) -> str:
-    """BLAKE2b-256 of a file's bytes, in hex.
+    """Returns the BLAKE2b-256 of a file's bytes, in hex.
 
-    Raises Misconfigured if there is no such file or it cannot be read.
+    Raises Misconfigured if the file does not exist or cannot be read.
     """
     if not path.exists():
         raise Misconfigured(f"{path}: no such file; check the name")
@@ -54,14 +55,15 @@ def hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return file_digest(file, partial(blake2b, digest_size=32)).hexdigest()
     except OSError as error:
-        raise Misconfigured(f"{path}: cannot be read ({error.strerror}); check its mode") from error
+        raise Misconfigured(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def load(request: FileRequest) -> CachedColumns:
-    """The file's columns from the cache, imported first if they are not there.
+    """Returns the file's columns from the cache, importing them first if needed.
 
-    Raises Misconfigured, with one line that names file, cause and cure, if the file is no tape.
+    Raises Misconfigured, in one line that names file, cause and cure, if the file is not a valid tape.
     """
+    # A file with one symbol is cached without `select`, under any name that the user gives it.
     for select in dict.fromkeys((None, request.select)):
         entry = cache.find(_key(request, select))
         if entry is not None:
@@ -70,12 +72,12 @@ def load(request: FileRequest) -> CachedColumns:
 
 
 def measured_interval(starts: "NDArray[np.int64]", subject: str) -> int:
-    """The commonest gap between bars' starts; raises Misconfigured if there is no gap."""
+    """Returns the most frequent gap between the starts of bars; raises Misconfigured if there is no gap."""
     gaps = np.diff(starts)
     lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
     if not len(lengths):
         raise Misconfigured(
-            f"{subject}: the length of its bars cannot be told; name the file like SYMBOL_1d_bars"
+            f"{subject}: the length of its bars cannot be measured; name the file like SYMBOL_1d_bars"
         )
     return int(lengths[np.argmax(counts)])
 
@@ -104,6 +106,7 @@ def _fill(folder: Path, *, request: FileRequest, reader: Reader, kind: Kind, sel
     rows = cache.write_columns(folder, blocks)
     if not rows:
         raise Misconfigured(f"{request.path}: has no rows; name a file with rows")
+    # The hash names the cache entry, so the content must not have changed during the import.
     if hash_file(request.path) != request.content_hash:
         raise Misconfigured(f"{request.path}: changed while it was read; run again")
     return Meta(kind, rows, ("ts", *names), request.content_hash, interval_ns, select)
@@ -131,6 +134,7 @@ def _column(name: str, series: "pl.Series", time: "_TimeColumn") -> tuple[str, C
 def _price(series: "pl.Series") -> Column:
     import polars as pl
 
+    # NaN marks a bad quote, which kernels and reports count; a file may have some.
     return series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
 
 
@@ -142,7 +146,7 @@ def _size(series: "pl.Series") -> Column:
 
 @dataclass(slots=True)
 class _TimeColumn:
-    """Checks times block by block and moves each bar's to its end."""
+    """Checks times block by block, and moves each bar's time from its start to its end."""
 
     subject: str
     interval_ns: int
@@ -161,6 +165,7 @@ class _TimeColumn:
             self._require_order(times)
             self._last_ns = int(times[-1])
         self._row += len(times)
+        # A bar is known at its end only; its start would show a strategy the future.
         return times + self.interval_ns
 
     def _require_range(self, times: "NDArray[np.int64]") -> None:

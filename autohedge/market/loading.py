@@ -1,4 +1,4 @@
-"""Opening tapes: from files, from a synthetic recipe, or again from the origins of an old run."""
+"""Opens tapes: from files, from a synthetic spec, or again from the origins of a recorded run."""
 
 import os
 from collections.abc import Sequence
@@ -27,25 +27,25 @@ from autohedge.market.tape import (
 
 
 def open_tape(sources: Sequence[TapeSource]) -> Tape:
-    """The files as one tape, lanes in the order given; imports what is not cached.
+    """Returns the files as one tape, lanes in the given order; imports files that are not cached.
 
-    Raises Misconfigured if a file is missing, holds no tape or doubles a symbol.
+    Raises Misconfigured if a file is missing or is not a valid tape, or if a symbol occurs twice.
     """
     require_distinct([source.symbol for source in sources])
     return cached_tape_of([_from_source(source) for source in sources])
 
 
 def synthesize(recipe: SyntheticSpec) -> Tape:
-    """The synthetic market of a recipe as a tape; generates what is not cached."""
+    """Returns the synthetic market of a spec as a tape; generates streams that are not cached."""
     require_distinct(recipe.symbols)
     return cached_tape_of([_from_recipe(recipe, symbol) for symbol in recipe.symbols])
 
 
 def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
-    """The tape of an old run, every stream's content checked against its origin.
+    """Returns the tape of a recorded run; the content of every stream is checked against its origin.
 
-    A file named by the content hash in `folder`, whatever its suffix, goes before the origin's
-    path. Raises Misconfigured if a source is gone, Corrupt if its content is not what it was.
+    A file in `folder` that is named by the content hash, with any suffix, has priority over the origin's
+    path. Raises Misconfigured if a source is missing, Corrupt if its content has changed.
     """
     require_distinct([origin.symbol for origin in origins])
     return cached_tape_of([_reopen(origin, folder) for origin in origins])
@@ -78,7 +78,7 @@ def _from_recipe(recipe: SyntheticSpec, symbol: str) -> Stream:
 
 
 def _generated(recipe: SyntheticSpec, symbol: str) -> CachedColumns:
-    # The other symbols of a recipe do not shape this one's quotes, so they stay out of the key.
+    # The other symbols of a spec do not affect this one's quotes, so they are not part of the key.
     parts = {**recipe.as_dict(), "symbols": [symbol], "maker": generator_version()}
     key = cache.key_of("synthetic", parts)
     return cache.find_or_build(key, partial(_generate, recipe=recipe, symbol=symbol))
@@ -97,10 +97,10 @@ def _reopen(origin: Origin, folder: Path | None) -> Stream:
         return _regenerate(origin)
     path = packed_copy or Path(origin.path or "")
     if not path.is_file():
-        raise Misconfigured(f"{path}: the run's tape is gone; put the file back and try again")
+        raise Misconfigured(f"{path}: the tape of the run is missing; restore the file and try again")
     found = hash_file(path)
     if found != origin.content_hash:
-        raise Corrupt(f"{path}: its content is not what the run saw; restore that version")
+        raise Corrupt(f"{path}: its content differs from the recorded tape; restore that version")
     entry = load(FileRequest(path, found, origin.interval_ns, origin.select))
     return _verified(origin, entry, str(path))
 
@@ -113,7 +113,7 @@ def _packed_copy(origin: Origin, folder: Path | None) -> Path | None:
 
 def _regenerate(origin: Origin) -> Stream:
     if origin.recipe is None:
-        raise Misconfigured(f"{origin.symbol}: its rows were made in memory; they are gone")
+        raise Misconfigured(f"{origin.symbol}: its rows existed in memory only; they cannot be loaded again")
     recipe = _recipe(origin)
     entry = _generated(recipe, origin.symbol)
     return _verified(origin, entry, f"{origin.symbol} (synthetic)")
@@ -131,7 +131,7 @@ def _verified(origin: Origin, entry: CachedColumns, subject: str) -> Stream:
     if (meta.hash, meta.rows, meta.kind) != (origin.content_hash, origin.rows, origin.kind):
         raise Corrupt(
             f"{subject}: {meta.rows} rows of {meta.kind} are not the {origin.rows} of "
-            f"{origin.kind} that the run saw; use the release that recorded it"
+            f"{origin.kind} that the run recorded; use the release that recorded it"
         )
     return _stream(origin, entry)
 

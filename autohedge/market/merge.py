@@ -1,4 +1,4 @@
-"""Merging streams into rows ordered by (time, stream, row), a bounded block at a time."""
+"""Merges streams into rows ordered by (time, stream, row), in blocks of bounded size."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,20 +18,20 @@ _END_OF_TIME = int(np.iinfo(np.int64).max)
 
 
 def tape_of(streams: Sequence[Stream]) -> Tape:
-    """A tape of streams in memory, merged in memory.
+    """Returns a tape of streams in memory, merged in memory.
 
-    Raises Misconfigured if there is no stream, or two for one symbol.
+    Raises Misconfigured if there is no stream, or if a symbol has two.
     """
     return _tape(streams, cached=False)
 
 
 def cached_tape_of(streams: Sequence[Stream]) -> Tape:
-    """A tape of streams that lie in the cache; what is merged is cached as well."""
+    """Returns a tape of cached streams; the merged rows are cached too."""
     return _tape(streams, cached=True)
 
 
 def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> Iterator[dict[str, Column]]:
-    """The merged rows in blocks of at most `block_rows`; more only where times are equal."""
+    """Yields the merged rows in blocks of at most `block_rows`; more only where times are equal."""
     quoted = [stream.as_quotes() for stream in streams]
     times = [columns["ts"] for columns in quoted]
     lengths = [len(ts) for ts in times]
@@ -74,7 +74,7 @@ def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
 
 
 def _require_sound(lane: Column, streams: int) -> None:
-    """Refuse a damaged cache: a kernel would write outside its records, unnoticed."""
+    """Refuses a damaged cache, whose lane numbers would make a kernel write outside its records."""
     if not 0 <= int(lane.min()) <= int(lane.max()) < streams:
         raise Corrupt("the cache of the merged tape is damaged; delete the cache directory and run again")
 
@@ -85,13 +85,14 @@ def _fill(folder: Path, *, streams: Sequence[Stream], key: str) -> Meta:
 
 
 def _cut(times: Sequence[Column], starts: Sequence[int], step: int) -> int:
-    """The time up to which no stream gives more than `step` rows, ties aside."""
+    """Returns the time up to which each stream gives at most `step` rows, apart from ties."""
     lasts = (start + step - 1 for start in starts)
     reached = (int(ts[last]) for ts, last in zip(times, lasts, strict=True) if last < len(ts))
     return min(reached, default=_END_OF_TIME)
 
 
 def _end(ts: Column, start: int, cut: int) -> int:
+    # "right": rows with equal times belong to one block, or streams would be merged in another order.
     return start + int(np.searchsorted(ts[start:], cut, side="right"))
 
 
@@ -104,7 +105,7 @@ def _block(quoted: Sequence[Columns], starts: Sequence[int], ends: Sequence[int]
     }
     block["lane"] = np.repeat(np.arange(len(spans), dtype=np.int32), counts)
     block["row"] = np.concatenate([_numbers(start, end) for _, start, end in spans])
-    # A stable sort keeps the order of streams, and of rows within each, where times are equal.
+    # A stable sort keeps the order of streams, and of rows within a stream, at equal times.
     order = np.argsort(block["ts"], kind="stable")
     return {name: column[order] for name, column in block.items()}
 

@@ -1,4 +1,4 @@
-"""Checking a tape before it is traded on, and writing a stream to a file."""
+"""Checks a tape before it is traded, and writes a stream to a file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,13 +18,12 @@ _SAMPLE_ROWS = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """What one stream holds.
+    """The data quality of one stream.
 
-    A bad row counts once: as `missing` (no number for a price), else `non_positive`, else
-    `crossed` (bid above ask, or a bar's low above its high). `locked` is bid equal to ask, 0 for
-    bars. `equal_stamps` are rows with the time of the row before.
-    `median_spread_bps` is over good quotes and None if there are none; beyond a million rows it
-    is taken over rows at a fixed stride.
+    A bad row counts once: as `missing` (a price is no number), else `non_positive`, else `crossed` (bid above
+    ask, or a bar's low above its high). `locked` counts bids equal to their ask, 0 for bars. `equal_stamps`
+    counts rows with the time of the row before. `median_spread_bps` is the median over good quotes, None if
+    there are none; above a million rows it is taken from rows at a fixed stride.
     """
 
     symbol: str
@@ -42,12 +41,12 @@ class StreamReport:
 
 
 def check(tape: Tape) -> list[StreamReport]:
-    """A report per stream, in lane order; memory does not grow with the tape."""
+    """Returns a report per stream, in lane order; memory does not grow with the tape."""
     return [check_stream(stream) for stream in tape.streams]
 
 
 def check_stream(stream: Stream) -> StreamReport:
-    """The report of one stream."""
+    """Returns the report of one stream."""
     ts = stream.columns["ts"]
     equal, longest_ns = _gaps(ts)
     missing, non_positive, crossed, locked = _bad_rows(stream)
@@ -68,7 +67,7 @@ def check_stream(stream: Stream) -> StreamReport:
 
 
 def write_parquet(stream: Stream, path: Path) -> None:
-    """Write a stream with the columns that `--tape` reads; a bar's time is its start again.
+    """Writes a stream with the columns that `--tape` reads; a bar's time becomes its start again.
 
     Raises Misconfigured if the file exists or cannot be written.
     """
@@ -83,13 +82,14 @@ def write_parquet(stream: Stream, path: Path) -> None:
     except FileExistsError as error:
         raise Misconfigured(f"{path}: exists already; name another file") from error
     except OSError as error:
-        raise Misconfigured(f"{path}: cannot be written ({error.strerror})") from error
+        raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
 
 
 def _gaps(ts: NDArray[np.int64]) -> tuple[int, int]:
-    """How many rows repeat the time before them, and the longest gap in nanoseconds."""
+    """Returns how many rows repeat the time before them, and the longest gap in nanoseconds."""
     equal = longest_ns = 0
     for span in _spans(len(ts)):
+        # One row before the span, so that the gap between two spans counts too.
         gaps = np.diff(ts[max(span.start - 1, 0) : span.stop])
         equal += int(np.count_nonzero(gaps == 0))
         longest_ns = max(longest_ns, int(gaps.max(initial=0)))
@@ -128,7 +128,7 @@ def _median_spread_bps(stream: Stream) -> float | None:
 
 
 def _sides(stream: Stream, rows: slice) -> tuple[Column, Column]:
-    """The two columns of which the first must not be above the second."""
+    """Returns the two columns of which the first must not be above the second."""
     lower, upper = ("bid", "ask") if stream.kind is Kind.QUOTES else ("low", "high")
     return stream.columns[lower][rows], stream.columns[upper][rows]
 

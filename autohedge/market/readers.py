@@ -1,4 +1,4 @@
-"""Reading Parquet and CSV in blocks, so that memory does not grow with the file."""
+"""Reads Parquet and CSV in blocks, so that memory does not grow with the file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -26,24 +26,25 @@ class Reader(Protocol):
         ...
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
-        """Blocks of some of the columns, each column's in file order.
+        """Yields blocks of some columns, each column in file order.
 
-        With `symbol`, only the rows whose column symbol says so.
+        With `symbol`, only the rows of that symbol.
         """
         ...
 
 
 class ParquetReader:
-    """Reads one column after the other in slices: the least that is decoded at a time."""
+    """Reads one column after the other in slices, which needs the least memory."""
 
     def __init__(self, path: Path) -> None:
         import polars as pl
 
+        # glob=False: names may have brackets, and a pattern would match other files.
         self._frame = pl.scan_parquet(path, glob=False)
         self.schema = self._frame.collect_schema()
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
-        """See Reader; a block holds one column."""
+        """See Reader; a block has one column."""
         rows = self._rows()
         for column in columns:
             for start in range(0, rows, BLOCK_ROWS):
@@ -65,17 +66,18 @@ class ParquetReader:
 
 
 class CsvReader:
-    """Reads all wanted columns in one pass, since a CSV file has no way to skip."""
+    """Reads all wanted columns in one pass, because CSV has no columns to skip."""
 
     def __init__(self, path: Path) -> None:
         import polars as pl
 
         self._path = path
+        # Types come from the names, not from a sample of rows, so that late values cannot contradict them.
         names = pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names()
         self.schema = pl.Schema({name: _csv_type(name) for name in names})
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
-        """See Reader; a block holds all the columns."""
+        """See Reader; a block has all columns."""
         import polars as pl
 
         frame = pl.scan_csv(self._path, schema=self.schema, low_memory=True, glob=False)
@@ -87,14 +89,14 @@ class CsvReader:
 
 
 def open_reader(path: Path) -> Reader:
-    """The reader for a file, by its first bytes or its suffix.
+    """Returns the reader for a file, by its first bytes or its suffix.
 
-    Raises Misconfigured if it is empty or neither Parquet nor CSV.
+    Raises Misconfigured if the file is empty, or neither Parquet nor CSV.
     """
     with path.open("rb") as file:
         magic = file.read(len(_PARQUET_MAGIC))
     if not magic:
-        raise Misconfigured(f"{path}: the file is empty; name one with rows")
+        raise Misconfigured(f"{path}: the file is empty; name a file with rows")
     if magic == _PARQUET_MAGIC:
         return ParquetReader(path)
     if path.suffix.lower() in _CSV_SUFFIXES:
@@ -104,18 +106,19 @@ def open_reader(path: Path) -> Reader:
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Turn whatever the reading library raises into one line about the file."""
+    """Turns any error of the reading library into Misconfigured, with one line about the file."""
     import polars as pl
 
     try:
         yield
+    # PanicException, because a damaged file can make the Rust code of polars panic.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
         cause = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise Misconfigured(f"{path}: cannot be read ({cause}); mend or replace it") from error
+        raise Misconfigured(f"{path}: cannot be read ({cause}); repair or replace it") from error
 
 
 def symbols_in(reader: Reader) -> list[str]:
-    """The distinct values of the column symbol, sorted; none if there is no such column."""
+    """Returns the distinct values of the column `symbol`, sorted; none without that column."""
     if "symbol" not in reader.schema:
         return []
     found: set[str] = set()

@@ -1,4 +1,4 @@
-"""Which columns a file must have, and what their names tell about its rows."""
+"""The columns that a file must have, and the kind of rows that they mean."""
 
 from typing import TYPE_CHECKING
 
@@ -19,9 +19,10 @@ _MARKS = {
 
 
 def kind_of(names: list[str], subject: str) -> Kind:
-    """The kind of rows that columns of these names hold; raises Misconfigured if none fits."""
+    """Returns the kind of rows for these column names; raises Misconfigured if none fits."""
     for kind in LOADABLE:
         needed = [name for name in COLUMNS[kind][1:] if not is_size(name)]
+        # One price column identifies the kind, so that the message can name the missing columns.
         if any(name in names for name in needed):
             _require_columns([TIME, *needed], names, subject)
             return kind
@@ -33,11 +34,12 @@ def kind_of(names: list[str], subject: str) -> Kind:
 
 
 def require_types(schema: "pl.Schema", kind: Kind, subject: str) -> None:
-    """Refuse times that are not integers, and prices or sizes that are not numbers."""
+    """Refuses times that are not integers, and prices or sizes that are not numbers."""
     if not schema[TIME].is_integer():
         raise Misconfigured(f"{subject}: {TIME} is {schema[TIME]}; make it integer nanoseconds since 1970")
     for name in COLUMNS[kind][1:]:
         dtype = schema.get(name)
+        # polars gives a column without any value the type Null; that is a column of missing values.
         if dtype is not None and not (dtype.is_numeric() or str(dtype) == "Null"):
             raise Misconfigured(f"{subject}: column {name} is {dtype}; make it numbers")
 

@@ -1,4 +1,4 @@
-"""What `--tape` names: a file, and the symbol and bar length that its name tells."""
+"""The sources that `--tape` names: a file, and the symbol and bar length in its name."""
 
 import os
 import re
@@ -22,29 +22,28 @@ _INTERVAL = re.compile(r"_(?P<count>[1-9]\d*)(?P<unit>[smhdw])(?=_|$)")
 
 @dataclass(frozen=True, slots=True)
 class TapeSource:
-    """A file of the tape; `select` is the symbol the user gave for it, if any."""
+    """A file of the tape; `select` is the symbol that the user gave for it, if any."""
 
     path: Path
     select: str | None = None
 
     @property
     def symbol(self) -> str:
-        """The symbol the user gave, else the one the file's name tells."""
+        """The symbol that the user gave, else the one in the file's name."""
         return self.select or symbol_of(self.path)
 
     @property
     def interval_ns(self) -> int:
-        """The bar length that the file's name tells, 0 if it tells none."""
+        """The bar length in the file's name, 0 if it has none."""
         return interval_of(self.path)
 
 
 def parse_source(value: str) -> TapeSource:
-    """A `--tape` value, `FILE` or `SYMBOL=FILE`, as a source.
+    """Parses a `--tape` value, `FILE` or `SYMBOL=FILE`.
 
-    A value that names an existing file is that file, whatever `=` it holds. A symbol with a slash
-    is understood only if the file after it exists, since the whole may be a path.
-
-    Raises Misconfigured if either side of the `=` is empty.
+    A value that names an existing file is that file, even with a `=` in it. A symbol with a slash is accepted
+    only if the file after it exists, because the whole value may be a path. Raises Misconfigured if either
+    side of the `=` is empty.
     """
     symbol, sign, path = value.partition("=")
     if not sign or Path(value).is_file() or _is_path(symbol, path):
@@ -55,14 +54,14 @@ def parse_source(value: str) -> TapeSource:
 
 
 def symbol_of(path: Path) -> str:
-    """The symbol in a file's name: what precedes a date of 8 digits or a known suffix."""
+    """Returns the symbol in a file's name: the part before a date of 8 digits or a known suffix."""
     stem = path.stem
     match = _DATED.match(stem) or _SUFFIXED.fullmatch(stem)
     return match["symbol"] if match else stem
 
 
 def interval_of(path: Path) -> int:
-    """The bar length in nanoseconds in a name such as `AAPL_1d_bars.parquet`, else 0."""
+    """Returns the bar length in nanoseconds in a name such as `AAPL_1d_bars.parquet`, else 0."""
     match = _INTERVAL.search(path.stem)
     return int(match["count"]) * _UNITS_NS[match["unit"]] if match else 0
 

@@ -21,7 +21,8 @@ _PRICE_DIGITS = 5
 
 Floats: TypeAlias = NDArray[np.float64]
 
-# One value each for the calm, the normal and the wild regime; volatility and drift are per quote.
+# One value each for the calm, the normal and the wild regime; volatility and drift are per quote. Chosen so
+# that momentum trades and spreads stay plausible, not fitted to any real market.
 _WEIGHT = np.array([0.38, 0.38, 0.24])
 _MEAN_QUOTES = np.array([6_000.0, 4_000.0, 300.0])
 _VOLATILITY_BPS = np.array([0.12, 0.35, 2.5])
@@ -33,10 +34,10 @@ _PAUSE = np.array([1.3, 0.8, 0.2])
 
 @dataclass(frozen=True, slots=True)
 class SyntheticSpec:
-    """What to generate: the same recipe gives the same quotes.
+    """What to generate: the same spec gives the same quotes.
 
-    `quotes_per_s` is the average per symbol, `bad_quote_rate` the share of quotes that are
-    missing a side, zero or crossed. Raises Misconfigured if nothing can be made of it.
+    `quotes_per_s` is the average per symbol, `bad_quote_rate` the share of quotes that lack a side, have a
+    zero bid or are crossed. Raises Misconfigured if the values make no market.
     """
 
     symbols: tuple[str, ...] = tuple(_KNOWN_PRICES)
@@ -49,9 +50,9 @@ class SyntheticSpec:
         if not self.symbols or not all(self.symbols):
             raise Misconfigured("synthetic market: name at least one symbol")
         if self.rows < 1:
-            raise Misconfigured("synthetic market: hours x quotes_per_s make no quote; raise them")
+            raise Misconfigured("synthetic market: hours x quotes_per_s is less than one quote; raise them")
         if not 0 <= self.bad_quote_rate <= 1:
-            raise Misconfigured("synthetic market: bad_quote_rate is a share, from 0 to 1")
+            raise Misconfigured("synthetic market: bad_quote_rate must be from 0 to 1")
         if self.seed < 0:
             raise Misconfigured("synthetic market: the seed must not be negative")
 
@@ -63,24 +64,26 @@ class SyntheticSpec:
         return round(quotes) if positive else 0
 
     def as_dict(self) -> dict[str, Any]:
-        """The recipe in values that JSON knows."""
+        """Returns the spec as JSON values."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**values, "symbols": list(self.symbols)}
 
 
 def generator_version() -> str:
-    """What made the quotes: the generator's own text and numpy's version, for the key of a cache."""
+    """Returns a hash of this module's source and numpy's version, for the key of the cache."""
     digest = blake2b(Path(__file__).read_bytes(), digest_size=8)
     digest.update(np.__version__.encode())
     return digest.hexdigest()
 
 
 def quotes(recipe: SyntheticSpec, symbol: str) -> dict[str, Column]:
-    """The quotes of one symbol of a recipe: ts, bid, ask, bid_size, ask_size.
+    """Returns the quotes of one symbol of a spec: ts, bid, ask, bid_size, ask_size.
 
-    The stream of random numbers is drawn from seed and symbol, so that a symbol's quotes stay the
-    same whichever others are generated with it.
+    The random numbers depend on seed and symbol only, so a symbol's quotes are the same whichever others are
+    generated.
     """
+    # PCG64 by name: numpy may change its default generator. The calls below must keep their order, because
+    # they share one stream of random numbers.
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([recipe.seed, *symbol.encode()])))
     price, decimals = _initial_price(symbol, rng)
     regime = _regimes(recipe.rows, rng)
@@ -97,20 +100,21 @@ def quotes(recipe: SyntheticSpec, symbol: str) -> dict[str, Column]:
 
 
 def _initial_price(symbol: str, rng: np.random.Generator) -> tuple[float, int]:
-    """First price and the number of decimals that prices are printed with."""
+    """Returns the first price and the number of decimals of all prices."""
     price = _KNOWN_PRICES.get(symbol) or float(10 ** rng.uniform(0, 3))
     return price, max(0, _PRICE_DIGITS - int(np.floor(np.log10(price))))
 
 
 def _regimes(rows: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Each quote's regime; spells follow each other at random."""
+    """Returns each quote's regime; spells of regimes follow each other at random."""
+    # Twice the expected number, so that the drawn spells almost always cover all rows.
     spells = int(2 * rows / float(_WEIGHT @ _MEAN_QUOTES)) + 20
     drawn = rng.choice(len(_WEIGHT), size=spells, p=_WEIGHT)
     return _repeated(drawn, rng.geometric(1 / _MEAN_QUOTES[drawn]), rows)
 
 
 def _drifts_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
-    """Each quote's drift: bursts in one direction, as strong as the regime allows."""
+    """Returns each quote's drift: bursts in one direction, with the strength of the regime."""
     bursts = int(2 * len(regime) / _BURST_QUOTES) + 20
     lengths = rng.geometric(1 / _BURST_QUOTES, size=bursts)
     drifts: Floats = _repeated(rng.standard_normal(bursts), lengths, len(regime)) * _DRIFT_BPS[regime]
@@ -118,7 +122,7 @@ def _drifts_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
 
 
 def _repeated(values: Column, lengths: NDArray[np.int64], rows: int) -> Column:
-    """Each value repeated for its length, cut or drawn out to `rows` in all."""
+    """Returns each value repeated for its length, cut or extended to `rows` in all."""
     return np.repeat(values, [*lengths[:-1], lengths[-1] + rows])[:rows]
 
 
@@ -135,17 +139,17 @@ def _spread_bps(regime: NDArray[np.intp], rng: np.random.Generator) -> Floats:
 
 
 def _on_tick_grid(mid: Floats, spread_bps: Floats, decimals: int) -> tuple[Floats, Floats]:
-    """Bid and ask on the grid of ticks, at least one tick apart."""
+    """Returns bid and ask rounded to ticks, at least one tick apart."""
     ticks_per_unit = float(10**decimals)
     half = mid * spread_bps / 2e4
     bid_ticks = np.maximum(np.floor((mid - half) * ticks_per_unit), 1)
     ask_ticks = np.maximum(np.ceil((mid + half) * ticks_per_unit), bid_ticks + 1)
-    # Whole ticks divided by a power of ten give the double that a decimal of the tape would.
+    # Whole ticks divided by a power of ten give the same double as parsing the decimal price would.
     return bid_ticks / ticks_per_unit, ask_ticks / ticks_per_unit
 
 
 def _corrupt(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) -> None:
-    """Make a share of the quotes bad, in place: a side missing or zero, or the sides swapped."""
+    """Makes a share of the quotes bad, in place: a side missing or zero, or the sides swapped."""
     bad = np.flatnonzero(rng.random(len(bid)) < rate)
     flaw = rng.choice(_FLAWS, size=len(bad))
     bid[bad[flaw == "no bid"]] = np.nan
@@ -156,7 +160,7 @@ def _corrupt(bid: Floats, ask: Floats, rate: float, rng: np.random.Generator) ->
 
 
 def _times(recipe: SyntheticSpec, regime: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.int64]:
-    """Irregular receive times over the recipe's hours, denser where the market is wild."""
+    """Returns irregular receive times over the spec's hours, denser in the wild regime."""
     gaps = rng.standard_exponential(recipe.rows) * _PAUSE[regime]
     elapsed = np.cumsum(gaps)
     span_ns = recipe.hours * NS_PER_HOUR

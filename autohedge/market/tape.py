@@ -1,4 +1,4 @@
-"""The tape: the recorded market as equal-length columns, in the order in which it became known."""
+"""The tape: recorded market data as columns of equal length, in the order in which it became known."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from autohedge.market.columns import (
 
 
 class Kind(StrEnum):
-    """What the rows of a stream are; only those in `LOADABLE` can be loaded today."""
+    """The kind of rows in a stream; only those in `LOADABLE` can be loaded today."""
 
     QUOTES = "quotes"
     BARS = "bars"
@@ -40,7 +40,7 @@ COLUMNS = {Kind.QUOTES: QUOTE_COLUMNS, Kind.BARS: BAR_COLUMNS}
 
 
 def require_loadable(kind: Kind, subject: str) -> None:
-    """Refuse a kind that no loader exists for; `subject` opens the message."""
+    """Refuses a kind that cannot be loaded; `subject` starts the message."""
     if kind not in LOADABLE:
         loadable = " and ".join(LOADABLE)
         raise Misconfigured(f"{subject}: {kind} cannot be loaded yet; {loadable} can")
@@ -48,12 +48,12 @@ def require_loadable(kind: Kind, subject: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a stream's rows come from, so that they can be found again and checked.
+    """The source of a stream, so that its rows can be loaded again and checked.
 
-    `content_hash` is the BLAKE2b-256 of the source file's bytes or, without a file, of the
-    columns. `path` is absolute; `recipe` describes a synthetic stream; both are None for rows
-    made in memory, which cannot be found again. `select` names the symbol whose rows were taken
-    from a file that holds several. `interval_ns` is the length of a bar, 0 for quotes.
+    `content_hash` is the BLAKE2b-256 of the source file's bytes or, without a file, of the columns. `path` is
+    absolute; `recipe` describes a synthetic stream; both are None for rows created in memory, which cannot be
+    loaded again. `select` is the symbol whose rows were taken from a file with several. `interval_ns` is the
+    length of a bar, 0 for quotes.
     """
 
     symbol: str
@@ -70,9 +70,9 @@ class Origin:
 class Stream:
     """One symbol's rows of one kind, oldest first.
 
-    Quotes have the columns ts, bid, ask, bid_size, ask_size; bars have ts, open, high, low, close,
-    volume. `ts` is when a row became known, in nanoseconds since 1970: for a bar that is its end.
-    A missing price is NaN, a missing size 0.
+    Quotes have the columns ts, bid, ask, bid_size, ask_size; bars have ts, open, high, low, close, volume.
+    `ts` is when a row became known, in nanoseconds since 1970: for a bar, its end. A missing price is NaN, a
+    missing size 0.
     """
 
     kind: Kind
@@ -89,9 +89,10 @@ class Stream:
         kind: Kind = Kind.QUOTES,
         interval_ns: int = 0,
     ) -> Self:
-        """A stream from arrays in memory; sizes may be left out.
+        """Returns a stream from arrays in memory; sizes may be omitted.
 
-        Raises Misconfigured without rows, if a column is missing or short, or if time decreases.
+        Raises Misconfigured if there are no rows, a column is missing or has another length, or time
+        decreases.
         """
         require_loadable(kind, symbol)
         arrays = _stream_columns(symbol, kind, columns)
@@ -103,7 +104,7 @@ class Stream:
         return len(self.columns["ts"])
 
     def as_quotes(self) -> dict[str, Column]:
-        """The columns of `Rows` other than lane: a bar quotes its close and its volume."""
+        """Returns the columns of `Rows` other than lane: a bar becomes a quote of its close and volume."""
         if self.kind is Kind.QUOTES:
             return {name: self.columns[name] for name in QUOTE_COLUMNS}
         close, volume = self.columns["close"], self.columns["volume"]
@@ -120,10 +121,10 @@ class Stream:
 class Rows:
     """The merged market rows that the compiled kernels scan.
 
-    Equal-length, contiguous, read-only arrays. `ts` (int64) is the receive time in nanoseconds,
-    for a bar its end; `lane` (int32) is the position of the row's stream in the tape; the others
-    are float64. `row` (int64) is the row's number within its stream, or None when the tape has one
-    stream and the position itself is that number.
+    The arrays are contiguous, read-only and of equal length. `ts` (int64) is the receive time in nanoseconds,
+    for a bar its end; `lane` (int32) is the position of the row's stream in the tape; the others are float64.
+    `row` (int64) is the row's number within its stream, or None if the tape has one stream and the position
+    itself is that number.
     """
 
     ts: NDArray[np.int64]
@@ -146,7 +147,7 @@ class Rows:
         *,
         lanes: int = 1,
     ) -> Self:
-        """Rows from arrays in memory; `lanes` is how many instruments `lane` may name.
+        """Returns rows from arrays in memory; `lanes` is the number of instruments that `lane` may refer to.
 
         Raises Misconfigured if lengths differ, time decreases or a lane is out of range.
         """
@@ -170,7 +171,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tape:
-    """One stream per symbol and their rows merged by (time, stream, row)."""
+    """One stream per symbol, and their rows merged by (time, stream, row)."""
 
     streams: tuple[Stream, ...]
     rows: Rows
@@ -182,12 +183,12 @@ class Tape:
 
     @property
     def content_hashes(self) -> dict[str, str]:
-        """What tells each symbol's rows from those of another tape: the content hash of their origin."""
+        """The content hash of each symbol's origin, which identifies its rows."""
         return {origin.symbol: origin.content_hash for origin in self.origins}
 
     @property
     def origins(self) -> tuple[Origin, ...]:
-        """Where each lane's rows come from, in lane order."""
+        """The origin of each lane, in lane order."""
         return tuple(stream.origin for stream in self.streams)
 
     def __len__(self) -> int:
@@ -195,7 +196,7 @@ class Tape:
 
 
 def require_distinct(symbols: Sequence[str]) -> None:
-    """Refuse a tape without a symbol, or with two streams for one symbol."""
+    """Refuses a tape without a symbol, or with two streams for one symbol."""
     if not symbols:
         raise Misconfigured("a tape needs at least one stream: name a file or a recipe")
     for symbol in symbols:

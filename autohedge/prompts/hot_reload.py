@@ -1,7 +1,7 @@
-"""Edits of prompt files, found by looking now and then: taken whole or not at all.
+"""Finds edits of prompt files by polling; a set of edits is applied whole or not at all.
 
-A file is read once it has stayed the same from one look to the next, so that an editor which truncates and then
-writes, or moves the old file away first, is never caught in between.
+A file is read once it is unchanged from one poll to the next. So an editor that truncates a file before it
+writes, or moves the old file away first, is not caught in between.
 """
 
 import os
@@ -11,13 +11,14 @@ from pathlib import Path
 from autohedge.core.errors import Misconfigured
 from autohedge.prompts.library import FOLDER, PACKAGED, parse, read, require_known_prompts
 
-BYTES_MAX = 1 << 18
+BYTES_MAX = 1 << 18  # a larger file is a mistake, and reading it would delay the run
+# Modification time, size and inode: an edit may keep the size, or replace the file within one clock tick.
 Stamp = tuple[int, int, int]
 Text = tuple[str, str]
 
 
 class PromptWatcher:
-    """What was edited since this was made; to be made before the prompts are read that are then in force."""
+    """The edits since its creation; create it before the prompts in force are read."""
 
     def __init__(self, folder: Path = FOLDER) -> None:
         self._folder = folder
@@ -25,14 +26,15 @@ class PromptWatcher:
         try:
             before = self._stamps()
         except Misconfigured:
-            before = {}  # the first look will say so; a run that goes on needs none of these files
+            before = {}  # the first poll raises it; a continued run needs none of these files
         self._taken = self._seen = self._judged = before
 
     def poll(self, in_force: Mapping[str, Text]) -> dict[str, Text]:
-        """The prompts, of those in force, that have another text now: each with where it was read.
+        """Returns the prompts in force that have another text now, each with its text and path.
 
-        Nothing while a file still changes or has no content. Raises Misconfigured once for each content that
-        is no sound set of prompts, with file and line; what is in force stays, until all of it is sound.
+        Empty while a file still changes or has no content. Raises Misconfigured, with file and line, once for
+        each content that is not a valid set of prompts; the prompts in force stay until all of them are
+        valid.
         """
         try:
             found = self._stamps()
@@ -57,7 +59,7 @@ class PromptWatcher:
             for name in changed:
                 self._require_size(*self._file(name, found))
                 texts[name] = read(name, self._folder)
-            if self._stamps() != found:
+            if self._stamps() != found:  # changed while it was read: the next polls read it again
                 return {}
             for name, (text, origin) in texts.items():
                 parse(name, text, origin)
@@ -76,7 +78,7 @@ class PromptWatcher:
             raise error
 
     def _file(self, name: str, stamps: Mapping[Path, Stamp]) -> tuple[Path, Stamp | None]:
-        """The file that a prompt is read from, and its stamp then."""
+        """Returns the file that a prompt is read from, and its stamp."""
         own, packaged = self._folder / f"{name}.md", PACKAGED / f"{name}.md"
         path = own if own in stamps else packaged
         return path, stamps.get(path)
@@ -86,15 +88,15 @@ class PromptWatcher:
             raise Misconfigured(f"{path} has {stamp[1]:,} bytes; a prompt has {BYTES_MAX:,} at most")
 
     def _stamps(self) -> dict[Path, Stamp]:
-        """Every prompt file that there is, with what changes when it is written."""
+        """Returns every prompt file with the values that change when it is written."""
         try:
             return {path: stamp for folder in (self._folder, PACKAGED) for path, stamp in _in(folder)}
         except OSError as error:
-            raise Misconfigured(f"cannot look for prompts in {error.filename}: {error.strerror}") from None
+            raise Misconfigured(f"cannot list prompts in {error.filename}: {error.strerror}") from None
 
 
 def _in(folder: Path) -> Iterator[tuple[Path, Stamp]]:
-    """The prompt files of a folder, which need not be there."""
+    """Yields the prompt files of a folder, which may be missing."""
     try:
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
@@ -104,6 +106,6 @@ def _in(folder: Path) -> Iterator[tuple[Path, Stamp]]:
             if entry.name.endswith(".md") and entry.is_file():
                 try:
                     found = entry.stat()
-                except FileNotFoundError:
+                except FileNotFoundError:  # deleted since the listing
                     continue
                 yield Path(entry.path), (found.st_mtime_ns, found.st_size, found.st_ino)

@@ -1,7 +1,7 @@
-"""Prompts are Markdown files: a front matter, a `# System` and a `# User` part with fields such as `{table}`.
+"""Prompt files: Markdown with front matter, a `# System` and a `# User` part, and fields like `{table}`.
 
-`./prompts/NAME.md` stands in for the packaged file of that name. A file is read line by line, so that
-every complaint names the line. A rendered value is never read as a template again.
+`./prompts/NAME.md` replaces the packaged file of that name. A file is parsed line by line, so that every
+error names its line. A rendered value is never parsed as a template.
 """
 
 import math
@@ -19,6 +19,7 @@ from autohedge.prompts.fields import FIELDS
 FOLDER = Path("prompts")
 PACKAGED = Path(__file__).parent
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
+# One pattern for checks and rendering, so that both find the same: doubled braces, fields, single braces.
 _BRACE = re.compile(r"\{\{|\}\}|\{([a-z][a-z0-9_]*)\}|[{}]")
 _RULE = "---"
 _SECTIONS = ("System", "User")
@@ -29,8 +30,8 @@ _KEYS = {"version": 1, "temperature": 0.2, "max_tokens": 300}
 class Prompt:
     """One prompt; `system` and `user` are templates.
 
-    `fields` gives each field that they name the line where it stands first. `hash` is the first 32 hex
-    digits of the BLAKE2b-256 of the file's bytes, `origin` the file's path.
+    `fields` maps each field in them to the line of its first use. `hash` is the first 32 hex digits of the
+    BLAKE2b-256 of the file's bytes, `origin` the file's path.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Prompt:
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line of a prompt file, and where it stands."""
+    """A line of a prompt file with its number and path."""
 
     text: str
     number: int
@@ -57,14 +58,14 @@ class _Line:
 
 
 def builtin_names() -> tuple[str, ...]:
-    """The names of all prompts that the agents read."""
+    """Returns the names of all prompts that the agents use."""
     return tuple(sorted(path.stem for path in PACKAGED.glob("*.md")))
 
 
 def require_known_prompts(folder: Path = FOLDER) -> None:
-    """Refuse a prompt in `folder` that replaces no packaged one: no agent would ever read it.
+    """Refuses a prompt in `folder` that replaces no packaged one, because no agent would use it.
 
-    A name that is none of a prompt, such as README.md, is let pass.
+    Names that are no prompt names, such as README.md, are ignored.
     """
     for path in sorted(folder.glob("*.md")):
         if _NAME.fullmatch(path.stem) and path.stem not in builtin_names():
@@ -74,28 +75,28 @@ def require_known_prompts(folder: Path = FOLDER) -> None:
 
 
 def is_builtin(prompt: Prompt) -> bool:
-    """Whether the prompt is the one that came with this release."""
+    """Returns whether the prompt is the one of this release."""
     return prompt.origin == str(builtin_path(prompt.name))
 
 
 def builtin_path(name: str) -> Path:
-    """Where the packaged prompt of that name lies."""
+    """Returns the path of the packaged prompt of that name."""
     return PACKAGED / f"{name}.md"
 
 
 def load(name: str, folder: Path = FOLDER) -> Prompt:
-    """The prompt of that name: from `folder` if it stands there, else the packaged one.
+    """Returns the prompt of that name: from `folder` if it is there, else the packaged one.
 
-    Raises Misconfigured for a name that is none, and as `parse` does.
+    Raises Misconfigured for an unknown name, and as `parse` does.
     """
     text, origin = read(name, folder)
     return parse(name, text, origin)
 
 
 def read(name: str, folder: Path = FOLDER) -> tuple[str, str]:
-    """The text of the prompt of that name, unchecked, and the path of its file.
+    """Returns the unchecked text of the prompt of that name, and the path of its file.
 
-    Raises Misconfigured for a name that is none, and for a file that cannot be read.
+    Raises Misconfigured for an unknown name, and for a file that cannot be read.
     """
     path = folder / f"{name}.md"
     if not _NAME.fullmatch(name) or not (path.is_file() or builtin_path(name).is_file()):
@@ -107,10 +108,10 @@ def read(name: str, folder: Path = FOLDER) -> tuple[str, str]:
 
 
 def parse(name: str, text: str, origin: str) -> Prompt:
-    """A prompt from its file's text, which is checked throughout.
+    """Parses and checks the text of a prompt file.
 
-    Raises Misconfigured with file and line for a bad front matter, a missing or strange section, a brace
-    that is no field, a field that there is not, or an untrusted one in the system part.
+    Raises Misconfigured with file and line for an invalid front matter, a missing or unknown section, a brace
+    that is not part of a field, an unknown field, or an untrusted one in the system part.
     """
     lines = _lines(text, origin)
     head, body = _front_matter(lines)
@@ -130,17 +131,18 @@ def parse(name: str, text: str, origin: str) -> Prompt:
 
 
 def render(prompt: Prompt, fields: Mapping[str, str]) -> tuple[str, str]:
-    """The system and the user part with every field replaced, once.
+    """Returns the system and the user part with every field replaced, in one pass.
 
     Raises Misconfigured with file and line if a field that the template names is missing.
     """
     for name, number in prompt.fields.items():
         if name not in fields:
-            _Line("", number, prompt.origin).fail(f"nothing was given for {{{name}}}")
+            _Line("", number, prompt.origin).fail(f"no value was given for {{{name}}}")
     return _filled(prompt.system, fields), _filled(prompt.user, fields)
 
 
 def _filled(template: str, fields: Mapping[str, str]) -> str:
+    # One substitution: a value with braces in it is inserted as it is and never parsed.
     return _BRACE.sub(lambda found: fields[found[1]] if found[1] else found[0][0], template)
 
 
@@ -152,12 +154,13 @@ def _read(path: Path) -> str:
 
 
 def _lines(text: str, origin: str) -> list[_Line]:
+    # Not splitlines(): it also splits at characters that an editor counts as part of a line.
     texts = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     return [_Line(each, number, origin) for number, each in enumerate(texts, 1)]
 
 
 def _front_matter(lines: list[_Line]) -> tuple[dict[str, _Line], list[_Line]]:
-    """Each key's line, from behind its colon, and the lines after the front matter."""
+    """Returns the value of each key as a line, and the lines after the front matter."""
     rules = [index for index, line in enumerate(lines) if line.text.strip() == _RULE]
     if len(rules) < 2 or rules[0] != 0:
         lines[0].fail("a prompt begins with a front matter: key: value lines between two lines of ---")
@@ -179,7 +182,7 @@ def _take_key(head: dict[str, _Line], line: _Line) -> None:
     if key not in _KEYS:
         line.fail(f"unknown key {key[:40]!r}{_hint(key, _KEYS)}; the keys are {', '.join(_KEYS)}")
     if key in head:
-        line.fail(f"{key} stands here twice; keep one")
+        line.fail(f"{key} is given twice; keep one")
     head[key] = _Line(value, line.number, line.origin)
 
 
@@ -202,7 +205,7 @@ def _temperature(line: _Line) -> float:
 
 
 def _sections(body: list[_Line], last: _Line) -> dict[str, list[_Line]]:
-    """The lines of each section, by its name."""
+    """Returns the lines of each section by its name."""
     sections: dict[str, list[_Line]] = {}
     for line in body:
         if line.text.startswith("# "):
@@ -224,7 +227,7 @@ def _open_section(sections: dict[str, list[_Line]], line: _Line) -> None:
             f"unknown section {name[:40]!r}{_hint(name, _SECTIONS)}; the sections are # System and # User"
         )
     if name in sections:
-        line.fail(f"# {name} stands here twice; keep one")
+        line.fail(f"# {name} is given twice; keep one")
     sections[name] = []
 
 
@@ -239,12 +242,11 @@ def _fields(sections: Mapping[str, list[_Line]]) -> dict[str, int]:
 
 
 def _named(line: _Line) -> Iterator[str]:
-    """The fields of a line; a single brace that belongs to none is an error."""
+    """Yields the fields of a line; a single brace that is not part of a field is an error."""
     for found in _BRACE.finditer(line.text):
         if found[0] in ("{", "}"):
-            line.fail(
-                f"a single {found[0]} at column {found.start() + 1}; double it, or write a field such as {{table}}"
-            )
+            place = f"a single {found[0]} at column {found.start() + 1}"
+            line.fail(f"{place}; double it, or write a field such as {{table}}")
         if found[1]:
             yield found[1]
 
@@ -253,7 +255,7 @@ def _check_field(name: str, section: str, line: _Line) -> None:
     if name not in FIELDS:
         line.fail(f"there is no field {{{name}}}{_hint(name, FIELDS)}; there are {', '.join(FIELDS)}")
     if section == "System" and FIELDS[name].untrusted:
-        line.fail(f"{{{name}}} is written by others and must not stand under # System; move it under # User")
+        line.fail(f"{{{name}}} is untrusted and not allowed under # System; move it under # User")
 
 
 def _joined(lines: list[_Line]) -> str:

@@ -1,4 +1,4 @@
-"""Views folded from the events of a record: round trips, and the export in the format of earlier systems."""
+"""Views of a record: round trips, and the export in the format of earlier bots."""
 
 from autohedge.records.legacy_export import LegacyTradeExport, export_files
 from autohedge.records.round_trips import RoundTrip, RoundTrips

@@ -1,7 +1,7 @@
-"""Reports in the shape of the earlier Rust bot: trades, a summary, statistics.
+"""Export in the format of the earlier Rust bot: trades, a summary, statistics.
 
-Derived from the journal alone, with its faults put right: fills are counted once, an accepted
-order is no fill, and profit is what remains after the fees of both sides.
+The export is derived from the journal alone and corrects that bot's errors: each fill counts once, an
+accepted order is not a fill, and profit is after the fees of both sides.
 """
 
 from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ PERCENT = Decimal(100)
 
 @dataclass(slots=True)
 class LegacyTradeExport:
-    """A run's events, sorted into lines, closed trades and counts."""
+    """Collects the lines, closed trades and counts of a run from its events."""
 
     lines: list[dict[str, Any]] = field(default_factory=list)
     history: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -45,14 +45,14 @@ class LegacyTradeExport:
 
     @classmethod
     def of(cls, events: Iterable[AnyEvent]) -> "LegacyTradeExport":
-        """Sort a run's events, in the order of its journal."""
+        """Collects a run's events, which must be in journal order."""
         trades = cls()
         for event in events:
             trades.apply(event)
         return trades
 
     def apply(self, event: AnyEvent) -> None:
-        """Sort one event; those that are no trading are passed over."""
+        """Adds one event; ignores those that do not concern orders."""
         match event:
             case SubmitOrder():
                 self._orders[event.order_id] = event
@@ -74,6 +74,7 @@ class LegacyTradeExport:
     ) -> None:
         order = self._orders[event.order_id]
         key = (event.order_id, status)
+        # Queries repeat answers. Partial fills share a status but are deduplicated by trade id.
         if status != "filled" and key in self._reported:
             return
         self._reported.add(key)
@@ -127,9 +128,9 @@ def _request(order: SubmitOrder) -> dict[str, Any]:
 
 
 def summary(trades: LegacyTradeExport) -> dict[str, Any]:
-    """`trade_summary.json`: counts, closed trades per symbol, what is open, profit after fees.
+    """The content of `trade_summary.json`: counts, closed trades, open positions, profit after fees.
 
-    A buy price in the history includes the fees of its purchase.
+    A `buy_price` in `history` includes the fees of the purchase.
     """
     gains, losses = _split(trades.profits)
     filled = trades.counts["buys"] + trades.counts["sells"]
@@ -154,7 +155,7 @@ def summary(trades: LegacyTradeExport) -> dict[str, Any]:
 
 
 def statistics(trades: LegacyTradeExport) -> dict[str, Any]:
-    """`trade_stats.json`: rates and averages over the time from the first to the last fill."""
+    """The content of `trade_stats.json`: rates and averages from the first to the last fill."""
     gains, losses = _split(trades.profits)
     closed, total, lost = len(trades.profits), _sum(trades.profits), _sum(losses)
     minutes = (max(trades.span_ns) - min(trades.span_ns)) / NS_PER_MINUTE if trades.span_ns else 0.0
@@ -174,11 +175,12 @@ def statistics(trades: LegacyTradeExport) -> dict[str, Any]:
 
 
 def _split(profits: list[Decimal]) -> tuple[list[Decimal], list[Decimal]]:
-    """Gains, and what gained nothing."""
+    """The profits above zero, and the others; a profit of zero counts as a loss."""
     return [p for p in profits if p > 0], [p for p in profits if p <= 0]
 
 
 def _sum(amounts: Iterable[Decimal]) -> Decimal:
+    # Not sum(): it adds in the thread's context, which rounds.
     total = ZERO
     for amount in amounts:
         total = add(total, amount)
@@ -186,11 +188,12 @@ def _sum(amounts: Iterable[Decimal]) -> Decimal:
 
 
 def _dollars(amount: Decimal) -> str:
+    # The sign before the dollar sign, as the earlier bot wrote it.
     return f"{'-' if amount < 0 else ''}${amount.copy_abs():.4f}"
 
 
 def export_files(events: Iterator[AnyEvent]) -> dict[str, Any]:
-    """The three files by name: a list is one JSON object per line."""
+    """The content of the three files by name; a list is written as one JSON object per line."""
     trades = LegacyTradeExport.of(events)
     return {
         "trades.jsonl": trades.lines,

@@ -1,7 +1,7 @@
-"""Round trips: from the first purchase of a symbol until nothing of it is held.
+"""Round trips: from the first purchase of a symbol until its position is flat.
 
-`TripTotals` is the arithmetic, which audit, lessons and the legacy export share. `RoundTrips` follows orders and
-fills of a journal into trips.
+`TripTotals` does the arithmetic and is shared by audit, lessons and the legacy export. `RoundTrips` groups
+the orders and fills of a journal into trips.
 """
 
 from dataclasses import dataclass, field
@@ -25,10 +25,11 @@ NO_VERDICT = "no verdict"
 
 @dataclass(slots=True)
 class TripTotals:
-    """What the fills of one round trip add up to.
+    """The totals of the fills of one round trip.
 
-    `paid` and `received` are before fees, in float64: only average prices are read from them. `cost` is that of
-    the quantity still held, fees of its purchase included. `realized` is before fees.
+    `paid` and `received` are notionals before fees, in float64 because only average prices are derived from
+    them. `cost` is the cost of the quantity still held, with the fees of its purchase. `realized` is before
+    fees.
     """
 
     opened_ns: int = 0
@@ -42,7 +43,7 @@ class TripTotals:
 
     @property
     def held(self) -> Decimal:
-        """The quantity bought and not sold."""
+        """The quantity bought and not yet sold."""
         return subtract(self.bought, self.sold)
 
     @property
@@ -61,7 +62,7 @@ class TripTotals:
         return self.received / float(self.sold)
 
     def buy(self, quantity: Decimal, price: Decimal, fee: Decimal, ts_ns: int) -> None:
-        """Add a purchase."""
+        """Adds a purchase."""
         self.opened_ns = self.opened_ns or ts_ns
         self.bought = add(self.bought, quantity)
         self.paid += float(quantity) * float(price)
@@ -69,9 +70,9 @@ class TripTotals:
         self.fees = add(self.fees, fee)
 
     def sell(self, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
-        """Add a sale; return the cost of what was sold, at the mean cost of what was held."""
+        """Adds a sale; returns the cost of the quantity sold, at the mean cost of the position."""
         held, share = self.held, self.cost
-        if quantity < held:
+        if quantity < held:  # a full sale takes the exact cost, without a quotient
             share = divide(multiply(self.cost, quantity), held)
         self.sold = add(self.sold, quantity)
         self.received += float(quantity) * float(price)
@@ -94,7 +95,7 @@ class TripFill:
 
 @dataclass(slots=True)
 class TrackedOrder:
-    """One order and what became of it."""
+    """One order, its state and its fills."""
 
     order_id: str
     symbol: str
@@ -111,7 +112,7 @@ class TrackedOrder:
 
     @property
     def filled(self) -> Decimal:
-        """How much of it was filled."""
+        """The quantity filled."""
         total = ZERO
         for fill in self.fills:
             total = add(total, fill.quantity)
@@ -119,13 +120,17 @@ class TrackedOrder:
 
     @property
     def working(self) -> bool:
-        """Whether it may still fill, as far as the record says."""
+        """Whether the order may still fill, according to the record."""
         return self.state in {"working", "unknown"}
 
 
 @dataclass(slots=True)
 class RoundTrip:
-    """Entries and exits of one symbol until nothing is held; `verdict` is the question that let it in, or 0."""
+    """The orders of one symbol until its position is flat.
+
+    `verdict` is the number of the question whose verdict allowed the entry, 0 without one. `group` is the
+    kind of verdict that it counts under.
+    """
 
     symbol: str
     verdict: int
@@ -137,13 +142,13 @@ class RoundTrip:
 
     @property
     def accepts_entries(self) -> bool:
-        """Whether more may be bought for it, or something is held."""
+        """Whether a further entry belongs to this trip: a position is held, or an entry still works."""
         return self.held != ZERO or any(order.side is BUY and order.working for order in self.orders)
 
 
 @dataclass(slots=True)
 class TripStats:
-    """Round trips that verdicts of one kind let in: those that ended, and those that did not."""
+    """Statistics of the round trips of one group: closed, still open, and without a fill."""
 
     closed: int = 0
     gained: int = 0
@@ -154,11 +159,11 @@ class TripStats:
 
     @property
     def net(self) -> Decimal:
-        """What they brought after fees."""
+        """The realized profit of the closed trips, after fees."""
         return subtract(self.realized, self.fees)
 
     def count(self, trip: RoundTrip) -> None:
-        """Add a trip that nothing more will happen to."""
+        """Counts a trip that has ended or will not change any more."""
         if trip.closed_ns:
             self.closed += 1
             self.gained += trip.totals.net > ZERO
@@ -171,7 +176,7 @@ class TripStats:
 
 
 class RoundTrips:
-    """Follows orders and fills; keeps the trip under way of each symbol, and sums of those before."""
+    """Groups orders and fills into trips; keeps each symbol's current trip and totals of earlier ones."""
 
     def __init__(self) -> None:
         self.groups: dict[str, TripStats] = {}
@@ -181,7 +186,7 @@ class RoundTrips:
         self._realized = ZERO
 
     def on_submit(self, order: SubmitOrder, verdict: int, group: str) -> RoundTrip:
-        """Put an order to its trip; an entry begins one where none is under way."""
+        """Assigns an order to its trip; an entry starts one if the symbol has none that accepts it."""
         tracked = TrackedOrder(
             order.order_id,
             order.symbol,
@@ -197,11 +202,11 @@ class RoundTrips:
         return self._place(tracked, verdict, group)
 
     def symbol_of(self, order_id: str) -> str:
-        """What an order of a trip under way is about; empty for one that is not known, or of one before."""
+        """The symbol of an order of a current trip; empty for any other order."""
         return self._orders[order_id][1].symbol if order_id in self._orders else ""
 
     def apply(self, event: AnyEvent) -> None:
-        """Follow what became of orders; all other events are passed over."""
+        """Follows the events of orders; ignores all others."""
         match event:
             case ExecutionReport(kind="fill" | "bust"):
                 self._report = event
@@ -216,13 +221,14 @@ class RoundTrips:
                 self._place(TrackedOrder(order.order_id, order.symbol, order.side, *figures), 0, NO_VERDICT)
 
     def finish(self) -> None:
-        """Nothing more will happen."""
+        """Counts the trips that are still open at the end of the record."""
         for trip in self._current.values():
             self._retire(trip)
         self._current.clear()
 
     def _place(self, tracked: TrackedOrder, verdict: int, group: str) -> RoundTrip:
         trip = self._current.get(tracked.symbol)
+        # An exit belongs to the current trip even if that is flat: its entry may still fill.
         if trip is None or (tracked.side is BUY and not trip.accepts_entries):
             if trip:
                 self._retire(trip)
@@ -232,6 +238,7 @@ class RoundTrips:
         return trip
 
     def _retire(self, trip: RoundTrip) -> None:
+        # Counted and dropped: a long run would otherwise keep every trip in memory.
         for order in trip.orders:
             self._orders.pop(order.order_id, None)
         self.groups.setdefault(trip.group, TripStats()).count(trip)
@@ -245,9 +252,10 @@ class RoundTrips:
             self._orders[order_id][1].state = state
 
     def _book(self, booked: FillBooked) -> None:
-        """A fill counts once it is in the books, where each is only once."""
+        """Adds a fill once it is booked: queries may repeat its report, but it is booked only once."""
         realized = subtract(booked.realized, self._realized)
         self._realized = booked.realized
+        # A booking follows its report within one step. One without that report cannot be attributed.
         report, self._report = self._report, None
         if report is None or report.order_id != booked.order_id or booked.order_id not in self._orders:
             return
@@ -280,11 +288,11 @@ def _add(totals: TripTotals, side: Side, fill: TripFill) -> None:
 
 
 def _take_back(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport) -> None:
-    """Add the trip up again without the fills that the bust undoes."""
+    """Recomputes the totals of a trip without the busted fill."""
     tracked.fills = [fill for fill in tracked.fills if fill.trade_id != report.trade_id]
     realized, trip.totals = trip.totals.realized, TripTotals()
-    trip.totals.realized = realized
+    trip.totals.realized = realized  # comes from the ledger, not from the fills
     fills = [(fill, order.side) for order in trip.orders for fill in order.fills]
     for fill, side in sorted(fills, key=lambda each: each[0].ts_ns):
         _add(trip.totals, side, fill)
-    tracked.state = "taken back" if not tracked.fills else tracked.state
+    tracked.state = "busted" if not tracked.fills else tracked.state

@@ -1,7 +1,7 @@
-"""Pre-trade checks: each refuses with its own code; what passes them all is `Approved`.
+"""Pre-trade checks: each refuses with its own code; an intent that passes them all is `Approved`.
 
-Orders that only reduce a position pass everything but sanity, quantity ≤ position and
-duplicate: an exit never waits for a limit.
+Orders that only reduce a position are checked for sanity, quantity ≤ position and duplicates only: an exit
+never waits for a limit.
 """
 
 from collections.abc import Callable
@@ -42,13 +42,14 @@ class Limits:
     cost_factor: Decimal = field(init=False)
 
     def __post_init__(self) -> None:
-        """Shares of one, multiplied out once instead of at each check."""
+        """Computes the derived factors once instead of at each check."""
+        # The class is frozen; dataclasses allow this way of setting derived fields.
         object.__setattr__(self, "price_band", multiply(self.price_band_bps, BPS))
         object.__setattr__(self, "cost_factor", with_fee(ONE, self.fee_bps))
 
     @classmethod
     def of(cls, settings: Settings) -> "Limits":
-        """The limits that the settings ask for."""
+        """Returns the limits of the settings."""
         risk, execution = settings.risk, settings.execution
         return cls(
             min_quantity=risk.min_order_quantity,
@@ -67,15 +68,15 @@ class Limits:
         )
 
     def rate(self) -> Throttler:
-        """A fresh limiter for all orders of the account."""
+        """Returns a new rate limiter for all orders of the account."""
         return Throttler(self.orders_per_minute, NS_PER_MINUTE)
 
 
 class RiskContext(msgspec.Struct, frozen=True, gc=False):
-    """What the checks of an entry may know, taken from ledger and market, never from a model.
+    """The data that the checks of an entry use, from ledger and market, never from a model.
 
-    `position_notional` and `exposure` include orders in flight; `last_entry_ns` and
-    `last_exit_ns` are None before the first.
+    `position_notional` and `exposure` include orders in flight. `last_entry_ns` and `last_exit_ns` are None
+    before the first.
     """
 
     now_ns: int
@@ -96,25 +97,26 @@ class RiskContext(msgspec.Struct, frozen=True, gc=False):
 
 @final
 class Approved:
-    """An intent that passed every check; only this module makes one."""
+    """An intent that passed every check; only this module can create one."""
 
     __slots__ = ("intent",)
 
     def __init__(self, intent: Intent, seal: object) -> None:
         if seal is not _TOKEN:
-            msg = "only the risk checks can approve an intent"
+            msg = "only the risk checks can approve an intent; call check_entry or check_exit"
             raise TypeError(msg)
         self.intent = intent
 
 
+# The seal of this module: without it no other code can construct an `Approved`, so no order skips the checks.
 _TOKEN = object()
 
 Check = Callable[[Intent, Decimal, RiskContext, Limits], bool]
-"""A check says whether it refuses, from intent, its notional, what is known, and the limits."""
+"""A check returns whether it refuses, given the intent, its notional, the context and the limits."""
 
 
 def _sane(intent: Intent) -> bool:
-    """Nothing but finite positive prices; a limit order has a limit."""
+    """Whether price, quantity and limit are finite and prices positive; a limit order needs a limit."""
     price, limit = intent.price, intent.limit
     if not (price.is_finite() and price > 0 and intent.quantity.is_finite()):
         return False
@@ -181,7 +183,7 @@ def _max_exposure(intent: Intent, notional: Decimal, context: RiskContext, limit
 
 def _daily_loss(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
     if context.equity >= context.equity_at_midnight:
-        return False
+        return False  # the common case, without exact arithmetic
     loss = subtract(context.equity_at_midnight, context.equity)
     return loss >= multiply(multiply(context.equity_at_midnight, limits.max_daily_loss_pct), PERCENT)
 
@@ -198,6 +200,8 @@ def _duplicate(intent: Intent, notional: Decimal, context: RiskContext, limits: 
     return context.duplicate
 
 
+# The order is part of the record: the first check that refuses names the reason. REDUCING is last, so that
+# a specific reason, such as the daily loss that caused it, is counted instead.
 ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
     (Reason.HALTED, _halted),
     (Reason.STALE, _stale),
@@ -220,7 +224,8 @@ ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
 
 
 def check_entry(intent: Intent, context: RiskContext, limits: Limits) -> Approved | Reason:
-    """Approve an entry, or say which check refused it first; on no number can the others judge."""
+    """Approves an entry, or returns the code of the first check that refuses it."""
+    # First, because a comparison with a Decimal NaN raises.
     if not _sane(intent):
         return Reason.NOT_FINITE
     notional = multiply(intent.quantity, intent.worst_price)
@@ -231,12 +236,13 @@ def check_entry(intent: Intent, context: RiskContext, limits: Limits) -> Approve
 
 
 def check_exit(intent: Intent, held: Decimal, *, duplicate: bool) -> Approved | Reason:
-    """Approve an order that only reduces: sanity, quantity ≤ position, duplicate, and no more.
+    """Approves an order that only reduces, or returns the code of the check that refuses it.
 
-    Raises ValueError for an intent that would add exposure.
+    Checks sanity, a positive quantity, quantity ≤ `held` and duplicates only. Raises ValueError for an intent
+    that would add exposure.
     """
     if not intent.reduce_only:
-        msg = "an entry must pass check_entry"
+        msg = "an intent that buys needs check_entry, not check_exit"
         raise ValueError(msg)
     if not _sane(intent):
         return Reason.NOT_FINITE

@@ -1,12 +1,12 @@
-"""A rate limit in engine time: exact, bounded, without a clock."""
+"""A rate limiter in engine time: exact, bounded, without a clock."""
 
 from collections import deque
 
 
 class Throttler:
-    """At most `most` events in any `window_ns`: it remembers the times of the last `most`.
+    """At most `most` events in any window of `window_ns`; it stores the times of the last `most`.
 
-    Asking takes nothing, `record` does; exits take without asking, so they count but never wait.
+    `has_room` records no event, `record` does. Exits record without asking, so they count but never wait.
     """
 
     __slots__ = ("_most", "_times_ns", "_window_ns")
@@ -17,14 +17,14 @@ class Throttler:
         self._times_ns: deque[int] = deque(maxlen=most)
 
     def has_room(self, now_ns: int) -> bool:
-        """Whether one more event may happen now."""
+        """Returns whether one more event may happen now."""
         times = self._times_ns
         return len(times) < self._most or now_ns - times[0] >= self._window_ns
 
     def available_at_ns(self, now_ns: int) -> int:
-        """When one more event may happen."""
+        """Returns when one more event may happen."""
         return now_ns if self.has_room(now_ns) else self._times_ns[0] + self._window_ns
 
     def record(self, now_ns: int) -> None:
-        """Record one event."""
+        """Records one event."""
         self._times_ns.append(now_ns)

@@ -1,7 +1,7 @@
-"""May the account trade? ACTIVE, REDUCING or HALTED; cancels and reductions pass in all three.
+"""The trading state of the account: ACTIVE, REDUCING or HALTED. Cancels and reductions pass in all three.
 
-REDUCING has causes and ends by itself when the last of them does. HALTED ends only when a person
-resumes; a halt that no person ordered has an id that the person must give.
+REDUCING has causes and ends by itself with the last of them. HALTED ends only when the operator resumes; an
+automatic halt has an id that `resume` must name.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from autohedge.core.events import Active, AnyOutput, Halted, Reducing, Resumed
 
 @unique
 class ReduceCause(StrEnum):
-    """Why entries are off for a while."""
+    """Why entries are off temporarily."""
 
     RECONCILING = auto()
     LINK = auto()
@@ -25,7 +25,7 @@ class ReduceCause(StrEnum):
 
 
 class TradingState:
-    """The account's state; every change of it is told."""
+    """The trading state; every change of it is emitted as an event."""
 
     def __init__(self, emit: Callable[[AnyOutput], None]) -> None:
         self._emit = emit
@@ -35,34 +35,35 @@ class TradingState:
 
     @property
     def name(self) -> str:
-        """The state in one word."""
+        """The state as text: `active`, `reducing` or `halted`."""
         return "halted" if self.halted else "reducing" if self.causes else "active"
 
     def reduce(self, cause: ReduceCause) -> bool:
-        """Take no entries while `cause` lasts; say whether that is new."""
+        """Turns entries off while `cause` lasts; returns whether the cause is new."""
         if cause in self.causes:
             return False
         self.causes.add(cause)
-        self._emit(Reducing(tuple(sorted(self.causes))))
+        self._emit(Reducing(tuple(sorted(self.causes))))  # sorted: sets have no stable order to record
         return True
 
     def clear(self, cause: ReduceCause) -> None:
-        """A cause is over."""
+        """Removes a cause; entries are on again after the last one, unless halted."""
         if cause not in self.causes:
             return
         self.causes.remove(cause)
         self._emit(Reducing(tuple(sorted(self.causes))) if self.causes else Active())
 
     def halt(self, reason: str, halt_id: str | None) -> None:
-        """Take no entries until a person resumes; an earlier halt's id stays the one to give."""
+        """Turns entries off until the operator resumes; the id of an earlier automatic halt is kept."""
+        # A later halt keeps the first id, also a manual one: the automatic halt still has to be acknowledged.
         self.halted, self.halt_id = True, self.halt_id or halt_id
         self._emit(Halted(reason, self.halt_id))
 
     def may_resume(self, halt_id: str | None) -> bool:
-        """Whether a person may lift the halt: one that no person ordered needs its id."""
+        """Returns whether `resume` may lift the halt: an automatic one requires its id."""
         return self.halted and self.halt_id in (None, halt_id)
 
     def resume(self, reason: str) -> None:
-        """A person lifts the halt."""
+        """Lifts the halt."""
         self.halted, self.halt_id = False, None
         self._emit(Resumed(reason))

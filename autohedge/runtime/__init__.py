@@ -1,4 +1,4 @@
-"""Drives the engine: virtual time, wall time, recovery after a crash, replay, observers, control socket."""
+"""Runtimes: drive the engine in virtual or wall time; recovery, replay, observers, control socket."""
 
 from autohedge.runtime.observers import NullObserver, ObserverFactory, RunObserver
 from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime

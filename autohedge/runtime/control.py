@@ -1,7 +1,7 @@
-"""A person's hand on a running run: a local socket in its folder, for its owner only.
+"""The control socket of a running run: a Unix socket in its folder, accessible to its owner only.
 
-One JSON object asks, one answers. What is carried out is an input of the engine like any other,
-with its reason in the journal.
+A request and its reply are one JSON object each. A command becomes an engine input and is journaled with its
+reason.
 """
 
 import asyncio
@@ -17,13 +17,13 @@ from autohedge.core.errors import Misconfigured, Refused, Unavailable
 from autohedge.runtime.wall import WallRuntime
 
 SOCKET = "control.sock"
-PATH_BYTES_MAX = 100
+PATH_BYTES_MAX = 100  # the kernel takes 108 on Linux, 104 on macOS, including the closing zero
 ANSWER_S = 10.0
 REQUEST_BYTES_MAX = 1 << 16
 
 
 class Request(msgspec.Struct, frozen=True):
-    """What a person wants of a run."""
+    """A person's command to a run."""
 
     command: Literal["halt", "resume", "flatten", "status"]
     reason: str = ""
@@ -31,10 +31,10 @@ class Request(msgspec.Struct, frozen=True):
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """Whether it was done, in a sentence, and where the run stands now."""
+    """Whether the command was carried out, a message, and the results of the run so far."""
 
     done: bool
-    message: str = msgspec.field(name="says")
+    message: str = msgspec.field(name="says")  # the key on the wire, which other versions read
     status: dict[str, Any]
 
 
@@ -44,7 +44,7 @@ _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
 class ControlServer:
-    """The run's side of the socket."""
+    """The run's side of the control socket."""
 
     def __init__(self, folder: Path, wall: WallRuntime) -> None:
         self._path = _short_path(folder / SOCKET)
@@ -52,8 +52,9 @@ class ControlServer:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> Self:
-        """Listen; a socket that a killed process left behind is replaced."""
+        """Starts listening; replaces a socket that a killed process left behind."""
         self._path.unlink(missing_ok=True)
+        # A chmod after the bind would leave a time in which other users could connect.
         before = os.umask(0o177)
         try:
             self._server = await asyncio.start_unix_server(self._serve, self._path, limit=REQUEST_BYTES_MAX)
@@ -62,12 +63,13 @@ class ControlServer:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Stop listening."""
+        """Stops listening and removes the socket."""
         if self._server:
             self._server.close()
         self._path.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A client that disconnects, or sends more than the limit (ValueError), must not end the run.
         with contextlib.suppress(OSError, ValueError):
             writer.write(_encode(self._answer(await reader.readline())) + b"\n")
             await writer.drain()
@@ -77,7 +79,7 @@ class ControlServer:
         try:
             request = _decode_request(line)
         except msgspec.MsgspecError as error:
-            return self._reply(done=False, message=f"this run does not understand: {error}")
+            return self._reply(done=False, message=f"invalid request: {error}")
         engine = self._wall.engine
         if request.command == "status":
             return self._reply(done=True, message="halted" if engine.halted else "trading")
@@ -106,38 +108,40 @@ DONE = {
 def _resume_refusal(halt_id: str | None) -> str:
     if halt_id is None:
         return "it is not halted"
-    return f"it halted by itself: read why in its journal, then give --halt-id {halt_id}"
+    return f"the halt was automatic: read its reason in the journal, then pass --halt-id {halt_id}"
 
 
 def send_command(folder: Path, request: Request) -> Reply:
-    """Ask a running run.
+    """Sends a command to a running run and returns its reply.
 
-    Raises Unavailable if it does not run on a clock now, Refused if it says no.
+    Raises Unavailable if the run is not running on a clock now or does not reply, Refused if it refuses.
     """
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_S)
         try:
             line.connect(str(_short_path(folder / SOCKET)))
         except OSError:
-            raise Unavailable(f"run {folder.name} is not running on a clock now: nobody listens") from None
+            raise Unavailable(
+                f"run {folder.name} is not running on a clock now: no process listens"
+            ) from None
         try:
             line.sendall(_encode(request) + b"\n")
             reply = _decode_reply(b"".join(iter(lambda: line.recv(1 << 16), b"")))
         except (OSError, msgspec.MsgspecError):
             text = f"run {folder.name} was asked to {request.command}, but did not confirm it"
-            raise Unavailable(f"{text}: look with `autohedge status`, or at its journal") from None
+            raise Unavailable(f"{text}: check `autohedge status` or its journal") from None
     if not reply.done:
         raise Refused(f"run {folder.name}: {reply.message}")
     return reply
 
 
 def _short_path(path: Path) -> Path:
-    """The shorter way to write a path: sockets take about a hundred bytes.
+    """The absolute or the relative form of a path, whichever is shorter.
 
-    Raises Misconfigured if even that is too long.
+    Raises Misconfigured if both exceed `PATH_BYTES_MAX`, the length that a socket's path may have.
     """
     ways = (path.absolute(), Path(os.path.relpath(path)))
     short = min(ways, key=lambda way: len(os.fsencode(way)))
     if len(os.fsencode(short)) > PATH_BYTES_MAX:
-        raise Misconfigured(f"the path {path} is too long for a socket; call from the folder above runs/")
+        raise Misconfigured(f"the path {path} is too long for a socket; run from the folder above runs/")
     return short

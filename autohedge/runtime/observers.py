@@ -1,6 +1,6 @@
-"""A window on a running run: what is recorded, each row if wanted, and each wake of its loop.
+"""Observers of a running run: they receive recorded events, rows if wanted, and each wake of the loop.
 
-A watcher sees and says; it changes nothing, and the record is the same with and without it.
+An observer displays and logs. It changes nothing, so the record is the same with and without it.
 """
 
 from collections.abc import Callable
@@ -14,66 +14,67 @@ from autohedge.runtime.virtual import Recorder
 
 
 class RunObserver(Protocol):
-    """What someone who looks on is told: events of the types it wants, rows if it wants them."""
+    """Receives the events of the types in `wants`, and rows if `wants_rows`."""
 
     wants: frozenset[type]
     wants_rows: bool
 
     def on_event(self, entry: JournalEntry) -> None:
-        """An event that it wants was recorded."""
+        """Handles a recorded event of a wanted type."""
         ...
 
     def on_row(self, row: int) -> None:
-        """A row was taken; asked for by `wants_rows`, which costs speed."""
+        """Handles a row that was taken. `wants_rows` requests this; it slows the run."""
         ...
 
     def on_progress(self) -> None:
-        """The run has come some way."""
+        """Handles a wake of the run's loop."""
         ...
 
     def notify(self, line: str) -> None:
-        """A person should know something that is no event."""
+        """Shows a person a message that is not an event."""
         ...
 
     def close(self) -> None:
-        """The run is over, well or not."""
+        """Handles the end of the run, successful or not."""
         ...
 
 
 ObserverFactory = Callable[[Engine, Rows, str], RunObserver]
-"""Makes the watcher of one run, from its engine, its rows and its id."""
+"""Makes the observer of one run from its engine, its rows and its run id."""
 
 
 class NullObserver:
-    """Nobody looks."""
+    """An observer that ignores everything except messages for a person."""
 
     wants: frozenset[type] = frozenset()
     wants_rows = False
 
     def __init__(self, engine: Engine, rows: Rows, run: str) -> None:
-        """Take what every watcher is given."""
+        """Takes the arguments of an `ObserverFactory`."""
 
     def on_event(self, entry: JournalEntry) -> None:
-        """Say nothing."""
+        """Does nothing."""
 
     def on_row(self, row: int) -> None:
-        """Say nothing."""
+        """Does nothing."""
 
     def on_progress(self) -> None:
-        """Say nothing."""
+        """Does nothing."""
 
     def notify(self, line: str) -> None:
-        """Warn: even who looks at nothing wants to know of his own mistakes."""
+        """Logs a warning: a message for a person must not be lost."""
         warn(line)
 
     def close(self) -> None:
-        """Say nothing."""
+        """Does nothing."""
 
 
 class IsolatedObserver:
-    """A watcher whose own faults stay its own: said once, after which it sees no more.
+    """Wraps an observer so that its errors do not reach the run.
 
-    It stands between the journal and the venue, and must not come between an order and its exit.
+    The first error is logged; after it the observer receives nothing but `close`. Observers are called
+    between the journal and the venue, so an error there could keep an order from leaving.
     """
 
     def __init__(self, observer: RunObserver) -> None:
@@ -83,24 +84,24 @@ class IsolatedObserver:
         self.wants_rows = observer.wants_rows
 
     def on_event(self, entry: JournalEntry) -> None:
-        """Pass an event on."""
+        """Passes an event on."""
         self._attempt(self._observer.on_event, entry)
 
     def on_row(self, row: int) -> None:
-        """Pass a row on."""
+        """Passes a row on."""
         self._attempt(self._observer.on_row, row)
 
     def on_progress(self) -> None:
-        """Pass a wake on."""
+        """Passes a wake on."""
         self._attempt(self._observer.on_progress)
 
     def notify(self, line: str) -> None:
-        """Pass a line on."""
+        """Passes a message on."""
         self._attempt(self._observer.notify, line)
 
     def close(self) -> None:
-        """Close, sound or not."""
-        self._sound = True
+        """Closes the observer, even after an error."""
+        self._sound = True  # a broken display may still hold the terminal
         self._attempt(self._observer.close)
 
     def _attempt(self, callback: Callable[..., None], *what: Any) -> None:
@@ -111,7 +112,7 @@ class IsolatedObserver:
         except Exception as error:  # noqa: BLE001 - whatever it is, the run goes on
             self._sound = False
             fault = f"{type(error).__name__}: {error}"
-            warn("what is shown of this run ends here; the run goes on", fault=fault)
+            warn("the display of this run failed and is switched off; the run goes on", fault=fault)
 
 
 class _Tee:
@@ -121,11 +122,12 @@ class _Tee:
         self._wants = observer.wants
 
     def append(self, entry: JournalEntry) -> None:
+        # Recorded first: what an observer shows is in the journal.
         self._recorder.append(entry)
         if type(entry.event) in self._wants:
             self._observer.on_event(entry)
 
 
 def tee(recorder: Recorder, observer: RunObserver) -> Recorder:
-    """A recorder that shows a watcher what it has recorded."""
+    """A recorder that passes recorded events on to an observer."""
     return _Tee(recorder, observer) if observer.wants else recorder

@@ -1,8 +1,8 @@
-"""A run made once more, up to where its record ends: how a restart gets engine and venue back.
+"""Recovery after a crash: rebuilds engine and venue up to the end of a record.
 
-With a simulated venue in the same process both are functions of tape, nonce and commands, so
-running again brings both back; every event must equal the recorded one. With a venue elsewhere
-only the engine is rebuilt, from the record alone, and nothing is sent.
+With a simulated venue in the same process, both are functions of tape, nonce and commands. `rerun` runs them
+again, and every event must equal the recorded one. With a remote venue, `rehydrate` rebuilds the engine alone
+from the record and sends nothing.
 """
 
 from collections import deque
@@ -26,43 +26,46 @@ from autohedge.core.events import (
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
-from autohedge.runtime.replay import replay
+from autohedge.runtime.replay import replay, same_entry
 from autohedge.runtime.virtual import Recorder, VirtualRuntime
 
 
 class VerifyingRecorder:
-    """A recorder that holds each event against the record and, past its end, goes on recording."""
+    """Compares each event with a record; after the record's end it appends to `recorder`."""
 
-    def __init__(self, record: Iterable[JournalEntry], recorder: Recorder) -> None:
+    def __init__(
+        self, record: Iterable[JournalEntry], recorder: Recorder, *, compare_texts: bool = True
+    ) -> None:
         self._record = iter(record)
         self._recorder = recorder
+        self._compare_texts = compare_texts
         self.expected = next(self._record, None)
 
     def require_end(self) -> None:
-        """Raises Corrupt if the run came to less than was recorded."""
+        """Raises Corrupt if the run produced fewer events than were recorded."""
         if self.expected is not None:
             raise self._diverged(self.expected.seq)
 
     def append(self, entry: JournalEntry) -> None:
-        """Check an event, or record it.
+        """Compares an event with the record, or records it.
 
-        Raises Corrupt where the run does not come out as it was recorded.
+        Raises Corrupt where the event differs from the recorded one.
         """
         if self.expected is None:
             self._recorder.append(entry)
-        elif entry == self.expected:
+        elif same_entry(self.expected, entry, compare_texts=self._compare_texts):
             self.expected = next(self._record, None)
         else:
             raise self._diverged(self.expected.seq)
 
     def _diverged(self, seq: int) -> Corrupt:
-        return Corrupt(f"the record cannot be made again, it parts at seq {seq}: autohedge replay says how")
+        return Corrupt(f"the run does not reproduce its record at seq {seq}: see `autohedge replay`")
 
 
 class RecordedDecisions:
-    """The slow plane of a run that is made again: each decision of its record, when it was due.
+    """A decision source that delivers the decisions of a record, each at its recorded time.
 
-    One that came when no more rows did is known among what was still on its way, as it was then.
+    `VirtualRuntime.finish` delivers those that are later than the last row.
     """
 
     def __init__(self) -> None:
@@ -70,15 +73,15 @@ class RecordedDecisions:
 
     @property
     def next_due_ns(self) -> int:
-        """When the next decision was known."""
+        """When the next decision was known; NEVER if none is left."""
         return self._due[0].at_ns if self._due else NEVER
 
     def add(self, decision: Decision) -> None:
-        """Take the next decision of the record."""
+        """Adds the next decision of the record."""
         self._due.append(decision)
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Hear nothing: the answer, if any came, is in the record."""
+        """Does nothing: the answer, if one came, is in the record."""
 
     def poll(self, by_ns: int) -> Decision | None:
         """The next decision that was known by `by_ns`."""
@@ -86,11 +89,12 @@ class RecordedDecisions:
 
 
 def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -> tuple[bool, int]:
-    """Run again to the end of a record that is not empty; return if that ended the run, and its time.
+    """Runs to the end of a record that is not empty; returns whether that ended the run, and its time.
 
-    What the same inputs bring beyond the record's end is recorded and done.
+    Events that follow from these inputs beyond the record's end are recorded, and their commands are sent.
     """
     runtime.decisions = recorded_decisions = RecordedDecisions()
+    # After a stop no more rows are taken: what came later belongs to the finish.
     stopped = False
     for entry in record:
         match entry.event:
@@ -114,14 +118,20 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -
 
 
 def rehydrate(
-    engine: Engine, record: Sequence[JournalEntry], rows: Rows, recorder: Recorder
+    engine: Engine,
+    record: Sequence[JournalEntry],
+    rows: Rows,
+    recorder: Recorder,
+    *,
+    compare_texts: bool = True,
 ) -> tuple[str, ...]:
-    """Feed a record to a fresh engine; return the ids of orders that come out beyond its end.
+    """Replays a record into a fresh engine; returns the ids of the orders produced beyond its end.
 
-    Those are recorded and not sent. Raises Corrupt where an output differs.
+    Those are recorded but not sent. Raises Corrupt where an output differs.
     """
-    if difference := replay(engine, rows, record):
+    if difference := replay(engine, rows, record, compare_texts=compare_texts):
         raise Corrupt(f"the record cannot be replayed, so the run cannot go on: {difference}")
+    # The last recorded input may have had outputs that the crash kept out of the journal.
     lost = []
     while engine.log:
         entry = engine.log.popleft()
@@ -132,7 +142,7 @@ def rehydrate(
 
 
 def last_ns(record: Sequence[JournalEntry], rows: Rows) -> int:
-    """The latest time that a record speaks of; the moment before the first row, if of none."""
+    """The latest time in a record; the nanosecond before the first row if it has none."""
     spoken_ns = max((getattr(entry.event, "at_ns", 0) for entry in record), default=0)
     pos = min(record[-1].pos, len(rows)) if record else 0
     row_ns = int(rows.ts[pos - 1]) if pos else int(rows.ts[0]) - 1
@@ -140,7 +150,7 @@ def last_ns(record: Sequence[JournalEntry], rows: Rows) -> int:
 
 
 def was_stopped(record: Sequence[JournalEntry]) -> bool:
-    """Whether a person had stopped the run when its record ends: it takes no more rows then."""
+    """Whether the record contains a `stop` command, after which the run takes no more rows."""
     return any(map(_is_stop, record))
 
 
@@ -149,5 +159,5 @@ def _is_stop(entry: JournalEntry) -> bool:
 
 
 def ended(record: Sequence[JournalEntry]) -> bool:
-    """Whether the record is whole: only the results are missing."""
+    """Whether the record is complete, so that only the results are missing."""
     return any(isinstance(entry.event, EndOfTape) for entry in record)

@@ -1,4 +1,4 @@
-"""Virtual time: a tape is one large batch, and time jumps from one thing that happens to the next."""
+"""Virtual time: the tape is one large batch, and time jumps from one event to the next."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -23,32 +23,33 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
+# States in which the venue still has to answer.
 OWED = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PENDING_CANCEL})
 
 
 class SimulatedClockedVenue(Gateway, Protocol):
-    """A venue that lives on the tape's time."""
+    """A venue whose clock is the tape's time."""
 
     @property
     def next_due_ns(self) -> int:
-        """When something next arrives at either end; NEVER if nothing is on its way."""
+        """When the next message arrives, at the venue or at the engine; NEVER if none is in transit."""
         ...
 
     @property
     def next_touch(self) -> int:
-        """The first row that a resting order reacts to; the tape's length if none does."""
+        """The first row that fills a resting order; the tape's length if none does."""
         ...
 
     def on_position(self, pos: int) -> None:
-        """The tape has moved on: rows before `pos` are known."""
+        """Makes the rows before `pos` known to the venue."""
         ...
 
     def advance(self) -> None:
-        """Let the earliest due thing happen."""
+        """Delivers the earliest message in transit."""
         ...
 
     def fill_resting(self, row: int) -> None:
-        """Let resting orders react to this row."""
+        """Fills the resting orders that this row touches."""
         ...
 
 
@@ -56,20 +57,20 @@ class Recorder(Protocol):
     """Takes the record, event by event; a journal is one."""
 
     def append(self, entry: JournalEntry) -> None:
-        """Add one event; on return it is as safe as this recorder promises to make it."""
+        """Appends one event; on return it is as durable as this recorder promises."""
         ...
 
 
 class DecisionSource(Protocol):
-    """The slow plane, seen from a runtime: questions in, decisions out, each when it is due."""
+    """The agents as a runtime sees them: takes questions, returns decisions when they are due."""
 
     @property
     def next_due_ns(self) -> int:
-        """When the next decision is known; NEVER if none is on its way in this process."""
+        """When the next decision is known; NEVER if none is pending in this process."""
         ...
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Take a question that is already in the journal."""
+        """Takes a question that is already in the journal."""
         ...
 
     def poll(self, by_ns: int) -> Decision | None:
@@ -78,27 +79,28 @@ class DecisionSource(Protocol):
 
 
 class NoDecisions:
-    """No slow plane: every question stays unanswered, until the engine's own deadline."""
+    """A decision source without agents: every question ends at the engine's deadline."""
 
     next_due_ns = NEVER
 
     def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Hear nothing."""
+        """Does nothing."""
 
     def poll(self, by_ns: int) -> Decision | None:  # noqa: ARG002
-        """Say nothing."""
+        """Returns None: there are no decisions."""
         return None
 
 
 class VirtualRuntime:
     """Drives one engine and one venue over one tape.
 
-    What is due at a time happens before the first row later than it, and after all rows up to it;
-    of several things due, the venue comes before the engine's timers, and these before decisions. Each event is recorded before
-    anything follows from it. With `on_row` rows are taken, and told, one by one. With `late_as_one`
-    deadlines that have passed together are one timer, at the last moment before the next row: for a
-    venue elsewhere, which cannot answer in between. `on_prompts` hears of a change of prompts once it is recorded,
-    and before any question that is recorded later.
+    What is due at a time happens after all rows up to that time and before the first later row. Of several
+    things due at one time, the venue comes before the engine's timers, and these before decisions. Each event
+    is recorded before anything follows from it.
+
+    With `on_row`, rows are taken one by one and reported to it. `on_prompts` receives a change of prompts
+    once it is recorded, and before any question that is recorded later. With `late_as_one`, deadlines that
+    have passed together fire as one timer just before the next row: a remote venue cannot answer in between.
     """
 
     def __init__(
@@ -122,23 +124,23 @@ class VirtualRuntime:
         self._end = len(rows)
 
     def run(self, nonce: str) -> None:
-        """Play the tape to its end, then deliver what is still on its way."""
+        """Runs the tape to its end, then delivers what is still in transit."""
         self.begin(nonce)
         self.advance(NEVER)
         self.finish()
 
     def begin(self, nonce: str) -> None:
-        """The first input: what the run's ids derive from."""
+        """Injects the first input, which holds the nonce that the run's ids derive from."""
         self.inject(RunStarted(nonce))
 
     def inject(self, event: AnyInput) -> None:
-        """Give the engine an input from outside of tape and venue, and let what follows happen."""
+        """Gives the engine an input from outside the tape and the venue, and handles what follows."""
         self._engine.step(event)
         self.drain()
 
     @property
     def next_ns(self) -> int:
-        """When something next happens while the tape lasts; NEVER once it has ended."""
+        """The time of the next row or due event while the tape lasts; NEVER once it has ended."""
         pos = self._engine.pos
         if pos == self._end:
             return NEVER
@@ -146,11 +148,12 @@ class VirtualRuntime:
 
     @property
     def _due_next_ns(self) -> int:
-        """When the venue or a deadline is due next, rows apart."""
+        """When the venue, an engine timer or a decision is due next."""
         return min(self._venue.next_due_ns, self._engine.next_deadline_ns, self.decisions.next_due_ns)
 
     def advance(self, until_ns: int) -> None:
-        """Let everything happen up to `until_ns`, as long as the tape lasts."""
+        """Handles all rows and due events up to `until_ns`, as long as the tape lasts."""
+        # side="right": a row at `until_ns` itself is included.
         end = self._end if until_ns == NEVER else int(np.searchsorted(self._rows.ts, until_ns, side="right"))
         while self._engine.pos < self._end:
             stop = min(self._next_stop(), end)
@@ -163,30 +166,32 @@ class VirtualRuntime:
 
     @property
     def next_deadline_ns(self) -> int:
-        """When the engine next wants to be told the time; NEVER if it waits for nothing."""
+        """When the next timer of the engine is due; NEVER if none is set."""
         return self._engine.next_deadline_ns
 
     def fire_deadlines(self, until_ns: int) -> None:
-        """Once no more rows are taken: deliver the engine's deadlines up to `until_ns`."""
+        """Fires the engine's timers up to `until_ns`, once no more rows are taken."""
         while (deadline_ns := self._engine.next_deadline_ns) <= until_ns:
             self._engine.step(Timer(deadline_ns))
             self.drain()
 
     def finish(self) -> None:
-        """No more rows: deliver what is still on its way, and sum up."""
+        """Delivers what is still in transit, and injects `EndOfTape`, which ends the run."""
+        # Timers alone do not keep the run going: a resting order would be queried for ever.
         while self._venue.next_due_ns < NEVER:
             self._run_next_due()
         self.inject(EndOfTape())
 
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
+        # + 1: the engine decides at the touching row before the resting order fills at it.
         stop = min(self._end, self._venue.next_touch + 1)
         due_ns = self._due_next_ns
         return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
 
     def _row_after(self, due_ns: int) -> int:
-        """The first row later than `due_ns`; the same deadline is often asked for again."""
-        if due_ns != self._due_ns:
+        """The first row later than `due_ns`."""
+        if due_ns != self._due_ns:  # one deadline usually lasts over many scans
             self._due_ns = due_ns
             self._due_row = int(np.searchsorted(self._rows.ts, due_ns, side="right"))
         return self._due_row
@@ -206,6 +211,8 @@ class VirtualRuntime:
 
     def _run_next_due(self, reached_ns: int = 0) -> None:
         deadline_ns, decision_ns = self._engine.next_deadline_ns, self.decisions.next_due_ns
+        # A venue's answer at its deadline is in time, a decision at its deadline is late. `recovery.rerun`
+        # relies on this order to reproduce a record.
         if self._venue.next_due_ns <= min(deadline_ns, decision_ns):
             self._venue.advance()
         elif deadline_ns <= decision_ns:
@@ -215,7 +222,7 @@ class VirtualRuntime:
         self.drain()
 
     def drain(self) -> None:
-        """Record what happened, carry commands out, take answers in, until nothing moves."""
+        """Records outputs, sends commands and takes answers in, until there are no more."""
         self._dispatch_log()
         while (answer := self._venue.poll()) is not None:
             self._engine.step(answer)
@@ -223,7 +230,7 @@ class VirtualRuntime:
 
     @property
     def awaiting_venue(self) -> bool:
-        """Whether the venue still owes an answer that is not on its way inside this process."""
+        """Whether the venue owes an answer to an order and none is in transit in this process."""
         states = (order.state for order in self._engine.orders.working.values())
         return self._venue.next_due_ns == NEVER and any(state in OWED for state in states)
 
@@ -231,6 +238,7 @@ class VirtualRuntime:
         log = self._engine.log
         while log:
             entry = log.popleft()
+            # Before anything leaves: after a crash, an order at the venue must be in the journal.
             self._recorder.append(entry)
             if isinstance(entry.event, TradingCommand):
                 self._venue.send(entry.event, self._engine.now_ns)
@@ -240,21 +248,22 @@ class VirtualRuntime:
                 self.on_prompts(entry.event)
 
     def _forward_question(self, question: DeliberationRequested) -> None:
-        """Pass a question on, unless the very step that asked it gave it up again."""
+        """Passes a question on with its snapshot."""
         deliberations = self._engine.deliberations
+        # Without a snapshot, the step that asked the question has dropped it again, as a halt does.
         if deliberations and (snapshot := deliberations.snapshots.get(question.number)):
             self.decisions.request(question, snapshot)
 
 
 def advance_unattended(venue: SimulatedClockedVenue, rows: Rows, until_ns: int) -> None:
-    """Let a venue live on to a time with no one listening: rows and arrivals in their order."""
+    """Advances a venue to `until_ns` without an engine: rows and messages in their order."""
     ts = rows.ts
     while True:
         touch, due_ns = venue.next_touch, venue.next_due_ns
         touch_ns = int(ts[touch]) if touch < len(ts) else NEVER
         if min(touch_ns, due_ns) > until_ns:
             break
-        if touch_ns <= due_ns:
+        if touch_ns <= due_ns:  # as in a run, a row comes before a message of the same time
             venue.on_position(touch + 1)
             venue.fill_resting(touch)
         else:

@@ -1,8 +1,8 @@
-"""Wall time: a run on a clock, at the tape's own speed, n times it, or as fast as it goes.
+"""Wall time: a run on a clock, at the tape's own speed, a multiple of it, or as fast as possible.
 
-The clock only says how far a run may go; what happens, and in which order, is the virtual
-runtime's business. So the same tape and nonce give the same record at every speed. Answers of a
-venue in another process and a person's commands come in between.
+The clock only limits how far a run may go. `VirtualRuntime` decides what happens and in which order, so the
+same tape and nonce give the same record at every speed. Answers of a remote venue and operator commands come
+in between.
 """
 
 import asyncio
@@ -28,42 +28,43 @@ from autohedge.core.units import NS_PER_MS, NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.runtime.virtual import VirtualRuntime
 
-SLICE_NS = 60 * 10**9
+SLICE_NS = 60 * 10**9  # without a clock, a minute of the tape per wake: commands and signals come in between
 LAST_ANSWERS_S = 5.0
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(slots=True)
 class LagStats:
-    """How late the loop woke, against when it meant to; in ns."""
+    """How late the loop woke compared with the planned time, in ns."""
 
     worst_ns: int = 0
     last_ns: int = 0
     wakes: int = 0
 
     def record(self, late_ns: int) -> None:
-        """Count one wake."""
+        """Counts one wake."""
         self.wakes += 1
         self.last_ns = late_ns
         self.worst_ns = max(self.worst_ns, late_ns)
 
 
 class DiskStatus(Protocol):
-    """What the record is kept on."""
+    """The state of the disk that holds the record; `fault` is None while it works."""
 
     fault: str | None
 
     def reserve(self) -> bool:
-        """Make sure that there is room again; say whether there is."""
+        """Reserves disk space again; returns whether that succeeded."""
         ...
 
 
 @dataclass(slots=True)
 class WallRuntime:
-    """Plays a virtual runtime on a clock; without one, as fast as it can.
+    """Runs a virtual runtime on a clock; without one, as fast as possible.
 
-    `reached_ns` is the tape's time up to which everything has happened; `watch` is called at each
-    wake. `playing` is whether more is to be asked: from the first input until the rows end, or a stop. With `reports_lag` the engine hears how late the loop is; a seeded run must not depend on that.
+    `reached_ns` is the tape's time up to which everything has happened. `watch` is called at each wake.
+    `playing` is true from the first input until the rows end or a stop. With `reports_lag`, the engine
+    receives `LoopLag`; a seeded run must not depend on it.
     """
 
     engine: Engine
@@ -82,20 +83,20 @@ class WallRuntime:
     _late: bool = False
 
     def wake(self) -> None:
-        """Something came from outside: look now instead of at the next row."""
+        """Wakes the loop now instead of at the next row, because an outside event has arrived."""
         self._wake.set()
 
     def apply_command(
         self, command: Literal["halt", "resume", "flatten", "stop"], reason: str, halt_id: str | None = None
     ) -> None:
-        """Carry out a person's command."""
+        """Carries out a person's command."""
         try:
             self.runtime.inject(OperatorCommand(self.reached_ns, command, reason, halt_id))
         except AutoHedgeError as error:
             self.abort(error)
 
     def inject(self, event_at: Callable[[int], Decision | PromptsChanged]) -> None:
-        """Take in, as of now, a decision or that prompts were edited."""
+        """Injects a decision or a change of prompts; `event_at` makes it from the time reached."""
         try:
             self.runtime.inject(event_at(self.reached_ns))
         except AutoHedgeError as error:
@@ -103,18 +104,18 @@ class WallRuntime:
         self._wake.set()
 
     def recover_disk(self) -> str | None:
-        """Make sure of the disk before entries go on; return what is still wrong with it."""
+        """Tries to clear a disk fault before entries resume; returns the fault that remains, or None."""
         if self.disk.fault and self.disk.reserve():
-            self._reported_fault = None
+            self._reported_fault = None  # the same fault may come back and must halt again
         return self.disk.fault
 
     def abort(self, error: AutoHedgeError) -> None:
-        """End the run with an error that came up outside its loop."""
+        """Ends the run with an error from outside its loop."""
         self.failure = error
         self._wake.set()
 
     async def run(self, first: RunStarted | Restarted) -> None:
-        """Play from the first input until the tape ends or a stop is asked for; either way the record is whole."""
+        """Runs from the first input until the tape ends or a stop; either way the record is complete."""
         with self._signals():
             self.runtime.inject(first)
             self.playing = True
@@ -128,7 +129,7 @@ class WallRuntime:
             self.runtime.finish()
 
     def _catch_up(self, next_ns: int) -> None:
-        """Let everything happen that the clock has come to, then look around."""
+        """Handles everything up to the clock's time, then reports disk faults, lag and progress."""
         self._raise_failure()
         reached_ns = self.clock.now_ns() if self.clock else next_ns + SLICE_NS
         self.reached_ns = max(self.reached_ns, reached_ns)
@@ -142,11 +143,11 @@ class WallRuntime:
         self.watch()
 
     def _report_lag(self) -> None:
-        """The engine hears when the loop is later than it may be, and when it no longer is."""
+        """Injects `LoopLag` when the lag crosses the engine's limit, in either direction."""
         if not self.reports_lag:
             return
         late = self.lag.last_ns > self.engine.max_lag_ms * NS_PER_MS
-        if late is not self._late:
+        if late is not self._late:  # only crossings: one input per wake would flood the journal
             self._late = late
             self.runtime.inject(LoopLag(self.reached_ns, self.lag.last_ns / NS_PER_MS))
 
@@ -155,7 +156,7 @@ class WallRuntime:
             raise self.failure
 
     async def _wait_until(self, next_ns: int) -> None:
-        """Wait until the clock comes to `next_ns`, or something comes from outside."""
+        """Waits until the clock reaches `next_ns`, or until `wake`."""
         loop = asyncio.get_running_loop()
         wait_ns = self.clock.until_ns(next_ns) if self.clock else 0
         planned_ns = monotonic_ns() + wait_ns
@@ -164,13 +165,14 @@ class WallRuntime:
         self._wake.clear()
         alarm.cancel()
         late_ns = monotonic_ns() - planned_ns
-        if self.clock and late_ns >= 0:
+        if self.clock and late_ns >= 0:  # negative: woken early from outside
             self.lag.record(late_ns)
 
     async def _await_final_answers(self) -> None:
-        """What the venue still owes may take a moment, and be asked for; after that it is recorded as owed."""
+        """Waits up to `LAST_ANSWERS_S` for answers that a remote venue still owes, and queries them."""
         if self.clock is None:
             return
+        # In the tape's time; what is not answered by then stays unknown in the record.
         last_ns = self.clock.now_ns() + int(LAST_ANSWERS_S * NS_PER_S * self.clock.speed)
         while self.runtime.awaiting_venue and self.reached_ns < last_ns:
             self._raise_failure()
@@ -181,7 +183,7 @@ class WallRuntime:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """First interrupt or termination: end well. The second ends at once; recovery covers it."""
+        """Handles SIGINT and SIGTERM: the first one ends the run in order, the second one at once."""
         loop = asyncio.get_running_loop()
         for each in SIGNALS:
             loop.add_signal_handler(each, self._stop, loop)
@@ -194,11 +196,13 @@ class WallRuntime:
     def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
         self.stopped = True
         self._wake.set()
+        # The second signal has its default effect; a restart recovers the run.
         for each in SIGNALS:
             loop.remove_signal_handler(each)
 
 
 def in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run on a loop whose timers are exact: `select` waits in microseconds, epoll in milliseconds."""
+    """Runs a coroutine on an event loop with precise timers, and returns its result."""
+    # `select` waits in microseconds, epoll in milliseconds (ADR 9).
     with asyncio.Runner(loop_factory=lambda: asyncio.SelectorEventLoop(SelectSelector())) as runner:
         return runner.run(coroutine)

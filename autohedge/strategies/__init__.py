@@ -1,4 +1,4 @@
-"""Strategies: when to want a position. The engine, sizing and risk decide what becomes of it."""
+"""Strategies emit buy and sell signals; engine, sizing and risk decide what follows."""
 
 from autohedge.market.tape import Kind
 from autohedge.strategies.interface import StrategyRunner

@@ -1,4 +1,4 @@
-"""Moving-average crossover: settings into the records of its kernel."""
+"""Moving-average crossover: writes the settings into the state records of its kernel."""
 
 from collections.abc import Sequence
 
@@ -13,10 +13,14 @@ READS = frozenset({Kind.QUOTES, Kind.BARS})
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
-    """Crossover lanes: rows of bar streams are bars, rows of quote streams are gathered into bars."""
+    """Returns the crossover strategy for these streams.
+
+    Rows of a bar stream are bars; rows of a quote stream are aggregated into bars.
+    """
     lanes = new_states(crossover.DTYPE, len(streams))
     for lane, stream in zip(lanes, streams, strict=True):
         wanted = settings.for_symbol(stream.symbol).crossover
         lane["fast"], lane["slow"] = wanted.fast, wanted.slow
+        # For the kernel 0 means that each row is a finished bar.
         lane["bar_ns"] = 0 if stream.kind is Kind.BARS else round(wanted.bar_s * NS_PER_S)
     return CompiledStrategy(lanes, crossover.scan)

@@ -1,8 +1,8 @@
-"""What the engine needs of a strategy: lanes, and a scan that stops where something must be decided.
+"""The interface between engine and strategy: state records, and a scan that stops for decisions.
 
-A compiled strategy is a step over a state record that holds its parameters too. Its file gives
-`DTYPE` (the record, made by `kernels.state.state_dtype`), `scan` and `step_one` (which inline the
-step), and its builder writes the settings into the records.
+A compiled strategy is a step over a state record that also has its parameters. Its module defines `DTYPE`
+(the record type, made by `kernels.state.state_dtype`) and `scan`, which inlines the step; its builder writes
+the settings into the records.
 """
 
 from collections.abc import Callable
@@ -14,15 +14,15 @@ from autohedge.market.tape import Rows
 
 
 class StrategyRunner(Protocol):
-    """A strategy bound to the lanes of one run."""
+    """A strategy bound to the instruments of one run."""
 
     @property
     def lanes(self) -> KernelStates:
-        """One record per instrument; the engine writes status and exits into it."""
+        """One state record per instrument; the engine writes status and exit levels into it."""
         ...
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
-        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
         ...
 
 
@@ -31,13 +31,14 @@ Kernel = Callable[..., int]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStrategy:
-    """A compiled strategy: its records and the kernel that scans with them."""
+    """A compiled strategy: its state records and its kernel."""
 
     lanes: KernelStates
     kernel: Kernel
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
-        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
+        # Columns instead of the Rows object: numba compiles arrays, not Python classes.
         return self.kernel(
             self.lanes,
             rows.lane,

@@ -1,4 +1,4 @@
-"""Momentum: settings into the records of its kernel."""
+"""Momentum: writes the settings into the state records of its kernel."""
 
 from collections.abc import Sequence
 
@@ -16,16 +16,18 @@ READS = frozenset({Kind.QUOTES})
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
-    """Momentum lanes for these streams.
+    """Returns the momentum strategy for these streams.
 
-    Raises Misconfigured when a filter needs sizes that a stream does not have.
+    Raises Misconfigured if a filter needs sizes that a stream does not have.
     """
     lanes = new_states(momentum.DTYPE, len(streams))
     for i, stream in enumerate(streams):
         wanted = settings.for_symbol(stream.symbol).momentum
         filters = wanted.min_volume_ratio > 0 or wanted.use_vwap_filter
+        # A sample of the first rows: sources have sizes in most rows or in none.
         if filters and not np.any(stream.columns["bid_size"][:1000] > 0):
-            msg = f"{stream.symbol} has no sizes, which momentum.min_volume_ratio and use_vwap_filter need"
+            cure = "set momentum.min_volume_ratio=0 and momentum.use_vwap_filter=false"
+            msg = f"{stream.symbol} has no sizes for the momentum filters; {cure}"
             raise Misconfigured(msg)
         _fill(lanes[i], wanted, filters=filters)
     return CompiledStrategy(lanes, momentum.scan)
@@ -37,6 +39,6 @@ def _fill(lane: np.void, wanted: MomentumSettings, *, filters: bool) -> None:
     lane["min_volume_ratio"] = wanted.min_volume_ratio
     lane["evaluate_every_quotes"] = wanted.evaluate_every_quotes
     lane["lookback"] = wanted.lookback
-    lane["warmup_count"] = max(wanted.warmup_count, 2)
+    lane["warmup_count"] = max(wanted.warmup_count, 2)  # an edge needs two mids
     lane["filters"] = filters
     lane["use_vwap"] = wanted.use_vwap_filter

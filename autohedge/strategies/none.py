@@ -1,4 +1,4 @@
-"""No strategy: what stands in its place where agents alone propose."""
+"""The placeholder strategy of llm mode, where only the agents propose entries."""
 
 from collections.abc import Sequence
 
@@ -10,5 +10,5 @@ from autohedge.strategies.interface import CompiledStrategy
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
-    """Lanes for these streams, of whatever kind."""
+    """Returns a strategy without signals for these streams, of any kind."""
     return CompiledStrategy(new_states(exits_only.DTYPE, len(streams)), exits_only.scan)

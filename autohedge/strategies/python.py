@@ -3,8 +3,9 @@
     class Breakout(Strategy):
         def on_quote(self, quote: Quote) -> Signal | None: ...
 
-One object is made per symbol, with the keyword arguments of `[strategy.params]`. It sees valid quotes while no exit
-is due, in tape order, and must decide from them alone: no clock, no randomness, no files, or the run will not replay.
+One object is created per symbol, with the keyword arguments of `[strategy.params]`. It receives the valid
+quotes that meet no exit, in tape order. It must decide from them alone, without clock, randomness or files;
+otherwise the run cannot be replayed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,19 +22,19 @@ from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.tape import Kind, Rows, Stream
 
-CHUNK_ROWS = 512
+CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
 
 
 @unique
 class Signal(Enum):
-    """What a strategy may want."""
+    """The signals of a strategy."""
 
     BUY = auto()
     SELL = auto()
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and offer at one moment; sizes are 0 where the source has none."""
+    """The best bid and ask at `ts_ns`; sizes are 0 if the source has none."""
 
     symbol: str
     ts_ns: int
@@ -44,12 +45,12 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def mid(self) -> float:
-        """Halfway between bid and ask."""
+        """The middle of bid and ask."""
         return (self.bid + self.ask) / 2.0
 
 
 class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One finished bar; `ts_ns` is its end, the moment it is known."""
+    """One finished bar; `ts_ns` is its end, when it becomes known."""
 
     symbol: str
     ts_ns: int
@@ -61,21 +62,21 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
 
 
 class Strategy:
-    """Base of a user's own strategy; override the method of the kind that it reads."""
+    """Base of a user's strategy; override the method for the kind of rows in `reads`."""
 
     reads: ClassVar[Kind] = Kind.QUOTES
 
     def on_quote(self, quote: Quote) -> Signal | None:
-        """Judge one quote."""
+        """Returns the signal for one quote, or None."""
         raise NotImplementedError
 
     def on_bar(self, bar: Bar) -> Signal | None:
-        """Judge one bar."""
+        """Returns the signal for one bar, or None."""
         raise NotImplementedError
 
 
 class PythonStrategyRunner:
-    """Runs one `Strategy` object per lane behind the scan that compiled strategies offer."""
+    """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies."""
 
     def __init__(self, make: type[Strategy], settings: Settings, streams: Sequence[Stream]) -> None:
         self.lanes: KernelStates = new_states(state_dtype([]), len(streams))
@@ -88,7 +89,7 @@ class PythonStrategyRunner:
         self._gate, self._refresh_in = self.lanes["gate"], self.lanes["refresh_in"]
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
-        """Scan rows `start` to `stop`; return the row where the engine must decide, else `stop`."""
+        """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
         self._numbers = rows.row
         for first in range(start, stop, CHUNK_ROWS):
             for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
@@ -99,7 +100,7 @@ class PythonStrategyRunner:
     def _step(
         self, i: int, lane: int, ts: int, bid: float, ask: float, bid_size: float, ask_size: float
     ) -> int:
-        """One row: exactly one code, as in a compiled step."""
+        """Processes one row; returns exactly one code, as a compiled step does."""
         code: int = check_one(self.lanes, lane, bid, ask)
         if code >= 0:
             return code
@@ -109,11 +110,12 @@ class PythonStrategyRunner:
                 signal = strategy.on_bar(self._bar(lane, i, ts))
             else:
                 signal = strategy.on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
-        except Exception as error:
+        except Exception as error:  # user code may raise anything; the message names the strategy and the row
             msg = f"strategy {type(strategy).__name__} failed at row {i}: {type(error).__name__}: {error}"
             raise Misconfigured(msg) from error
         return self._record(lane, _code(signal, int(self._status[lane]), int(self._gate[lane])))
 
+    # `_must_stop` and `_record` repeat two functions of kernels/state.py that only inline into kernels.
     def _must_stop(self, lane: int, code: int) -> bool:
         if STOPS_FROM <= code < GATES_FROM:
             return True
@@ -136,7 +138,7 @@ class PythonStrategyRunner:
 
 
 def _as_python(rows: Rows, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
-    """Rows as plain numbers, which Python handles faster than numpy's one by one."""
+    """Yields the rows as plain numbers, which Python handles faster than numpy scalars."""
     columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.bid_size, rows.ask_size)
     return zip(*(column[start:stop].tolist() for column in columns), strict=True)
 

@@ -24,14 +24,14 @@ _BUILT_IN: dict[str, tuple[frozenset[Kind], Build]] = {
 
 
 def names() -> tuple[str, ...]:
-    """The strategies that come with the package."""
+    """Returns the names of the built-in strategies."""
     return tuple(sorted(_BUILT_IN))
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
-    """The strategy that the settings name, bound to the streams; in llm mode none, whatever they name.
+    """Returns the strategy that the settings name, bound to the streams; in llm mode the placeholder.
 
-    Raises Misconfigured for an unknown name, or a stream of a kind that the strategy cannot read.
+    Raises Misconfigured for an unknown name, or for a stream of a kind that the strategy cannot read.
     """
     if settings.trading.mode == "llm":
         return none.build(settings, streams)
@@ -41,7 +41,7 @@ def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
         _check_kinds(name, frozenset({strategy.reads}), streams)
         return PythonStrategyRunner(strategy, settings, streams)
     if name not in _BUILT_IN:
-        hint = did_you_mean(name, names()) or f"there are {', '.join(names())}, or file.py:Class"
+        hint = did_you_mean(name, names()) or f"use {', '.join(names())}, or file.py:Class"
         msg = f"unknown strategy {name}; {hint}"
         raise Misconfigured(msg)
     reads, build_it = _BUILT_IN[name]
@@ -58,7 +58,7 @@ def _check_kinds(name: str, reads: frozenset[Kind], streams: Sequence[Stream]) -
 
 
 def source_of(name: str) -> Path | None:
-    """The file of a strategy of the user's own; None for a built-in one."""
+    """Returns the file of a user's strategy; None for a built-in one."""
     if ":" not in name:
         return None
     file = sys.modules[_load(name).__module__].__file__
@@ -77,14 +77,15 @@ def _load(name: str) -> type[Strategy]:
 
 def _from_file(path: Path) -> ModuleType:
     if not path.is_file():
-        msg = f"strategy {path}: there is no such file"
+        msg = f"strategy {path}: no such file; check the name"
         raise Misconfigured(msg)
     module_name = f"autohedge_user_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     if spec is None or spec.loader is None:
-        msg = f"strategy {path}: not a Python file"
+        msg = f"strategy {path}: not a Python file; name a .py file"
         raise Misconfigured(msg)
     module = importlib.util.module_from_spec(spec)
+    # Registered before it runs, as the import system does: dataclasses look their module up there.
     sys.modules[module_name] = module
     loader = spec.loader
     _execute(str(path), lambda: loader.exec_module(module))
@@ -99,6 +100,6 @@ def _from_name(name: str) -> ModuleType:
 def _execute(place: str, run: Callable[[], object]) -> None:
     try:
         run()
-    except Exception as error:
+    except Exception as error:  # a user's module may raise anything while it is imported
         msg = f"strategy {place} cannot be loaded: {type(error).__name__}: {error}"
         raise Misconfigured(msg) from error

@@ -1,4 +1,4 @@
-"""What agents are shown: tables, figures and texts made of one snapshot."""
+"""The content of prompts: tables, figures and texts from one snapshot."""
 
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headline, Headlines, headlines_for, read_headlines

@@ -1,11 +1,11 @@
-"""The account in a few lines: what is held, what is left, and the bounds that no answer moves."""
+"""The account as text: position, money, exposure, and the limits that no answer can change."""
 
 from autohedge.core.snapshots import AgentLimits, PositionView, Snapshot
 from autohedge.tools.formatting import clean_name, format_decimal, format_money, format_price, format_setting
 
 
 def account_text(snapshot: Snapshot) -> str:
-    """Position, money, exposure against its bounds, exits and costs, trading state and gate."""
+    """Returns position, money, exposure and its limits, exits and costs, trading state and gate."""
     return "\n".join(
         (
             f"position: {_position(snapshot)}",
@@ -32,7 +32,7 @@ def _position(snapshot: Snapshot) -> str:
 
 
 def _gain(snapshot: Snapshot, held: PositionView) -> str:
-    """How far the last bid is from the cost, where both are known."""
+    """Returns the distance of the last bid from the entry price in bps, if both are known."""
     if not snapshot.quotes or held.price <= 0:
         return ""
     return f" ({(snapshot.quotes[-1].bid / held.price - 1) * 1e4:+.1f} bps at the last bid)"
@@ -40,13 +40,17 @@ def _gain(snapshot: Snapshot, held: PositionView) -> str:
 
 def _at_most(bounds: AgentLimits) -> str:
     return (
-        f" of at most {format_decimal(bounds.max_exposure_notional)}; at most {format_decimal(bounds.max_position_notional)} "
-        f"in one symbol, {format_decimal(bounds.max_order_notional)} in one order"
+        f" of at most {format_decimal(bounds.max_exposure_notional)}; "
+        f"at most {format_decimal(bounds.max_position_notional)} in one symbol, "
+        f"{format_decimal(bounds.max_order_notional)} in one order"
     )
 
 
 def _rules(snapshot: Snapshot) -> str:
-    """Exits, costs and when it is bought; where agents propose, exits are theirs and no rise is needed."""
+    """Returns exits, costs and entry conditions.
+
+    In a deliberation about a trade the agents set the exits, and an entry needs no price rise.
+    """
     bounds = snapshot.bounds
     fee, within = (
         f"fee: {format_decimal(bounds.fee_bps)} bps each way",
@@ -54,14 +58,17 @@ def _rules(snapshot: Snapshot) -> str:
     )
     if snapshot.kind == "trade":
         return f"{fee}; entries: {within}"
-    exits = f"take-profit +{format_setting(bounds.take_profit_bps)} bps, stop-loss -{format_setting(bounds.stop_loss_bps)} bps"
+    exits = (
+        f"take-profit +{format_setting(bounds.take_profit_bps)} bps, "
+        f"stop-loss -{format_setting(bounds.stop_loss_bps)} bps"
+    )
     return (
         f"exits: {exits}; {fee}\nentries: from a rise of {format_setting(bounds.min_edge_bps)} bps, {within}"
     )
 
 
 def bounds_text(bounds: AgentLimits) -> str:
-    """What the Risk and Execution agents may ask for."""
+    """Returns the limits of the Risk and Execution agents' answers."""
     stops, takes = bounds.stop_losses_bps, bounds.take_profits_bps
     return "\n".join(
         (

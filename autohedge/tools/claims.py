@@ -1,14 +1,14 @@
-"""Numbers that a model cites, held against the numbers that it was shown: what matches none of them was made up.
+"""Checks the numbers in a model's text against the numbers in its prompt; unmatched ones are unsupported.
 
-A claim is a number in a sentence: `64,100.5`, `-3.2 bps`, `0.4%`, `$64.1k`, `1e-5`, in any script's decimal
-digits. No claims are clock times and dates in figures (14:05, 2024-08-08), ordinals (3rd), spans of time (5m,
-30 seconds), and digits that follow a Latin letter, also after a hyphen, as in RSI14 or RSI-14: those are names.
+A claim is a number in a text: `64,100.5`, `-3.2 bps`, `0.4%`, `$64.1k`, `1e-5`, in the decimal digits of any
+script. Not claims are numeric times and dates (14:05, 2024-08-08), ordinals (3rd), durations (5m, 30
+seconds), and digits after a Latin letter, with or without a hyphen, as in RSI14 or RSI-14, which are names.
 
-A claim matches a fact if it is the fact rounded or cut to the claim's last digit, or within 0.1 % of it. One
-without a sign matches a fact of either sign, one with a sign only a fact of that sign; a zero has no sign. One
-in bps cites figures in bps; one in % a hundredth of those, the RSI, or the imbalance times 100; one without a
-unit cites any number as it is shown. That a number occurs does not prove the sentence: it can be about
-something else, the more easily the fewer digits it has.
+A claim matches a fact if it is the fact rounded or truncated to the claim's last digit, or within 0.1 % of
+it. A claim without a sign matches facts of both signs, a claim with a sign only facts of that sign; zero has
+no sign. A claim in bps matches figures in bps. A claim in % matches a hundredth of those, the RSI, or the
+imbalance times 100. A claim without a unit matches any number as it is shown. A match does not prove the
+sentence: the number can refer to something else, which is the more likely the fewer digits it has.
 """
 
 import math
@@ -25,7 +25,7 @@ LONGEST = 40
 NEAR = 1e-3
 _ROUNDING = 1e-9
 
-# Every repeat is bounded or cannot be given back, so that a search takes linear time.
+# Every repeat is bounded or possessive (cannot backtrack), so that a search takes linear time.
 _TOKEN = re.compile(
     r"""
     (?P<name> [A-Za-z_][\dA-Za-z_]*+ (?:-[\dA-Za-z_]++)*+ (?:(?<=\d)\.\d++)*+ )
@@ -50,9 +50,9 @@ _MINUS = "-−–"
 
 
 class Claim(NamedTuple):
-    """A number as it was written, its value, and what one more in its last digit is worth.
+    """A number as it was written, its value, and the value of one unit in its last digit.
 
-    The value of a number of more than 40 characters is not a number, and matches nothing.
+    A number of more than 40 characters has the value NaN and matches nothing.
     """
 
     text: str
@@ -63,16 +63,16 @@ class Claim(NamedTuple):
 
 
 def claims(text: str) -> list[Claim]:
-    """The numbers that a text cites, in their order. Takes time in proportion to the text."""
+    """Returns the numbers in a text, in order. Takes time linear in the length of the text."""
     found = (each for each in _TOKEN.finditer(text) if each["claim"] and not each["other"])
     return [_claim(each) for each in found]
 
 
 def unsupported(text: str, snapshot: Snapshot, rows: int, shown: Sequence[str] = ()) -> tuple[str, ...]:
-    """The claims of a text, as written, that match nothing that the agent was shown; each once, in their order.
+    """Returns the claims of a text, as written, that match nothing in the prompt; each once, in order.
 
-    Shown are the last `rows` quotes, the figures over them, the written rule's, the account, its bounds, and
-    the numbers in the texts `shown`, such as headlines or another agent's answer.
+    The prompt shows the last `rows` quotes, the figures over them, those of the rules backend, the account,
+    its limits, and the numbers in the texts `shown`, such as headlines or another agent's answer.
     """
     made = claims(text)
     if not made:
@@ -83,12 +83,14 @@ def unsupported(text: str, snapshot: Snapshot, rows: int, shown: Sequence[str] =
 
 def _claim(found: re.Match[str]) -> Claim:
     written = found["claim"].strip()
+    # No number in a prompt is that long, and parsing one could overflow.
     if len(written) > LONGEST:
         return Claim(f"{written[: LONGEST - 1]}…", math.nan, 0.0, signed=False, unit="")
     part = found["part"] or found["fraction"] or ""
     power = int(found["power"] or 0) + (3 if found["kilo"] else 0)
     size = float(f"{(found['whole'] or '').replace(',', '')}.{part or 0}e{power}")
     step = float(f"1e{power - len(part)}")
+    # Models write the minus sign as a hyphen, a minus or a dash.
     value = -size if found["sign"] and found["sign"] in _MINUS else size
     unit: Unit = "%" if found["percent"] else "bps" if found["bps"] else ""
     signed = bool(found["sign"]) and size > 0
@@ -96,7 +98,7 @@ def _claim(found: re.Match[str]) -> Claim:
 
 
 def _with_texts(facts: Facts, texts: Iterable[str]) -> Facts:
-    """Facts and the numbers of texts, which may be cited with or without their unit, and in % for bps."""
+    """Adds the numbers of texts to the facts, with and without unit, and converted between % and bps."""
     cited = [claim for text in texts for claim in claims(text) if math.isfinite(claim.value)]
     if not cited:
         return facts
@@ -114,6 +116,7 @@ def _matches(claim: Claim, facts: Facts) -> bool:
     if not (math.isfinite(claim.value) and math.isfinite(claim.step)):
         return False
     known = {"": facts.plain, "bps": facts.bps, "%": facts.percent}[claim.unit]
+    # Without a sign the text may state the direction in words, as in "fell by 3 bps".
     above = not claim.signed or claim.value > 0
     below = not claim.signed or claim.value < 0
     low, high = _reach(abs(claim.value), claim.step)
@@ -121,7 +124,9 @@ def _matches(claim: Claim, facts: Facts) -> bool:
 
 
 def _reach(size: float, step: float) -> tuple[float, float]:
-    """Between which sizes a fact may lie: rounding, cutting and 0.1 % each allow an interval about the claim."""
+    """Returns the interval of matching facts, which covers rounding, truncation and 0.1 %."""
+    # `_ROUNDING` widens rounding at its closed end and narrows truncation at its open end, against float
+    # errors.
     low = min(size - step / 2 * (1 + _ROUNDING), size / (1 + NEAR))
     high = max(size + step * (1 - _ROUNDING), size / (1 - NEAR))
     return (max(low, 0.0) if size else -high), high

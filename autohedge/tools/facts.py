@@ -1,4 +1,4 @@
-"""Every number that an agent is shown of a snapshot, by the unit in which it may be cited."""
+"""All numbers of a snapshot that a prompt can show, by the unit in which they may be cited."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -11,7 +11,7 @@ from autohedge.tools.indicators import RSI_CHANGES, indicators
 
 
 class Facts(NamedTuple):
-    """Numbers in ascending order: `plain` are all as they are shown, `bps` and `percent` those of that unit."""
+    """Numbers in ascending order: `plain` holds all as shown, `bps` and `percent` those of that unit."""
 
     plain: list[float]
     bps: list[float]
@@ -19,9 +19,9 @@ class Facts(NamedTuple):
 
 
 def facts_of(snapshot: Snapshot, rows: int) -> Facts:
-    """The numbers of the last `rows` quotes, of the figures over them, of the written rule and of the account.
+    """Returns the numbers of the last `rows` quotes, the figures over them, the rules and the account.
 
-    What is undefined or not finite is left out.
+    Undefined and non-finite values are omitted.
     """
     quotes = snapshot.quotes[-rows:]
     found, rule = indicators(snapshot, rows), trend(snapshot.quotes)
@@ -44,7 +44,7 @@ def _known(values: Iterable[float | None]) -> list[float]:
 
 
 def _quoted(quotes: tuple[QuoteRow, ...]) -> Iterator[float]:
-    """Prices and mids; sizes where the tape knows them."""
+    """Yields prices and mids, and sizes where the tape has them."""
     for row in quotes:
         yield from (row.bid, row.ask)
         yield from (size for size in (row.bid_size, row.ask_size) if size > 0)
@@ -59,7 +59,7 @@ def _extremes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
 
 
 def _changes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
-    """From the first to the last quote in units of price; the last and the mean spread in them."""
+    """Returns the changes from the first to the last quote, and the last and mean spread, as prices."""
     if not quotes:
         return ()
     first, last = quotes[0], quotes[-1]
@@ -78,7 +78,7 @@ def _money(snapshot: Snapshot) -> Iterator[float]:
 
 
 def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
-    """How far the last bid is from what the position cost, where the account's text says it."""
+    """Returns the distance of the last bid from the entry price, where the account text shows it."""
     held = snapshot.held
     if not (held.quantity and snapshot.quotes and held.price > 0):
         return ()
@@ -86,7 +86,7 @@ def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
 
 
 def _limits_bps(bounds: AgentLimits) -> tuple[float, ...]:
-    """Exits, the stop-loss with either sign, entries, and the fee for one way and for both."""
+    """Returns exits, the stop-loss with both signs, entry conditions, and the fee one way and both ways."""
     fee = float(bounds.fee_bps)
     exits = bounds.take_profit_bps, bounds.stop_loss_bps, -bounds.stop_loss_bps
     return *exits, bounds.min_edge_bps, bounds.max_spread_bps, fee, 2 * fee

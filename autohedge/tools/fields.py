@@ -1,7 +1,6 @@
-"""Everything that a template may name, filled from one snapshot and the files given.
+"""Fills all fields of a prompt template from one snapshot and the given files.
 
-The table of fields stands in `autohedge.prompts.fields`; this module fills each of them. The same snapshot
-and files give the same bytes.
+`autohedge.prompts.fields` lists the fields. The same snapshot and files give the same bytes.
 """
 
 from collections.abc import Sequence
@@ -26,7 +25,7 @@ def fields_for(
     lessons: Sequence[Lesson],
     colleagues: PriorAnswers = NO_PRIOR_ANSWERS,
 ) -> dict[str, str]:
-    """The value of every field in `prompts.FIELDS`; `colleagues` are what agents before said."""
+    """Returns the value of every field in `prompts.FIELDS`; `colleagues` are earlier agents' answers."""
     rows = tools.table_rows
     return {
         "symbol": clean_name(snapshot.symbol),

@@ -1,4 +1,4 @@
-"""How amounts and figures stand in a prompt."""
+"""Formats of amounts, prices and names in prompts."""
 
 from decimal import Decimal
 
@@ -8,29 +8,30 @@ NAME_LIMIT = 40
 
 
 def format_money(value: Decimal) -> str:
-    """Money: two decimals from 1 on, up to eight below."""
+    """Formats money: two decimals from 1 upwards, up to eight below."""
     if abs(value) >= 1:
         return f"{value:.2f}"
     return format_decimal(Decimal(f"{value:.8f}"))
 
 
 def format_decimal(value: Decimal) -> str:
-    """All digits of a number, without an exponent or trailing zeros."""
+    """Formats all digits of a number, without an exponent or trailing zeros."""
     text = f"{value:f}"
     text = text.rstrip("0").rstrip(".") if "." in text else text
     return "0" if text in ("-0", "") else text
 
 
 def format_price(value: float) -> str:
-    """A price with up to eight decimals."""
+    """Formats a price with up to eight decimals."""
     return format_decimal(Decimal(f"{value:.8f}"))
 
 
 def format_setting(value: float) -> str:
-    """A setting such as 25.0 without a needless fraction."""
+    """Formats a setting such as 25.0 without a zero fraction."""
+    # `repr` is the shortest text of a float; `Decimal(value)` would show its binary error.
     return format_decimal(Decimal(repr(value)))
 
 
 def clean_name(text: str) -> str:
-    """A symbol or a code as one short word; symbols can come from files."""
+    """Returns a symbol or a code as short clean text; symbols can come from untrusted files."""
     return cleaned(text, NAME_LIMIT)

@@ -1,8 +1,8 @@
-"""Headlines from a JSON-lines file, each shown only from the moment when it could have been read.
+"""Headlines from a JSON-lines file, each visible only from the time at which it became available.
 
-A line is an object with `title` and `available_at` (RFC 3339 with its offset, or nanoseconds), and, where
-known, `source` and `symbols` (a list; without it the headline is about all). One without `available_at`
-is undated and never shown; what came later than the decision clock is refused.
+A line is an object with `title` and `available_at` (RFC 3339 with an offset, or nanoseconds), and optionally
+`source` and `symbols` (a list; without it the headline concerns all symbols). A headline without
+`available_at` is undated and never shown; one later than the snapshot's timestamp is not shown yet.
 """
 
 import json
@@ -25,7 +25,7 @@ TITLE_LIMIT, SOURCE_LIMIT = 200, 40
 
 
 class Headline(NamedTuple):
-    """One headline; `symbols` is empty if it is about all."""
+    """One headline; `symbols` is empty if it concerns all symbols."""
 
     available_ns: int
     title: str
@@ -35,7 +35,7 @@ class Headline(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Headlines:
-    """All dated headlines of a file, oldest first, and how many were undated."""
+    """All dated headlines of a file, oldest first, and the number of undated ones."""
 
     dated: tuple[Headline, ...] = ()
     undated: int = 0
@@ -43,9 +43,10 @@ class Headlines:
 
 @dataclass(frozen=True, slots=True)
 class VisibleHeadlines:
-    """What one snapshot may see, newest first, and how many were refused as undated or as later.
+    """The headlines visible to one snapshot, newest first, and the numbers of undated and of later ones.
 
-    How many are later is itself news from the future: it is for logs and never goes into a prompt.
+    The number of later headlines is itself information from the future: it may be logged, but never shown in
+    a prompt.
     """
 
     headlines: tuple[Headline, ...]
@@ -61,9 +62,9 @@ class _Line(msgspec.Struct):
 
 
 def read_headlines(path: Path) -> Headlines:
-    """All headlines of a file.
+    """Reads all headlines of a file.
 
-    Raises Misconfigured with the line's number for one that is not such an object.
+    Raises Misconfigured with the number of the first invalid line.
     """
     try:
         content = path.read_bytes()
@@ -76,14 +77,14 @@ def read_headlines(path: Path) -> Headlines:
 
 
 def sorted_headlines(headlines: Iterable[Headline | None]) -> Headlines:
-    """Headlines in the order in which they became available; None is an undated one."""
+    """Sorts headlines by the time at which they became available; None is an undated one."""
     found = list(headlines)
     dated = sorted((each for each in found if each), key=lambda each: each.available_ns)
     return Headlines(tuple(dated), len(found) - len(dated))
 
 
 def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> VisibleHeadlines:
-    """The newest headlines of the snapshot's symbol that were there at its decision clock."""
+    """Returns the newest headlines of the snapshot's symbol that were available at its timestamp."""
     dated = headlines.dated
     known = bisect_right(dated, snapshot.at_ns, key=lambda each: each.available_ns)
     shown: list[Headline] = []
@@ -96,13 +97,14 @@ def headlines_for(snapshot: Snapshot, headlines: Headlines, most: int) -> Visibl
 
 
 def headlines_text(snapshot: Snapshot, headlines: Headlines, most: int) -> str:
-    """The headlines in their fence, newest first."""
+    """Returns the headlines between the marks of untrusted text, newest first."""
     shown = headlines_for(snapshot, headlines, most).headlines
     return fence(map(_headline_text, shown)) if shown else NONE
 
 
 def _headline_text(headline: Headline) -> str:
     source = cleaned(headline.source, SOURCE_LIMIT)
+    # Minutes are precise enough for news.
     when = format_utc(headline.available_ns)[:16]
     return f"{when} {cleaned(headline.title, TITLE_LIMIT)}{f' ({source})' if source else ''}"
 

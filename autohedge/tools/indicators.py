@@ -1,6 +1,6 @@
-"""Figures over the market table, each by a formula that is written down; what is undefined says `n/a`.
+"""Indicators over the market table; each docstring has the formula. Undefined values are shown as `n/a`.
 
-All of them are of the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i / m_(i-1)).
+Prices are the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i / m_(i-1)).
 """
 
 import math
@@ -12,12 +12,13 @@ from autohedge.core.returns import log_returns, mean, mids, sample_sd, spreads_b
 from autohedge.core.snapshots import QuoteRow, Snapshot
 
 RSI_CHANGES = 14
+# A residual below this relative size is rounding error: the values lie on a line.
 _ROUNDING = 1e-14
 
 
 @dataclass(frozen=True, slots=True)
 class Indicators:
-    """The figures; None is undefined."""
+    """The indicators; None is undefined."""
 
     return_bps: float | None
     volatility_bps: float | None
@@ -29,7 +30,7 @@ class Indicators:
 
 
 def indicators(snapshot: Snapshot, rows: int) -> Indicators:
-    """The figures over the last `rows` quotes."""
+    """Returns the indicators over the last `rows` quotes."""
     quotes = snapshot.quotes[-rows:]
     prices, spreads = mids(quotes), spreads_bps(quotes)
     return Indicators(
@@ -44,13 +45,16 @@ def indicators(snapshot: Snapshot, rows: int) -> Indicators:
 
 
 def indicators_text(snapshot: Snapshot, rows: int) -> str:
-    """The figures as lines for a prompt."""
+    """Returns the indicators as lines for a prompt."""
     found = indicators(snapshot, rows)
     return "\n".join(
         (
             f"return over the table: {_shown(found.return_bps, '+.2f')} bps",
             f"volatility per quote: {_shown(found.volatility_bps, '.4f')} bps",
-            f"spread: last {_shown(found.last_spread_bps, '.3f')} bps, mean {_shown(found.mean_spread_bps, '.3f')} bps",
+            (
+                f"spread: last {_shown(found.last_spread_bps, '.3f')} bps, "
+                f"mean {_shown(found.mean_spread_bps, '.3f')} bps"
+            ),
             f"t-value of the slope: {_shown(found.slope_t, '+.2f')}",
             f"RSI of the last {RSI_CHANGES} changes: {_shown(found.rsi, '.1f')}",
             f"size imbalance, -1 all ask to 1 all bid: {_shown(found.imbalance, '+.2f')}",
@@ -59,26 +63,27 @@ def indicators_text(snapshot: Snapshot, rows: int) -> str:
 
 
 def return_bps(prices: Sequence[float]) -> float | None:
-    """The simple return from the first to the last price, 10^4 (m_n / m_1 - 1); needs two prices."""
+    """Returns the simple return from first to last price, 10^4 (m_n / m_1 - 1); needs two prices."""
     return (prices[-1] / prices[0] - 1) * 1e4 if len(prices) > 1 else None
 
 
 def volatility_bps(prices: Sequence[float]) -> float | None:
-    """The sample standard deviation of the log returns, 10^4 sqrt(Σ(r_i - mean)² / (k - 1)); needs two returns.
+    """Returns the sample standard deviation of the k log returns in bps; needs two returns.
 
-    Close-to-close volatility per step, not scaled to any time: Hull, Options, Futures, and Other Derivatives,
-    "Estimating volatility from historical data".
+    10^4 sqrt(Σ(r_i - mean)² / (k - 1)) is close-to-close volatility per quote, not scaled to a time unit.
+    Source: Hull, Options, Futures, and Other Derivatives, "Estimating volatility from historical data".
     """
     deviation = sample_sd(log_returns(prices))
     return None if deviation is None else deviation * 1e4
 
 
 def slope_t(values: Sequence[float]) -> float | None:
-    """The t-value of the least-squares slope of the values on 1 … n: b / sqrt(SSR / (n - 2) / Σ(i - mean)²).
+    """Returns the t-value of the least-squares slope over 1 … n: b / sqrt(SSR / (n - 2) / Σ(i - mean)²).
 
-    Any textbook of regression, for example Greene, Econometric Analysis, on the simple regression. Prices are
-    no independent draws: a random walk passes the usual 2 more often than not, so this says how straight the
-    path was, not how likely a trend is. Undefined for fewer than three values, or if they lie on a line.
+    Source: any textbook on simple regression, for example Greene, Econometric Analysis. Prices are not
+    independent draws: a random walk exceeds the usual threshold of 2 more often than not. So the value
+    measures how straight the path was, not how likely a trend is. Undefined for fewer than three values, or
+    if they lie on a line.
     """
     n = len(values)
     if n < 3:
@@ -94,11 +99,12 @@ def slope_t(values: Sequence[float]) -> float | None:
 
 
 def rsi(prices: Sequence[float], changes: int = RSI_CHANGES) -> float | None:
-    """100 U / (U + D), of the sums of rises U and falls D over the last `changes` changes.
+    """Returns 100 U / (U + D), with the sums of rises U and falls D over the last `changes` changes.
 
-    Wilder, New Concepts in Technical Trading Systems (1978), in the form of its first value: plain sums, no
-    smoothing. Undefined with fewer changes, or if nothing changed.
+    Source: Wilder, New Concepts in Technical Trading Systems (1978), in the form of its first value: plain
+    sums, no smoothing. Undefined with fewer changes, or if the price never changed.
     """
+    # Scaled by the highest price, which cancels out, so that very large prices do not overflow.
     scale = max(prices, default=1.0)
     steps = [later / scale - earlier / scale for earlier, later in pairwise(prices)][-changes:]
     rises = math.fsum(step for step in steps if step > 0)
@@ -107,9 +113,10 @@ def rsi(prices: Sequence[float], changes: int = RSI_CHANGES) -> float | None:
 
 
 def imbalance(quotes: Sequence[QuoteRow]) -> float | None:
-    """The mean of (bid size - ask size) / (bid size + ask size) over the quotes whose sizes are both known.
+    """Returns the mean of (bid size - ask size) / (bid size + ask size) over quotes with both sizes known.
 
-    Gould and Bonart, Queue Imbalance as a One-Tick-Ahead Price Predictor in a Limit Order Book (2016).
+    Source: Gould and Bonart, Queue Imbalance as a One-Tick-Ahead Price Predictor in a Limit Order Book
+    (2016).
     """
     return mean(
         [

@@ -1,4 +1,4 @@
-"""Lessons of the learning agent, each only between the moment it was formed and its expiry."""
+"""Lessons of the Learning agent, each valid from the time it was formed until its expiry."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ TEXT_LIMIT = 200
 
 
 class Lesson(NamedTuple):
-    """One lesson: a model wrote the text."""
+    """One lesson; its text was written by a model."""
 
     formed_ns: int
     expires_ns: int
@@ -19,13 +19,13 @@ class Lesson(NamedTuple):
 
 
 def lessons_for(snapshot: Snapshot, lessons: Sequence[Lesson], most: int) -> list[Lesson]:
-    """The newest lessons that were formed before the decision clock and have not expired, newest first."""
+    """Returns the newest lessons that are valid at the snapshot's timestamp, newest first."""
     at_ns = snapshot.at_ns
     valid = [lesson for lesson in lessons if lesson.formed_ns < at_ns < lesson.expires_ns]
     return sorted(valid, reverse=True)[:most]
 
 
 def lessons_text(snapshot: Snapshot, lessons: Sequence[Lesson], most: int) -> str:
-    """The lessons in their fence."""
+    """Returns the lessons between the marks of untrusted text."""
     shown = lessons_for(snapshot, lessons, most)
     return fence(cleaned(lesson.text, TEXT_LIMIT) for lesson in shown) if shown else NONE

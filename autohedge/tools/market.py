@@ -1,4 +1,4 @@
-"""The market as a table: the last quotes, oldest first."""
+"""The market table: the last quotes, oldest first."""
 
 from autohedge.core.snapshots import QuoteRow, Snapshot
 from autohedge.core.units import MS_PER_DAY, NS_PER_MS
@@ -8,7 +8,7 @@ UNKNOWN = "n/a"
 
 
 def market_table(snapshot: Snapshot, rows: int) -> str:
-    """The last `rows` quotes under a header: times of day in UTC, 8 decimals, `n/a` for an unknown size."""
+    """Returns the last `rows` quotes below a header: times in UTC, 8 decimals, `n/a` for an unknown size."""
     return "\n".join([HEADER, *map(_row, snapshot.quotes[-rows:])])
 
 
@@ -18,7 +18,7 @@ def _row(quote: QuoteRow) -> str:
 
 
 def time_of_day(ts_ns: int) -> str:
-    """UTC as `HH:MM:SS.mmm`, cut to the millisecond."""
+    """Formats a timestamp as UTC `HH:MM:SS.mmm`, truncated to the millisecond."""
     seconds, ms = divmod(ts_ns // NS_PER_MS % MS_PER_DAY, 1000)
     minutes, second = divmod(seconds, 60)
     return f"{minutes // 60:02d}:{minutes % 60:02d}:{second:02d}.{ms:03d}"

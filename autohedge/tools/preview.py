@@ -1,4 +1,4 @@
-"""A snapshot of a tape without an engine: what an agent would be shown of an account that has done nothing."""
+"""A snapshot of a tape without an engine, for an account that has not traded."""
 
 from decimal import Decimal
 
@@ -15,9 +15,9 @@ FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
 
 
 def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Snapshot:
-    """The stream's last quotes at `at_ns`, at its end without it, and the configured initial cash.
+    """Returns a snapshot with the stream's last quotes at `at_ns`, or at its end, and the initial cash.
 
-    Raises Misconfigured if no valid quote is as old.
+    Raises Misconfigured if there is no valid quote by then.
     """
     quotes, seen = _quotes(stream, at_ns)
     if not quotes:
@@ -42,7 +42,7 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
 
 
 def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], int]:
-    """The last valid quotes until then, and how many there were."""
+    """Returns the last valid quotes up to `at_ns`, and the number of all valid quotes up to then."""
     columns = stream.as_quotes()
     known = len(stream) if at_ns is None else int(np.searchsorted(columns["ts"], at_ns, side="right"))
     bid, ask = columns["bid"][:known], columns["ask"][:known]

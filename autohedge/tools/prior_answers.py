@@ -1,7 +1,7 @@
-"""What an agent is told of those who answered before it.
+"""The part of a prompt that shows the answers of earlier agents.
 
-A thesis is a model's sentence, and fenced like any text from outside; of other answers only numbers, and words of
-a list, are passed on.
+A thesis is free text of a model, so it is fenced like any untrusted text. Of the other answers only numbers
+and literals from a fixed list are shown.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ NO_PRIOR_ANSWERS = PriorAnswers()
 
 
 def thesis_text(direction: str, confidence_pct: int, thesis: str, unsupported: tuple[str, ...]) -> str:
-    """What the Director claims, and which of its figures nothing bears out."""
+    """Returns the Director's thesis, and its figures that the data do not support."""
     lines = [f"direction {direction}, confidence {confidence_pct} %", fenced(thesis, THESIS_LIMIT)]
     if unsupported:
         lines.append(f"figures in it that are not in the data: {', '.join(unsupported)}")
@@ -32,11 +32,14 @@ def thesis_text(direction: str, confidence_pct: int, thesis: str, unsupported: t
 
 
 def finding_text(thesis: str, score_pct: int, support: float, resistance: float, volatility: str) -> str:
-    """What the Quant found."""
+    """Returns the Quant's finding."""
     levels = f"support {format_price(support)}, resistance {format_price(resistance)}"
     return f"claim {thesis}, technical score {score_pct} %, {levels}, volatility {volatility}"
 
 
 def assessment_text(size_pct: int, take_profit_bps: int, stop_loss_bps: int) -> str:
-    """What Risk approved."""
-    return f"buy {size_pct} % of the usual size, take-profit +{take_profit_bps} bps, stop-loss -{stop_loss_bps} bps"
+    """Returns the size and exits that Risk approved."""
+    return (
+        f"buy {size_pct} % of the usual size, "
+        f"take-profit +{take_profit_bps} bps, stop-loss -{stop_loss_bps} bps"
+    )

@@ -1,4 +1,4 @@
-"""Closed trades as the learning agent reads them."""
+"""Closed trades as text for the Learning agent."""
 
 from decimal import Decimal
 
@@ -13,17 +13,17 @@ MOST = 10
 
 
 def trades_text(snapshot: Snapshot, most: int = MOST) -> str:
-    """The last `most` closed trades, one line each, newest last."""
+    """Returns the last `most` closed trades, one line each, newest last."""
     return "\n".join(map(_trade_text, snapshot.closed[-most:])) or NONE
 
 
 def net(trade: ClosedTrade) -> Decimal:
-    """What the trade earned after its fees."""
+    """Returns the profit of a trade after its fees."""
     return subtract(trade.realized, trade.fees)
 
 
 def move_bps(trade: ClosedTrade) -> float:
-    """The exit's price over the entry's, in bps; 0 for an entry without a price."""
+    """Returns the return from entry price to exit price in bps; 0 for an entry without a price."""
     return (trade.exit_price / trade.entry_price - 1) * 1e4 if trade.entry_price > 0 else 0.0
 
 
@@ -32,6 +32,8 @@ def _trade_text(trade: ClosedTrade) -> str:
     return (
         f"{format_utc(trade.closed_ns)[:19]} {clean_name(trade.symbol)}: "
         f"bought {format_decimal(trade.quantity)} at {format_price(trade.entry_price)}, "
-        f"sold at {format_price(trade.exit_price)} ({move_bps(trade):+.1f} bps) after {held_s} s, {clean_name(trade.reason)}; "
-        f"gain {format_money(trade.realized)}, fees {format_money(trade.fees)}, net {format_money(net(trade))}"
+        f"sold at {format_price(trade.exit_price)} ({move_bps(trade):+.1f} bps) after {held_s} s, "
+        f"{clean_name(trade.reason)}; "
+        f"gain {format_money(trade.realized)}, fees {format_money(trade.fees)}, "
+        f"net {format_money(net(trade))}"
     )

@@ -1,4 +1,4 @@
-"""What would have come of a recorded run with something else: its questions asked again, and the run simulated again."""
+"""What-if studies: re-asks the questions of a recorded run with a change, and simulates the run with it."""
 
 from autohedge.whatif.as_json import as_dict
 from autohedge.whatif.change import Change

@@ -1,4 +1,4 @@
-"""A study as values that JSON can hold."""
+"""A study as JSON values."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from autohedge.whatif.study import Study
 
 
 def as_dict(study: Study) -> dict[str, Any]:
-    """All of it, with every question; money as strings, exact."""
+    """Returns the whole study with every question; amounts of money are exact strings."""
     return {
         "run": study.record.folder.id,
         "on_clock": study.record.on_clock,

@@ -1,4 +1,4 @@
-"""What is to be different: the settings and prompts of a variant, from those of a record and what was asked for."""
+"""The change of a study: derives the settings and prompts of the variant from the record and the request."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,13 +16,14 @@ from autohedge.graph.prompt_builder import ANSWERS, PromptBuilder, PromptFiles
 from autohedge.prompts.library import read, require_known_prompts
 from autohedge.whatif.recorded_run import Record
 
+# Keys of [llm] that name a model server. They belong to one provider, so a change of provider resets them.
 OF_THE_PLACE = ("model", "base_url", "script")
 HERE = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What is to be different; empty means as recorded. `overrides` are `section.key=value`."""
+    """The requested change; an empty field means as recorded. `overrides` are `section.key=value`."""
 
     prompts: Path | None = None
     model: str = ""
@@ -33,12 +34,12 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A variant: its settings, its prompts, and what of the record still holds.
+    """The variant: its settings, its prompts, and what it may reuse of the record.
 
-    `differences` says in words what is different. `answers_reusable` where the same is asked of whom it was asked: recorded
-    answers are taken then; `failures_reusable` where also nothing changed of what keeps an answer away. `resolve_locally` says
-    that who answers is to be found as a run in virtual time finds it, not as one on a clock. `own` are the prompts
-    that were given to stand in for the recorded ones.
+    `differences` describes each difference in a line. `answers_reusable` is whether provider, model and
+    server are unchanged, so that recorded answers to the same requests hold. `failures_reusable` is whether
+    `llm` and `hybrid` are unchanged too, so that recorded failures hold. With `resolve_locally` the provider
+    `auto` is resolved as in virtual time, else as on a clock. `own` are the prompts of the change.
     """
 
     settings: Settings
@@ -51,14 +52,14 @@ class Plan:
 
     @property
     def uses_agents(self) -> bool:
-        """Whether the variant asks anybody."""
+        """Whether the variant uses agents."""
         return self.sources is not None
 
 
 def plan(record: Record, change: Change) -> Plan:
-    """Resolve what was asked for.
+    """Resolves a change against a record.
 
-    Raises Misconfigured for a change that is none or cannot be, and with file and line for a prompt that is wrong.
+    Raises Misconfigured for an empty or impossible change, and with file and line for an invalid prompt.
     """
     before = _pinned(record)
     wanted = _wanted(change)
@@ -66,6 +67,7 @@ def plan(record: Record, change: Change) -> Plan:
     _require_effect(record, settings, change)
     _require_known_address(before, settings, wanted)
     sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
+    # Built only for its checks: an invalid prompt must fail here, before anything is asked or simulated.
     if sources:
         PromptBuilder.of(sources, settings.tools, settings.agents)
     same_who = _who(settings) == _who(before)
@@ -81,26 +83,27 @@ def plan(record: Record, change: Change) -> Plan:
 
 
 def _who(settings: Settings) -> tuple[str, ...]:
-    """Whom the settings ask."""
+    """Returns the fields that identify which model on which server the settings ask."""
     return settings.llm.provider, *(getattr(settings.llm, each) for each in OF_THE_PLACE)
 
 
 def _is_here(record: Record, settings: Settings) -> bool:
-    """False where a run on a clock found by itself who answered it, and the same is to be found again."""
+    """Returns False if the recorded run detected a local model server, which then must be detected again."""
     return settings.llm.provider != "auto" or record.manifest.provider in NO_MODELS | {""}
 
 
 def _section(wanted: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    """The keys of a section that were asked for; what is no section is refused with the settings."""
+    """Returns the requested keys of a section; empty if it is no table, which settings refuse later."""
     keys = wanted.get(name)
     return keys if isinstance(keys, dict) else {}
 
 
 def _pinned(record: Record) -> Settings:
-    """The recorded settings with `auto` made what it came to, as far as a record knows that."""
+    """Returns the recorded settings, with `auto` replaced by what it resolved to if the record knows that."""
     settings, manifest = record.settings, record.manifest
     if settings.llm.provider != "auto" or not manifest.provider:
         return settings
+    # `auto` looks for a server again; with the model pinned, a server with another one is noticed.
     found = (
         {"provider": "rules"}
         if manifest.provider == "rules"
@@ -110,19 +113,20 @@ def _pinned(record: Record) -> Settings:
 
 
 def _wanted(change: Change) -> dict[str, Any]:
-    """The settings that were asked for, as nested tables. Raises Misconfigured where nothing was."""
+    """Returns the requested settings as nested tables. Raises Misconfigured if no change was requested."""
     named = {"llm": {"model": change.model, "provider": change.provider}, "trading": {"mode": change.mode}}
     given = {section: {k: v for k, v in keys.items() if v} for section, keys in named.items()}
     wanted = config.merge([*map(config.parse_override, change.overrides), *_nonempty(given)])
     if not wanted and change.prompts is None:
         raise Misconfigured(
-            "nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set section.key=value"
+            "no change is given: add --prompts DIR, --model, --provider, --mode or --set section.key=value"
         )
+    # These would be another market or venue, whose snapshots the record does not have.
     fixed = [key for key in ("seed", "synthetic") if key in wanted]
     if fixed or "live" in _section(wanted, "trading"):
         raise Misconfigured(
-            f"--set {fixed[0] if fixed else 'trading.live'}: the tape, its seed and the simulated venue are the recorded ones;"
-            " `autohedge run` makes a run of its own"
+            f"--set {fixed[0] if fixed else 'trading.live'}: a study keeps the tape, seed and venue of its"
+            " record; for another market use `autohedge run`"
         )
     return wanted
 
@@ -132,7 +136,7 @@ def _nonempty(given: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Settings:
-    """Recorded settings with what was asked for laid over them; another provider has the address of today."""
+    """Merges the request into the recorded settings; the server of another provider is that of today."""
     layers: list[Mapping[str, Any]] = [config.to_plain(before)]
     provider = _section(wanted, "llm").get("provider", before.llm.provider)
     if provider != before.llm.provider:
@@ -142,34 +146,35 @@ def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Se
 
 
 def _require_effect(record: Record, settings: Settings, change: Change) -> None:
-    """Refuse what would change nothing, though it was asked for."""
+    """Raises Misconfigured for options that could have no effect."""
     of_agents = [
         name for name in ("--prompts", "--model", "--provider") if getattr(change, name.removeprefix("--"))
     ]
     if of_agents and settings.trading.mode == "hft":
-        cure = "leave it away" if change.mode == "hft" else "add --mode hybrid or --mode llm"
-        raise Misconfigured(f"{of_agents[0]}: in hft mode no agent is asked; {cure}")
+        cure = "omit it" if change.mode == "hft" else "add --mode hybrid or --mode llm"
+        raise Misconfigured(f"{of_agents[0]}: hft mode uses no agents; {cure}")
     provider = settings.llm.provider
     if change.model and (provider in NO_MODELS or (provider == "auto" and not record.manifest.provider)):
         raise Misconfigured(
-            f"--model {change.model}: provider {provider} asks no model; add --provider openai or ollama"
+            f"--model {change.model}: provider {provider} calls no model; add --provider openai or ollama"
         )
 
 
 def _require_known_address(before: Settings, settings: Settings, wanted: Mapping[str, Any]) -> None:
-    """A record may be a stranger's: what it names gets no key and no question, unless it is meant."""
+    """Refuses a remote server that only the record names: an untrusted record must not get the API key."""
     url = settings.llm.base_url
     recorded = url and url == before.llm.base_url and "base_url" not in _section(wanted, "llm")
     if not recorded or settings.trading.mode == "hft" or urlsplit(url).hostname in HERE:
         return
+    # A server in today's settings was chosen by the user, so it may get the key.
     if url != config.load().llm.base_url:
         raise Misconfigured(
-            f"the record asks a server at {url!r}; if that is yours, say --set llm.base_url={url!r}"
+            f"the record names a server at {url!r}; if you trust it, add --set llm.base_url={url!r}"
         )
 
 
 def _sources(record: Record, settings: Settings, change: Change) -> PromptFiles:
-    """The recorded prompts, some replaced; those of today where the record has none."""
+    """Returns the recorded prompts with the given ones in their place; today's where the record has none."""
     sources = _recorded(record, settings)
     if settings.tools.headlines != record.settings.tools.headlines:
         sources = msgspec.structs.replace(sources, headlines=settings.tools.headlines)
@@ -186,7 +191,7 @@ def _recorded(record: Record, settings: Settings) -> PromptFiles:
 
 
 def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
-    """The prompts in a folder. Raises Misconfigured where there is none, and for one that no agent reads."""
+    """Reads the prompts in a folder. Raises Misconfigured if it has none, or one that no agent reads."""
     if folder is None:
         return {}
     require_known_prompts(folder)
@@ -194,7 +199,7 @@ def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
     if not own:
         names = ", ".join(f"{name}.md" for name in ANSWERS)
         raise Misconfigured(
-            f"--prompts {folder}: it holds none of {names}; copy one with `autohedge prompts show`"
+            f"--prompts {folder}: it contains none of {names}; copy one with `autohedge prompts show`"
         )
     return own
 
@@ -202,7 +207,7 @@ def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
 def _differences(
     record: Record, before: Settings, settings: Settings, sources: PromptFiles | None
 ) -> list[str]:
-    """Each difference in words; `nothing` where what was asked for is what there was."""
+    """Describes each difference in a line; one line says so if there is none."""
     old, new = _flat(config.to_plain(before)), _flat(config.to_plain(settings))
     differences = [
         f"{key}: {old.get(key)!r} → {new.get(key)!r}" for key in new if new.get(key) != old.get(key)
@@ -212,7 +217,7 @@ def _differences(
         differences += [
             f"prompt {name}" for name, (text, _) in sources.prompts.items() if was[name][0] != text
         ]
-    return differences or ["nothing: this is as recorded"]
+    return differences or ["no difference: as recorded"]
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A decision as it is compared: what was decided with which figures, and in one line why."""
+"""A decision in comparable form: verdict, figures, and the reason in a line."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +18,7 @@ SURE = frozenset({"trade", "no_trade"})
 
 @dataclass(frozen=True, slots=True)
 class DecisionView:
-    """What a question came to; two are the same if all but the reason is. `why` is printable, on one line."""
+    """The outcome of a question. `why` is the reason in a printable line, and does not count for equality."""
 
     verdict: str
     direction: str
@@ -29,24 +29,24 @@ class DecisionView:
 
     @property
     def label(self) -> str:
-        """The verdict without figures: `trade long`."""
+        """The verdict without figures, such as `trade long`."""
         return f"{self.verdict} {self.direction}".strip()
 
     @property
     def figures(self) -> str:
-        """What was proposed, empty if nothing: `size 50 %, take 30, stop 15 bps, 2 below, gtc`."""
+        """The proposal, such as `size 50 %, take 30, stop 15 bps, 2 below, gtc`; empty without one."""
         if (proposal := self.proposal) is None:
             return ""
         exits = f"take {proposal.take_profit_bps}, stop {proposal.stop_loss_bps} bps"
         return f"size {proposal.size_pct} %, {exits}, {proposal.offset_bps} below, {proposal.time_in_force}"
 
     def __str__(self) -> str:
-        """The verdict with its code and how sure it was: `trade long 76 %`."""
+        """The verdict with its confidence and code, such as `trade long 76 %`."""
         sure = f"{self.confidence_pct} %" if self.verdict in SURE else ""
         return " ".join(part for part in (self.label, sure, one_line(self.code)) if part)
 
     def as_dict(self) -> dict[str, Any]:
-        """For programs."""
+        """Returns all fields as JSON values."""
         return {
             "verdict": self.verdict,
             "direction": self.direction,
@@ -58,7 +58,8 @@ class DecisionView:
 
 
 def view_of(decision: Decision, lines: Sequence[TranscriptEntry] = ()) -> DecisionView:
-    """A decision, with the reason that its lines give; of a direction or a confidence only where it counts."""
+    """Returns the view of a decision, with the reason from its transcript `lines`."""
+    # Where the engine ignores direction or confidence they are dropped: they would show as differences.
     traded = decision.verdict == "trade"
     return DecisionView(
         verdict=decision.verdict,
@@ -71,7 +72,7 @@ def view_of(decision: Decision, lines: Sequence[TranscriptEntry] = ()) -> Decisi
 
 
 def _why(decision: Decision, lines: Sequence[TranscriptEntry]) -> str:
-    """The Director's thesis; for an abstention, or without one, what was wrong."""
+    """Returns the Director's thesis; for an abstention or without one, the failure or the code's text."""
     theses = (_thesis(line) for line in lines if line.agent == director.NAME)
     thesis = "" if decision.verdict == "abstain" else next(filter(None, theses), "")
     if thesis:
@@ -88,7 +89,7 @@ def _thesis(line: TranscriptEntry) -> str:
 
 
 def transition(was: DecisionView, now: DecisionView) -> str:
-    """Which way a decision changed: `trade long → no_trade`, or that only its figures or its code did."""
+    """Describes how a decision changed: `trade long → no_trade`, or that only its code or figures differ."""
     if was.label != now.label:
         return f"{was.label} → {now.label}"
     return f"{was.label}, another code" if was.code != now.code else f"{was.label}, other figures"

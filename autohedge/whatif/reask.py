@@ -1,4 +1,4 @@
-"""The first answer: each recorded question asked again on its own snapshot, with nothing but the change different."""
+"""The first part of a study: re-asks each recorded question on its own snapshot, with the change applied."""
 
 import asyncio
 from collections import Counter
@@ -19,13 +19,13 @@ from autohedge.whatif.decision_view import DecisionView, transition, view_of
 from autohedge.whatif.recorded_run import Record, RecordedQuestion
 from autohedge.whatif.services import ReplayingService, variant_service
 
-TEAM = 3  # agents after the Director, who are asked at most
+TEAM = 3  # Quant, Risk and Execution, which are called after the Director at most
 Notify = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
 class DecisionPair:
-    """One question, asked on the tape at `at_ns`: what it came to then, and what now."""
+    """One question, asked at `at_ns` of the tape: its recorded outcome and its outcome with the change."""
 
     number: int
     at_ns: int
@@ -35,17 +35,19 @@ class DecisionPair:
 
     @property
     def same(self) -> bool:
-        """Whether nothing but the reason differs."""
+        """Whether the outcomes are equal; their reasons may differ."""
         return self.was == self.now
 
 
 @dataclass(slots=True)
 class ReaskResult:
-    """What came of asking again; `no_question_reason` says in a sentence why nobody was asked, empty where somebody could be.
+    """The outcome of re-asking; `no_question_reason` is why no question was re-asked, else empty.
 
-    `reused` requests had a recorded answer that still holds, `sent_count` were sent to `who`, `service_ms` is how long
-    those took in all. What was not asked again: questions that a `bypass` or the `cache` answered, that
-    `unreached` never came to an agent, that were `unanswered`. `lessons` are those learned, and when.
+    `reused` requests had a recorded answer that still holds, `sent_count` requests were sent to `who`, and
+    `service_ms` is how long those took in total. Questions not re-asked are counted: `bypassed` and `cached`
+    had their answer from a bypass or the verdict cache, `unreached` abstained before the first request,
+    `unanswered` have no decision or no entry in the record. `lessons` are number, time and text of the
+    recorded ones; `lines` are the new transcript entries by question.
     """
 
     no_question_reason: str = ""
@@ -63,46 +65,46 @@ class ReaskResult:
 
     @property
     def changed(self) -> list[DecisionPair]:
-        """The questions that come to something else now."""
+        """The questions whose outcome differs."""
         return [each for each in self.compared if not each.same]
 
     @property
     def transitions(self) -> Counter[str]:
-        """How often a decision changed which way."""
+        """The number of changed decisions by the way they changed."""
         return Counter(transition(each.was, each.now) for each in self.changed)
 
     def abstentions(self, *, now: bool) -> Counter[str]:
-        """The codes of abstentions, then or now."""
+        """Counts the abstentions by code: those with the change if `now`, else the recorded ones."""
         views = [each.now if now else each.was for each in self.compared]
         return Counter(each.code for each in views if each.verdict == "abstain")
 
 
 def reask(record: Record, plan: Plan, notify: Notify) -> ReaskResult:
-    """Ask all questions of a record again that reached an agent.
+    """Re-asks all questions of a record that reached an agent.
 
-    Raises Corrupt for a damaged transcript, Misconfigured and Unavailable as opening a model does.
+    Raises Corrupt for a damaged transcript, Misconfigured or Unavailable if the backend cannot be opened.
     """
     if not plan.uses_agents:
-        return ReaskResult(no_question_reason="nothing is asked: in hft mode no agent decides")
+        return ReaskResult(no_question_reason="no question is asked: hft mode uses no agents")
     if not record.pasts:
-        return ReaskResult(no_question_reason="nothing is asked again: the recorded run asked nothing")
+        return ReaskResult(no_question_reason="no question is re-asked: the recorded run has none")
     return asyncio.run(_Reasker(record, plan, notify).all())
 
 
 def reusable_entries(plan: Plan, lines: list[TranscriptEntry]) -> list[TranscriptEntry]:
-    """What of recorded lines still holds."""
+    """Returns the recorded entries that hold for the variant as well."""
     if plan.failures_reusable:
         return lines
     return [line for line in lines if answered(line)] if plan.answers_reusable else []
 
 
 def answered(line: TranscriptEntry) -> bool:
-    """Whether a line has an answer that came in time."""
+    """Whether an entry has an answer that arrived in time."""
     return line.response is not None and line.outcome != "deadline"
 
 
 def select_questions(record: Record, found: ReaskResult) -> tuple[list[RecordedQuestion], list[Lesson]]:
-    """The questions that are to be asked again, and all that the run learned; the others are counted."""
+    """Returns the questions to re-ask and all lessons of the run; counts the other questions in `found`."""
     wanted, lessons = [], []
     for past in record.pasts.values():
         decision, lines = past.decision, record.lines(past)
@@ -110,6 +112,7 @@ def select_questions(record: Record, found: ReaskResult) -> tuple[list[RecordedQ
             found.unanswered += 1
         elif past.question.kind == "learning":
             lessons += _learned(decision, lines, found)
+        # Sources before the check for a request: bypassed and cached questions have no request either.
         elif decision.source == "bypass":
             found.bypassed += 1
         elif decision.source == "cache":
@@ -130,7 +133,7 @@ def _learned(decision: Decision, lines: list[TranscriptEntry], found: ReaskResul
 
 
 class _Reasker:
-    """Asks one question after the other, as slowly as they are answered."""
+    """Re-asks the questions one after the other: each answer is awaited before the next request."""
 
     def __init__(self, record: Record, plan: Plan, notify: Notify) -> None:
         self._record, self._plan, self._notify = record, plan, notify
@@ -139,9 +142,10 @@ class _Reasker:
         self._prompts: Mapping[str, str] = record.manifest.prompts
 
     async def all(self) -> ReaskResult:
-        """Ask all of them."""
+        """Re-asks all questions; returns the result."""
         assert self._plan.sources
         wanted, lessons = select_questions(self._record, self._found)
+        # Without the verdict cache: every question must be answered for its own snapshot.
         service = await variant_service(
             self._record, self._plan, self._plan.sources, lambda _: self._known(), cache_verdicts=False
         )
@@ -162,6 +166,7 @@ class _Reasker:
         snapshot = self._record.snapshot(past, self._lines)
         self._edit(service, past.prompts)
         result = await service.deliberate(question, snapshot, lessons)
+        # Entries as a run writes them, so that the simulation of the variant finds these answers by request.
         new = lines_of(question.number, snapshot, result.calls, result.outcome, result.failure)
         self._found.lines[question.number] = new
         was, now = (
@@ -171,26 +176,27 @@ class _Reasker:
         self._found.compared.append(DecisionPair(question.number, question.at_ns, question.symbol, was, now))
 
     def _edit(self, service: ReplayingService, prompts: Mapping[str, str]) -> None:
-        """Ask with the prompts that were in force then, where a person had edited them meanwhile."""
+        """Applies prompt edits made during the recorded run; the prompts of the change stay in place."""
         if prompts != self._prompts:
             self._prompts = prompts
             assert self._plan.sources
             then = recorded_prompts(prompts, self._record.folder.stored_file)
+            # Later ones win: the recorded edit replaces the prompt of the start, the change replaces both.
             service.update_prompts({**self._plan.sources.prompts, **then, **self._plan.own})
 
     def _known(self) -> list[TranscriptEntry]:
         return reusable_entries(self._plan, self._lines)
 
     def _foretell(self, service: ReplayingService, wanted: list[RecordedQuestion]) -> None:
-        """How many calls a real model will get at most."""
+        """Announces the maximum number of LLM calls; silent for backends that call no model."""
         ready, samples = service.ready, self._plan.settings.agents.director.samples
         calls = sum(samples + (TEAM if past.question.kind == "trade" else 0) for past in wanted)
         if ready.server not in NO_MODELS:
             who = f"{ready.provider} · {ready.model} ({ready.server})"
-            self._notify(f"[LLM] {who}: {len(wanted)} questions again, {calls} calls at most")
+            self._notify(f"[LLM] {who}: {len(wanted)} questions to re-ask, {calls} calls at most")
 
     def _announce_duration(self, service: ReplayingService, left: int) -> None:
-        """After the first answer that was not known, say how long the others will take."""
+        """Announces the expected duration, once, after the first question that was sent to a model."""
         client, found = service.client, self._found
         assert isinstance(client, RecordFirstClient)
         first = client.sent_count and not found.sent_count
@@ -198,5 +204,6 @@ class _Reasker:
         if first and service.ready.server not in NO_MODELS:
             ms = client.service_ms
             self._notify(
-                f"[LLM] the first question took {ms / 1e3:.1f} s: {left} more, about {left * ms / 6e4:.1f} minutes"
+                f"[LLM] the first question took {ms / 1e3:.1f} s;"
+                f" {left} more take about {left * ms / 6e4:.1f} minutes"
             )

@@ -1,4 +1,4 @@
-"""A recorded run as the study of another needs it: its questions by their place on the tape, and what was said."""
+"""A recorded run as a study reads it: its questions by their position on the tape, and their transcript."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ from autohedge.runtime.observers import NullObserver
 
 
 class QuestionKey(NamedTuple):
-    """Where a question stands: `pos` rows of the tape came before it, `nth` questions of its kind since that row."""
+    """The position of a question: after `pos` rows of the tape, the `nth` (from 0) of its symbol and kind."""
 
     symbol: str
     kind: str
@@ -31,7 +31,7 @@ class QuestionKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RecordedQuestion:
-    """A question of a run, and what was decided, if anything was; `prompts` are the files it was rendered from."""
+    """A question of a run with its decision, if any; `prompts` are the files in force when it was asked."""
 
     question: DeliberationRequested
     place: QuestionKey
@@ -40,20 +40,20 @@ class RecordedQuestion:
 
 
 class KeyCounter:
-    """Gives each question of a run its place, one after the other."""
+    """Assigns a key to each question of a run, in the order of the journal."""
 
     def __init__(self) -> None:
         self._counts: Counter[tuple[str, str, int]] = Counter()
 
     def of(self, question: DeliberationRequested, pos: int) -> QuestionKey:
-        """The place of the next question."""
+        """Returns the key of the next question, asked after `pos` rows."""
         where = (question.symbol, question.kind, pos)
         self._counts[where] += 1
         return QuestionKey(*where, self._counts[where] - 1)
 
 
 class KeyTracker(NullObserver):
-    """Watches one run: where on the tape the question stands that was asked last, and which run it is."""
+    """Observes a run: its id, and the key of the question asked last."""
 
     wants: frozenset[type] = frozenset({DeliberationRequested})
 
@@ -62,22 +62,22 @@ class KeyTracker(NullObserver):
         self.run = ""
         self.last: QuestionKey | None = None
 
-    def watch(self, engine: Engine, rows: Rows, run: str) -> Self:  # noqa: ARG002  as all watches
-        """Be the watcher of a run."""
+    def watch(self, engine: Engine, rows: Rows, run: str) -> Self:  # noqa: ARG002  an ObserverFactory
+        """Serves as the observer factory of one run: takes its id and returns itself."""
         self.run = run
         return self
 
     def on_event(self, entry: JournalEntry) -> None:
-        """Note a question; it is put right after this."""
+        """Stores the key of a question; the runtime requests its decision right after this call."""
         if isinstance(entry.event, DeliberationRequested):
             self.last = self._places.of(entry.event, entry.pos)
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A run that was recorded: who answered in it, its questions by number, its transcript, its tape.
+    """A recorded run: its settings, its agents, its tape, its questions by number, and its transcript.
 
-    `on_clock` says that it ran on a clock, where answers came when they came.
+    `on_clock` is whether it ran on a clock without a seed: the timing of its answers is not reproducible.
     """
 
     folder: RunFolder
@@ -90,32 +90,34 @@ class Record:
     results: dict[str, Any] | None
 
     def lines(self, past: RecordedQuestion) -> list[TranscriptEntry]:
-        """What was said about a question; empty if nothing is known of it."""
+        """Returns the transcript entries of a question; empty if there are none."""
         return self.transcript.lines(past.question.number)
 
     def by_place(self) -> dict[QuestionKey, RecordedQuestion]:
-        """The questions by where they stand."""
+        """Returns the questions by their key."""
         return {past.place: past for past in self.pasts.values()}
 
     def snapshot(self, past: RecordedQuestion, lines: list[TranscriptEntry]) -> Snapshot:
-        """What a question showed. Raises Corrupt if the transcript has another than the journal names."""
+        """Returns the snapshot of a question. Raises Corrupt if its hash is not the one in the journal."""
         number, snapshot = past.question.number, lines[0].snapshot
         if snapshot is None or snapshot.hash != past.question.snapshot:
             raise Corrupt(
-                f"{self.folder.transcript}: what question {number} showed is not what the journal says"
+                f"{self.folder.transcript}: the snapshot of question {number} is not the journal's;"
+                " restore the file"
             )
         return snapshot
 
 
 def read_record(folder: RunFolder) -> Record:
-    """Read and check a run.
+    """Reads and verifies a run.
 
-    Raises Corrupt where a hash does not fit, Misconfigured where its tape is gone.
+    Raises Corrupt if a hash does not match, Misconfigured if its tape is missing.
     """
     lines = verified_lines(folder)
     genesis = Genesis.of(next(lines))
     manifest = genesis.agents
     pasts = _pasts((line.entry for line in lines), manifest.prompts)
+    # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.
     launch = folder.read_launch()
     return Record(
         folder=folder,
@@ -130,14 +132,14 @@ def read_record(folder: RunFolder) -> Record:
 
 
 def questions_of(folder: RunFolder) -> dict[QuestionKey, RecordedQuestion]:
-    """All questions of a run by where they stand."""
+    """Returns all questions of a run by their key."""
     lines = verified_lines(folder)
-    next(lines)
+    next(lines)  # the genesis
     return {past.place: past for past in _pasts((line.entry for line in lines), {}).values()}
 
 
 def _pasts(entries: Iterable[JournalEntry], prompts: Mapping[str, str]) -> dict[int, RecordedQuestion]:
-    """Every question by its number; `prompts` are in force at first."""
+    """Returns all questions by number; `prompts` are the ones in force at the start."""
     places, pasts = KeyCounter(), dict[int, RecordedQuestion]()
     for entry in entries:
         match entry.event:

@@ -1,4 +1,4 @@
-"""Who answers in the two runs of a study: a record alone, or the variant's model where no answer is known."""
+"""The deliberation services of a study: one answers from the record alone, one asks a model as well."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,11 +22,11 @@ from autohedge.whatif.change import Plan
 from autohedge.whatif.recorded_run import Record
 
 Known = Callable[[DeliberationRequested], Sequence[TranscriptEntry]]
-"""What is known already of a question, by who asked it."""
+"""Returns the transcript entries that are already known for a question."""
 
 
 class ReplayingService(DeliberationService):
-    """Deliberates with what is known of each question; what never reached an agent then does not now."""
+    """A deliberation service that answers requests from known entries first."""
 
     def __init__(
         self,
@@ -45,8 +45,9 @@ class ReplayingService(DeliberationService):
     async def deliberate(
         self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
     ) -> DeliberationResult:
-        """Come to a resolution; nothing that a model or a prompt does raises."""
+        """Deliberates on a question; a failure of a model or a prompt is an abstention, not an exception."""
         lines = self._known(question)
+        # It abstained without a request, as when its queue was full; a snapshot cannot show that again.
         if lines and lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
             return abstention(lines[0].outcome)
         self.client.begin([line for line in lines if line.request])
@@ -56,8 +57,9 @@ class ReplayingService(DeliberationService):
 async def recorded_service(
     record: Record, settings: Settings, sources: PromptFiles, known: Known
 ) -> ReplayingService:
-    """Answers what a record answers, under the name of who answered then; all else is `unrecorded`."""
+    """Opens the service of the baseline: answers from the record only; any other request is `unrecorded`."""
     manifest = record.manifest
+    # Named like the recorded backend: the name goes into every decision, which must equal the recorded one.
     null_backend = NullBackend(manifest.provider, manifest.model, f"the record of {record.folder.id}")
     client = ReplayClient(settings.llm, null_backend)
     prompt_builder, shared = (
@@ -70,10 +72,10 @@ async def recorded_service(
 async def variant_service(
     record: Record, plan: Plan, sources: PromptFiles, known: Known, *, cache_verdicts: bool
 ) -> ReplayingService:
-    """Asks whom the variant names for what is not known.
+    """Opens the service of the variant: known entries first, then the variant's model.
 
-    Raises Misconfigured for a provider that cannot work, Unavailable for a server that does not answer, or where
-    the one that answered the record is not there any more.
+    Raises Misconfigured for an unusable provider, Unavailable if the server does not answer or serves another
+    model than the recorded one, though the change names none.
     """
     settings, shown = plan.settings, dict[str, Snapshot]()
     prompt_builder, rules = (
@@ -90,7 +92,8 @@ async def variant_service(
         await backend.close()
         was = f"{record.manifest.provider} · {record.manifest.model}"
         raise Unavailable(
-            f"{was} answered that run, and now {backend.name} · {backend.model} would; start it, or name --provider"
+            f"the recorded run used {was}, but now there is {backend.name} · {backend.model};"
+            " start the former or choose --provider"
         )
     client = RecordFirstClient(backend, settings.llm)
     shared = await open_shared_for(settings, backend, on_tape=True) if cache_verdicts else None

@@ -1,4 +1,4 @@
-"""The second answer: the whole run simulated twice, as recorded and with the change, and what came of each."""
+"""The second part of a study: simulates the whole run twice, as recorded and with the change."""
 
 import contextlib
 import shutil
@@ -30,7 +30,7 @@ COUNTS = ("buys", "sells", "winning_exits")
 
 @dataclass(frozen=True, slots=True)
 class Divergence:
-    """A question that both runs asked at the same place, and that came to different things."""
+    """A question that both runs asked at the same position, with different outcomes."""
 
     at_ns: int
     place: QuestionKey
@@ -40,10 +40,11 @@ class Divergence:
 
 @dataclass(slots=True)
 class RunPair:
-    """Two runs in ./runs that were simulated in the same way: their results, and how their questions compare.
+    """The baseline and the variant, two runs in ./runs: their results, and how their questions compare.
 
-    `reused` and `sent_count` are the variant's requests as in the first answer. `unmatched` are questions that only one of
-    them asked, of the baseline and of the variant.
+    `reused` and `sent_count` count the variant's requests, as in `ReaskResult`. `unrecorded` counts questions
+    of the baseline that the record does not have, `same` those of both runs with equal outcomes. `unmatched`
+    are the questions that only the baseline has, and those that only the variant has.
     """
 
     baseline: dict[str, Any]
@@ -57,29 +58,27 @@ class RunPair:
 
     @property
     def comparable(self) -> bool:
-        """Whether the record answered nine of ten of the baseline's questions: else it is not that run again."""
+        """Whether the record answered at least nine tenths of the baseline's questions."""
         question_count = self.same + len(self.divergences) + len(self.unmatched[0])
         return self.unrecorded * 10 <= question_count
 
     def difference(self, figure: str) -> Decimal | int:
-        """By how much the variant has more of a figure."""
+        """Returns the variant's figure minus the baseline's."""
         old, new = self.baseline[figure], self.variant[figure]
         return subtract(Decimal(new), Decimal(old)) if figure in MONEY else new - old
 
 
 def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Notify) -> RunPair:
-    """Simulate the recorded run, then the variant; both are ordinary runs in ./runs.
+    """Simulates the recorded run, then the variant; both are ordinary runs in ./runs.
 
-    An end that comes too early, by Ctrl-C too, leaves no half run behind.
+    An error or Ctrl-C removes the run in progress; a finished baseline stays.
     """
     baseline = _baseline(record)
     if plan.uses_agents and reasked.who.server not in app.NO_MODELS:
         calls = app.estimate_calls(plan.settings, record.tape)
         ms = reasked.service_ms / reasked.sent_count if reasked.sent_count else 0.0
         long = f", {calls * ms / 6e4:.1f} minutes" if ms else ""
-        notify(
-            f"[LLM] now the run with the change: at most {calls} calls{long}, less those that were answered"
-        )
+        notify(f"[LLM] simulating the variant: at most {calls} calls{long}, less the reused answers")
     runs = RunPair(baseline, *_variant(record, plan, reasked))
     return _compared(runs, record)
 
@@ -88,6 +87,7 @@ def _baseline(record: Record) -> dict[str, Any]:
     settings, positions, by_place = record.settings, KeyTracker(), record.by_place()
     manifest = record.manifest
 
+    # Question numbers of the two runs may differ, so the tracker's key finds the recorded question.
     def known(_: DeliberationRequested) -> list[TranscriptEntry]:
         past = by_place.get(positions.last) if positions.last else None
         return record.lines(past) if past else []
@@ -104,7 +104,7 @@ def _baseline(record: Record) -> dict[str, Any]:
 
 
 def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str, Any], int, int]:
-    """The variant's results, and how many of its requests were known, and how many were not."""
+    """Simulates the variant; returns its results and the counts of its reused and its sent requests."""
     positions, by_place, services = KeyTracker(), record.by_place(), list[ReplayingService]()
 
     def known(_: DeliberationRequested) -> list[TranscriptEntry]:
@@ -126,7 +126,7 @@ def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str
 
 
 def _known(record: Record, plan: Plan, reasked: ReaskResult, past: RecordedQuestion) -> list[TranscriptEntry]:
-    """What the first answer says of a question at this place; what the record says, if it was not asked there."""
+    """Returns the reusable entries of a question: those of re-asking it, else those of the record."""
     new = reasked.lines.get(past.question.number)
     if new is None:
         return reusable_entries(plan, record.lines(past))
@@ -152,17 +152,18 @@ def _played(
     try:
         results = app.run_in_runtime(agents, settings, record.tape, positions.watch)
     except BaseException:
+        # Also KeyboardInterrupt: an unfinished run must not stay in ./runs.
         if positions.run:
             RunFolder(RUNS / positions.run).discard()
         raise
     if record.folder.tape.is_dir():
-        # The path in the genesis may be another machine's: a packed record's runs are packed too.
+        # The tape's path in the genesis may be another machine's, so runs of a packed record are packed too.
         shutil.copytree(record.folder.tape, RUNS / results["run"] / record.folder.tape.name)
     return results
 
 
 def _compared(runs: RunPair, record: Record) -> RunPair:
-    """Hold the questions of both runs against each other, by where they stand on the tape."""
+    """Compares the questions of both runs, matched by their position on the tape."""
     old, new = (questions_of(RunFolder(RUNS / run["run"])) for run in (runs.baseline, runs.variant))
     runs.unrecorded = sum(
         past.decision is not None and past.decision.code == "unrecorded" for past in old.values()

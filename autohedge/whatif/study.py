@@ -1,4 +1,4 @@
-"""What would have come of a run with other prompts, another model or provider, another mode: two answers in one."""
+"""A study: a recorded run with other prompts, model, provider or settings, re-asked and simulated."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +16,7 @@ REPRODUCED_FIGURES = (*MONEY, *COUNTS, "fills")
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A recorded run, what was changed, each question asked again, and both runs simulated again."""
+    """A recorded run, the change, the re-asked questions, and the two simulated runs."""
 
     record: Record
     plan: Plan
@@ -25,7 +25,8 @@ class Study:
 
     @property
     def reproduced(self) -> bool | None:
-        """Whether the baseline has the recorded result, fill for fill; None for a record without one."""
+        """Whether the baseline has the recorded figures and fills; None for a record without results."""
+        # Before comparing, both sides go through JSON, as the recorded figures did.
         recorded = self.record.results
         if recorded is None:
             return None
@@ -37,10 +38,10 @@ def _plain(figure: Any) -> Any:
 
 
 def study(folder: RunFolder, change: Change, notify: Notify = lambda _: None) -> Study:
-    """Answer the question; `notify` hears how many calls of a model are to be expected, and how long they take.
+    """Runs a study; `notify` receives the expected number of LLM calls and their expected duration.
 
-    Raises Misconfigured for a change that is none or cannot be, Corrupt for a damaged record, Unavailable for a
-    model that is not to be had.
+    Raises Misconfigured for an empty or impossible change, Corrupt for a damaged record, Unavailable if a
+    model server does not answer.
     """
     record = read_record(folder)
     wanted = plan(record, change)

@@ -1,4 +1,4 @@
-"""A study on a terminal: what changed, what it came to on the same snapshots, what it came to as a run."""
+"""A study on a terminal: the change, the outcomes on the same snapshots, the outcomes as a whole run."""
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
@@ -23,17 +23,18 @@ INDENT = "  "
 STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red"}
 FIGURES = {
     "equity": "equity",
-    "realized_pnl": "realized, before fees",
-    "unrealized_pnl": "unrealized",
+    "realized_pnl": "realized P&L, before fees",
+    "unrealized_pnl": "unrealized P&L",
     "fees": "fees",
     "buys": "buys",
     "sells": "sells",
-    "winning_exits": "exits that gained before fees",
+    "winning_exits": "winning exits, before fees",
 }
 
 
 def print_study(study: Study) -> None:
-    """Both answers, one after the other."""
+    """Prints both parts of a study."""
+    # Without markup: prompts and models may have written brackets that rich would interpret.
     console = Console(highlight=False, markup=False, emoji=False)
     record = study.record
     console.print(Text(f"What if · {record.folder.id} · {record.settings.trading.mode}", "bold"))
@@ -61,24 +62,22 @@ def _reask_pieces(reasked: ReaskResult, width: int) -> Iterator[Text]:
 
 def _counts(reasked: ReaskResult, width: int) -> Iterator[Text]:
     compared, changed = len(reasked.compared), len(reasked.changed)
-    yield Text(
-        f"{INDENT}{compared} questions had reached an agent: {compared - changed} same, {changed} changed"
-    )
+    yield Text(f"{INDENT}{compared} questions re-asked: {compared - changed} unchanged, {changed} changed")
     who = f"{one_line(reasked.who.provider)} · {one_line(reasked.who.model)}"
     yield Text(
-        f"{INDENT}{reasked.reused} requests had a recorded answer that holds, {reasked.sent_count} were asked of {who}"
+        f"{INDENT}requests: {reasked.reused} answered from the record, {reasked.sent_count} sent to {who}"
     )
     apart = {
-        "needed no model": reasked.bypassed,
-        "met a kept verdict": reasked.cached,
-        "never came to an agent": reasked.unreached,
-        "had no answer": reasked.unanswered,
+        "bypassed": reasked.bypassed,
+        "from the verdict cache": reasked.cached,
+        "abstained before a request": reasked.unreached,
+        "without a decision": reasked.unanswered,
     }
     if skipped := ", ".join(f"{count} {what}" for what, count in apart.items() if count):
-        yield Text(f"{INDENT}not asked again: {skipped}")
+        yield Text(f"{INDENT}questions not re-asked: {skipped}")
     for ways, count in reasked.transitions.most_common():
         yield Text(f"{INDENT}{count:>5}  {one_line(ways)}")
-    for when, now in (("then", False), ("now", True)):
+    for when, now in (("recorded", False), ("now", True)):
         for code, count in reasked.abstentions(now=now).most_common():
             yield _cut(
                 f"{INDENT}{count:>5}  abstentions {when}: {one_line(code)}: {one_line(describe(code))}", width
@@ -98,7 +97,7 @@ def _compared(each: DecisionPair, width: int) -> Iterator[Text]:
 
 def _lessons(reasked: ReaskResult, width: int) -> Iterator[Text]:
     if reasked.lessons:
-        yield Text(f"{INDENT}{len(reasked.lessons)} lessons were learned then, and are shown as they were:")
+        yield Text(f"{INDENT}{len(reasked.lessons)} recorded lessons, shown to the agents unchanged:")
     for number, at_ns, lesson in reasked.lessons[:FEW]:
         yield _cut(f"{INDENT}#{number:<5}{format_utc(at_ns)[:19]}  {lesson}", width)
     yield from _more(len(reasked.lessons) - FEW, "lessons")
@@ -112,7 +111,7 @@ def _cut(line: str, width: int) -> Text:
 
 def _more(count: int, what: str) -> Iterator[Text]:
     if count > 0:
-        yield Text(f"{INDENT}{count} more {what}; --json has all", "dim")
+        yield Text(f"{INDENT}{count} more {what}; list all with --json", "dim")
 
 
 def _runs(study: Study) -> Iterator[Text | Table]:
@@ -122,28 +121,28 @@ def _runs(study: Study) -> Iterator[Text | Table]:
     yield Text(f"{INDENT}variant   runs/{runs.variant['run']}")
     alone = f"{len(runs.unmatched[0])} only in the baseline, {len(runs.unmatched[1])} only in the variant"
     yield Text(
-        f"{INDENT}questions: {runs.same} with the same outcome, {len(runs.divergences)} with another, {alone}"
+        f"{INDENT}questions: {runs.same} same outcome, {len(runs.divergences)} different outcome, {alone}"
     )
     if runs.unrecorded:
         yield Text(
-            f"{INDENT}{runs.unrecorded} questions of the baseline are not in the record: abstentions, unrecorded"
+            f"{INDENT}{runs.unrecorded} baseline questions are not in the record: abstentions (unrecorded)"
         )
     if not runs.comparable:
         yield Text(
-            f"{INDENT}So many that the two say nothing about each other: go by the same snapshots above.",
+            f"{INDENT}These are too many to compare the runs; use the result on the same snapshots above.",
             "bold",
         )
     if runs.reused or runs.sent_count:
         yield Text(
-            f"{INDENT}the variant took {runs.reused} answers that were known, and asked {runs.sent_count} times"
+            f"{INDENT}requests of the variant: {runs.reused} with a known answer, {runs.sent_count} sent"
         )
     for each in runs.divergences[:FEW]:
         head = f"{INDENT}{format_utc(each.at_ns)[:19]}  {one_line(each.place.symbol):<10}"
         yield Text(f"{head}{each.baseline} → {each.variant}")
-    yield from _more(len(runs.divergences) - FEW, "with another outcome")
+    yield from _more(len(runs.divergences) - FEW, "with a different outcome")
     for where, pasts in zip(("baseline", "variant"), runs.unmatched, strict=True):
         yield from _alone(where, pasts)
-    yield Text(f"{INDENT}One pair of runs on one tape proves nothing about the future.", "dim")
+    yield Text(f"{INDENT}One pair of runs on one tape is no evidence of future results.", "dim")
 
 
 def _figures(runs: RunPair) -> Table:
@@ -158,7 +157,7 @@ def _figures(runs: RunPair) -> Table:
 
 
 def _shown(figure: Any, *, signed: bool = False) -> str:
-    """Money to the cent, counts as they are; a difference with its sign, and none as a plain 0."""
+    """Formats money to the cent and counts as they are; a difference gets a sign unless it is zero."""
     amount = Decimal(figure)
     if signed and not amount:
         return "0"
@@ -167,16 +166,16 @@ def _shown(figure: Any, *, signed: bool = False) -> str:
 
 
 def _standing(study: Study) -> str:
-    """What the baseline is to the recorded run."""
+    """Describes how the baseline relates to the recorded run."""
     if study.record.on_clock:
-        return "(that run was on a clock: this is it again in virtual time)"
+        return "(a re-simulation in virtual time; the recorded run was on a clock)"
     match study.reproduced:
         case None:
-            return "(the recorded run has no result to compare it with)"
+            return "(not verified: the recorded run has no results)"
         case True:
-            return "(the recorded result again, fill for fill)"
+            return "(reproduces the recorded result, fill by fill)"
         case _:
-            return "(not the recorded result; autohedge replay says why)"
+            return "(differs from the recorded result; `autohedge replay` shows why)"
 
 
 def _alone(where: str, pasts: Iterable[RecordedQuestion]) -> Iterator[Text]:

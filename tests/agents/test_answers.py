@@ -1,4 +1,4 @@
-"""What each agent's answer is held to, and which of them is a no."""
+"""The validation of each agent's answer, and the answers that are refusals."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""More than half of the samples that were wanted must say the same, or there is no agreement."""
+"""Agreement needs the same vote from more than half of the wanted samples."""
 
 from typing import Any
 
@@ -26,7 +26,7 @@ def _call(number: int) -> Call:
 
 
 def _votes(text: str) -> list[Outcome[Verdict]]:
-    """Long, Short, Exit, No trade, or `-` for a failure."""
+    """One letter per sample: Long, Short, Exit, No trade, or `-` for a failure."""
     fields_by_vote: dict[str, dict[str, Any]] = {
         "L": {},
         "S": {"direction": "short"},

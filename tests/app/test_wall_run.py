@@ -1,4 +1,4 @@
-"""Runs that are killed: nothing is lost, nothing is doubled, and the record stays one record."""
+"""Tests that killed and restarted runs lose no trade, double none, and keep one valid record."""
 
 import asyncio
 import json
@@ -77,6 +77,7 @@ def test_hundred_kills_at_a_venue_with_all_faults_are_survived(tmp_path: Path, s
 
 def _survives_kills(harness: ProcessHarness, rng: Any, kills: int, *faults: str) -> None:
     with harness.venue(SPEED, *faults) as port:
+        # Without --seed: a remote venue has no reproducible timing.
         trader = harness.start("run", "--venue", str(port), "-q")
         harness.wait_for(trader, b"submit_order")
         before = b""
@@ -102,24 +103,25 @@ def _folder(harness: ProcessHarness) -> RunFolder:
 
 
 def _wait_for_trades(trader: Process, folder: RunFolder, count: int) -> None:
-    """A slow machine trades later, not less."""
+    """Waits until `count` fills are booked; a fixed time would be too short on a slow machine."""
     while folder.journal.read_bytes().count(b'"booked"') < count and trader.poll() is None:
         wait(trader, 0.5)
 
 
 def _whole_and_longer(harness: ProcessHarness, before: bytes) -> bytes:
-    """The record after a kill: valid, all of it replayed, and a continuation of the one before."""
+    """Returns the record after a kill; asserts that it verifies, replays and continues `before`."""
     folder = _folder(harness)
     assert not verify(folder).finished
     assert app.replay_engine(folder) == (None, False)
     content = folder.journal.read_bytes()
+    # The kill may have cut the last line in half; restart moves it aside.
     whole = content[: content.rfind(b"\n") + 1]
     assert whole.startswith(before)
     return whole
 
 
 def _agree(folder: RunFolder, venue: Statement) -> None:
-    """The run and the venue tell the same story, order by order and to the last digit."""
+    """Asserts that run and venue agree on every order, fill, position and the cash, exactly."""
     assert verify(folder).finished
     assert app.replay_engine(folder) == (None, True)
     events = [line.event for line in read(folder.journal)]
@@ -135,6 +137,7 @@ def _agree(folder: RunFolder, venue: Statement) -> None:
     for fill in fills.values():
         filled[fill.order_id] = filled.get(fill.order_id, Decimal(0)) + (fill.quantity or 0)
     assert set(venue.filled) <= set(sent)
+    # A throttled submit never reached the venue, so it may be sent again under its id.
     assert all(1 <= times[each] <= 1 + throttled[each] for each in sent)
     assert all(event == sent[event.order_id] for event in events if isinstance(event, SubmitOrder))
     assert filled == {order: quantity for order, quantity in venue.filled.items() if quantity}

@@ -1,4 +1,4 @@
-"""Recorded hybrid runs of a few synthetic minutes, answered by the rules or by a script."""
+"""Recorded runs of a few synthetic minutes, with answers of the rules or of a script."""
 
 import json
 from pathlib import Path
@@ -19,25 +19,26 @@ SMALL = [
     "hybrid.cache_verdicts=false",
     "risk.max_exposure_notional=205",
 ]
+HOUR = ["synthetic.hours=0.4", "llm.min_interval_s=20", "risk.max_exposure_notional=1000000"]
 HOSTILE = (
     "\x1b[2J\x1b]0;owned\x07[bold red]</pre><script>alert(1)</script><img src=http://evil.example/x>\u202e"
 )
 
 
 def recorded(*overrides: str) -> RunFolder:
-    """A finished run in the working directory."""
+    """Runs a short synthetic market in hybrid mode in the working directory; returns the run's folder."""
     settings = load(None, [*SMALL, *overrides])
     return RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
 
 
 def scripted(script: Path, answers: list[Any], *overrides: str) -> RunFolder:
-    """A run whose model says these answers in turn."""
+    """Runs with a scripted model that gives these answers in turn."""
     script.write_text("\n".join(json.dumps(answer) for answer in answers))
     return recorded('llm.provider="scripted"', f'llm.script="{script}"', *overrides)
 
 
 def yes(symbol: str = "BTC/USD", thesis: str = "it rises") -> str:
-    """A verdict that opens the gate of a symbol."""
+    """Returns a Director's answer that opens the gate of a symbol."""
     return json.dumps(
         {
             "decision": "trade",
@@ -52,7 +53,7 @@ def yes(symbol: str = "BTC/USD", thesis: str = "it rises") -> str:
 
 
 def agent_answer(agent: str, symbol: str = "BTC/USD", **changes: Any) -> dict[str, Any]:
-    """What an agent of the team answers who is for it, but for the changes."""
+    """Returns the answer of an agent that agrees to an entry, with `changes`."""
     return {"symbol": symbol} | TEAM[agent] | changes
 
 
@@ -81,11 +82,11 @@ TEAM: dict[str, dict[str, Any]] = {
     },
     "execution": {"order_type": "market", "offset_bps": 0, "time_in_force": "ioc"},
 }
-"""What each agent says who is for a trade."""
+"""The answer of each agent that agrees to an entry."""
 
 
 def team(*answers: Any, **overrides: str) -> list[str]:
-    """Settings for a run in llm mode about one symbol, whose agents say these answers in turn."""
+    """Returns settings for a run in llm mode on one symbol, with a script of these answers in turn."""
     Path("team.jsonl").write_text("\n".join(map(json.dumps, answers)))
     chosen = {
         "trading.mode": '"llm"',

@@ -1,4 +1,4 @@
-"""Questions, decisions, gates, orders and words are linked as the record has them, and damage is named."""
+"""Tests that an audit links questions, decisions, gates, orders and calls, and names any damage."""
 
 import shutil
 from collections import Counter
@@ -70,7 +70,7 @@ def test_gate_timelines_match_results_and_verdicts(run: RunFolder) -> None:
 
 
 def test_entries_belong_to_last_gate_opening_and_exits_to_entries(run: RunFolder) -> None:
-    """Recounted from the journal in the plainest way."""
+    """Recomputes the links from the journal, independently of the projection."""
     opened: dict[str, int] = {}
     decision_numbers: dict[str, int] = {}
     expected: dict[str, int] = {}
@@ -119,9 +119,9 @@ def test_filter_whole_limit_gives_calls_of_newest_conversations_only(run: RunFol
 
 
 def test_filter_without_match_is_refused_with_reason(run: RunFolder) -> None:
-    with pytest.raises(Misconfigured, match=r"has no question 99999; they go from 1 to \d+"):
+    with pytest.raises(Misconfigured, match=r"has no question 99999; choose one from 1 to \d+"):
         audit(run, AuditFilter(number=99_999))
-    with pytest.raises(Misconfigured, match="no DOGE, but BTC/USD"):
+    with pytest.raises(Misconfigured, match="no DOGE, only BTC/USD"):
         audit(run, AuditFilter(symbol="DOGE"))
     with pytest.raises(Misconfigured, match="question 1 is not of that"):
         audit(run, AuditFilter(number=1, only="late"))
@@ -168,7 +168,7 @@ def test_a_changed_journal_or_prompt_is_named(run: RunFolder, tmp_path: Path) ->
     folder.journal.write_bytes(journal)
     prompt = next((folder.path / "files").glob("*.md"))
     prompt.write_text("other")
-    with pytest.raises(Corrupt, match="was changed: its content does not fit its name"):
+    with pytest.raises(Corrupt, match="was changed: its content does not match its name"):
         audit(folder, ALL)
 
 
@@ -223,6 +223,7 @@ def followed(events: list[AnyEvent], **changes: str) -> ConversationProjection:
     overrides = [f"hybrid.{key}={value}" for key, value in changes.items()]
     projection = ConversationProjection(ALL, load(None, overrides))
     for seq, event in enumerate(events):
+        # The gaps stand for rows, so every event is in a step of its own.
         projection.apply(JournalLine("", seq=10 * seq, event=event))
     return projection
 
@@ -250,7 +251,7 @@ def gate_changed(state: Any, why: str) -> GateChanged:
 
 def test_question_why_states_its_trigger() -> None:
     def reason(*before: AnyEvent, apart: bool = False) -> str:
-        """Why a second question was asked, in the step of the events before it or in one of its own."""
+        """Returns why a second question was asked, in the step of `before` or, if `apart`, in its own."""
         projection = ConversationProjection(ALL, load(None, ["hybrid.min_refresh_s=7"]))
         events = [
             DeliberationRequested(0, 1, "gate", "X", ""),
@@ -263,20 +264,20 @@ def test_question_why_states_its_trigger() -> None:
 
     answer = Decision(NS_PER_S, 1, "gate", "X", 0, "trade", direction="long")
     cooldown = gate_changed("cooldown", "no_trade")
-    assert reason(answer, apart=True) == "300 quotes had come since question 1"
-    assert reason(answer) == "the answer to question 1 had been waited for"
-    assert reason(answer, Timer(0), gate_changed("expired", "")) == "the time of the verdict before was over"
-    assert reason(cooldown, gate_changed("closed", "")) == "the cooldown after question 1 was over"
-    assert reason(answer, Timer(0)) == "quotes enough had come, and 7 s passed, since question 1"
-    assert reason(Timer(999 * NS_PER_S)) == "question 1 had timed out"
-    assert reason(Restarted(0, 0, "n"), apart=True).startswith("all gates had been shut (restarted)")
+    assert reason(answer, apart=True) == "300 quotes since question 1"
+    assert reason(answer) == "question 1, which was pending, was answered"
+    assert reason(answer, Timer(0), gate_changed("expired", "")) == "the previous verdict expired"
+    assert reason(cooldown, gate_changed("closed", "")) == "the cooldown after question 1 ended"
+    assert reason(answer, Timer(0)) == "enough new quotes, at least 7 s after question 1"
+    assert reason(Timer(999 * NS_PER_S)) == "question 1 timed out"
+    assert reason(Restarted(0, 0, "n"), apart=True).startswith("all gates were closed (restarted)")
 
 
 def test_bypassed_question_states_why_no_model_was_called(run: RunFolder) -> None:
     found = audit(run, AuditFilter(only="keep", last=999)).conversations
     assert found and all(not call.request for each in found for call in each.calls)
     assert {text.no_call_reason(each) for each in found} == {
-        "no model was asked: no order could have passed the limits (bypass limits)"
+        "no LLM request: no order could have passed the limits"
     }
     queried = audit(run, AuditFilter(only="trade", last=999, whole=0)).conversations
     assert {text.no_call_reason(each) + text.summary_text(each) for each in queried} == {""}

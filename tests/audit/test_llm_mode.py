@@ -1,4 +1,4 @@
-"""The audit of runs in llm mode: every agent, what the engine made of each proposal, and hybrid runs' new fields."""
+"""Tests the audit of runs in llm mode: calls of all agents, and the outcome of each proposal."""
 
 import re
 import sys
@@ -7,13 +7,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from autohedge import app, cli
 from autohedge.audit import Audit, AuditFilter, as_dict, audit, text
+from autohedge.audit.agent_outcomes import agent_outcomes, outcomes_text
 from autohedge.audit.conversations import Conversation, ConversationProjection
 from autohedge.audit.page import page
+from autohedge.audit.terminal import LABEL_CHARS
 from autohedge.audit.timeline import Activity
+from autohedge.audit.turns import verdict
 from autohedge.config import load
 from autohedge.core.events import (
     AnyEvent,
@@ -28,25 +32,15 @@ from autohedge.core.events import (
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import JournalLine, RunFolder, read
-from tests.audit.run_factory import HOSTILE, agent_answer, recorded, team
+from tests.audit.run_factory import HOSTILE, HOUR, agent_answer, recorded, team
 from tests.audit.test_page import Opened
 
 ALL = AuditFilter(last=10_000, whole=10_000)
-HOUR = ["synthetic.hours=0.4", "llm.min_interval_s=20", "risk.max_exposure_notional=1000000"]
-
-
-@pytest.fixture(scope="module")
-def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run of three symbols that the rules answered, with orders; not to be changed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("rules"))
-        folder = recorded('trading.mode="llm"', *HOUR)
-        return RunFolder(folder.path.resolve())
 
 
 @pytest.fixture(scope="module")
 def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run in which each agent refuses in turn, one has no answer, one entry is made, and it is sold."""
+    """A run in which each agent refuses in turn, one gives no answer, and one position is opened and sold."""
     director, quant, risk, execution = (
         agent_answer(agent) for agent in ("director", "quant", "risk", "execution")
     )
@@ -73,7 +67,7 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 def call(
     workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., str]:
-    """What `autohedge audit` prints, 80 columns wide."""
+    """Returns the output of `autohedge audit`, 80 columns wide."""
     monkeypatch.setenv("COLUMNS", "80")
 
     def run(*args: object) -> str:
@@ -87,7 +81,7 @@ def call(
 
 
 def firsts(found: Audit) -> dict[str, Conversation]:
-    """The first conversation that ended in each code of the engine."""
+    """Returns the first conversation with each outcome of a proposal, by code."""
     by: dict[str, Conversation] = {}
     for each in found.conversations:
         by.setdefault(each.disposed, each)
@@ -126,26 +120,24 @@ def test_list_in_llm_mode_shows_outcomes_and_no_gates(
         head, listed = out.split("\n\n")[:2]
         assert "gate" not in out
         assert max(map(len, listed.splitlines())) <= 80
-        assert "what the engine made of them: " in head
+        assert re.search(r"^Engine +\d+ ", head, re.MULTILINE)
     out = call(by_script.path, "--last", 999)
-    (refusals,) = re.findall(r"refusals: .*\n.*", out)
     for who in (
-        r"Director \(\d+ no_trade, \d+ low_confidence\)",
-        r"Quant \(\d+ refuted\)",
-        r"Risk \(\d+ rejected\)",
+        r"Refused by +Director \d+ \(\d+ no_trade, \d+ low_confidence\)",
+        r"Quant \d+ \(refuted\)",
+        r"Risk \d+ \(rejected\)",
     ):
-        assert re.search(rf"\d+ by {who}", " ".join(refusals.split()))
+        assert re.search(who, out)
     for fragment in (
         "      Quant refused: thesis refuted, technical score 70 %, volatility pass",
         "      Risk refused: Too dear.",
-        "      no answer of Execution: ",
-        "      not borne out: ",
-        "      in_position: it is held already, and stays so",
-        "      exit_signal: what was held is sold",
-        "      entry: an order to buy it was sent",
+        "      no answer from Execution: ",
+        "      figures not in the data: ",
+        "keep long in_position\n",
+        "exit_signal\n",
     ):
         assert fragment in out
-    assert re.search(r"^      [0-9a-f]{32}: buy 0\.\d+ at [\d.]+, ioc, filled$", out, re.MULTILINE)
+    assert re.search(r"^      buy 0\.\d+ at [\d,.]+, ioc · filled · order [0-9a-f]{8}$", out, re.MULTILINE)
 
 
 def test_conversation_shows_each_agent_in_order_then_engine_and_order(
@@ -154,9 +146,9 @@ def test_conversation_shows_each_agent_in_order_then_engine_and_order(
     entry = firsts(audit(by_script, ALL))["entry"]
     out = call(by_script.path, "--number", entry.number)
     assert re.findall("^═══ (.*) ═══$", out, re.MULTILINE) == ["Director", "Quant", "Risk", "Execution"]
-    labels = [line[:9].strip() for line in out.split("── what became of it ──")[1].splitlines()]
+    labels = [line[:LABEL_CHARS].strip() for line in out.split("── outcome ──")[1].splitlines()]
     nonempty_labels = [label for label in labels if label]
-    assert nonempty_labels == ["figures", "sure", "proposal", "engine", "order", "trip"]
+    assert nonempty_labels == ["figures", "confidence", "proposal", "engine", "round trip"]
     for fragment in (
         "You watch one market",
         "You test a claim",
@@ -164,24 +156,29 @@ def test_conversation_shows_each_agent_in_order_then_engine_and_order(
         "You place one order",
     ):
         assert out.count(fragment) == 1
-    assert entry.sent and entry.sent.order_id in out and "80 % as stated, " in out
-    assert re.search(r"sell 0\.\d+ at market · exit_signal", out)
+    assert entry.sent and out.count(entry.sent.order_id) == 1 and "80 % as stated, " in out
+    assert re.search(
+        r"exit_signal: sell 0\.\d+ at market, ioc · filled at [\d,.]+, fee", " ".join(out.split())
+    )
 
 
 def test_conversation_without_order_shows_only_agents_called_until_then(
     call: Callable[..., str], by_script: RunFolder
 ) -> None:
     found = firsts(audit(by_script, ALL))
-    for code, agents in (
-        ("no_trade", ["Director"]),
-        ("low_confidence", ["Director"]),
-        ("refuted", ["Director", "Quant"]),
-        ("rejected", ["Director", "Quant", "Risk"]),
-        ("server_error", ["Director", "Quant", "Risk", "Execution"]),
+    for code, agents, outcomes in (
+        ("no_trade", ["Director"], "■ ○ ○ ○"),
+        ("low_confidence", ["Director"], "■ ○ ○ ○"),
+        ("refuted", ["Director", "Quant"], "●─■ ○ ○"),
+        ("rejected", ["Director", "Quant", "Risk"], "●─●─■ ○"),
+        ("server_error", ["Director", "Quant", "Risk", "Execution"], "●─●─●─×"),
     ):
+        assert outcomes_text(agent_outcomes(found[code])) == outcomes
         out = call(by_script.path, "--number", found[code].number)
         assert re.findall("^═══ (.*) ═══$", out, re.MULTILINE) == agents
-        assert f"\nengine   {code}: " in out and "\norders   none" in out
+        outcome = out.split("── outcome ──")[1]
+        assert "\norders       none" in outcome
+        assert (code == "no_trade") is not bool(re.search("^(refused|failed) ", outcome, re.MULTILINE))
 
 
 def test_page_in_llm_mode_shows_outcomes_and_hostile_text_inert(by_script: RunFolder) -> None:
@@ -189,12 +186,12 @@ def test_page_in_llm_mode_shows_outcomes_and_hostile_text_inert(by_script: RunFo
     opened = Opened("".join(page(found)))
     assert not {"script", "img"} & set(opened.tags) and "<script>" in opened.text
     assert "\x1b" not in opened.text and "\u202e" not in opened.text
-    assert "Gates" not in opened.text and "What went on" in opened.text
-    assert opened.tags.count("svg") == len(found.activity) == 1
+    assert "Gate" not in opened.text and "deliberating" in opened.text
+    assert opened.classes("svg").count("strip") == len(found.activity) == 1
     for fragment in (
         "Quant refused: ",
-        "not borne out: ",
-        "What became of it",
+        "not in the data: ",
+        "Outcome",
         "Execution",
         "entry: an order",
     ):
@@ -220,7 +217,7 @@ def test_as_dict_includes_resolution_and_sent_order(by_script: RunFolder) -> Non
 
 
 def followed(*events: AnyEvent, mode: str = "llm") -> list[Conversation]:
-    """The conversations of a journal whose every event is a step of its own, but for what follows an answer."""
+    """Returns the conversations of a journal in which only the events after a decision share its step."""
     projection = ConversationProjection(ALL, load(None, [f'trading.mode="{mode}"', "hybrid.deadline_s=5"]))
     seq = 0
     for event in events:
@@ -255,15 +252,15 @@ def test_question_why_in_llm_mode_states_its_trigger() -> None:
     )
     assert (
         followed(requested(1, 0), no, requested(2, 60))[1].why
-        == "a quote had come, and 60 s passed, since question 1"
+        == "a new quote, at least 60 s after question 1"
     )
     halted = followed(requested(1, 0), Halted("by hand", None), requested(2, 60))[1].why
-    assert halted.startswith("all questions had been given up (halted)")
+    assert halted.startswith("all questions were cancelled (halted)")
     projection = ConversationProjection(ALL, load(None, ['trading.mode="llm"']))
     events: list[AnyEvent] = [requested(1, 0), no, cools, over, requested(2, 9)]
     for seq, event in enumerate(events):
         projection.apply(JournalLine("", seq=seq, event=event))
-    assert projection.finish()[1].why == "the cooldown after question 1 was over"
+    assert projection.finish()[1].why == "the cooldown after question 1 ended"
 
 
 def test_cached_verdict_shows_when_it_was_decided() -> None:
@@ -279,8 +276,8 @@ def test_cached_verdict_shows_when_it_was_decided() -> None:
         decided_ns=NS_PER_S,
     )
     (only,) = followed(requested(1, 70, "gate"), cached, mode="hybrid")
-    assert "by cache, a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in text.answer_text(only)
-    assert "a verdict that was kept, of 1970-01-01 00:00:01.000 UTC" in list(text.notes(only))
+    assert "cache hit, verdict of 1970-01-01 00:00:01.000 UTC" in text.answer_text(only)
+    assert text.gist(only) == ["cache hit, verdict of 00:00:01"] and not text.no_call_reason(only)
 
 
 def test_a_hybrid_list_shows_confidence_figures_and_agreement(
@@ -292,9 +289,10 @@ def test_a_hybrid_list_shows_confidence_figures_and_agreement(
     settings = load(None, ["synthetic.hours=0.1", *weak])
     run = RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
     out = call(run.id)
-    assert "no_trade long 0 % low_confidence" in out and "gate cooldown" in out
-    assert "      Director refused: 0 % sure is too little" in out
-    assert "      not borne out: " in out and "      agreed: 66 % of the Director's samples" in out
+    assert "no_trade long 0 % low_confidence cooldown" in out
+    assert "      Director refused: confidence 0 % is below the minimum" in out
+    assert "      figures not in the data: " in out
+    assert "      agreement: 66 % of the Director's samples" in out
 
 
 def test_activity_of_several_kinds_shows_the_highest_ranked() -> None:
@@ -305,3 +303,37 @@ def test_activity_of_several_kinds_shows_the_highest_ranked() -> None:
     activity.note("X", 5, "holding", on=False)
     activity.note("X", 6, "cooldown", on=False)
     assert list(activity.lines["X"]) == [(1, "deliberating"), (2, "holding"), (5, "cooldown"), (6, "idle")]
+
+
+def test_abstention_claims_no_checks_and_names_the_failed_agent(by_script: RunFolder) -> None:
+    failed = firsts(audit(by_script, ALL))["server_error"]
+    assert list(text.checks(failed)) == []
+    assert text.gist(failed)[1].startswith("no answer from Execution: ")
+    assert text.engine_detail(failed) == ""
+
+
+def test_disagreeing_samples_have_no_common_thesis(workplace: Path) -> None:
+    rises, falls = agent_answer("director", thesis="Up."), agent_answer("director", decision="no_trade")
+    settings = load(
+        None,
+        [
+            "synthetic.hours=0.1",
+            *team(rises, falls, trading__mode='"hybrid"'),
+            "agents.director.samples=2",
+        ],
+    )
+    found = audit(RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"]), ALL)
+    split = next(
+        each for each in found.conversations if each.decision and each.decision.code == "no_agreement"
+    )
+    assert verdict(split) == {} and "Up." not in " ".join(text.gist(split))
+    assert text.gist(split)[0].startswith("no answer from Director: the samples of the Director's answer")
+
+
+def test_rejected_answer_that_is_one_object_is_shown_once(by_script: RunFolder) -> None:
+    call = firsts(audit(by_script, ALL))["refuted"].calls[0]
+    assert text.raw_equals_parsed(call) and text.parsed_title(call) == "answer"
+    rejected = msgspec.structs.replace(call, outcome="invalid", failure="thesis: too long")
+    assert text.raw_equals_parsed(rejected) and text.parsed_title(rejected) == "answer, rejected"
+    fenced = msgspec.structs.replace(call, parse="fenced")
+    assert not text.raw_equals_parsed(fenced) and text.parsed_title(fenced) == "parsed (fenced)"

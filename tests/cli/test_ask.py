@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from autohedge import app, cli
+from autohedge.audit.terminal import LABEL_CHARS
 from autohedge.config import load
 from autohedge.config.secrets import KEY_NAMES
 from autohedge.core.clock import format_utc
@@ -48,7 +49,8 @@ def call(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def labeled_text(out: str, label: str) -> str:
     """What stands beside a label, in one line."""
-    found = re.search(rf"^{label:<9}(.*(?:\n {{9}}.*)*)", out, re.MULTILINE)
+    indent = " " * LABEL_CHARS
+    found = re.search(rf"^{label:<{LABEL_CHARS}}(.*(?:\n{indent}.*)*)", out, re.MULTILINE)
     assert found, (label, out[-900:])
     return " ".join(found[1].split())
 
@@ -56,8 +58,8 @@ def labeled_text(out: str, label: str) -> str:
 def test_ask_with_rules_repeats_its_bytes_and_records_no_run(call: Call, workplace: Path) -> None:
     first, second = call(), call()
     assert first == second and (first[0], first[2]) == (0, "")
-    assert labeled_text(first[1], "answers").startswith("rules, a written formula: no model is asked")
-    assert labeled_text(first[1], "record") == "nothing is recorded: this is no run"
+    assert labeled_text(first[1], "answers").startswith("rules, a fixed formula: no LLM is called")
+    assert labeled_text(first[1], "record") == "dry run: nothing is recorded"
     assert call("--json") == call("--json")
     assert not (workplace / "runs").exists()
 
@@ -71,15 +73,15 @@ def test_ask_shows_prompt_answer_and_outcome_of_every_agent(call: Call) -> None:
         assert out.count(text) == 1
     assert "packaged risk.md, version 1" in out and "The claim:\ndirection long, confidence 80 %" in out
     assert "That cannot be used: the answer holds no complete JSON object" in out
-    assert re.findall(r"^call +(\w+)", out, re.MULTILINE) == ["no_json", "repaired"] + ["accepted"] * 3
-    assert labeled_text(out, "figures") == "every figure of the thesis is borne out"
+    assert re.findall(r"^request +(\w+)", out, re.MULTILINE) == ["no_json", "repaired"] + ["accepted"] * 3
+    assert labeled_text(out, "figures") == "every figure in the thesis is in the data"
     assert labeled_text(out, "proposal").startswith(
-        "50 % of what sizing allows, take-profit +40 bps, stop-loss -20 bps"
+        "50 % of the usual size, take-profit +40 bps, stop-loss -20 bps"
     )
     assert labeled_text(out, "decision") == "trade long 80 %"
     assert labeled_text(out, "engine") == "entry: an order to buy it was sent"
     assert re.fullmatch(
-        r"buy 0\.\d+ at [\d.]+, ioc, [0-9a-f]{32} take-profit [\d.]+, stop-loss [\d.]+",
+        r"buy 0\.\d+ at [\d,.]+, ioc · order [0-9a-f]{32} take-profit [\d,.]+, stop-loss [\d,.]+",
         labeled_text(out, "order"),
     )
 
@@ -124,7 +126,7 @@ def test_ask_refusal_of_any_agent_ends_it_with_the_reason(call: Call) -> None:
             [director | {"confidence_pct": 10}],
             ["agents.director.min_confidence_pct=50"],
             "no_trade long 10 % low_confidence: the Director is less sure",
-            "Director refused: 10 % sure is too little",
+            "Director refused: confidence 10 % is below the minimum",
         ),
         (
             [director, quant | {"thesis": "refuted"}],
@@ -161,19 +163,19 @@ def test_ask_unsupported_figures_and_differing_samples_are_shown(call: Call) -> 
     code, out, _ = call(
         settings=[*team(*samples), "agents.director.samples=3", "agents.director.min_confidence_pct=0"]
     )
-    assert code == 0 and labeled_text(out, "figures").startswith("not borne out: ")
+    assert code == 0 and labeled_text(out, "figures").startswith("not in the data: ")
     assert "4321" in labeled_text(out, "figures") and "99.7" in labeled_text(out, "figures")
-    assert labeled_text(out, "sure") == "80 % as stated, 0 % after that"
-    assert labeled_text(out, "agreed") == "66 % of the Director's samples"
-    assert out.count("═══ Director, asked once more ═══") == 2 and out.count("You watch one market") == 1
+    assert labeled_text(out, "confidence") == "80 % as stated, 0 % after the checks"
+    assert labeled_text(out, "agreement") == "66 % of the Director's samples"
+    assert out.count("═══ Director, further sample ═══") == 2 and out.count("You watch one market") == 1
 
 
 def test_ask_assumed_position_can_be_sold_and_not_increased(call: Call) -> None:
     leaves = agent_answer("director", direction="exit")
     code, out, _ = call("--held", "0.01@90000", settings=team(leaves))
     assert code == 0 and "position: 0.01 bought at 90000" in out and "cash: 10000.00" in out
-    assert labeled_text(out, "engine") == "exit_signal: what was held is sold"
-    assert re.fullmatch("sell 0.01 at market, ioc, [0-9a-f]{32}", labeled_text(out, "order"))
+    assert labeled_text(out, "engine") == "exit_signal: the position is sold"
+    assert re.fullmatch("sell 0.01 at market, ioc · order [0-9a-f]{32}", labeled_text(out, "order"))
     out = call("--held", "0.01@90000", settings=team(ENTERS[0]))[1]
     assert labeled_text(out, "engine").startswith("in_position: ") and labeled_text(out, "order") == "none"
 
@@ -193,7 +195,7 @@ def test_ask_abstention_exits_1_and_names_the_failed_agent(call: Call) -> None:
     assert (code, err) == (1, "")
     assert labeled_text(out, "decision").startswith("abstain server_error: the model's server failed")
     assert (
-        labeled_text(out, "failed").startswith("no answer of Quant: ")
+        labeled_text(out, "failed").startswith("no answer from Quant: ")
         and labeled_text(out, "order") == "none"
     )
 
@@ -212,7 +214,7 @@ def test_ask_model_server_is_used_and_named(call: Call) -> None:
         model = ["llm.provider=openai", f"llm.base_url={server.base_url}", 'synthetic.symbols=["BTC/USD"]']
         code, out, err = call(settings=model)
         assert (code, err) == (0, "") and labeled_text(out, "engine").startswith("entry: ")
-        assert "smollm2" in labeled_text(out, "answers") and "5000 + 7 tokens" in out
+        assert "smollm2" in labeled_text(out, "answers") and "5,000 input + 7 output tokens" in out
     code, out, err = call(settings=model)
     assert (code, out, err.count("\n")) == (1, "", 1) and "choose llm.provider=rules" in err
 
@@ -227,23 +229,25 @@ def test_ask_at_a_time_between_rows_uses_exactly_that_time(call: Call) -> None:
     at_ns = int(app.tape_for(settings, []).rows.ts[900]) + 7
     found = json.loads(call("--at", str(at_ns), "--json")[1])
     assert (found["question"]["at_ns"], found["snapshot"]["at_ns"]) == (at_ns, at_ns)
-    assert found["why"] == "a person asked" and found["recorded"] is False
+    assert found["why"] == "requested by the user" and found["recorded"] is False
     assert f"{format_utc(at_ns)} UTC" in call("--at", str(at_ns))[1].splitlines()[0]
 
 
 def test_ask_bypassed_question_makes_no_call_and_shows_why(call: Call) -> None:
     code, out, _ = call(settings=["risk.max_exposure_notional=1", "sizing.min_order_amount=10"])
     assert code == 0 and labeled_text(out, "decision").startswith("keep limits: no order could have passed")
-    assert labeled_text(out, "silence").endswith("(bypass limits); choose another --at") and "═══" not in out
+    assert (
+        labeled_text(out, "no call").endswith("passed the limits; choose another --at") and "═══" not in out
+    )
 
 
 def test_wrong_use_is_one_line_with_its_cure(call: Call) -> None:
     for args, message in (
-        (("--symbol", "DOGE"), "the tape holds no DOGE, but BTC/USD"),
+        (("--symbol", "DOGE"), "the tape has no DOGE, only BTC/USD"),
         (("--at", "noon"), "RFC 3339"),
-        (("--at", "2020-01-01T00:00:00Z"), "no valid quote so early; choose a later --at"),
+        (("--at", "2020-01-01T00:00:00Z"), "no valid quote up to this time; choose a later --at"),
         (("--at", "2030-01-01T00:00:00Z"), "the tape ends at 2025-01-02"),
-        (("--mode", "hft"), "in hft mode nobody is asked"),
+        (("--mode", "hft"), "hft mode uses no agents"),
         (("--held", "much@0"), "write QTY@PRICE"),
         (("--held", "1@NaN"), "write QTY@PRICE"),
         (("--tape", "absent.parquet"), "absent.parquet"),

@@ -64,7 +64,14 @@ def call(workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 def test_a_run_without_a_tape_trades_a_synthetic_day_and_sums_up(call: Call) -> None:
     done = call("run", *HOUR)
     assert (done.code, done.err) == (0, "")
-    for text in ("synthetic market", "no real money", "equity", "What became of every quote", "Next:"):
+    for text in (
+        "synthetic market",
+        "no real money",
+        "equity",
+        "net P&L",
+        "Reason code of every quote",
+        "Next:",
+    ):
         assert text in done.out
 
 
@@ -74,9 +81,9 @@ def test_the_summary_counts_trailing_stops_where_there_are_any(
     monkeypatch.setenv("COLUMNS", "200")
     trail = ("--set", "exits.trailing_activation_bps=1", "--set", "exits.trailing_distance_bps=1")
     done = call("run", *HOUR, *TIGHT, *trail)
-    assert re.search(r"[1-9]\d* trailing-stops", done.out)
+    assert re.search(r"[1-9]\d* trailing-stop", done.out)
     assert "sold below its highest bid" in done.out
-    assert "trailing" not in call("run", *HOUR, *TIGHT).out
+    assert "trailing-stop" not in call("run", *HOUR, *TIGHT).out
 
 
 def test_the_recorded_tape_gives_the_promised_figures(call: Call, shared: Path) -> None:
@@ -188,7 +195,7 @@ WRONG: list[tuple[Callable[[], tuple[str, ...]], str]] = [
     (lambda: ("run", "--speed", "0"), "from 0.001"),
     (lambda: ("run", "--speed", "5", "--venue", "7001"), "exclude each other"),
     (lambda: ("run", "--venue", "example.org:7001"), "write a port of this machine"),
-    (lambda: ("run", "--venue", "7001", "--seed", "1"), "--seed promises the same record again"),
+    (lambda: ("run", "--venue", "7001", "--seed", "1"), "--seed promises a reproducible record"),
     (lambda: ("run", "--set", "chatter_level=loud"), "chatter_level"),
     (lambda: ("run", "--set", "journal.durability=always"), "'process' or 'power'"),
     (lambda: ("run", "--set", "sizing.min_order_amount=500"), "exceeds max_order_amount"),
@@ -220,7 +227,7 @@ def test_operator_command_to_a_finished_run_is_refused(call: Call, verb: str) ->
     run = call("run", *HOUR, "--json").json["run"]
     done = call(verb, run)
     assert (done.code, done.out) == (1, "")
-    assert done.err == f"autohedge: run {run} is not running on a clock now: nobody listens\n"
+    assert done.err == f"autohedge: run {run} is not running on a clock now: no process listens\n"
 
 
 def test_run_with_absent_venue_is_one_line_and_leaves_no_run(call: Call) -> None:
@@ -302,9 +309,9 @@ def test_runs_finished_or_not_are_listed_and_shown(call: Call) -> None:
     run = call("run", *HOUR, "--json").json["run"]
     assert call("runs", "list", "--json").json == {"runs": [{"run": run, "finished": True}]}
     assert run in call("runs", "list").out
-    assert "What became of every quote" in call("runs", "show", run).out
+    assert "Reason code of every quote" in call("runs", "show", run).out
     Path("runs", run, "results.json").unlink()
-    assert "did not finish" in call("runs", "list").out
+    assert "unfinished" in call("runs", "list").out
     assert "did not finish" in call("runs", "show", run).err
 
 
@@ -383,7 +390,7 @@ def test_interrupted_run_prints_how_to_continue(workplace: Path) -> None:
     assert running.returncode == 1
     assert (
         err
-        == "autohedge: interrupted; what was recorded can be verified, replayed, and gone on with: autohedge restart RUN\n"
+        == "autohedge: interrupted; verify or replay what was recorded, or continue: autohedge restart RUN\n"
     )
 
 
@@ -439,7 +446,14 @@ def test_run_without_settings_is_hybrid_with_rules_and_reports_it(
     monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     done = call("run", "--set", "synthetic.hours=2")
     assert done.code == 0 and all(line.startswith("[PROGRESS]") for line in done.err.splitlines())
-    for text in ("hybrid", "rules, a written formula: no model was asked", "opened", "calls made", "saved"):
+    for text in (
+        "hybrid",
+        "rules: a formula, no LLM",
+        "answered by the formula",
+        "cache hits",
+        "gate openings",
+        "signals at a",
+    ):
         assert text in done.out
     (run,) = (Path(path) for path in Path("runs").iterdir())
     deliberations = json.loads((run / "results.json").read_bytes())["deliberations"]
@@ -470,8 +484,9 @@ def test_run_in_llm_mode_sums_up_every_question_and_quote(call: Call) -> None:
         ended == sum(deliberations["disposed"].values())
         and deliberations["asked"] - ended <= 3 + deliberations["lessons"]
     )
+    words = " ".join(done.out.split())
     for code, count in deliberations["disposed"].items():
-        assert f"      {count:,} {code}: {describe(code)}" in done.out
+        assert f"{code} {count:,} {describe(code)}" in words
     assert sum(results["codes"].values()) == results["quotes"] and results["codes"]["deliberating"]
     assert "run --set trading.mode=llm --set agents.director.min_confidence_pct=70" in done.out
 

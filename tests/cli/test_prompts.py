@@ -126,7 +126,7 @@ def test_a_rendered_prompt_shows_settings_headlines_and_no_news_from_later(call:
     )
     code, out, err = call(*args, "--set", "tools.headlines=news.jsonl", "--set", "tools.table_rows=3")
     shown = json.loads(out)
-    assert (code, err) == (0, "headlines refused: 1 undated, 1 later than the quotes\n")
+    assert (code, err) == (0, "headlines refused: 1 without a date, 1 later than the quotes\n")
     assert "2025-01-02 00:01 (/s)early" in shown["user"]
     assert "late" not in shown["user"] and "undated" not in shown["user"]
     assert "Last 3 quotes" in shown["user"]
@@ -141,7 +141,7 @@ def test_wrong_use_is_one_line_and_exit_code_2(call: Call) -> None:
     for args, message in (
         (("prompts", "show", "direktor"), "did you mean director?"),
         (("prompts", "render", "sentiment", *render[3:]), "there are director, execution"),
-        ((*render[:4], "ETH-USD", *render[5:]), "the tape holds no ETH-USD, but BTC-USD"),
+        ((*render[:4], "ETH-USD", *render[5:]), "the tape has no ETH-USD; choose one of BTC-USD"),
         ((*render, "--at", "noon"), "RFC 3339"),
         ((*render, "--at", "2020-01-01T00:00:00Z"), "choose a later --at"),
         ((*render, "--set", "tools.headlines=broken.jsonl"), "broken.jsonl, line 1"),

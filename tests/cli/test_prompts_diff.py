@@ -108,7 +108,7 @@ def test_prompt_that_no_agent_reads_any_more_is_reported(call: Call) -> None:
 
 def test_run_without_agents_used_no_prompts(call: Call) -> None:
     run = hybrid(trading__mode='"hft"', **SMALL).id
-    assert call("prompts", "diff", run) == (0, f"{run}: it asked nobody, so it used no prompts\n", "")
+    assert call("prompts", "diff", run) == (0, f"{run}: no agents, so no prompts\n", "")
     assert json.loads(call("prompts", "diff", run, "--json")[1]) == {"run": run, "same": True, "prompts": []}
 
 
@@ -138,6 +138,6 @@ def test_an_audit_names_each_change_and_the_prompt_of_each_question(call: Call) 
                 expected = new if each["number"] >= new["since"] else old
                 assert request["prompt_hash"] == expected["hash"]
     out = " ".join(call("audit", folder.id)[1].split())
-    assert f"director, hash {new['hash']}, from question {new['since']} on" in out
+    assert f"director version {new['version']} ({new['hash'][:8]}), from question {new['since']} on" in out
     shutil.rmtree(folder.path / "files")
     assert call("audit", folder.id)[0] == 1

@@ -1,4 +1,4 @@
-"""Settings: where they come from, which source wins, and what a wrong one is told."""
+"""Settings: their sources, which source wins, and the errors for wrong ones."""
 
 import tomllib
 from decimal import Decimal
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def _refused(*overrides: str, path: Path | None = None) -> str:
-    """The one line that a wrong setting is answered with."""
+    """Returns the one-line error of a wrong setting."""
     with pytest.raises(Misconfigured) as caught:
         load(path, overrides)
     text = str(caught.value)
@@ -45,7 +45,7 @@ def test_every_default_stands_in_the_shipped_file(monkeypatch: pytest.MonkeyPatc
 
 
 def _as_given(values: dict[str, Any], shipped: dict[str, Any]) -> dict[str, Any]:
-    """The file's values, exact where the settings are: TOML reads 2.0 as a float."""
+    """Returns the file's values, exact where the settings are: TOML reads 2.0 as a float."""
     given = {}
     for name, value in shipped.items():
         both = isinstance(value, dict) and isinstance(values[name], dict)
@@ -147,7 +147,8 @@ def test_an_unknown_key_like_no_other_is_named_without_a_guess() -> None:
         "momentum.warmup_count=-1", "momentum.use_vwap_filter=perhaps", "momentum.min_volume_ratio=-0.1",
         "crossover.fast=0", "crossover.slow=1024", "crossover.bar_s=0", "exits.take_profit_bps=0",
         "exits.stop_loss_bps=-1", "exits.trailing_activation_bps=-1", "exits.trailing_activation_bps=inf",
-        "exits.trailing_distance_bps=-1", "exits.trailing_distance_bps=10000", "exits.trailing_distance_bps=nan",
+        "exits.trailing_distance_bps=-1", "exits.trailing_distance_bps=10000",
+        "exits.trailing_distance_bps=nan",
         "sizing.target_balance_pct=0", "sizing.target_balance_pct=100.1",
         "sizing.min_order_amount=-1", "sizing.max_order_amount=inf", "execution.time_in_force=day",
         "execution.cancel_after_s=0", "execution.aggression_bps=-1", "execution.cooldown_ms=-1",
@@ -259,8 +260,8 @@ def test_symbol_overrides_flat_or_in_sections_touch_no_other_symbol() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ('"X".lokback=1', 'symbol_overrides."X".lokback is no setting of a symbol; did you mean lookback?'),
-        ('"X".seed=1', 'symbol_overrides."X".seed is no setting of a symbol'),
+        ('"X".lokback=1', 'symbol_overrides."X".lokback cannot be set per symbol; did you mean lookback?'),
+        ('"X".seed=1', 'symbol_overrides."X".seed cannot be set per symbol'),
         ('"X".lookback=0', 'symbol_overrides."X": lookback: '),
         ('"X".momentum.lookback=0', 'symbol_overrides."X": lookback: '),
         ('"X".fast=30', 'symbol_overrides."X": fast (30) must be less than slow (30)'),
@@ -333,7 +334,7 @@ def test_recorded_settings_with_a_missing_key_are_refused() -> None:
         ("http://hush:6379", "redis://HOST:PORT/DATABASE"),
         ("hush", "redis://HOST:PORT/DATABASE"),
         ("redis:///0", "redis://HOST:PORT/DATABASE"),
-        ("redis://localhost/hush", "number of a database"),
+        ("redis://localhost/hush", "database number"),
         ("unix://hush/tmp", "unix:///PATH"),
     ],
 )

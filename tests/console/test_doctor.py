@@ -1,4 +1,4 @@
-"""The doctor finds what is broken, and says how to mend it."""
+"""Tests that the doctor finds faults of the machine and names their cure."""
 
 import os
 from pathlib import Path

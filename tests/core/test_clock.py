@@ -1,4 +1,4 @@
-"""Times as people read them, and where a trading day ends."""
+"""Formats of times, and the end of a trading day."""
 
 from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""The tree of errors: what a caller may catch, by what it should do."""
+"""The tree of errors: each class has its parent."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Ids and randomness: stable, apart from each other, and readable back."""
+"""Ids and randomness: stable, distinct, and reversible."""
 
 import string
 from itertools import pairwise

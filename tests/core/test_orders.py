@@ -1,4 +1,4 @@
-"""The order state table: what is legal, what is not, what no answer may do."""
+"""The order state table: legal transitions, illegal ones, and late answers."""
 
 from itertools import product
 
@@ -31,7 +31,7 @@ pending_replace: expire>expired lose_answer>unknown replace>open refuse_change>o
 pending_replace: request_cancel>pending_cancel request_replace>pending_replace prove_absent>not_placed
 """
 
-# What the venue may still say of an order that ended, and what it may say of its change.
+# Answers that may still arrive for an order that ended, those to a replace request included.
 LATE = {E.ACCEPT, E.FILL_PART, E.REPLACE, E.REFUSE_CHANGE}
 ENDS = {
     E.FILL_REST: S.FILLED,
@@ -42,8 +42,8 @@ ENDS = {
 }
 STRONGEST_FIRST = list(ENDS.values())
 
-# Never legal, whatever else a table allows: an order is sent once, refused before it is sent, and
-# proven absent only while nothing is known of it; of one that was never sent the venue knows nothing.
+# Never legal in any table: an order is sent once and denied only before that; it is proven absent only while
+# its state is unknown or a change is pending; a venue cannot report on an order that was never sent.
 NEVER = {
     E.SUBMIT: set(S) - {S.INTENT},
     E.DENY: set(S) - {S.INTENT},
@@ -67,7 +67,7 @@ def _legal() -> list[tuple[OrderState, OrderTrigger, OrderState]]:
 
 
 def _reachable(start: OrderState) -> set[OrderState]:
-    """Where our own requests and lost answers can bring an order, without a word from the venue."""
+    """Returns the states that requests and lost answers can lead to, without an answer from the venue."""
     seen, todo = {start}, [start]
     while todo:
         state = todo.pop()

@@ -1,4 +1,4 @@
-"""A market in two words: known answers, what cannot be known, and what changes nothing."""
+"""Market regimes: known labels, unknown cases, and invariance under scaling."""
 
 import math
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ from tests.snapshot_factory import rows
 
 
 def returning(*returns_bps: float, step_ns: int = NS_PER_MINUTE) -> tuple[QuoteRow, ...]:
-    """Quotes whose mids' log returns are these."""
+    """Returns quotes whose mids have these log returns."""
     prices = [100.0]
     for each in returns_bps:
         prices.append(prices[-1] * math.exp(each / 1e4))
@@ -35,7 +35,7 @@ def returning(*returns_bps: float, step_ns: int = NS_PER_MINUTE) -> tuple[QuoteR
 @pytest.mark.parametrize(
     ("returns_bps", "expected"),
     [
-        # sd = |a - b| / sqrt(2) of two returns, t = (a + b) / |a - b|; one quote a minute, so nothing is scaled.
+        # For two returns: sd = |a - b| / sqrt(2), t = (a + b) / |a - b|. One quote a minute: no scaling.
         ((1.0, 3.0), "calm/up"),
         ((-3.0, -1.0), "calm/down"),
         ((-1.0, 1.0), "calm/flat"),
@@ -53,7 +53,7 @@ def test_regime_known_returns_give_expected_label(returns_bps: Sequence[float], 
 def test_volatility_is_that_of_one_minute_by_the_quotes_own_time() -> None:
     a_minute = _volatility_bps(returning(-5.0, 5.0))
     assert a_minute and a_minute == pytest.approx(5.0 * math.sqrt(2))
-    # Four times as often, the same moves are twice as much a minute.
+    # The same returns four times as often give twice the volatility per minute.
     assert _volatility_bps(returning(-5.0, 5.0, step_ns=NS_PER_MINUTE // 4)) == pytest.approx(2 * a_minute)
 
 
@@ -102,7 +102,7 @@ def scaled(quotes: Sequence[QuoteRow], factor: float) -> tuple[QuoteRow, ...]:
 
 
 def near_a_bound(quotes: Sequence[QuoteRow]) -> bool:
-    """Where the last bit of a price decides."""
+    """Returns whether the last bit of a price could decide the label."""
     volatility_bps, t = _volatility_bps(quotes), drift_t(log_returns(mids(quotes)))
     assert volatility_bps is not None
     bounds = [(volatility_bps, CALM_BELOW_BPS), (volatility_bps, WILD_ABOVE_BPS), (abs(t or 0.0), TREND_T)]

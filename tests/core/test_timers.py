@@ -1,4 +1,4 @@
-"""What is due when, against a model that keeps a list."""
+"""The timer queue against a model that keeps a list."""
 
 from hypothesis import given
 from hypothesis import settings as budget

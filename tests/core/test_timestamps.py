@@ -1,4 +1,4 @@
-"""Times as people write them never become earlier than they were meant."""
+"""Timestamps in text are never parsed to an earlier time."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""An engine with a slow plane that is fed by hand: quotes, answers of agents and of the venue."""
+"""A harness for an engine with agents: tests feed quotes, decisions and venue events by hand."""
 
 from decimal import Decimal
 from typing import Any
@@ -23,7 +23,7 @@ START_NS = 1_700_000_000 * NS_PER_S
 
 
 class EngineHarness:
-    """An engine that is fed by hand, and what it said last."""
+    """An engine that is fed by hand; each method returns the new outputs."""
 
     def __init__(self, overrides: dict[str, Any], quotes: Quotes) -> None:
         tape = quotes_tape(quotes)
@@ -41,7 +41,7 @@ class EngineHarness:
         return self.drain()
 
     def quotes(self, count: int, batch: int | None = None) -> list[Event]:
-        """Take so many quotes, `batch` at a time."""
+        """Scans `count` quotes, `batch` at a time."""
         end = self.engine.pos + count
         while self.engine.pos < end:
             stop = min(self.engine.pos + (batch or count), end)
@@ -49,12 +49,12 @@ class EngineHarness:
         return self.drain()
 
     def next_question(self) -> DeliberationRequested:
-        """Let quotes come until it asks."""
+        """Scans quotes until the engine requests a deliberation."""
         for _ in range(50):
             for event in self.quotes(1):
                 if isinstance(event, DeliberationRequested):
                     return event
-        raise AssertionError("it does not ask")
+        raise AssertionError("no deliberation was requested")
 
     def decide(
         self, verdict: Any, question: DeliberationRequested | None = None, **changes: Any
@@ -81,11 +81,11 @@ class EngineHarness:
         return self.drain()
 
     def accept(self, order: SubmitOrder) -> list[Event]:
-        """The venue has an order."""
+        """Accepts an order at the venue."""
         return self.step(OrderAccepted(self.engine.now_ns, order.order_id, f"v-{order.order_id}"))
 
     def fill(self, order: SubmitOrder, quantity: Decimal | None = None) -> list[Event]:
-        """The venue filled an order, or a part of it, at its limit, or at the bid."""
+        """Accepts and fills an order, or a part of it, at its limit or at the bid."""
         self.accept(order)
         self._trades += 1
         price = order.limit or Decimal(str(self.engine.kernel_states[0]["bid"]))
@@ -96,7 +96,7 @@ class EngineHarness:
         )
 
     def confirm_cancel(self, order: SubmitOrder, filled: Decimal = Decimal(0)) -> list[Event]:
-        """The venue took an order back."""
+        """Reports an order as canceled."""
         now_ns = self.engine.now_ns
         return self.step(ExecutionReport(now_ns, order.order_id, "canceled", now_ns, filled=filled))
 

@@ -1,10 +1,6 @@
-"""Known answers: how they are run and compared. As a program it checks the quick ones:
-
-python -m tests.engine.known_answers SHARED
-"""
+"""Runs known-answer cases and compares them."""
 
 import json
-import sys
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -34,13 +30,13 @@ SMALLEST = "hyperliquid/SOL-USD-PERP_20250904_quotes.parquet"
 
 
 def load(shared: Path, name: str) -> list[dict[str, Any]]:
-    """One of the two files of known answers."""
+    """Loads one of the two files of known answers."""
     cases: list[dict[str, Any]] = json.loads((shared / "spec" / f"hft-{name}-answers.json").read_text())
     return cases
 
 
 def settings(params: dict[str, Any]) -> config.Settings:
-    """The shipped settings with a case's parameters."""
+    """The shipped settings with the parameters of a case."""
     plain = [f"{KEYS[key]}={value}" for key, value in params.items() if key in KEYS]
     waits = [f"{LATENCIES[key]}={value / 1e6}" for key, value in params.items() if key in LATENCIES]
     assert len(plain) + len(waits) == len(params)
@@ -48,18 +44,18 @@ def settings(params: dict[str, Any]) -> config.Settings:
 
 
 def play_tape(shared: Path, case: dict[str, Any]) -> Played:
-    """Run a case on its recorded tape."""
+    """Runs a case on its recorded tape."""
     tape = open_tape([parse_source(str(shared / "data" / case["tape"]))])
     return play(settings(case["params"]), tape)
 
 
 def play_edge(case: dict[str, Any]) -> Played:
-    """Run a case on its inline quotes."""
+    """Runs a case on its inline quotes."""
     return play(settings(case["params"]), quotes_tape([tuple(quote) for quote in case["quotes"]]))
 
 
 def compare(answer: dict[str, Any], played: Played) -> None:
-    """Every figure of an answer, exactly; codes that it does not list must not occur."""
+    """Compares every figure of an answer exactly; codes that it does not list must not occur."""
     result, fills = played.result, played.engine.stats.fills
     expected = {label: answer["codes"].get(label, 0) for label in result["codes"]}
     assert result["codes"] == expected
@@ -75,14 +71,14 @@ def compare(answer: dict[str, Any], played: Played) -> None:
 
 
 def compare_fill(wanted: dict[str, Any], fill: Fill) -> None:
-    """Side, time, price and, where given, quantity of one fill."""
+    """Compares side, time, price and, where given, quantity of one fill."""
     assert (Side(wanted["side"]), wanted["ts_ns"]) == (fill.side, fill.ts_ns)
     assert Decimal(wanted["price"]) == fill.price
     assert Decimal(wanted.get("qty", fill.qty)) == fill.qty
 
 
-def main(shared: Path) -> None:
-    """The smallest recorded tape and all edge tapes."""
+def compare_quick_cases(shared: Path) -> None:
+    """Checks the smallest recorded tape and all edge cases."""
     quick = [case for case in load(shared, "known") if case["tape"] == SMALLEST]
     for case in quick:
         compare(case["answer"], play_tape(shared, case))
@@ -90,7 +86,3 @@ def main(shared: Path) -> None:
     for case in edges:
         compare(case["answer"], play_edge(case))
     print(f"{len(quick)} + {len(edges)} answers reproduced")
-
-
-if __name__ == "__main__":
-    main(Path(sys.argv[1]))

@@ -1,4 +1,4 @@
-"""Random but sensible tapes for property tests."""
+"""Random but plausible tapes and settings for property tests."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ START_NS = 1_700_000_000_000_000_000
 
 @st.composite
 def tapes(draw: st.DrawFn, symbols: int = 2, rows_max: int = 400) -> Tape:
-    """A merged tape whose prices move enough to trade, with bad quotes and equal stamps."""
+    """A merged tape whose prices move enough to trade, with bad quotes and equal timestamps."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32)))
     rows = draw(st.integers(20, rows_max))
     return columns_tape({f"S{i}": _columns(rng, rows) for i in range(symbols)})
@@ -37,7 +37,7 @@ def _columns(rng: np.random.Generator, rows: int) -> dict[str, Any]:
 
 @st.composite
 def run_settings(draw: st.DrawFn) -> Settings:
-    """Settings under which such a tape trades, over latencies, order kinds and fill models."""
+    """Settings under which such a tape trades, with varied latencies, order types and fill models."""
     return settings(
         momentum__evaluate_every_quotes=draw(st.sampled_from([1, 2, 5])),
         momentum__lookback=draw(st.sampled_from([1, 3, 10])),

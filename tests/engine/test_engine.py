@@ -1,4 +1,4 @@
-"""The engine step by step: orders, exits, timers, refusals, the operator, lost answers."""
+"""The engine step by step: orders, exits, timers, refusals, operator commands, lost answers."""
 
 from decimal import Decimal
 from typing import Any
@@ -54,7 +54,7 @@ def _engine(quotes: Quotes = FLAT, nonce: str = "n", **changes: Any) -> tuple[En
 
 
 def _submitted(engine: Engine, rows: Rows) -> SubmitOrder:
-    """Scan to the first order and return it."""
+    """Scans to the first order and returns it."""
     while not engine.log:
         assert engine.pos < len(rows)
         engine.scan(rows, engine.pos, len(rows))
@@ -77,7 +77,7 @@ def _fill(order: SubmitOrder, at_ns: int, price: str, trade_id: str = "t1") -> E
 
 
 def _answer(engine: Engine) -> None:
-    """Give the answers of a venue that has no orders to what the engine asked last."""
+    """Answers the engine's last queries as a venue without orders."""
     requests = [entry.event for entry in engine.log]
     engine.log.clear()
     for question in requests:

@@ -1,4 +1,4 @@
-"""What must hold after every recorded event, over latencies, partial fills and lost answers."""
+"""Invariants after every recorded event, with latencies, partial fills and lost answers."""
 
 from decimal import Decimal
 
@@ -33,7 +33,7 @@ NEARLY = Decimal("1e-9")
 
 
 class InvariantRecorder:
-    """A recorder that looks at the engine after each event."""
+    """A recorder that checks the engine after each event."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -52,7 +52,7 @@ class InvariantRecorder:
                 self._limits(entry.event.at_ns)
 
     def flush(self) -> None:
-        """Nothing is kept."""
+        """Does nothing: no record is kept."""
 
     def _reserved(self) -> Decimal:
         reserved = ZERO
@@ -80,7 +80,7 @@ class InvariantRecorder:
         assert sum(o.intent.side is BUY for o in working) <= 1
 
     def _limits(self, sent_ns: int) -> None:
-        """An entry has just been sent: with every order filled, all limits still hold."""
+        """Checks after an entry was sent that all limits hold even if every order fills."""
         engine, reserved = self.engine, self._reserved()
         assert reserved <= engine.ledger.cash
         marked = [Decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]

@@ -1,4 +1,4 @@
-"""After a restart nothing is certain: what the engine asks, and what each answer means."""
+"""Restarts: which queries the engine sends, and the effect of each answer."""
 
 from decimal import Decimal
 from typing import Any
@@ -64,7 +64,7 @@ def _entered(engine: Engine, rows: Rows) -> SubmitOrder:
 
 
 def _drain_outputs(engine: Engine) -> list[Any]:
-    """What the engine put out since it was last asked, its inputs left out."""
+    """The outputs since the last call; the first entry, the input, is left out."""
     events = [entry.event for entry in engine.log][1:]
     engine.log.clear()
     return events
@@ -76,7 +76,7 @@ def _restart(engine: Engine, pos: int | None = None) -> list[Any]:
 
 
 def _reconciled(engine: Engine, at_ns: int = LATER_NS) -> list[Any]:
-    """The venue has no orders, and holds what the engine thinks that it holds."""
+    """Completes a pass: the venue has no orders and the same account as the ledger."""
     held = {s: position.quantity for s, position in engine.ledger.positions.items() if position.quantity}
     engine.step(OrderMassStatus(at_ns, at_ns, ()))
     engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, held))
@@ -85,7 +85,7 @@ def _reconciled(engine: Engine, at_ns: int = LATER_NS) -> list[Any]:
 
 
 def _proven_absent(engine: Engine, order: SubmitOrder) -> None:
-    """All that it takes: two denials, the second beyond the venue's visibility lag, and a list without it."""
+    """Proves absence: "not found" twice, the second after the visibility lag, then a list without it."""
     for query_ns in (LATER_NS, LATER_NS + 6 * NS_PER_S):
         engine.step(OrderNotFound(query_ns, order.order_id, query_ns))
     assert [entry.event for entry in engine.log][-1] == QueryOpenOrders(engine.now_ns)
@@ -105,7 +105,7 @@ def _report(
 
 
 def _expected_requests(since_ns: int = 0) -> list[Any]:
-    """How every restart begins: no entries until orders, fills and account are in."""
+    """The outputs of every restart: reducing, and queries of orders, fills and account."""
     questions = [QueryOpenOrders(LATER_NS), QueryFills(LATER_NS, since_ns), QueryAccount(LATER_NS)]
     return [Reducing(("reconciling",)), *questions]
 

@@ -1,4 +1,4 @@
-"""Laws that every run obeys, whatever the tape, the latencies and the fills."""
+"""Properties of every run, for any tape, latencies and fills."""
 
 import dataclasses
 from collections import Counter
@@ -25,7 +25,7 @@ ZERO = Decimal(0)
 
 
 def _drive(wanted: Settings, tape: Tape, record: list[JournalEntry], cuts: list[int]) -> list[JournalEntry]:
-    """Feed a record's inputs to a fresh engine, its rows cut into batches of their own arrays."""
+    """Replays a record into a fresh engine, with the rows cut into batches of separate arrays."""
     engine = engine_for(wanted, tape)
     made: list[JournalEntry] = []
     for entry in record:

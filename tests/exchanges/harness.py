@@ -1,4 +1,4 @@
-"""One simulated venue on a few quotes, driven by hand."""
+"""A simulated venue on a few quotes, driven by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ Book = tuple[int, float, float]
 
 
 def rows_of(books: Sequence[Book], sizes: Sequence[float] | None = None) -> Rows:
-    """Rows from (ts in ms, bid, ask), the same size shown on both sides."""
+    """Rows from (ts in ms, bid, ask), with the same size on both sides."""
     ts, bid, ask = zip(*books, strict=True)
     shown = None if sizes is None else np.array(sizes, dtype=np.float64)
     return Rows.of(np.array(ts) * MS, np.array(bid), np.array(ask), bid_size=shown, ask_size=shown)
@@ -29,13 +29,13 @@ def rows_of(books: Sequence[Book], sizes: Sequence[float] | None = None) -> Rows
 
 @dataclass
 class VenueHarness:
-    """A venue and its tape, moved on row by row."""
+    """A venue and its tape, advanced row by row."""
 
     venue: SimulatedVenue
     rows: Rows
 
     def advance_to(self, row: int) -> None:
-        """Show rows up to and including `row`, resting orders reacting where touched."""
+        """Advances through `row` and fills resting orders where rows touch them."""
         while (touch := self.venue.next_touch) <= row:
             self.venue.on_position(touch + 1)
             self.venue.fill_resting(touch)
@@ -49,7 +49,7 @@ class VenueHarness:
         return answers
 
     def drain_all(self) -> list[VenueEvent]:
-        """All answers, those still on their way included."""
+        """All answers, including those in transit."""
         while self.venue.next_due_ns < NEVER:
             self.venue.advance()
         return self.drain()
@@ -64,7 +64,7 @@ def venue_harness(
     faults: FaultScript = no_faults,
     **model_changes: Any,
 ) -> VenueHarness:
-    """A venue that stands after the first row."""
+    """A venue positioned after the first row."""
     rows = rows_of(books, sizes)
     venue = SimulatedVenue(
         replace(INSTANT, **model_changes), {"X": Decimal(lot)}, rows, nonce=nonce, faults=faults
@@ -93,7 +93,7 @@ def order(**changes: Any) -> SubmitOrder:
 
 
 def market_sell(**changes: Any) -> SubmitOrder:
-    """A sell of one unit at whatever the book bids."""
+    """A market sell of one unit."""
     return order(**({"side": Side.SELL, "order_type": OrderType.MARKET, "limit": None} | changes))
 
 
@@ -109,5 +109,5 @@ def fills(answers: Sequence[VenueEvent]) -> list[tuple[str, str]]:
 
 
 def kinds(answers: Sequence[VenueEvent]) -> list[str]:
-    """What each answer says, in a word."""
+    """The kind of each answer: its report kind or its event tag."""
     return [a.kind if isinstance(a, ExecutionReport) else str(a.__struct_config__.tag) for a in answers]

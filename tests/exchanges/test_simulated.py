@@ -1,4 +1,4 @@
-"""The simulated venue: at which price, how much, at what fee, and when the engine learns of it."""
+"""The simulated venue: prices, quantities, fees, and the time at which the engine learns of them."""
 
 from decimal import Decimal
 

@@ -19,7 +19,7 @@ from autohedge.exchanges.simulated import Fault, FaultScript
 from tests.run_harness import Played, Quotes, play, quotes_tape, settings
 
 MS = 1_000_000
-START_NS = 10**9  # time for the account to be asked for, however slow the venue
+START_NS = 10**9  # leaves time for the account query, however slow the venue is
 COST = Decimal("0.990099") * 101 * Decimal("1.001")  # with the fee of 10 bps
 # The second quote triggers an entry at 101; the later ones neither trigger nor touch anything.
 RISE: Quotes = [(MS, 99.9, 100.0), (2 * MS, 100.9, 101.0)]
@@ -29,7 +29,7 @@ PROFIT: Quotes = [*RISE, (3 * MS, 110.0, 110.1), (4 * MS, 110.0, 110.1)]
 
 
 def _first(fault: Fault, side: Side = Side.BUY) -> FaultScript:
-    """That fault for the first order of a side, none for the others."""
+    """A script with this fault for the first order of a side, and none for the others."""
     left = [fault]
 
     def script(order: SubmitOrder, at_ns: int) -> Fault | None:

@@ -1,4 +1,4 @@
-"""The books: cash, positions and results add up to the last decimal, whatever was traded."""
+"""The ledger: cash, positions and P&L add up exactly, whatever was traded."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -21,7 +21,7 @@ def _decimals(least: int, most: int, places: int) -> st.SearchStrategy[Decimal]:
 
 @st.composite
 def histories(draw: st.DrawFn) -> list[Trade]:
-    """Buys and sells in two symbols, long and short; now and then all is closed, or a trade busted."""
+    """Buys and sells in two symbols, long and short; some close a position, some bust a trade."""
     held = {"A": D(0), "B": D(0)}
     trades: list[Trade] = []
     for _ in range(draw(st.integers(1, 25))):
@@ -45,7 +45,7 @@ def _closing(held: Decimal) -> Side:
 
 
 def _busted(trade: Trade) -> Trade:
-    """The same trade, taken back."""
+    """The reversal of a busted trade."""
     symbol, side, quantity, price, fee = trade
     return symbol, Side.SELL if side is Side.BUY else Side.BUY, quantity, price, -fee
 
@@ -195,7 +195,7 @@ def test_external_adjustments_change_equity_but_not_results(
     assert all(position.quantity or not position.cost for position in ledger.positions.values())
 
 
-# What is held first, what is taken over at 50, and what it then cost.
+# The quantity held first, the adjustment at 50, and the cost after it.
 TAKEN = [("0", "2", "100"), ("2", "2", "300"), ("2", "-1", "100"), ("2", "-2", "0"), ("2", "-3", "-50")]
 
 

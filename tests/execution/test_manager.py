@@ -1,4 +1,4 @@
-"""Orders, books and the venue's word through the engine: doubts, differences, exits, entries in parts."""
+"""The execution manager through the engine: unknown orders, differences, exits, slices."""
 
 from decimal import Decimal
 from typing import Any
@@ -63,7 +63,7 @@ def _engine(quotes: Any = QUOTES, **changes: Any) -> tuple[Engine, Rows]:
 
 
 def _ordered(engine: Engine, rows: Rows) -> SubmitOrder:
-    """Scan to the next order."""
+    """Scans to the next order and returns it."""
     while not engine.log:
         assert engine.pos < len(rows), "no order came"
         engine.scan(rows, engine.pos, len(rows))
@@ -74,7 +74,7 @@ def _ordered(engine: Engine, rows: Rows) -> SubmitOrder:
 
 
 def _step(engine: Engine, *inputs: AnyInput) -> list[Any]:
-    """What the engine says to these inputs, its inputs left out."""
+    """The outputs that these inputs cause."""
     engine.log.clear()
     for each in inputs:
         engine.step(each)
@@ -96,7 +96,7 @@ def _held(**changes: Any) -> tuple[Engine, Rows, SubmitOrder]:
 
 
 def _fire_timers_until(engine: Engine, at_ns: int) -> list[Any]:
-    """Deliver the engine's timers up to a time."""
+    """Fires the engine's timers up to `at_ns`; returns the outputs."""
     outputs = []
     while engine.next_deadline_ns <= at_ns:
         outputs += _step(engine, Timer(engine.next_deadline_ns))
@@ -121,7 +121,7 @@ def _listed(order: SubmitOrder, order_id: str | None = None, **facts: Any) -> Ve
     )
 
 
-# doubts
+# unknown orders
 
 
 def test_unanswered_order_is_queried_with_backoff_and_halts_entries() -> None:
@@ -212,7 +212,7 @@ def test_dust_position_is_sold_with_the_next_exit() -> None:
     assert _ordered(engine, rows).quantity == second_entry.quantity + D("0.1")
 
 
-# entries in parts, and new limits
+# slices and new limits
 
 
 def test_twap_slice_with_stale_quote_is_refused() -> None:
@@ -257,7 +257,7 @@ def test_resting_entry_is_repriced_to_the_current_ask() -> None:
     assert engine.orders.working[order.order_id].state is OrderState.OPEN
 
 
-# the venue's books
+# the venue's account
 
 
 def _reconcile(engine: Engine, at_ns: int, cash: Decimal, held: dict[str, Decimal]) -> list[Any]:

@@ -1,4 +1,4 @@
-"""The back office at work in an engine: exits that must get out, doubts that must end, finds at the venue."""
+"""Edge cases of the execution manager: throttled exits, unknown orders, external orders."""
 
 from decimal import Decimal
 from typing import Any
@@ -55,14 +55,14 @@ def _engine(**changes: Any) -> tuple[Engine, Rows]:
 
 
 def _drain_outputs(engine: Engine) -> list[Event]:
-    """What the engine put out since it was last asked."""
+    """The outputs since the last call."""
     events: list[Event] = [entry.event for entry in engine.log if not isinstance(entry.event, Input)]
     engine.log.clear()
     return events
 
 
 def _submitted(engine: Engine) -> SubmitOrder:
-    """The only order among what the engine just said."""
+    """The only order among the new outputs."""
     (order,) = (event for event in _drain_outputs(engine) if isinstance(event, SubmitOrder))
     return order
 
@@ -192,7 +192,7 @@ def test_order_seen_after_not_found_resets_absence_evidence() -> None:
 
 
 def _reconcile(engine: Engine, at_ns: int, cash: Decimal, positions: dict[str, Decimal]) -> None:
-    """One reconciliation pass, which a reconnection begins."""
+    """Runs one reconciliation pass, started by a reconnection."""
     engine.step(ConnectionStatus(at_ns, "up"))
     engine.step(OrderMassStatus(at_ns, at_ns, ()))
     engine.step(AccountState(at_ns, at_ns, cash, positions))

@@ -1,4 +1,4 @@
-"""The order manager: what each answer means, and that money stays reserved while it can be spent."""
+"""The order manager: the effect of each event, and money reserved as long as it can be spent."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -61,13 +61,13 @@ HALF, REST, WHOLE = _fill("t1", "0.4"), _fill("t2", "0.6"), _fill("t3", "1")
 
 
 def _discard(output: AnyOutput) -> None:
-    """Nobody listens."""
+    """Discards outputs."""
 
 
 def _sent(
     answers: Sequence[OrderEvent] = (), *, gtc: bool = False, outputs: list[AnyOutput] | None = None
 ) -> tuple[OrderManager, Order]:
-    """A buy of one unit at 100 with the id "a", after these answers; `said` gets what is put out."""
+    """A buy of one unit at 100 with the id "a" after these answers; `outputs` collects the outputs."""
     orders = OrderManager(_discard if outputs is None else outputs.append)
     intent = buy(time_in_force=TimeInForce.GTC if gtc else TimeInForce.IOC)
     order = orders.submit(approved(intent), "a", 7)
@@ -192,7 +192,7 @@ def test_reserved_money_always_covers_what_can_still_be_spent(answers: list[Orde
 
 @st.composite
 def _two_arrival_orders(draw: st.DrawFn, evidence: list[OrderEvent]) -> tuple[list[OrderEvent], ...]:
-    """The same answers in two orders of arrival; in the second, some come more than once."""
+    """The same answers in two orders of arrival; in the second, some are repeated."""
     once = draw(st.lists(st.sampled_from(evidence), max_size=7))
     repeated = draw(st.lists(st.sampled_from(once), max_size=3)) if once else []
     return once, draw(st.permutations([*once, *repeated]))

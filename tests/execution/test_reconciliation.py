@@ -1,4 +1,4 @@
-"""A pass is asked for as a whole, takes slow answers, and comes again while something moved."""
+"""A reconciliation pass: all queries at once, slow answers, another pass while positions move."""
 
 from decimal import Decimal
 
@@ -35,7 +35,7 @@ def _requested(every_s: int = 0) -> tuple[Reconciliation, TimerQueue[TimerKey], 
 def _compare(
     reconciliation: Reconciliation, at_ns: int, cash: int, *, rests: bool
 ) -> list[tuple[str, Decimal]]:
-    """The venue's account, and then that there are no orders: a whole pass."""
+    """Completes a pass with the venue's account and an empty list of orders."""
     account = AccountState(at_ns, reconciliation.requested_ns, D(cash), {})
     found = list(reconciliation.confirmed_differences(account, LEDGER, lambda *_: rests))
     for part in ("account", "orders"):

@@ -1,4 +1,4 @@
-"""How much and at which price: known answers, bounds, and the limit that is never above the ask."""
+"""Sizing: known answers, bounds, and a limit that is never above the ask."""
 
 from decimal import Decimal
 from fractions import Fraction

@@ -1,4 +1,4 @@
-"""Entries in parts: nothing is lost, nothing is less than a lot."""
+"""TWAP schedules: slices sum up to the quantity, and none is less than a lot."""
 
 from decimal import Decimal
 

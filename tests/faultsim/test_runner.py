@@ -1,4 +1,4 @@
-"""The fault histories hold, repeat themselves to the byte, and catch bugs that are planted."""
+"""Scenarios keep every invariant, repeat byte for byte, and catch planted bugs."""
 
 import json
 from collections import Counter
@@ -15,9 +15,9 @@ from tests.process_harness import ProcessHarness
 ALL = frozenset(FAULTS.values())
 CI_SEEDS, CHUNK = 200, 10
 
-# Seeds that once failed, each for a bug of its own.
+# Seeds that failed once, each for a different bug.
 MENDED = {
-    0: "fills told again kept cash from ever being compared",
+    0: "repeated fills kept cash from ever being compared",
     29: "an exit that expired was sold again in full though the report of its partial fill was lost",
 }
 
@@ -48,7 +48,7 @@ def test_the_same_seed_gives_the_same_bytes(seed: int) -> None:
     assert one.digest == two.digest != run_scenario(seed, frozenset()).digest
 
 
-# What can only strike after something else did.
+# Faults that can strike only after another fault.
 WITH = {"forget": ["timeout_accepted", "drop"], "torn_tail": ["crash_apply"], "power_loss": ["crash_apply"]}
 
 
@@ -69,7 +69,10 @@ def test_each_fault_alone_strikes_and_is_survived(name: str) -> None:
 @pytest.mark.parametrize("plant", PLANTED)
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    assert any(run_scenario(seed, ALL).violation for seed in range(200))
+    violations = (run_scenario(seed, ALL).violation for seed in range(200))
+    violation = next((each for each in violations if each), "")
+    # A plant that calls what no longer exists stops the engine, and would look like a bug that was caught.
+    assert violation and not any(error in violation for error in ("AttributeError", "NameError", "TypeError"))
 
 
 def test_scenarios_have_enough_rows_orders_faults_and_crashes() -> None:
@@ -87,7 +90,7 @@ def test_seeds_of_invalid_or_empty_range_raises(text: str) -> None:
 
 
 def test_parse_faults_unknown_name_raises() -> None:
-    with pytest.raises(Misconfigured, match="--faults drop,flood: there is no such fault|--faults flood"):
+    with pytest.raises(Misconfigured, match="--faults flood: no such fault; known are "):
         parse_faults("drop,flood")
     assert parse_faults("none") == frozenset() and parse_faults(None) == ALL
 

@@ -1,4 +1,4 @@
-"""An order to send, with only its id to choose."""
+"""Makes orders that differ by their id only."""
 
 from decimal import Decimal
 

@@ -1,4 +1,4 @@
-"""The gateway: whatever an adapter meets, the engine hears of it as an answer, and never as an error."""
+"""The gateway: every outcome of a request becomes an input of the engine, never an exception."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -40,7 +40,7 @@ Reaction = Callable[[AnyTradingCommand], Awaitable[Sequence[VenueEvent]]]
 
 
 class Clock:
-    """The engine's time, set by hand."""
+    """A clock for the engine that is set by hand."""
 
     ns = NOW_NS
 
@@ -49,7 +49,7 @@ class Clock:
 
 
 class ScriptedClient:
-    """An adapter that reacts to requests as it is told, and says what `said` holds."""
+    """An execution client that answers with `react` and pushes what `pushed` holds."""
 
     def __init__(self, react: Reaction, connect_errors: Sequence[Exception] = ()) -> None:
         self.requests: list[AnyTradingCommand] = []
@@ -79,7 +79,7 @@ class ScriptedClient:
 
 
 class GatewayHarness:
-    """A gateway that is served, and what it brought so far."""
+    """A running gateway and its answers."""
 
     def __init__(self, client: ScriptedClient, gateway: VenueGateway, clock: Clock) -> None:
         self.client, self.gateway, self.clock = client, gateway, clock
@@ -98,7 +98,7 @@ class GatewayHarness:
         return answers
 
     async def receive(self, count: int) -> list[VenueEvent]:
-        """Wait for so many answers."""
+        """Waits for `count` answers."""
         answers = self.drain()
         while len(answers) < count:
             self._woken.clear()
@@ -107,14 +107,14 @@ class GatewayHarness:
         return answers
 
     async def no_more_answers(self) -> bool:
-        """Let all that can happen at once happen; whether it said nothing."""
+        """Lets the event loop run; returns whether no answer arrived."""
         for _ in range(20):
             await asyncio.wait([asyncio.ensure_future(_at_once())])
         return not self.drain()
 
 
 async def _at_once() -> None:
-    """Take one turn of the loop."""
+    """Takes one turn of the event loop."""
 
 
 def _play(
@@ -273,11 +273,11 @@ def test_pushed_event_is_stamped_with_engine_time() -> None:
     _play(scenario, _accepts)
 
 
-# turns
+# queueing
 
 
 class Gate:
-    """Requests that are answered when the test lets them."""
+    """Requests that are answered when the test releases them."""
 
     def __init__(self) -> None:
         self._open: dict[AnyTradingCommand, asyncio.Future[None]] = {}
@@ -428,7 +428,7 @@ def test_reconnect_pauses_grow_over_repeated_disconnects() -> None:
 def test_reconnect_timeout_raises_one_line_after_one_down_event() -> None:
     async def scenario(harness: GatewayHarness) -> None:
         harness.client.pushed.put_nowait(None)
-        with pytest.raises(Unavailable, match="the venue hung up") as caught:
+        with pytest.raises(Unavailable, match="the venue is not reachable") as caught:
             await asyncio.wait_for(asyncio.shield(harness.serving), 5)
         assert str(caught.value) == HUNG_UP and "\n" not in HUNG_UP
         assert harness.drain() == [ConnectionStatus(NOW_NS, "down")]

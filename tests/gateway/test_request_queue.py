@@ -1,4 +1,4 @@
-"""Whose turn it is: one command of an order at a time, and what takes exposure back leaves first."""
+"""The request queue: one command per order at a time, and cancels first."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""Hybrid runs that many tests read, made once, and copies of them to forge."""
+"""Hybrid runs that many tests read, made once per session, and copies of them to forge."""
 
 from collections.abc import Callable
 from contextlib import chdir
@@ -16,14 +16,14 @@ NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
 
 @pytest.fixture(scope="session")
 def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run that the rules answered."""
+    """A run with the rules backend."""
     with chdir(tmp_path_factory.mktemp("rules")):
         return hybrid()
 
 
 @pytest.fixture(scope="session")
 def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run with headlines, trades and lessons, answered well and badly in many ways."""
+    """A run with headlines, trades and lessons, and with valid and invalid answers of many kinds."""
     with chdir(tmp_path_factory.mktemp("script")):
         Path("news.jsonl").write_text(NEWS)
         return scripted(
@@ -37,7 +37,7 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture(scope="session")
 def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run whose director's prompt was edited twice, the second time to what it was at first."""
+    """A run whose Director prompt was edited twice, the second time back to the original."""
     with chdir(tmp_path_factory.mktemp("edited")):
         text = builtin_path("director").read_text()
         return edited(text.replace("You ", "Today you ", 1), text)
@@ -45,13 +45,13 @@ def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
 
 @pytest.fixture
 def forge(tmp_path: Path) -> Callable[[RunFolder], RunFolder]:
-    """Give a copy of a run that may be changed."""
+    """Returns a function that copies a run, so that it can be changed."""
     return lambda folder: copied(folder, tmp_path)
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What every test of models has: a cache of its own, and no key of the machine's."""
+    """Gives every test of models a cache of its own, and no key of the machine."""
     monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(tmp_path / "cache"))
     for name in KEY_NAMES:
         monkeypatch.delenv(name, raising=False)

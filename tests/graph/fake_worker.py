@@ -1,4 +1,4 @@
-"""A worker in a thread of the test: it answers with the prompt that it was told last, and dies when told to."""
+"""A worker in a thread of the test: it answers with its latest prompt, and dies on request."""
 
 import socket
 from collections.abc import Callable
@@ -15,7 +15,7 @@ _decode = msgspec.msgpack.Decoder(WorkerInit | Question | PromptsUpdated).decode
 
 
 class FakeWorker:
-    """Answers at once, unless it is frozen; `code` of an answer is the text of the director's prompt."""
+    """Answers at once unless frozen; the `code` of an answer is the text of the Director's prompt."""
 
     pid = 0
 
@@ -25,16 +25,16 @@ class FakeWorker:
         self._thread.start()
 
     def kill(self) -> None:
-        """Die: what was read and not answered is lost."""
+        """Ends the worker; requests that it read and did not answer are lost."""
         try:
             self._sock.shutdown(socket.SHUT_RDWR)
         except OSError:
-            return  # the run has hung up already
+            return  # the run has closed the socket already
 
     terminate = kill
 
     def wait(self, timeout: float | None = None) -> int:
-        """Wait for the thread."""
+        """Waits for the thread."""
         self._awake.set()
         self._thread.join(timeout)
         return 0
@@ -63,7 +63,7 @@ class FakeWorker:
 
 
 def launching(workers: list[FakeWorker], awake: Event) -> Callable[[socket.socket], FakeWorker]:
-    """Start fake workers, and list them."""
+    """Returns a launch function for fake workers, and the list of those started."""
 
     def launch(theirs: socket.socket) -> FakeWorker:
         workers.append(FakeWorker(theirs, awake))

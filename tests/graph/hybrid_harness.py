@@ -54,12 +54,12 @@ TRADE: dict[str, Any] = {
 
 
 def answer(**changes: Any) -> str:
-    """A verdict as a model writes it."""
+    """Returns a verdict as a model writes it."""
     return json.dumps(TRADE | changes)
 
 
 def _mid(second: int) -> float:
-    """Asked when little has happened, it rises before an answer can be there, falls, and rises for long."""
+    """Returns the mid of a second: flat, a rise before the first answer arrives, a fall, a long rise."""
     if second < RISE_S:
         return 100.0 + 0.01 * (second % 2)
     if second < FALL_S:
@@ -70,7 +70,7 @@ def _mid(second: int) -> float:
 
 
 def market(symbols: tuple[str, ...] = ("X",)) -> Tape:
-    """A quote a second; with an eager strategy it is bought at once in the first rise and in the second."""
+    """Returns one quote per second; an eager strategy buys at once in the first and the second rise."""
     quotes = [(START_NS + s * NS_PER_S, _mid(s) - 0.01, _mid(s) + 0.01) for s in range(END_S)]
     if symbols == ("X",):
         return quotes_tape(quotes)
@@ -80,7 +80,7 @@ def market(symbols: tuple[str, ...] = ("X",)) -> Tape:
 
 @dataclass
 class Ran(Played):
-    """A finished hybrid run: its record and its transcript."""
+    """A finished hybrid run with its record and its transcript."""
 
     tape: Tape
     settings: Settings
@@ -117,7 +117,7 @@ def ran(
     recorder: Callable[[Any, Recording], Recorder] = lambda _, record: record,
     **changes: Any,
 ) -> Ran:
-    """Play a tape with the model that `model` opens, writing the transcript into `folder`."""
+    """Runs a tape with the model that `model` opens; writes the transcript into `folder`."""
     wanted, tape = settings(**EAGER | changes), tape or market()
     transcript, loop = Transcript(folder / "transcript.jsonl"), LoopThread()
 

@@ -1,4 +1,4 @@
-"""Hybrid runs to be replayed, and forgers of their transcripts."""
+"""Hybrid runs to replay, and functions that forge their transcripts."""
 
 import json
 import shutil
@@ -68,14 +68,14 @@ SCRIPT: list[Any] = [
 
 
 def hybrid(**overrides: Any) -> RunFolder:
-    """A finished run of one synthetic symbol in hybrid mode, in the working directory."""
+    """Returns a finished hybrid run of one synthetic symbol in the working directory."""
     symbol = {"synthetic__symbols": '["BTC/USD"]'}
     wanted = settings(**({"trading__mode": '"hybrid"', "synthetic__hours": 0.3} | symbol | overrides))
     return RunFolder(RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]).path.resolve())
 
 
 def scripted(script: list[Any], **overrides: Any) -> RunFolder:
-    """The same with answers written down beforehand; nothing is tried twice."""
+    """Returns the same with prepared answers and without retries."""
     path = Path("script.jsonl")
     path.write_text("".join(f"{json.dumps(line)}\n" for line in script))
     llm = {"llm__provider": '"scripted"', "llm__script": f'"{path}"', "llm__retries": 0}
@@ -83,9 +83,9 @@ def scripted(script: list[Any], **overrides: Any) -> RunFolder:
 
 
 def edited(*texts: str, **overrides: Any) -> RunFolder:
-    """A finished run, answered by the rules, whose director's prompt became these texts on the way, in even steps.
+    """Returns a finished run with the rules, whose Director prompt changed to these texts in even steps.
 
-    As on a clock, but in virtual time: each change is stored, recorded, and counts from there.
+    As in a run on a clock, but in virtual time: each change is stored, recorded, and used from then on.
     """
     small = {"trading__mode": '"hybrid"', "synthetic__hours": 0.3, "synthetic__symbols": '["BTC/USD"]'}
     wanted = settings(**small | overrides)
@@ -115,7 +115,7 @@ def edited(*texts: str, **overrides: Any) -> RunFolder:
 def by_model(
     shared: Path, base_url: str, folder: Path, overrides: Sequence[str], announcements: list[str]
 ) -> RunFolder:
-    """A run on a part of a recorded tape whose questions a real model answers; what is foretold goes to `tell`."""
+    """Returns a run on a part of a recorded tape with a real model; its notices go to `announcements`."""
     whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
     whole.head(REAL_ROWS).write_parquet(folder / "BTCUSDT.parquet")
     with pytest.MonkeyPatch.context() as patch:
@@ -128,18 +128,18 @@ def by_model(
 
 
 def copied(folder: RunFolder, to: Path) -> RunFolder:
-    """A run in another place."""
+    """Returns a copy of a run in another folder."""
     return RunFolder(Path(shutil.copytree(folder.path, to / folder.id)))
 
 
 def transcribed(folder: RunFolder) -> list[TranscriptEntry]:
-    """The lines of a transcript."""
+    """Returns the lines of a transcript."""
     return list(read(folder.transcript))
 
 
 @contextmanager
 def forging(folder: RunFolder, *, named: bool) -> Iterator[list[TranscriptEntry]]:
-    """Change the lines of a transcript, and make each one's own hash fit again.
+    """Changes the lines of a transcript, and recomputes the hash of each line.
 
     With `named` the decisions of the journal name the new hashes, and its chain is rebuilt.
     """
@@ -161,7 +161,7 @@ def _name(folder: RunFolder, hashes: dict[str, str]) -> None:
 
 
 def rewrite_file(folder: RunFolder, which: Callable[[dict[str, Any]], str], old: str, new: str) -> None:
-    """Change a file of the genesis, and let the genesis name it by its new content."""
+    """Changes a file of the genesis, and names it by its new content there."""
 
     def rename(lines: Lines) -> None:
         agents = lines[0]["genesis"]["slow"]
@@ -175,7 +175,7 @@ def rewrite_file(folder: RunFolder, which: Callable[[dict[str, Any]], str], old:
 
 
 def with_message(line: TranscriptEntry, message: int, text: str) -> TranscriptEntry:
-    """A line whose request said something else."""
+    """Returns a line with another text in its request."""
     assert line.request
     messages = list(line.request.messages)
     messages[message] = msgspec.structs.replace(messages[message], content=text)
@@ -184,20 +184,20 @@ def with_message(line: TranscriptEntry, message: int, text: str) -> TranscriptEn
 
 
 def with_answer(line: TranscriptEntry, text: str) -> TranscriptEntry:
-    """A line whose answer said something else."""
+    """Returns a line with another text in its answer."""
     assert line.response
     return msgspec.structs.replace(line, response=msgspec.structs.replace(line.response, text=text))
 
 
 def replayed(folder: RunFolder) -> DeliberationDifference | None:
-    """Where the deliberations of a run part from their record."""
+    """Returns the first difference between the deliberations of a run and their record, or None."""
     replay = app.replay_deliberations(folder)
     assert replay
     return replay.difference
 
 
 def require_difference(folder: RunFolder) -> DeliberationDifference:
-    """Where they part, and they do."""
+    """Returns the first difference, which must exist."""
     difference = replayed(folder)
     assert difference
     return difference

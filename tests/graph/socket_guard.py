@@ -1,7 +1,8 @@
-"""A run whose sockets are guarded, as a program: python guarded.py JSON HOST:PORT ...
+"""A program that makes a run with guarded sockets: `python socket_guard.py JSON HOST:PORT ...`
 
-JSON are overrides of the shipped settings. Any connection, datagram or name lookup but to an address given ends the
-process with 97 at once, whoever tried it and whatever would have caught an error. It says what it did contact.
+JSON contains overrides of the default settings. Any connection, datagram or name lookup except to a given
+address ends the process at once with exit code 97, so that no exception handler can hide it. The output lists
+the addresses that were contacted.
 """
 
 import json
@@ -16,7 +17,7 @@ FORBIDDEN = 97
 
 
 def _pass(what: str, address: Any) -> None:
-    """Let it pass, or end everything."""
+    """Allows a contact, or ends the process."""
     where = tuple(address[:2]) if isinstance(address, tuple) else address
     if where not in ALLOWED:
         os.write(2, f"FORBIDDEN {what} {where!r}\n".encode())
@@ -25,7 +26,7 @@ def _pass(what: str, address: Any) -> None:
 
 
 def _audit(event: str, args: tuple[Any, ...]) -> None:
-    """The interpreter tells of each call below everything that Python code could import around."""
+    """Receives the interpreter's audit events, which Python code cannot bypass."""
     if event in {"socket.connect", "socket.sendto", "socket.sendmsg"} and args[0].family != socket.AF_UNIX:
         _pass(event, args[1])
     elif event in {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}:

@@ -1,7 +1,7 @@
-"""A run in llm mode in virtual time over the small market of hybrid.py, where each agent can be made to say anything.
+"""A run in llm mode in virtual time over the market of hybrid_harness.py, with chosen answers.
 
-It is asked ten seconds apart: early, when it buys what is sold at its stop in the fall, then right after the fall, and
-again while it rises for long. What is answered is known a second later.
+Deliberations are ten seconds apart: one early, whose position is sold at its stop-loss in the fall, one right
+after the fall, and more during the long rise. The answers are known one second later.
 """
 
 import json
@@ -55,12 +55,12 @@ TEAM: dict[str, Any] = {
 
 
 def agent_answer(agent: str, **changes: Any) -> str:
-    """What an agent answers, as a model writes it, but for some fields."""
+    """Returns an agent's answer as a model writes it, with some fields changed."""
     return json.dumps(ANSWERS[agent] | changes)
 
 
 def team(**changes: Mapping[str, Any] | list[Any]) -> Callable[[], LLMBackend]:
-    """All agents agree to buy; of those named, some fields are others, or their lines come in turn."""
+    """Returns agents that agree to buy, with changed fields or a list of answers for those named."""
     lines = [line for agent in ANSWERS for line in _lines(agent, changes.get(agent, {}))]
     return lambda: ScriptedBackend(lines)
 
@@ -74,22 +74,22 @@ def _lines(agent: str, changes: Mapping[str, Any] | list[Any]) -> list[ScriptLin
 
 
 def ran(model: Callable[[], LLMBackend], folder: Path, **changes: Any) -> Ran:
-    """Play the market in llm mode."""
+    """Runs the market in llm mode."""
     return hybrid_harness.ran(model, folder, **TEAM | changes)
 
 
 def entries(run: Ran) -> list[SubmitOrder]:
-    """What was bought."""
+    """Returns all entry orders."""
     return [order for order in run.events(SubmitOrder) if order.side is BUY]
 
 
 def resolved_codes(run: Ran) -> list[str]:
-    """What became of each proposal, in turn."""
+    """Returns the resolution of each proposal, in order."""
     return [event.code for event in run.events(ProposalResolved)]
 
 
 class RecordingBackend:
-    """A backend that keeps what it was asked."""
+    """A backend that records its requests."""
 
     def __init__(self, backend: LLMBackend) -> None:
         self.backend, self.requests = backend, list[LLMRequest]()
@@ -103,5 +103,5 @@ class RecordingBackend:
         await self.backend.close()
 
     def of(self, agent: str) -> list[LLMRequest]:
-        """What one agent was asked, in turn."""
+        """Returns the requests to one agent, in order."""
         return [request for request in self.requests if request.agent == agent]

@@ -1,10 +1,10 @@
-"""A model that wants harm: any answer that fits the schema, hostile headlines, hostile lessons.
+"""A hostile model: any answer that matches the schema, hostile headlines, hostile lessons.
 
-What holds, whatever is said: each entry has exactly the quantity and the limit that sizing and pricing give
-at that moment without a model, within the price band and all limits, at a quote whose edge and spread the
-strategy demands, while the gate is open; nothing is sold beyond what is held. A model that says `trade` to
-everything, before a gate that is open from the start, gives the orders of hft mode, to the digit. It does not
-give a subset where a gate was shut in between: what was not bought then leaves money for what comes later.
+With any answers the following holds. Each entry has exactly the quantity and the limit that sizing and
+pricing give without a model, within the price band and all limits, at a quote with the edge and spread that
+the strategy requires, while the gate is open. No sell order exceeds the position. A model that always answers
+`trade`, with gates that start open, gives exactly the orders of hft mode. With a gate that was closed in
+between, the orders are not a subset of those: an entry that was not made leaves money for later ones.
 """
 
 import json
@@ -55,11 +55,12 @@ texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (
 
 
 class OrderChecker:
-    """A recorder that looks at each order as it leaves, against the engine's books at that moment."""
+    """A recorder that checks each order against the engine's ledger at the time it is sent."""
 
     def __init__(self, engine: Engine, record: Recording) -> None:
         self.engine, self.record = engine, record
-        starts = ["open" if gate.state == "open" else "shut" for gate in engine.deliberations.gates.gates]  # type: ignore[union-attr]
+        gates = engine.deliberations.gates.gates  # type: ignore[union-attr]
+        starts = ["open" if gate.state == "open" else "shut" for gate in gates]
         self.gate = dict(
             zip(
                 (instrument_state.instrument.symbol for instrument_state in engine.instruments),
@@ -106,7 +107,7 @@ class OrderChecker:
         self._limits(lane)
 
     def _limits(self, lane: int) -> None:
-        """With everything filled that is on its way."""
+        """Checks the limits as if all open orders were filled."""
         engine = self.engine
         worth = [to_decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
         assert add(sum(worth, ZERO), engine.orders.reserved) <= EXPOSURE_MAX + Decimal("1e-9")
@@ -128,7 +129,7 @@ def verdicts(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def tapes(draw: st.DrawFn) -> Tape:
-    """Two symbols that move by steps of up to 60 bps, a quote a second."""
+    """Returns two symbols with steps of up to 60 bps, one quote per second."""
     return columns_tape(
         {symbol: _columns(draw(st.lists(STEPS, min_size=30, max_size=60))) for symbol in "XY"}
     )
@@ -187,7 +188,7 @@ def _orders(run: Any) -> list[tuple[Any, ...]]:
 def test_each_entry_is_where_the_strategy_alone_would_buy(
     tmp_path_factory: pytest.TempPathFactory, tape: Tape
 ) -> None:
-    """That it says `trade` to everything adds no order, and takes none away."""
+    """A model that always answers `trade` neither adds nor removes an order."""
     folder = tmp_path_factory.mktemp("eager")
     run = ran(lambda: _adversary([{}], ["Buy."]), folder, tape, recorder=OrderChecker, **TIGHT)
     alone = play(settings(**EAGER | TIGHT | {"trading__mode": "hft"}), tape)

@@ -1,4 +1,4 @@
-"""The drawing of the graph: what the command prints, and what the document shows."""
+"""The diagram of the graph: the command's output and the document agree."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Eight agents' processes on one Redis before one model: one call a verdict, no more calls at a time than allowed."""
+"""Eight worker processes with one Redis and one model: one call per verdict, and the limit of calls holds."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ RISE = rows([100 + 0.01 * (step % 7) + 0.02 * step for step in range(50)])
 
 
 class Counting:
-    """A model that says trade, and knows how many calls were with it at a time."""
+    """A model that answers `trade`, and counts its concurrent calls."""
 
     def __init__(self, server: Imitation) -> None:
         self.server = server
@@ -50,7 +50,7 @@ class Counting:
 
 
 class Team:
-    """Workers, and what each of them answered."""
+    """Workers, and the answers of each."""
 
     def __init__(self, workers: Sequence[Worker]) -> None:
         self.workers = workers
@@ -76,7 +76,7 @@ class Team:
                 await turn.wait()
 
     async def answered(self, count: int) -> list[DeliberationResult]:
-        """What came since it was last asked for, once it is so many."""
+        """Waits for `count` new answers and returns them."""
         await self.until(lambda: len(self.answers) >= count)
         came, self.answers = self.answers, []
         return came

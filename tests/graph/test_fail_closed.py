@@ -1,4 +1,4 @@
-"""Whatever a model or its server does, the gate shuts, nothing is bought, and what is held is sold at its stop.
+"""With any fault of a model or its server the gate closes, entries stop, and exits work.
 
 One test for each row of docs/fail-closed.md, end to end in virtual time.
 """
@@ -47,7 +47,7 @@ def _behind(server: Imitation, timeout_s: float = 5.0) -> Model:
 
 
 def _require_closed(run: Ran, code: str, *, after: tuple[str, ...] = ()) -> None:
-    """All questions end in `code`, but for those that ended in codes of `after` before; a verdict has none."""
+    """Requires that all deliberations end in `code`, or earlier in one of `after`; a verdict has none."""
     assert run.codes == {code, *after}
     assert code in ABSTENTIONS
     assert ("closed", next(each for each in (*after, code) if each)) in run.gates
@@ -56,7 +56,7 @@ def _require_closed(run: Ran, code: str, *, after: tuple[str, ...] = ()) -> None
 
 
 def _buys_no_more(run: Ran) -> None:
-    """What was bought before is sold at its stop; the second rise finds the gate shut."""
+    """Requires that the position was sold at its stop-loss, and the gate was closed in the second rise."""
     assert run.deliberations["gates"] == {"X": "closed"}
     assert [order.reason for order in run.events(SubmitOrder)] == ["entry", "stop_loss"]
     assert run.result["open_positions"] == {}
@@ -65,7 +65,7 @@ def _buys_no_more(run: Ran) -> None:
 
 
 def _recorded(run: Ran) -> None:
-    """Each abstention names its lines in the transcript, the last of which has its code; all of it replays."""
+    """Requires that each decision names its lines, the last one has its code, and the run replays."""
     lines = {line.hash: line for line in run.transcript}
     for decision in run.decisions:
         assert decision.calls and lines[decision.calls[-1]].outcome == (decision.code or "accepted")
@@ -239,13 +239,13 @@ def _about_it(request: LLMRequest) -> str:
 
 @pytest.fixture
 def snapshot(tmp_path: Path) -> Snapshot:
-    """One that a model was asked about."""
+    """A snapshot that a model was asked about."""
     run = ran(_scripted(answer()), tmp_path)
     return next(line.snapshot for line in run.transcript if line.snapshot)
 
 
 class Waiting:
-    """A mind whose only place is taken: in virtual time each question is answered before the next is asked."""
+    """A service whose only slot is taken; in virtual time requests would never wait for each other."""
 
     def __init__(self, snapshot: Snapshot) -> None:
         wanted = settings(**EAGER, llm__max_concurrent=1)
@@ -359,7 +359,7 @@ def test_failing_graph_abstains_with_graph_error() -> None:
 
 
 class Wild:
-    """A backend that breaks its contract."""
+    """A backend that raises other exceptions than LLMError."""
 
     name = model = server = "wild"
 
@@ -367,7 +367,7 @@ class Wild:
         raise ZeroDivisionError
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
 
 def test_backend_exception_closes_gate(tmp_path: Path) -> None:

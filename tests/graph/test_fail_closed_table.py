@@ -1,4 +1,4 @@
-"""docs/fail-closed.md: each row has a test that exists, and each code of the code has a row."""
+"""docs/fail-closed.md: each row has an existing test, and each code in the source has a row."""
 
 import ast
 import re
@@ -46,7 +46,7 @@ def test_a_row_links_to_a_test_that_exists(test: str, case: str | None, path: Pa
 
 
 def _in_the_code() -> set[str]:
-    """Every literal with which the code gives an abstention its code."""
+    """Returns every literal in the source that is used as the code of an abstention."""
     folders = (ROOT / "autohedge" / name for name in GIVERS)
     trees = (ast.parse(path.read_text(encoding="utf-8")) for each in folders for path in each.rglob("*.py"))
     nodes = chain.from_iterable(map(ast.walk, trees))
@@ -77,7 +77,7 @@ def test_every_code_has_a_sentence_and_a_row() -> None:
 
 
 def _refused_in_the_code() -> set[str]:
-    """Every literal with which an agent's answer, or the engine's side of it, is a no."""
+    """Returns every refusal code that occurs in the agents, the graph or the proposal handler."""
     modules = ("engine/deliberations/proposals.py", "graph/state.py", "graph/fast_path.py")
     paths = [ROOT / "autohedge" / name for name in modules]
     paths += (ROOT / "autohedge" / "agents").glob("*.py")

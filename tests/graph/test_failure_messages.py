@@ -1,4 +1,4 @@
-"""What a person sees when something is wrong: one line at the start, one on the way, one in the summary."""
+"""Messages of failures: one line at the start, one during the run, one in the summary."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ SECRET = "sk-live-0123456789abcdef0123"
 
 @pytest.fixture
 def nowhere() -> Iterator[str]:
-    """An address at which nothing listens."""
+    """An address without a server."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
@@ -34,7 +34,7 @@ def _run(**changes: Any) -> dict[str, Any]:
 
 
 def _refused(kind: type[AutoHedgeError], **changes: Any) -> str:
-    """The one line with which a run is refused; nothing is left behind."""
+    """Returns the one line with which a run is refused; the run must leave no files."""
     with pytest.raises(kind) as refusal:
         _run(**changes)
     assert not Path("runs").exists()
@@ -68,7 +68,7 @@ def test_named_model_without_server_starts_with_closed_gates(
     line = sentence.replace("unreachable", "(unreachable)")
     assert capsys.readouterr().err.splitlines() == [f"[AGENT] X: no answer {line}"]
     print_summary(results)
-    assert f"      11 {sentence}" in capsys.readouterr().out.splitlines()
+    assert sentence.replace(": ", " 11 ", 1) in " ".join(capsys.readouterr().out.split())
 
 
 def test_normal_log_reports_each_abstention_and_closed_gate(

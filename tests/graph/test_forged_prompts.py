@@ -1,4 +1,4 @@
-"""A record whose prompts changed on the way is replayed with them, and found out where it was forged."""
+"""A record with changed prompts: it is replayed with them, and forgeries are detected."""
 
 from collections.abc import Callable
 from itertools import groupby
@@ -24,7 +24,7 @@ def _changes(lines: Lines) -> list[int]:
 
 
 def _question_after(lines: Lines, index: int) -> int:
-    """The place of the first question behind a line."""
+    """Returns the index of the first deliberation request after a line."""
     return next(n for n, line in enumerate(lines) if n > index and _kind(line) == "deliberate")
 
 
@@ -106,7 +106,7 @@ def test_prompt_rendering_the_same_is_found_by_its_hash(by_edited: RunFolder, fo
 
 
 @pytest.mark.parametrize(
-    ("damage", "message"), [("gone", "is missing"), ("changed", "does not fit its name")]
+    ("damage", "message"), [("gone", "is missing"), ("changed", "does not match its name")]
 )
 def test_prompt_file_of_change_is_checked_by_every_reader(
     by_edited: RunFolder, forge: Forge, damage: str, message: str
@@ -129,7 +129,7 @@ def test_prompt_file_of_change_is_checked_by_every_reader(
 
 @pytest.mark.parametrize(
     ("prompts", "message"),
-    [({"stranger": "ab.md"}, "no such agent"), ({"director": "../journal.jsonl"}, "does not fit its name")],
+    [({"stranger": "ab.md"}, "no such agent"), ({"director": "../journal.jsonl"}, "does not match its name")],
 )
 def test_change_to_unknown_agent_or_outside_path_is_damage(
     by_edited: RunFolder, forge: Forge, prompts: dict[str, str], message: str

@@ -1,4 +1,4 @@
-"""A forged transcript is found at its first difference, however carefully its hashes were mended."""
+"""A forged transcript is detected at its first difference, even with recomputed hashes."""
 
 import json
 from collections.abc import Callable
@@ -169,7 +169,7 @@ def test_a_recorded_file_that_was_changed_under_its_name_is_damage(
     name = agents["headlines"] if kind == "headlines" else agents["prompts"]["director"]
     path = folder.stored_file(name)
     path.write_bytes(path.read_bytes() + b"\n")
-    with pytest.raises(Corrupt, match="content does not fit its name"):
+    with pytest.raises(Corrupt, match="content does not match its name"):
         replayed(folder)
     path.unlink()
     with pytest.raises(Corrupt, match="is missing"):
@@ -323,7 +323,7 @@ def test_no_changed_character_of_a_message_or_an_answer_is_missed(
 
 
 def _changed(line: TranscriptEntry, part: int, place: int, character: str) -> TranscriptEntry:
-    """One character of a message, or of the answer, is another."""
+    """Changes one character of a message or of the answer."""
     if part < 2 and line.request:
         text = line.request.messages[part].content
         return with_message(line, part, _replaced(text, place, character))

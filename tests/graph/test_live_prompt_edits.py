@@ -1,4 +1,4 @@
-"""Prompts edited while a run is under way: from the next question on, in the record, and in both replays."""
+"""Prompts edited during a run: used from the next request on, recorded, and used in both replays."""
 
 import os
 import signal
@@ -45,7 +45,7 @@ QUESTION, CHANGED = "question ", "[AGENT] Prompts changed: "
 
 
 class Trader:
-    """A run in a process of its own, what it says, and its folder of prompts."""
+    """A run in a process of its own, its log lines, and its folder of prompts."""
 
     def __init__(self, path: Path, *args: str, agent: str = "director") -> None:
         self.place = ProcessHarness(path, CLOCKED if agent == "director" else TEAM)
@@ -62,27 +62,27 @@ class Trader:
         return RunFolder(journal.parent)
 
     def edit(self, new: str, old: str = "You watch") -> str:
-        """Save another prompt as an editor does; its hash."""
+        """Saves another prompt as an editor does; returns the name of its stored file."""
         draft = self.file.with_suffix(".swp")
         draft.write_text(builtin_path(self.file.stem).read_text().replace(old, new, 1))
         draft.replace(self.file)
         return _stored_name(self.file)
 
     def until(self, *marks: str) -> str:
-        """The next lines that hold these marks, one after the other; the last one."""
+        """Reads on to the lines with these marks, in order; returns the last one."""
         line = ""
         for mark in marks:
             line = next((each for each in self._lines if mark in each), "")
-            assert line, f"it ended without saying {mark!r}"
+            assert line, f"the run ended without a line with {mark!r}"
         return line
 
     def until_answered_with(self, name: str, times: int = 1) -> None:
-        """Until so many questions that were rendered from this prompt have been answered."""
+        """Waits until `times` requests that were rendered from this prompt have been answered."""
         while self.answered_with(name) < times:
             self.until(QUESTION)
 
     def answered_with(self, name: str) -> int:
-        """How often the transcript, which may be written just now, names this prompt."""
+        """Counts this prompt in the transcript, which may be incomplete while the run writes it."""
         return self.folder.transcript.read_bytes().count(f'"prompt_hash":"{Path(name).stem}"'.encode())
 
     def signal_worker(self, which: signal.Signals) -> None:
@@ -93,7 +93,7 @@ class Trader:
         os.kill(pid, which)
 
     def end(self) -> RunFolder:
-        """Interrupt the run, and prove its record."""
+        """Interrupts the run, and returns its record."""
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=TIMEOUT_S)
         assert self.process.returncode == 0
@@ -125,7 +125,7 @@ def _events(folder: RunFolder) -> list[Event]:
 
 
 def _questions_by_prompt(folder: RunFolder) -> dict[str, int]:
-    """How many questions were rendered from each prompt, every one from that in force where it was asked."""
+    """Counts requests by prompt; each must be rendered from the prompt in force at its request."""
     in_force = {name: f"{load(name).hash}.md" for name in builtin_names()}
     expected: dict[int, dict[str, str]] = {}
     for event in _events(folder):
@@ -229,7 +229,7 @@ def test_restart_uses_recorded_prompts_then_applies_new_edits(
 
 
 class _Editor(NullObserver):
-    """Edits a prompt as soon as the run has asked something, in plain sight of whoever looks."""
+    """Edits a prompt file at every deliberation request of the run."""
 
     wants = frozenset({DeliberationRequested})
 

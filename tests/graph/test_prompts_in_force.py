@@ -1,4 +1,4 @@
-"""A question is rendered from the prompts that were in force when it was asked, whoever answers it, and when."""
+"""A request is rendered from the prompts that were in force when it was made, whichever worker answers it."""
 
 import asyncio
 import contextlib
@@ -45,7 +45,7 @@ STEPS = st.one_of(
 
 
 class Played:
-    """A run's end of the pipe, driven step by step, with what is answered."""
+    """The run's side of the socket, driven step by step, with the answers."""
 
     def __init__(self) -> None:
         self.workers: list[FakeWorker] = []
@@ -169,7 +169,7 @@ def test_worker_answers_each_question_with_prompts_sent_before_it(workplace: Pat
 
 
 def test_worker_runtime_records_valid_edit_and_reports_refused_edit(workplace: Path) -> None:
-    """Two looks each: a file must have stayed as it is."""
+    """Polls twice for each edit, since a file must be unchanged between two polls."""
     stored: list[bytes] = []
     changes: list[PromptsChanged] = []
     notices: list[str] = []

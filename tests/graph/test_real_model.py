@@ -1,4 +1,4 @@
-"""A real model behind a real server decides a run on a recorded tape, which is then replayed without it."""
+"""A run on a recorded tape with a real model and server, replayed without them."""
 
 import json
 import shutil
@@ -34,7 +34,7 @@ OVERRIDES = [
 
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """Ten answers of the model on a part of a recorded tape; after them the budget is spent."""
+    """A run on a part of a recorded tape with ten answers of the model; then the budget is used up."""
     announcements: list[str] = []
     run = by_model(shared, real_model, tmp_path_factory.mktemp("real"), OVERRIDES, announcements)
     assert "calls" in announcements[0] and "minutes" in announcements[1]

@@ -1,4 +1,4 @@
-"""The whole team with a real model behind a real server, on a recorded tape; then both replays without it."""
+"""All agents with a real model and server on a recorded tape, then both replays without them."""
 
 from collections import defaultdict
 from pathlib import Path
@@ -28,8 +28,8 @@ OVERRIDES = [
     "llm.min_interval_s=3",
     f"llm.max_calls={CALLS}",
     "hybrid.learn_every_trades=0",
-    "agents.director.min_confidence_pct=0",  # the small model knows no confidence but 0 ...
-    "sizing.min_order_amount=0.5",  # ... and no size but 1 %
+    "agents.director.min_confidence_pct=0",  # the small model always answers a confidence of 0 ...
+    "sizing.min_order_amount=0.5",  # ... and a size of 1 %
 ]
 ORDER = ("director", "quant", "risk", "execution")
 CallsByDeliberation = dict[int, list[TranscriptEntry]]
@@ -37,13 +37,13 @@ CallsByDeliberation = dict[int, list[TranscriptEntry]]
 
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """As many answers of the model as the budget has, on a part of a recorded tape."""
+    """A run on a part of a recorded tape with as many answers of the model as the budget allows."""
     return by_model(shared, real_model, tmp_path_factory.mktemp("team"), OVERRIDES, [])
 
 
 @pytest.fixture(scope="module")
 def calls_by_deliberation(run: RunFolder) -> CallsByDeliberation:
-    """The calls of each deliberation in which anybody was asked."""
+    """Returns the calls of each deliberation that made any."""
     found: CallsByDeliberation = defaultdict(list)
     for line in transcribed(run.transcript):
         if line.tries:

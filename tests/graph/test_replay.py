@@ -1,4 +1,4 @@
-"""Deliberations are run again from their record, request by request, without anyone to ask."""
+"""Deliberations are replayed from their record, request by request, without a model."""
 
 import socket
 from collections import Counter
@@ -27,7 +27,7 @@ Forge = Callable[[RunFolder], RunFolder]
 
 @pytest.fixture
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing may connect or look a name up, and there is no key."""
+    """Forbids connections and name lookups, and removes the key."""
 
     def refuse(*args: object) -> None:
         pytest.fail(f"a replay went to the network: {args}")

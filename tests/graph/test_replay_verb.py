@@ -1,16 +1,18 @@
-"""`autohedge replay` says what both replays came to."""
+"""`autohedge replay` prints the results of both replays."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from autohedge import cli
 from autohedge.journal import RunFolder
 from tests.forged_record_factory import Lines, first, rewrite
 from tests.graph.record_factory import forging, hybrid, transcribed, with_message
+from tests.process_harness import ROOT, ProcessHarness
+from tests.test_imports import MODEL_PACKAGES
 
 Forge = Callable[[RunFolder], RunFolder]
 QUIET = (
@@ -22,15 +24,13 @@ QUIET = (
     "    parts = {'agents', 'graph', 'llm', 'prompts', 'tools'}\n"
     "    found = {name for name in sys.modules if name.split('.')[1:2] and name.startswith('autohedge.')\n"
     "             and name.split('.')[1] in parts}\n"
-    "    found |= {'langgraph', 'langchain_core', 'openai', 'httpx'} & set(sys.modules)\n"
+    f"    found |= set({MODEL_PACKAGES}) & set(sys.modules)\n"
     "    print(sorted(found), file=sys.stderr)\n"
 )
 
 
 def _replay(folder: RunFolder, *args: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "autohedge", "replay", str(folder.path), *args]
-    root = Path(cli.__file__).parent.parent.parent
-    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    return ProcessHarness(ROOT, {}).call("replay", str(folder.path), *args)
 
 
 def test_replay_prints_both_results(by_rules: RunFolder) -> None:
@@ -41,8 +41,10 @@ def test_replay_prints_both_results(by_rules: RunFolder) -> None:
 
 
 def test_engine_only_replay_imports_no_agent_modules(by_rules: RunFolder) -> None:
+    assert by_rules.transcript.stat().st_size
     command = [sys.executable, "-c", QUIET, str(by_rules.path), "--engine-only"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    env = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=True)
     assert done.stdout == f"{by_rules.id}: every output reproduced\n"
     assert done.stderr == "[]\n"
 

@@ -1,4 +1,4 @@
-"""Hybrid runs that die and go on: gates shut, prompts and lessons kept, one record, no process left behind."""
+"""Restarts of hybrid runs: gates closed, prompts and lessons restored, one record, no process left."""
 
 import json
 import os
@@ -59,7 +59,7 @@ TIMEOUT_S = 60.0
 
 
 def _scripted(path: Path, **changes: Any) -> RunFolder:
-    """A seeded run on a clock that a script answers."""
+    """Makes a seeded run on a clock with scripted answers."""
     (path / "script.jsonl").write_text(f"{json.dumps(ANSWER)}\n" * 400)
     wanted = settings(**SCRIPTED | changes)
     return RunFolder.find(
@@ -72,7 +72,7 @@ def _events(folder: RunFolder) -> list[Event]:
 
 
 def _died(folder: RunFolder, lines: int) -> RunFolder:
-    """As a power failure leaves it: the journal has lost its end, the transcript has not."""
+    """Cuts the journal but not the transcript, as a power failure can."""
     left = RunFolder(Path(shutil.copytree(folder.path, folder.path.parent / f"{folder.id}-{lines}")))
     left.results.unlink()
     whole = left.journal.read_bytes().splitlines(keepends=True)
@@ -81,7 +81,7 @@ def _died(folder: RunFolder, lines: int) -> RunFolder:
 
 
 def _holds(folder: RunFolder) -> None:
-    """The record is whole; the engine, and the deliberations, come out of it again."""
+    """Verifies the record, and replays engine and deliberations."""
     assert verify(folder).finished
     assert app.replay_engine(folder) == (None, True)
     replay = app.replay_deliberations(folder)
@@ -153,7 +153,7 @@ def test_a_seeded_run_on_a_clock_writes_what_it_writes_in_virtual_time(
 
 
 def _worker_of(process: Process) -> int:
-    """The agents' process of a run."""
+    """Returns the pid of a run's worker process."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     (pid,) = (int(each) for each in children if b"graph.worker" in Path(f"/proc/{each}/cmdline").read_bytes())
     return pid
@@ -161,7 +161,7 @@ def _worker_of(process: Process) -> int:
 
 @pytest.fixture
 def watched() -> Iterator[list[int]]:
-    """Handles of processes that are to end by themselves; those that do not are ended."""
+    """Handles of processes that must end by themselves; those that do not are killed."""
     handles: list[int] = []
     yield handles
     for handle in handles:

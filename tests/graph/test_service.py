@@ -1,4 +1,4 @@
-"""What one process takes of a model that several share."""
+"""The share of one process in a model that several processes use."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A deliberation that is cut off lets go of its flight: whoever asks alike would wait for it else, in every process."""
+"""A cancelled deliberation ends its flight, so that equal requests in other processes do not wait for it."""
 
 import asyncio
 from typing import Any
@@ -18,7 +18,7 @@ RISING = rows([100 + 0.01 * (step % 5) + 0.01 * step for step in range(50)])
 
 
 class Cut:
-    """A model that is asked and never answers; or whose client cuts the asker off."""
+    """A model that never answers, or whose client cancels the request."""
 
     name = model = server = "cut"
 
@@ -33,7 +33,7 @@ class Cut:
         raise AssertionError
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing."""
 
 
 @pytest.mark.parametrize("cuts", [False, True])

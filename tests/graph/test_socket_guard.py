@@ -1,6 +1,6 @@
-"""A hybrid run contacts its model's server and nothing else; a run by the rules contacts nothing at all.
+"""A hybrid run contacts only its model's server; a run with the rules backend contacts no server.
 
-In a process of its own, in which the interpreter's audit events guard every connection and every name lookup.
+Each runs in a process in which the interpreter's audit events guard all connections and name lookups.
 """
 
 import json

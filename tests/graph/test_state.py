@@ -1,4 +1,4 @@
-"""What each word makes of a deliberation: it can end it or make it smaller, and undo no other."""
+"""The effect of each answer: it can end a deliberation or reduce its size, but not undo another answer."""
 
 from typing import Any
 

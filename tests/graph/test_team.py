@@ -1,4 +1,4 @@
-"""Each word of each agent visibly changes the order, or prevents it, from prompt to venue."""
+"""Each field of each agent's answer changes the order or prevents it, from prompt to venue."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -16,7 +16,7 @@ from autohedge.tools.headlines import Headline, Headlines
 from tests.graph.hybrid_harness import START_NS, Ran
 from tests.graph.team_harness import ANSWERS, RecordingBackend, entries, ran, resolved_codes, team
 
-FULL = Decimal("0.999")  # 100 of money at an ask of 100.01, in lots of 0.001
+FULL = Decimal("0.999")  # a notional of 100 at an ask of 100.01, in lots of 0.001
 MID = 100.0
 
 

@@ -1,4 +1,4 @@
-"""Each fault of a model or its server, at each agent while the others answer well: nothing is bought, exits sell."""
+"""Each fault of a model or its server, at each agent while the others answer well: no entries, exits work."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -27,13 +27,13 @@ SCHEMAS = {frozenset(answer): agent for agent, answer in ANSWERS.items()}
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Imitation]:
-    """One server for all tests here; each says what it answers."""
+    """One server for all tests of this module; each test sets its answers."""
     with llama_cpp() as running:
         yield running
 
 
 def _agent_of(request: ReceivedRequest) -> str:
-    """Which agent a request is of, by the schema that it demands."""
+    """Returns the agent of a request, by its schema."""
     schema = request.body["response_format"]["json_schema"]["schema"]
     return SCHEMAS[frozenset(schema["properties"])]
 
@@ -43,7 +43,7 @@ def _answered(text: str, **extra: Any) -> Reply:
 
 
 def _model(server: Imitation, ill: str, reply: Reply, *, well: int = 1) -> Callable[[], LLMBackend]:
-    """All agents answer well over the wire, but that one, after `well` good answers, has a fault."""
+    """Opens a model whose agents answer well, except `ill` after `well` good answers."""
     agents: list[str] = []
 
     def page(request: ReceivedRequest) -> Reply:
@@ -78,7 +78,7 @@ OUT_OF_RANGE: dict[str, dict[str, Any]] = {
 
 
 def _spoiled(agent: str, name: str) -> tuple[Reply, str]:
-    """A bad reply of test_fail_closed.py as this agent would give it, and its code."""
+    """Returns a bad reply of test_fail_closed.py in the form of this agent, and its code."""
     reply, code = REPLIES[name]
     match name:
         case "wrong_word":
@@ -95,7 +95,7 @@ def _spoiled(agent: str, name: str) -> tuple[Reply, str]:
 
 
 def _buys_no_more(run: Ran, *codes: str) -> None:
-    """What the first proposal bought is sold at its stop; after that all proposals end in one of `codes`."""
+    """Requires one entry, sold at its stop-loss, and that all later proposals end in one of `codes`."""
     assert [order.reason for order in run.events(SubmitOrder)] == ["entry", "stop_loss"]
     assert run.result["open_positions"] == {}
     assert set(codes) <= ABSTENTIONS.keys()
@@ -110,7 +110,7 @@ def _buys_no_more(run: Ran, *codes: str) -> None:
 
 
 def _recorded(run: Ran) -> None:
-    """Each decision names its lines, the last of which has its code; all of it replays."""
+    """Requires that each decision names its lines, the last one has its code, and the run replays."""
     lines = {line.hash: line for line in run.transcript}
     for decision in run.decisions:
         assert decision.calls and lines[decision.calls[-1]].outcome == (decision.code or "accepted")
@@ -152,7 +152,7 @@ def test_agent_without_prompt_is_a_node_error(agent: str, tmp_path: Path) -> Non
 
 
 class Ill:
-    """A backend that is broken for one agent, after its first answer."""
+    """A backend that fails for one agent after its first answer."""
 
     name = model = server = "ill"
 
@@ -170,7 +170,7 @@ class Ill:
 
 
 class Wild:
-    """A backend that breaks its contract."""
+    """A backend that raises other exceptions than LLMError."""
 
     name = model = server = "wild"
 
@@ -178,7 +178,7 @@ class Wild:
         raise ZeroDivisionError
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing."""
 
 
 @pytest.mark.parametrize("agent", AGENTS)
@@ -205,7 +205,7 @@ def test_chaos_at_one_agent_is_tolerated_or_prevents_entries(
         _buys_no_more(run, *{decision.code for decision in run.decisions[1:]})
 
 
-# bounds of their own
+# answers outside the agents' bounds
 
 OUT_OF_BOUNDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a_stop_too_near": ("risk", {"stop_loss_bps": 9}, "out_of_bounds"),
@@ -233,7 +233,7 @@ def test_answer_outside_bounds_is_sent_back_once_and_repair_counts(tmp_path: Pat
     assert repair and '"stop_loss_bps" must be from 10 to 50' in repair.messages[-1].content
 
 
-# time and measure
+# deadlines and budgets
 
 
 def test_the_deadline_is_that_of_all_agents_together(tmp_path: Path) -> None:
@@ -257,7 +257,7 @@ def test_repeated_server_errors_open_breaker_and_no_order_is_sent(tmp_path: Path
     assert run.codes == {"server_error", "breaker_open"} and run.events(SubmitOrder) == []
 
 
-# Learning stands apart
+# the Learning agent
 
 
 LESSON_FAULTS = sorted(REPLIES.keys() - {"wrong_word", "wrong_symbol"})

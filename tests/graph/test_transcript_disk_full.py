@@ -1,4 +1,4 @@
-"""A disk that takes no transcript for a while costs the answers of that while, and no more."""
+"""A temporarily full disk costs only the answers of that time."""
 
 import os
 import subprocess

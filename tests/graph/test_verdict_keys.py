@@ -1,4 +1,4 @@
-"""A verdict that still holds is not asked for again: when it is taken, what it says, and that a replay knows it."""
+"""Cached verdicts: when one is used instead of a request, its effect, and its replay."""
 
 import asyncio
 from contextlib import chdir
@@ -32,7 +32,7 @@ CACHED_VERDICT = CachedVerdict("k", TRADE, 100, 200, 120, "rules")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
-    """A run whose gates fall due every few seconds."""
+    """Makes a run whose gates are due every few seconds."""
     with chdir(tmp_path_factory.mktemp("kept")):
         return hybrid(
             hybrid__cache_verdicts=True,
@@ -201,7 +201,7 @@ def test_invalid_cached_answer_counts_as_a_miss() -> None:
         await memory.put(msgspec.structs.replace(CACHED_VERDICT, answer=answer))
         return await SingleFlight(memory).get("k", 150, 1.0)
 
-    beyond = TRADE | {"more": 10**30}  # no pipe of the agents' process could carry it
+    beyond = TRADE | {"more": 10**30}  # an integer that the worker's messages cannot encode
     wrongs: tuple[dict[str, Any], ...] = (
         {},
         TRADE | {"confidence_pct": "90"},

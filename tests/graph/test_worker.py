@@ -1,4 +1,4 @@
-"""The agents' process frozen and killed under a run that goes on."""
+"""A worker process that is frozen and killed while the run continues."""
 
 import asyncio
 import contextlib
@@ -25,13 +25,14 @@ SPEED = 120
 RUN = [
     sys.executable, "-m", "autohedge", "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",
     "--set", "synthetic.hours=2", "--set", "hybrid.gate_refresh_quotes=40", "--set", "hybrid.min_refresh_s=0",
-    "--set", "llm.provider=rules", "--set", "hybrid.no_trade_cooldown_quotes=5", "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
+    "--set", "llm.provider=rules", "--set", "hybrid.no_trade_cooldown_quotes=5",
+    "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
 ]  # fmt: skip
 IN_TIME_S = 60
 
 
 class RunProcess:
-    """A run in a process of its own, and what it says."""
+    """A run in a process of its own, and its log lines."""
 
     def __init__(self, folder: Path) -> None:
         self._process = subprocess.Popen(
@@ -42,21 +43,21 @@ class RunProcess:
         self.worker = 0
 
     def until(self, mark: str) -> str:
-        """The next line that holds `mark`."""
+        """Returns the next line with `mark`."""
         for line in self._lines:
             if mark in line:
                 return line
         raise AssertionError(f"it ended without saying {mark!r}")
 
     def signal_worker(self, which: signal.Signals) -> int:
-        """Send the agents' process a signal; its pid."""
+        """Sends the worker process a signal; returns its pid."""
         children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
         (pid,) = (int(each) for each in children if b"graph.worker" in _command(each))
         os.kill(pid, which)
         return pid
 
     def end(self) -> dict[str, Any]:
-        """Interrupt the run; its results."""
+        """Interrupts the run and returns its results."""
         self._process.send_signal(signal.SIGINT)
         out, _ = self._process.communicate(timeout=IN_TIME_S)
         assert self._process.returncode == 0

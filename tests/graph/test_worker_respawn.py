@@ -1,4 +1,4 @@
-"""A machine that has no process to give for a while costs answers, and not the agents of the whole run."""
+"""A machine that cannot start a process for a while costs answers, but not the agents of the whole run."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""The journal: every event comes back as it went in, and no change goes unnoticed."""
+"""The journal: every event is read back as written, and every change is detected."""
 
 import json
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from tests.journal.entry_factory import ENTRIES, GENESIS
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A journal that holds one event of every type."""
+    """A journal with one event of every type."""
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"
     _write(path)
     return path
@@ -28,7 +28,7 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scratch(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a damaged copy is put."""
+    """The path for a damaged copy."""
     return tmp_path_factory.mktemp("scratch") / "damaged.jsonl"
 
 
@@ -193,7 +193,7 @@ def _of_the_future() -> bytes:
 @pytest.mark.parametrize(
     ("make", "text"),
     [
-        (lambda: encode_line(JournalEntry(1, 0, Timer(1)), NO_HASH)[0], "line 1 is no genesis"),
+        (lambda: encode_line(JournalEntry(1, 0, Timer(1)), NO_HASH)[0], "line 1 is not a genesis"),
         (_two_geneses, "line 2 is a second genesis"),
         (_of_the_future, "line 2 is whole, but this version cannot read it"),
     ],

@@ -1,4 +1,4 @@
-"""The store of a run on a clock: what it promises on a full disk, a torn tail, a lock, a failing sync."""
+"""The durable store: full disks, torn tails, the lock, and syncs."""
 
 import os
 import resource
@@ -97,7 +97,7 @@ def test_store_in_missing_folder_is_unavailable(tmp_path: Path) -> None:
 
 
 def test_file_size_limit_stops_writing_with_whole_lines(path: Path) -> None:
-    """RLIMIT_FSIZE stops this one file for good: the reserve cannot help, the record must stay whole."""
+    """RLIMIT_FSIZE limits this file for good: the reserve cannot help, but lines must stay whole."""
     script = f"""
 import resource, signal
 from pathlib import Path
@@ -119,7 +119,7 @@ store.close()
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
     error, counted = done.stdout.splitlines()
-    assert "File too large; nothing unrecorded has left. Make room, then: autohedge restart" in error
+    assert "File too large; no unrecorded order was sent. Make room, then: autohedge restart" in error
     assert "full or broken disk: File too large" in counted
     assert 9_000 < path.stat().st_size <= 10_000
     assert torn_tail_bytes(path) == 0
@@ -164,7 +164,7 @@ store.close()
 
 
 def _on_a_small_disk(tmp_path: Path, size: int, body: str) -> str:
-    """Run a few lines on a file system of `size` MiB, mounted in a name space of its own."""
+    """Runs a script on a file system of `size` MiB, mounted in its own name space."""
     place, script = tmp_path / "small", tmp_path / "script.py"
     place.mkdir()
     script.write_text(
@@ -174,7 +174,7 @@ def _on_a_small_disk(tmp_path: Path, size: int, body: str) -> str:
     )
     command = SMALL_DISK.format(size=size, place=place, python=sys.executable, script=script)
     if not _may_mount(tmp_path):
-        pytest.skip("this machine lets nobody mount a small file system")
+        pytest.skip("this machine does not allow mounting a small file system")
     env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
     shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", command]
     done = subprocess.run(shell, env=env, capture_output=True, text=True, check=False)

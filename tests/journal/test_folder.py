@@ -1,4 +1,4 @@
-"""Run folders: they appear whole, and what they keep is checked by name."""
+"""Run folders: published whole, with stored files checked by their names."""
 
 import json
 from pathlib import Path

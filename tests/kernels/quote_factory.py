@@ -1,4 +1,4 @@
-"""Random hostile quotes, and lanes through which one step or one scan takes them."""
+"""Random good and bad quotes, and helpers that run one step or one scan over them."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ NAN, INF = float("nan"), float("inf")
 
 
 class Quote(NamedTuple):
-    """One row of the market."""
+    """One market row."""
 
     lane: int
     ts: int
@@ -43,7 +43,7 @@ _SIZES = st.sampled_from([0.0, 0.5, 1.0, 3.0, 20.0])
 
 @st.composite
 def quotes(draw: st.DrawFn, lanes: int = 1, most: int = 60) -> list[Quote]:
-    """Quotes on a coarse grid, so that equalities happen, with bad ones and equal times."""
+    """Draws quotes on a coarse grid, so that prices and times repeat, with bad ones among them."""
     ts, rows = draw(st.integers(0, 50)), []
     for _ in range(draw(st.integers(1, most))):
         ts += draw(st.sampled_from([0, 1, 3, 10, 25]))
@@ -54,20 +54,27 @@ def quotes(draw: st.DrawFn, lanes: int = 1, most: int = 60) -> list[Quote]:
 
 
 def columns(rows: Sequence[Quote]) -> list[NDArray[Any]]:
-    """The rows as the columns of a scan."""
+    """Returns the rows as the columns of a scan, read-only as those of a tape: the type that is compiled anyway."""
     kinds = (np.int32, np.int64, np.float64, np.float64, np.float64, np.float64)
-    return [np.array([row[i] for row in rows], dtype=kind) for i, kind in enumerate(kinds)]
+    made = [np.array([row[i] for row in rows], dtype=kind) for i, kind in enumerate(kinds)]
+    for column in made:
+        column.flags.writeable = False
+    return made
 
 
 def stepped(lanes: KernelStates, step_one: Callable[..., int], rows: Sequence[Quote]) -> list[int]:
-    """The code of every row, taken one by one."""
-    return [step_one(lanes, row.lane, row.ts, row.bid, row.ask, row.bid_size + row.ask_size) for row in rows]
+    """Returns the code of every row, processed one by one."""
+    # Whole numbers would be compiled as a type of their own.
+    return [
+        step_one(lanes, row.lane, row.ts, float(row.bid), float(row.ask), float(row.bid_size + row.ask_size))
+        for row in rows
+    ]
 
 
 def scanned(
     lanes: KernelStates, scan: Callable[..., int], rows: Sequence[Quote], cuts: Sequence[int]
 ) -> list[int]:
-    """The rows at which a scan stops, in batches that end at `cuts`."""
+    """Returns the rows at which a scan stops, in batches that end at `cuts`."""
     data, stops, start = columns(rows), [], 0
     for stop in [*sorted(cut for cut in cuts if cut < len(rows)), len(rows)]:
         while start < stop:
@@ -79,11 +86,11 @@ def scanned(
 
 
 def trailed(watched: Sequence[float], trail: tuple[float, float]) -> bool:
-    """The trailing stop's rule, over all bids since the entry that met no other exit."""
+    """Returns whether the trailing stop is met, given all bids since the entry that met no other exit."""
     start, ratio = trail
     return max(watched) >= start and watched[-1] <= max(watched) * ratio
 
 
 def stops_of(codes: Sequence[int]) -> list[int]:
-    """Where the engine would have to decide."""
+    """Returns the rows at which the engine must decide."""
     return [row for row, code in enumerate(codes) if code >= STOPS_FROM]

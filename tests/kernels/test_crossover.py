@@ -1,4 +1,4 @@
-"""The crossover kernel against plain means over gathered bars."""
+"""The crossover kernel against plain means over aggregated bars."""
 
 import math
 from collections import Counter
@@ -22,7 +22,7 @@ LATER = 1_000_000
 
 @dataclass
 class Params:
-    """The parameters of one lane; without a bar length each row is a bar."""
+    """The parameters of one lane; without `bar_ns` each row is a bar."""
 
     fast: int = 1
     slow: int = 2
@@ -52,7 +52,7 @@ def _lanes(*wanted: Params) -> KernelStates:
 
 
 def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
-    """Gather valid rows into bars, judge each closed bar by plain means; nothing is acted on."""
+    """Aggregates valid rows into bars and evaluates each closed bar by plain means, without acting on it."""
     take_profit, stop_loss = EXIT_LEVELS[p.status]
     closes: list[float] = []
     watched: list[float] = []

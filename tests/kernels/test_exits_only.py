@@ -1,10 +1,6 @@
-"""Watching never wants to buy: it guards exits, counts quotes, and says what the lane waits for."""
+"""The exits-only kernel: it checks exits, counts quotes under the gate's code, and never enters."""
 
-import os
-import subprocess
-import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -17,7 +13,6 @@ from autohedge.kernels import exits_only
 from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, REFRESH_DUE, KernelStates, new_states
 from tests.kernels.quote_factory import Quote, quotes, scanned
 
-ROOT = Path(__file__).parents[2]
 WAITS = (0, Reason.NO_SIGNAL, Reason.DELIBERATING, Reason.AGENTS_COOLDOWN)
 STATUSES = (FLAT, PENDING, OPEN, EXITING)
 
@@ -75,7 +70,7 @@ def test_scan_stops_when_refresh_is_due() -> None:
 
 @st.composite
 def situations(draw: st.DrawFn) -> KernelStates:
-    """Lanes in any state that the engine can put them in."""
+    """Draws lanes in any state that the engine can set."""
     lanes = _lanes(count=2)
     for lane in range(2):
         lanes[lane] = _lanes(draw(st.sampled_from(STATUSES)), draw(st.sampled_from(WAITS)))[0]
@@ -95,20 +90,9 @@ def test_exits_only_never_enters_and_ignores_batch_cuts(
     assert not (lanes["stop"] == Reason.ENTRY).any()
 
 
-PROGRAM = "from tests.kernels.test_exits_only import as_plain_python; as_plain_python()"
-
-
-def as_plain_python() -> None:
-    """The same without the compiler."""
+def repeat_exit_tests() -> None:
+    """Runs three tests of this file; test_without_compiler.py calls it in a process without the compiler."""
     for gate in WAITS:
         test_quote_of_flat_lane_is_counted_under_its_gate_code(gate)
     test_exit_level_met_stops_the_scan_under_every_gate_code(99.5, Reason.STOP_LOSS)
     test_scan_stops_when_refresh_is_due()
-
-
-def test_exits_only_without_compiler_behaves_the_same() -> None:
-    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

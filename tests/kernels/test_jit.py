@@ -1,4 +1,4 @@
-"""Compiled code on disk: kept between processes, made afresh after an edit, never in the way."""
+"""Compiled code on disk: reused by later processes, recompiled after an edit, optional."""
 
 import json
 import os
@@ -25,14 +25,14 @@ print(json.dumps({"code": code, "counted": int(lanes["counts"].sum()), "hits": h
 
 
 def _copy(folder: Path) -> Path:
-    """The package as a user's own checkout."""
+    """Copies the package, as a checkout of a user would have it."""
     target = folder / "autohedge"
     shutil.copytree(PACKAGE, target, ignore=shutil.ignore_patterns("__pycache__"))
     return target
 
 
 def _run(package: Path, cache: Path) -> dict[str, Any]:
-    """One process that compiles, or loads, one kernel of that copy and calls it."""
+    """Runs a process that compiles or loads one kernel of that copy and calls it."""
     env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent)}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM],

@@ -1,4 +1,4 @@
-"""What the simulated venue asks of a tape, against plain loops."""
+"""Tape queries against plain loops."""
 
 import math
 from collections.abc import Sequence

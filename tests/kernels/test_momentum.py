@@ -1,4 +1,4 @@
-"""The momentum kernel against its rules, written out in plain Python."""
+"""The momentum kernel against its rules in plain Python."""
 
 import math
 from collections import Counter
@@ -63,7 +63,7 @@ def _lanes(*wanted: Params) -> KernelStates:
 
 
 def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
-    """Rules 1 to 8 up to the trigger; a trigger is not acted on."""
+    """Returns the code of each row up to the entry trigger, by the rules; a trigger is not acted on."""
     mids: list[float] = []
     watched: list[float] = []
     sizes: list[float] = []

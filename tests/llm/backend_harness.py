@@ -1,4 +1,4 @@
-"""One question, and what is made of it by a backend that is opened and closed around it."""
+"""One request, and its result from a backend that is opened and closed around it."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -51,7 +51,7 @@ async def complete_all(backend: LLMBackend, *requests: LLMRequest) -> list[LLMRe
 
 
 def complete_sync(open_backend: Callable[[], LLMBackend], *requests: LLMRequest) -> LLMResponse:
-    """In a loop of its own, as a backend demands."""
+    """Runs in an event loop of its own, as a backend requires."""
 
     async def run() -> LLMResponse:
         return (await complete_all(open_backend(), *requests))[-1]
@@ -60,7 +60,7 @@ def complete_sync(open_backend: Callable[[], LLMBackend], *requests: LLMRequest)
 
 
 def fails(doing: Callable[[], Awaitable[Any]]) -> LLMError:
-    """The failure that this ends in; its text is one printable line without the key."""
+    """Returns the LLMError that this raises; its text must be one printable line without the key."""
 
     async def run() -> None:
         await doing()

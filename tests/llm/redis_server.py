@@ -1,4 +1,4 @@
-"""A real server of the Redis protocol, which tests may kill and start again, and one that never answers."""
+"""A real server with the Redis protocol that tests can kill and restart, and defective servers."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ A_VERDICT = CachedVerdict("k", {"decision": "trade", "confidence_pct": 70}, 100,
 
 
 class Server:
-    """A server at `url`, without data on a disk."""
+    """A server at `url` without persistence."""
 
     def __init__(self, password: str = "", **how: Any) -> None:
         self._how, self._password = how, password
@@ -37,7 +37,7 @@ class Server:
         self.start()
 
     def start(self) -> None:
-        """Start it, with nothing in it."""
+        """Starts the server without data."""
         self._running = ValkeyServer(**self._how)
         self._running.start()
         if self._password:
@@ -45,14 +45,14 @@ class Server:
                 client.config_set("requirepass", self._password)
 
     def kill(self) -> None:
-        """As the kernel does it."""
+        """Ends the server at once; its data are lost."""
         if self._running:
             self._running.terminate()
         self._running = None
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
-        """Connected, and not answering."""
+        """Stops the server's process, so that it accepts connections and does not answer."""
         assert self._running and self._running._process
         self._running._process.send_signal(signal.SIGSTOP)
         try:
@@ -62,13 +62,13 @@ class Server:
 
     @property
     def client(self) -> "Redis":
-        """A client beside the code under test."""
+        """A client outside the code under test."""
         return Redis.from_url(self.url, password=self._password or None)
 
 
 @contextmanager
 def at_a_socket() -> Iterator[Server]:
-    """A server that needs no port."""
+    """A server on a Unix socket."""
     with tempfile.TemporaryDirectory() as folder:
         server = Server(port=0, unix_socket_path=Path(folder) / "s", data_dir=Path(folder) / "data")
         try:
@@ -79,7 +79,7 @@ def at_a_socket() -> Iterator[Server]:
 
 @contextmanager
 def at_a_port(password: str) -> Iterator[Server]:
-    """A server with a password, at a port that is its own also while it is down."""
+    """A server with a password, at a port that stays reserved while it is down."""
     server = _at_a_free_port(password)
     try:
         yield server
@@ -94,18 +94,18 @@ def _at_a_free_port(password: str) -> Server:
         try:
             return Server(password, port=port)
         except (ValkeyServerStartupError, OSError):
-            continue  # somebody else took it in between
+            continue  # another process took the port in between
     raise AssertionError("no port stayed free")
 
 
 def unresponsive_server() -> AbstractAsyncContextManager[str]:
-    """The address of a server that takes connections and never says a word."""
+    """Yields the address of a server that accepts connections and sends nothing."""
     return babbling_server(b"")
 
 
 @asynccontextmanager
 async def babbling_server(reply: bytes) -> AsyncIterator[str]:
-    """The address of a server that says the same to everything."""
+    """Yields the address of a server that sends the same bytes to every request."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(ConnectionError):
@@ -122,7 +122,7 @@ async def babbling_server(reply: bytes) -> AsyncIterator[str]:
 
 
 def shared_settings(url: str, **changes: Any) -> Settings:
-    """Settings of a process that shares at `url`, with times that no slow machine takes unless changed."""
+    """Returns settings of a process that shares at `url`, with timeouts long enough for a slow machine."""
     wanted = {"redis__timeout_s": 5.0, "redis__lease_s": 10.0, "llm__max_concurrent": 2} | changes
     return settings(redis__url=f'"{url}"', **wanted)
 
@@ -131,7 +131,7 @@ def shared_settings(url: str, **changes: Any) -> Settings:
 async def process(
     url: str, messages: list[str] | None = None, **changes: Any
 ) -> AsyncIterator[SharedResources]:
-    """What one process has of what is shared at `url`; it hears into `told`."""
+    """Opens the resources that one process shares at `url`; its notices go to `messages`."""
     received: list[str] = [] if messages is None else messages
     shared = await open_shared_resources(shared_settings(url, **changes), "model", received.append)
     try:
@@ -141,15 +141,15 @@ async def process(
 
 
 async def until(condition: Any) -> None:
-    """Let time pass until this holds; fails if it never does."""
+    """Waits until `condition` is true; fails after a timeout."""
     end_s = monotonic_s() + IN_TIME_S
     while not condition():
-        assert monotonic_s() < end_s, "it never came to that"
+        assert monotonic_s() < end_s, "the condition did not become true in time"
         await sleep(0.01)
 
 
 def run(play: Any) -> Any:
-    """In a loop of its own, and never for long."""
+    """Runs in an event loop of its own, with a timeout."""
 
     async def bounded() -> Any:
         async with asyncio.timeout(2 * IN_TIME_S):
@@ -164,12 +164,12 @@ def slots(shared: SharedResources) -> Semaphore:
 
 
 def held(server: Server) -> tuple[int, int]:
-    """How many places are held, and how many wait for one, as the server knows it."""
+    """Returns the numbers of held slots and of waiting requests on the server."""
     with server.client as client:
         return client.zcount(SLOTS + "model", now_ms(client), "+inf"), client.zcard(WAITING + "model")
 
 
 def now_ms(client: Redis) -> int:
-    """The server's own time."""
+    """Returns the server's time in ms."""
     seconds, micros = client.time()
     return int(seconds) * 1000 + int(micros) // 1000

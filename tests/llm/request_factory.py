@@ -1,4 +1,4 @@
-"""A model that says what a test wants, and a clock that a test moves."""
+"""A model with answers from the test, and a clock that the test moves."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,7 +14,7 @@ Reply = LLMResponse | Exception | Callable[[LLMRequest], LLMResponse]
 
 
 class Verdict(BaseModel):
-    """What the tests ask for."""
+    """The answer that the tests request."""
 
     symbol: str
     action: Literal["trade", "no_trade"]
@@ -25,7 +25,7 @@ GOOD = '{"symbol":"BTC/USD","action":"trade","confidence":70}'
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """A clock in seconds that the test advances."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -51,7 +51,7 @@ def make_response(
 
 
 class Script:
-    """A backend that gives its replies in turn; it keeps what it was asked."""
+    """A backend that returns its replies in turn and records the requests."""
 
     name = "script"
     model = "m"
@@ -74,7 +74,7 @@ class Script:
 
 
 class Stuck(Script):
-    """A backend that does not answer until it is told to."""
+    """A backend that answers only after it is released."""
 
     def __init__(self, *replies: Reply) -> None:
         super().__init__(*replies)
@@ -88,5 +88,5 @@ class Stuck(Script):
 
 
 def llm(**changed: Any) -> LLMSettings:
-    """The shipped settings of models, with some changed."""
+    """The default LLM settings with some changes."""
     return settings(**{f"llm__{name}": value for name, value in changed.items()}).llm

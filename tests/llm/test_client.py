@@ -1,4 +1,4 @@
-"""Asking: one test for each way in which no answer comes, and none of them raises."""
+"""The client: one test for each way in which there is no answer; none of them raises."""
 
 import asyncio
 from collections.abc import Callable
@@ -29,7 +29,7 @@ PROSE = make_response("I would rather not say.")
 
 
 class ClientHarness:
-    """An asker over a script, with a clock of its own."""
+    """A client over a script, with a clock of its own."""
 
     def __init__(self, *replies: Reply, backend: Script | None = None, **changed: Any) -> None:
         self.clock = Clock()

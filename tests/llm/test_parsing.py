@@ -1,4 +1,4 @@
-"""Answers: whatever a model writes, either it is a whole object that fits, or it is said why not."""
+"""Parsing: any text of a model is either a complete valid object or gets an error text."""
 
 import json
 import time
@@ -22,7 +22,7 @@ VALUES = st.recursive(
     max_leaves=10,
 )
 OBJECTS = st.dictionaries(TEXTS, VALUES, max_size=5)
-# A quotation mark after a brace begins an object of its own, and so does a think tag take away what follows.
+# A quotation mark after a brace starts another object, and a think tag hides the text after it.
 BEFORE = st.text(st.characters(exclude_characters='"}<'), max_size=60)
 AFTER = st.text(st.characters(exclude_characters="}<"), max_size=60)
 

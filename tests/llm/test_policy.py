@@ -1,4 +1,4 @@
-"""Retries, breaker and budget: how often a server is asked, whatever it does."""
+"""Retries, breaker and budget: limits of the calls to a server, whatever it answers."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -23,7 +23,7 @@ FINAL: tuple[FailureCode, ...] = (
 
 
 class Tries:
-    """Fails in turn as told, then answers; keeps when it was tried."""
+    """Fails in turn as specified, then answers; records the times of the tries."""
 
     def __init__(self, clock: Clock, failures: Sequence[Exception]) -> None:
         self._clock, self._failures = clock, list(failures)

@@ -1,4 +1,4 @@
-"""The queue before a model: bounded, by priority, fair to the last lane, and everybody leaves it once."""
+"""The request queue: bounded, by priority, fair to all lanes, and each request leaves it exactly once."""
 
 import asyncio
 from collections import Counter
@@ -15,7 +15,7 @@ from tests.llm.request_factory import Clock
 
 
 class Play:
-    """Questions at a queue, each running until the play ends it; `ends` says how each ended."""
+    """Requests in a queue, each running until the test ends it; `ends` has the outcome of each."""
 
     def __init__(self, size: int = 10, concurrent: int = 1) -> None:
         self.clock = Clock()
@@ -63,7 +63,7 @@ class Play:
 
 
 async def settled() -> None:
-    """Let every task come as far as it can."""
+    """Lets all tasks run until they wait."""
     for _ in range(6):
         turn = asyncio.get_running_loop().create_future()
         asyncio.get_running_loop().call_soon(turn.set_result, None)
@@ -182,11 +182,11 @@ def test_full_queue_prefers_keys_not_yet_served() -> None:
         await play.submit("a", key="A")
         await play.submit("c", key="C")
         await play.submit("d", key="D")
-        assert play.code("a") == "queue_full"  # A has had its turn already, C and D never
+        assert play.code("a") == "queue_full"  # A had its turn already, C and D did not
         await play.submit("nobody")
         assert play.code("nobody") == "queue_full"
         await play.submit("e", key="E")
-        assert play.code("e") == "queue_full"  # as good a claim, but later
+        assert play.code("e") == "queue_full"  # same priority, but arrived later
         assert {name: play.code(name) for name in ("c", "d")} == {"c": "waits", "d": "waits"}
         await play.over()
 

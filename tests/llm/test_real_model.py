@@ -1,4 +1,4 @@
-"""A real model behind a real llama.cpp server: small, without judgement, but nobody's imitation."""
+"""A small real model behind a real llama.cpp server."""
 
 import asyncio
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.model
 
 
 class Verdict(BaseModel):
-    """Integers and enums are what this server's grammar enforces; ranges of numbers it does not."""
+    """This server's grammar enforces integers and enums, but not ranges of numbers."""
 
     action: str = Field(pattern="^(trade|no_trade)$", json_schema_extra={"enum": ["trade", "no_trade"]})
     confidence_pct: int = Field(ge=0, le=100)

@@ -1,4 +1,4 @@
-"""A request that is known to the byte is not sent again, and comes to what it came to."""
+"""A request with the same bytes as a recorded one is not sent again, and has the same outcome."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""Asked from a record, the same question comes to the same outcome, whatever happened then."""
+"""From a record the same request has the same outcome, also if the recorded call failed."""
 
 import asyncio
 from typing import Any
@@ -74,5 +74,5 @@ def test_replay_checks_context_window_regardless_of_record() -> None:
 
 
 def test_null_backend_raises_on_complete() -> None:
-    with pytest.raises(LLMError, match="asks nobody"):
+    with pytest.raises(LLMError, match="sends no requests"):
         asyncio.run(NullBackend().complete(make_request()))

@@ -1,4 +1,4 @@
-"""The transcript: what was said is written once, found again unchanged, and shown to be so."""
+"""The transcript: each line is written once, read back unchanged, and verified by its hash."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -80,7 +80,7 @@ def test_deliberation_without_call_is_one_entry(tmp_path: Path) -> None:
     [line] = read(tmp_path / "t")
     assert (line.deliberation, line.call, line.outcome, line.snapshot) == (3, 0, "shut", SNAPSHOT)
     assert request_bytes(line) == b""
-    with pytest.raises(Corrupt, match="asked nothing"):
+    with pytest.raises(Corrupt, match="made no call"):
         _ = line.recorded_call
 
 

@@ -1,4 +1,4 @@
-"""What calls cost: whoever reads of them counts what was counted when they were made."""
+"""Usage: readers of a transcript count the same as the client did."""
 
 import asyncio
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ CASES: dict[str, Sequence[str | ScriptLine]] = {
 
 
 async def _no_time(_: float) -> None:
-    """Let no time pass."""
+    """Returns without waiting."""
 
 
 @pytest.mark.parametrize("answers", CASES.values(), ids=CASES)

@@ -1,4 +1,4 @@
-"""Fixtures of the market tests: a cache of their own, and files of quotes and bars."""
+"""Fixtures of the market tests: a separate cache, and files of quotes and bars."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +20,7 @@ def cache_dir(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write columns to a Parquet or CSV file, by the name's suffix."""
+    """Returns a function that writes columns to a Parquet or CSV file, by the name's suffix."""
 
     def write_file(name: str = "BTCUSDT_20231114_quotes.parquet", **columns: object) -> Path:
         path = tmp_path / name

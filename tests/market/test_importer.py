@@ -1,4 +1,4 @@
-"""Importing files: what is read, and what is refused with which words."""
+"""Importing files: the columns read, and the errors for invalid files."""
 
 from collections.abc import Callable
 from pathlib import Path

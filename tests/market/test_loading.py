@@ -1,4 +1,4 @@
-"""Opening tapes, and finding an old run's tape again."""
+"""Opening tapes, and reopening the tape of a recorded run."""
 
 import shutil
 from collections.abc import Callable
@@ -120,7 +120,7 @@ def test_a_tape_that_is_gone_is_named(quotes_file: Path) -> None:
 def test_a_changed_tape_is_corrupt(quotes_file: Path) -> None:
     origins = open_tape([TapeSource(quotes_file)]).origins
     pl.read_parquet(quotes_file).with_columns(bid=pl.lit(1.0)).write_parquet(quotes_file)
-    with pytest.raises(Corrupt, match="not what the run saw"):
+    with pytest.raises(Corrupt, match="differs from the recorded tape"):
         reopen(origins)
 
 
@@ -146,7 +146,7 @@ def test_damaged_synthetic_spec_is_corrupt() -> None:
 
 def test_tape_made_in_memory_cannot_be_reopened() -> None:
     tape = tape_of([Stream.of("A", {"ts": [1], "bid": [1], "ask": [2]})])
-    with pytest.raises(Misconfigured, match="made in memory"):
+    with pytest.raises(Misconfigured, match="in memory only"):
         reopen(tape.origins)
 
 

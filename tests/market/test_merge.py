@@ -1,4 +1,4 @@
-"""The order law: rows are sorted by (time, stream, row)."""
+"""The order of merged rows: by time, stream, row."""
 
 import numpy as np
 from hypothesis import given

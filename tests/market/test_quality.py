@@ -97,7 +97,7 @@ def test_a_file_that_cannot_be_made_is_refused(quotes_file: Path, tmp_path: Path
         write_parquet(stream, tmp_path / "none" / "A.parquet")
 
 
-# The published checks of each file: crossed, locked, equal stamps, longest gap, median spread.
+# The published values of each file: crossed, locked, equal stamps, longest gap in s, median spread in bps.
 KNOWN = {
     "us_equity/IBM_20131007_20131009_nbbo_quotes.parquet": (131, 1096, 28662, 63_000.9, 2.1917),
     "futures/ES_20240701_quotes.parquet": (0, 0, 121, 6.279, 0.4522),

@@ -1,4 +1,4 @@
-"""What the names of files tell."""
+"""Symbol and bar length from file names, and `--tape` values."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The synthetic market: repeatable, plausible and lively enough to be traded."""
+"""The synthetic market: repeatable, plausible, and active enough to trade."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Edits of prompt files: what is taken, when, and what is refused and said."""
+"""Edits of prompt files: which are applied, when, and which are refused with which error."""
 
 import os
 from itertools import count
@@ -21,20 +21,20 @@ CLOCK = count(10**18)
 
 
 def save(path: Path, text: str | bytes) -> None:
-    """Write a file later than all before, however fast a test is."""
+    """Writes a file with a later time than all before, however fast the test runs."""
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     os.utime(path, ns=(0, next(CLOCK)))
 
 
 class Watched:
-    """Edits of the prompts of two agents, which are in force once they are found."""
+    """A watcher of two agents' prompts, with the prompts in force."""
 
     def __init__(self) -> None:
         self.observer = PromptWatcher()
         self.in_force = {name: read(name) for name in ("director", "learning")}
 
     def poll(self, times: int = 2) -> dict[str, str]:
-        """What so many looks find, as a run takes it."""
+        """Polls `times` times and puts the edits in force, as a run does; returns their texts."""
         found: dict[str, tuple[str, str]] = {}
         for _ in range(times):
             found |= self.observer.poll(self.in_force)
@@ -166,7 +166,7 @@ def test_unreadable_folder_is_reported_once_and_changes_no_prompt(watched: Watch
     watched.poll()
     moved = FOLDER.rename("elsewhere")
     FOLDER.symlink_to(FOLDER)
-    assert "cannot look for prompts in prompts" in watched.complaint()
+    assert "cannot list prompts in prompts" in watched.complaint()
     assert watched.poll(3) == {}
     FOLDER.unlink()
     moved.rename(FOLDER)

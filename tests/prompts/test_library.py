@@ -1,4 +1,4 @@
-"""Prompt files: what is read from them, what is complained of and where, and how fields are put in."""
+"""Prompt files: parsing, errors with their line, and rendering of fields."""
 
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +21,7 @@ from autohedge.prompts import (
 
 HEAD = "---\nversion: 3\ntemperature: 0.5\nmax_tokens: 20\n---\n"
 BODY = "# System\n\nBe brief: {{}}.\n\n# User\n\n{symbol} at {at}\n{table}\n"
-# A model of this size reads about 110 tokens a second on a processor: three seconds for the text alone.
+# A small model reads about 110 tokens per second on a CPU: three seconds for the text alone.
 MOST_CHARACTERS = 350 * 3
 
 
@@ -111,7 +111,7 @@ def test_invalid_prompt_is_reported_with_file_and_line(text: str, line: int, exp
 @pytest.mark.parametrize("name", [name for name, field in FIELDS.items() if field.untrusted])
 def test_untrusted_field_is_refused_in_system_and_allowed_in_user_part(name: str) -> None:
     assert name in parsed(HEAD + BODY + f"{{{name}}}\n").fields
-    with pytest.raises(Misconfigured, match=f"p.md, line 8: {{{name}}} is written by others"):
+    with pytest.raises(Misconfigured, match=f"p.md, line 8: {{{name}}} is untrusted"):
         parsed(HEAD + BODY.replace("{{}}", f"{{{name}}}"))
 
 
@@ -120,7 +120,7 @@ def test_untrusted_fields_are_headlines_lessons_and_thesis() -> None:
 
 
 def test_a_field_without_a_value_is_named_with_its_line() -> None:
-    with pytest.raises(Misconfigured, match=r"p.md, line 13: nothing was given for \{table\}"):
+    with pytest.raises(Misconfigured, match=r"p.md, line 13: no value was given for \{table\}"):
         render(parsed(), {"symbol": "X", "at": "now"})
 
 

@@ -1,4 +1,4 @@
-"""Reports in the shape of the earlier bot, with known answers."""
+"""The export in the format of the earlier bot, with known answers."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""An intent, a book and limits that pass every check, for tests to change one thing at a time."""
+"""An intent, a risk context and limits that pass every check, for tests that change one value."""
 
 from dataclasses import replace
 from decimal import Decimal
@@ -30,7 +30,7 @@ LIMITS = Limits(
 
 
 def buy(**changes: Any) -> Intent:
-    """One unit at 100, good for every check."""
+    """Returns an intent for one unit at 100 that passes every check."""
     intent = Intent(
         lane=0,
         symbol="X",
@@ -48,13 +48,13 @@ def buy(**changes: Any) -> Intent:
 
 
 def sell(**changes: Any) -> Intent:
-    """One unit at the market."""
+    """Returns an intent that sells one unit at the market."""
     intent = buy(side=Side.SELL, order_type=OrderType.MARKET, limit=None, reason="stop_loss")
     return msgspec.structs.replace(intent, **changes)
 
 
 def risk_context(**changes: Any) -> RiskContext:
-    """A fresh quote, plenty of money, nothing held."""
+    """Returns a context with a fresh quote, ample cash and no position."""
     calm = RiskContext(
         now_ns=NOW_NS,
         quote_ns=NOW_NS,
@@ -74,19 +74,19 @@ def risk_context(**changes: Any) -> RiskContext:
 
 
 def limits(**changes: Any) -> Limits:
-    """The limits with some changed."""
+    """Returns the limits with some changed."""
     return replace(LIMITS, **changes)
 
 
 def exhausted() -> Throttler:
-    """A limiter that has just given its last token away."""
+    """Returns a limiter whose window is full."""
     throttler = Throttler(1, NS_PER_S)
     throttler.record(NOW_NS)
     return throttler
 
 
 def approved(intent: Intent) -> Approved:
-    """The intent as approved by limits that are wide enough."""
+    """Returns the intent as approved under limits that are wide enough."""
     if intent.side is Side.SELL:
         verdict = check_exit(intent, intent.quantity, duplicate=False)
     else:

@@ -1,4 +1,4 @@
-"""Pre-trade checks: each code by one violation, at its exact edge, in one fixed order."""
+"""Pre-trade checks: one violation per code, at its exact bound, in a fixed order."""
 
 from collections.abc import Callable
 from decimal import Decimal
@@ -19,7 +19,7 @@ D = Decimal
 Changes = dict[str, Any]
 NO_CHANGES: Changes = {}
 
-# In the order of the checks: what to change in the intent, the book and the limits.
+# In the order of the checks: the changes to intent, risk context and limits that violate each one.
 VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
     (Reason.NOT_FINITE, {"price": D("NaN")}, NO_CHANGES, NO_CHANGES),
     (Reason.HALTED, NO_CHANGES, {"halted": True}, NO_CHANGES),
@@ -41,7 +41,7 @@ VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
     (Reason.REDUCING, NO_CHANGES, {"reducing": True}, NO_CHANGES),
 ]
 
-# The last value that each check lets pass.
+# The last value that passes each check.
 EDGES: list[tuple[Reason, Changes, Changes, Changes]] = [
     (Reason.STALE, NO_CHANGES, {"quote_ns": NOW_NS - 5 * NS_PER_S}, NO_CHANGES),
     (Reason.RATE_LIMITED, NO_CHANGES, {"last_entry_ns": NOW_NS - 2 * NS_PER_S}, NO_CHANGES),

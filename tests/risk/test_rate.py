@@ -1,4 +1,4 @@
-"""The rate limiter against its law: never more than so many in any window."""
+"""The rate limiter: at most so many events in any window."""
 
 from hypothesis import given
 from hypothesis import strategies as st

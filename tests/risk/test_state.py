@@ -1,4 +1,4 @@
-"""Active, reducing, halted: what changes the state, and what does not."""
+"""The trading state: which calls change it, and which do not."""
 
 from autohedge.core.events import Active, AnyOutput, Halted, Reducing, Resumed
 from autohedge.risk.state import ReduceCause, TradingState

@@ -1,4 +1,4 @@
-"""A command that was sent but not confirmed is something else than a run that is not there."""
+"""The control socket: an unconfirmed command differs from a run that is not running."""
 
 import socket
 from pathlib import Path

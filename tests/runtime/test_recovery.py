@@ -1,4 +1,4 @@
-"""A hybrid run made again from any part of its record, whatever its decisions were and a person did."""
+"""Rerunning a hybrid run from any part of its record, for any decisions and commands."""
 
 from collections import Counter
 
@@ -64,7 +64,7 @@ def _runtime(
 
 
 def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
-    """A run that a person halts, resumes and perhaps stops."""
+    """A run that an operator halts, resumes and perhaps stops."""
     record, streams = Recording(), (seeded_random(str(seed), "chance"), seeded_random(str(seed), "luck"))
     decisions = SeededDecisions(_settings(), tape.symbols, FAULTS, *streams, Counter())
     runtime = _runtime(seed, tape, record, decisions)
@@ -104,7 +104,7 @@ def test_record_missing_a_decision_cannot_be_rerun() -> None:
     record = _played(0, tape, None)
     (at, *_) = (n for n, entry in enumerate(record) if isinstance(entry.event, Decision))
     del record[at]
-    with pytest.raises(Corrupt, match="cannot be made again"):
+    with pytest.raises(Corrupt, match="does not reproduce its record"):
         _rerun(0, tape, record, tape.rows)
 
 

@@ -1,4 +1,4 @@
-"""Deadlines that have passed together, while a venue elsewhere could not answer in between."""
+"""Deadlines that passed together, while a remote venue could not answer in between."""
 
 from autohedge.app import engine_for
 from autohedge.core.clock import NEVER
@@ -12,7 +12,7 @@ TAPE = quotes_tape([(BEGUN_NS + n * 10 * S, 100.0, 101.0) for n in range(4)])
 
 
 class UnansweringVenue:
-    """A venue elsewhere whose answers have not come yet."""
+    """A remote venue that has not answered yet."""
 
     next_due_ns = NEVER
     next_touch = NEVER

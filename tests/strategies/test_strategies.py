@@ -1,4 +1,4 @@
-"""Three strategies through one engine: momentum, a crossover on bars, one in plain Python."""
+"""Three strategies on one engine: momentum, a crossover on bars, one in plain Python."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -51,7 +51,7 @@ def _mean(closes: list[float], end: int, length: int) -> float:
 
 
 def _crossings(closes: list[float]) -> list[tuple[int, str]]:
-    """Bars after which the fast mean lies on the other side of the slow one, by hand."""
+    """Returns the bars at which the fast mean crosses the slow one, computed by hand."""
     sides = [(n, _mean(closes, n, 2) > _mean(closes, n, 4)) for n in range(4, len(closes) + 1)]
     return [
         (n - 1, "buy" if above else "sell") for (_, before), (n, above) in pairwise(sides) if before != above
@@ -172,7 +172,7 @@ def test_a_broken_strategy_is_named_in_one_line(tmp_path: Path, body: str, messa
     ("name", "message"),
     [
         ("momentun", "unknown strategy momentun; did you mean momentum?"),
-        ("nowhere.py:Mine", "there is no such file"),
+        ("nowhere.py:Mine", "no such file"),
         ("no_such_module:Mine", "cannot be loaded: ModuleNotFoundError"),
         (f"{EXAMPLE}:Breakdown", "has no class Breakdown"),
     ],
@@ -212,7 +212,8 @@ def test_a_python_strategy_sees_the_bars_of_now_after_rows_were_missed(tmp_path:
         "class Seen(Strategy):\n"
         "    reads = Kind.BARS\n"
         "    def on_bar(self, bar: Bar) -> None:\n"
-        "        assert bar.close == bar.high - 1 and bar.ts_ns == START + MINUTE * (CLOSES.index(bar.close) + 1)\n"
+        "        assert bar.close == bar.high - 1\n"
+        "        assert bar.ts_ns == START + MINUTE * (CLOSES.index(bar.close) + 1)\n"
         f"START, MINUTE, CLOSES = {START_NS}, {NS_PER_MINUTE}, [float(n) for n in range(20)]\n"
     )
     tape = _bars([float(n) for n in range(20)])

@@ -1,4 +1,4 @@
-"""Numbers in a thesis: those that were shown are found again, those that were made up are named."""
+"""Numbers in a thesis: those in the prompt are matched, others are reported."""
 
 import math
 from decimal import Decimal
@@ -120,7 +120,7 @@ def test_claim_sign_may_be_omitted_but_not_reversed() -> None:
     ("cited", "known"),
     [
         ("12.35", True),  # rounded
-        ("12.34", True),  # cut
+        ("12.34", True),  # truncated
         ("12.3", True),
         ("12", True),
         ("12.355", True),  # within 0.1 %
@@ -192,7 +192,7 @@ def test_oversized_number_is_unsupported_and_truncated(text: str) -> None:
     "piece", ["1,", "1.", "1,000", "1 ", "-", "1:1", "12/12/", "a-", "2024-08-", "1e", "$", "9"]
 )
 def test_hostile_text_of_60000_characters_is_searched_in_linear_time(piece: str) -> None:
-    # A search that is quadratic takes many seconds here, not a fraction of one.
+    # A quadratic search would take many seconds here.
     text = piece * (60_000 // len(piece))
     assert sum(len(each) for each in written(text)) <= len(text)
 

@@ -1,4 +1,4 @@
-"""Everything a template may name: the table, the account, lessons and trades, and that all of it is there."""
+"""All fields of a template: table, account, lessons and trades; none is missing."""
 
 from decimal import Decimal
 from pathlib import Path

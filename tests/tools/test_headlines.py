@@ -1,4 +1,4 @@
-"""Headlines: which may be seen when, and which files are refused."""
+"""Headlines: when each is visible, and which files are rejected."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The figures: numbers known beforehand, and that no valid quotes break them."""
+"""Indicators: known answers, and finite values for all valid quotes."""
 
 import math
 import statistics
@@ -40,7 +40,7 @@ def test_a_slope_through_too_few_or_too_straight_points_is_undefined(values: lis
 
 
 def test_rsi_weighs_rises_against_falls() -> None:
-    # Over the last 14 changes: 9 rises of 2 and 5 falls of 1; what came before does not count.
+    # Over the last 14 changes: 9 rises of 2 and 5 falls of 1; earlier changes do not count.
     steps = [50.0] * 3 + [2.0] * 9 + [-1.0] * 5
     prices = [100.0]
     for step in steps:

@@ -1,4 +1,4 @@
-"""What an agent would see of a tape, without an engine."""
+"""The snapshot of a tape without an engine."""
 
 import math
 from decimal import Decimal

@@ -1,4 +1,4 @@
-"""What strangers wrote: whatever it is, it stays one line between its marks."""
+"""Untrusted text: any input stays one line between its marks."""
 
 import unicodedata
 
@@ -33,7 +33,7 @@ hostile = st.lists(st.one_of(st.sampled_from(TOKENS), st.text(max_size=20))).map
 
 
 def contained(text: str) -> str:
-    """The lines between the marks, which stand first and last and nowhere else."""
+    """Returns the lines between the marks, which must occur only at the start and the end."""
     lines = text.split("\n")
     assert (lines[0], lines[-1]) == (BEGIN, END)
     return "\n".join(lines[1:-1])

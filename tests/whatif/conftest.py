@@ -1,4 +1,4 @@
-"""What every study starts from: a place of its own, no key of the machine's, and small recorded runs."""
+"""The working directory of every test here: empty, and without API keys of the machine."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from autohedge.config.secrets import KEY_NAMES
 
 @pytest.fixture(autouse=True)
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory without settings, keys, or a cache of its own."""
+    """Changes to an empty directory with its own cache, and removes API keys from the environment."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(tmp_path / "cache"))
     for name in KEY_NAMES:

@@ -1,4 +1,4 @@
-"""Small recorded runs, a model that obeys a word in its prompt, and what must hold of every study."""
+"""Small recorded runs, a model server that reacts to a sentence in its prompt, and checks for every study."""
 
 import json
 from pathlib import Path
@@ -31,18 +31,19 @@ LIVELY: dict[str, Any] = {
 
 
 def recorded(**changes: Any) -> RunFolder:
-    """A finished run in virtual time, answered by the rules unless otherwise wanted."""
+    """Runs a short tape in virtual time, with the rules as provider unless `changes` name another."""
     wanted = settings(**LIVELY | changes)
     return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
 
 
 def obeying() -> Imitation:
-    """A server whose model always buys, but not ETH where its prompt says to be careful; and learns one lesson."""
+    """Returns a server whose model always buys, except ETH if its prompt has CAREFUL, and has one lesson."""
 
     server = vllm()
     plainest = server.pages["/v1/chat/completions"]
 
     def chat(request: ReceivedRequest) -> Reply:
+        # A single message is the capability probe on opening, not a question of an agent.
         probed = len(request.body["messages"]) < 2
         return plainest(request) if probed else json_reply(completion(_obeyed(request.body), usage=None))
 
@@ -73,7 +74,7 @@ def _obeyed(body: dict[str, Any]) -> str:
 
 
 def server_settings(server: Imitation) -> dict[str, Any]:
-    """The settings that ask a server of this machine."""
+    """Returns the settings that use a model server of this machine."""
     return {
         "llm__provider": '"openai"',
         "llm__base_url": f'"{server.base_url}"',
@@ -82,7 +83,7 @@ def server_settings(server: Imitation) -> dict[str, Any]:
 
 
 def prompts(name: str = "director", adding: str = "") -> Path:
-    """A folder with one packaged prompt, and a sentence more under its # User."""
+    """Writes one packaged prompt to a folder, with the sentence `adding` at its end."""
     folder = Path("own")
     folder.mkdir(exist_ok=True)
     text = builtin_path(name).read_text()
@@ -91,7 +92,7 @@ def prompts(name: str = "director", adding: str = "") -> Path:
 
 
 def studied(folder: RunFolder, **change: Any) -> Study:
-    """A study whose two runs are sound: they verify, replay in both ways, and can be audited."""
+    """Runs a study and asserts that both of its runs verify, replay and can be audited."""
     found = study(folder, Change(**change))
     for run in (found.runs.baseline["run"], found.runs.variant["run"]):
         require_sound(RunFolder(RUNS / run))
@@ -99,7 +100,7 @@ def studied(folder: RunFolder, **change: Any) -> Study:
 
 
 def require_sound(folder: RunFolder) -> None:
-    """What every recorded run can prove of itself."""
+    """Asserts that a run verifies, replays (engine and deliberations) and can be audited."""
     assert verify(folder).finished
     assert app.replay_engine(folder) == (None, True)
     replay = app.replay_deliberations(folder)
@@ -108,6 +109,6 @@ def require_sound(folder: RunFolder) -> None:
 
 
 def events(run: str) -> list[Any]:
-    """Every event of a run with its place, its genesis apart."""
+    """Returns every entry of a run's journal except the genesis."""
     _, *lines = read(RunFolder(RUNS / run).journal)
     return [line.entry for line in lines]

@@ -1,4 +1,4 @@
-"""Which changes there can be, and what is said to those that cannot."""
+"""Tests which changes a study accepts, and how it refuses the others."""
 
 from pathlib import Path
 from typing import Any
@@ -21,17 +21,17 @@ SHORT = {"synthetic__hours": 0.03}
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({}, r"nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set"),
-        ({"overrides": ("seed=3",)}, r"--set seed: the tape, its seed .* are the recorded ones"),
-        ({"overrides": ("synthetic.hours=3",)}, r"--set synthetic: the tape"),
-        ({"overrides": ("trading.live=true",)}, r"--set trading.live: the tape"),
+        ({}, r"no change is given: add --prompts DIR, --model, --provider, --mode or --set"),
+        ({"overrides": ("seed=3",)}, r"--set seed: a study keeps the tape, seed .* of its record"),
+        ({"overrides": ("synthetic.hours=3",)}, r"--set synthetic: a study keeps the tape"),
+        ({"overrides": ("trading.live=true",)}, r"--set trading.live: a study keeps the tape"),
         ({"overrides": ("llm=3",)}, r"^llm: "),
         ({"overrides": ("momentum.lookbak=3",)}, r"unknown setting momentum.lookbak; did you mean"),
-        ({"mode": "hft", "model": "m"}, r"--model: in hft mode no agent is asked; leave it away"),
+        ({"mode": "hft", "model": "m"}, r"--model: hft mode uses no agents; omit it"),
         ({"mode": "fast"}, r"trading.mode: "),
         ({"provider": "nobody"}, r"llm.provider: "),
-        ({"model": "m"}, r"--model m: provider rules asks no model; add --provider openai or ollama"),
-        ({"prompts": Path("nowhere")}, r"--prompts nowhere: it holds none of director.md, .*; copy one"),
+        ({"model": "m"}, r"--model m: provider rules calls no model; add --provider openai or ollama"),
+        ({"prompts": Path("nowhere")}, r"--prompts nowhere: it contains none of director.md, .*; copy one"),
     ],
     ids=str,
 )
@@ -47,7 +47,7 @@ def test_impossible_change_is_refused_in_one_line_with_the_remedy(
 
 def test_prompts_for_a_run_without_agents_need_another_mode() -> None:
     folder = recorded(trading__mode='"hft"', **SHORT)
-    with pytest.raises(Misconfigured, match=r"--prompts: in hft mode no agent is asked; add --mode hybrid"):
+    with pytest.raises(Misconfigured, match=r"--prompts: hft mode uses no agents; add --mode hybrid"):
         study(folder, Change(prompts=prompts()))
 
 
@@ -85,7 +85,9 @@ def test_untrusted_record_does_not_choose_who_gets_the_key() -> None:
 
     rewrite_settings(folder, use_remote_server)
     record = read_record(folder)
-    with pytest.raises(Misconfigured, match=rf"the record asks a server at '{away}'; .* --set llm.base_url="):
+    with pytest.raises(
+        Misconfigured, match=rf"the record names a server at '{away}'; .* --set llm.base_url="
+    ):
         plan(record, Change(overrides=("exits.stop_loss_bps=3",)))
     assert plan(record, Change(overrides=(f'llm.base_url="{away}"',))).settings.llm.base_url == away
     assert not plan(record, Change(mode="hft")).uses_agents
@@ -109,7 +111,7 @@ def test_a_model_that_is_not_the_recorded_one_does_not_answer_in_its_name() -> N
         folder = recorded(**server_settings(server) | SHORT | {"llm__model": '""'})
         server.pages["/v1/models"] = lambda _: _listing("another")
         with pytest.raises(
-            Unavailable, match=r"openai · meta/llama answered that run, and now openai · another would"
+            Unavailable, match=r"recorded run used openai · meta/llama, but now there is openai · another"
         ):
             study(folder, Change(prompts=prompts()))
 

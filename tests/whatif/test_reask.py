@@ -1,4 +1,4 @@
-"""Recorded questions asked again on their snapshots."""
+"""Tests re-asking recorded questions on their snapshots."""
 
 from pathlib import Path
 from typing import Any
@@ -45,7 +45,7 @@ def test_unchanged_prompt_sends_no_request_and_gives_no_difference() -> None:
         assert len(server.chats()) == before
     assert not found.reasked.changed and found.reasked.reused == len(found.reasked.compared) > 0
     _require_no_difference(found.runs)
-    assert found.plan.differences == ("nothing: this is as recorded",)
+    assert found.plan.differences == ("no difference: as recorded",)
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "llm"])
@@ -129,7 +129,7 @@ def test_question_after_an_edit_uses_the_prompts_then_in_force() -> None:
     folder = recorded()
 
     def edited(lines: Lines) -> None:
-        """As if all was asked after an edit of a prompt with which the run had begun."""
+        """Forges a run that began with a careful prompt, edited back before its first question."""
         agents = lines[0]["genesis"]["slow"]
         original = agents["prompts"]["director"]
         text = folder.stored_file(original).read_text() + CAREFUL
@@ -155,7 +155,7 @@ def test_a_snapshot_that_is_not_the_journals_is_refused() -> None:
         ] = "0" * 32
 
     rewrite(folder, other)
-    with pytest.raises(Corrupt, match=r"what question 1 showed is not what the journal says"):
+    with pytest.raises(Corrupt, match=r"the snapshot of question 1 is not the journal's"):
         study(folder, Change(provider="chaos"))
 
 

@@ -1,4 +1,4 @@
-"""A recorded run simulated twice: as it was, and with a change."""
+"""Tests the two simulated runs of a study: the baseline and the variant."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ def test_the_baseline_takes_as_long_as_was_measured(place: Path) -> None:
 def test_variant_without_agents_equals_strategy_run() -> None:
     folder = recorded()
     found = studied(folder, mode="hft")
-    assert found.reasked.no_question_reason == "nothing is asked: in hft mode no agent decides"
+    assert found.reasked.no_question_reason == "no question is asked: hft mode uses no agents"
     alone = app.run(settings(**LIVELY | {"trading__mode": '"hft"'}), found.record.tape)
     assert events(found.runs.variant["run"]) == events(alone["run"])
     assert len(found.runs.unmatched[0]) == len(found.record.pasts) and not found.runs.unmatched[1]
@@ -73,7 +73,7 @@ def test_variant_without_agents_equals_strategy_run() -> None:
 
 def test_variant_can_add_agents_to_hft_run() -> None:
     found = studied(recorded(trading__mode='"hft"'), mode="llm")
-    assert found.reasked.no_question_reason == "nothing is asked again: the recorded run asked nothing"
+    assert found.reasked.no_question_reason == "no question is re-asked: the recorded run has none"
     assert found.reproduced and found.runs.variant["mode"] == "llm"
     assert found.runs.unmatched[1] and found.runs.sent_count > 0
 
@@ -118,7 +118,7 @@ def test_a_question_that_the_record_does_not_know_is_an_abstention(
     capsys.readouterr()
     print_study(found)
     output = capsys.readouterr().out
-    assert "n/a" in output and "say nothing about each other" in output
+    assert "n/a" in output and "too many to compare" in output
     assert as_dict(found)["runs"]["comparable"] is False
     assert found.reproduced is None
 
@@ -132,6 +132,7 @@ def test_a_packed_run_works_wherever_it_was_moved(place: Path) -> None:
     folder = RunFolder.find(run)
     app.pack(folder)
     moved = RunFolder(Path(shutil.move(folder.path, place / "elsewhere")))
+    # The path in the genesis must not be needed.
     tape.unlink()
     found = studied(moved, prompts=prompts("director", CAREFUL))
     assert found.reproduced
@@ -139,7 +140,7 @@ def test_a_packed_run_works_wherever_it_was_moved(place: Path) -> None:
 
 
 class _Interrupted(KeyTracker):
-    """Somebody presses Ctrl-C at the third question."""
+    """An observer that simulates Ctrl-C at the third question."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -172,7 +173,7 @@ def test_study_with_model_announces_calls_and_progress() -> None:
     assert first.startswith("[LLM] openai · meta/llama (vllm): ") and first.endswith(" calls at most")
     assert int(first.split(": ")[1].split()[0]) <= count
     assert then.startswith("[LLM] the first question took ") and last.startswith(
-        "[LLM] now the run with the change"
+        "[LLM] simulating the variant"
     )
 
 

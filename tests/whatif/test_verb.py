@@ -1,4 +1,4 @@
-"""`autohedge whatif` as its users meet it."""
+"""Tests the command `autohedge whatif`: output, exit codes, messages."""
 
 import json
 import re
@@ -15,7 +15,7 @@ SHORT = {"synthetic__hours": 0.05}
 
 
 class Done(NamedTuple):
-    """How one call ended."""
+    """The exit code and the output of one call."""
 
     code: int
     out: str
@@ -46,14 +46,14 @@ def test_whatif_prints_reasked_and_simulated_results(call: Call) -> None:
     assert done.code == 0
     lines = done.out.splitlines()
     assert lines[:3] == [f"What if · {folder.id} · hybrid", "  prompt director", ""]
-    assert re.search(r"^  \d+ questions had reached an agent: \d+ same, \d+ changed$", done.out, re.MULTILINE)
+    assert re.search(r"^  \d+ questions re-asked: \d+ unchanged, \d+ changed$", done.out, re.MULTILINE)
     assert re.search(r"^ +\d+  trade long → no_trade$", done.out, re.MULTILINE)
     assert re.search(
         r"^  #\d+ +2025-\S+ \S+  ETH/USD   trade long 80 % → no_trade 40 %$", done.out, re.MULTILINE
     )
     assert "        was  It always rises." in lines and "        now  I was told to be careful." in lines
-    assert "(the recorded result again, fill for fill)" in done.out
-    assert lines[-1] == "  One pair of runs on one tape proves nothing about the future."
+    assert "(reproduces the recorded result, fill by fill)" in done.out
+    assert lines[-1] == "  One pair of runs on one tape is no evidence of future results."
     assert max(map(len, lines)) <= 100
     assert done.err.count("[LLM]") == 3
 
@@ -74,7 +74,7 @@ def test_json_is_alone_on_stdout_and_has_every_question(call: Call) -> None:
 
 def test_whatif_without_agents_reports_no_questions(call: Call) -> None:
     done = call(recorded(**SHORT).id, "--mode", "hft")
-    assert "  nothing is asked: in hft mode no agent decides\n" in done.out
+    assert "  no question is asked: hft mode uses no agents\n" in done.out
     assert (done.code, done.err) == (0, "")
 
 
@@ -87,9 +87,9 @@ def test_quiet_prints_no_output(call: Call) -> None:
     [
         (
             (),
-            "autohedge: nothing is to be different: give --prompts DIR, --model, --provider, --mode or --set",
+            "autohedge: no change is given: add --prompts DIR, --model, --provider, --mode or --set",
         ),
-        (("--model", "m"), "autohedge: --model m: provider rules asks no model"),
+        (("--model", "m"), "autohedge: --model m: provider rules calls no model"),
     ],
     ids=["nothing", "model"],
 )

@@ -1,4 +1,4 @@
-"""When agents are asked, what they are shown, and what their decisions change: gates, proposals, lessons."""
+"""Deliberations: when agents are asked, what they are shown, and what decisions change."""
 
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 

@@ -1,7 +1,7 @@
-"""The engine's side of the slow plane: what it asks, what it shows, and what an answer changes.
+"""The engine's side of the agents: requests deliberations, takes their snapshots, applies decisions.
 
-In hybrid mode an answer can open a gate or shut it, and nothing else; in llm mode it can propose an entry, or end
-a position. Neither can do what sizing, limits and checks do not allow.
+In hybrid mode a decision opens or closes a gate and does nothing else. In llm mode it proposes an entry or
+exits a position. Sizing, limits and risk checks apply in both modes.
 """
 
 from collections.abc import Callable
@@ -37,6 +37,7 @@ from autohedge.kernels.state import KernelStates
 from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
+# Entry signals that a gate answered: blocked by it, or passed on to sizing and risk.
 MEETING_THE_GATE = [
     int(code)
     for code in Reason
@@ -46,7 +47,7 @@ DELIBERATION_TIMERS = frozenset({REQUEST, DEADLINE, EXPIRY, LEARNED})
 
 
 class DeliberationCoordinator:
-    """Gates or proposals, lessons, and the snapshots of the questions that are on their way."""
+    """Owns the gates or the proposals, the lessons, and the snapshots of pending questions."""
 
     def __init__(
         self,
@@ -101,32 +102,32 @@ class DeliberationCoordinator:
             )
             execution.on_fill = self.lesson_scheduler.on_fill
 
-    # what a person asks
+    # requests of a person, for `autohedge ask`
 
     def pause(self) -> None:
-        """Ask nothing of one's own accord: to be called before the first row."""
+        """Stops scheduled questions; call it before the first row."""
         self.gates.pause()
 
     def request_now(self, symbol: str, now_ns: int) -> Snapshot:
-        """Ask about a symbol now, whether it is time or not; what is shown of it. No part of any run."""
+        """Requests a deliberation outside the schedule; returns its snapshot. Not used in a run."""
         self.gates.request_now(self._lane_of[symbol], now_ns)
         return self.snapshots[self._number]
 
-    # what comes in
+    # inputs
 
     def on_refresh_due(self, lane: int, now_ns: int) -> None:
-        """As many quotes came as a gate waited for."""
+        """Handles the quote that completes a lane's refresh count."""
         self.gates.on_refresh_due(lane, now_ns)
 
     def on_timer(self, kind: str, lane: int, now_ns: int) -> None:
-        """A time of the slow plane has come."""
+        """Handles a timer of a gate, a proposal or a lesson."""
         if kind == LEARNED and self.lesson_scheduler:
             self.lesson_scheduler.cancel(lane)
         else:
             self.gates.on_timer(kind, lane, now_ns)
 
     def on_decision(self, decision: Decision, now_ns: int) -> int | None:
-        """Take an answer, whatever it says; the lane that it is about, None if there is none such."""
+        """Applies a decision; returns the lane of its symbol, None for an unknown symbol."""
         self.snapshots.pop(decision.number, None)
         lane = self._lane_of.get(decision.symbol)
         if decision.kind == self.gates.kind:
@@ -139,7 +140,7 @@ class DeliberationCoordinator:
         self.invalidate_all("halted", now_ns)
 
     def invalidate_all(self, why: str, now_ns: int) -> None:
-        """What was asked counts no more, and every gate is shut."""
+        """Drops every pending question and closes every gate; in llm mode cancels resting entries."""
         self.snapshots.clear()
         self.gates.close_all(why, now_ns)
         if self.lesson_scheduler:
@@ -147,7 +148,7 @@ class DeliberationCoordinator:
                 self.lesson_scheduler.cancel(lane)
 
     def result(self) -> dict[str, Any]:
-        """What became of the questions."""
+        """The deliberation figures of the run, as `results.json` lists them."""
         stats = self.gates.stats
         figures = {
             "asked": self._number,
@@ -166,17 +167,17 @@ class DeliberationCoordinator:
         return figures | opened | {"wishes": self._gated_signals(), "gates": states}
 
     def _gated_signals(self) -> int:
-        """Wishes to buy that the gate of the moment answered, one way or the other, without a question."""
+        """The number of entry signals that a gate answered, open or not, without a request."""
         return int(self._counts[:, MEETING_THE_GATE].sum())
 
     def _cancel_entry(self, lane: int, now_ns: int) -> None:
-        """The last word is no more to buy: what is still to be bought is not."""
+        """Cancels a lane's resting entry and the remaining slices of one sent in parts."""
         self._planner.set_schedule(lane, None)
-        why = "the agents take it back" if self.proposes else "the gate closed"
+        why = "withdrawn by the agents" if self.proposes else "gate closed"
         self._execution.cancel(self._execution.orders.entry(lane), why, now_ns)
 
     def _enter(self, lane: int, proposal: Proposal, now_ns: int) -> Reason:
-        """Buy as proposed, unless something is held or on its way, or the spread is too wide."""
+        """Plans an entry as proposed, unless a position, an order or a wide spread forbids it."""
         orders, instrument_state = self._execution.orders, self._instruments[lane]
         if orders.exit(lane):
             return Reason.EXIT_PENDING
@@ -189,9 +190,10 @@ class DeliberationCoordinator:
         return self._planner.plan_entry(lane, self._planner.quote_ns(lane), now_ns, proposal)
 
     def _exit_for_agents(self, lane: int) -> bool:
+        # Dust stays held: the resolution must not claim an exit that no order can carry out.
         return self._exit_position(lane, Reason.EXIT_SIGNAL.label) and not self._instruments[lane].dust
 
-    # what is shown
+    # snapshots
 
     def _next_number(self) -> int:
         self._number += 1
@@ -200,7 +202,7 @@ class DeliberationCoordinator:
     def _take_snapshot(
         self, lane: int, number: int, now_ns: int, closed: tuple[ClosedTrade, ...] = ()
     ) -> str:
-        """Take the snapshot of a question; it stays until the answer."""
+        """Takes the snapshot of a question and returns its hash; it is kept until the answer."""
         kind: DeliberationKind = "learning" if closed else self.gates.kind
         instrument_state = self._instruments[lane]
         orders, ledger = self._execution.orders, self._execution.ledger
@@ -223,6 +225,7 @@ class DeliberationCoordinator:
             closed=closed,
         )
         self.snapshots[number] = snapshot
+        # A question that timed out leaves its snapshot. At most two per symbol are pending, so 4 keep those.
         while len(self.snapshots) > 4 * len(self._instruments):
             del self.snapshots[next(iter(self.snapshots))]
         return snapshot.hash
@@ -237,7 +240,7 @@ class DeliberationCoordinator:
         return tuple(QuoteRow(*row) for row in zip(*(column[at].tolist() for column in columns), strict=True))
 
     def _position_view(self, instrument_state: InstrumentState) -> PositionView:
-        """What there is to be sold; a rest that no order can sell is none."""
+        """The position as agents see it; dust, which no order can sell, counts as none."""
         position = self._execution.ledger.position(instrument_state.instrument.symbol)
         if not position.quantity or instrument_state.dust:
             return PositionView(ZERO if instrument_state.dust else position.quantity, 0.0, 0.0, 0.0)
@@ -248,9 +251,10 @@ class DeliberationCoordinator:
 
 
 def agent_limits(settings: Settings) -> AgentLimits:
-    """The limits in one symbol's settings; no agent may ask for a wider stop than a strategy's position has."""
+    """The limits of one symbol for agents, from its settings."""
     sizing, risk, exits, momentum = settings.sizing, settings.risk, settings.exits, settings.momentum
     risk_agent = settings.agents.risk
+    # Agents only narrow what code allows: their stop is never wider than that of a strategy's position.
     most_stop_bps = min(risk_agent.most_stop_loss_bps, int(exits.stop_loss_bps))
     return AgentLimits(
         min_order_notional=max(sizing.min_order_amount, risk.min_order_notional),

@@ -1,7 +1,7 @@
-"""The gates: whether a symbol may be bought, decided by verdicts that come when they come.
+"""Entry gates of hybrid mode: whether a symbol may be bought, decided by verdicts of the agents.
 
-One gate per symbol, in engine time. It changes by a decision, a timer or a person, never by arithmetic,
-and whatever goes wrong with a question closes it. `docs/gate.md` has the table of its states.
+There is one gate per symbol, in engine time. Decisions, timers, the end of a cooldown, halts and restarts
+change it. Every failure of a question closes it. `docs/gate.md` has the state table.
 """
 
 from collections.abc import Callable
@@ -35,14 +35,14 @@ EXPIRY = "verdict"
 
 @dataclass(slots=True)
 class Gate(RequestState):
-    """One symbol's gate, and when it is asked about."""
+    """The gate of one symbol; an open one closes at `valid_until_ns`."""
 
     state: State = "closed"
     valid_until_ns: int = 0
 
 
 class EntryGates(DeliberationScheduler):
-    """All gates of an account. `on_close` is called when one stops being open, before anything else happens."""
+    """All gates of an account; `on_close(lane, now_ns)` is called right after an open gate has closed."""
 
     def __init__(
         self, hybrid: HybridSettings, context: SchedulerContext, on_close: Callable[[int, int], None]
@@ -56,11 +56,11 @@ class EntryGates(DeliberationScheduler):
         self._code[:] = CODES[first]
 
     def state(self, lane: int) -> str:
-        """What a snapshot says of a lane's gate."""
+        """The state of a lane's gate, as its snapshot shows it."""
         return self.gates[lane].state
 
     def on_timer(self, kind: str, lane: int, now_ns: int) -> None:
-        """A time of this lane's gate has come."""
+        """Handles a timer of this lane's gate: the next request, the verdict's end, or the deadline."""
         if kind == REQUEST:
             self._request_if_due(lane, now_ns)
         elif kind == EXPIRY:
@@ -69,7 +69,7 @@ class EntryGates(DeliberationScheduler):
             self._on_abstention(lane, "timeout", now_ns)
 
     def on_decision(self, decision: Decision, now_ns: int) -> None:
-        """Take an answer, if it is the one that is waited for."""
+        """Applies a decision if it answers the pending question; others are counted as late."""
         lane = self._match(decision)
         if lane < 0:
             return
@@ -85,7 +85,7 @@ class EntryGates(DeliberationScheduler):
         self._request_if_due(lane, now_ns)
 
     def close_all(self, why: str, now_ns: int) -> None:
-        """A person halted, or the process died: questions on their way count no more, verdicts neither."""
+        """Closes every gate and drops pending questions, after a halt or a restart."""
         for lane in range(len(self.gates)):
             self._cancel_pending(lane)
             self._close(lane, why, now_ns)
@@ -95,6 +95,7 @@ class EntryGates(DeliberationScheduler):
 
     def _on_trade(self, lane: int, decision: Decision, now_ns: int) -> None:
         requested_ns = self.gates[lane].requested_ns or 0
+        # A cached verdict counts from its own request. The minimum keeps a wrong time from extending it.
         decided_ns = min(decision.decided_ns or requested_ns, requested_ns)
         valid_until_ns = decided_ns + round(self._terms.verdict_ttl_s * NS_PER_S)
         if decision.direction != "long":
@@ -108,7 +109,7 @@ class EntryGates(DeliberationScheduler):
             self._transition(lane, "open", decision.source or "decision", now_ns)
 
     def _on_no_trade(self, lane: int, why: str, now_ns: int) -> None:
-        """Shut, and not asked again for a number of quotes."""
+        """Closes the gate and starts the cooldown of `no_trade_cooldown_quotes`."""
         wait = self._terms.no_trade_cooldown_quotes
         self._timers.cancel((EXPIRY, lane))
         if wait:
@@ -123,7 +124,7 @@ class EntryGates(DeliberationScheduler):
 
     def _close(self, lane: int, why: str, now_ns: int) -> None:
         self._timers.cancel((EXPIRY, lane))
-        if self.gates[lane].state != "cooldown":
+        if self.gates[lane].state != "cooldown":  # a cooldown ends by its quotes alone
             self._transition(lane, "closed", why, now_ns)
 
     def _expire(self, lane: int, now_ns: int) -> None:
@@ -132,16 +133,17 @@ class EntryGates(DeliberationScheduler):
         self._request_if_due(lane, now_ns)
 
     def _transition(self, lane: int, state: State, why: str, now_ns: int) -> None:
-        """Move to a state; a verdict that says the same again is told again, for it holds longer."""
+        """Moves a gate to a state, writes its code into the kernel's record, and emits `GateChanged`."""
         gate = self.gates[lane]
         was, gate.state = gate.state, state
         if state != "open":
             gate.valid_until_ns = 0
-        if state == was != "open":
+        if state == was != "open":  # open again is an event of its own: the gate now holds longer
             return
         self._code[lane] = CODES[state]
         self._emit(GateChanged(now_ns, self._symbols[lane], state, why, gate.valid_until_ns))
         self.stats.opened += state == "open" != was
         self.stats.closed += was == "open" != state
+        # Last, so that in the journal the gate closes before its entry is cancelled.
         if was == "open" != state:
             self._on_close(lane, now_ns)

@@ -1,4 +1,4 @@
-"""Round trips that ended, gathered until there are enough of them to be learned from."""
+"""Requests lessons: collects closed round trips until there are enough to learn from."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,12 +13,12 @@ from autohedge.execution.tracking import TimerKey
 from autohedge.records.round_trips import TripTotals
 
 LEARNED = "learned"
-CLOSED_TRADES_MAX = 20
+CLOSED_TRADES_MAX = 20  # each is a row of the prompt
 
 
 @dataclass(slots=True)
 class _SymbolLessons:
-    """One lane: the trip under way, the trips that ended, the number of the question on its way."""
+    """One lane: the open round trip, the closed ones, and the number of the pending question (0: none)."""
 
     trip: TripTotals = field(default_factory=TripTotals)
     closed: list[ClosedTrade] = field(default_factory=list)
@@ -26,7 +26,7 @@ class _SymbolLessons:
 
 
 class LessonScheduler:
-    """Asks for a lesson after every so many round trips of a symbol, one question at a time."""
+    """Requests a lesson after `every_trades` round trips of a symbol, one question at a time."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class LessonScheduler:
         reason: str,
         now_ns: int,
     ) -> None:
-        """Follow one booked fill; `held` is what is held after it."""
+        """Follows one booked fill; `held` is the position after it."""
         symbol_state = self._symbol_states[lane]
         trip = symbol_state.trip
         trip.realized = add(trip.realized, realized)
@@ -68,6 +68,7 @@ class LessonScheduler:
             trip.buy(quantity, price, fee, now_ns)
         else:
             trip.sell(quantity, price, fee)
+        # An adopted position was not bought here: it has no entry price to learn from.
         if side is not BUY and held == ZERO and trip.bought > ZERO:
             symbol_state.closed = [*symbol_state.closed, self._closed_trade(lane, trip, reason, now_ns)][
                 -CLOSED_TRADES_MAX:
@@ -76,13 +77,13 @@ class LessonScheduler:
             self._request_if_due(lane, now_ns)
 
     def on_decision(self, decision: Decision, lane: int) -> None:
-        """Take an answer, if it is the one that is waited for."""
+        """Counts a lesson if the decision answers the pending question."""
         if 0 < self._symbol_states[lane].waits_for == decision.number:
             self.lessons += decision.verdict == "lesson"
             self.cancel(lane)
 
     def cancel(self, lane: int) -> None:
-        """Wait no longer."""
+        """Drops the pending question of a lane."""
         self._symbol_states[lane].waits_for = 0
         self._timers.cancel((LEARNED, lane))
 
@@ -105,6 +106,7 @@ class LessonScheduler:
             return
         symbol_state.waits_for = number = self._number()
         snapshot = self._take_snapshot(lane, number, now_ns, tuple(symbol_state.closed))
+        # A failed request is not repeated: the next lesson comes after as many new round trips.
         symbol_state.closed = []
         self._timers.schedule((LEARNED, lane), now_ns + self._deadline_ns)
         self._emit(DeliberationRequested(now_ns, number, "learning", self._symbols[lane], snapshot))

@@ -1,7 +1,8 @@
-"""What the agents propose where they alone decide, and what becomes of it.
+"""Proposals of llm mode: entries and exits that agents propose without a strategy.
 
-A proposal is a wish like a strategy's: sizing, price, limits and checks are the engine's, and the agents' figures
-can only make it smaller, cheaper, or end it. An answer that is no answer buys nothing and takes back what rests.
+The engine sizes, prices and checks a proposal like a strategy's signal. The agents' figures can only make an
+entry smaller or its limit lower. Every answer other than `keep` that proposes no valid entry buys nothing and
+cancels the resting entry.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,10 @@ IDLE, WAITING, COOLING = int(Reason.NO_SIGNAL), int(Reason.DELIBERATING), int(Re
 
 @dataclass(frozen=True, slots=True)
 class TradeActions:
-    """What a proposal may set in motion: an entry, an exit of what is held, taking back an entry that rests."""
+    """The actions of a proposal: an entry, an exit of the position, the cancel of a resting entry.
+
+    `enter` returns the code in which the proposal ends; `exit` whether there was a position to sell.
+    """
 
     enter: Callable[[int, Proposal, int], Reason]
     exit: Callable[[int], bool]
@@ -33,7 +37,7 @@ class TradeActions:
 
 
 class ProposalHandler(DeliberationScheduler):
-    """Asks about each lane as often as `llm` allows, and disposes of what comes back."""
+    """Requests proposals for each lane as often as `llm` allows, and resolves the answers."""
 
     kind: DeliberationKind = "trade"
 
@@ -52,11 +56,11 @@ class ProposalHandler(DeliberationScheduler):
         self._code[:] = IDLE
 
     def state(self, lane: int) -> str:
-        """What a snapshot says of a lane: whether an answer could buy at once."""
+        """The state of a lane, as its snapshot shows it: `open` or `cooldown`."""
         return "cooldown" if self._lanes[lane].cooling else "open"
 
     def on_timer(self, kind: str, lane: int, now_ns: int) -> None:
-        """A time of this lane has come."""
+        """Handles a timer of this lane: the next request, or the deadline of the pending one."""
         if kind == REQUEST:
             self._request_if_due(lane, now_ns)
             return
@@ -68,7 +72,7 @@ class ProposalHandler(DeliberationScheduler):
         self._request_if_due(lane, now_ns)
 
     def on_decision(self, decision: Decision, now_ns: int) -> None:
-        """Take an answer, if it is the one that is waited for."""
+        """Applies a decision if it answers the pending question; others are counted as late."""
         lane = self._match(decision)
         if lane < 0:
             return
@@ -80,18 +84,19 @@ class ProposalHandler(DeliberationScheduler):
         self._resolve(lane, decision.number, self._apply(lane, decision, now_ns), now_ns)
         self._request_if_due(lane, now_ns)
 
-    def close_all(self, why: str, now_ns: int) -> None:  # noqa: ARG002  as gates are
-        """A person halted, or the process died: questions on their way count no more."""
+    def close_all(self, why: str, now_ns: int) -> None:  # noqa: ARG002 - one signature with EntryGates
+        """Drops every pending question and cancels resting entries, after a halt or a restart."""
         for lane in range(len(self._lanes)):
             self._cancel_pending(lane)
             self._actions.cancel_entry(lane, now_ns)
 
     def _apply(self, lane: int, decision: Decision, now_ns: int) -> str:
-        """Do what an answer says, as far as that may be; the code that it ends in."""
+        """Carries out a decision; returns the code in which it ends."""
         if decision.verdict == "keep":
             return decision.code or "keep"
         if decision.verdict == "trade" and decision.direction == "long":
             return self._enter(lane, decision.proposal, now_ns)
+        # Fail closed: whatever else the answer is, it no longer supports the entry that rests.
         self._actions.cancel_entry(lane, now_ns)
         if decision.verdict == "trade" and decision.direction == "exit":
             return Reason.EXIT_SIGNAL.label if self._actions.exit(lane) else "nothing_held"
@@ -109,7 +114,7 @@ class ProposalHandler(DeliberationScheduler):
         return self._actions.enter(lane, proposal, now_ns).label
 
     def _cool_down(self, lane: int, why: str, now_ns: int) -> None:
-        """Ask nothing for a number of quotes."""
+        """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""
         if self._cooldown_quotes:
             self._start_cooldown(lane, self._cooldown_quotes)
             self._publish(lane)
@@ -132,13 +137,13 @@ class ProposalHandler(DeliberationScheduler):
         self._publish(lane)
 
     def _publish(self, lane: int) -> None:
-        """Tell the kernel what a quote of this lane ends in."""
+        """Writes the code in which this lane's quotes end into the kernel's record."""
         state = self._lanes[lane]
         self._code[lane] = COOLING if state.cooling else WAITING if state.pending_id else IDLE
 
 
 def within_limits(proposal: Proposal, bounds: AgentLimits) -> bool:
-    """Whether a proposal keeps to the bounds that were told to the agents; not a number never does."""
+    """Whether a proposal keeps to the bounds that the agents were given; a NaN never does."""
     least_stop, most_stop = bounds.stop_losses_bps
     least_take, most_take = bounds.take_profits_bps
     return (

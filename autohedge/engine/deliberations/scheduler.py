@@ -1,6 +1,6 @@
-"""When the slow plane is asked about a symbol: by quotes and by time, never twice at once.
+"""Schedules deliberations per symbol, by quotes and by time, with one pending question at most.
 
-What an answer changes is the business of those who extend this: a gate, or a proposal of the agents.
+The subclasses apply the answers: `EntryGates` in hybrid mode, `ProposalHandler` in llm mode.
 """
 
 from collections import Counter
@@ -23,10 +23,11 @@ REQUEST, DEADLINE = "ask", "answer"
 
 @dataclass(slots=True)
 class RequestState:
-    """When one lane is asked about.
+    """The schedule of one lane.
 
-    `due` says that it is time to ask, as quotes go; `quotes_after_cooldown` counts the quotes until then that follow a
-    cooldown, `cooling` that there is one. `pending_id` is the number of the question on its way, 0 without one.
+    `due` is true once enough quotes have come. `cooling` is true during a cooldown; after it,
+    `quotes_after_cooldown` quotes of the refresh interval remain. `pending_id` is the number of the pending
+    question, 0 without one. `requested_ns` is the time of the last request.
     """
 
     requested_ns: int | None = None
@@ -38,9 +39,9 @@ class RequestState:
 
 @dataclass(slots=True)
 class DeliberationStats:
-    """What became of all questions: verdicts and abstentions by code, openings.
+    """Counts of questions and answers: verdicts, abstentions and resolutions by code, gate changes.
 
-    `late` are answers that nobody waited for any more, `given_up` questions that a halt or a restart ended.
+    `late` counts answers to no pending question, `given_up` questions that a halt or a restart ended.
     """
 
     opened: int = 0
@@ -56,7 +57,7 @@ class DeliberationStats:
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often: after so many quotes, but not before so long; and how long an answer may take."""
+    """How often to ask: after `every_quotes`, with `least_pause_s` in between; `deadline_s` for an answer."""
 
     every_quotes: int
     least_pause_s: float
@@ -65,7 +66,10 @@ class Cadence:
 
 @dataclass(frozen=True, slots=True)
 class SchedulerContext:
-    """What questions need of the engine; `take_snapshot` takes the snapshot of a question, and gives its hash."""
+    """What the scheduler needs of the engine.
+
+    `number` gives the number of the next question; `take_snapshot(lane, number, now_ns)` returns its hash.
+    """
 
     symbols: Sequence[str]
     warmups: Sequence[int]
@@ -77,7 +81,7 @@ class SchedulerContext:
 
 
 class DeliberationScheduler:
-    """One question at a time for each lane, as often as `cadence` says."""
+    """Requests deliberations, one at a time per lane, as often as `cadence` allows."""
 
     kind: DeliberationKind = "gate"
 
@@ -96,24 +100,25 @@ class DeliberationScheduler:
         self._refresh_in[:] = cadence.every_quotes
 
     def pause(self) -> None:
-        """Ask nothing of one's own accord, so that a person can `request_now` instead."""
+        """Stops scheduled questions, so that only `request_now` asks."""
         self._refresh_in[:] = NEVER
 
     def request_now(self, lane: int, now_ns: int) -> None:
-        """Ask about a lane now, whether it is time or not."""
+        """Requests a deliberation about a lane now, outside the schedule."""
         self._request(lane, now_ns)
 
     def valid_quotes(self, lane: int) -> int:
-        """Valid quotes of a lane so far."""
+        """The number of valid quotes of a lane so far."""
         return int(self._counts[lane].sum() - self._counts[lane, Reason.BAD_QUOTE])
 
     def pending_id(self, symbol: str) -> int:
-        """The number of the question about a symbol that is on its way; 0 without one."""
+        """The number of a symbol's pending question; 0 without one."""
         return self._states[self._lane_of[symbol]].pending_id
 
     def on_refresh_due(self, lane: int, now_ns: int) -> None:
-        """As many quotes came as were waited for."""
+        """Handles the quote at which the kernel's count reached 0: ends a cooldown, or asks."""
         state = self._states[lane]
+        # NEVER: the kernel stops again only after the next request has set the count.
         self._refresh_in[lane] = state.quotes_after_cooldown or NEVER
         state.due = state.due or not state.quotes_after_cooldown
         state.quotes_after_cooldown = 0
@@ -123,11 +128,12 @@ class DeliberationScheduler:
         self._request_if_due(lane, now_ns)
 
     def _on_cooldown_over(self, lane: int, now_ns: int) -> None:
-        """A cooldown is over."""
+        """Hook for subclasses, called when a cooldown has ended."""
 
     def _match(self, decision: Decision) -> int:
-        """The lane of an answer that is waited for; negative for one that is not."""
+        """The lane whose pending question the decision answers; -1 if there is none."""
         lane = self._lane_of.get(decision.symbol, -1)
+        # 0 is "no question": without the comparison, a decision with number 0 would match an idle lane.
         if lane < 0 or not 0 < self._states[lane].pending_id == decision.number:
             self.stats.late += 1
             return -1
@@ -140,7 +146,7 @@ class DeliberationScheduler:
         self._timers.cancel((DEADLINE, lane))
 
     def _cancel_pending(self, lane: int) -> None:
-        """A question on its way counts no more; the next quote may ask anew, or the end of a cooldown."""
+        """Drops the pending question; the next quote, or the end of a cooldown, asks again."""
         state = self._states[lane]
         self.stats.given_up += bool(state.pending_id)
         self._clear_pending(lane)
@@ -149,20 +155,21 @@ class DeliberationScheduler:
             self._refresh_in[lane] = 1
 
     def _start_cooldown(self, lane: int, quotes: int) -> None:
-        """No question before so many more quotes."""
+        """Allows no question for the next `quotes` valid quotes."""
         state = self._states[lane]
+        # Quotes of the cooldown count towards the refresh interval too.
         left = 0 if state.due else int(self._refresh_in[lane])
         state.quotes_after_cooldown = max(left - quotes, 0)
         state.cooling = True
         self._refresh_in[lane] = quotes
 
     def _request_if_due(self, lane: int, now_ns: int) -> None:
-        """Ask, once it is time: quotes enough, no question on its way, not too soon after the last."""
+        """Requests a deliberation if it is due, none is pending, and the last one is long enough ago."""
         state = self._states[lane]
         if not state.due or state.pending_id or state.cooling:
             return
         short = self._warmups[lane] - self.valid_quotes(lane)
-        if short > 0:
+        if short > 0:  # let the kernel count the missing quotes of the warm-up
             state.due = False
             self._refresh_in[lane] = short
             return
@@ -184,5 +191,6 @@ class DeliberationScheduler:
         self._refresh_in[lane] = self._cadence.every_quotes
         self._timers.cancel((REQUEST, lane))
         self._timers.schedule((DEADLINE, lane), now_ns + self._deadline_ns)
+        # Before the event: the runtime looks the snapshot up by number when it forwards the request.
         snapshot = self._take_snapshot(lane, number, now_ns)
         self._emit(DeliberationRequested(now_ns, number, self.kind, self._symbols[lane], snapshot))

@@ -1,3 +1,3 @@
-"""The simulated venue in a process of its own, over a loopback connection: server, client, protocol, faults."""
+"""The simulated venue as a server in its own process: server, client, protocol and faults."""
 
 __all__: list[str] = []

@@ -1,6 +1,6 @@
-"""A simulated venue in another process of this machine, over a loopback socket: the trader's side.
+"""The client of a simulated venue in another process of this machine.
 
-Both sides play the same tape on one clock, so killing one of them is a real fault.
+Both sides play the same tape on one clock, so killing either process is a realistic fault.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ def port_of(address: str) -> int:
 
 
 class LoopbackClient:
-    """The adapter of a venue in another process; `clock` is that venue's, once connected."""
+    """The `ExecutionClient` of a venue in another process; `clock` is the venue's clock, once connected."""
 
     clock: ReplayClock
     _reader: asyncio.StreamReader
@@ -69,14 +69,14 @@ class LoopbackClient:
 
     @property
     def venue_id(self) -> str:
-        """Which venue this is; no other one is taken for it later."""
+        """The id of the venue; a reconnection to any other venue is refused."""
         return self._hello.venue_id
 
     async def connect(self) -> None:
-        """Knock and say hello.
+        """Connects and sends the hello.
 
-        Raises Unavailable if no venue listens there, Refused if it sees another market, takes other
-        fees, or never had this run's orders.
+        Raises Unavailable if no venue listens there, Refused if its tape or fees differ or if it does not
+        have this run's orders.
         """
         reader, writer = await _open(self._port)
         greeting = await _exchange(reader, writer, encode(self._hello), decode_handshake, self._port)
@@ -85,12 +85,14 @@ class LoopbackClient:
             raise Refused(f"the venue at {HOST}:{self._port} refuses: {greeting.reason}")
         self._reader, self._writer = reader, writer
         self.clock = ReplayClock(greeting.first_ns, greeting.begun_ns, greeting.speed)
+        # A reconnection then fails at another venue, which would not have this run's orders.
         self._hello = msgspec.structs.replace(self._hello, venue_id=greeting.venue_id)
 
     async def request(self, command: AnyTradingCommand) -> Sequence[VenueEvent]:
-        """Send a command and wait for its response; its answers come with the reports, in the wire's order.
+        """Sends a command and waits for its response.
 
-        Raises what its status means, and Unavailable if the connection ends meanwhile.
+        Returns nothing: the answers in a response come through `events`, in the order of the wire. Raises the
+        error that the status stands for, and Unavailable if the connection ends meanwhile.
         """
         if self._writer.is_closing():
             raise Unavailable("the connection to the venue is closed")
@@ -105,8 +107,12 @@ class LoopbackClient:
         return ()
 
     async def events(self) -> AsyncIterator[VenueEvent]:
-        """What the venue pushes, and what it responds; that is evidence even if nobody waits any more."""
+        """Yields pushed events and the answers in responses, until the connection ends.
+
+        Answers of a response that came after its deadline are yielded too: they are still evidence.
+        """
         try:
+            # Broken input and a lost connection both end the events; the gateway reconnects.
             with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
                 async for line in self._reader:
                     for answer in self._on_message(decode_server_message(line)):
@@ -115,7 +121,7 @@ class LoopbackClient:
             self.close()
 
     def close(self) -> None:
-        """End the connection; requests that wait for a response learn of it."""
+        """Closes the connection; pending requests end with Unavailable."""
         self._writer.close()
         for future in self._pending.values():
             if not future.done():
@@ -131,11 +137,11 @@ class LoopbackClient:
 
 
 def _require_success(response: CommandResponse | None) -> None:
-    """Raises the error that a status stands for; None is a response that never came."""
+    """Raises the error that a status stands for; None means that the connection ended first."""
     if response is None:
         raise Unavailable("the connection to the venue was lost")
     match response.status:
-        case Status.OK | Status.NOT_FOUND:
+        case Status.OK | Status.NOT_FOUND:  # "not found" is an answer, and comes as an event
             return
         case Status.DUPLICATE:
             raise Duplicate("the venue has an order under this id already")
@@ -148,7 +154,7 @@ def _require_success(response: CommandResponse | None) -> None:
 
 
 async def fetch_statement(port: int) -> Statement:
-    """The venue's books of the account. Raises Unavailable if no venue listens there."""
+    """Fetches the account as the venue has it. Raises Unavailable if no venue listens there."""
     reader, writer = await _open(port)
     statement = await _exchange(reader, writer, encode(StatementRequest()), decode_statement, port)
     writer.close()
@@ -169,14 +175,14 @@ async def _exchange(
     decode: Callable[[bytes], Decoded],
     port: int,
 ) -> Decoded:
-    """The answer to one line; whoever listens there may be no venue at all."""
+    """Sends one line and decodes the answer; raises Unavailable if the listener is not a venue."""
     try:
         writer.write(question + b"\n")
         return decode(await asyncio.wait_for(reader.readline(), ANSWER_S))
     except (OSError, ValueError, msgspec.MsgspecError) as error:
         writer.close()
-        what = "is silent" if isinstance(error, TimeoutError) else "hung up, or speaks another language"
-        raise Unavailable(f"what listens at {HOST}:{port} {what}; start a venue: autohedge venue") from None
+        what = "does not answer" if isinstance(error, TimeoutError) else "disconnected or is not a venue"
+        raise Unavailable(f"the process at {HOST}:{port} {what}; start a venue: autohedge venue") from None
     except asyncio.CancelledError:
         writer.close()
         raise

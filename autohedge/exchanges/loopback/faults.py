@@ -1,7 +1,7 @@
-"""What can go wrong between a trader and its venue, drawn from one seed.
+"""Seeded faults of the connection between a trader and a venue server.
 
-The draws know nothing of the market or of what is said: the same seed faults the same requests
-and pushes, counted from the venue's start.
+The draws do not depend on the market or on the messages. The same seed faults the same requests and pushes,
+counted from the start of the venue.
 """
 
 from collections.abc import Iterable
@@ -30,61 +30,62 @@ WIRE_FAULTS: dict[str, VenueFault] = {
     "duplicate_push": VenueFault.DUPLICATE,
     "reorder_push": VenueFault.REORDER,
 }
-"""Faults by the name that `--faults` takes; their order is part of what a seed means."""
+"""Faults by the name that `--faults` takes; their order is part of the meaning of a seed."""
 
 MEANING = {
     "drop": "acts on a request without a response",
-    "lost": "does not get a request",
+    "lost": "does not receive a request",
     "delay": "responds late",
     "throttle": "answers 429",
     "ban": "answers 418 for a while",
     "error": "answers 503 without acting",
     "error_after": "acts, then answers 503",
-    "disconnect": "acts, then hangs up while orders rest",
-    "drop_push": "does not tell what happened",
-    "duplicate_push": "tells it twice",
-    "reorder_push": "tells it after what happened later",
+    "disconnect": "acts, then disconnects while orders rest",
+    "drop_push": "does not report an event",
+    "duplicate_push": "reports an event twice",
+    "reorder_push": "reports an event after later ones",
 }
 OF_PUSHES = (VenueFault.DROP, VenueFault.DUPLICATE, VenueFault.REORDER)
 OF_REQUESTS = tuple(fault for fault in WIRE_FAULTS.values() if fault not in OF_PUSHES)
 
 
 class FaultSource(Protocol):
-    """Decides, once per request and once per push, what goes wrong with it."""
+    """Draws the fault of each request and of each push."""
 
     def for_request(self) -> VenueFault | None:
-        """What goes wrong with this request."""
+        """The fault of the next request, or None."""
         ...
 
     def for_push(self) -> VenueFault | None:
-        """What goes wrong with this push."""
+        """The fault of the next push, or None."""
         ...
 
     def delay_ns(self) -> int:
-        """How long what is late is held up, on the venue's clock."""
+        """How long a delayed message is held back, on the venue's clock."""
         ...
 
 
 class SeededFaults:
-    """Each request and each push fails with `rate`, each in one of the wanted ways."""
+    """Draws a fault with probability `rate` for each request and push, from the wanted ones."""
 
     def __init__(self, wanted: Iterable[VenueFault], seed: int, rate: float = RATE) -> None:
         wanted = frozenset(wanted)
+        # In the order of the constants: the iteration order of a set differs between processes.
         self._requests = [fault for fault in OF_REQUESTS if fault in wanted]
         self._pushes = [fault for fault in OF_PUSHES if fault in wanted]
         self._rate = rate
         self._random = seeded_random(str(seed), "wire faults")
 
     def for_request(self) -> VenueFault | None:
-        """What goes wrong with this request."""
+        """The fault of the next request, or None."""
         return self._one_of(self._requests)
 
     def for_push(self) -> VenueFault | None:
-        """What goes wrong with this push."""
+        """The fault of the next push, or None."""
         return self._one_of(self._pushes)
 
     def delay_ns(self) -> int:
-        """Up to a few seconds."""
+        """A delay of up to `DELAY_MOST_S`."""
         return round(self._random.uniform(0.0, DELAY_MOST_S) * NS_PER_S)
 
     def _one_of(self, faults: list[VenueFault]) -> VenueFault | None:
@@ -94,7 +95,7 @@ class SeededFaults:
 
 
 def parse(text: str) -> tuple[str, ...]:
-    """The names of the faults of `all`, or of a list with commas between, as keys of `WIRE_FAULTS`.
+    """The fault names of `all` or of a comma-separated list, as keys of `WIRE_FAULTS`.
 
     Raises Misconfigured for an unknown name.
     """

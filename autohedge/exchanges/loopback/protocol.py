@@ -1,7 +1,7 @@
-"""What a trader and a simulated venue in another process say to each other.
+"""The protocol between a trader and a simulated venue in another process.
 
-One JSON object per line: a hello and its answer, then numbered requests one way; responses and
-pushes the other. A response carries the status that a venue's HTTP interface would give.
+Messages are JSON objects, one per line. After a hello and its answer, the trader sends numbered requests, and
+the venue sends responses and pushes. A response has the status code of a venue's HTTP interface.
 """
 
 from decimal import Decimal
@@ -12,13 +12,13 @@ import msgspec
 from autohedge.core.events import AnyTradingCommand, VenueEvent
 
 HOST = "127.0.0.1"
-LINE_BYTES = 1 << 24
+LINE_BYTES = 1 << 24  # a response may repeat every fill of a run; asyncio's own limit is 64 KiB
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """A trader says who it is; both sides must see the same market and take the same fees.
+    """The first message of a trader; the tape hashes and fees of both sides must be equal.
 
-    `venue_id` is the venue that a run knew before it was killed or cut off; a new run knows none yet.
+    `venue_id` is the venue that has the run's orders; it is empty for a new run.
     """
 
     run: str
@@ -28,7 +28,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
-    """Which venue this is, and its clock, as in `ReplayClock`."""
+    """Accepts a trader: the venue's id, and its clock as in `ReplayClock`."""
 
     venue_id: str
     first_ns: int
@@ -37,17 +37,17 @@ class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
 
 
 class HandshakeRefused(msgspec.Struct, frozen=True, tag="refusal"):
-    """Why the venue does not take this trader."""
+    """Refuses a trader, with the reason."""
 
     reason: str
 
 
 class StatementRequest(msgspec.Struct, frozen=True, tag="ask"):
-    """Ask for a statement instead of trading."""
+    """A first message that requests a statement instead of trading."""
 
 
 class Statement(msgspec.Struct, frozen=True, tag="statement"):
-    """The venue's own books of the account: what filled of each order, what is held, the cash."""
+    """The account as the venue has it: cash, positions, filled quantity per order, resting orders."""
 
     cash: Decimal
     positions: dict[str, Decimal]
@@ -57,7 +57,7 @@ class Statement(msgspec.Struct, frozen=True, tag="statement"):
 
 @unique
 class Status(IntEnum):
-    """How a request went."""
+    """The outcome of a request, as an HTTP status code."""
 
     OK = 200
     BAD_REQUEST = 400
@@ -69,14 +69,14 @@ class Status(IntEnum):
 
 
 class CommandMessage(msgspec.Struct, frozen=True, tag="request"):
-    """A command; its number is the trader's own, and new for each on one connection."""
+    """A request; the trader numbers the requests of one connection."""
 
     number: int
     command: AnyTradingCommand
 
 
 class CommandResponse(msgspec.Struct, frozen=True, tag="response"):
-    """What came of a request at once; `after_s` says how long to be quiet, on the venue's clock."""
+    """The response to a request; `after_s` is the pause before the next one, on the venue's clock."""
 
     number: int
     status: Status
@@ -85,7 +85,7 @@ class CommandResponse(msgspec.Struct, frozen=True, tag="response"):
 
 
 class PushMessage(msgspec.Struct, frozen=True, tag="push"):
-    """Something that happened later, unasked."""
+    """An event that the venue sends without a request."""
 
     answer: VenueEvent
 

@@ -1,8 +1,8 @@
-"""The simulated venue as a server: it plays the tape on a clock of its own and serves one trader.
+"""The server of the simulated venue: plays the tape on its own clock and serves one trader.
 
-It remembers every order, so a trader that died can come back and ask. Only this machine can reach
-it. What it says to a trader who is gone, or what a fault swallows, is not said again unless asked.
-The way to it and back takes the time that the settings say; the venue itself acts at once.
+It remembers every order, so a restarted trader can query it. It listens on the loopback interface only.
+Messages that a fault drops, or that are due while no trader is connected, are lost; a query repeats their
+content. The latencies of the settings apply to the connection; the venue itself acts at once.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ from autohedge.exchanges.simulated import SimulatedVenue, VenueModel
 from autohedge.market.tape import Rows
 
 OLD_TRADER_S = 5.0
-UNREAD_BYTES_MAX = 1 << 24
+UNREAD_BYTES_MAX = 1 << 24  # a trader that does not read is disconnected: its backlog must not fill memory
 THROTTLED_S = 1.0
 BANNED_S = 5.0
 
 
 class SimulatedVenueServer:
-    """One venue, one account, one trader at a time; the clock starts with the first hello."""
+    """Serves one account to one trader at a time; the clock starts with the first hello."""
 
     def __init__(
         self,
@@ -58,6 +58,7 @@ class SimulatedVenueServer:
         speed: float,
         faults: FaultSource | None = None,
     ) -> None:
+        # The server applies the latencies itself, so that a fault can strike a message in transit.
         at_once = replace(model, order_latency_ns=0, response_latency_ns=0, jitter_ns=0)
         self._model = model
         self._venue = SimulatedVenue(at_once, lots, rows)
@@ -77,10 +78,10 @@ class SimulatedVenueServer:
         self._turn = asyncio.Lock()
         self._wake = asyncio.Event()
 
-    # who comes in
+    # connections
 
     async def serve(self, port: int, ready: Callable[[int], None]) -> None:
-        """Listen until cancelled; `ready` gets the port, which the machine chooses for port 0."""
+        """Listens until cancelled; calls `ready` with the port, which the machine chooses for port 0."""
         server = await asyncio.start_server(self._connected, HOST, port, limit=LINE_BYTES)
         ready(server.sockets[0].getsockname()[1])
         async with server:
@@ -89,6 +90,7 @@ class SimulatedVenueServer:
                 self._advance()
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A trader that dies or sends garbage must not end the venue.
         with contextlib.suppress(OSError, ValueError, msgspec.MsgspecError):
             first = decode_client_message(await reader.readline())
             if isinstance(first, StatementRequest):
@@ -101,11 +103,11 @@ class SimulatedVenueServer:
         writer.close()
 
     def _refusal_of(self, message: Hello | CommandMessage) -> str | None:
-        """Why this one may not trade here; the first that may is remembered, for this is its account."""
+        """Why a trader is refused, or None; the first accepted run owns the account from then on."""
         if not isinstance(message, Hello):
-            return "say hello first"
+            return "the first message must be a hello"
         if (message.tape, message.fee_bps) != (self._hello.tape, self._hello.fee_bps):
-            return "it plays another tape, or takes other fees"
+            return "it has another tape or other fees than this run"
         if message.venue_id not in {"", self._hello.venue_id}:
             return "it is another venue than the one that has this run's orders"
         if self._hello.run not in {"", message.run}:
@@ -114,7 +116,8 @@ class SimulatedVenueServer:
         return None
 
     async def _serve_trader(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve a trader; first hear the one before out, whose last words may still be on the wire."""
+        """Serves a trader, after the previous connection has ended."""
+        # Requests of the old connection may still be in the socket: they must act before the new trader asks.
         try:
             await asyncio.wait_for(self._turn.acquire(), OLD_TRADER_S)
         except TimeoutError:
@@ -140,9 +143,10 @@ class SimulatedVenueServer:
     def _enqueue(
         self, message: Hello | StatementRequest | CommandMessage, trader: asyncio.StreamWriter
     ) -> None:
-        """A request is on its way in; it never overtakes an earlier one."""
+        """Schedules the arrival of a request; it never overtakes an earlier one."""
         if self._clock is None or not isinstance(message, CommandMessage):
             return
+        # The venue must be at the present before a request without latency acts on its book.
         self._advance()
         delay_ns = self._model.order_latency_ns
         if self._model.jitter_ns:
@@ -166,7 +170,7 @@ class SimulatedVenueServer:
         return min(touch_ns, self._next_due_ns)
 
     def _advance(self) -> None:
-        """Bring the venue to the clock's time: rows, arrivals and words in their order."""
+        """Advances the venue to the clock's time: rows, requests and responses in their order."""
         if self._clock is None:
             return
         now_ns, venue, ts = self._clock.now_ns(), self._venue, self._rows.ts
@@ -190,10 +194,10 @@ class SimulatedVenueServer:
             await asyncio.wait_for(self._wake.wait(), wait_s)
         self._wake.clear()
 
-    # requests and what comes of them
+    # requests and responses
 
     def _arrive(self, request: CommandMessage, trader: asyncio.StreamWriter, now_ns: int) -> None:
-        """A request is here: do what it asks and respond, as far as a fault lets that happen."""
+        """Acts on a request and responds, unless a fault prevents either."""
         fault = self._faults.for_request()
         if fault is VenueFault.TIMEOUT_LOST:
             return
@@ -209,7 +213,7 @@ class SimulatedVenueServer:
         self._send(response, trader, now_ns + late_ns)
 
     def _fault_response(self, number: int, fault: VenueFault | None, now_ns: int) -> CommandResponse | None:
-        """The response to a request that the venue does not look at; None if it does."""
+        """The response to a request that the venue does not process; None if it does."""
         if fault is VenueFault.BAN:
             self._banned_until_ns = now_ns + int(BANNED_S * NS_PER_S)
         if now_ns < self._banned_until_ns:
@@ -221,7 +225,7 @@ class SimulatedVenueServer:
         return None
 
     def _act(self, request: CommandMessage, now_ns: int) -> CommandResponse:
-        """Let the venue do it; an order id that it has already stands for the first order alone."""
+        """Carries out a request; refuses an order id that exists already and an unknown symbol."""
         number, command = request.number, request.command
         if isinstance(command, SubmitOrder):
             if command.order_id in self._taken:
@@ -235,14 +239,14 @@ class SimulatedVenueServer:
         return CommandResponse(number, Status.NOT_FOUND if absent else Status.OK, answers)
 
     def _drain(self) -> list[VenueEvent]:
-        """What the venue has just said."""
+        """The answers that the venue has just given."""
         answers = []
         while (answer := self._venue.poll()) is not None:
             answers.append(answer)
         return answers
 
     def _push(self, answers: list[VenueEvent], now_ns: int) -> None:
-        """Tell the trader unasked, if there is one and no fault is in the way."""
+        """Sends events to the trader without a request, if one is connected and no fault prevents it."""
         for answer in answers:
             fault = self._faults.for_push()
             if self._trader is None or fault is VenueFault.DROP:
@@ -254,7 +258,7 @@ class SimulatedVenueServer:
     def _send(
         self, message: CommandResponse | PushMessage, trader: asyncio.StreamWriter, now_ns: int
     ) -> None:
-        """Words take their time, too, and find nobody if the trader has gone meanwhile."""
+        """Schedules a message to the trader; it is lost if the trader disconnects meanwhile."""
         self._schedule(now_ns + self._model.response_latency_ns, lambda _: self._write(message, trader))
 
     def _write(self, message: CommandResponse | PushMessage, trader: asyncio.StreamWriter) -> None:
@@ -265,7 +269,7 @@ class SimulatedVenueServer:
             trader.transport.abort()
 
     def account_statement(self) -> Statement:
-        """The account as the venue sees it."""
+        """The account as the venue has it."""
         venue = self._venue
         filled = {order.order_id: order.filled for order in venue.orders if order.filled}
         return Statement(venue.cash, venue.held, filled, venue.resting)

@@ -1,3 +1,3 @@
-"""Backends: OpenAI-compatible servers, Ollama, the `rules` baseline, scripted and faulty ones. Import the modules."""
+"""Backends: OpenAI-compatible servers, Ollama, the `rules` baseline, scripts, chaos. Import the modules."""
 
 __all__: list[str] = []

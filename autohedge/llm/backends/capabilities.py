@@ -1,7 +1,7 @@
-"""Which form of asking for JSON a model honours, measured once and kept on disk.
+"""The structured-output mode that a model supports, measured once and cached on disk.
 
-Servers differ, and what they claim is not what they do: `json_schema` is tried first, then
-`json_object`, then plain `text`, each with a schema whose key no model could guess.
+Servers differ, and some accept a mode that they do not enforce. `json_schema` is tried first, then
+`json_object`; plain `text` needs no test. The schema of the test has a key that no model could guess.
 """
 
 import os
@@ -21,8 +21,10 @@ from autohedge.llm.errors import FormatRefused
 
 OutputMode = Literal["json_schema", "json_object", "text"]
 FORMS: tuple[OutputMode, ...] = ("json_schema", "json_object", "text")
+# An update of the server or the model can change what it supports.
 CACHE_TTL_NS = 30 * NS_PER_DAY
 
+# A model answers with this key only if the server enforces the schema: the question does not mention it.
 _KEY = "blue_7f3"
 SCHEMA: dict[str, Any] = {
     "title": "Probe",
@@ -34,7 +36,7 @@ SCHEMA: dict[str, Any] = {
 
 
 class ModelCapability(msgspec.Struct, frozen=True):
-    """What was found about one model behind one address, and when."""
+    """The output mode of one model at one address, and when it was measured."""
 
     base_url: str
     model: str
@@ -44,32 +46,32 @@ class ModelCapability(msgspec.Struct, frozen=True):
 
 
 def weaker(form: OutputMode) -> OutputMode | None:
-    """The next weaker form; None below text."""
+    """Returns the next weaker mode, or None below `text`."""
     later = FORMS[FORMS.index(form) + 1 :]
     return later[0] if later else None
 
 
 def probe_request(form: OutputMode) -> LLMRequest:
-    """A tiny question in the form to be tried; only a schema that is honoured tells the key of its answer."""
+    """Returns a short request that tests a mode; only an enforced schema makes a model use its key."""
     message = Message("user", "Is the sky blue? Answer in JSON.")
     return LLMRequest("probe", "", (message,), SCHEMA, 0.0, 200, prompt_hash=f"probe {form}", snapshot="")
 
 
 class Probeable(Protocol):
-    """A model that can be asked in each form."""
+    """A model that can be queried in each output mode."""
 
     async def ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
-        """Raises LLMError; FormatRefused if the server objects to the form."""
+        """Sends the request in one mode. Raises LLMError; FormatRefused if the server rejects the mode."""
         ...
 
 
 async def probe(model: Probeable) -> OutputMode:
-    """The strongest form that a model honours; text needs no trial.
+    """Returns the strongest mode that a model supports; `text` always works and is not tested.
 
-    Raises LLMError if the server fails otherwise: then nothing is known.
+    Raises LLMError if the server fails for another reason: the mode is then unknown.
     """
     for form in FORMS[:-1]:
-        with suppress(FormatRefused):
+        with suppress(FormatRefused):  # the next weaker mode is tried
             answer = await model.ask(probe_request(form), form)
             if _honours(form, answer.text) or _was_cut_in_thought(answer):
                 return form
@@ -77,7 +79,7 @@ async def probe(model: Probeable) -> OutputMode:
 
 
 def _was_cut_in_thought(answer: LLMResponse) -> bool:
-    """A model that thinks first can use up the limit before its answer: the form was taken, no more is known."""
+    """Whether a reasoning model used up its tokens before the answer: the server did accept the mode."""
     return answer.finish_reason == "length" and not answer.text.strip()
 
 
@@ -88,21 +90,24 @@ def _honours(form: OutputMode, text: str) -> bool:
         return False
     if not isinstance(value, dict):
         return False
+    # json_object promises a JSON object and nothing about its keys.
     return form == "json_object" or (set(value) == {_KEY} and isinstance(value[_KEY], bool))
 
 
 def load(base_url: str, model: str) -> ModelCapability | None:
-    """What is kept about a model; None if nothing is, or if it is old, damaged or of something else."""
+    """Returns the cached capability; None if it is missing, expired, damaged or of another model."""
     try:
         cached = msgspec.json.decode(_file(base_url, model).read_bytes(), type=ModelCapability)
     except (OSError, ValueError, RecursionError):
         return None
+    # The file name is a hash of both, but the file may have been copied. A date in the future means that the
+    # clock was set back, so the age is unknown and the model is measured again.
     fits = (cached.base_url, cached.model) == (base_url, model)
     return cached if fits and 0 <= wall_ns() - cached.probed_ns < CACHE_TTL_NS else None
 
 
 def store(found: ModelCapability) -> ModelCapability:
-    """Keep what was found, dated now; a cache that cannot be written costs another probe, no more."""
+    """Stores a capability with the current time; if that fails, the next run probes again."""
     dated = msgspec.structs.replace(found, probed_ns=wall_ns())
     with suppress(OSError):
         _replace(_file(found.base_url, found.model), msgspec.json.encode(dated))
@@ -116,7 +121,7 @@ def _file(base_url: str, model: str) -> Path:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Written aside and renamed: a reader sees the old file or the new one."""
+    """Writes a temporary file and renames it, so that a reader sees the old content or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, aside = tempfile.mkstemp(prefix="probe-", dir=path.parent)
     try:

@@ -1,4 +1,4 @@
-"""Another model's answers, spoiled on purpose in every way that models and servers know; seeded."""
+"""Seeded fault injection: another backend's answers with the faults known of models and servers."""
 
 import re
 from collections import Counter
@@ -13,6 +13,7 @@ from autohedge.llm.backend import FailureCode, LLMBackend, LLMError, LLMRequest,
 
 Corruption = Callable[[LLMRequest, LLMResponse, Randomness], LLMResponse]
 
+# Every number of an answer is replaced by one of `_BEYOND`, which lie outside most fields' ranges.
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
 _BEYOND = ("-1", "101", "1e15", "-0.5", "999999999")
 _WRONG = "NO/SUCH"
@@ -73,10 +74,10 @@ FAULTS: tuple[str, ...] = (*_HARMS, *CODES)
 
 
 class ChaosBackend:
-    """Spoils a share of another backend's answers.
+    """Corrupts the fraction `share` of another backend's answers.
 
-    What happens to the n-th asking of a prompt depends on `nonce`, the prompt and n alone, not on the
-    order in which prompts come. Raises Misconfigured for a fault that is none of FAULTS.
+    The fault of the n-th request with the same prompt depends only on `nonce`, the prompt and n, not on the
+    order in which different prompts arrive. Raises Misconfigured for a fault that is not in FAULTS.
     """
 
     name = "chaos"
@@ -95,18 +96,19 @@ class ChaosBackend:
         self._request_counts: Counter[str] = Counter()
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """The other's answer, or what is left of it. Raises LLMError, its own and the other's."""
+        """Returns the wrapped backend's answer, possibly corrupted. Raises LLMError, possibly injected."""
         chance = self._chance(request)
         if chance.random() >= self._share:
             return await self._backend.complete(request)
         fault = chance.choice(self._faults)
+        # A loop instead of `fault in CODES`, so that the type checker knows that `code` is a FailureCode.
         for code in CODES:
             if code == fault:
                 raise LLMError(code, f"chaos: {code}", chance.choice((0.0, 2.0)))
         return _HARMS[fault](request, await self._backend.complete(request), chance)
 
     async def close(self) -> None:
-        """Close the other."""
+        """Closes the wrapped backend."""
         await self._backend.close()
 
     def _chance(self, request: LLMRequest) -> Randomness:

@@ -1,4 +1,4 @@
-"""Detects which kind of model server answers at an address, and finds one on this machine.
+"""Detects the kind of model server at an address, and finds a server on this machine.
 
 The kind is read from the JSON that the server returns, never from a status code alone.
 """
@@ -18,9 +18,12 @@ ServerKind = Literal["lm_studio", "ollama", "llama_cpp", "vllm", "openai", "unkn
 JsonObject = dict[str, Any]
 
 PORTS = (1234, 11434, 8080, 8000)  # LM Studio, Ollama, llama.cpp, vLLM
+# A local server lists its models in milliseconds; a port that accepts and stays silent must not delay the
+# start.
 PATIENCE_S = 1.0
 _HOST = "127.0.0.1"
 
+# Values of `owned_by` in the list of models; OpenAI uses three of them.
 _OWNERS: dict[str, ServerKind] = {
     "llamacpp": "llama_cpp",
     "vllm": "vllm",
@@ -31,25 +34,26 @@ _OWNERS: dict[str, ServerKind] = {
 
 
 class Server(NamedTuple):
-    """What answers at an address, and the models that it lists, in its order."""
+    """The kind of server at an address, and the models that it lists, in the server's order."""
 
     kind: ServerKind
     models: tuple[str, ...]
 
 
 def root_of(base_url: str) -> str:
-    """The address without a path: where servers keep what is not part of the common protocol."""
+    """Returns the address without a path, where servers have the pages outside the OpenAI protocol."""
     parts = urlsplit(base_url)
     return f"{parts.scheme}://{parts.netloc}"
 
 
 async def detect_server(http: "JsonClient") -> Server:
-    """Ask a few harmless questions. Raises LLMError if the server is down or busy or refuses the key."""
+    """Identifies a server with GET requests only. Raises LLMError if it is down, busy or rejects the key."""
     try:
         listed = await http.get(f"{http.base_url}/models")
     except LLMError as error:
         if error.code in RETRYABLE or error.code == "unauthorized":
             raise
+        # Other failures only mean that the server has no such page.
         listed = {}
     return Server(
         _by_owner(listed) or await _by_own_pages(http, root_of(http.base_url)),
@@ -92,13 +96,13 @@ _PAGES: tuple[tuple[str, ServerKind, Callable[[JsonObject], bool]], ...] = (
 
 
 def _all_have(reply: JsonObject, table: str, key: str) -> bool:
-    """Whether a table is there and each of its rows, if any, names something under `key`."""
+    """Whether `table` is a list and each of its rows, if any, has a value under `key`."""
     rows = reply.get(table)
     return isinstance(rows, list) and all(isinstance(row, dict) and bool(row.get(key)) for row in rows)
 
 
 def model_names(reply: JsonObject, table: str, key: str) -> tuple[str, ...]:
-    """The names in a server's table of models."""
+    """Returns the names in a server's list of models."""
     found = (entry.get(key) for entry in _entries(reply, table))
     return tuple(name for name in found if isinstance(name, str) and name)
 
@@ -109,14 +113,14 @@ def _entries(reply: JsonObject, table: str) -> Iterable[JsonObject]:
 
 
 def first_chat_model(models: Iterable[str]) -> str:
-    """The first listed model, past those for embeddings, which servers list too; "" without any."""
+    """Returns the first listed model that is not an embedding model, or ""."""
     listed = list(models)
     return next((name for name in listed if "embed" not in name.lower()), "")
 
 
 @dataclass(frozen=True, slots=True)
 class LocalServer:
-    """A server that said what it is: its kind, the address for that kind's protocol, what it lists."""
+    """An identified server: its kind, the address for that kind's protocol, and the models that it lists."""
 
     server: ServerKind
     base_url: str
@@ -126,7 +130,7 @@ class LocalServer:
 async def find_local_server(
     ports: Sequence[int] = PORTS, timeout_s: float = PATIENCE_S
 ) -> LocalServer | None:
-    """The first of `ports` behind which a model server identifies itself and lists a model, or None."""
+    """Returns the first of `ports` with an identified model server that lists a chat model, or None."""
     from autohedge.llm.backends.transport import JsonClient
 
     clients = (JsonClient(f"http://{_HOST}:{port}/v1", None, timeout_s) for port in ports)
@@ -147,4 +151,5 @@ async def _by(http: "JsonClient", timeout_s: float) -> LocalServer | None:
 def _counted(base_url: str, server: Server) -> LocalServer | None:
     if server.kind == "unknown" or not first_chat_model(server.models):
         return None
+    # Ollama's native protocol lives at the root; the address that was probed ends in /v1.
     return LocalServer(server.kind, root_of(base_url) if server.kind == "ollama" else base_url, server.models)

@@ -1,4 +1,4 @@
-"""From settings to the backend that answers."""
+"""Creates the backend that the settings name."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
@@ -32,12 +32,12 @@ async def open_backend(
     rules: LLMBackend,
     ports: Sequence[int] = PORTS,
 ) -> LLMBackend:
-    """The backend that `llm.provider` names; close it in the loop that opened it.
+    """Returns the backend of `llm.provider`; close it in the event loop that opened it.
 
-    Each other model that an agent names is opened beside it, on the same server. Rules, scripts and chaos answer
-    for all agents, whatever models those name. `ports` of this machine are where `auto` looks for a server.
+    Every other model that an agent names is opened too, on the same server. `rules`, `scripted` and `chaos`
+    answer for all agents, whatever models they name. `auto` looks for a server at `ports` of this machine.
 
-    Raises Misconfigured for settings that cannot work, LLMError if a server must be asked and fails.
+    Raises Misconfigured for settings that cannot work, and LLMError if a server is needed and fails.
     """
     llm = settings.llm
     match llm.provider:
@@ -54,7 +54,7 @@ async def open_backend(
         case "auto":
             if on_tape and llm.base_url:
                 warn(
-                    "llm.base_url is not asked: on a tape provider auto means the rules",
+                    "llm.base_url is ignored: on a tape llm.provider=auto uses the rules",
                     cure="llm.provider=openai",
                 )
             opening = None if on_tape else await _live_backend(llm, api_key, ports)
@@ -64,7 +64,7 @@ async def open_backend(
 async def _live_backend(
     llm: LLMSettings, api_key: SecretStr | None, ports: Sequence[int]
 ) -> BackendFactory | None:
-    """An address that was named, else a server of this machine, which gets no key, else none."""
+    """Returns the factory for `llm.base_url`, else for a server found on this machine, else None."""
     if llm.base_url:
         return partial(_openai, api_key=api_key)
     found = await find_local_server(ports)
@@ -72,15 +72,16 @@ async def _live_backend(
         return None
     if found.server == "ollama":
         return partial(_ollama, base_url=found.base_url)
+    # The key is meant for a provider that the user chose, not for any process that listens on a known port.
     return partial(_compatible, base_url=found.base_url, api_key=None)
 
 
 def _shared_backend(settings: Settings, backend: LLMBackend) -> LLMBackend:
-    """What answers in a model's place answers for every agent."""
+    """Returns the backend that answers for every agent, and warns about models that agents name."""
     named = _named(settings.agents)
     if named:
         warn(
-            f"models of agents are not asked: {backend.name} answers for all",
+            f"the models of agents are ignored: {backend.name} answers for all",
             named=", ".join(named.values()),
             cure="llm.provider=openai or ollama",
         )
@@ -88,7 +89,7 @@ def _shared_backend(settings: Settings, backend: LLMBackend) -> LLMBackend:
 
 
 async def _by_model(settings: Settings, opening: BackendFactory) -> LLMBackend:
-    """The default model, and beside it every other that an agent names; all are closed if one cannot be opened."""
+    """Opens the default model and every other that an agent names; closes all of them if one fails."""
     default = await opening(settings.llm)
     others: dict[str, LLMBackend] = {}
     async with AsyncExitStack() as opened:
@@ -97,7 +98,7 @@ async def _by_model(settings: Settings, opening: BackendFactory) -> LLMBackend:
             if model != default.model:
                 others[model] = await _other(settings.llm, model, setting, opening)
                 opened.push_async_callback(others[model].close)
-        opened.pop_all()
+        opened.pop_all()  # every model is open, so the router takes over closing them
     return ModelRouter(default, others) if others else default
 
 
@@ -110,7 +111,7 @@ async def _other(llm: LLMSettings, model: str, setting: str, opening: BackendFac
 
 
 def _named(agents: AgentsSettings) -> dict[str, str]:
-    """The models that agents name, each with the settings that name it."""
+    """Returns the models that agents name, each with the settings that name it."""
     found: dict[str, list[str]] = {}
     for name, agent in agents:
         if agent.model:
@@ -132,10 +133,10 @@ async def _openai(llm: LLMSettings, api_key: SecretStr | None) -> LLMBackend:
     base_url = address(llm.base_url, "/v1") if llm.base_url else OPENAI_URL
     if base_url == OPENAI_URL and not api_key:
         raise Misconfigured(
-            "no key for OpenAI; set AUTOHEDGE_LLM_API_KEY, or llm.base_url for a server of your own"
+            "no API key for OpenAI; set AUTOHEDGE_LLM_API_KEY, or llm.base_url for another server"
         )
     if base_url == OPENAI_URL and not llm.model:
-        raise Misconfigured("OpenAI lists many models and the first is no good choice; set llm.model")
+        raise Misconfigured("llm.model is empty, and OpenAI has no default model; set llm.model")
     return await _compatible(llm, base_url, api_key)
 
 
@@ -148,14 +149,16 @@ async def _compatible(llm: LLMSettings, base_url: str, api_key: SecretStr | None
 async def _ollama(llm: LLMSettings, base_url: str) -> LLMBackend:
     from autohedge.llm.backends.ollama import OLLAMA_URL, open_ollama
 
+    # Users paste the address of the OpenAI protocol or of the API; the native protocol starts at the root.
     where = address(base_url or OLLAMA_URL).removesuffix("/v1").removesuffix("/api")
     return await open_ollama(where, llm.model, llm.context_tokens, llm.timeout_s)
 
 
 def address(base_url: str, usual_path: str = "") -> str:
-    """`llm.base_url` without a slash at its end, with the usual path if it has none.
+    """Returns `llm.base_url` without a trailing slash, with `usual_path` if it has no path.
 
-    Raises Misconfigured for what is no http address, and for one that would carry secrets into the record.
+    Raises Misconfigured if it is not an http(s) address, or holds a part that can carry a secret (user,
+    query, fragment): the address is recorded.
     """
     try:
         parts = urlsplit(base_url)

@@ -1,4 +1,4 @@
-"""Ollama by its native protocol, the only one that sets the context length of a call."""
+"""Ollama's native protocol, the only one of its protocols that sets the context length of a call."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ class _MessageBody(msgspec.Struct):
 
 
 class _Reply(msgspec.Struct):
-    """The part of a reply that is used; what has another shape is no reply."""
+    """The fields of a reply that are used; a reply of another shape is rejected."""
 
     message: _MessageBody
     model: str = ""
@@ -42,13 +42,13 @@ class OllamaBackend:
         self._http = JsonClient(base_url, None, timeout_s)
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Ask once. Raises LLMError."""
+        """Sends the request once. Raises LLMError."""
         begun_ns = monotonic_ns()
         raw_reply = await self._http.post(f"{self.base_url}/api/chat", self._body(request), request.timeout_s)
         return self._response(raw_reply, (monotonic_ns() - begun_ns) / 1e6)
 
     async def name_model(self) -> None:
-        """Take the first listed model if none is named. Raises LLMError, also if none is listed."""
+        """Selects the first listed model if none is named. Raises LLMError, also if none is listed."""
         if self.model:
             return
         listed = await self._http.get(f"{self.base_url}/api/tags")
@@ -57,10 +57,11 @@ class OllamaBackend:
             raise llm_error("model_gone", self.base_url, "it lists no model; run `ollama pull` first")
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Closes all connections."""
         await self._http.close()
 
     def _body(self, request: LLMRequest) -> dict[str, Any]:
+        # Without `num_ctx` Ollama uses a short default context and cuts a longer prompt silently.
         limits = {"num_ctx": self._context_tokens, "num_predict": request.max_tokens}
         return {
             "model": self.model,
@@ -87,14 +88,14 @@ class OllamaBackend:
 
 
 def _usage(reply: _Reply) -> Usage | None:
-    """A count alone is none: a cached prompt is reported without its tokens."""
+    """Returns None unless both counts are there: Ollama reports no prompt tokens for a cached prompt."""
     if reply.prompt_eval_count is None or reply.eval_count is None:
         return None
     return Usage(reply.prompt_eval_count, reply.eval_count)
 
 
 async def open_ollama(base_url: str, model: str, context_tokens: int, timeout_s: float) -> OllamaBackend:
-    """A backend with its model named. Raises LLMError if none is named and none can be listed."""
+    """Returns a backend whose model is set. Raises LLMError if none is named and none can be listed."""
     backend = OllamaBackend(base_url, model, context_tokens=context_tokens, timeout_s=timeout_s)
     try:
         await backend.name_model()

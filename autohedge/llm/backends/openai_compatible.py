@@ -1,4 +1,4 @@
-"""Any server that speaks OpenAI's chat protocol: OpenAI, LM Studio, llama.cpp, vLLM, Ollama."""
+"""Servers with OpenAI's chat-completions protocol: OpenAI, LM Studio, llama.cpp, vLLM, Ollama."""
 
 import asyncio
 import re
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 OPENAI_URL = "https://api.openai.com/v1"
 
-_NO_KEY = "none"  # servers that ask for no key take any
+_NO_KEY = "none"  # the library requires a key; servers without authentication accept any
 _PLACE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
 class OpenAICompatible:
-    """A model behind a chat-completions address, asked in the strongest form that it honours.
+    """A model behind a chat-completions address, queried in the strongest output mode that it supports.
 
-    One instance serves one event loop. `form` is where asking starts; a server that refuses it is asked
-    in the next weaker one at once, and from then on, in later runs too.
+    One instance serves one event loop. `output_mode` is the mode to start with. If the server rejects it, the
+    same request is sent in the next weaker mode, which is then used for all later requests and runs.
     """
 
     name = "openai"
@@ -49,26 +49,27 @@ class OpenAICompatible:
 
     @classmethod
     def of(cls, known: ModelCapability, api_key: SecretStr | None, timeout_s: float) -> "OpenAICompatible":
-        """A backend for a model that was examined."""
+        """Returns a backend for a model whose capability is known."""
         where = known.base_url, known.model
         return cls(*where, api_key=api_key, timeout_s=timeout_s, server=known.server, output_mode=known.form)
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Ask once, in weaker forms if the server refuses stronger ones. Raises LLMError."""
+        """Sends the request, again in a weaker mode if the server rejects the mode. Raises LLMError."""
         return await self._in_time(self._with_fallback(request), self._limit_s(request))
 
     async def ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
-        """Ask in this form and no other. Raises LLMError; FormatRefused if the form is the trouble."""
+        """Sends the request in this mode only. Raises LLMError; FormatRefused if the mode is rejected."""
         return await self._in_time(self._ask(request, form), self._limit_s(request))
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Closes all connections."""
         await self._client.aclose()
 
     def _limit_s(self, request: LLMRequest) -> float:
         return request.timeout_s or self._timeout_s
 
     async def _in_time(self, answer: Awaitable[LLMResponse], limit_s: float) -> LLMResponse:
+        # The library's timeout bounds single reads: a server that sends a byte now and then would never end.
         try:
             async with asyncio.timeout(limit_s):
                 return await answer
@@ -79,6 +80,7 @@ class OpenAICompatible:
     async def _ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
         begun_ns = monotonic_ns()
         try:
+            # The messages are in `extra_body`, see `_extra`.
             message = await self._chat.ainvoke(
                 [],
                 temperature=request.temperature,
@@ -88,7 +90,7 @@ class OpenAICompatible:
             return self._response(message, form, (monotonic_ns() - begun_ns) / 1e6)
         except LLMError:
             raise
-        except Exception as error:  # noqa: BLE001 - a stranger's reply breaks the library in ways of its own
+        except Exception as error:  # noqa: BLE001 - an unexpected reply makes the library raise any exception
             detail = f"its reply is no chat completion ({type(error).__name__}: {error})"
             raise llm_error("garbage_reply", self.base_url, detail, self._key) from None
 
@@ -104,21 +106,24 @@ class OpenAICompatible:
                 form = self._downgrade(weaker)
 
     def _downgrade(self, weaker: OutputMode) -> OutputMode:
-        """Never back up: calls under way beside this one may have fallen further already."""
+        """Lowers the mode, never raises it: concurrent calls may have lowered it further already."""
         if capabilities.FORMS.index(weaker) > capabilities.FORMS.index(self.output_mode):
             self.output_mode = weaker
             capabilities.store(ModelCapability(self.base_url, self.model, self.server, weaker, 0))
         return weaker
 
     def _extra(self, request: LLMRequest, form: OutputMode) -> dict[str, Any]:
-        """What goes into the body past the library, which would parse the answer and lose its raw text.
+        """Returns the part of the body that bypasses the library.
 
-        Messages go this way too: walking through their types took a quarter of a call's cost.
+        With a schema the library would parse the answer and lose its raw text. The messages bypass it too:
+        converting them took a quarter of the cost of a call.
         """
+        # OpenAI's newer models reject `max_tokens`; other servers may not know its new name.
         limit = "max_completion_tokens" if self.server == "openai" else "max_tokens"
         messages = [{"role": each.role, "content": each.content} for each in _messages_for(request, form)]
         extra: dict[str, Any] = {"messages": messages, limit: request.max_tokens}
         if form == "json_schema":
+            # The protocol allows 64 letters, digits, underscores and hyphens in a name.
             named = {"name": _PLACE.sub("_", request.agent)[:64] or "answer", "strict": True}
             extra["response_format"] = {"type": form, "json_schema": {**named, "schema": request.schema}}
         elif form == "json_object":
@@ -141,9 +146,9 @@ class OpenAICompatible:
 
 
 def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float) -> tuple[Any, Any]:
-    """The client and the chat model over it.
+    """Returns the HTTP client and the chat model that uses it.
 
-    The client is its own: the library's default one is shared between event loops and follows proxies.
+    The library's default client is shared between event loops and follows proxies, so it is not used.
     """
     tracing.disable_tracing()
     from langchain_openai import ChatOpenAI
@@ -157,16 +162,16 @@ def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float
         api_key=key or SecretStr(_NO_KEY),
         http_async_client=client,
         timeout=timeout_s,
-        max_retries=0,
-        use_responses_api=False,
-        openai_proxy="",
-        cache=False,
+        max_retries=0,  # `policy.Retries` retries, within budget and deadline
+        use_responses_api=False,  # servers other than OpenAI may lack it
+        openai_proxy="",  # else OPENAI_PROXY of the environment would clash with the client
+        cache=False,  # a cache of the process would return answers without a call
     )
     return client, chat
 
 
 def _messages_for(request: LLMRequest, form: OutputMode) -> tuple[Message, ...]:
-    """The messages; a schema that the server is not given is told to the model."""
+    """Returns the messages; unless the server enforces the schema, the last one includes it as text."""
     if form == "json_schema":
         return request.messages
     schema = msgspec.json.encode(request.schema).decode()
@@ -176,7 +181,7 @@ def _messages_for(request: LLMRequest, form: OutputMode) -> tuple[Message, ...]:
 
 
 def _usage(message: "AIMessage") -> Usage | None:
-    """As whole numbers, which the library does not see to: a transcript holds nothing else."""
+    """Returns the counts as integers, which the transcript requires and the library does not guarantee."""
     counted = message.usage_metadata
     return Usage(int(counted["input_tokens"]), int(counted["output_tokens"])) if counted else None
 
@@ -184,10 +189,10 @@ def _usage(message: "AIMessage") -> Usage | None:
 async def open_openai_compatible(
     base_url: str, model: str, api_key: SecretStr | None, timeout_s: float
 ) -> OpenAICompatible:
-    """A backend with its model named and its form measured, from the cache or now.
+    """Returns a backend whose model is set and whose output mode is known, from the cache or measured now.
 
-    A named model behind a server that is down or busy is taken as it is, and measured another time.
-    Raises LLMError if no model is named and none is listed, or if the server refuses key or model.
+    If the server is down or busy, a named model is used unmeasured, and is measured in a later run.
+    Raises LLMError if no model is named and none is listed, or if the server rejects the key or the model.
     """
     capability = capabilities.load(base_url, model) if model else None
     if capability is None:

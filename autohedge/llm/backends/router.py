@@ -1,4 +1,4 @@
-"""Several models behind one interface: each request goes to the model that it names."""
+"""Several models behind one interface; each request goes to the model that it names."""
 
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
@@ -7,19 +7,21 @@ from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse
 
 
 class ModelRouter:
-    """A default backend, and one more for each other model that agents name.
+    """A default backend, and one for each other model that agents name.
 
-    To whoever looks at `name`, `model` and `server` it is the default one; each response says who answered.
+    `name`, `model` and `server` are those of the default backend; each response names the model that
+    answered.
     """
 
     def __init__(self, default: LLMBackend, others: Mapping[str, LLMBackend]) -> None:
         self.name, self.model, self.server = default.name, default.model, default.server
+        # The default comes last, so that it wins if `others` has its name too.
         self._backends = {**others, default.model: default}
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Ask the model that the request names, the default one if it names none.
+        """Sends the request to the model that it names, or to the default one.
 
-        Raises LLMError, `model_gone` for a model that was not opened.
+        Raises LLMError, with code `model_gone` for a model that was not opened.
         """
         backend = self._backends.get(request.model or self.model)
         if backend is None:
@@ -30,7 +32,7 @@ class ModelRouter:
         return await backend.complete(request)
 
     async def close(self) -> None:
-        """Close all, also when one fails; then that failure is raised."""
+        """Closes all backends, even if one fails; then raises that failure."""
         async with AsyncExitStack() as stack:
             for backend in self._backends.values():
                 stack.push_async_callback(backend.close)

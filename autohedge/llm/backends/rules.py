@@ -1,31 +1,34 @@
-"""A written formula that answers in a model's place: what runs without a model, and the null to compare one with.
+"""Fixed formulas that answer in place of a model: for runs without a model, and as a baseline for one.
 
-It reads the snapshot that the question was rendered from, never the prompt. Of the last 50 quotes at most,
+They read the snapshot that the request was rendered from, never the prompt. For at most the last 50 quotes,
 with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
 
     drift_bps  = 10^4 Σ r_i
     t          = mean(r) / (sd(r) / sqrt(n - 1)), sd with n - 2 in its denominator: Student's t of the mean
     spread_bps = mean of 10^4 (ask_i - bid_i) / m_i
 
-Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps; else
-`no_trade`, with the direction `exit` if something is held and the same holds downwards, else `long` or `short`
-by the sign of the drift; asked for a proposal, `trade exit` then. confidence_pct is 100 Φ(t) for a trade, 100 (1 - Φ(t)) otherwise, Φ the normal
-distribution. key_levels are the lowest bid and the highest ask, horizon_minutes the time that the quotes
-span, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten: the formula is no edge.
+Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps. Otherwise
+`no_trade`, with the direction `long` or `short` by the sign of the drift. If a position is held and the same
+conditions hold downwards, the direction is `exit`, and the decision `trade` if the kind of deliberation is
+`trade`. confidence_pct is 100 Φ(t) for a rise and 100 (1 - Φ(t)) otherwise; Φ is the standard normal
+distribution function. key_levels are the lowest bid and the highest ask. horizon_minutes is the time span of
+the quotes, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten, so the formula
+has no edge.
 
-Quant: `supported` if the later half of the quotes alone would be a trade, `refuted` if it drifts down by at least
-0.5 spread_bps, else `uncertain`; technical_score_pct is 100 Φ(t), support and resistance are the lowest bid and
-the highest ask. noise_bps = 10^4 sd(r) sqrt(n - 1) is how far chance alone may carry the price over such a span;
-`volatility` fails if that is more than the widest stop that Risk may set.
+Quant: `supported` if the later half of the quotes alone satisfies the Director's rule for a rise, `refuted`
+if it drifts down by at least 0.5 spread_bps, else `uncertain`. technical_score_pct is 100 Φ(t). support and
+resistance are the lowest bid and the highest ask. noise_bps = 10^4 sd(r) sqrt(n - 1) is the standard
+deviation of a random move over the span of the quotes; `volatility` is `fail` if it exceeds the widest
+stop-loss that Risk may set.
 
-Risk: cost_bps = two fees and the spread; stop_loss_bps = 2 noise_bps within its bounds; take_profit_bps the least
-that its bounds, the ratio of reward to risk, and twice the cost allow. `reject` if that is more than its bounds
-allow; else size_pct = 100 (1 - cost_bps / take_profit_bps).
+Risk: cost_bps = two fees plus the spread. stop_loss_bps = 2 noise_bps, limited to its bounds. take_profit_bps
+is the least value that satisfies its lower bound, the ratio of reward to risk, and twice the cost. `reject`
+if that exceeds the upper bound; else size_pct = 100 (1 - cost_bps / take_profit_bps).
 
-Execution: `market`, `ioc` at a spread of at most 2 bps, else `limit`, `gtc`, half a spread lower.
+Execution: `market` and `ioc` at a spread of at most 2 bps, else `limit` and `gtc`, half a spread lower.
 
-Learning: of the closed trades, gain_bps = 10^4 (exit / entry - 1) on average, and their profit after fees;
-the lesson says whether trades like these paid, and holds for an hour per trade, at most a day.
+Learning: over the closed trades, the mean of gain_bps = 10^4 (exit / entry - 1), and the profit after fees.
+The lesson states whether these trades were profitable, and is valid for one hour per trade, at most a day.
 """
 
 import math
@@ -50,7 +53,7 @@ LESSON_MINUTES, MOST_LESSON_MINUTES = 60, 1440
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """The figures that the Director's rule decides on; `t` is 0 where it is undefined."""
+    """The inputs of the Director's rule; `t` is 0 where it is undefined."""
 
     quotes: int
     drift_bps: float
@@ -58,13 +61,13 @@ class Trend:
     spread_bps: float
 
     def is_clear(self, sign: int) -> bool:
-        """Whether the drift is far enough, against its noise and the spread, in one direction."""
+        """Whether the drift in the direction of `sign` is large enough against its noise and the spread."""
         far = sign * self.drift_bps >= LEAST_SPREADS * self.spread_bps
         return self.quotes >= LEAST_QUOTES and sign * self.t >= LEAST_T and far
 
 
 class RulesBackend:
-    """The written formula behind the interface of a model; `find_snapshot` finds a snapshot by its hash."""
+    """The formulas behind the interface of a model; `find_snapshot` finds a snapshot by its hash."""
 
     name = "rules"
     model = "rules-1"
@@ -74,9 +77,9 @@ class RulesBackend:
         self._find_snapshot = find_snapshot
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Answer from the request's snapshot.
+        """Answers from the request's snapshot.
 
-        Raises LLMError if there is none, or no rule for the agent.
+        Raises LLMError if the snapshot is unknown or the agent has no rule.
         """
         text = msgspec.json.encode(self._answer(request)).decode()
         return LLMResponse(
@@ -90,7 +93,7 @@ class RulesBackend:
         )
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: there is no connection."""
 
     def _answer(self, request: LLMRequest) -> dict[str, Any]:
         rule = RULES.get(request.agent)
@@ -104,7 +107,7 @@ class RulesBackend:
 
 
 def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
-    """How the last quotes moved."""
+    """Returns drift, t-value and mean spread of the last 50 quotes."""
     read = quotes[-QUOTES_READ:]
     returns = log_returns(mids(read))
     return Trend(
@@ -116,7 +119,7 @@ def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
 
 
 def verdict(snapshot: Snapshot) -> dict[str, Any]:
-    """The Director's answer."""
+    """Returns the Director's answer."""
     found, held = trend(snapshot.quotes), snapshot.held.quantity > 0
     rises, chance = found.is_clear(1), _chance(found.t)
     leaves = snapshot.kind == "trade" and held and found.is_clear(-1)
@@ -132,7 +135,7 @@ def verdict(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def lesson(snapshot: Snapshot) -> dict[str, Any]:
-    """The learning agent's answer."""
+    """Returns the Learning agent's answer."""
     closed = snapshot.closed
     profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
     gain_bps = mean([_gain_bps(trade) for trade in closed]) or 0.0
@@ -141,13 +144,15 @@ def lesson(snapshot: Snapshot) -> dict[str, Any]:
         "expected": "A rise that earns more than its fees.",
         "happened": f"{won} of {len(closed)} trades earned more than their fees.",
         "lesson": _lesson(snapshot.symbol, len(closed), profit),
-        "evidence": f"{gain_bps:+.1f} bps on average before fees, {profit:+.2f} after fees, {_exits(closed)}.",
+        "evidence": (
+            f"{gain_bps:+.1f} bps on average before fees, {profit:+.2f} after fees, {_exits(closed)}."
+        ),
         "valid_for_minutes": min(max(1, len(closed)) * LESSON_MINUTES, MOST_LESSON_MINUTES),
     }
 
 
 def finding(snapshot: Snapshot) -> dict[str, Any]:
-    """The Quant's answer."""
+    """Returns the Quant's answer."""
     read = snapshot.quotes[-QUOTES_READ:]
     late = trend(read[len(read) // 2 :])
     if late.is_clear(1):
@@ -166,13 +171,13 @@ def finding(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def noise_bps(quotes: tuple[QuoteRow, ...]) -> float:
-    """How far chance alone may carry the price over a span like that of the quotes."""
+    """Returns the standard deviation of a random move over the span of the quotes, in bps."""
     returns = log_returns(mids(quotes))
     return 1e4 * (sample_sd(returns) or 0.0) * math.sqrt(len(returns))
 
 
 def assessment(snapshot: Snapshot) -> dict[str, Any]:
-    """Risk's answer."""
+    """Returns Risk's answer."""
     read, bounds = snapshot.quotes[-QUOTES_READ:], snapshot.bounds
     least_stop, most_stop = bounds.stop_losses_bps
     least_take, most_take = bounds.take_profits_bps
@@ -191,7 +196,7 @@ def assessment(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def placement(snapshot: Snapshot) -> dict[str, Any]:
-    """Execution's answer."""
+    """Returns Execution's answer."""
     spread_bps = trend(snapshot.quotes[-QUOTES_READ:]).spread_bps
     waits = spread_bps > NARROW_BPS
     return {
@@ -212,7 +217,7 @@ RULES: dict[str, Callable[[Snapshot], dict[str, Any]]] = {
 
 
 def _chance(t: float) -> float:
-    """Φ(t), of the normal distribution."""
+    """Returns Φ(t) of the standard normal distribution."""
     return (1 + math.erf(t / math.sqrt(2))) / 2
 
 
@@ -236,6 +241,7 @@ def _levels(quotes: tuple[QuoteRow, ...]) -> list[float]:
 
 
 def _horizon_minutes(quotes: tuple[QuoteRow, ...]) -> int:
+    # Two negations round the quotient up.
     return max(1, -((quotes[0].ts_ns - quotes[-1].ts_ns) // NS_PER_MINUTE)) if quotes else 1
 
 

@@ -1,4 +1,4 @@
-"""A model whose answers are written down beforehand: for tests, for trying agents out, without any server."""
+"""A backend with prepared answers, for tests and for trying out agents without a server."""
 
 import itertools
 from collections.abc import Callable, Sequence
@@ -14,9 +14,9 @@ from autohedge.llm.errors import one_line
 
 
 class ScriptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One answer of a script, or one `failure`; `service_ms` is what the answer claims to have taken.
+    """One answer of a script, or one `failure`; `service_ms` is the duration to report, without any waiting.
 
-    With an `agent` it is for that agent alone.
+    With an `agent` it answers requests of that agent only.
     """
 
     text: str = ""
@@ -30,7 +30,7 @@ class ScriptLine(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Named(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A line of one agent whose answer is the JSON value itself, kept as it is written."""
+    """A line for one agent whose answer is the JSON value itself, used byte for byte."""
 
     agent: str
     answer: msgspec.Raw
@@ -40,10 +40,11 @@ Answers = Sequence[str | ScriptLine] | Callable[[LLMRequest], str | LLMResponse]
 
 
 class ScriptedBackend:
-    """Gives its answers in turn, from the beginning again after the last; or asks a function for each.
+    """Returns its answers in turn and starts over after the last, or calls a function for each request.
 
-    Answers that name an agent are that agent's, in turn; the others are for whoever has none of its own.
-    Nothing waits: `service_ms` of a line is only reported. Raises Misconfigured without any answer.
+    Answers that name an agent are returned in turn to that agent; the others go to agents without answers of
+    their own. `service_ms` of a line is only reported, not waited for. Raises Misconfigured for an empty
+    script.
     """
 
     name = "scripted"
@@ -55,10 +56,11 @@ class ScriptedBackend:
 
     @classmethod
     def from_file(cls, path: Path) -> "ScriptedBackend":
-        """Read a JSON-lines file. A string is an answer's text, an object with `text` or `failure` is a Line.
+        """Reads a JSON-lines file.
 
-        An object with `agent` and `answer` is an answer of that agent. Any other JSON is an answer's text as it
-        stands. Raises Misconfigured, naming file and line.
+        A string is the text of an answer. An object with `text` or `failure` is a ScriptLine. An object with
+        `agent` and `answer` is an answer for that agent. Any other JSON is itself the text of an answer.
+        Raises Misconfigured with file and line.
         """
         try:
             lines = path.read_text(encoding="utf-8").split("\n")
@@ -67,17 +69,17 @@ class ScriptedBackend:
         return cls([_read(path, number, line) for number, line in enumerate(lines, 1) if line.strip()])
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
-        """The next answer. Raises LLMError where the script says so."""
+        """Returns the next answer. Raises LLMError where the script has a failure."""
         answer = self._answer(request)
         return _response(ScriptLine(answer)) if isinstance(answer, str) else answer
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Does nothing: there is no connection."""
 
 
 def _in_turn(answers: Sequence[str | ScriptLine]) -> Callable[[LLMRequest], str | LLMResponse]:
     if not answers:
-        raise Misconfigured("the script holds no answer; write one a line")
+        raise Misconfigured("the script is empty; write one answer per line")
     lines: dict[str, list[str | ScriptLine]] = {}
     for each in answers:
         lines.setdefault(each.agent if isinstance(each, ScriptLine) else "", []).append(each)
@@ -124,7 +126,7 @@ def _read(path: Path, number: int, line: str) -> str | ScriptLine:
 
 
 def _line(value: dict[str, Any], line: str) -> ScriptLine:
-    """An object that says more than an answer. Raises ValidationError for what it may not say."""
+    """Reads an object with `text`, `failure` or `agent`. Raises ValidationError for an invalid one."""
     if "agent" in value and value["agent"] not in list(RULES):
         msg = f"no agent is called {value['agent']}, there are {', '.join(RULES)}"
         raise msgspec.ValidationError(msg)

@@ -1,7 +1,8 @@
-"""No telemetry: the libraries below send every prompt and answer to a third party if the environment says so."""
+"""Disables the telemetry of LangChain and LangGraph, which would send every prompt to a third party."""
 
 import os
 
+# Each of these variables alone turns tracing on.
 _SWITCHES = (
     "LANGSMITH_TRACING_V2",
     "LANGCHAIN_TRACING_V2",
@@ -12,5 +13,5 @@ _SWITCHES = (
 
 
 def disable_tracing() -> None:
-    """Call this before LangChain or LangGraph is imported, for they remember what they read."""
+    """Turns tracing off; to be called before importing LangChain or LangGraph, which cache the value."""
     os.environ.update(dict.fromkeys(_SWITCHES, "false"))

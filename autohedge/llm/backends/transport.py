@@ -1,4 +1,4 @@
-"""HTTP to one model server and to no other: no proxies, no redirects, no endless bodies, no leaked keys."""
+"""HTTP to one model server only: no proxies, no redirects, bounded bodies, no API key in texts."""
 
 import asyncio
 import ssl
@@ -12,18 +12,19 @@ from pydantic import SecretStr
 from autohedge.llm.backend import LLMError
 from autohedge.llm.errors import HIDDEN, SHORTEST_KEY, from_status, llm_error
 
+# Far more than any answer: a server that never stops sending must not exhaust the memory.
 LARGEST_BODY = 1 << 20
 
 
 class _StrictTransport(httpx.AsyncBaseTransport):
-    """Gives on only what is a JSON object with a good status; all else is a LLMError."""
+    """Returns only replies that are a JSON object with a 2xx status; any other reply raises LLMError."""
 
     def __init__(self, base_url: str, key: SecretStr | None) -> None:
         self._base_url, self._key = base_url, key
         self._below = httpx.AsyncHTTPTransport(verify=_certificates(base_url))
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send, read all, judge. Raises LLMError."""
+        """Sends the request, reads and checks the whole reply. Raises LLMError."""
         try:
             reply = await self._below.handle_async_request(request)
             body = await self._read(reply)
@@ -36,11 +37,12 @@ class _StrictTransport(httpx.AsyncBaseTransport):
         return httpx.Response(reply.status_code, headers=reply.headers, content=body)
 
     async def aclose(self) -> None:
-        """Let go of connections."""
+        """Closes all connections."""
         await self._below.aclose()
 
     async def _read(self, reply: httpx.Response) -> bytes:
         try:
+            # Raw bytes: decompressing first would let a small reply exceed the limit.
             body = bytearray()
             async for chunk in reply.aiter_raw():
                 body += chunk
@@ -62,6 +64,7 @@ class _StrictTransport(httpx.AsyncBaseTransport):
         value = _parsed(body)
         if not isinstance(value, dict):
             raise self._garbage(f"its reply is no JSON object: {body[:400].decode(errors='replace')}")
+        # Some servers report an error with status 200.
         if value.get("error"):
             raise self._garbage(f"it answered {reply.status_code} with an error: {value['error']}")
 
@@ -77,14 +80,15 @@ def _parsed(body: bytes) -> Any:
 
 
 def _certificates(base_url: str) -> ssl.SSLContext:
-    """Whom to trust; without TLS nobody, which saves reading all certificates."""
+    """Returns the trusted certificates; without TLS none, which saves the time to load them."""
     if base_url.lower().startswith("https:"):
         return httpx.create_ssl_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def new_client(base_url: str, key: SecretStr | None, timeout_s: float) -> httpx.AsyncClient:
-    """A client for one server, for one event loop; every way it can fail is a LLMError."""
+    """Returns a client for one server and one event loop; every failure of it is an LLMError."""
+    # Compressed bodies are refused, so none is requested.
     headers = {"Accept-Encoding": "identity"}
     if key:
         headers["Authorization"] = f"Bearer {key.get_secret_value()}"
@@ -98,18 +102,18 @@ def new_client(base_url: str, key: SecretStr | None, timeout_s: float) -> httpx.
 
 
 class JsonClient:
-    """JSON in, a JSON object out; each call ends after its `timeout_s`, however slowly the server drips."""
+    """A JSON client; each call ends after its `timeout_s`, even if the server sends slowly without pause."""
 
     def __init__(self, base_url: str, key: SecretStr | None, timeout_s: float) -> None:
         self.base_url, self._timeout_s = base_url, timeout_s
         self._client = new_client(base_url, key, timeout_s)
 
     async def get(self, url: str) -> dict[str, Any]:
-        """Raises LLMError."""
+        """Returns the JSON object at `url`. Raises LLMError."""
         return await self._call(self._client.get(url), self._timeout_s)
 
     async def post(self, url: str, body: dict[str, Any], timeout_s: float = 0.0) -> dict[str, Any]:
-        """0 is the usual timeout. Raises LLMError."""
+        """Returns the JSON object of the reply; `timeout_s` 0 is the default timeout. Raises LLMError."""
         limit_s = timeout_s or self._timeout_s
         content = msgspec.json.encode(body)
         headers = {"Content-Type": "application/json"}
@@ -117,10 +121,11 @@ class JsonClient:
         return await self._call(sent, limit_s)
 
     async def close(self) -> None:
-        """Let go of connections."""
+        """Closes all connections."""
         await self._client.aclose()
 
     async def _call(self, sent: Awaitable[httpx.Response], limit_s: float) -> dict[str, Any]:
+        # httpx bounds single reads only, so the whole call needs a limit of its own.
         try:
             async with asyncio.timeout(limit_s):
                 reply = await sent

@@ -1,7 +1,8 @@
-"""What this process holds on a Redis server: places and flights that end by themselves when it dies.
+"""Leases of this process on a Redis server: slots and single-flight locks that expire when the process dies.
 
-Every lease runs by the server's clock and is renewed at a third of its time. All state changes in Lua, which
-the server runs as one step.
+A flight is the lock of the one process that queries the model for a key. Every lease runs by the server's
+clock and is renewed after a third of its duration. All changes are Lua scripts, which the server runs
+atomically.
 """
 
 import asyncio
@@ -14,15 +15,16 @@ from autohedge.llm.policy import sleep
 
 VERDICT, FLIGHT = "autohedge:verdict:", "autohedge:flight:"
 SLOTS, WAITING, SEEN = "autohedge:slots:", "autohedge:waiting:", "autohedge:seen:"
-MOST_BYTES = 1 << 16  # of a verdict; more is not read
+MOST_BYTES = 1 << 16  # of a stored verdict; anybody may have written it, so no more is read
 
+# The server's clock, so that processes whose clocks differ agree on the end of a lease.
 _NOW = """
 local time = redis.call('TIME')
 local now_us = time[1] * 1000000 + time[2]
 local now = math.floor(now_us / 1000)
 """
 
-# Whatever else somebody put under our names is removed.
+# A key of another type, written by some other program, would make every command on it fail: it is deleted.
 _MEND = """
 for _, key in ipairs(KEYS) do
   local kind = redis.call('TYPE', key).ok
@@ -30,8 +32,11 @@ for _, key in ipairs(KEYS) do
 end
 """
 
-# KEYS: places by the ms at which they end, those who wait by the μs at which they came, and by the ms until
-# which they count as there. ARGV: token, limit, lease in ms, which is also how long who waits may be silent.
+# KEYS: three sorted sets of tokens: slots by the ms of their expiry; waiting tokens by the μs of their
+# arrival; and waiting tokens by the ms until which they count as present. ARGV: token, limit, lease in ms. A
+# waiting token that does not poll for the length of a lease loses its place in the queue. An expiry more than
+# an hour away cannot be ours (redis.lease_s is at most an hour) and is removed. A slot goes to the token only
+# if fewer tokens wait ahead of it than slots are free, so that the one that waits longest is served first.
 TAKE_SLOT = (
     _NOW
     + _MEND
@@ -64,7 +69,8 @@ return taken
 """
 )
 
-# KEYS: as for taking. ARGV: lease in ms, tokens. Says of each whether its place was still there.
+# KEYS: as for TAKE_SLOT. ARGV: lease in ms, tokens. Returns for each token whether its slot still existed. A
+# slot that had expired is created again, above the limit if necessary: its call is in progress.
 RENEW_SLOTS = (
     _NOW
     + _MEND
@@ -80,11 +86,12 @@ return had
 """
 )
 
-# KEYS: as for taking. ARGV: token.
+# KEYS: as for TAKE_SLOT. ARGV: token.
 DROP_SLOT = _MEND + "for _, key in ipairs(KEYS) do redis.call('ZREM', key, ARGV[1]) end return 1"
 
-# KEYS: flight, verdict. ARGV: token, lease in ms, most bytes, and 1 if the flight is wanted even if there is a
-# verdict. A flight without an end is nobody's.
+# KEYS: flight, verdict. ARGV: token, lease in ms, largest size, and 1 to claim the flight even if a verdict
+# exists. A flight without an expiry was not written by this program and is deleted, as it would block the key
+# for ever.
 CLAIM = """
 local found = redis.pcall('GETRANGE', KEYS[2], 0, tonumber(ARGV[3]) - 1)
 if type(found) ~= 'string' then found = '' end
@@ -94,6 +101,7 @@ local taken = redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2])
 return {taken and 1 or 0, found}
 """
 
+# Only the holder may renew or delete a flight: it may have expired and belong to another process by now.
 _HELD = "local function held(key, token) return redis.pcall('GET', key) == token end\n"
 
 # KEYS: flights. ARGV: lease in ms, their tokens.
@@ -107,7 +115,7 @@ return 1
 """
 )
 
-# KEYS: flight, verdict. ARGV: token, verdict, its life in ms.
+# KEYS: flight, verdict. ARGV: token, verdict, its lifetime in ms.
 STORE = (
     _HELD
     + """
@@ -122,9 +130,10 @@ LEAVE = _HELD + "if held(KEYS[1], ARGV[1]) then redis.call('DEL', KEYS[1]) end r
 
 
 class Leases:
-    """The places of one scope and the flights that this process holds, kept alive while there are any.
+    """The slots of one scope and the flights that this process holds, renewed in the background.
 
-    `slots` says of each place whether the server knows of it; `flights` has the token of each key.
+    `slots` maps the token of each held slot to whether the server has it; `flights` maps each key to its
+    token.
     """
 
     def __init__(self, link: RedisLink, scope: str, lease_s: float, stats: CacheStats) -> None:
@@ -136,47 +145,48 @@ class Leases:
         self.flights: dict[str, str] = {}
 
     async def take_slot(self, token: str, limit: int) -> bool:
-        """Take a place if it is this token's turn, or stand in line for one. Raises RedisUnavailable."""
+        """Takes a slot if it is this token's turn, else queues the token. Raises RedisUnavailable."""
         arguments = (token, limit, self._lease_ms)
         taken = await self._link.call(_yes, "EVAL", TAKE_SLOT, 3, *self._keys, *arguments)
         return taken and self.register_slot(token, known=True)
 
     def register_slot(self, token: str, *, known: bool) -> bool:
-        """Hold a place, which the server knows of or will be told of when it is back; always true."""
+        """Holds a slot, which the server has (`known`) or receives with the next renewal; returns True."""
         self.slots[token] = known
         self._watch()
         return True
 
     def release_slot(self, token: str) -> asyncio.Task[None]:
-        """Give a place back, or the wish for one; the task ends when the server has heard of it."""
+        """Releases a slot, or leaves the queue for one; the task ends with the server's reply."""
         self.slots.pop(token, None)
         return self._link.send_nowait("EVAL", DROP_SLOT, 3, *self._keys, token)
 
     async def claim(self, key: str, token: str, *, wanted: bool) -> tuple[bool, bytes]:
-        """Whether the flight was taken, and the verdict as it is stored, empty without one.
+        """Returns whether the flight was taken, and the stored verdict, empty if there is none.
 
-        The flight of a key that has a verdict is taken only if it is `wanted`. Raises RedisUnavailable.
+        The flight of a key with a verdict is taken only if `wanted`. Raises RedisUnavailable.
         """
         arguments = (token, self._lease_ms, MOST_BYTES, int(wanted))
         return await self._link.call(_claimed, "EVAL", CLAIM, 2, FLIGHT + key, VERDICT + key, *arguments)
 
     def register_flight(self, key: str, token: str) -> None:
-        """Renew a flight from now on."""
+        """Renews a flight from now on."""
         self.flights[key] = token
         self._watch()
 
     def store(self, key: str, value: bytes, ttl_ms: int) -> asyncio.Task[None]:
-        """Store a verdict and end the flight, in one step."""
+        """Stores a verdict and ends the flight, in one step."""
         token = self.flights.pop(key, "")
         return self._link.send_nowait("EVAL", STORE, 2, FLIGHT + key, VERDICT + key, token, value, ttl_ms)
 
     def end_flight(self, key: str, token: str | None = None) -> asyncio.Task[None]:
-        """End a flight that is held, or that this token may have taken."""
+        """Ends the flight that is held, or the one that `token` may have taken."""
         held = token or self.flights.pop(key, "")
         return self._link.send_nowait("EVAL", LEAVE, 1, FLIGHT + key, held)
 
     async def renew(self) -> None:
-        """One round for all that is held; also finds out whether the server is there. Raises RedisUnavailable."""
+        """Renews all slots and flights; also serves as a connection test. Raises RedisUnavailable."""
+        # Copies, as both can change during the round trips.
         flights = dict(self.flights)
         names, tokens = [FLIGHT + key for key in flights], flights.values()
         await self._link.call_always(_yes, "EVAL", RENEW_FLIGHTS, len(names), *names, self._lease_ms, *tokens)
@@ -186,7 +196,7 @@ class Leases:
             self._renewed(token, known=bool(known))
 
     def close(self) -> None:
-        """Give everything back."""
+        """Releases all slots and flights."""
         if self._keeper is not None:
             self._keeper.cancel()
         for token in tuple(self.slots):
@@ -195,12 +205,13 @@ class Leases:
             self.end_flight(key)
 
     def _renewed(self, token: str, *, known: bool) -> None:
-        """A place that had ended was put back, above the limit if need be.
+        """Records a renewal; counts a slot that had expired and was created again.
 
-        Its call is under way and will be finished: to cut it off would help nobody, and who comes next must count it.
+        A slot is created again even above the limit: its call is in progress and is not interrupted, and the
+        next process must count it.
         """
         if token not in self.slots:
-            self.release_slot(token)  # given back while the renewal was on its way, which put it back
+            self.release_slot(token)  # it was released during the renewal, which created it again
             return
         self._stats.lost += self.slots[token] and not known
         self.slots[token] = True
@@ -211,6 +222,7 @@ class Leases:
 
     async def _keep_alive(self) -> None:
         while self.slots or self.flights:
+            # A third of the lease, so that two renewals can fail before it expires.
             await sleep(self._lease_s / 3)
             if self._link.up:
                 with contextlib.suppress(RedisUnavailable):

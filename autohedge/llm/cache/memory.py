@@ -1,7 +1,8 @@
-"""The Director's verdicts, kept for as long as they hold: what was asked a moment ago is not asked again.
+"""A cache of the Director's verdicts with single flight: equal requests share one call.
 
-A verdict is found by what it is about, and taken only by a reader to whose moment it belongs. Of those who want
-the same one at the same time, one asks and the others wait: that one holds the flight.
+A verdict is stored under a key of its inputs, and is used only by a reader whose timestamp lies within its
+validity. Of several concurrent readers without a verdict, one queries the model and the others wait for it.
+The one that queries holds the flight of the key.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ TimestampNs = Annotated[int, msgspec.Meta(ge=0, le=NEVER)]
 
 
 class VerdictKey(msgspec.Struct, frozen=True):
-    """What a verdict is about: another model, prompt, schema or regime is another question."""
+    """The inputs of a verdict; a change of any of them, such as model or regime, needs a new verdict."""
 
     venue: str
     symbol: str
@@ -33,15 +34,18 @@ class VerdictKey(msgspec.Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """The same in every process; no name, whatever is in it, can be mistaken for another."""
+        """A hash that is the same in every process."""
+        # JSON quotes and separates the fields, so that no two different keys have the same encoding.
         encoded = json.dumps(msgspec.structs.astuple(self))
         return blake2b(encoded.encode(), digest_size=16).hexdigest()
 
 
 class CachedVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A verdict: `answer` as JSON values, asked at `decided_ns`, known from `known_ns`, over at `valid_until_ns`.
+    """A verdict: `answer` as JSON values, requested at `decided_ns`.
 
-    All in engine time. `source` says who answered. From Redis it may be anybody's: judge `answer` before use.
+    It is known from `known_ns` and valid until `valid_until_ns`. All timestamps are engine time. `source`
+    names the backend. A verdict from Redis may have been written by any program, so `answer` must be
+    validated before use.
     """
 
     key: str
@@ -52,15 +56,15 @@ class CachedVerdict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     source: Annotated[str, msgspec.Meta(max_length=200)]
 
     def valid_at(self, at_ns: int) -> bool:
-        """Whether a reader at `at_ns` may take it: one from the reader's future, or past its end, does not exist."""
+        """Whether a reader at `at_ns` may use it: not before it is known, and not after its end."""
         return max(self.decided_ns, self.known_ns) <= at_ns < self.valid_until_ns
 
 
 @dataclass(slots=True)
 class CacheStats:
-    """What came of all searches: every one is a hit or a miss, every miss a flight or waited out.
+    """Counts of all lookups: each is a hit or a miss; each miss takes a flight or waited out its deadline.
 
-    `waited` counts waits for another's flight; `lost` are places that ended under their holder.
+    `waited` counts waits for another reader's flight; `lost` counts slots that expired while they were held.
     """
 
     hits: int = 0
@@ -71,7 +75,7 @@ class CacheStats:
     lost: int = 0
 
     def found(self, verdict: CachedVerdict | None, *, leads: bool) -> CachedVerdict | None:
-        """Count a search that ended so."""
+        """Counts a finished lookup and returns its verdict."""
         self.hits += verdict is not None
         self.misses += verdict is None
         self.flights += verdict is None and leads
@@ -80,30 +84,30 @@ class CacheStats:
 
 
 class VerdictCache(Protocol):
-    """A cache of verdicts with one flight a key.
+    """A cache of verdicts with one flight per key.
 
-    Who finds nothing must ask, and then call either `put` or `abandon`, once.
+    A caller whose `get` returns None must query the model, and then call `put` or `abandon` exactly once.
     """
 
     async def get(self, key: str, at_ns: int, deadline_s: float | None = None) -> CachedVerdict | None:
-        """The verdict for a reader at `at_ns`; waits at most `deadline_s` for one who asks already."""
+        """Returns the verdict for a reader at `at_ns`; waits at most `deadline_s` for another's flight."""
         ...
 
     async def put(self, verdict: CachedVerdict) -> None:
-        """Store what was answered, and end the flight."""
+        """Stores a verdict and ends the flight."""
         ...
 
     async def abandon(self, key: str) -> None:
-        """End the flight without a verdict."""
+        """Ends the flight without a verdict."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything."""
+        """Releases everything that is held."""
         ...
 
 
 class _Flight:
-    """Those who ask for one key: the first, and who could wait no longer."""
+    """The readers that query the model for one key: the first, and those whose wait timed out."""
 
     __slots__ = ("news", "requesters")
 
@@ -112,13 +116,14 @@ class _Flight:
         self.news = asyncio.Event()
 
     def notify_waiters(self) -> None:
-        """Let all who wait look again."""
+        """Wakes all waiters, so that they look again."""
         self.news.set()
+        # A new event: a waiter that finds nothing waits for the next change instead of running in circles.
         self.news = asyncio.Event()
 
 
 class MemoryVerdictCache:
-    """The verdicts of one process: at most `most_keys`, the one stored longest ago goes first."""
+    """The verdicts of one process: at most `most_keys`, of which the one stored first is evicted first."""
 
     def __init__(
         self,
@@ -132,16 +137,20 @@ class MemoryVerdictCache:
         self._flights: dict[str, _Flight] = {}
 
     async def get(self, key: str, at_ns: int, deadline_s: float | None = None) -> CachedVerdict | None:
-        """The verdict for a reader at `at_ns`; waits at most `deadline_s` for one who asks already."""
+        """Returns the verdict for a reader at `at_ns`; waits at most `deadline_s` for another's flight."""
         until = math.inf if deadline_s is None else self._now() + deadline_s
         verdict, leads = await self.claim(key, at_ns, until)
         return self.stats.found(verdict, leads=leads)
 
     async def claim(self, key: str, at_ns: int, until: float) -> tuple[CachedVerdict | None, bool]:
-        """The verdict, or whether the flight is the caller's alone: it is not where waiting took until `until`."""
+        """Returns a verdict, or None and whether the caller leads the flight.
+
+        It does not lead if another reader still queries at `until`, when its wait ends.
+        """
         if (verdict := self.peek(key, at_ns)) is not None:
             return verdict, False
         self.stats.waited += key in self._flights
+        # A loop, since the flight can end without a verdict, or with one that does not hold at `at_ns`.
         while (flight := self._flights.get(key)) is not None:
             if not await self._news(flight, until):
                 return None, self._joined(key)
@@ -150,21 +159,22 @@ class MemoryVerdictCache:
         return None, self._joined(key)
 
     def peek(self, key: str, at_ns: int) -> CachedVerdict | None:
-        """The verdict if it is here, without waiting."""
+        """Returns the verdict if it is stored and valid, without waiting."""
         verdict = self._verdicts.get(key)
         return verdict if verdict is not None and verdict.valid_at(at_ns) else None
 
     async def put(self, verdict: CachedVerdict) -> None:
-        """Store what was answered, and end the flight."""
+        """Stores a verdict and ends the flight."""
         self.store(verdict)
         self.left(verdict.key)
 
     async def abandon(self, key: str) -> None:
-        """End the flight without a verdict."""
+        """Ends the flight without a verdict."""
         self.left(key)
 
     def store(self, verdict: CachedVerdict) -> None:
-        """Store a verdict and tell those who wait for it."""
+        """Stores a verdict and wakes those that wait for it."""
+        # Removed first, so that the key moves to the end: the dict is in the order of storing.
         self._verdicts.pop(verdict.key, None)
         self._verdicts[verdict.key] = verdict
         if len(self._verdicts) > self._most_keys:
@@ -173,7 +183,7 @@ class MemoryVerdictCache:
             flight.notify_waiters()
 
     def left(self, key: str) -> bool:
-        """One who asked is done; true if nobody in this process asks any more."""
+        """Ends one reader's part in a flight; returns whether no reader of this process is left in it."""
         flight = self._flights.get(key)
         if flight is None:
             return True
@@ -185,13 +195,13 @@ class MemoryVerdictCache:
         return True
 
     async def close(self) -> None:
-        """Forget all, and let all who wait look again."""
+        """Deletes all verdicts and wakes all waiters."""
         self._verdicts.clear()
         for key in list(self._flights):
             self._flights.pop(key).notify_waiters()
 
     def _joined(self, key: str) -> bool:
-        """Ask for a key, whoever does already; true for the first."""
+        """Adds the caller to the flight of a key; returns whether it is the first."""
         flight = self._flights.get(key)
         if flight is None:
             self._flights[key] = _Flight()
@@ -200,7 +210,7 @@ class MemoryVerdictCache:
         return False
 
     async def _news(self, flight: _Flight, until: float) -> bool:
-        """Wait until the flight has news; false if that took until `until`."""
+        """Waits for a change of the flight; returns False if none comes by `until`."""
         try:
             async with asyncio.timeout(None if math.isinf(until) else until - self._now()):
                 await flight.news.wait()

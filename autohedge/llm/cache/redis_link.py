@@ -1,4 +1,4 @@
-"""The way to one Redis server: nothing waits for it longer than a moment, and one that is away is left alone."""
+"""A connection to one Redis server with a timeout per call, and without calls during an outage."""
 
 import asyncio
 import contextlib
@@ -25,14 +25,15 @@ REASON_CHARS = 100
 
 
 class RedisUnavailable(Unavailable):
-    """Redis did not answer in time, or not sensibly: go on without it. Whoever runs the program has been told."""
+    """Redis gave no answer in time or an invalid one: continue without it. The outage has been reported."""
 
 
 class RedisLink:
     """Round trips to a server, each at most `timeout_s` long.
 
-    The first that fails ends all: until a try in the background succeeds, after pauses of 1 to 30 s, `call`
-    raises at once. `notify` hears one line an outage, which ends with `instead`, and one when it is over.
+    The first failure starts an outage: `call` raises at once until a reconnection in the background succeeds,
+    which is tried after pauses of 1 to 30 s. `notify` receives one line per outage, which ends with
+    `instead`, and one when the outage ends.
     """
 
     def __init__(
@@ -41,7 +42,7 @@ class RedisLink:
         password: SecretStr | None,
         timeout_s: float,
         notify: Callable[[str], None],
-        instead: str = "this process goes on alone",
+        instead: str = "this process continues without it",
         pause: Callable[[float], Awaitable[None]] = sleep,
     ) -> None:
         self._url, self._password, self._timeout_s = url, password, timeout_s
@@ -57,54 +58,57 @@ class RedisLink:
 
     @property
     def up(self) -> bool:
-        """Whether the server answered when it was last asked."""
+        """Whether there is no outage and the link is not closed."""
         return self._trying is None and not self._closed
 
     async def probe(self) -> None:
-        """Find out whether the server is there; never raises, and takes no longer than one round trip."""
+        """Tests the connection with one round trip; a failure starts an outage and is not raised."""
         with contextlib.suppress(RedisUnavailable):
             await self._ping()
 
     async def call(self, read: Callable[[Any], Read], *command: RedisArgument) -> Read:
-        """What `read` makes of the answer; one that it cannot read counts as none.
+        """Sends a command and returns what `read` makes of the reply; an exception in `read` is a failure.
 
-        Raises RedisUnavailable, at once if the server was away already.
+        Raises RedisUnavailable, during an outage at once.
         """
         if not self.up:
-            raise RedisUnavailable("Redis is away")
+            raise RedisUnavailable("Redis is not available")
         return await self.call_always(read, *command)
 
     async def call_always(self, read: Callable[[Any], Read], *command: RedisArgument) -> Read:
-        """As `call`, and tried also if the server was away."""
+        """Does the same as `call`, but sends the command during an outage too."""
         outage = self.outages
         try:
             async with asyncio.timeout(self._timeout_s):
                 return read(await self._client.execute_command(*command))
         except Exception as error:
-            # Whatever the client makes of a stranger's bytes; those who were under way when it fell say nothing new.
+            # Any exception: unexpected bytes make the client raise exceptions of many kinds. A call that was
+            # in progress when the outage began does not start another one.
             if self.up and outage == self.outages:
                 self._on_failure(error)
             raise RedisUnavailable("Redis does not answer") from error
 
     def send_nowait(self, *command: RedisArgument) -> asyncio.Task[None]:
-        """Send in the background what nobody needs the answer of; it is kept from being cancelled with its sender."""
+        """Sends a command in the background; ignores failures, and survives the caller's cancellation."""
         task = asyncio.get_running_loop().create_task(self._post(command))
+        # The loop holds only weak references to tasks.
         self._posted.add(task)
         task.add_done_callback(self._posted.discard)
         return task
 
     async def close(self) -> None:
-        """Wait for what is posted, and let go."""
+        """Waits for commands in the background, then closes the connections."""
         await asyncio.gather(*self._posted, return_exceptions=True)
         self._closed = True
         if self._trying is not None:
             self._trying.cancel()
+        # Closing must not fail, whatever state an outage left the client in.
         with contextlib.suppress(Exception):
             async with asyncio.timeout(self._timeout_s):
                 await self._client.aclose()
 
     async def _post(self, command: tuple[RedisArgument, ...]) -> None:
-        # What did not arrive runs out with its lease.
+        # Without the command the lease that it would have ended expires by itself.
         with contextlib.suppress(RedisUnavailable):
             await self.call(bool, *command)
 
@@ -113,6 +117,7 @@ class RedisLink:
 
     def _on_failure(self, error: Exception) -> None:
         self.outages += 1
+        # A server that fails again soon after its return keeps the longer pause.
         if monotonic_s() - self._back_s > LONGEST_PAUSE_S:
             self._pause_s = FIRST_PAUSE_S
         self._trying = asyncio.get_running_loop().create_task(self._reconnect_loop())
@@ -140,10 +145,10 @@ class RedisLink:
             return "refuses the password: set AUTOHEDGE_REDIS_PASSWORD to the right one"
         if isinstance(error, OSError | exceptions.ConnectionError):
             return "cannot be reached: start it or set redis.url"
-        return f"is of no use: {self._error_text(error)}"
+        return f"cannot be used: {self._error_text(error)}"
 
     def _error_text(self, error: Exception) -> str:
-        """The message of the server on one line, without the password, however short that is."""
+        """Returns the server's message on one line, without the password, however short that is."""
         text = str(error)
         if self._password and (secret := self._password.get_secret_value()):
             text = text.replace(secret, HIDDEN)
@@ -159,8 +164,8 @@ def _client(url: str, password: SecretStr | None) -> "Redis":
         url,
         password=password.get_secret_value() if password else None,
         max_connections=CONNECTIONS,
-        timeout=None,  # the round trip's own bound holds for the wait as well
-        retry=Retry(NoBackoff(), 0),
-        protocol=2,
+        timeout=None,  # the timeout of the round trip includes the wait for a connection
+        retry=Retry(NoBackoff(), 0),  # `_reconnect_loop` decides when to try again
+        protocol=2,  # every Redis version speaks it, without a handshake
     )
     return Redis.from_pool(pool)

@@ -1,7 +1,7 @@
-"""What several processes share through Redis: verdicts, one flight a key, and the places at a model.
+"""What several processes share through Redis: verdicts, one flight per key, and the slots of a model.
 
-Redis is a hint and a courtesy. When it is away, slow or full of garbage, each process goes on alone with its
-own memory and its own part of the places, and trading notices nothing.
+Redis is optional at all times. While it is unavailable, slow or returns invalid data, each process uses its
+own cache and its own share of the slots, and trading is not affected.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from autohedge.llm.cache.redis_link import RedisLink, RedisUnavailable
 from autohedge.llm.cache.slots import POLL_S, RedisSemaphore, Semaphore
 from autohedge.llm.policy import sleep
 
-# Redis forgets verdicts only to stay clean; whether one holds is the reader's to judge, in engine time.
+# The expiry in Redis only bounds its memory: the reader decides in engine time whether a verdict is valid.
 MIN_TTL_MS, MAX_TTL_MS = 60_000, 7 * 86_400_000
 
 _encode = msgspec.json.Encoder().encode
@@ -30,14 +30,15 @@ _decode = msgspec.json.Decoder(CachedVerdict).decode
 
 
 def read_cached(raw: bytes, key: str, longest_ns: int = NEVER) -> CachedVerdict | None:
-    """A stored verdict; None for anything that is not one about this key.
+    """Decodes a stored verdict; returns None unless it is a verdict for this key.
 
-    It holds for `longest_ns` at most, however long whoever wrote it would have let it.
+    It is valid for at most `longest_ns`, whatever validity its writer gave it.
     """
     try:
         verdict = _decode(raw)
     except (ValueError, RecursionError):
         return None
+    # `source` is printed and recorded, and any program may have written it.
     if verdict.key != key or not verdict.source.isprintable():
         return None
     until_ns = min(verdict.valid_until_ns, verdict.decided_ns + longest_ns)
@@ -45,10 +46,11 @@ def read_cached(raw: bytes, key: str, longest_ns: int = NEVER) -> CachedVerdict 
 
 
 class RedisVerdictCache:
-    """The verdicts of all processes, with those that this one has seen in its own memory.
+    """The verdicts of all processes, with a local cache of those that this process has used.
 
-    Single flight holds among all processes, and without Redis within each. Others' verdicts are taken for
-    `longest_ns` at most: an engine that lets them hold for less would find each of them stale.
+    Single flight spans all processes, and without Redis each process by itself. Verdicts of other processes
+    are valid for at most `longest_ns`: the engine would reject a verdict that is older than its own limit as
+    stale.
     """
 
     def __init__(
@@ -63,34 +65,36 @@ class RedisVerdictCache:
         self._jitter = seeded_random(fresh_nonce(), "flights")
 
     async def get(self, key: str, at_ns: int, deadline_s: float | None = None) -> CachedVerdict | None:
-        """The verdict for a reader at `at_ns`; waits at most `deadline_s` for one who asks already."""
+        """Returns the verdict for a reader at `at_ns`; waits at most `deadline_s` for another's flight."""
         until = math.inf if deadline_s is None else self._now() + deadline_s
         verdict, leads = await self._memory.claim(key, at_ns, until)
+        # Only the leader within this process contacts Redis; the others wait in memory.
         if leads:
             verdict, leads = await self._lead(key, at_ns, until)
         return self._memory.stats.found(verdict, leads=leads)
 
     async def put(self, verdict: CachedVerdict) -> None:
-        """Store what was answered, and end the flight."""
+        """Stores a verdict and ends the flight."""
         await self._memory.put(verdict)
         ttl_ms = (verdict.valid_until_ns - verdict.decided_ns) // 10**6
         stored = self._leases.store(verdict.key, _encode(verdict), min(max(MIN_TTL_MS, ttl_ms), MAX_TTL_MS))
+        # A caller that is cancelled here must not keep other processes waiting.
         await asyncio.shield(stored)
 
     async def abandon(self, key: str) -> None:
-        """End the flight without a verdict."""
+        """Ends the flight without a verdict."""
         if self._memory.left(key):
             await asyncio.shield(self._leases.end_flight(key))
 
     async def close(self) -> None:
-        """Forget all."""
+        """Deletes the local verdicts."""
         await self._memory.close()
 
     async def _lead(self, key: str, at_ns: int, until: float) -> tuple[CachedVerdict | None, bool]:
-        """First in this process: look whether another has the verdict, or asks."""
+        """Looks in Redis for another process's verdict or flight; the caller leads within this process."""
         try:
             verdict, leads = await self._claimed(key, at_ns, until)
-        except BaseException:
+        except BaseException:  # also when cancelled: local waiters would otherwise wait for this flight
             self._memory.left(key)
             raise
         if verdict is not None:
@@ -102,7 +106,8 @@ class RedisVerdictCache:
         try:
             return await self._claim_or_wait(key, token, at_ns, until)
         except RedisUnavailable:
-            # The flight may have been granted in the moment of the fall: it is ended with ours, or by itself.
+            # The server may have granted the flight just before the failure. Registered, it is ended together
+            # with the local flight; otherwise it expires.
             self._leases.register_flight(key, token)
             return None, True
         except BaseException:
@@ -121,6 +126,9 @@ class RedisVerdictCache:
             if taken:
                 self._leases.register_flight(key, token)
                 return None, True
+            # Without a verdict, or with `wanted`, another process holds the flight. Otherwise a verdict that
+            # is not valid for this reader prevented the claim, and the next round claims the flight despite
+            # it.
             if wanted or not raw:
                 self._memory.stats.waited += not waited
                 waited = True
@@ -129,30 +137,31 @@ class RedisVerdictCache:
             wanted = True
 
     def _taken_over(self, verdict: CachedVerdict, token: str) -> CachedVerdict:
-        """Another's verdict, which came in the moment in which we took the flight for it, if there is a token."""
+        """Returns another process's verdict, and ends the flight of `token` if the same step took it."""
         if token:
             self._leases.end_flight(verdict.key, token)
         return verdict
 
     async def _poll_wait(self, until: float) -> bool:
-        """Wait a little for another process; false if there is no time left."""
+        """Waits for one polling interval; returns False if no time is left."""
         left_s = until - self._now()
         if left_s <= 0:
             return False
+        # Random intervals, so that waiting processes do not poll in step.
         await sleep(min(left_s, self._jitter.uniform(*POLL_S)))
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """What stands behind shared verdicts and slots."""
+    """The connection and leases behind shared verdicts and slots."""
 
     link: RedisLink
     leases: Leases
 
 
 class SharedResources:
-    """What the processes of one scope have together; `slots` is None where each is for itself."""
+    """The resources that the processes of one scope share; `slots` is None if nothing is shared."""
 
     def __init__(
         self,
@@ -166,12 +175,12 @@ class SharedResources:
 
     @property
     def counts(self) -> dict[str, int]:
-        """What came of all searches, and how often Redis was away."""
+        """Counts of all lookups, and of the outages of Redis as `fallbacks`."""
         fallbacks = self._server.link.outages if self._server else 0
         return asdict(self._stats) | {"fallbacks": fallbacks}
 
     async def close(self) -> None:
-        """Give back what is held, and let go; waits no longer than a round trip or two."""
+        """Releases all leases and closes the connection; takes a few round trips at most."""
         await self.verdicts.close()
         if self._server:
             self._server.leases.close()
@@ -181,10 +190,10 @@ class SharedResources:
 async def open_shared_resources(
     settings: Settings, scope: str, notify: Callable[[str], None]
 ) -> SharedResources:
-    """Join the processes that share `redis.url` and, for places at a model, the `scope`: its server and name.
+    """Joins the processes that share `redis.url` and, for a model's slots, `scope`: its provider and server.
 
-    Never fails because Redis is away: `notify` hears of it, in one line, and of its return. Raises Misconfigured
-    for a password that no server could take.
+    An unavailable Redis is no error: `notify` receives one line about it, and one when it is back. Raises
+    Misconfigured for a password that no server could accept.
     """
     stats = CacheStats()
     memory = MemoryVerdictCache(stats=stats)
@@ -192,9 +201,10 @@ async def open_shared_resources(
         return SharedResources(stats, memory)
     llm, redis, password = settings.llm, settings.redis, config.load_secrets().redis_password
     share = max(1, llm.max_concurrent // llm.expected_processes)
-    instead = f"this process remembers for itself and takes at most {share} of the model's places"
+    instead = f"this process uses its own cache and at most {share} of the model's slots"
     link = RedisLink(redis.url, password, redis.timeout_s, notify, instead)
     leases = Leases(link, scope, redis.lease_s, stats)
+    # After an outage the server gets back all leases that are still held, before anything else is sent.
     link.on_connect = leases.renew
     await link.probe()
     slots = RedisSemaphore(leases, llm.max_concurrent, share)

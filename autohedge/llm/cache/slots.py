@@ -1,4 +1,4 @@
-"""The places at a model that several processes share: at most so many calls at a time, whoever makes them."""
+"""A semaphore over several processes that limits their concurrent calls to a model."""
 
 import asyncio
 import math
@@ -12,21 +12,22 @@ from autohedge.llm.cache.leases import Leases
 from autohedge.llm.cache.redis_link import RedisUnavailable
 from autohedge.llm.queue import CODES, Dropped
 
+# Bounds of a random polling interval: short against a model's answer, long against a round trip to Redis.
 POLL_S = (0.02, 0.2)
 
 
 class Semaphore(Protocol):
-    """Places that are held for as long as a question's calls last."""
+    """Slots, each held until all calls for one answer, including a repair, are done."""
 
     def acquire(self, deadline: float = math.inf) -> AbstractAsyncContextManager[None]:
-        """Hold one; `deadline` is monotonic, in seconds. Raises Dropped if none came free by then."""
+        """Holds a slot; `deadline` is monotonic, in seconds. Raises Dropped if none is free by then."""
         ...
 
 
 class RedisSemaphore:
-    """At most `limit` places among all processes of a scope; the longest waiting is served first.
+    """At most `limit` slots for all processes of a scope; the request that waits longest is served first.
 
-    Without Redis this process has `share` of them for itself.
+    Without Redis this process uses at most `share` slots.
     """
 
     def __init__(
@@ -38,7 +39,7 @@ class RedisSemaphore:
 
     @asynccontextmanager
     async def acquire(self, deadline: float = math.inf) -> AsyncIterator[None]:
-        """Hold one; `deadline` is monotonic, in seconds. Raises Dropped if none came free by then."""
+        """Holds a slot; `deadline` is monotonic, in seconds. Raises Dropped if none is free by then."""
         token = fresh_nonce()
         try:
             while not await self._took(token, deadline):
@@ -53,11 +54,11 @@ class RedisSemaphore:
         try:
             return await self._leases.take_slot(token, self._limit)
         except RedisUnavailable:
-            # Its own part only: places that were held when Redis fell count against it.
+            # Slots that were taken before the outage count against the share of this process.
             return len(self._leases.slots) < self._share and self._leases.register_slot(token, known=False)
 
     async def _rest(self, deadline: float) -> None:
-        """Wait until a place of this process came free, or for a little."""
+        """Waits until a slot of this process is released, but no longer than one polling interval."""
         news, longest_s = self._news, self._jitter.uniform(*POLL_S)
         try:
             async with asyncio.timeout(max(0.0, min(longest_s, deadline - self._now()))):
@@ -66,9 +67,10 @@ class RedisSemaphore:
             return
 
     def _leave(self, token: str) -> None:
-        """Give a place back, or the wish for one; nobody waits until the server has heard of it."""
+        """Releases a slot, or leaves the queue for one, without waiting for the server's reply."""
         self._leases.release_slot(token).add_done_callback(self._notify)
 
     def _notify(self, _: asyncio.Task[None]) -> None:
+        # A new event, so that later waiters wait for the next release.
         self._news.set()
         self._news = asyncio.Event()

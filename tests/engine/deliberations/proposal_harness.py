@@ -1,4 +1,4 @@
-"""An engine in llm mode that is fed by hand, and what is read from what it said."""
+"""A harness for an engine in llm mode, and helpers that select from its outputs."""
 
 from decimal import Decimal
 from typing import Any
@@ -36,7 +36,7 @@ WHOLE = Proposal(size_pct=100, take_profit_bps=150, stop_loss_bps=50, offset_bps
 
 
 class ProposalHarness(harness.EngineHarness):
-    """One where agents alone propose."""
+    """An engine in llm mode, in which agents propose entries."""
 
     def __init__(self, quotes: Quotes = FLAT, **changes: Any) -> None:
         super().__init__(OVERRIDES | changes, quotes)
@@ -46,7 +46,7 @@ class ProposalHarness(harness.EngineHarness):
         return self.decide("trade", question, proposal=proposal)
 
     def buy(self, **changes: Any) -> SubmitOrder:
-        """Enter, and be filled."""
+        """Proposes an entry and fills its order."""
         order = only_order(self.propose(**changes))
         self.fill(order)
         return order
@@ -58,17 +58,17 @@ class ProposalHarness(harness.EngineHarness):
 
 
 def only_order(events: list[Event]) -> SubmitOrder:
-    """The one order in what was said."""
+    """The only order among the outputs."""
     order: SubmitOrder
     (order,) = events_of(SubmitOrder, events)
     return order
 
 
 def events_of(kind: type, events: list[Event]) -> list[Any]:
-    """What was said of one kind."""
+    """The outputs of one type."""
     return [event for event in events if isinstance(event, kind)]
 
 
 def resolution_codes(events: list[Event]) -> list[str]:
-    """In what the proposals ended."""
+    """The codes in which proposals ended."""
     return [event.code for event in events_of(ProposalResolved, events)]

@@ -1,4 +1,4 @@
-"""The gate's state table, cell by cell, in a real engine; and that nothing but a verdict opens it."""
+"""The gate's state table, cell by cell, in a real engine; only a verdict opens a gate."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ FLAT = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(400)]
 
 
 class GateHarness(harness.EngineHarness):
-    """One that trades through a gate."""
+    """An engine in hybrid mode, which trades through a gate."""
 
     def __init__(self, **changes: Any) -> None:
         super().__init__(OVERRIDES | changes, FLAT)

@@ -1,4 +1,4 @@
-"""Round trips are followed to flat, and asked about when there are enough of them."""
+"""Lessons: round trips are followed until flat, and requested once there are enough."""
 
 from decimal import Decimal
 
@@ -15,7 +15,7 @@ DEADLINE_NS = 100
 
 
 class LessonHarness:
-    """A school of two symbols, and what it said, showed and planned."""
+    """A lesson scheduler for two symbols, with its outputs, snapshots and timers."""
 
     def __init__(self, every_trades: int) -> None:
         self.events: list[AnyOutput] = []

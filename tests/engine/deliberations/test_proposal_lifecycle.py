@@ -1,4 +1,4 @@
-"""What becomes of an entry after it left, in llm mode, and of answers that do not count; and laws over any of it."""
+"""Entries of llm mode after they were sent, ignored answers, and properties of any answers."""
 
 from decimal import Decimal
 from typing import Any
@@ -35,7 +35,7 @@ from tests.engine.deliberations.proposal_harness import (
 )
 from tests.engine.harness import START_NS
 
-# what rests
+# resting entries
 
 
 def _resting(**changes: Any) -> tuple[ProposalHarness, SubmitOrder]:
@@ -64,7 +64,7 @@ def test_resting_entry_on_any_answer_but_a_proposal_is_cancelled(
     harness, order = _resting()
     events = harness.decide(verdict, **changes)
     assert [(each.order_id, each.reason) for each in events_of(CancelOrder, events)] == [
-        (order.order_id, "the agents take it back")
+        (order.order_id, "withdrawn by the agents")
     ]
     assert resolution_codes(events) == [code]
 
@@ -123,7 +123,7 @@ def test_no_trade_cancels_unsent_twap_slices() -> None:
     assert not events_of(SubmitOrder, harness.fire_timers_until(START_NS + 60 * NS_PER_S))
 
 
-# what does not count
+# ignored answers
 
 
 def test_late_answer_is_counted_and_ignored() -> None:
@@ -185,7 +185,7 @@ def test_cooldown_continues_after_a_halt() -> None:
     assert [type(event) for event in harness.quotes(1)] == [CooldownChanged, DeliberationRequested]
 
 
-# laws
+# properties
 
 VERDICTS = st.one_of(
     st.tuples(st.just("trade"), st.sampled_from(["long", "long", "long", "short", "exit", ""])),
@@ -207,7 +207,7 @@ PROPOSALS = st.one_of(
 
 
 class AgentAnswer(msgspec.Struct, frozen=True):
-    """What the agents say, after so many quotes; and whether the venue fills what came of it."""
+    """The agents' answer after `quotes` quotes, and whether the venue fills the resulting order."""
 
     quotes: int
     verdict: tuple[Any, Any]
@@ -220,7 +220,7 @@ WAVES = [(START_NS + i * NS_PER_S, 99.9 + (i % 7) / 10, 100.0 + (i % 7) / 10) fo
 
 
 def _played(answers: list[AgentAnswer], batch: int | None) -> list[Event]:
-    """A run in which each answer comes to the question that is on its way."""
+    """A run in which each answer belongs to the last question."""
     harness, question, events = ProposalHarness(WAVES), None, list[Event]()
     for each in answers:
         events += harness.quotes(each.quotes, batch)

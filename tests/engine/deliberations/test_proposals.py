@@ -1,10 +1,6 @@
-"""The engine's side of llm mode, with decisions made by hand: when it asks, and what it makes of each answer."""
+"""The engine in llm mode with decisions made by hand: when it asks, and the effect of each answer."""
 
-import os
-import subprocess
-import sys
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -35,10 +31,7 @@ from tests.engine.deliberations.proposal_harness import (
 )
 from tests.engine.harness import START_NS
 
-ROOT = Path(__file__).parents[3]
-
-
-# when it asks
+# requests
 
 
 def test_request_at_first_quote_is_not_repeated_before_the_answer() -> None:
@@ -249,7 +242,7 @@ def test_proposal_without_long_direction_is_refused_as_short(direction: str) -> 
     assert resolution_codes(events) == ["no_short"] and not events_of(SubmitOrder, events)
 
 
-# what is held
+# positions
 
 
 def test_an_exit_sells_what_is_held() -> None:
@@ -323,7 +316,7 @@ def test_dust_position_counts_as_flat_and_allows_entry() -> None:
     assert resolution_codes(harness.propose(question)) == ["entry"]
 
 
-# what the engine refuses
+# refusals
 
 
 def test_proposal_while_halted_is_refused() -> None:
@@ -366,22 +359,9 @@ def test_risk_limit_refuses_full_size_but_passes_smaller_share(limit: str, code:
     assert resolution_codes(ProposalHarness(**tight).propose(size_pct=50)) == ["entry"]
 
 
-PROGRAM = (
-    "from tests.engine.deliberations.test_proposals import without_compiled_code; without_compiled_code()"
-)
-
-
-def without_compiled_code() -> None:
-    """The same answers from the kernel as plain Python."""
+def repeat_proposal_tests() -> None:
+    """Repeats tests; test_without_compiler.py calls it in a process without the compiler."""
     test_every_quote_ends_in_one_code()
     test_no_trade_starts_a_cooldown_of_its_quotes()
     for reason in ("take_profit", "stop_loss"):
         test_position_at_proposal_exit_levels_is_sold_without_agents(reason)
-
-
-def test_proposals_with_compiler_off_behave_the_same() -> None:
-    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=env, cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Whoever listens at the venue's port, the trader hears of it in one line."""
+"""The client reports any listener that is not a venue in one line."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -17,7 +17,7 @@ HELLO = Hello("run", ("tape",), Decimal(10))
 
 
 async def _facing(reply: bytes | None, talk: Callable[[int], Awaitable[Any]]) -> None:
-    """Talk to a listener that answers with `says`; with None it stays silent."""
+    """Runs `talk` against a listener that answers with `reply`; with None it does not answer."""
 
     gone = asyncio.Event()
 
@@ -56,7 +56,7 @@ def test_listener_that_is_no_venue_is_reported_in_one_line(
 
 def test_listener_without_reply_times_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "ANSWER_S", 0.05)
-    with pytest.raises(Unavailable, match="is silent"):
+    with pytest.raises(Unavailable, match="does not answer"):
         asyncio.run(_facing(None, _connect))
 
 

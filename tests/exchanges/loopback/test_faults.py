@@ -1,4 +1,4 @@
-"""Faults on the wire: named, seeded, and blind to what they strike."""
+"""Connection faults: names, seeds, and independence of the messages."""
 
 from collections import Counter
 

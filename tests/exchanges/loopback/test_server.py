@@ -1,4 +1,4 @@
-"""A trader, its gateway and a venue's house on one socket: each fault of the wire, one at a time.
+"""A gateway and a venue server on one socket: each connection fault, one at a time.
 
 The venue's quotes fall at second 40 of its clock, which runs fifty times as fast as the machine's; a
 resting buy fills there.
@@ -48,7 +48,7 @@ TAPE = quotes_tape(
 
 
 class SingleFault:
-    """One fault, once: for the first request or push that it can strike."""
+    """Injects one fault once, at the first request or push that it can strike."""
 
     def __init__(self, fault: VenueFault | None) -> None:
         self._left = {fault}
@@ -68,7 +68,7 @@ class SingleFault:
 
 
 class LoopbackHarness:
-    """A trader's gateway, connected to a house."""
+    """A gateway that is connected to a venue server."""
 
     def __init__(self, client: LoopbackClient, port: int) -> None:
         self.client, self.port = client, port
@@ -83,7 +83,7 @@ class LoopbackHarness:
         self.gateway.send(QueryOrder(0, name), 0)
 
     async def receive(self, count: int) -> list[VenueEvent]:
-        """Wait for so many answers."""
+        """Waits for `count` answers."""
         answers = self._drain()
         while len(answers) < count:
             self._woken.clear()
@@ -98,7 +98,7 @@ class LoopbackHarness:
         return answers
 
     async def wait_until(self, tape_s: float) -> list[VenueEvent]:
-        """Let the venue's clock come to a time; what was heard meanwhile."""
+        """Waits until the venue's clock reaches a time; returns the answers received meanwhile."""
         ends_ns = monotonic_ns() + self.client.clock.until_ns(int(tape_s * S))
         while monotonic_ns() < ends_ns:
             with suppress(TimeoutError):
@@ -132,7 +132,7 @@ def _play(
 
 @pytest.fixture(scope="module", autouse=True)
 def _compiled() -> None:
-    """The kernels are compiled once, before a clock runs."""
+    """Compiles the kernels once, before a clock runs."""
 
     async def scenario(harness: LoopbackHarness) -> None:
         harness.submit("a")

@@ -1,4 +1,4 @@
-"""Fifteen bugs that others made, planted one at a time: the fault histories must catch each."""
+"""Fifteen real-world bugs, planted one at a time: the scenarios must catch each of them."""
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
@@ -35,7 +35,7 @@ Plant = Callable[[pytest.MonkeyPatch], None]
 
 
 def lost_fill_dedup(patch: pytest.MonkeyPatch) -> None:
-    """A fill that is told twice is booked twice."""
+    """A fill that is reported twice is booked twice."""
     original = OrderManager._on_fill
 
     def on_fill(self: OrderManager, order: Order, report: ExecutionReport) -> BookEffect:
@@ -46,7 +46,7 @@ def lost_fill_dedup(patch: pytest.MonkeyPatch) -> None:
 
 
 def unknown_treated_as_rejected(patch: pytest.MonkeyPatch) -> None:
-    """Silence is taken for a refusal."""
+    """A lost answer is treated as a rejection."""
 
     def on_unknown(self: OrderManager, order: Order, answer: RequestUnknown | RequestThrottled) -> None:
         if answer.about == "submit" and order.state is OrderState.SUBMITTED:
@@ -56,7 +56,7 @@ def unknown_treated_as_rejected(patch: pytest.MonkeyPatch) -> None:
 
 
 def id_per_attempt(patch: pytest.MonkeyPatch) -> None:
-    """What is sent again gets a new id."""
+    """A resubmitted order gets a new id."""
 
     def resubmit(self: ExecutionManager, order_id: str, now_ns: int) -> None:
         order = self.orders.working.get(order_id)
@@ -67,7 +67,7 @@ def id_per_attempt(patch: pytest.MonkeyPatch) -> None:
 
 
 def cancel_synthesised(patch: pytest.MonkeyPatch) -> None:
-    """An order that was asked back is taken for canceled."""
+    """An order is treated as canceled once its cancel is requested."""
 
     def cancel(self: OrderManager, order: Order, reason: str, at_ns: int) -> None:
         self._emit(CancelOrder(at_ns, order.id, reason))
@@ -78,7 +78,7 @@ def cancel_synthesised(patch: pytest.MonkeyPatch) -> None:
 
 
 def exit_resent(patch: pytest.MonkeyPatch) -> None:
-    """A second exit goes out while the fate of the first is unknown."""
+    """A second exit is sent while the state of the first is unknown."""
     original = OrderManager.exit
 
     def exit_(self: OrderManager, lane: int) -> Order | None:
@@ -89,7 +89,7 @@ def exit_resent(patch: pytest.MonkeyPatch) -> None:
 
 
 def reservation_dropped(patch: pytest.MonkeyPatch) -> None:
-    """An order of unknown fate reserves nothing."""
+    """An order in an unknown state reserves no money."""
     original = Order.open_notional
 
     def open_notional(self: Order) -> Decimal:
@@ -99,7 +99,7 @@ def reservation_dropped(patch: pytest.MonkeyPatch) -> None:
 
 
 def fills_applied_by_arrival(patch: pytest.MonkeyPatch) -> None:
-    """A fill that is older than the last one known is taken for old news."""
+    """A fill that is older than the last known one is ignored."""
     original = OrderManager._on_fill
 
     def on_fill(self: OrderManager, order: Order, report: ExecutionReport) -> BookEffect:
@@ -112,7 +112,7 @@ def fills_applied_by_arrival(patch: pytest.MonkeyPatch) -> None:
 
 
 def reconciliation_not_idempotent(patch: pytest.MonkeyPatch) -> None:
-    """Each pass takes the same difference over once more."""
+    """Each reconciliation pass adopts the same difference again."""
 
     def confirmed_differences(
         self: Reconciliation, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
@@ -125,7 +125,7 @@ def reconciliation_not_idempotent(patch: pytest.MonkeyPatch) -> None:
 
 
 def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
-    """An order leaves before its line is in the journal."""
+    """An order is sent before its line is in the journal."""
 
     def dispatch_log(self: Any) -> None:
         while self._engine.log:
@@ -133,20 +133,20 @@ def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
             if isinstance(entry.event, TradingCommand):
                 self._venue.send(entry.event, self._engine.now_ns)
             elif isinstance(entry.event, DeliberationRequested):
-                self._ask(entry.event)
+                self._forward_question(entry.event)
             self._recorder.append(entry)
 
     patch.setattr(VirtualRuntime, "_dispatch_log", dispatch_log)
 
 
 def stale_book_traded(patch: pytest.MonkeyPatch) -> None:
-    """Nobody asks how old the quote is."""
+    """The age of the quote is not checked."""
     remaining = tuple(check for check in checks.ENTRY_CHECKS if check[1] is not checks._stale)
     patch.setattr(checks, "ENTRY_CHECKS", remaining)
 
 
 def late_verdict_accepted(patch: pytest.MonkeyPatch) -> None:
-    """An answer is believed though its deadline has passed."""
+    """A verdict is accepted after its deadline."""
     original = EntryGates.on_decision
 
     def on_decision(self: EntryGates, decision: Decision, now_ns: int) -> None:
@@ -159,7 +159,7 @@ def late_verdict_accepted(patch: pytest.MonkeyPatch) -> None:
 
 
 def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
-    """A verdict that ends is asked for anew, and the gate stays open meanwhile."""
+    """The gate stays open after its verdict has expired."""
 
     def expire(self: EntryGates, lane: int, now_ns: int) -> None:
         self.gates[lane].due = True
@@ -169,7 +169,7 @@ def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
 
 
 def late_proposal_accepted(patch: pytest.MonkeyPatch) -> None:
-    """A proposal is carried out though its deadline has passed."""
+    """A proposal is carried out after its deadline."""
     original = ProposalHandler.on_decision
 
     def on_decision(self: ProposalHandler, decision: Decision, now_ns: int) -> None:
@@ -182,12 +182,12 @@ def late_proposal_accepted(patch: pytest.MonkeyPatch) -> None:
 
 
 def risk_size_ignored(patch: pytest.MonkeyPatch) -> None:
-    """Whatever share of the size Risk leaves, all of it is bought."""
+    """The share of the size that Risk allows is ignored."""
     patch.setattr(planner, "scaled", lambda notional, _: notional)
 
 
 def bounds_unchecked(patch: pytest.MonkeyPatch) -> None:
-    """A proposal is believed whatever its exits and its limit are."""
+    """Exits and limit offset of a proposal are not checked against the bounds."""
     patch.setattr(proposals, "within_limits", lambda proposal, _: 0 < proposal.size_pct <= 100)
 
 

@@ -1,4 +1,4 @@
-"""What a model honours is measured, kept, and forgotten when it is no longer to be trusted."""
+"""Capabilities of models: measured, cached, and discarded when expired or damaged."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ from tests.llm.imitation_server import (
 
 
 def _found(server: Imitation, model: str = "m") -> tuple[str, str]:
-    """Server kind and form of a freshly opened backend."""
+    """Returns server kind and output mode of a newly opened backend."""
 
     async def run() -> tuple[str, str]:
         backend = await open_openai_compatible(server.base_url, model, None, 10.0)
@@ -67,7 +67,7 @@ def test_status_200_without_known_body_leaves_server_unknown(page: Reply) -> Non
 
 
 def _taking(*output_modes: str) -> Callable[[ReceivedRequest], Reply]:
-    """Refuses all forms but these; writes a guess where no schema is enforced."""
+    """Rejects all output modes except these; answers with a guess where no schema is enforced."""
 
     def chat(request: ReceivedRequest) -> Reply:
         output_mode = request.body.get("response_format", {"type": "text"})["type"]

@@ -1,4 +1,4 @@
-"""Chaos spoils answers in every way it names, and the same way each time."""
+"""Chaos injects every fault that it lists, reproducibly."""
 
 import asyncio
 import json
@@ -54,7 +54,7 @@ def test_every_failure_code_can_be_raised(code: str) -> None:
 
 
 def _fates(chaos: ChaosBackend, requests: list[LLMRequest]) -> dict[str, str]:
-    """What becomes of each request, by its prompt."""
+    """Returns the result of each request by its prompt."""
 
     async def fate(request: LLMRequest) -> str:
         try:

@@ -1,4 +1,4 @@
-"""A server of this machine is found by what it says, quickly, or not at all."""
+"""A server on this machine is identified by its replies, within a short time, or not found."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""From settings to the backend that answers."""
+"""The backend that each provider setting creates."""
 
 import asyncio
 import json
@@ -141,7 +141,7 @@ def test_configured_server_that_is_down_is_unreachable() -> None:
 
 
 def _answering(server: Imitation, *models: str) -> Imitation:
-    """Knows these models and no others, and answers under their names."""
+    """A server that has only these models, and answers under their names."""
     chat = server.pages["/v1/chat/completions"]
 
     def by_name(request: ReceivedRequest) -> Reply:
@@ -218,7 +218,7 @@ def test_provider_without_model_warns_once_about_agent_models(
     llm = {"provider": provider, "script": "script.jsonl"}
     assert not isinstance(_opened(_with_agents(llm, quant="small", risk="other"), on_tape=True), ModelRouter)
     error_output = capsys.readouterr().err
-    assert error_output.count("models of agents are not asked") == 1
+    assert error_output.count("models of agents are ignored") == 1
     assert "agents.quant.model, agents.risk.model" in error_output and "llm.provider=openai" in error_output
 
 

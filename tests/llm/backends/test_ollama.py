@@ -1,4 +1,4 @@
-"""Ollama by its native protocol, over real connections."""
+"""Ollama's native protocol over real connections."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Servers that speak OpenAI's protocol, each with its quirks, over real connections."""
+"""Servers with OpenAI's protocol and their differences, over real connections."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Several models behind one interface: each request reaches the model that it names, and all are closed."""
+"""The model router: each request reaches the model that it names, and all models are closed."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.llm.request_factory import GOOD, Script, make_request, make_response
 
 
 class Fragile(Script):
-    """A backend that cannot even be closed."""
+    """A backend whose `close` fails."""
 
     async def close(self) -> None:
         await super().close()

@@ -1,4 +1,4 @@
-"""The written rule: it says what its formula says, always the same, and both answers come up."""
+"""The rules backend: known answers of its formulas, the same each time, with both decisions."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ def answer(seen: Snapshot, agent: str = "director") -> dict[str, Any]:
 
 
 def saw(step_bps: float, noise_bps: float, spread: float = 0.001) -> tuple[QuoteRow, ...]:
-    """Fifty quotes: each return is the step, plus or minus the noise in turn."""
+    """Returns fifty quotes; each return is the step plus or minus the noise in turn."""
     mids, price = [100.0], 100.0
     for i in range(49):
         price *= math.exp((step_bps + (noise_bps if i % 2 else -noise_bps)) / 1e4)
@@ -129,11 +129,11 @@ def test_noise_above_widest_stop_fails_volatility() -> None:
 @pytest.mark.parametrize(
     ("quotes", "stop_bps", "take_bps"),
     [
-        # no noise: the least stop; twice a cost of two fees of 10 bps is 40 and some of the spread
+        # no noise: the lowest stop; twice the cost of two fees of 10 bps is 40, plus the spread
         (rows([100.0] * 50, 0.01), 10, 42),
-        # a noise of 35.4 bps: the widest stop, and one and a half times that
+        # noise of 35.4 bps: the widest stop, and 1.5 times that as take-profit
         (saw(1.0, 5.0), 50, 75),
-        # a noise of 14.1: a stop of 28, for which 42 would do; 41 for the cost
+        # noise of 14.1 bps: a stop of 28, which needs a take-profit of 42; the cost needs 41
         (saw(1.0, 2.0), 28, 42),
     ],
     ids=["still", "rough", "calm"],

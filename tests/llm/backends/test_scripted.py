@@ -1,4 +1,4 @@
-"""Answers that were written down beforehand come in turn."""
+"""Prepared answers are returned in turn."""
 
 import asyncio
 from pathlib import Path
@@ -88,8 +88,8 @@ def test_script_function_answers_each_request() -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (b"", "holds no answer"),
-        (b"\n\n", "holds no answer"),
+        (b"", "the script is empty"),
+        (b"\n\n", "the script is empty"),
         (b"\xff", "cannot read the script"),
         (b'"a"\n{"text": "a", "finish": "stop"}', "script.jsonl:2: "),
         (b"I would buy.", "script.jsonl:1: "),

@@ -1,7 +1,8 @@
-"""Processes that share through Redis: `sharing.py URL PLACES LEASE_S COUNT ask PORT`, or `call PORT TIMES`, or `hold TIMES`.
+"""Processes that share slots and verdicts through Redis.
 
-PLACES are those at the model; COUNT processes do the same at the same time; each says in one line of JSON what came of it. A model is a
-server at PORT that takes one line and answers with one.
+Usage: `process_harness.py URL SLOTS LEASE_S COUNT ask PORT`, or `call PORT TIMES` or `hold TIMES` in place of
+`ask PORT`. SLOTS is the number of the model's slots. COUNT processes do the same concurrently; each prints
+its result as one line of JSON. The model is a server at PORT that reads one line and answers with one.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ def shared_settings(url: str, places: str, lease_s: str) -> Settings:
 
 
 async def call_model(port: int) -> None:
-    """One call, which the server counts."""
+    """Makes one call, which the server counts."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"ask\n")
     assert await reader.readline() == b"answer\n"
@@ -34,7 +35,7 @@ async def call_model(port: int) -> None:
 
 
 async def ask(shared: SharedResources, port: str) -> str:
-    """Find a verdict, or ask for it; who answered."""
+    """Finds a verdict or queries the model; returns its source."""
     verdict = await shared.verdicts.get(KEY, AT_NS, 60.0)
     if verdict is None:
         await call_model(int(port))
@@ -44,7 +45,7 @@ async def ask(shared: SharedResources, port: str) -> str:
 
 
 async def call(shared: SharedResources, port: str, times: str) -> str:
-    """Call a model so often at once, as far as places allow."""
+    """Calls the model `times` times concurrently, as far as slots allow."""
 
     async def once() -> None:
         assert shared.slots
@@ -56,7 +57,7 @@ async def call(shared: SharedResources, port: str, times: str) -> str:
 
 
 async def hold(shared: SharedResources, times: str) -> str:
-    """Hold so many places, and never give them back."""
+    """Holds `times` slots and never releases them."""
     async with AsyncExitStack() as stack:
         for _ in range(int(times)):
             assert shared.slots
@@ -80,7 +81,7 @@ async def one(settings: Settings, doing: str, args: list[str]) -> None:
 
 
 def main(url: str, places: str, lease_s: str, count: str, doing: str, *args: str) -> None:
-    import redis.asyncio  # noqa: F401  # once, before there are many
+    import redis.asyncio  # noqa: F401  # imported once before forking, to save time in each process
 
     settings = shared_settings(url, places, lease_s)
     if count == "1":

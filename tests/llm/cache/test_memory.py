@@ -1,4 +1,4 @@
-"""The cache of one process: what a reader may take, who asks, who waits, and what a key is."""
+"""The cache of one process: validity of verdicts, single flight, waiting, and keys."""
 
 import asyncio
 import subprocess
@@ -62,7 +62,7 @@ def test_full_cache_evicts_verdict_stored_longest_ago() -> None:
 
 
 async def settled() -> None:
-    """Let everything run that can."""
+    """Lets all tasks run until they wait."""
     for _ in range(10):
         await asyncio.get_running_loop().run_in_executor(None, int)
 
@@ -105,7 +105,7 @@ def test_waiter_that_times_out_misses_and_leaves_flight_running() -> None:
         await memory.abandon("k")
         waiting = asyncio.create_task(memory.get("k", 150))
         await settled()
-        assert not waiting.done(), "the first still asks"
+        assert not waiting.done(), "the first reader still leads the flight"
         await memory.put(cached_verdict())
         assert await waiting == cached_verdict()
         return memory
@@ -122,13 +122,14 @@ def test_cancelled_waiter_holds_no_flight() -> None:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
         await memory.abandon("k")
-        assert memory.left("k"), "somebody is still taken for asking"
+        assert memory.left("k"), "a cancelled reader still counts as part of the flight"
 
     asyncio.run(play())
 
 
 def test_a_key_is_the_same_in_another_process() -> None:
-    code = f"from autohedge.llm.cache.memory import VerdictKey; print(VerdictKey(*{msgspec.structs.astuple(A_KEY)!r}).text)"
+    fields = msgspec.structs.astuple(A_KEY)
+    code = f"from autohedge.llm.cache.memory import VerdictKey; print(VerdictKey(*{fields!r}).text)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == A_KEY.text == "b58839deea3648a47745f10e16191930"
 

@@ -1,4 +1,4 @@
-"""Without Redis: killed, mute, babbling, never there, and back."""
+"""Outages of Redis: killed, silent, sending garbage, never started, and back again."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -52,11 +52,11 @@ def test_redis_outage_falls_back_to_local_and_recovers_on_restart(password: str)
             with pytest.raises(Dropped, match="deadline"):
                 await stack.enter_async_context(slots(shared).acquire(monotonic_s() + 0.05))
             assert len(messages) == shared.counts["fallbacks"] == 1
-            assert "takes at most 2 of the model's places" in messages[0] and password not in messages[0]
+            assert "at most 2 of the model's slots" in messages[0] and password not in messages[0]
             server.start()
             await until(lambda: len(messages) == 2)
             assert "is back" in messages[1] and held(server) == (2, 0), (
-                "the server was not told who holds places"
+                "the server did not get back the held slots"
             )
             await stack.enter_async_context(slots(shared).acquire())
             assert await shared.verdicts.get("third", 150) is None
@@ -143,7 +143,7 @@ def test_dropped_connection_does_not_stop_cache_or_slots(redis_server: Server) -
 
 
 async def _alone(url: str, messages: list[str], timeout_s: float = 5.0) -> None:
-    """All that a process does, where there is no Redis."""
+    """Does everything that a process does, without Redis."""
     async with process(url, messages, redis__timeout_s=timeout_s) as shared:
         for key in ("a", "b"):
             verdict = msgspec.structs.replace(A_VERDICT, key=key)

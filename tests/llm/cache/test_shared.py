@@ -1,4 +1,4 @@
-"""What several processes share through a real server, which may be full of garbage."""
+"""Processes that share verdicts and slots through a real server, also with garbage in it."""
 
 import asyncio
 import json
@@ -130,7 +130,7 @@ def test_waiter_that_times_out_gets_a_miss_and_flight_remains(redis_server: Serv
             assert await other.verdicts.get("k", 150, 0.01) is None
             await other.verdicts.abandon("k")
             with redis_server.client as client:
-                assert client.exists(FLIGHT + "k"), "the first still asks"
+                assert client.exists(FLIGHT + "k"), "the first reader still leads the flight"
             assert other.counts | {"misses": 1, "waited_out": 1, "waited": 1, "flights": 0} == other.counts
 
     run(play())
@@ -175,7 +175,7 @@ def test_a_flight_is_renewed_while_its_holder_lives(redis_server: Server) -> Non
 
 
 class Model:
-    """A server that answers a line with a line after a moment, and counts."""
+    """A server that answers each line with a line after a short delay, and counts the calls."""
 
     def __init__(self) -> None:
         self.calls = self.running = self.most = 0
@@ -205,7 +205,7 @@ def command(server: Server, places: int, lease_s: float, count: int, *doing: obj
 
 
 def together(server: Server, places: int, count: int, *doing: object) -> tuple[Model, list[dict[str, Any]]]:
-    """What came of it in so many processes at once, with the model's port put in after the first word."""
+    """Runs `count` processes at once, with the model's port as first argument, and returns their results."""
     model = Model()
 
     async def play() -> bytes:
@@ -254,7 +254,7 @@ def test_slots_of_killed_process_are_free_within_lease(redis_server: Server) -> 
 
 @contextmanager
 def holding(server: Server, times: int, lease_s: float) -> Iterator[subprocess.Popen[bytes]]:
-    """A process that holds so many places and gives none back."""
+    """Starts a process that holds slots and releases none."""
     argv, env = command(server, times, lease_s, 1, "hold", times), {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(argv, stdout=subprocess.PIPE, env=env) as child:
         try:

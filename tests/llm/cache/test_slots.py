@@ -1,4 +1,4 @@
-"""Places at a model: in order, never above the limit, and none outlives its holder."""
+"""Slots of a model: in order, never above the limit, and expired after the death of their holder."""
 
 import asyncio
 

@@ -1,0 +1,71 @@
+"""Tables on the terminal: settings, runs and tapes."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from autohedge.console.formatting import amount_text, duration_text
+from autohedge.core.clock import format_utc
+
+if TYPE_CHECKING:
+    from autohedge.market import StreamReport
+
+
+def print_settings(rows: Iterable[Any]) -> None:
+    """Print all settings; those that are not defaults are bold."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("setting", "value", "origin"):
+        table.add_column(heading)
+    for row in rows:
+        style = None if row.origin == "default" else "bold"
+        table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)
+    console.print(table)
+
+
+def print_runs(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
+    """Print one line per run: symbols, rows, fills, equity."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("run", "symbols", "rows", "fills", "equity"):
+        is_text = heading in ("run", "symbols")
+        table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "symbols")
+    for run, results in runs:
+        if results is None:
+            table.add_row(escape(run), "[dim]unfinished[/dim]", "", "", "")
+            continue
+        fills, equity = f"{results['buys'] + results['sells']:,}", amount_text(Decimal(results["equity"]))
+        symbols = escape(", ".join(results["symbols"]))
+        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity)
+    console.print(table)
+
+
+def print_streams(reports: "Iterable[StreamReport]") -> None:
+    """Print what `data check` found, one block per stream."""
+    console = Console(highlight=False, soft_wrap=True)
+    for report in reports:
+        table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        for label, value in _stream_rows(report):
+            table.add_row(label, escape(value))
+        console.print(table)
+        console.print()
+
+
+def _stream_rows(report: "StreamReport") -> Iterator[tuple[str, str]]:
+    spread = report.median_spread_bps
+    yield "symbol", f"{report.symbol} ({report.kind})"
+    yield "rows", f"{report.rows:,}"
+    yield "first", f"{format_utc(report.first_ns)} UTC"
+    yield "last", f"{format_utc(report.last_ns)} UTC"
+    yield "span", duration_text(report.last_ns - report.first_ns)
+    yield "longest gap", duration_text(report.longest_gap_ns)
+    yield "equal timestamps", f"{report.equal_stamps:,}"
+    yield "missing prices", f"{report.missing:,}"
+    yield "prices not positive", f"{report.non_positive:,}"
+    yield "crossed", f"{report.crossed:,} (bid above ask)"
+    yield "locked", f"{report.locked:,} (bid equal to ask)"
+    yield "median spread", "unknown" if spread is None else f"{spread:.2f} bps"

@@ -1,0 +1,69 @@
+"""Compiles every kernel once for a session, in parallel processes, before the workers start.
+
+As a program it compiles the kernels of one share: python -m tests.kernel_warmup SHARE
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autohedge.kernels import crossover, exits_only, matching, momentum
+from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
+
+ROOT = Path(__file__).parents[1]
+DONE = "all-compiled"
+
+
+def warm_up() -> None:
+    """Compiles all kernels into the cache on disk, unless that was done for these sources at this place."""
+    folder = momentum.scan.stats.cache_path  # type: ignore[attr-defined]
+    if folder is None or (Path(folder) / DONE).exists():
+        return
+    command = [sys.executable, "-m", "tests.kernel_warmup"]
+    started = [subprocess.Popen([*command, str(share)], cwd=ROOT) for share in range(len(SHARES))]
+    codes = [process.wait() for process in started]
+    if not any(codes):
+        (Path(folder) / DONE).touch()
+
+
+def _columns() -> list[np.ndarray[Any, Any]]:
+    """Returns one row of every column of a scan, read-only as those of a tape."""
+    kinds = (np.int32, np.int64, np.float64, np.float64, np.float64, np.float64)
+    columns = [np.ones(1, kind) for kind in kinds]
+    for column in columns:
+        column.flags.writeable = False
+    return columns
+
+
+def _step(module: Any) -> None:
+    module.step_one(new_states(module.DTYPE, 1), 0, 0, 1.0, 1.0, 1.0)
+
+
+def _scan(module: Any) -> None:
+    module.scan(new_states(module.DTYPE, 2), *_columns(), 0, 1)
+
+
+def _small() -> None:
+    for dtype in (exits_only.DTYPE, momentum.DTYPE, crossover.DTYPE):
+        net_and_gross(new_states(dtype, 1), np.zeros(1))
+    check_one(new_states(state_dtype([]), 1), 0, 1.0, 1.0)
+    lane, _, bid, ask, *_ = _columns()
+    matching.last_valid(lane, bid, ask, 1, 0)
+    matching.first_touch(lane, bid, ask, 0, 0, 1, 1.0)
+    matching.recent_valid(lane, bid, ask, 1, 0, np.zeros(1, np.int64))
+
+
+# Two shares of equal work: numba compiles one function at a time in a process.
+SHARES: list[list[Callable[[], None]]] = [
+    [lambda: _scan(crossover), lambda: _step(crossover)],
+    [lambda: _scan(momentum), lambda: _step(momentum), lambda: _scan(exits_only), _small],
+]
+
+
+if __name__ == "__main__":
+    for compile_kernels in SHARES[int(sys.argv[1])]:
+        compile_kernels()

@@ -1,0 +1,50 @@
+"""The kernels as plain Python: the same bits and the same answers, checked in one process without the compiler."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SHARED
+from tests.engine import known_answers
+from tests.engine.deliberations.test_proposals import repeat_proposal_tests
+from tests.kernels.test_exits_only import repeat_exit_tests
+from tests.kernels.test_state import walked
+from tests.process_harness import ROOT
+
+pytestmark = pytest.mark.process
+
+
+@pytest.fixture(scope="module")
+def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What the program below prints, with the compiler off."""
+    command = [sys.executable, "-m", "tests.kernels.test_without_compiler", str(SHARED)]
+    env = os.environ | {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(ROOT)}
+    place = tmp_path_factory.mktemp("plain")
+    done = subprocess.run(command, env=env, cwd=place, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_kernels_without_compiler_leave_the_same_bits(printed: list[str]) -> None:
+    assert printed[0] == walked()
+    assert not walked().startswith("[]")
+
+
+def test_answers_without_compiler_are_the_known_ones(shared: Path, printed: list[str]) -> None:
+    assert printed[1:] == ["4 + 150 answers reproduced"]
+
+
+def main(shared: Path) -> None:
+    """Prints the bits and the answers, after tests whose kernels run as plain Python here."""
+    print(walked())
+    repeat_exit_tests()
+    repeat_proposal_tests()
+    if shared.is_dir():
+        known_answers.compare_quick_cases(shared)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

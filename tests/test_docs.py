@@ -1,0 +1,114 @@
+"""The commands of each page in docs/ run, one after the other, in an empty folder; phrases that are retired stay out."""
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from autohedge import cli
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+PAGES = {
+    str(path.relative_to(ROOT)): [
+        line
+        for not_run, block in BLOCK.findall(path.read_text(encoding="utf-8"))
+        if not not_run
+        for line in block.strip().splitlines()
+    ]
+    for path in sorted((ROOT / "docs").rglob("*.md"))
+}
+
+RETIRED = (
+    "dealer",
+    "counsel",
+    "pupil",
+    "knock",
+    "wish",
+    "stranger",
+    "taken back",
+    "asked back",
+    "mind",
+    "desk",
+    "office",
+    "house rules",
+    "plan of the house",
+    "slow plane",
+    "fast plane",
+)
+RETIRED_PHRASE = re.compile(rf"\b({'|'.join(RETIRED)})(s|es|ed|ing)?\b", re.IGNORECASE)
+EXCEPTIONS = {
+    ("autohedge/console/summary.py", "wish"): "a key of results.json",
+    ("autohedge/engine/deliberations/coordinator.py", "wish"): "a key of results.json",
+    (
+        "autohedge/faultsim/scenario.py",
+        "counsel",
+    ): "a seed of random numbers: another text is another history",
+    ("autohedge/faultsim/scenario.py", "mind"): "a seed of random numbers: another text is another history",
+    ("autohedge/faultsim/seeded_decisions.py", "stranger"): "recorded in the journals of fault histories",
+}
+
+
+def _run(line: str) -> int:
+    """Run one line of a page: a command of AutoHedge in this process, anything else in a shell."""
+    words = shlex.split(line, comments=True)
+    if words[0] != "autohedge" or ">" in words:
+        return subprocess.run(["bash", "-euc", line], check=False).returncode
+    sys.argv = words
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+@pytest.mark.parametrize("page", [page for page, lines in PAGES.items() if lines])
+def test_commands_of_a_page_succeed_in_order(
+    page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [])
+    for line in PAGES[page]:
+        assert _run(line) == 0, line
+
+
+def test_pages_with_commands_are_found() -> None:
+    assert sum(map(len, PAGES.values())) > 40
+
+
+def _texts() -> Iterator[tuple[str, int, str]]:
+    """Pages of documentation line by line, and each string and comment of the package, with file and line."""
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), ROOT / "config.toml"]:
+        for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+            yield str(path.relative_to(ROOT)), number, line
+    for path in sorted((ROOT / "autohedge").rglob("*.py")):
+        name, source = str(path.relative_to(ROOT)), path.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(source)):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield name, node.lineno, node.value
+        for number, line in enumerate(source.splitlines(), 1):
+            yield name, number, line.partition("#")[2]
+
+
+def test_retired_phrases_are_absent() -> None:
+    found = [
+        f"{name}:{number}: {phrase[0]}"
+        for name, number, text in _texts()
+        for phrase in RETIRED_PHRASE.finditer(text)
+        if (name, phrase[1].lower()) not in EXCEPTIONS
+    ]
+    assert found == []
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    link = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+    broken = [
+        f"{path.relative_to(ROOT)}: {target}"
+        for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+        for target in link.findall(path.read_text(encoding="utf-8"))
+        if not (path.parent / target).exists()
+    ]
+    assert broken == []
