@@ -1,6 +1,5 @@
 """Fixtures for all tests: the folder of recorded data, and an empty working directory."""
 
-import gc
 import os
 from pathlib import Path
 
@@ -37,12 +36,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("soak") or item.get_closest_marker("model"):
             item.add_marker("process")
-
-
-def pytest_collection_finish() -> None:
-    """Takes what was imported out of the garbage collector's sight: it would look through all of it again and again."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ def _fill(path: Path) -> None:
 
 
 harness = ProcessHarness(Path.cwd(), EAGER)
-process = harness.start("run", "--speed", "20", "-q")
+process = harness.start_interpreter("run", "--speed", "20", "-q")
 harness.wait_for(process, b"submit_order")
 _fill(Path("filler"))
 harness.wait_for(process, b'"halted"')

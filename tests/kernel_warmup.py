@@ -30,6 +30,12 @@ def warm_up() -> None:
         (Path(folder) / DONE).touch()
 
 
+def load() -> None:
+    """Loads the kernels of a momentum run from the cache."""
+    _scan(momentum)
+    _small()
+
+
 def _columns() -> list[np.ndarray[Any, Any]]:
     """Returns one row of every column of a scan, read-only as those of a tape."""
     kinds = (np.int32, np.int64, np.float64, np.float64, np.float64, np.float64)

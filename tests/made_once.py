@@ -1,9 +1,12 @@
-"""Folders that are filled once per session, by the worker that needs them first, and read by all workers."""
+"""Folders and recorded runs that are made once per session, by the worker that needs them first, and read by all."""
 
 import fcntl
 from collections.abc import Callable
 from contextlib import chdir
 from pathlib import Path
+
+from autohedge.journal import RunFolder
+from autohedge.journal.folder import RUNS
 
 
 def made_once(place: Path, make: Callable[[], object]) -> Path:
@@ -17,3 +20,9 @@ def made_once(place: Path, make: Callable[[], object]) -> Path:
                 make()
             made.touch()
     return place
+
+
+def recorded_once(place: Path, record: Callable[[], object]) -> RunFolder:
+    """Returns the only run below `place`, which `record` has recorded there. Tests must not change it."""
+    (run,) = (made_once(place, record) / RUNS).iterdir()
+    return RunFolder(run)

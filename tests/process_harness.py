@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from autohedge import cli
+from tests.fork_server import ForkedProcess, fork_command
 
 ROOT = Path(__file__).parent.parent
-Process = subprocess.Popen[str]
+Process = ForkedProcess | subprocess.Popen[str]
 
 
 @dataclass(frozen=True)
@@ -33,11 +34,17 @@ class ProcessHarness:
         return {f"AUTOHEDGE__{key.upper()}": str(value) for key, value in wanted.items()}
 
     def start(self, *args: str) -> Process:
-        """Starts `autohedge` with these arguments."""
-        env = os.environ | self.environment | {"PYTHONPATH": str(ROOT)}
-        command = [sys.executable, "-m", "autohedge", *args]
-        pipe = subprocess.PIPE
+        """Starts `autohedge` with these arguments in a process of its own."""
+        return fork_command(args, self.path, self._variables())
+
+    def start_interpreter(self, *args: str) -> Process:
+        """Starts `autohedge` with these arguments in a new interpreter, which takes seconds to import it."""
+        command, pipe = [sys.executable, "-m", "autohedge", *args], subprocess.PIPE
+        env = self._variables()
         return subprocess.Popen(command, cwd=self.path, env=env, stdout=pipe, stderr=pipe, text=True)
+
+    def _variables(self) -> dict[str, str]:
+        return os.environ | self.environment | {"PYTHONPATH": str(ROOT)}
 
     def call(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Runs `autohedge` in this process until it exits: what ends by itself needs no process of its own."""

@@ -1,7 +1,10 @@
 """Helpers that many tests share: settings, tapes in memory, runs without a disk."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +13,8 @@ from numpy.typing import ArrayLike
 from autohedge import config
 from autohedge.app import engine_for
 from autohedge.config import Settings
+from autohedge.config.environment import PREFIX
+from autohedge.config.legacy_env import SETTINGS as LEGACY
 from autohedge.core.events import AccountState, JournalEntry, OrderMassStatus, RunStarted
 from autohedge.core.ids import nonce_from_seed
 from autohedge.engine.engine import Engine
@@ -23,7 +28,18 @@ Quotes = Sequence[tuple[int, float | None, float | None]]
 def settings(**overrides: Any) -> Settings:
     """Returns the shipped settings with changes such as `momentum__lookback=3`; hft mode is the default."""
     changes = {"trading__mode": "hft", "hybrid__cache_verdicts": False} | overrides
-    return config.load(overrides=[f"{k.replace('__', '.')}={_toml(v)}" for k, v in changes.items()])
+    lines = tuple(f"{k.replace('__', '.')}={_toml(v)}" for k, v in changes.items())
+    # Settings never change, and to resolve them takes 15 ms; tests and their examples want the same again and again.
+    if Path("config.toml").exists() or Path(".env").exists():
+        return config.load(overrides=lines)
+    return _loaded(
+        lines, frozenset((n, v) for n, v in os.environ.items() if n.upper() in LEGACY or PREFIX in n.upper())
+    )
+
+
+@cache
+def _loaded(lines: tuple[str, ...], _environment: frozenset[tuple[str, str]]) -> Settings:
+    return config.load(overrides=lines)
 
 
 def _toml(value: Any) -> str:

@@ -45,7 +45,8 @@ def _ended(site: Path, *args: str) -> subprocess.CompletedProcess[str]:
     )
     code += "from autohedge.cli import main; main()"
     command = [sys.executable, "-c", code, str(site), *args, "--json"]
-    env = os.environ | {"PYTHONPATH": str(site)}
+    # Machine code is kept by place: beside the copy, or the cache of the user would grow with every run.
+    env = os.environ | {"PYTHONPATH": str(site), "NUMBA_CACHE_DIR": str(site.parent / "jit")}
     return subprocess.run(command, cwd=empty, env=env, capture_output=True, text=True, check=False)
 
 

@@ -7,7 +7,6 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
-from autohedge.engine.deliberations.coordinator import agent_limits
 from autohedge.market import Stream
 
 QUOTES = 50
@@ -19,6 +18,9 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
 
     Raises Misconfigured if there is no valid quote by then.
     """
+    # The engine loads numba, which the agents' process does not need.
+    from autohedge.engine.deliberations.coordinator import agent_limits
+
     quotes, seen = _quotes(stream, at_ns)
     if not quotes:
         raise Misconfigured(f"{stream.symbol}: no valid quote so early; choose a later --at")

@@ -34,12 +34,13 @@ from autohedge.core.units import NS_PER_S
 from autohedge.journal import JournalLine, RunFolder, read
 from tests.audit.run_factory import HOSTILE, HOUR, agent_answer, recorded, team
 from tests.audit.test_page import Opened
+from tests.made_once import recorded_once
 
 ALL = AuditFilter(last=10_000, whole=10_000)
 
 
 @pytest.fixture(scope="module")
-def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def by_script(session_folder: Path) -> RunFolder:
     """A run in which each agent refuses in turn, one gives no answer, and one position is opened and sold."""
     director, quant, risk, execution = (
         agent_answer(agent) for agent in ("director", "quant", "risk", "execution")
@@ -54,13 +55,14 @@ def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
         director,
         director | {"direction": "exit"},
     ]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(tmp_path_factory.mktemp("script"))
+
+    def record() -> None:
         settings = team(*answers, agents__director__min_confidence_pct="20", llm__retries="0")
         wide = ["exits.take_profit_bps=900", "exits.stop_loss_bps=900"]
         bounds = ["agents.risk.most_stop_loss_bps=900", "agents.risk.most_take_profit_bps=900"]
-        folder = recorded(*HOUR, *settings, *wide, *bounds)
-        return RunFolder(folder.path.resolve())
+        recorded(*HOUR, *settings, *wide, *bounds)
+
+    return recorded_once(session_folder / "audited-script", record)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from autohedge.core.abstentions import describe
 from autohedge.core.reasons import Reason
 from autohedge.exchanges.loopback.faults import WIRE_FAULTS
 from autohedge.prompts import builtin_names
+from tests.process_harness import ProcessHarness, wait
 from tests.run_harness import quotes_tape, settings
 
 ROOT = Path(__file__).parents[2]
@@ -372,9 +373,6 @@ def test_prices_beyond_exact_arithmetic_end_in_one_line(call: Call) -> None:
 
 
 def test_interrupted_run_prints_how_to_continue(workplace: Path) -> None:
-    root = ROOT
-    env = os.environ | {"PYTHONPATH": str(root)}
-    command = [sys.executable, "-m", "autohedge", "run", "--set", "strategy.name=slow.py:Slow"]
     Path("slow.py").write_text(
         "from pathlib import Path\n"
         "from autohedge.strategies import Strategy\n"
@@ -382,11 +380,12 @@ def test_interrupted_run_prints_how_to_continue(workplace: Path) -> None:
         "    def on_quote(self, quote):\n"
         "        Path('begun').touch()\n"
     )
-    with subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True) as running:
-        while not Path("begun").exists():
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=30)
+    running = ProcessHarness(workplace, {}).start("run", "--set", "strategy.name=slow.py:Slow")
+    while not Path("begun").exists():
+        assert running.poll() is None
+        wait(running, 0.01)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=30)
     assert running.returncode == 1
     assert (
         err

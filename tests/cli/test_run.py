@@ -53,7 +53,7 @@ def running(harness: ProcessHarness) -> Iterator[tuple[ProcessHarness, Process, 
     """A run in real time that holds a position in every symbol."""
     process = harness.start("run", "--speed", "real")
     for symbol in (b"BTC", b"ETH", b"SOL"):
-        harness.wait_for(process, b'"symbol":"' + symbol)
+        harness.wait_for(process, b'"symbol":"' + symbol + b'/USD","side":"buy"')
     yield harness, process, _folder(harness).id
     kill(process)
 
@@ -71,7 +71,7 @@ def _events(harness: ProcessHarness, *kinds: type[AnyEvent]) -> list[Any]:
 def _end(process: Process, with_signal: signal.Signals = signal.SIGINT) -> tuple[int, str, str]:
     process.send_signal(with_signal)
     out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    return process.wait(), out, err
 
 
 def test_halt_resume_and_flatten_are_inputs_with_their_reasons(

@@ -1,7 +1,6 @@
 """Hybrid runs that many tests read, made once per session, and copies of them to forge."""
 
 from collections.abc import Callable
-from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -10,37 +9,36 @@ from autohedge.config.secrets import KEY_NAMES
 from autohedge.journal import RunFolder
 from autohedge.prompts import builtin_path
 from tests.graph.record_factory import SCRIPT, TIGHT, copied, edited, hybrid, scripted
+from tests.made_once import recorded_once
 
 NEWS = '{"title": "BTC rises", "available_at": "2025-01-01T00:00:00Z"}\n'
 
 
 @pytest.fixture(scope="session")
-def by_rules(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def by_rules(session_folder: Path) -> RunFolder:
     """A run with the rules backend."""
-    with chdir(tmp_path_factory.mktemp("rules")):
-        return hybrid()
+    return recorded_once(session_folder / "rules", hybrid)
 
 
 @pytest.fixture(scope="session")
-def by_script(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def by_script(session_folder: Path) -> RunFolder:
     """A run with headlines, trades and lessons, and with valid and invalid answers of many kinds."""
-    with chdir(tmp_path_factory.mktemp("script")):
+    changes = {"synthetic__hours": 1, "hybrid__learn_every_trades": 1, "tools__headlines": '"news.jsonl"'}
+
+    def record() -> None:
         Path("news.jsonl").write_text(NEWS)
-        return scripted(
-            SCRIPT,
-            synthetic__hours=1,
-            hybrid__learn_every_trades=1,
-            tools__headlines='"news.jsonl"',
-            **TIGHT,
-        )
+        scripted(SCRIPT, **TIGHT | changes)
+
+    return recorded_once(session_folder / "script", record)
 
 
 @pytest.fixture(scope="session")
-def by_edited(tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+def by_edited(session_folder: Path) -> RunFolder:
     """A run whose Director prompt was edited twice, the second time back to the original."""
-    with chdir(tmp_path_factory.mktemp("edited")):
-        text = builtin_path("director").read_text()
-        return edited(text.replace("You ", "Today you ", 1), text)
+    text = builtin_path("director").read_text()
+    return recorded_once(
+        session_folder / "edited", lambda: edited(text.replace("You ", "Today you ", 1), text)
+    )
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.runner import DeliberationResult
 from autohedge.graph.worker import Worker
+from tests.fork_server import fork_worker
 from tests.graph.hybrid_harness import answer
 from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
 from tests.llm.redis_server import Server, at_a_socket
@@ -113,7 +114,7 @@ def test_eight_workers_share_verdicts_and_slots_despite_a_killed_one(
     )
     prompt_files = PromptFiles.of(wanted)
     with ThreadPoolExecutor(EIGHT) as pool, contextlib.ExitStack() as stack:
-        workers = list(pool.map(lambda _: Worker(wanted, prompt_files), range(EIGHT)))
+        workers = list(pool.map(lambda _: Worker(wanted, prompt_files, fork_worker), range(EIGHT)))
         for worker in workers:
             stack.callback(worker.close)
         asyncio.run(_shared(workers, model))

@@ -5,8 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,13 +15,15 @@ from autohedge.core.events import DeliberationRequested
 from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.worker import Worker
 from autohedge.llm.usage import TokenUsage
+from tests.fork_server import fork_worker
 from tests.graph.test_eight_workers import Team
+from tests.process_harness import ProcessHarness, kill
 from tests.run_harness import settings
 from tests.snapshot_factory import snapshot
 
 SPEED = 120
 RUN = [
-    sys.executable, "-m", "autohedge", "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",
+    "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",
     "--set", "synthetic.hours=2", "--set", "hybrid.gate_refresh_quotes=40", "--set", "hybrid.min_refresh_s=0",
     "--set", "llm.provider=rules", "--set", "hybrid.no_trade_cooldown_quotes=5",
     "--set", "hybrid.deadline_s=120", "--set", "chatter_level=normal",
@@ -35,9 +35,7 @@ class RunProcess:
     """A run in a process of its own, and its log lines."""
 
     def __init__(self, folder: Path) -> None:
-        self._process = subprocess.Popen(
-            RUN, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
+        self._process = ProcessHarness(folder, {}).start(*RUN)
         assert self._process.stderr
         self._lines = iter(self._process.stderr.readline, "")
         self.worker = 0
@@ -65,8 +63,7 @@ class RunProcess:
         return results
 
     def close(self) -> None:
-        self._process.kill()
-        self._process.communicate()
+        kill(self._process)
 
 
 def _command(pid: str) -> bytes:
@@ -108,7 +105,7 @@ def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(run_process: RunProces
 
 def test_newer_question_replaces_waiting_one_of_same_symbol(workplace: Path) -> None:
     wanted = settings(trading__mode="hybrid", llm__provider='"rules"')
-    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted))) as worker:
+    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted), fork_worker)) as worker:
         for number, symbol in enumerate(("A", "B", "A", "A"), start=1):
             shot = snapshot(number=number, symbol=symbol)
             worker.request(DeliberationRequested(0, number, "gate", symbol, shot.hash), shot)
@@ -132,6 +129,6 @@ def test_spent_budget_survives_worker_death(workplace: Path) -> None:
         return codes
 
     before = TokenUsage(calls=4)
-    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted), pauses_s=(0.0,), spent=before)) as worker:
+    with contextlib.closing(Worker(wanted, PromptFiles.of(wanted), fork_worker, (0.0,), before)) as worker:
         assert asyncio.run(answer_codes(worker)) == ["rules", "rules", "budget"]
         assert worker.spent.calls == 6

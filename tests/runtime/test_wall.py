@@ -1,10 +1,7 @@
 """Wall time: the same record at every speed, and an interrupted run that ends in order."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -21,9 +18,9 @@ from autohedge.journal import RunFolder, read, verify
 from autohedge.market import SyntheticSpec, Tape, synthesize
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
+from tests.process_harness import ProcessHarness
 from tests.run_harness import Recording, settings
 
-ROOT = Path(__file__).parent.parent.parent
 EAGER = {
     "momentum__min_edge_bps": 0,
     "momentum__warmup_count": 0,
@@ -109,25 +106,17 @@ def test_run_on_a_clock_wakes_for_each_row_and_takes_none_before_its_time() -> N
 
 
 def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
-    command = [sys.executable, "-m", "autohedge", "run", "--speed", "real", "--json"]
-    command += ["--set", "synthetic.hours=0.1", "--set", "momentum.warmup_count=0"]
-    env = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE, cwd=workplace) as running:
-        while not _has_begun(workplace):
-            assert running.poll() is None
-        running.send_signal(signal.SIGINT)
-        out, _ = running.communicate(timeout=20)
+    harness = ProcessHarness(workplace, {"synthetic__hours": 0.1, "momentum__warmup_count": 0})
+    running = harness.start("run", "--speed", "real", "--json")
+    harness.wait_for(running, b"run_nonce")  # the first input: from then on an interrupt is handled
+    running.send_signal(signal.SIGINT)
+    out, _ = running.communicate(timeout=20)
     assert running.returncode == 0
     results = json.loads(out)
     assert results["interrupted"]
     folder = RunFolder(workplace / "runs" / results["run"])
     assert verify(folder).finished
     assert app.replay_engine(folder) == (None, True)
-
-
-def _has_begun(workplace: Path) -> bool:
-    """Whether the first input is recorded: from then on an interrupt is handled."""
-    return any(b"run_nonce" in path.read_bytes() for path in workplace.glob("runs/*/journal.jsonl"))
 
 
 def test_loop_lag_is_recorded_reduces_trading_and_replays(workplace: Path) -> None:

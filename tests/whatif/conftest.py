@@ -5,6 +5,13 @@ from pathlib import Path
 import pytest
 
 from autohedge.config.secrets import KEY_NAMES
+from tests.whatif.study_factory import SESSION
+
+
+@pytest.fixture(scope="session", autouse=True)
+def session_runs(session_folder: Path) -> None:
+    """Names the folder of runs that tests want more than once."""
+    SESSION[:] = [session_folder / "whatif"]
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,8 @@
 """Small recorded runs, a model server that reacts to a sentence in its prompt, and checks for every study."""
 
 import json
+import shutil
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from autohedge.journal.folder import RUNS
 from autohedge.prompts.library import builtin_path
 from autohedge.whatif import Change, Study, study
 from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, vllm
+from tests.made_once import recorded_once
 from tests.run_harness import settings
 
 CAREFUL = "Be careful with ETH."
@@ -30,10 +33,21 @@ LIVELY: dict[str, Any] = {
 }
 
 
+OUTSIDE = {"llm__base_url", "llm__script", "hybrid__cache_verdicts"}
+SESSION: list[Path] = []  # where the session keeps the runs that its tests want more than once
+
+
 def recorded(**changes: Any) -> RunFolder:
-    """Runs a short tape in virtual time, with the rules as provider unless `changes` name another."""
+    """Runs a short tape in virtual time, with the rules as provider unless `changes` name another.
+
+    Gives a copy if the same run was recorded in this session, and did not depend on a server, a script or a cache.
+    """
     wanted = settings(**LIVELY | changes)
-    return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
+    if OUTSIDE & changes.keys():
+        return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
+    name = blake2b(repr(sorted(changes.items())).encode(), digest_size=8).hexdigest()
+    made = recorded_once(SESSION[0] / name, lambda: app.run(wanted, app.tape_for(wanted, [])))
+    return RunFolder(Path(shutil.copytree(made.path, RUNS / made.id)))
 
 
 def obeying() -> Imitation:
