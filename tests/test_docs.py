@@ -12,6 +12,8 @@ import pytest
 
 from autohedge import cli
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- not run: [^>]*-->\n)?```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 PAGES = {

@@ -13,6 +13,8 @@ import pytest
 
 from autohedge.prompts import builtin_names, builtin_path
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parent.parent
 AGENT_PACKAGES = ("agents", "graph", "llm", "prompts", "tools")
 

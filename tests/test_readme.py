@@ -11,6 +11,8 @@ import pytest
 
 from tests.fork_server import fork_command
 
+pytestmark = pytest.mark.process
+
 ROOT = Path(__file__).parents[1]
 STORY = re.compile(r"^<!-- story: (\w+) -->\n```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 STORIES = STORY.findall((ROOT / "README.md").read_text(encoding="utf-8"))

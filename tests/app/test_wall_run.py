@@ -31,6 +31,8 @@ from autohedge.runtime.recovery import last_ns
 from tests.process_harness import Process, ProcessHarness, kill, wait
 from tests.run_harness import settings
 
+pytestmark = pytest.mark.process
+
 SPEED = 25.0
 EAGER: dict[str, Any] = {
     "momentum__min_edge_bps": 0,

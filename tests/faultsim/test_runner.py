@@ -13,6 +13,8 @@ from autohedge.faultsim.scenario import FAULTS, ScenarioResult, run_scenario
 from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
 from tests.process_harness import ProcessHarness
 
+pytestmark = pytest.mark.process
+
 ALL = frozenset(FAULTS.values())
 CI_SEEDS, CHUNK = 200, 10
 

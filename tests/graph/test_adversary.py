@@ -37,6 +37,8 @@ from tests.graph.hybrid_harness import EAGER, START_NS, TRADE, Ran, answer, mark
 from tests.run_harness import Recording, columns_tape, play, settings
 from tests.tools.test_untrusted import TOKENS
 
+pytestmark = pytest.mark.process
+
 POSITION_MAX, EXPOSURE_MAX, BAND_BPS = Decimal(150), Decimal(180), Decimal(20)
 TIGHT: dict[str, Any] = {
     "hybrid__learn_every_trades": 1,

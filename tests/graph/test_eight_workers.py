@@ -25,6 +25,8 @@ from tests.llm.redis_server import Server, at_a_socket
 from tests.run_harness import settings
 from tests.snapshot_factory import rows, snapshot
 
+pytestmark = pytest.mark.process
+
 EIGHT, PLACES, LEASE_S, IN_TIME_S = 8, 3, 1.0, 60.0
 RISE = rows([100 + 0.01 * (step % 7) + 0.02 * step for step in range(50)])
 

@@ -34,6 +34,8 @@ from tests.llm.request_factory import Stuck
 from tests.llm.request_factory import make_response as response
 from tests.run_harness import settings
 
+pytestmark = pytest.mark.process
+
 LATER_REFRESH: dict[str, Any] = {"hybrid__gate_refresh_quotes": 8}
 Model = Callable[[], LLMBackend]
 

@@ -28,6 +28,8 @@ from tests.graph.record_factory import (
     with_message,
 )
 
+pytestmark = pytest.mark.process
+
 Forge = Callable[[RunFolder], RunFolder]
 
 

@@ -23,6 +23,8 @@ from tests.graph.record_factory import transcribed
 from tests.process_harness import Process, ProcessHarness, kill
 from tests.run_harness import settings
 
+pytestmark = pytest.mark.process
+
 SPEED = "120"
 CLOCKED: dict[str, Any] = {
     "trading__mode": "hybrid",

@@ -31,6 +31,8 @@ from tests.graph.record_factory import ANSWER, TIGHT, transcribed
 from tests.process_harness import Process, ProcessHarness, kill
 from tests.run_harness import settings
 
+pytestmark = pytest.mark.process
+
 EAGER: dict[str, Any] = {
     "hybrid__gate_refresh_quotes": 40,
     "hybrid__min_refresh_s": 0,

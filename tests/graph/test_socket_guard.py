@@ -16,6 +16,8 @@ from tests.graph.hybrid_harness import EAGER, answer
 from tests.llm.imitation_server import completion, json_reply, llama_cpp
 from tests.process_harness import ROOT
 
+pytestmark = pytest.mark.process
+
 TEMPTING = {
     **dict.fromkeys(("LANGSMITH_TRACING", "LANGSMITH_TRACING_V2", "LANGCHAIN_TRACING_V2"), "true"),
     **dict.fromkeys(("LANGCHAIN_TRACING", "LANGCHAIN_HANDLER"), "true"),

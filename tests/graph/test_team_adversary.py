@@ -34,6 +34,8 @@ from tests.graph.test_adversary import EXPOSURE_MAX, POSITION_MAX, headlines, ta
 from tests.run_harness import Recording, columns_tape
 from tests.tools.test_untrusted import TOKENS
 
+pytestmark = pytest.mark.process
+
 TIGHT: dict[str, Any] = {
     "hybrid__learn_every_trades": 1,
     "llm__min_interval_s": 3,

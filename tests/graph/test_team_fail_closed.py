@@ -22,6 +22,8 @@ from tests.graph.team_harness import AGENTS, ANSWERS, agent_answer, entries, ran
 from tests.graph.test_fail_closed import COUNTED_FEW, REPLIES
 from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
 
+pytestmark = pytest.mark.process
+
 SCHEMAS = {frozenset(answer): agent for agent, answer in ANSWERS.items()}
 
 

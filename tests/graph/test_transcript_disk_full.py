@@ -5,8 +5,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from autohedge.llm.transcript import read
 from tests.process_harness import ROOT
+
+pytestmark = pytest.mark.process
 
 SCRIPT = """
 import asyncio, contextlib, resource

@@ -21,6 +21,8 @@ from tests.process_harness import ProcessHarness, kill
 from tests.run_harness import settings
 from tests.snapshot_factory import snapshot
 
+pytestmark = pytest.mark.process
+
 SPEED = 120
 RUN = [
     "run", "--mode", "hybrid", "--speed", str(SPEED), "--json",

@@ -13,6 +13,8 @@ import pytest
 import autohedge
 from autohedge.kernels.jit import INLINABLE, source_hash
 
+pytestmark = pytest.mark.process
+
 PACKAGE = Path(autohedge.__file__).parent
 PROGRAM = """
 import json

@@ -14,6 +14,8 @@ from autohedge.whatif.recorded_run import read_record
 from tests.forged_record_factory import Lines, rewrite
 from tests.whatif.study_factory import CAREFUL, obeying, prompts, recorded, server_settings, studied
 
+pytestmark = pytest.mark.process
+
 
 def test_changed_prompt_changes_only_decisions_it_affects() -> None:
     with obeying() as server:

@@ -33,6 +33,8 @@ from tests.whatif.study_factory import (
     studied,
 )
 
+pytestmark = pytest.mark.process
+
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
 @pytest.mark.parametrize("mode", ["hybrid", "llm"])

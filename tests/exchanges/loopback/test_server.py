@@ -38,6 +38,8 @@ from autohedge.gateway.gateway import VenueGateway
 from tests.gateway.command_factory import order
 from tests.run_harness import quotes_tape, settings
 
+pytestmark = pytest.mark.process
+
 S = 1_000_000_000
 SPEED = 50.0
 FALL_S = 40

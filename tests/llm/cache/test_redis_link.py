@@ -28,6 +28,8 @@ from tests.llm.redis_server import (
 )
 from tests.llm.request_factory import GOOD, Stuck, Verdict, llm, make_request, make_response
 
+pytestmark = pytest.mark.process
+
 PASSWORD = "a-password-of-redis"
 
 

@@ -26,6 +26,8 @@ from tests.llm.redis_server import (
 )
 from tests.process_harness import ROOT
 
+pytestmark = pytest.mark.process
+
 STORED = msgspec.json.encode(A_VERDICT)
 
 
