@@ -11,7 +11,6 @@ from autohedge.app.records import (
     replay_engine,
 )
 from autohedge.app.virtual_run import (
-    NO_MODELS,
     estimate_calls,
     finish_run,
     open_agents,
@@ -21,7 +20,6 @@ from autohedge.app.virtual_run import (
 )
 
 __all__ = [
-    "NO_MODELS",
     "engine_for",
     "estimate_calls",
     "finish_run",

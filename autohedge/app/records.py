@@ -1,9 +1,10 @@
 """Run folders: creates them for new runs, reads them back, replays and packs them."""
 
+import contextlib
 import platform
 import shutil
-from collections.abc import Callable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -16,9 +17,11 @@ from autohedge.app.compose import engine_for
 from autohedge.config import Settings
 from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.events import JournalEntry
 from autohedge.core.ids import random_suffix
 from autohedge.journal import Journal, RunFolder, read
-from autohedge.journal.chain import BufferedStore
+from autohedge.journal.chain import BufferedStore, torn_tail_bytes
+from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import to_json
 from autohedge.journal.genesis import FORMAT, Genesis
 from autohedge.journal.verification import verify_chain
@@ -82,6 +85,55 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape, agents: HasManif
         slow=agents.manifest(folder.store_file) if agents else None,
     )
     return msgspec.structs.asdict(genesis)
+
+
+def durable_store(folder: RunFolder, settings: Settings) -> DurableStore:
+    """Opens the store of a new run. Raises Unavailable if the disk has no room for its reserve."""
+    store = DurableStore(folder.journal, power=settings.journal.durability == "power")
+    if store.fault:
+        store.close()
+        folder.discard()
+        raise Unavailable(f"{store.fault}; free at least 16 MiB")
+    return store
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedRun:
+    """A run whose process died, with its journal open to go on."""
+
+    folder: RunFolder
+    genesis: Genesis
+    settings: Settings
+    tape: Tape
+    record: list[JournalEntry]
+    store: DurableStore
+    journal: Journal
+
+
+@contextlib.contextmanager
+def open_interrupted(folder: RunFolder) -> Iterator[InterruptedRun]:
+    """Opens a run whose process died.
+
+    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
+    the record is damaged before its end.
+    """
+    _require_unfinished(folder)
+    with contextlib.closing(DurableStore(folder.journal)) as store:
+        # Checked again under the store's lock, since the run may have finished before it was taken.
+        _require_unfinished(folder)
+        # A crash can leave an incomplete last line, which must go before the next line is appended.
+        store.truncate_torn(torn_tail_bytes(folder.journal))
+        first, *lines = read(folder.journal)
+        genesis = Genesis.of(first)
+        settings, tape = recorded_settings(folder, genesis), reopen(origins_of(genesis), folder.tape)
+        store.power = settings.journal.durability == "power"
+        journal = Journal(store, lines[-1].hash if lines else first.hash, len(lines) + 1)
+        yield InterruptedRun(folder, genesis, settings, tape, [line.entry for line in lines], store, journal)
+
+
+def _require_unfinished(folder: RunFolder) -> None:
+    if folder.results.is_file():
+        raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
 def replay_engine(folder: RunFolder) -> tuple[Difference | None, bool]:

@@ -1,23 +1,27 @@
 """Runs in virtual time: trades a tape as fast as possible and writes the results."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
-from autohedge.app.records import open_record
+from autohedge.app.records import InterruptedRun, durable_store, open_record
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
-from autohedge.core.ids import nonce_from_seed
+from autohedge.core.events import Continued, JournalEntry
+from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
-from autohedge.market import Tape
+from autohedge.llm.backend import NO_MODELS
+from autohedge.market import Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
-from autohedge.runtime.virtual import VirtualRuntime
+from autohedge.runtime.recovery import VerifyingRecorder, nonce_of, repeat
+from autohedge.runtime.virtual import Recorder, VirtualRuntime
 
 if TYPE_CHECKING:
     from autohedge.graph.runtime import InProcessRuntime
@@ -26,7 +30,6 @@ if TYPE_CHECKING:
 SLICE_ROWS = 1_000_000
 THOUGHTFUL_SLICE_ROWS = 2_000
 AGENTS_AT_MOST = 4  # Director, Quant, Risk and Execution, each called once if none refuses
-NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
 def run(
@@ -51,32 +54,114 @@ def run_in_runtime(
     notify: Callable[[str], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Like `run`, with an agents runtime that is already open; None for a run without agents."""
-    nonce, engine, rows = nonce_from_seed(settings.seed), engine_for(settings, tape), tape.rows
+    engine = engine_for(settings, tape)  # before the folder: a wrong strategy must leave none behind
     folder, head = open_record(settings, tape, agents=agents)
-    journal = Journal(BufferedStore(folder.journal), head, 1)
-    observer = IsolatedObserver(watch(engine, rows, folder.id))
-    decisions = (
-        agents.decision_source(folder.transcript, _announce_calls(agents, settings, tape, notify))
-        if agents
-        else None
-    )
-    runtime = VirtualRuntime(
-        engine, venue_for(settings, tape, nonce), rows, tee(journal, observer), decisions
-    )
-    runtime.on_row = observer.on_row if observer.wants_rows else None
+    # Answers of a model can cost hours; without agents the run is quickly repeated.
+    opened = durable_store(folder, settings) if agents else BufferedStore(folder.journal)
+    with contextlib.closing(opened) as store:
+        run = _TapeRun(settings, tape, folder, Journal(store, head, 1), engine, agents)
+        return _drive(run, watch, notify)
+
+
+def restart_on_tape(
+    interrupted: InterruptedRun, watch: ObserverFactory, notify: Callable[[str], None]
+) -> dict[str, Any]:
+    """Continues a run in virtual time; returns the content of `results.json`.
+
+    Repeats the run up to the end of its record with the recorded answers, then goes on and asks the model.
+    """
+    with _open_recorded_agents(interrupted) as agents:
+        settings, tape = interrupted.settings, interrupted.tape
+        run = _TapeRun(
+            settings, tape, interrupted.folder, interrupted.journal, engine_for(settings, tape), agents
+        )
+        return _drive(run, watch, notify, interrupted)
+
+
+@dataclass(frozen=True, slots=True)
+class _TapeRun:
+    """The parts of a run in virtual time."""
+
+    settings: Settings
+    tape: Tape
+    folder: RunFolder
+    journal: Journal
+    engine: Engine
+    agents: "InProcessRuntime | None"
+
+
+def _drive(
+    run: _TapeRun,
+    watch: ObserverFactory,
+    notify: Callable[[str], None],
+    interrupted: InterruptedRun | None = None,
+) -> dict[str, Any]:
+    """Runs a tape to its end, from its start or from where it was interrupted; writes the results."""
+    engine, rows, agents = run.engine, run.tape.rows, run.agents
+    record = interrupted.record if interrupted else []
+    observer = IsolatedObserver(watch(engine, rows, run.folder.id))
     try:
-        runtime.begin(nonce)
-        slice_rows = THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS
-        for row in range(slice_rows, len(rows), slice_rows):
-            runtime.advance(int(rows.ts[row]))
-            observer.on_progress()
-        runtime.advance(NEVER)
-        runtime.finish()
+        decisions = None
+        if agents:
+            announce = _announce_calls(agents, run.settings, run.tape, notify)
+            decisions = agents.decision_source(run.folder.transcript, announce)
+        recorder: Recorder = tee(run.journal, observer)
+        if interrupted:
+            same_texts = interrupted.genesis.has_todays_texts
+            recorder = VerifyingRecorder(record, recorder, compare_texts=same_texts)
+        nonce = nonce_of(record) or nonce_from_seed(run.settings.seed)
+        venue = venue_for(run.settings, run.tape, nonce)
+        runtime = VirtualRuntime(engine, venue, rows, recorder, decisions)
+        if not _begin(runtime, recorder, nonce, record, rows):
+            runtime.on_row = observer.on_row if observer.wants_rows else None
+            _play(runtime, engine, rows, observer, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
     finally:
         observer.close()
-        journal.close()
     extra = {"slow": agents.summary()} if agents else {}
-    return finish_run(folder, engine, settings, tape, journal, **extra)
+    return finish_run(run.folder, engine, run.settings, run.tape, run.journal, **extra)
+
+
+def _begin(
+    runtime: VirtualRuntime, recorder: Recorder, nonce: str, record: Sequence[JournalEntry], rows: Rows
+) -> bool:
+    """Begins a run, or repeats it up to the end of its record; returns whether that ended it."""
+    if not record:
+        runtime.begin(nonce)
+        return False
+    over, reached_ns = repeat(runtime, record, rows)
+    if isinstance(recorder, VerifyingRecorder):
+        recorder.require_end()
+    if not over:
+        runtime.inject(Continued(reached_ns, fresh_nonce()))
+    return over
+
+
+def _play(
+    runtime: VirtualRuntime, engine: Engine, rows: Rows, observer: IsolatedObserver, slice_rows: int
+) -> None:
+    """Runs the rest of a tape, slice by slice, and shows the progress in between."""
+    for row in range(engine.pos + slice_rows, len(rows), slice_rows):
+        runtime.advance(int(rows.ts[row]))
+        observer.on_progress()
+    runtime.advance(NEVER)
+    runtime.finish()
+
+
+@contextlib.contextmanager
+def _open_recorded_agents(interrupted: InterruptedRun) -> Iterator["InProcessRuntime | None"]:
+    """Opens the agents runtime of a run that goes on: it answers from the transcript as far as that reaches."""
+    if interrupted.settings.trading.mode == "hft":
+        yield None
+        return
+    from autohedge.graph.prompt_builder import PromptFiles
+    from autohedge.graph.recorded_service import continuing_runtime
+
+    genesis, folder = interrupted.genesis, interrupted.folder
+    sources = PromptFiles.recorded(genesis.slow or {}, folder.stored_file)
+    with contextlib.closing(
+        continuing_runtime(interrupted.settings, sources, genesis.agents, folder.transcript)
+    ) as agents:
+        yield agents
 
 
 def _announce_calls(

@@ -10,25 +10,32 @@ import msgspec
 import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
-from autohedge.app.records import open_record, origins_of, recorded_settings
+from autohedge.app.records import InterruptedRun, durable_store, open_record, recorded_settings
 from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
 from autohedge.config import Settings
 from autohedge.core.clock import ReplayClock
-from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured, Unavailable
+from autohedge.core.errors import AutoHedgeError, Misconfigured
 from autohedge.core.events import JournalEntry, Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.journal import Journal, RunFolder, read
-from autohedge.journal.chain import torn_tail_bytes
 from autohedge.journal.durable import DurableStore
 from autohedge.journal.genesis import Genesis
-from autohedge.market import Tape, reopen
+from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, RunObserver, tee
-from autohedge.runtime.recovery import VerifyingRecorder, ended, last_ns, rehydrate, rerun, was_stopped
+from autohedge.runtime.recovery import (
+    VerifyingRecorder,
+    ended,
+    last_ns,
+    nonce_of,
+    rehydrate,
+    rerun,
+    was_stopped,
+)
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
 
@@ -75,7 +82,7 @@ class RunContext:
 
 @contextlib.contextmanager
 def _open_agents(
-    settings: Settings, tape: Tape, launch: LaunchOptions, recorded: tuple[RunFolder, Genesis] | None
+    settings: Settings, tape: Tape, launch: LaunchOptions, recorded: InterruptedRun | None
 ) -> Iterator["AgentRuntime | None"]:
     """Opens the agents runtime: a worker process, or this process for a seeded run; None in hft mode.
 
@@ -94,9 +101,9 @@ def _open_agents(
     # Created before the prompts are read: an edit that comes in between is then seen as one.
     edits = PromptWatcher()
     sources, lessons = (
-        _restored(*recorded) if recorded else (PromptFiles.of(settings).for_markets(tape.content_hashes), [])
+        _restored(recorded) if recorded else (PromptFiles.of(settings).for_markets(tape.content_hashes), [])
     )
-    before = restore_usage(recorded[0].transcript) if recorded else NO_USAGE
+    before = restore_usage(recorded.folder.transcript) if recorded else NO_USAGE
     seeded = launch.seeded
     agents = (
         InProcessRuntime(settings, sources, spent=before)
@@ -108,18 +115,15 @@ def _open_agents(
         yield agents
 
 
-def _restored(folder: RunFolder, genesis: Genesis) -> "tuple[PromptFiles, Sequence[Lesson]]":
-    """Returns the prompts and the lessons of a run at the end of its record.
-
-    Truncates the transcript to the questions that the record still has: their numbers are used again.
-    """
+def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson]]":
+    """Returns the prompts and the lessons of a run at the end of its record."""
     from autohedge.graph.prompt_builder import PromptFiles
     from autohedge.graph.restore import prompts_in_force, restore_lessons
 
-    _, *lines = read(folder.journal)
-    record, manifest = [line.entry for line in lines], genesis.slow or {}
-    manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], record)}
-    return PromptFiles.recorded(manifest, folder.stored_file), restore_lessons(folder.transcript, record)
+    manifest = run.genesis.slow or {}
+    manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], run.record)}
+    lessons = restore_lessons(run.folder.transcript, run.record)
+    return PromptFiles.recorded(manifest, run.folder.stored_file), lessons
 
 
 def start(
@@ -154,7 +158,7 @@ def _begin(
 ) -> dict[str, Any]:
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(launch), agents)
-    with contextlib.closing(_store(folder, settings)) as store:
+    with contextlib.closing(durable_store(folder, settings)) as store:
         journal, observer = Journal(store, head, 1), IsolatedObserver(watch(engine, tape.rows, folder.id))
         run = RunContext(settings, tape, launch, folder, store, journal, engine, observer, agents)
         nonce = nonce_from_seed(settings.seed) if launch.seeded else fresh_nonce()
@@ -168,44 +172,30 @@ def _begin(
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
-def restart(folder: RunFolder, watch: ObserverFactory = NullObserver) -> dict[str, Any]:
-    """Continues a run whose process died; returns the content of `results.json`.
-
-    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
-    the record is damaged before its end.
-    """
-    _require_unfinished(folder)
-    with contextlib.closing(DurableStore(folder.journal)) as store:
-        # Checked again under the store's lock, since the run may have finished before it was taken.
-        _require_unfinished(folder)
-        # A crash can leave an incomplete last line, which must go before the next line is appended.
-        store.truncate_torn(torn_tail_bytes(folder.journal))
-        genesis, *lines = read(folder.journal)
-        origin = Genesis.of(genesis)
-        settings, tape = recorded_settings(folder, origin), reopen(origins_of(origin), folder.tape)
-        store.power = settings.journal.durability == "power"
-        journal = Journal(store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
-        engine, launch = engine_for(settings, tape), msgspec.convert(folder.read_launch(), LaunchOptions)
-        record = [line.entry for line in lines]
-        # A seeded run that died before its first event starts from its seed like a new one.
-        nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
-        with (
-            _open_agents(settings, tape, launch, (folder, origin)) as agents,
-            contextlib.closing(IsolatedObserver(watch(engine, tape.rows, folder.id))) as observer,
-        ):
-            run = RunContext(
-                settings,
-                tape,
-                launch,
-                folder,
-                store,
-                journal,
-                engine,
-                observer,
-                agents,
-                origin.has_todays_texts,
-            )
-            how = in_loop(_run(run, nonce, record))
+def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullObserver) -> dict[str, Any]:
+    """Continues a run on a clock; returns the content of `results.json`."""
+    folder, settings, tape = interrupted.folder, interrupted.settings, interrupted.tape
+    record, origin, journal = interrupted.record, interrupted.genesis, interrupted.journal
+    engine, launch = engine_for(settings, tape), msgspec.convert(folder.read_launch(), LaunchOptions)
+    # A seeded run that died before its first event starts from its seed like a new one.
+    nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
+    with (
+        _open_agents(settings, tape, launch, interrupted) as agents,
+        contextlib.closing(IsolatedObserver(watch(engine, tape.rows, folder.id))) as observer,
+    ):
+        run = RunContext(
+            settings,
+            tape,
+            launch,
+            folder,
+            interrupted.store,
+            journal,
+            engine,
+            observer,
+            agents,
+            origin.has_todays_texts,
+        )
+        how = in_loop(_run(run, nonce, record))
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
@@ -225,21 +215,6 @@ def settings_of(folder: RunFolder) -> Settings:
     Raises Corrupt if the record is damaged, Misconfigured if another version wrote it.
     """
     return recorded_settings(folder, Genesis.of(next(read(folder.journal))))
-
-
-def _store(folder: RunFolder, settings: Settings) -> DurableStore:
-    """Opens the store of a new run. Raises Unavailable if the disk has no room for its reserve."""
-    store = DurableStore(folder.journal, power=settings.journal.durability == "power")
-    if store.fault:
-        store.close()
-        folder.discard()
-        raise Unavailable(f"{store.fault}; free at least 16 MiB")
-    return store
-
-
-def _require_unfinished(folder: RunFolder) -> None:
-    if folder.results.is_file():
-        raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
 async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[str, Any]:
@@ -352,14 +327,18 @@ class StartPoint:
 def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> StartPoint:
     """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
     rows, reached_ns = run.tape.rows, int(run.tape.rows.ts[0]) - 1
-    venue = venue_for(run.settings, run.tape, _nonce_of(record) or nonce)
+    venue = venue_for(run.settings, run.tape, nonce_of(record) or nonce)
     recorder = VerifyingRecorder(record, tee(run.journal, run.observer), compare_texts=run.compare_texts)
     runtime = VirtualRuntime(run.engine, venue, rows, recorder)
     first: RunStarted | Restarted | None = RunStarted(nonce)
     if record:
         over, reached_ns = rerun(runtime, record, rows)
         recorder.require_end()
-        first = None if over else Restarted(reached_ns, run.engine.pos, nonce)
+        first = (
+            None
+            if over
+            else Restarted(reached_ns, run.engine.pos, nonce, last_number=_last_number(run.folder))
+        )
     speed = run.launch.speed
     clock = ReplayClock.begin(reached_ns + 1, speed) if speed else None
     return StartPoint(runtime, clock, reached_ns, first, stopped=was_stopped(record))
@@ -376,14 +355,14 @@ def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remot
     # The clock may read earlier than the record, which must not go back in time.
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
-    first = None if ended(record) else Restarted(now_ns, pos, nonce, lost)
+    first = None if ended(record) else Restarted(now_ns, pos, nonce, lost, _last_number(run.folder))
     return StartPoint(runtime, clock, now_ns, first, stopped=was_stopped(record))
 
 
-def _nonce_of(record: list[JournalEntry]) -> str | None:
-    """Returns the nonce of a record, None for an empty one. Raises Corrupt without a RunStarted."""
-    if not record:
-        return None
-    if not isinstance(record[0].event, RunStarted):
-        raise Corrupt("the record does not begin with RunStarted; restore the journal")
-    return record[0].event.nonce
+def _last_number(folder: RunFolder) -> int:
+    """Returns the highest number of a deliberation in the transcript; 0 without a transcript."""
+    if not folder.transcript.is_file():
+        return 0
+    from autohedge.llm.transcript import TranscriptIndex
+
+    return max(TranscriptIndex(folder.transcript).deliberations, default=0)

@@ -1,10 +1,12 @@
 """The command line: reads options, calls the package, prints. Commands import what they need when they run.
 
-Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety.
+Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety, 4 finished but degraded.
 """
 
 import os
+import signal
 import sys
+from typing import NoReturn
 
 import typer
 
@@ -25,8 +27,14 @@ def _text(error: Exception) -> str:
     return str(formatted() if formatted else error)
 
 
+def _interrupt(*_: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the command line. Every error is one line on stderr and an exit code."""
+    # As Ctrl-C does: so that files are closed and the user learns how to continue. A run on a clock has its own.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         code = app(standalone_mode=False)
     except (UsageError, Misconfigured) as error:

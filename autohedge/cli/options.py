@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from autohedge.config import Settings
     from autohedge.market import Tape
 
-FAILED, USAGE, REFUSED = 1, 2, 3
+FAILED, USAGE, REFUSED, DEGRADED = 1, 2, 3, 4
 SPEED_LEAST, SPEED_MOST = 0.001, 1e9
 
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]

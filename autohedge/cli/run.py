@@ -8,6 +8,7 @@ import typer
 
 from autohedge.cli.commands import app
 from autohedge.cli.options import (
+    DEGRADED,
     FAILED,
     AsJson,
     ConfigFile,
@@ -91,7 +92,7 @@ def run(
         patience_s = PATIENCE_S if patience is None else patience
         driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
         results = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
-    _print_results(results, as_json=as_json, quiet=quiet)
+    _print_results(results, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -102,13 +103,15 @@ def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     prompts are those in force when the process died; a prompt edited since then counts once it is edited
     again.
     """
+    from autohedge.app import restart as application
     from autohedge.app import wall_run
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
     settings = wall_run.settings_of(folder)
-    results = wall_run.restart(folder, _watch(settings, on_clock=True, quiet=quiet))
-    _print_results(results, as_json=as_json, quiet=quiet)
+    watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
+    results = application.restart(folder, watch, no_notify if quiet else notify)
+    _print_results(results, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -212,13 +215,19 @@ def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFac
     return event_log_factory(settings, on_clock=on_clock, quiet=quiet)
 
 
-def _print_results(results: dict[str, Any], *, as_json: bool, quiet: bool) -> None:
+def _print_results(results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool) -> None:
+    """Prints the results; ends with DEGRADED if most questions got no answer."""
     if as_json:
         print_json(results)
     elif not quiet:
         from autohedge.console.summary import print_summary
 
         print_summary(results)
+    from autohedge.core.abstentions import degradation
+
+    degraded = degradation(results)
+    if degraded and not settings.llm.tolerate_failures:
+        fail(degraded if as_json or quiet else "", DEGRADED)  # the summary begins with it
 
 
 @app.command()

@@ -13,12 +13,14 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.console.progress import BarProgress, LineProgress, OutputThread, ProgressView
 from autohedge.core.abstentions import describe
+from autohedge.core.clock import format_utc
 from autohedge.core.events import (
     Active,
     Alert,
     AnyEvent,
     CancelOrder,
     ConnectionStatus,
+    Continued,
     CooldownChanged,
     Decision,
     DeliberationRequested,
@@ -112,7 +114,7 @@ class EventLog:
     def on_event(self, entry: JournalEntry) -> None:
         """Logs an event if it has a line at this level."""
         match event := entry.event:
-            case RunStarted() | Restarted():
+            case RunStarted() | Restarted() | Continued():
                 self._waits.clear()
                 self._before = self._engine.kernel_states["counts"].copy()
                 self._log(1, self._banner)
@@ -274,6 +276,7 @@ ALWAYS_WANTED: frozenset[type] = frozenset(
         RequestUnknown,
         RequestThrottled,
         Restarted,
+        Continued,
         Alert,
         OrderOverfilled,
         OrderAdopted,
@@ -319,9 +322,8 @@ def _state_line(event: AnyEvent) -> tuple[int, str] | None:
         case Halted():
             known = f" (halt id {event.halt_id})" if event.halt_id else ""
             return 0, f"[RISK] Entries halted: {event.reason}{known}"
-        case Restarted():
-            lost = len(event.lost_at_crash)
-            return 0, f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
+        case Restarted() | Continued():
+            return 0, _restart_line(event)
         case Resumed():
             return 1, f"[RISK] Entries resumed: {event.reason}"
         case Reducing():
@@ -330,6 +332,13 @@ def _state_line(event: AnyEvent) -> tuple[int, str] | None:
             return 1, "[RISK] Entries allowed again"
         case _:
             return _gate_line(event)
+
+
+def _restart_line(event: Restarted | Continued) -> str:
+    if isinstance(event, Continued):
+        return f"[TRACKER] Continued at {format_utc(event.at_ns)} UTC, after the recorded part was repeated"
+    lost = len(event.lost_at_crash)
+    return f"[TRACKER] Restarted at row {event.pos}; orders lost at the crash, unsent: {lost}"
 
 
 def _gate_line(event: AnyEvent) -> tuple[int, str] | None:

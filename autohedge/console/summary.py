@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from autohedge.console.formatting import amount_text, quantity_text
-from autohedge.core.abstentions import describe
+from autohedge.core.abstentions import degradation, describe
 from autohedge.core.clock import format_utc
 from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
 
@@ -24,6 +24,8 @@ Row = tuple[str, str, str]
 def print_summary(results: Mapping[str, Any]) -> None:
     """Print the summary of a run."""
     console = Console(highlight=False, soft_wrap=True)
+    if degraded := degradation(results):
+        console.print(f"[bold red]Degraded:[/bold red] {escape(degraded)}", end="\n\n")
     console.print(_headline(results), end="\n\n")
     console.print(_table(_figures(results)))
     console.print()

@@ -3,7 +3,8 @@
 A gate that receives an abstention closes. `docs/fail-closed.md` has one row and one test per code.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from autohedge.core.reasons import MEANINGS
 
@@ -81,6 +82,29 @@ ABSTENTIONS = {
 }
 
 
+UNANSWERED = frozenset(
+    {
+        "timeout",
+        "unreachable",
+        "bad_request",
+        "unauthorized",
+        "model_gone",
+        "rate_limited",
+        "server_error",
+        "garbage_reply",
+        "backend_error",
+        "context_overflow",
+        "budget",
+        "breaker_open",
+        "queue_full",
+        "superseded",
+        "deadline",
+        "worker_died",
+    }
+)
+"""The codes of questions that no model answered; an answer that was refused is an answer."""
+
+
 REFUSALS = {
     # an agent refuses
     "no_trade": "the Director sees no trade",
@@ -101,6 +125,22 @@ REFUSALS = {
     "bad_proposal": "the proposal is outside the bounds",
 }
 """The codes that refuse an entry after a deliberation; further codes are the outcome codes of quotes."""
+
+
+def degradation(results: Mapping[str, Any]) -> str:
+    """Returns a line if most questions of a run that needed a model got no answer, else an empty string.
+
+    `results` are those of `results.json`.
+    """
+    figures = results.get("deliberations")
+    if not figures:
+        return ""
+    lost = {code: count for code, count in figures["abstentions"].items() if code in UNANSWERED}
+    needed = figures["asked"] - figures["bypassed"] - figures["cached"]
+    if 2 * sum(lost.values()) <= needed:
+        return ""
+    codes = ", ".join(f"{code} {count}" for code, count in sorted(lost.items(), key=lambda each: -each[1]))
+    return f"{sum(lost.values())} of {needed} questions got no answer from the model: {codes}"
 
 
 def describe(code: str) -> str:

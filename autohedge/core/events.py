@@ -181,13 +181,26 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
 
     Rows before `pos` that the engine had not taken are skipped. Later ids derive from `nonce`, so that an id
     lost with the end of the record is never used twice. `lost_at_crash` are the orders that recovery derived
-    beyond the end of the record; they were not sent.
+    beyond the end of the record; they were not sent. Later deliberations have numbers above `last_number`: the
+    transcript may have lines of deliberations whose requests were lost with the end of the record.
     """
 
     at_ns: int
     pos: int
     nonce: str
     lost_at_crash: tuple[str, ...] = ()
+    last_number: int = 0
+
+
+class Continued(Input, frozen=True, gc=False, tag="continued"):
+    """A run in virtual time continues after its process died.
+
+    Engine, venue and agents are what they were, since the run was repeated up to here: no order is unknown
+    and no gate closes. Only later ids differ, because they derive from `nonce`.
+    """
+
+    at_ns: int
+    nonce: str
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
@@ -451,6 +464,7 @@ AnyInput = (
     | SystemFault
     | LoopLag
     | Restarted
+    | Continued
     | EndOfTape
 )
 AnyOutput = (

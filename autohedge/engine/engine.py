@@ -20,6 +20,7 @@ from autohedge.core.events import (
     AnyOutput,
     ChangeRejected,
     ConnectionStatus,
+    Continued,
     Decision,
     EndOfTape,
     ExecutionReport,
@@ -195,6 +196,8 @@ class Engine:
                 self._on_operator(event)
             case SystemFault():
                 self._halt(event.cause, self._new_halt_id())
+            case Continued():
+                self._nonce, self.restarts = event.nonce, self.restarts + 1
             case Restarted():
                 self._on_restarted(event)
             case EndOfTape():
@@ -436,7 +439,7 @@ class Engine:
         self.state.reduce(ReduceCause.RECONCILING)
         self.execution.on_restart(self._nonce, lost_from, self.now_ns)
         if self.deliberations:
-            self.deliberations.invalidate_all("restarted", self.now_ns)
+            self.deliberations.on_restart(restarted.last_number, self.now_ns)
         self._nonce = restarted.nonce
         self._arm_watchdogs()
         self._publish_kernel_states(range(len(self.instruments)))

@@ -15,7 +15,7 @@ import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged
+from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged, Restarted
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles, recorded_prompts
 from autohedge.graph.replay_diff import ABSENT, DeliberationDifference, Mismatch, first_call, of_decision
@@ -75,13 +75,13 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
     Raises Corrupt if a hash does not match, and Misconfigured if a recorded prompt cannot be read.
     """
     manifest = genesis.agents
-    transcript, questions = (
-        TranscriptIndex(folder.transcript),
-        _recorded_deliberations(folder, manifest.prompts),
-    )
+    transcript = TranscriptIndex(folder.transcript)
+    questions, lost_to = _recorded_deliberations(folder, manifest.prompts)
     sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)
     first = PromptBuilder.of(sources, settings.tools, settings.agents)
-    reader = _Replayer(transcript, questions, settings, _Deliberators(manifest, first, folder.stored_file))
+    reader = _Replayer(
+        transcript, questions, settings, _Deliberators(manifest, first, folder.stored_file), lost_to
+    )
     with _untraced():
         return asyncio.run(reader.read(finished=folder.results.is_file()))
 
@@ -94,12 +94,15 @@ def _untraced() -> AbstractContextManager[None]:
     return untraced
 
 
-def _recorded_deliberations(folder: RunFolder, prompts: dict[str, str]) -> dict[int, _RecordedDeliberation]:
-    """Returns the deliberations of the journal by number; `prompts` are in force at the start.
+def _recorded_deliberations(
+    folder: RunFolder, prompts: dict[str, str]
+) -> tuple[dict[int, _RecordedDeliberation], int]:
+    """Returns the deliberations of the journal by number, and the number up to which a restart lost some.
 
+    `prompts` are in force at the start.
     Raises Corrupt for a change of prompts with a changed or missing file, or of an unknown agent.
     """
-    questions: dict[int, _RecordedDeliberation] = {}
+    questions, lost_to = dict[int, _RecordedDeliberation](), 0
     for line in read(folder.journal):
         match line.event:
             case DeliberationRequested() as question:
@@ -109,7 +112,9 @@ def _recorded_deliberations(folder: RunFolder, prompts: dict[str, str]) -> dict[
                 questions.setdefault(decision.number, _RecordedDeliberation()).decisions.append(decision)
             case PromptsChanged() as changed:
                 prompts = _changed(prompts, changed, folder)
-    return questions
+            case Restarted() as restarted:
+                lost_to = max(lost_to, restarted.last_number)
+    return questions, lost_to
 
 
 def _changed(prompts: dict[str, str], changed: PromptsChanged, folder: RunFolder) -> dict[str, str]:
@@ -150,8 +155,9 @@ class _Replayer:
         questions: Mapping[int, _RecordedDeliberation],
         settings: Settings,
         deliberators: _Deliberators,
+        lost_to: int,
     ) -> None:
-        self._transcript, self._questions = transcript, questions
+        self._transcript, self._questions, self._lost_to = transcript, questions, lost_to
         self._replaying = ReplayClient(settings.llm)
         self._cache = RecordedVerdicts()
         self._deliberators = deliberators
@@ -162,7 +168,8 @@ class _Replayer:
         found, last = self._found, max(self._questions, default=0)
         for number in sorted(self._questions.keys() | self._transcript.deliberations):
             # A crash can lose the end of the journal while the transcript keeps its lines.
-            if number > last and not finished:
+            lost = number <= self._lost_to or (number > last and not finished)
+            if number not in self._questions and lost:
                 found.ahead += 1
                 continue
             found.difference = await self._one(number)

@@ -1,11 +1,10 @@
 """Restores prompts, lessons and usage of a run after a restart."""
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from autohedge.agents import learning
-from autohedge.core.events import Decision, DeliberationRequested, JournalEntry, PromptsChanged
+from autohedge.core.events import Decision, JournalEntry, PromptsChanged
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.llm.parsing import parse_answer
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, read
@@ -23,20 +22,10 @@ def prompts_in_force(first: Mapping[str, str], record: Iterable[JournalEntry]) -
 
 
 def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
-    """Returns the lessons of a record from the transcript at `path`.
-
-    Truncates the transcript after the last deliberation that the record requested: a crash can lose the end
-    of the journal, and the numbers of lost requests are used again. Raises Corrupt for a damaged transcript.
-    """
-    last, taught = 0, list[Decision]()
-    for entry in record:
-        if isinstance(entry.event, DeliberationRequested):
-            last = max(last, entry.event.number)
-        elif isinstance(entry.event, Decision) and entry.event.verdict == "lesson":
-            taught.append(entry.event)
+    """Returns the lessons of a record from the transcript at `path`. Raises Corrupt if it is damaged."""
+    decisions = (entry.event for entry in record if isinstance(entry.event, Decision))
+    taught = [decision for decision in decisions if decision.verdict == "lesson"]
     transcript = TranscriptIndex(path)
-    if (end := transcript.end_of(last)) is not None:
-        os.truncate(path, end)
     lessons = (lesson_of(decision, transcript.lines(decision.number)) for decision in taught)
     return [lesson for lesson in lessons if lesson]
 

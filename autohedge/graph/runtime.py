@@ -20,7 +20,7 @@ from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
 from autohedge.graph.worker import NO_USAGE, Worker
 from autohedge.llm.outcome import Call
 from autohedge.llm.policy import sleep
-from autohedge.llm.transcript import Transcript, lines_of
+from autohedge.llm.transcript import Transcript, TranscriptEntry, TranscriptIndex, lines_of, request_bytes
 from autohedge.llm.usage import TokenUsage
 from autohedge.prompts.hot_reload import PromptWatcher
 from autohedge.tools.lessons import Lesson
@@ -66,6 +66,15 @@ def _untimed(call: Call) -> Call:
     return msgspec.structs.replace(call, queue_ms=0.0)
 
 
+def _require_same(recorded: list[TranscriptEntry], lines: list[TranscriptEntry]) -> None:
+    """Raises Misconfigured unless the recorded lines have the first of the requests that were made now."""
+    if list(map(request_bytes, recorded)) != list(map(request_bytes, lines[: len(recorded)])):
+        raise Misconfigured(
+            f"deliberation {recorded[0].deliberation} asks otherwise than recorded, as after an upgrade; "
+            "restart with the version that recorded the run, or start a new run"
+        )
+
+
 class InProcessRuntime:
     """The agents runtime in the run's own process, for virtual time and for seeded runs on a clock.
 
@@ -78,13 +87,17 @@ class InProcessRuntime:
         sources: PromptFiles,
         open_service: ServiceFactory = ON_TAPE,
         spent: TokenUsage = NO_USAGE,
+        recorded: TranscriptIndex | None = None,
     ) -> None:
         """Opens a service with `open_service`, in a run that has used `spent` so far.
+
+        `recorded` has the lines that the transcript of a continued run has already.
 
         Raises Misconfigured for an invalid prompt, file or provider, and Unavailable if there is no server.
         """
         self._settings = settings
         self._sources = sources
+        self._recorded = recorded
         self._loop = LoopThread()
         self._lessons: tuple[Lesson, ...] = ()
         self._transcripts = contextlib.ExitStack()
@@ -115,10 +128,14 @@ class InProcessRuntime:
         ) -> tuple[str, ...]:
             calls = [_untimed(call) for call in result.calls]
             result_fields = result.outcome, result.failure, result.cached_verdict
+            lines = lines_of(question.number, snapshot, calls, *result_fields)
+            recorded = self._recorded.lines(question.number) if self._recorded else []
+            _require_same(recorded, lines)
             try:
-                return transcript.append(lines_of(question.number, snapshot, calls, *result_fields))
+                written = transcript.append(lines[len(recorded) :])
             except OSError as error:
                 raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
+            return (*(line.hash for line in recorded), *written)
 
         return SimulatedDecisions(self._service, self._settings, self._loop, write, first, self._lessons)
 

@@ -22,6 +22,7 @@ from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources
 from autohedge.llm.client import LLMClient
+from autohedge.llm.tape_client import TapeClient
 from autohedge.llm.usage import TokenUsage
 from autohedge.tools.lessons import Lesson
 
@@ -64,18 +65,13 @@ class DeliberationService:
         Raises Misconfigured for an invalid prompt or provider, and Unavailable for a server that does not
         answer.
         """
-        prompt_builder, shown = (
-            PromptBuilder.of(sources, settings.tools, settings.agents),
-            dict[str, Snapshot](),
-        )
-        rules = RulesBackend(shown.__getitem__)
-        try:
-            key = config.load_secrets().llm_api_key
-            backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
-        except LLMError as failure:
-            raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
+        backend, prompt_builder, shown = await open_model(settings, sources, on_tape=on_tape)
         shared = await open_shared_for(settings, backend, on_tape=on_tape)
-        client = LLMClient(backend, _process_share(settings, on_tape=on_tape), slots=shared.slots)
+        client = (
+            TapeClient(backend, settings.llm)
+            if on_tape
+            else LLMClient(backend, _process_share(settings), slots=shared.slots)
+        )
         return cls(client, prompt_builder, shown, settings.hybrid.deadline_s, shared, ttl_s(settings))
 
     def update_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> None:
@@ -151,6 +147,22 @@ class DeliberationService:
             await self._shared.close()
 
 
+async def open_model(
+    settings: Settings, sources: PromptFiles, *, on_tape: bool
+) -> tuple[LLMBackend, PromptBuilder, dict[str, Snapshot]]:
+    """Opens the backend; returns it with the prompts and the snapshots that are shown to agents, none yet.
+
+    Raises Misconfigured for an invalid prompt or provider, and Unavailable for a server that does not answer.
+    """
+    prompt_builder, shown = PromptBuilder.of(sources, settings.tools, settings.agents), dict[str, Snapshot]()
+    try:
+        key, rules = config.load_secrets().llm_api_key, RulesBackend(shown.__getitem__)
+        backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
+    except LLMError as failure:
+        raise Unavailable(f"{failure}; or choose llm.provider=rules") from None
+    return backend, prompt_builder, shown
+
+
 def ttl_s(settings: Settings) -> float:
     """Returns how long a verdict is cached, in seconds; 0 disables the cache."""
     return settings.hybrid.verdict_ttl_s if settings.hybrid.cache_verdicts else 0.0
@@ -167,12 +179,12 @@ async def open_shared_for(settings: Settings, backend: LLMBackend, *, on_tape: b
     return await open_shared_resources(settings, f"{backend.name} {server}", warn)
 
 
-def _process_share(settings: Settings, *, on_tape: bool) -> LLMSettings:
+def _process_share(settings: Settings) -> LLMSettings:
     """Returns the LLM settings of this process; without Redis it uses only its share of the slots.
 
     Without Redis the processes do not know of each other's calls.
     """
     llm = settings.llm
-    if on_tape or settings.redis.url:
+    if settings.redis.url:
         return llm
     return llm.model_copy(update={"max_concurrent": max(1, llm.max_concurrent // llm.expected_processes)})

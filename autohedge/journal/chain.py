@@ -15,11 +15,11 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from autohedge.core.errors import Corrupt, Refused
-from autohedge.core.events import AnyEvent, Input, JournalEntry, Restarted, RunStarted, SubmitOrder
+from autohedge.core.events import AnyEvent, Continued, Input, JournalEntry, Restarted, RunStarted, SubmitOrder
 
 NO_HASH = "0" * 64  # what the genesis has instead of the hash of a line before
 # The inputs with nonces: without them, ids of orders lost in a power failure could not be derived again.
-SYNCED = (RunStarted, Restarted)
+SYNCED = (RunStarted, Restarted, Continued)
 BUFFER_BYTES = 1 << 20
 _TAIL_BYTES = len(',"hash":""}') + 64  # every line ends with this, so the rest is the hashed body
 

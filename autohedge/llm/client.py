@@ -225,10 +225,14 @@ class LLMClient:
         # In this order: the first reason is the one that is reported.
         reasons = {
             "budget": self._budget.reason_blocked(_worst_tokens(request)),
-            "breaker_open": self._breaker.reason_blocked(),
+            "breaker_open": self._blocked(),
             "context_overflow": context_window.overflow_error(request, self._context_tokens),
         }
         return next((Attempt(None, code, text) for code, text in reasons.items() if text), None)
+
+    def _blocked(self) -> str:
+        """Returns why no request may be sent now, or an empty string."""
+        return self._breaker.reason_blocked()
 
     def _notify_breaker(self, sent: Attempt, *, trial: bool) -> None:
         """Reports to the breaker what a call showed about the server."""

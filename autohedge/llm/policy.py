@@ -92,8 +92,12 @@ class Breaker:
             return ""
         if self._trial:
             return f"the model failed {self._failures} times in a row; one call tries whether it is back"
-        wait_s = self._until - self._now()
-        return f"the model failed {self._failures} times in a row; no call for another {wait_s:.1f} s"
+        return f"the model failed {self._failures} times in a row; no call for another {self.wait_s:.1f} s"
+
+    @property
+    def wait_s(self) -> float:
+        """The seconds until a trial call may be sent; 0 if it may be sent now."""
+        return max(self._until - self._now(), 0.0) if self._until is not None else 0.0
 
     def enter(self) -> bool:
         """Registers a call; returns whether it is the trial call, to be passed on when the call ends."""

@@ -9,11 +9,11 @@ import math
 from collections.abc import Sequence
 
 from autohedge.config.sections import LLMSettings
-from autohedge.core.clock import monotonic_ns
 from autohedge.llm import context_window
 from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.client import DEADLINE, Attempt, LLMClient
+from autohedge.llm.tape_client import TapeClient
 from autohedge.llm.transcript import TranscriptEntry, request_bytes
 
 UNRECORDED = "unrecorded"
@@ -75,7 +75,7 @@ class ReplayClient(LLMClient):
         return math.inf if self._late else 0.0
 
 
-class RecordFirstClient(LLMClient):
+class RecordFirstClient(TapeClient):
     """Answers a request from the first unused recorded line with an equal request, or from the model.
 
     `reused` counts requests that were in the record, `sent_count` those that were sent, whose answers took
@@ -84,7 +84,7 @@ class RecordFirstClient(LLMClient):
     """
 
     def __init__(self, backend: LLMBackend, settings: LLMSettings) -> None:
-        super().__init__(backend, settings, self._time)
+        super().__init__(backend, settings)
         self._lines: list[TranscriptEntry] = []
         self._late = False
         self.reused = self.sent_count = 0
@@ -111,7 +111,7 @@ class RecordFirstClient(LLMClient):
         return next((line for line in self._lines if request_bytes(line) == wanted), None)
 
     def _time(self) -> float:
-        return math.inf if self._late else monotonic_ns() / 1e9
+        return math.inf if self._late else super()._time()
 
 
 class RecordedVerdicts:

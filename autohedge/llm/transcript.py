@@ -245,11 +245,6 @@ class TranscriptIndex:
         """The numbers of all deliberations with at least one line."""
         return self._places.keys()
 
-    def end_of(self, last: int) -> int | None:
-        """Returns the byte offset of the first line of a deliberation after number `last`, or None."""
-        beyond = (place.at for number, places in self._places.items() if number > last for place in places)
-        return min(beyond, default=None)
-
     def lines(self, deliberation: int) -> list[TranscriptEntry]:
         """Returns a deliberation's lines in the order of their calls; empty if it has none."""
         places = sorted(self._places.get(deliberation, ()))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
+    Continued,
     Decision,
     DeliberationRequested,
     EndOfTape,
@@ -117,6 +118,26 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -
     return over, end_ns
 
 
+def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -> tuple[bool, int]:
+    """Runs a tape again to the end of a record that is not empty; returns whether that ended the run, and its time.
+
+    Unlike `rerun`, the runtime's own source decides, so that it knows the answers that are still due.
+    """
+    for entry in record:
+        match entry.event:
+            case RunStarted(nonce):
+                runtime.begin(nonce)
+            case Continued() as continued:
+                runtime.advance(continued.at_ns)
+                runtime.inject(continued)
+    end_ns = last_ns(record, rows)
+    runtime.advance(NEVER if ended(record) else end_ns)
+    over = runtime.next_ns == NEVER
+    if over:
+        runtime.finish()
+    return over, end_ns
+
+
 def rehydrate(
     engine: Engine,
     record: Sequence[JournalEntry],
@@ -141,12 +162,27 @@ def rehydrate(
     return tuple(lost)
 
 
+def nonce_of(record: Sequence[JournalEntry]) -> str | None:
+    """Returns the nonce of a record, None for an empty one. Raises Corrupt without a RunStarted."""
+    if not record:
+        return None
+    if not isinstance(record[0].event, RunStarted):
+        raise Corrupt("the record does not begin with RunStarted; restore the journal")
+    return record[0].event.nonce
+
+
 def last_ns(record: Sequence[JournalEntry], rows: Rows) -> int:
     """The latest time in a record; the nanosecond before the first row if it has none."""
     spoken_ns = max((getattr(entry.event, "at_ns", 0) for entry in record), default=0)
     pos = min(record[-1].pos, len(rows)) if record else 0
     row_ns = int(rows.ts[pos - 1]) if pos else int(rows.ts[0]) - 1
     return max(spoken_ns, row_ns)
+
+
+def has_outside_inputs(record: Sequence[JournalEntry]) -> bool:
+    """Whether a record has inputs that a repeated tape run does not produce, as a run on a clock has."""
+    outside = (OperatorCommand, SystemFault, LoopLag, Restarted, PromptsChanged)
+    return any(isinstance(entry.event, outside) for entry in record)
 
 
 def was_stopped(record: Sequence[JournalEntry]) -> bool:

@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from autohedge import config
-from autohedge.app import NO_MODELS
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.graph.prompt_builder import ANSWERS, PromptBuilder, PromptFiles
+from autohedge.llm.backend import NO_MODELS
 from autohedge.prompts.library import read, require_known_prompts
 from autohedge.whatif.recorded_run import Record
 

@@ -5,11 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from autohedge.app import NO_MODELS
 from autohedge.core.events import Decision
 from autohedge.graph.prompt_builder import recorded_prompts
+from autohedge.graph.recorded_service import ReplayingService
 from autohedge.graph.restore import lesson_of
 from autohedge.graph.service import BackendInfo
+from autohedge.llm.backend import NO_MODELS
 from autohedge.llm.errors import one_line
 from autohedge.llm.replay_client import RecordFirstClient
 from autohedge.llm.transcript import TranscriptEntry, lines_of
@@ -17,7 +18,7 @@ from autohedge.tools.lessons import Lesson
 from autohedge.whatif.change import Plan
 from autohedge.whatif.decision_view import DecisionView, transition, view_of
 from autohedge.whatif.recorded_run import Record, RecordedQuestion
-from autohedge.whatif.services import ReplayingService, variant_service
+from autohedge.whatif.services import variant_service
 
 TEAM = 3  # Quant, Risk and Execution, which are called after the Director at most
 Notify = Callable[[str], None]

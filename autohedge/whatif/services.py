@@ -1,57 +1,18 @@
 """The deliberation services of a study: one answers from the record alone, one asks a model as well."""
 
-from collections.abc import Callable, Sequence
-
 from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.errors import Unavailable
-from autohedge.core.events import DeliberationRequested
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
-from autohedge.graph.replay import TRUSTED_CODES
-from autohedge.graph.runner import DeliberationResult, abstention
-from autohedge.graph.service import DeliberationService, open_shared_for, ttl_s
+from autohedge.graph.recorded_service import Known, ReplayingService
+from autohedge.graph.service import open_shared_for, ttl_s
 from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.factory import open_backend
 from autohedge.llm.backends.rules import RulesBackend
-from autohedge.llm.cache.shared import SharedResources
 from autohedge.llm.replay_client import NullBackend, RecordFirstClient, ReplayClient
-from autohedge.llm.transcript import TranscriptEntry
-from autohedge.tools.lessons import Lesson
 from autohedge.whatif.change import Plan
 from autohedge.whatif.recorded_run import Record
-
-Known = Callable[[DeliberationRequested], Sequence[TranscriptEntry]]
-"""Returns the transcript entries that are already known for a question."""
-
-
-class ReplayingService(DeliberationService):
-    """A deliberation service that answers requests from known entries first."""
-
-    def __init__(
-        self,
-        client: ReplayClient | RecordFirstClient,
-        prompt_builder: PromptBuilder,
-        shown: dict[str, Snapshot],
-        known: Known,
-        deadline_s: float | None = None,
-        shared: SharedResources | None = None,
-        ttl_s: float = 0.0,
-    ) -> None:
-        super().__init__(client, prompt_builder, shown, deadline_s, shared, ttl_s)
-        self.client = client
-        self._known = known
-
-    async def deliberate(
-        self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
-    ) -> DeliberationResult:
-        """Deliberates on a question; a failure of a model or a prompt is an abstention, not an exception."""
-        lines = self._known(question)
-        # It abstained without a request, as when its queue was full; a snapshot cannot show that again.
-        if lines and lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
-            return abstention(lines[0].outcome)
-        self.client.begin([line for line in lines if line.request])
-        return await super().deliberate(question, snapshot, lessons)
 
 
 async def recorded_service(

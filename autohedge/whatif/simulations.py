@@ -12,6 +12,7 @@ from autohedge.config import Settings
 from autohedge.core.events import DeliberationRequested
 from autohedge.core.money import subtract
 from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.recorded_service import ReplayingService
 from autohedge.graph.runtime import InProcessRuntime
 from autohedge.graph.service import DeliberationService
 from autohedge.journal import RunFolder
@@ -22,7 +23,7 @@ from autohedge.whatif.change import Plan
 from autohedge.whatif.decision_view import DecisionView, view_of
 from autohedge.whatif.reask import Notify, ReaskResult, answered, reusable_entries
 from autohedge.whatif.recorded_run import KeyTracker, QuestionKey, Record, RecordedQuestion, questions_of
-from autohedge.whatif.services import ReplayingService, recorded_service, variant_service
+from autohedge.whatif.services import recorded_service, variant_service
 
 MONEY = ("equity", "realized_pnl", "unrealized_pnl", "fees")
 COUNTS = ("buys", "sells", "winning_exits")

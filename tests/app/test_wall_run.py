@@ -13,6 +13,7 @@ import pytest
 
 from autohedge import app
 from autohedge.app import wall_run
+from autohedge.app.restart import restart
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.events import (
     ExecutionReport,
@@ -157,7 +158,7 @@ def test_complete_record_without_results_gets_them_on_restart(workplace: Path) -
     folder = RunFolder.find(results["run"])
     record = folder.journal.read_bytes()
     folder.results.unlink()
-    restarted = wall_run.restart(folder)
+    restarted = restart(folder)
     assert folder.journal.read_bytes() == record
     assert restarted["interrupted"] is False
     figures = ("journal_head", "buys", "sells", "cash", "fills", "restarts")
@@ -171,7 +172,7 @@ def test_seeded_run_killed_before_first_event_restarts_with_its_seed(workplace: 
     record = folder.journal.read_bytes()
     folder.results.unlink()
     folder.journal.write_bytes(record[: record.index(b"\n") + 1])
-    wall_run.restart(folder)
+    restart(folder)
     assert folder.journal.read_bytes() == record
 
 
@@ -186,6 +187,6 @@ def test_stopped_run_killed_before_its_results_is_still_interrupted(workplace: P
     whole = folder.journal.read_bytes().splitlines(keepends=True)
     folder.journal.write_bytes(b"".join(whole[: last + 1]) + encode_line(stop, lines[last].hash)[0])
     folder.results.unlink()
-    restarted = wall_run.restart(folder)
+    restarted = restart(folder)
     assert restarted["interrupted"] is True
     assert app.replay_engine(folder) == (None, True)

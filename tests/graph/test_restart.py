@@ -13,6 +13,7 @@ import pytest
 
 from autohedge import app
 from autohedge.app import wall_run
+from autohedge.app.restart import restart
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.events import (
     Decision,
@@ -99,11 +100,11 @@ def test_run_truncated_anywhere_restarts_and_replays_with_its_lessons(workplace:
     )
     for lines in (2, lesson + 2, question + 2, len(events) // 2, len(events) - 4):
         restarted = _died(folder, lines + 1)
-        wall_run.restart(restarted)
+        restart(restarted)
         _holds(restarted)
         assert sum(isinstance(event, Restarted) for event in _events(restarted)) == 1
     first_after = _died(folder, lesson + 2)
-    wall_run.restart(first_after)
+    restart(first_after)
     last = max(e.number for e in events[: lesson + 1] if isinstance(e, DeliberationRequested))
     shown = [line for line in transcribed(first_after) if line.deliberation > last and line.request]
     assert shown[0].request and "Patience pays." in shown[0].request.messages[-1].content
@@ -114,7 +115,7 @@ def test_restart_continues_with_spent_call_budget(workplace: Path) -> None:
     calls = sum(line.tries for line in transcribed(folder))
     assert calls == 6
     restarted = _died(folder, len(_events(folder)) * 2 // 3)
-    wall_run.restart(restarted)
+    restart(restarted)
     _holds(restarted)
     assert sum(line.tries for line in transcribed(restarted)) == 6
     assert restore_usage(restarted.transcript).calls == 6 and restore_usage(Path("nowhere")).calls == 0
@@ -130,7 +131,7 @@ def test_decisions_after_last_row_are_reproduced_on_restart(workplace: Path) -> 
         events[-2], EndOfTape
     )
     folder.results.unlink()
-    wall_run.restart(folder)
+    restart(folder)
     assert folder.journal.read_bytes() == record
 
 

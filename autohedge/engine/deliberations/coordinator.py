@@ -65,7 +65,7 @@ class DeliberationCoordinator:
         self._execution, self._planner = execution, planner
         self._tape = tape
         self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
-        self._number = 0
+        self._number = self._skipped = 0
         self._counts = lanes["counts"]
         self._lane_of = {
             instrument_state.instrument.symbol: lane for lane, instrument_state in enumerate(instruments)
@@ -137,9 +137,16 @@ class DeliberationCoordinator:
         return lane
 
     def _on_halt(self, now_ns: int) -> None:
-        self.invalidate_all("halted", now_ns)
+        self._invalidate_all("halted", now_ns)
 
-    def invalidate_all(self, why: str, now_ns: int) -> None:
+    def on_restart(self, last_number: int, now_ns: int) -> None:
+        """Drops what is pending, and skips the numbers of deliberations that the record may have lost."""
+        self._invalidate_all("restarted", now_ns)
+        skipped = max(last_number - self._number, 0)
+        self._number += skipped
+        self._skipped += skipped
+
+    def _invalidate_all(self, why: str, now_ns: int) -> None:
         """Drops every pending question and closes every gate; in llm mode cancels resting entries."""
         self.snapshots.clear()
         self.gates.close_all(why, now_ns)
@@ -151,7 +158,7 @@ class DeliberationCoordinator:
         """The deliberation figures of the run, as `results.json` lists them."""
         stats = self.gates.stats
         figures = {
-            "asked": self._number,
+            "asked": self._number - self._skipped,
             "late": stats.late,
             "given_up": stats.given_up,
             "bypassed": stats.bypassed,

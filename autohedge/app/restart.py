@@ -1,0 +1,28 @@
+"""Continues a run whose process died, in virtual time or on a clock as it was started."""
+
+from collections.abc import Callable
+from typing import Any
+
+from autohedge.app.records import open_interrupted
+from autohedge.app.virtual_run import restart_on_tape
+from autohedge.app.wall_run import restart_on_clock
+from autohedge.journal import RunFolder
+from autohedge.runtime.observers import NullObserver, ObserverFactory
+from autohedge.runtime.recovery import has_outside_inputs
+
+
+def restart(
+    folder: RunFolder,
+    watch: ObserverFactory = NullObserver,
+    notify: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Continues a run; returns the content of `results.json`. `notify` is that of `virtual_run.run`.
+
+    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
+    the record is damaged before its end.
+    """
+    with open_interrupted(folder) as interrupted:
+        # Up to version 0.2.0 a restart continued a tape run on a clock; its answers cannot be repeated.
+        if folder.read_launch() or has_outside_inputs(interrupted.record):
+            return restart_on_clock(interrupted, watch)
+        return restart_on_tape(interrupted, watch, notify)

@@ -1,0 +1,90 @@
+"""Deliberation services that answer from recorded calls first."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from autohedge.config import Settings
+from autohedge.core.errors import Unavailable
+from autohedge.core.events import DeliberationRequested
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
+from autohedge.graph.replay import TRUSTED_CODES
+from autohedge.graph.restore import restore_usage
+from autohedge.graph.runner import DeliberationResult, abstention
+from autohedge.graph.runtime import InProcessRuntime
+from autohedge.graph.service import DeliberationService, open_model, open_shared_for, ttl_s
+from autohedge.journal.genesis import AgentsManifest
+from autohedge.llm.cache.shared import SharedResources
+from autohedge.llm.replay_client import RecordFirstClient, ReplayClient
+from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
+from autohedge.tools.lessons import Lesson
+
+Known = Callable[[DeliberationRequested], Sequence[TranscriptEntry]]
+"""Returns the transcript entries that are already known for a question."""
+
+
+class ReplayingService(DeliberationService):
+    """A deliberation service that answers requests from known entries first."""
+
+    def __init__(
+        self,
+        client: ReplayClient | RecordFirstClient,
+        prompt_builder: PromptBuilder,
+        shown: dict[str, Snapshot],
+        known: Known,
+        deadline_s: float | None = None,
+        shared: SharedResources | None = None,
+        ttl_s: float = 0.0,
+    ) -> None:
+        super().__init__(client, prompt_builder, shown, deadline_s, shared, ttl_s)
+        self.client = client
+        self._known = known
+
+    async def deliberate(
+        self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
+    ) -> DeliberationResult:
+        """Deliberates on a question; a failure of a model or a prompt is an abstention, not an exception."""
+        lines = self._known(question)
+        # It abstained without a request, as when its queue was full; a snapshot cannot show that again.
+        if lines and lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
+            return abstention(lines[0].outcome)
+        self.client.begin([line for line in lines if line.request])
+        return await super().deliberate(question, snapshot, lessons)
+
+
+async def continuing_service(
+    settings: Settings, sources: PromptFiles, *, manifest: AgentsManifest, known: Known
+) -> ReplayingService:
+    """Opens the service of a run on a tape that goes on: known entries first, then the model.
+
+    Raises Misconfigured for an unusable provider, Unavailable if the server does not answer or serves another
+    model than the run used.
+    """
+    backend, prompt_builder, shown = await open_model(settings, sources, on_tape=True)
+    if (backend.name, backend.model) != (manifest.provider, manifest.model):
+        await backend.close()
+        raise Unavailable(
+            f"the run used {manifest.provider} · {manifest.model}, but now there is {backend.name} · "
+            f"{backend.model}; start the former, then restart"
+        )
+    shared = await open_shared_for(settings, backend, on_tape=True)
+    client = RecordFirstClient(backend, settings.llm)
+    deadline_s = settings.hybrid.deadline_s
+    return ReplayingService(client, prompt_builder, shown, known, deadline_s, shared, ttl_s(settings))
+
+
+def continuing_runtime(
+    settings: Settings, sources: PromptFiles, manifest: AgentsManifest, path: Path
+) -> InProcessRuntime:
+    """Returns the agents runtime of a run on a tape that goes on; `path` is its transcript.
+
+    Raises Corrupt if the transcript is damaged, and what `continuing_service` raises.
+    """
+    recorded = TranscriptIndex(path)
+
+    def known(question: DeliberationRequested) -> list[TranscriptEntry]:
+        return recorded.lines(question.number)
+
+    opening = partial(continuing_service, manifest=manifest, known=known)
+    return InProcessRuntime(settings, sources, opening, restore_usage(path), recorded)
