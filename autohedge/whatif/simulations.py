@@ -17,6 +17,7 @@ from autohedge.graph.runtime import InProcessRuntime
 from autohedge.graph.service import DeliberationService
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
+from autohedge.llm.backend import NO_MODELS
 from autohedge.llm.replay_client import RecordFirstClient
 from autohedge.llm.transcript import TranscriptEntry
 from autohedge.whatif.change import Plan
@@ -75,7 +76,7 @@ def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Noti
     An error or Ctrl-C removes the run in progress; a finished baseline stays.
     """
     baseline = _baseline(record)
-    if plan.uses_agents and reasked.who.server not in app.NO_MODELS:
+    if plan.uses_agents and reasked.who.server not in NO_MODELS:
         calls = app.estimate_calls(plan.settings, record.tape)
         ms = reasked.service_ms / reasked.sent_count if reasked.sent_count else 0.0
         long = f", {calls * ms / 6e4:.1f} minutes" if ms else ""

@@ -171,7 +171,7 @@ def completion(
 
 def fitting(schema: JsonObject) -> str:
     """Returns the simplest answer that fits a schema of flat properties."""
-    made = {"boolean": True, "integer": 50, "number": 0.5, "string": "x"}
+    made: dict[str, Any] = {"boolean": True, "integer": 50, "number": 0.5, "string": "x", "array": []}
     rows = schema["properties"].items()
     return json.dumps(
         {name: rule["enum"][0] if "enum" in rule else made[rule["type"]] for name, rule in rows}

@@ -1,0 +1,163 @@
+"""Tape runs with agents whose process died: the restarted run ends as an uninterrupted one does."""
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from autohedge import app
+from autohedge.app.restart import restart
+from autohedge.core.errors import Misconfigured, Unavailable
+from autohedge.core.events import Continued, Decision, DeliberationRequested, FillBooked, SubmitOrder
+from autohedge.journal import RunFolder, read, verify
+from autohedge.llm.transcript import encode_entry
+from autohedge.llm.transcript import read as read_transcript
+from tests.graph.record_factory import TIGHT, hybrid
+from tests.llm.imitation_server import Imitation, json_reply, llama_cpp
+from tests.made_once import recorded_once
+from tests.process_harness import ProcessHarness
+from tests.run_harness import settings
+
+LLM: dict[str, Any] = TIGHT | {
+    "trading__mode": '"llm"',
+    "synthetic__hours": 0.3,
+    "synthetic__symbols": '["BTC/USD"]',
+    "llm__min_interval_s": 20,
+    "hybrid__learn_every_trades": 1,
+    "agents__director__min_confidence_pct": 0,
+}
+CACHED: dict[str, Any] = TIGHT | {"hybrid__cache_verdicts": True, "hybrid__verdict_ttl_s": 20}
+
+
+def _events(folder: RunFolder, *kinds: type) -> list[Any]:
+    return [line.event for line in read(folder.journal) if isinstance(line.event, kinds)]
+
+
+def _llm() -> RunFolder:
+    wanted = settings(**LLM)
+    return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
+
+
+@pytest.fixture(scope="session", params=["hybrid", "llm"])
+def whole(request: pytest.FixtureRequest, session_folder: Path) -> RunFolder:
+    """A finished run with trades; tests cut copies of it."""
+    makes = {"hybrid": lambda: hybrid(**CACHED), "llm": _llm}
+    return recorded_once(session_folder / f"uninterrupted-{request.param}", makes[request.param])
+
+
+def _cut(folder: RunFolder, lines: int, spare: int = 0) -> RunFolder:
+    """Returns a copy that ends after some lines of the journal; the transcript has `spare` questions more."""
+    copy = RunFolder(Path(shutil.copytree(folder.path, Path("runs") / f"{folder.id}-{lines}-{spare}")))
+    copy.results.unlink()
+    copy.journal.write_bytes(b"".join(copy.journal.read_bytes().splitlines(keepends=True)[:lines]))
+    asked = len(_events(copy, DeliberationRequested)) + spare
+    kept = [
+        raw
+        for raw in copy.transcript.read_bytes().splitlines(True)
+        if json.loads(raw)["deliberation"] <= asked
+    ]
+    copy.transcript.write_bytes(b"".join(kept))
+    return copy
+
+
+def _outcome(folder: RunFolder) -> dict[str, Any]:
+    """What a run did, without the ids that a restart changes."""
+    results = folder.read_results() or {}
+    fills = [
+        {key: value for key, value in fill.items() if not key.endswith("id")} for fill in results["fills"]
+    ]
+    decisions = [(d.number, d.at_ns, d.verdict, d.code, d.calls) for d in _events(folder, Decision)]
+    same = ("cash", "realized_pnl", "fees", "codes", "deliberations", "equity", "buys", "sells")
+    return {"fills": fills, "decisions": decisions} | {key: results.get(key) for key in same}
+
+
+def _places(folder: RunFolder) -> list[int]:
+    """Lines to cut at: after a question, after an order, after its fill, near start, middle and end."""
+    events = [line.event for line in read(folder.journal)]
+    first = [
+        next(n for n, event in enumerate(events) if isinstance(event, kind)) + 1
+        for kind in (DeliberationRequested, Decision, SubmitOrder, FillBooked)
+    ]
+    return [1, *first, len(events) // 2, len(events) - 3, len(events)]
+
+
+def test_run_cut_anywhere_ends_as_an_uninterrupted_one(whole: RunFolder, workplace: Path) -> None:
+    assert _events(whole, FillBooked)
+    for number, lines in enumerate(_places(whole)):
+        folder = _cut(whole, lines, spare=3 * (number % 2))
+        recorded, answers = folder.journal.read_bytes(), folder.transcript.read_bytes()
+        restart(folder)
+        assert _outcome(folder) == _outcome(whole), lines
+        assert folder.journal.read_bytes().startswith(recorded)
+        assert folder.transcript.read_bytes().startswith(answers)
+    assert verify(folder).finished and app.replay_engine(folder) == (None, True)
+    replay = app.replay_deliberations(folder)
+    assert replay and replay.difference is None
+
+
+def test_run_cut_twice_continues_twice(whole: RunFolder, workplace: Path) -> None:
+    third = len(whole.journal.read_bytes().splitlines()) // 3
+    once = _cut(whole, third)
+    restart(once)
+    twice = _cut(once, 2 * third)
+    results = restart(twice)
+    assert _outcome(twice) == _outcome(whole)
+    assert results["restarts"] == len(_events(twice, Continued)) == 2
+    assert len({event.nonce for event in _events(twice, Continued)}) == 2
+
+
+@pytest.fixture
+def asked(workplace: Path) -> Iterator[tuple[RunFolder, Imitation]]:
+    """A finished run that asked a model server, and the server."""
+    with llama_cpp() as server:
+        changes = {"llm__provider": '"openai"', "llm__base_url": f'"{server.base_url}"'}
+        wanted = settings(**LLM | changes | {"synthetic__hours": 0.1})
+        yield RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]), server
+
+
+def test_recorded_answers_are_not_asked_for_again(asked: tuple[RunFolder, Imitation]) -> None:
+    whole, server = asked
+    folder = _cut(whole, len(whole.journal.read_bytes().splitlines()) // 2)
+    known, before = len(list(read_transcript(folder.transcript))), len(server.chats())
+    restart(folder)
+    assert len(server.chats()) - before == len(list(read_transcript(whole.transcript))) - known
+    assert _outcome(folder)["decisions"] and 0 < known < len(server.chats())
+
+
+def test_requests_that_differ_from_the_recorded_ones_end_the_restart(
+    asked: tuple[RunFolder, Imitation],
+) -> None:
+    whole, _ = asked
+    folder = _cut(whole, len(whole.journal.read_bytes().splitlines()) // 2)
+    lines = []
+    for line in read_transcript(folder.transcript):
+        assert line.request
+        lines.append(replace(line, request=replace(line.request, temperature=1.5)))
+    folder.transcript.write_bytes(b"".join(encode_entry(line)[0] for line in lines))
+    content = folder.transcript.read_bytes()
+    with pytest.raises(Misconfigured, match="asks otherwise than recorded"):
+        restart(folder)
+    assert folder.transcript.read_bytes() == content
+
+
+def test_restart_with_another_model_is_refused(asked: tuple[RunFolder, Imitation]) -> None:
+    whole, server = asked
+    server.pages["/v1/models"] = lambda _: json_reply({"data": [{"id": "other", "owned_by": "llamacpp"}]})
+    with pytest.raises(Unavailable, match="smollm2, but now there is openai · other"):
+        restart(_cut(whole, 2))
+
+
+def test_termination_ends_a_tape_run_in_one_line_that_names_the_restart(tmp_path: Path) -> None:
+    with llama_cpp().delayed(0.05) as server:
+        model = {"llm__provider": "openai", "llm__base_url": server.base_url}
+        harness = ProcessHarness(tmp_path, model | {"trading__mode": "llm", "llm__min_interval_s": 1})
+        process = harness.start("run", "-q")
+        harness.wait_for(process, b'"decision"')
+        process.terminate()
+        _, err = process.communicate(timeout=30)
+    assert process.wait() == 1
+    assert "continue: autohedge restart" in err and err.count("\n") == 1
