@@ -1,0 +1,60 @@
+"""A run most of whose questions got no answer says so first, and ends with exit code 4."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
+from tests.process_harness import ProcessHarness
+
+CHANGES = {
+    "trading__mode": "llm",
+    "synthetic__hours": 0.05,
+    "synthetic__symbols": '["BTC/USD"]',
+    "llm__provider": "openai",
+    "llm__model": "smollm2",
+    "llm__min_interval_s": 20,
+    "llm__retries": 0,
+    "llm__max_wait_s": 0,
+}
+
+
+def _after_the_probe(server: Imitation, reply: Reply) -> Imitation:
+    """Answers the probe at the start, and every request of an agent with `reply`."""
+    chat = server.pages["/v1/chat/completions"]
+
+    def answer(request: ReceivedRequest) -> Reply:
+        return reply if "Symbol:" in json.dumps(request.body) else chat(request)
+
+    server.pages["/v1/chat/completions"] = answer
+    return server
+
+
+def _harness(place: Path, server: Imitation, **changes: object) -> ProcessHarness:
+    return ProcessHarness(place, CHANGES | {"llm__base_url": server.base_url} | changes)
+
+
+def test_unanswered_questions_come_first_and_give_code_4(tmp_path: Path) -> None:
+    down = json_reply({"error": "the model crashed"}, 500)
+    with _after_the_probe(llama_cpp(), down) as server:
+        harness = _harness(tmp_path, server)
+        shown = harness.call("run")
+        as_json = harness.call("run", "--json")
+        tolerated = _harness(tmp_path, server, llm__tolerate_failures="true").call("run", "--json")
+    assert shown.returncode == 4 and shown.stdout.startswith("Degraded: ")
+    first = shown.stdout.splitlines()[0]
+    assert "questions got no answer from the model: " in first and "server_error 5" in first
+    assert as_json.returncode == 4 and json.loads(as_json.stdout)["deliberations"]["asked"]
+    assert "got no answer from the model" in as_json.stderr.splitlines()[-1]
+    assert tolerated.returncode == 0
+
+
+@pytest.mark.parametrize("text", ["I would not.", ""])
+def test_refused_answers_are_no_degradation(tmp_path: Path, text: str) -> None:
+    usage = {"prompt_tokens": 3000, "completion_tokens": 7, "total_tokens": 3007}
+    with _after_the_probe(llama_cpp(), json_reply(completion(text, usage=usage))) as server:
+        done = _harness(tmp_path, server).call("run", "--json")
+    assert done.returncode == 0, done.stderr
+    codes = json.loads(done.stdout)["deliberations"]["abstentions"]
+    assert sum(codes.values()) > 5

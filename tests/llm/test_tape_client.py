@@ -1,0 +1,66 @@
+"""On a tape an outage of the model's server costs time, not questions, up to `llm.max_wait_s`."""
+
+import asyncio
+
+import pytest
+
+from autohedge.llm.backend import LLMError
+from autohedge.llm.outcome import Outcome
+from autohedge.llm.tape_client import TapeClient
+from tests.llm.request_factory import GOOD, Reply, Script, Verdict, llm, make_request, make_response
+
+DOWN = LLMError("server_error", "loading")
+SETTINGS = {"retries": 0, "breaker_failures": 2, "breaker_pause_s": 0.05}
+
+
+def _client(*replies: Reply, said: list[str] | None = None, **changes: float) -> TapeClient:
+    return TapeClient(Script(*replies), llm(**SETTINGS | changes), ([] if said is None else said).append)
+
+
+async def _asked(client: TapeClient, deadline_s: float = 10.0) -> Outcome[Verdict]:
+    return await client.ask(make_request(), Verdict, lane="gate", deadline_s=deadline_s)
+
+
+async def _codes(client: TapeClient, count: int) -> list[str]:
+    return [(await _asked(client)).code for _ in range(count)]
+
+
+def test_outage_shorter_than_the_allowance_costs_only_the_calls_that_failed() -> None:
+    said: list[str] = []
+    client = _client(DOWN, DOWN, DOWN, make_response(GOOD), make_response(GOOD), said=said)
+    assert asyncio.run(_codes(client, 5)) == [*["server_error"] * 3, "accepted", "accepted"]
+    assert len(said) == 2 and "the model failed 2 times in a row" in said[0]
+    assert "llm.max_wait_s = 300 s" in said[1]
+
+
+def test_used_up_allowance_ends_questions_in_breaker_open() -> None:
+    client = _client(*[DOWN] * 4, max_wait_s=0.08)
+    assert asyncio.run(_codes(client, 6)) == [*["server_error"] * 3, *["breaker_open"] * 3]
+
+
+@pytest.mark.parametrize("name", ["rules", "scripted", "chaos"])
+def test_no_pause_is_made_for_a_backend_without_a_server(name: str) -> None:
+    backend = Script(DOWN, DOWN)
+    backend.name = name
+    client = TapeClient(backend, llm(**SETTINGS), pytest.fail)
+    assert asyncio.run(_codes(client, 3)) == ["server_error", "server_error", "breaker_open"]
+
+
+def test_pause_does_not_count_towards_the_deadline() -> None:
+    client = _client(DOWN, DOWN, make_response(GOOD), breaker_pause_s=0.5)
+
+    async def play() -> str:
+        await _codes(client, 2)
+        return (await _asked(client, deadline_s=0.3)).code
+
+    assert asyncio.run(play()) == "accepted"
+
+
+def test_concurrent_calls_during_an_outage_wait_for_one_trial() -> None:
+    client = _client(DOWN, DOWN, *[make_response(GOOD)] * 3)
+
+    async def play() -> list[str]:
+        await _codes(client, 2)
+        return [outcome.code for outcome in await asyncio.gather(*(_asked(client) for _ in range(3)))]
+
+    assert asyncio.run(play()) == ["accepted"] * 3
