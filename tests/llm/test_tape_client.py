@@ -13,8 +13,8 @@ DOWN = LLMError("server_error", "loading")
 SETTINGS = {"retries": 0, "breaker_failures": 2, "breaker_pause_s": 0.05}
 
 
-def _client(*replies: Reply, said: list[str] | None = None, **changes: float) -> TapeClient:
-    return TapeClient(Script(*replies), llm(**SETTINGS | changes), ([] if said is None else said).append)
+def _client(*replies: Reply, lines: list[str] | None = None, **changes: float) -> TapeClient:
+    return TapeClient(Script(*replies), llm(**SETTINGS | changes), ([] if lines is None else lines).append)
 
 
 async def _asked(client: TapeClient, deadline_s: float = 10.0) -> Outcome[Verdict]:
@@ -26,11 +26,11 @@ async def _codes(client: TapeClient, count: int) -> list[str]:
 
 
 def test_outage_shorter_than_the_allowance_costs_only_the_calls_that_failed() -> None:
-    said: list[str] = []
-    client = _client(DOWN, DOWN, DOWN, make_response(GOOD), make_response(GOOD), said=said)
+    lines: list[str] = []
+    client = _client(DOWN, DOWN, DOWN, make_response(GOOD), make_response(GOOD), lines=lines)
     assert asyncio.run(_codes(client, 5)) == [*["server_error"] * 3, "accepted", "accepted"]
-    assert len(said) == 2 and "the model failed 2 times in a row" in said[0]
-    assert "llm.max_wait_s = 300 s" in said[1]
+    assert len(lines) == 2 and "the model failed 2 times in a row" in lines[0]
+    assert "llm.max_wait_s = 300 s" in lines[1]
 
 
 def test_used_up_allowance_ends_questions_in_breaker_open() -> None:
