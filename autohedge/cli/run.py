@@ -28,10 +28,12 @@ from autohedge.cli.options import (
     print_json,
 )
 from autohedge.core.errors import Misconfigured, Refused
+from autohedge.core.text import printable
 
 if TYPE_CHECKING:
     from autohedge.config import Settings
     from autohedge.graph.replay import DeliberationReplay
+    from autohedge.graph.replay_versions import VersionDifferences
     from autohedge.journal import RunFolder
     from autohedge.runtime.observers import ObserverFactory
     from autohedge.runtime.replay import Difference
@@ -282,9 +284,22 @@ def _replay_notes(folder: "RunFolder", *, finished: bool) -> str:
 
 
 def _deliberation_replay_text(reread: "DeliberationReplay") -> str:
+    versions = f"; {_versions_text(reread.versions)}" if reread.versions else ""
     if reread.difference:
-        return f"differs at {reread.difference}"
-    summary = f"{reread.reread} deliberations reread, {reread.requests} requests rendered again to the byte"
+        return f"differs at {reread.difference}{versions}"
+    exactly = "" if reread.versions and reread.versions.differences else " to the byte"
+    summary = f"{reread.reread} deliberations reread, {reread.requests} requests rendered again{exactly}"
     others = {"never came to the agents": reread.taken_over, "unanswered": reread.unanswered}
     others["in the transcript alone"] = reread.ahead
-    return ", ".join([summary, *(f"{count} {what}" for what, count in others.items() if count)])
+    return ", ".join([summary, *(f"{count} {what}" for what, count in others.items() if count)]) + versions
+
+
+def _versions_text(versions: "VersionDifferences") -> str:
+    """Which version rendered the requests, what was changed since, and the differences that this explains."""
+    changed = " and ".join(f"the {part}" for part in versions.changed)
+    since = f"since then {changed} changed" if changed else "no change of schema, parser or prompts is known"
+    found = (
+        f"{part}: {each.deliberations} differ, the first at {each.first}"
+        for part, each in versions.differences.items()
+    )
+    return printable("; ".join([f"version {versions.recorded_by} rendered them", since, *found]))

@@ -18,7 +18,9 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged, Restarted
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles, recorded_prompts
-from autohedge.graph.replay_diff import ABSENT, DeliberationDifference, Mismatch, first_call, of_decision
+from autohedge.graph.replay_diff import ABSENT, DeliberationDifference, Mismatch
+from autohedge.graph.replay_versions import Comparison, VersionDifferences
+from autohedge.graph.restore import lesson_of
 from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import AgentsManifest, Genesis
@@ -37,7 +39,8 @@ class DeliberationReplay:
     `reread` counts deliberations that were replayed, `requests` their requests, which were rendered to the
     same bytes. `taken_over` counts those whose outcome was accepted as recorded (TRUSTED_CODES). `unanswered`
     deliberations have neither a decision nor a line. `ahead` counts deliberations in the transcript of a
-    killed run that its journal does not have.
+    killed run that its journal does not have. `versions` is set for a run of another version, and has the
+    differences that this explains; `difference` is the first other one.
     """
 
     reread: int = 0
@@ -46,6 +49,7 @@ class DeliberationReplay:
     unanswered: int = 0
     ahead: int = 0
     difference: DeliberationDifference | None = None
+    versions: VersionDifferences | None = None
 
 
 @dataclass(slots=True)
@@ -79,11 +83,11 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
     questions, lost_to = _recorded_deliberations(folder, manifest.prompts)
     sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)
     first = PromptBuilder.of(sources, settings.tools, settings.agents)
-    reader = _Replayer(
-        transcript, questions, settings, _Deliberators(manifest, first, folder.stored_file), lost_to
-    )
+    found = DeliberationReplay(versions=VersionDifferences.of(genesis))
+    deliberators = _Deliberators(manifest, first, folder.stored_file)
+    reader = _Replayer(transcript, questions, settings, deliberators, found)
     with _untraced():
-        return asyncio.run(reader.read(finished=folder.results.is_file()))
+        return asyncio.run(reader.read(finished=folder.results.is_file(), lost_to=lost_to))
 
 
 def _untraced() -> AbstractContextManager[None]:
@@ -155,20 +159,22 @@ class _Replayer:
         questions: Mapping[int, _RecordedDeliberation],
         settings: Settings,
         deliberators: _Deliberators,
-        lost_to: int,
+        found: DeliberationReplay,
     ) -> None:
-        self._transcript, self._questions, self._lost_to = transcript, questions, lost_to
+        self._transcript, self._questions = transcript, questions
         self._replaying = ReplayClient(settings.llm)
-        self._cache = RecordedVerdicts()
+        self._changed = found.versions.changed if found.versions else ()
+        self._cache = RecordedVerdicts(checks_keys="schema" not in self._changed)
         self._deliberators = deliberators
         self._lessons: list[Lesson] = []
-        self._found = DeliberationReplay()
+        self._lesson_lost = False
+        self._found = found
 
-    async def read(self, *, finished: bool) -> DeliberationReplay:
+    async def read(self, *, finished: bool, lost_to: int) -> DeliberationReplay:
         found, last = self._found, max(self._questions, default=0)
         for number in sorted(self._questions.keys() | self._transcript.deliberations):
             # A crash can lose the end of the journal while the transcript keeps its lines.
-            lost = number <= self._lost_to or (number > last and not finished)
+            lost = number <= lost_to or (number > last and not finished)
             if number not in self._questions and lost:
                 found.ahead += 1
                 continue
@@ -200,16 +206,30 @@ class _Replayer:
     ) -> DeliberationDifference | None:
         outcome, cached_verdict = result.outcome, result.cached_verdict
         remade = lines_of(question.number, snapshot, result.calls, outcome, cached_verdict=cached_verdict)
+        comparison = Comparison(self._changed, decision, result, lesson_lost=self._lesson_lost)
+        difference = self._first_difference(question, lines, remade, comparison)
+        if self._found.versions:
+            self._found.versions.add(question.number, question.symbol, comparison.explained)
+        return difference
+
+    def _first_difference(
+        self,
+        question: DeliberationRequested,
+        lines: list[TranscriptEntry],
+        remade: list[TranscriptEntry],
+        comparison: Comparison,
+    ) -> DeliberationDifference | None:
         # Requests first: a difference there explains all later ones.
-        if wrong := first_call(lines, remade, decision):
+        if wrong := comparison.first_call(lines, remade):
             call, (what, recorded, replayed) = wrong
-            why = f" ({result.failure})" if result.failure else ""
+            why = f" ({comparison.result.failure})" if comparison.result.failure else ""
             return DeliberationDifference(
                 question.number, question.symbol, call, what, recorded, replayed + why
             )
         self._found.reread += 1
-        self._found.requests += len(result.calls)
-        return self._decided(question, decision, lines, result) if decision else None
+        self._found.requests += comparison.requests
+        decision = comparison.decision
+        return self._decided(question, decision, lines, comparison) if decision else None
 
     async def _resolution(
         self, prompts: Mapping[str, str], snapshot: Snapshot, lines: list[TranscriptEntry]
@@ -227,12 +247,17 @@ class _Replayer:
         question: DeliberationRequested,
         decision: Decision,
         lines: list[TranscriptEntry],
-        result: DeliberationResult,
+        comparison: Comparison,
     ) -> DeliberationDifference | None:
-        replayed = result.decision(question, decision.at_ns, tuple(line.hash for line in lines))
-        if wrong := of_decision(decision, replayed):
+        result, hashes = comparison.result, tuple(line.hash for line in lines)
+        if wrong := comparison.of_decision(decision, result.decision(question, decision.at_ns, hashes)):
             return DeliberationDifference(question.number, question.symbol, None, *wrong)
-        if lesson := result.lesson(decision.at_ns):
+        if comparison.as_recorded:
+            lesson = lesson_of(decision, lines) if decision.verdict == "lesson" else None
+            self._lesson_lost |= decision.verdict == "lesson" and lesson is None
+        else:
+            lesson = result.lesson(decision.at_ns)
+        if lesson:
             self._lessons.append(lesson)
         return None
 

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import msgspec
 
 from autohedge.core.events import Decision
+from autohedge.core.text import one_line
 from autohedge.llm.backend import LLMRequest, Message
 from autohedge.llm.transcript import TranscriptEntry, request_bytes
 
@@ -42,25 +44,13 @@ Mismatch = tuple[str, str, str]
 
 
 def shortened(value: object) -> str:
-    """Returns a value as one line of at most 60 characters."""
+    """Returns a value as one printable line of at most 60 characters."""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    text = " ".join(text.split())
-    return text if len(text) <= SHOWN_CHARS else f"{text[: SHOWN_CHARS - 1]}…"
+    return one_line(text, SHOWN_CHARS)
 
 
-def first_call(
-    recorded: Sequence[TranscriptEntry], remade: Sequence[TranscriptEntry], decision: Decision | None
-) -> tuple[int, Mismatch] | None:
-    """Returns the first call that differs from the record, and the difference."""
-    named = decision.calls if decision else ()
-    for call, (old, new) in enumerate(zip_longest(recorded, remade)):
-        name = named[call] if call < len(named) else ""
-        if parting := _of_call(old, new, name):
-            return call, parting
-    return None
-
-
-def _of_call(old: TranscriptEntry | None, new: TranscriptEntry | None, named: str) -> Mismatch | None:
+def of_call(old: TranscriptEntry | None, new: TranscriptEntry | None, named: str) -> Mismatch | None:
+    """Returns the first difference between a call and its record; `named` is its hash in the journal."""
     if old is None or new is None:
         return "request", _entry_text(old), _entry_text(new)
     return _of_request(old.request, new.request) or _of_line(old, new) or _of_answer(old, named)
@@ -78,14 +68,15 @@ def _of_request(old: LLMRequest | None, new: LLMRequest | None) -> Mismatch | No
     # Both: `==` treats 1, 1.0 and True in a schema as equal, and the bytes leave out timeout and snapshot.
     if old == new and request_bytes(old) == request_bytes(new):
         return None
-    return _messages(old.messages, new.messages) or _of_fields(old, new)
+    return of_messages(old.messages, new.messages) or _of_fields(old, new)
 
 
 def _present(request: LLMRequest | None) -> str:
     return ABSENT if request is None else shortened(request.messages[-1].content)
 
 
-def _messages(old: Sequence[Message], new: Sequence[Message]) -> Mismatch | None:
+def of_messages(old: Sequence[Message], new: Sequence[Message]) -> Mismatch | None:
+    """Returns the first message that differs."""
     for number, (was, is_now) in enumerate(zip_longest(old, new), start=1):
         what = f"request message {number}"
         if was is None or is_now is None or was.role != is_now.role:
@@ -124,7 +115,21 @@ def _of_fields(old: LLMRequest, new: LLMRequest) -> Mismatch:
         was, is_now = getattr(old, field), getattr(new, field)
         if was != is_now:
             return f"request {field}", shortened(was), shortened(is_now)
-    return "request schema", shortened(old.schema), shortened(new.schema)
+    return of_schema(old.schema, new.schema)
+
+
+def of_schema(old: Any, new: Any, path: str = "") -> Mismatch:
+    """Returns the first difference of two schemas that differ, with its path."""
+    if isinstance(old, dict) and isinstance(new, dict) and list(old) == list(new):
+        for key, was in old.items():
+            if not same_bytes(was, new[key]):
+                return of_schema(was, new[key], f"{path}.{key}" if path else f" {key}")
+    return f"request schema{path}", shortened(old), shortened(new)
+
+
+def same_bytes(old: Any, new: Any) -> bool:
+    """Whether two JSON values have the same bytes: `==` treats 1, 1.0 and True as equal."""
+    return msgspec.json.encode(old) == msgspec.json.encode(new)
 
 
 def _of_line(old: TranscriptEntry, new: TranscriptEntry) -> Mismatch | None:

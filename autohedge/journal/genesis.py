@@ -6,9 +6,9 @@ import msgspec
 
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import JournalLine
+from autohedge.journal.versions import Part, changed_since
 
 FORMAT = 3  # raise it with any change of the journal's lines that older or newer versions cannot read
-TEXTS_SINCE = (0, 2)  # the first version with today's texts of halts, cancels and alerts
 
 
 class AgentsManifest(msgspec.Struct, frozen=True):
@@ -57,7 +57,12 @@ class Genesis(msgspec.Struct, frozen=True):
     @property
     def has_todays_texts(self) -> bool:
         """Whether the run's version has today's texts of halts, cancels and alerts."""
-        return tuple(int(part) for part in self.autohedge.split(".")[:2] if part.isdigit()) >= TEXTS_SINCE
+        return "texts" not in self.changes
+
+    @property
+    def changes(self) -> tuple[Part, ...]:
+        """The parts of the record that later versions changed."""
+        return changed_since(self.autohedge)
 
     @classmethod
     def of(cls, line: JournalLine) -> "Genesis":

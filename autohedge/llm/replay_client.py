@@ -117,11 +117,13 @@ class RecordFirstClient(TapeClient):
 class RecordedVerdicts:
     """A verdict cache with the recorded cache hit of one deliberation, if it had one.
 
-    The content of the verdict is trusted like a recorded answer. Its key and its validity are checked.
+    The content of the verdict is trusted like a recorded answer. Its key and its validity are checked; the key
+    is not with `checks_keys` false, for a record of another schema, whose version is part of each key.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, checks_keys: bool = True) -> None:
         self.verdict: CachedVerdict | None = None
+        self._checks_keys = checks_keys
 
     async def get(
         self,
@@ -131,7 +133,9 @@ class RecordedVerdicts:
     ) -> CachedVerdict | None:
         """Returns the recorded verdict if its key matches and it is valid at `at_ns`."""
         found = self.verdict
-        return found if found and found.key == key and found.valid_at(at_ns) else None
+        if found is None or (self._checks_keys and found.key != key):
+            return None
+        return found if found.valid_at(at_ns) else None
 
     async def put(self, verdict: CachedVerdict) -> None:
         """Does nothing: there are no other readers."""

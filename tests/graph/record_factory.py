@@ -174,6 +174,16 @@ def rewrite_file(folder: RunFolder, which: Callable[[dict[str, Any]], str], old:
     rewrite(folder, rename)
 
 
+def rewrite_version(folder: RunFolder, version: str) -> RunFolder:
+    """Names another version as the one that recorded a run; returns the run."""
+
+    def rename(lines: Lines) -> None:
+        lines[0]["genesis"]["autohedge"] = version
+
+    rewrite(folder, rename)
+    return folder
+
+
 def with_message(line: TranscriptEntry, message: int, text: str) -> TranscriptEntry:
     """Returns a line with another text in its request."""
     assert line.request
