@@ -298,8 +298,9 @@ def _versions_text(versions: "VersionDifferences") -> str:
     """Which version rendered the requests, what was changed since, and the differences that this explains."""
     changed = " and ".join(f"the {part}" for part in versions.changed)
     since = f"since then {changed} changed" if changed else "no change of schema, parser or prompts is known"
-    found = (
-        f"{part}: {each.deliberations} differ, the first at {each.first}"
-        for part, each in versions.differences.items()
+    differences = "; ".join(
+        f"{found.deliberations} differ in {part}, the first is {found.first}"
+        for part, found in versions.differences.items()
     )
-    return printable("; ".join([f"version {versions.recorded_by} rendered them", since, *found]))
+    explained = f"{since}: {differences}" if differences else since
+    return printable(f"version {versions.recorded_by} rendered them; {explained}")

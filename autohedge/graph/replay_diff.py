@@ -102,16 +102,9 @@ def _around(text: str, at: int) -> str:
 
 
 def _of_fields(old: LLMRequest, new: LLMRequest) -> Mismatch:
-    for field in (
-        "agent",
-        "symbol",
-        "model",
-        "temperature",
-        "max_tokens",
-        "timeout_s",
-        "prompt_hash",
-        "snapshot",
-    ):
+    for field in old.__struct_fields__:
+        if field in {"messages", "schema"}:
+            continue
         was, is_now = getattr(old, field), getattr(new, field)
         if was != is_now:
             return f"request {field}", shortened(was), shortened(is_now)

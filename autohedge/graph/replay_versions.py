@@ -77,9 +77,9 @@ class Comparison:
     decision: Decision | None
     result: DeliberationResult
     lesson_lost: bool = False
-    explained: dict[Part, LocatedMismatch] = field(default_factory=dict)
-    as_recorded: bool = False
-    requests: int = 0
+    explained: dict[Part, LocatedMismatch] = field(init=False, default_factory=dict)
+    as_recorded: bool = field(init=False, default=False)
+    requests: int = field(init=False, default=0)
 
     def first_call(
         self, recorded: Sequence[TranscriptEntry], remade: Sequence[TranscriptEntry]

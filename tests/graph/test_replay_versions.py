@@ -9,8 +9,10 @@ import msgspec
 import pytest
 
 from autohedge import app
-from autohedge.graph.replay_versions import VersionDifferences
+from autohedge.graph.replay_versions import Comparison, VersionDifferences
+from autohedge.graph.runner import abstention
 from autohedge.journal import RunFolder
+from autohedge.journal.versions import Part
 from autohedge.llm.transcript import TranscriptEntry
 from tests.forged_record_factory import Lines, first, rewrite
 from tests.graph.record_factory import (
@@ -98,9 +100,10 @@ def test_line_names_version_changes_and_first_difference(by_rules: RunFolder, ol
     _reword_schemas(folder)
     code, text = _replay(folder)
     assert code == 0 and text.count("\n") == 1
-    named = "version 0.2.9 rendered them; since then the schema and the parser changed; schema: "
+    named = "version 0.2.9 rendered them; since then the schema and the parser changed: "
     assert named in text and "to the byte" not in text
-    assert "differ, the first at deliberation 1, BTC/USD, call 0, request schema properties.symbol" in text
+    first_difference = "deliberation 1, BTC/USD, call 0, request schema properties.symbol: recorded "
+    assert f" differ in schema, the first is {first_difference}" in text
     assert _replay(folder, "--quiet") == (0, "")
 
 
@@ -237,6 +240,15 @@ def _forge_kept(folder: RunFolder, **changes: Any) -> None:
         kept = lines[index].kept
         assert kept
         lines[index] = msgspec.structs.replace(lines[index], kept=msgspec.structs.replace(kept, **changes))
+
+
+def test_other_messages_are_explained_where_prompts_changed(by_rules: RunFolder) -> None:
+    recorded = transcribed(by_rules)[:1]
+    remade = [with_message(recorded[0], 1, "Buy.")]
+    others: tuple[Part, ...] = ("schema", "parser")
+    changed, unchanged = (Comparison(parts, None, abstention("x")) for parts in (("prompts",), others))
+    assert changed.first_call(recorded, remade) is None and changed.explained.keys() == {"prompts"}
+    assert unchanged.first_call(recorded, remade) and not unchanged.explained
 
 
 @pytest.mark.parametrize("message", [0, 1])
