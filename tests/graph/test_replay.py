@@ -1,5 +1,6 @@
 """Deliberations are replayed from their record, request by request, without a model."""
 
+import importlib
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -32,6 +33,8 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object) -> None:
         pytest.fail(f"a replay went to the network: {args}")
 
+    # Before: urllib3 binds a socket on the loopback when it is imported.
+    importlib.import_module("langsmith.run_helpers")
     for name in ("connect", "connect_ex", "sendto", "bind"):
         monkeypatch.setattr(socket.socket, name, refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
