@@ -4,22 +4,22 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.agents.schema import Percent, Symbol, check_symbol
+from autohedge.agents.schema import Percent, Symbol, check_reason, check_symbol
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.backend import LLMRequest
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "director"
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Verdict(BaseModel):
     """The Director's answer."""
 
-    decision: Literal["trade", "no_trade"]
+    decision: Literal["no_trade", "trade"]
     symbol: Symbol
-    direction: Literal["long", "short", "exit"]
+    direction: Literal["short", "exit", "long"]
     confidence_pct: Percent
     thesis: Annotated[str, Field(max_length=400)]
     key_levels: Annotated[list[float], Field(max_length=4)]
@@ -29,10 +29,10 @@ class Verdict(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Verdict]:
-    """Asks the Director about a snapshot; rejects an answer about another symbol."""
+    """Asks the Director about a snapshot; rejects another symbol, and a thesis that contradicts the decision."""
 
     def check(verdict: Verdict) -> tuple[str, str] | None:
-        return check_symbol(verdict.symbol, snapshot)
+        return check_symbol(verdict.symbol, snapshot) or check_reason(verdict.thesis, verdict.decision)
 
     # A newer request under the same key replaces one that still waits in the queue.
     key = (snapshot.symbol, NAME)

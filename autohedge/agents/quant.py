@@ -11,6 +11,7 @@ from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
 
 NAME = "quant"
+LEAST_SUPPORT_PCT = 50
 
 
 class Finding(BaseModel):
@@ -21,11 +22,11 @@ class Finding(BaseModel):
     """
 
     symbol: Symbol
-    thesis: Literal["supported", "refuted", "uncertain"]
+    thesis: Literal["refuted", "uncertain", "supported"]
     technical_score_pct: Percent
     support: float
     resistance: float
-    volatility: Literal["pass", "fail"]
+    volatility: Literal["fail", "pass"]
 
     @property
     def refusal(self) -> str:
@@ -43,12 +44,26 @@ class Finding(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Finding]:
-    """Asks whether the indicators support the thesis; rejects an answer about another symbol."""
+    """Asks whether the indicators support the thesis; rejects another symbol, and levels or scores that cannot be."""
 
     def check(finding: Finding) -> tuple[str, str] | None:
-        return check_symbol(finding.symbol, snapshot)
+        return check_symbol(finding.symbol, snapshot) or check_finding(finding, snapshot)
 
     key = (snapshot.symbol, NAME)
     return await client.ask(
         request, Finding, lane="continuation", key=key, deadline_s=deadline_s, check=check
     )
+
+
+def check_finding(finding: Finding, snapshot: Snapshot) -> tuple[str, str] | None:
+    """Returns the error of levels or a score that cannot be, as code and text, or None."""
+    least, most = snapshot.plausible_prices
+    for name in ("support", "resistance"):
+        if not least <= getattr(finding, name) <= most:
+            return "implausible", f'"{name}" must be a price from {least:.10g} to {most:.10g}'
+    if finding.support > finding.resistance:
+        return "implausible", '"support" must not be above "resistance"'
+    if finding.thesis == "supported" and finding.technical_score_pct < LEAST_SUPPORT_PCT:
+        least_score = f'"technical_score_pct" of at least {LEAST_SUPPORT_PCT}'
+        return "contradiction", f'"supported" needs a {least_score}; a weaker thesis is "uncertain"'
+    return None

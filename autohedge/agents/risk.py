@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from autohedge.agents.schema import Percent, Reason, Symbol, check_symbol
+from autohedge.agents.schema import Percent, Reason, Symbol, check_reason, check_symbol
 from autohedge.core.snapshots import AgentLimits, Snapshot
 from autohedge.llm.backend import LLMRequest
 from autohedge.llm.client import LLMClient
@@ -18,7 +18,7 @@ class Assessment(BaseModel):
     """Risk's answer: `size_pct` is a percentage of the computed size, the exits are in bps of the mid."""
 
     symbol: Symbol
-    decision: Literal["approve", "reject"]
+    decision: Literal["reject", "approve"]
     size_pct: Percent
     take_profit_bps: Bps
     stop_loss_bps: Bps
@@ -44,10 +44,14 @@ def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Assessment]:
-    """Asks for size and exits; rejects an approval outside the bounds."""
+    """Asks for size and exits; rejects an approval outside the bounds, and a reason that contradicts it."""
 
     def check(found: Assessment) -> tuple[str, str] | None:
-        return check_symbol(found.symbol, snapshot) or check_limits(found, snapshot.bounds)
+        return (
+            check_symbol(found.symbol, snapshot)
+            or check_reason(found.reason, found.decision)
+            or check_limits(found, snapshot.bounds)
+        )
 
     key = (snapshot.symbol, NAME)
     return await client.ask(

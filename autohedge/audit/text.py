@@ -23,9 +23,10 @@ from autohedge.core.clock import format_utc
 from autohedge.core.events import Decision, GateChanged
 from autohedge.core.units import NS_PER_S
 from autohedge.llm.errors import one_line
-from autohedge.llm.parsing import ExtractionMethod, extract
+from autohedge.llm.extraction import ExtractionMethod
 from autohedge.llm.transcript import TranscriptEntry as Call
 from autohedge.records.round_trips import RoundTrip, TrackedOrder, TripFill
+from autohedge.tools.claims import KEY_LEVEL
 
 BYPASSES = {
     "limits": "no order could have passed the limits",
@@ -236,9 +237,9 @@ def version_text(name: str, version: int | None) -> str:
 
 
 def parsed(call: Call) -> str:
-    """Returns the JSON object found in the answer, indented; empty if there is none."""
-    found = extract(call.response.text) if call.response else None
-    return msgspec.json.format(msgspec.json.encode(found.value), indent=2).decode() if found else ""
+    """Returns the JSON object found in the answer, as it was read, indented; empty if there is none."""
+    answer = turns.answer_of(call)
+    return msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() if answer else ""
 
 
 def raw_equals_parsed(call: Call) -> bool:
@@ -292,6 +293,8 @@ def checks(conversation: Conversation) -> Iterator[tuple[str, str]]:
     if decision.verdict == "abstain":
         return
     yield "figures", unsupported(conversation) or "every figure in the thesis is in the data"
+    if levels := implausible_levels(conversation):
+        yield "key levels", levels
     stated = answer.get("confidence_pct")
     # The decision already has the confidence; it is explained only where a check lowered it.
     if stated != decision.confidence_pct:
@@ -305,9 +308,19 @@ def checks(conversation: Conversation) -> Iterator[tuple[str, str]]:
 
 def unsupported(conversation: Conversation) -> str:
     """Returns the figures of the thesis that are not in the data; empty if there are none."""
-    decision = conversation.decision
-    named = ", ".join(map(one_line, decision.unsupported)) if decision else ""
+    named = ", ".join(each for each in _marked(conversation) if not each.startswith(KEY_LEVEL))
     return f"not in the data: {named}" if named else ""
+
+
+def implausible_levels(conversation: Conversation) -> str:
+    """Returns the Director's key levels that are far from the market; empty if there are none."""
+    levels = [each.removeprefix(KEY_LEVEL) for each in _marked(conversation) if each.startswith(KEY_LEVEL)]
+    return f"more than 50 % from the price: {', '.join(levels)}" if levels else ""
+
+
+def _marked(conversation: Conversation) -> list[str]:
+    decision = conversation.decision
+    return [one_line(each) for each in decision.unsupported] if decision else []
 
 
 def agreement(conversation: Conversation) -> str:
@@ -376,6 +389,8 @@ def notes(conversation: Conversation) -> Iterator[str]:
         yield refused
     if figures := unsupported(conversation):
         yield f"figures {figures}"
+    if levels := implausible_levels(conversation):
+        yield f"key levels {levels}"
     if decision and decision.agreement_pct < 100 and decision.source != "bypass":
         yield f"agreement: {agreement(conversation)}"
     if ended := engine_note(conversation):

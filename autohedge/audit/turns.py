@@ -8,7 +8,7 @@ from autohedge.core.abstentions import describe
 from autohedge.core.events import Decision
 from autohedge.llm.errors import one_line
 from autohedge.llm.outcome import ACCEPTED, REPAIRED
-from autohedge.llm.parsing import extract
+from autohedge.llm.parsing import read_answer
 from autohedge.llm.transcript import TranscriptEntry as Call
 
 DIRECTOR, QUANT, RISK = "director", "quant", "risk"
@@ -62,9 +62,16 @@ def accepted(call: Call) -> bool:
 
 def accepted_answers(conversation: Conversation, agent: str) -> list[dict[str, Any]]:
     """Returns the accepted answers of an agent."""
-    taken = (call for call in conversation.calls if call.agent == agent and accepted(call) and call.response)
-    found = (extract(call.response.text) for call in taken if call.response)
-    return [each.value for each in found if each]
+    found = (answer_of(call) for call in conversation.calls if call.agent == agent and accepted(call))
+    return [each for each in found if each]
+
+
+def answer_of(call: Call) -> dict[str, Any]:
+    """Returns the JSON object found in the answer of a call, as it was read; empty if there is none."""
+    if call.request is None or call.response is None:
+        return {}
+    found = read_answer(call.response.text, call.request)
+    return found.value if found else {}
 
 
 def verdict(conversation: Conversation) -> dict[str, Any]:

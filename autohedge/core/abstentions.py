@@ -38,9 +38,14 @@ ABSTENTIONS = {
     "truncated": Abstention("the answer was cut off", "raise max_tokens in the prompt"),
     "refusal": Abstention("the model declined to answer", "use another model or prompt"),
     "empty": Abstention("the answer was empty", "use another model or prompt"),
-    "no_json": Abstention("the answer held no complete JSON object", "use another model or prompt"),
+    "no_json": Abstention("the answer was not exactly one JSON object", "use another model or prompt"),
     "invalid": Abstention("the answer did not fit its schema", "use another model or prompt"),
     "wrong_symbol": Abstention("the answer was about another symbol", "use another model or prompt"),
+    "implausible": Abstention(
+        "the answer had a price far from the market, or support above resistance",
+        "use another model or prompt",
+    ),
+    "contradiction": Abstention("the answer contradicted itself", "use another model or prompt"),
     "out_of_bounds": Abstention(
         "the answer was outside the bounds of its agent", "see agents.risk and agents.execution"
     ),

@@ -224,7 +224,7 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
     that refused. `calls` are the hashes of the transcript's lines. `source` is what answered: a model, the
     rules, `bypass` where no agent was asked, or `cache`; a cached verdict was requested at `decided_ns`.
     `agreement_pct` is the share of samples that agreed, `unsupported` the figures in the thesis that the
-    snapshot does not support.
+    snapshot does not support, and the key levels that are far from the market, such as `key level 0.46`.
     """
 
     at_ns: int

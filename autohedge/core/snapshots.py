@@ -92,6 +92,16 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     closed: tuple[ClosedTrade, ...] = ()
 
     @property
+    def plausible_prices(self) -> tuple[float, float]:
+        """The least and the greatest price within 50 % of the last mid; all prices without a quote."""
+        if not self.quotes:
+            return 0.0, float("inf")
+        last = self.quotes[-1]
+        # Not (bid + ask) / 2: that sum can overflow to infinity.
+        mid = last.bid + (last.ask - last.bid) / 2
+        return mid * 0.5, mid * 1.5
+
+    @property
     def hash(self) -> str:
         """BLAKE2b-128 of the snapshot as JSON."""
         return blake2b(encode(self), digest_size=16).hexdigest()

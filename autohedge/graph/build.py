@@ -8,7 +8,7 @@ START ─► fast_path ──(bypass, a cached verdict)──► END      START 
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypedDict
 
 from autohedge.agents import director, execution, learning, quant, risk
@@ -31,7 +31,7 @@ from autohedge.llm.backends import tracing
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.client import DEADLINE, LLMClient
 from autohedge.llm.outcome import Outcome
-from autohedge.tools.claims import Claim, claims, unsupported
+from autohedge.tools.claims import Claim, claims, implausible_levels, unsupported
 from autohedge.tools.lessons import Lesson
 
 
@@ -151,9 +151,11 @@ async def director_node(context: NodeContext, state: State) -> DeliberationState
         samples.append(outcome)
     outcome, agreement_pct = majority(samples, terms.samples)
     cited, unsupported = context.checked(outcome.answer, request, state["snapshot"])
-    return after_director(
+    trail = after_director(
         DeliberationState(), outcome, agreement_pct, cited, unsupported, terms.min_confidence_pct
     )
+    levels = outcome.answer.key_levels if outcome.answer else ()
+    return replace(trail, implausible_levels=implausible_levels(levels, snapshot))
 
 
 async def quant_node(context: NodeContext, state: State) -> DeliberationState:

@@ -6,31 +6,20 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from pydantic import BaseModel
 
-from autohedge.agents import director, execution, learning, quant, risk
 from autohedge.config import Settings
 from autohedge.config.sections import AgentSettings, AgentsSettings, ToolsSettings
 from autohedge.core.errors import Corrupt
-from autohedge.core.snapshots import AgentLimits, Snapshot
+from autohedge.core.snapshots import Snapshot
+from autohedge.graph.answer_schemas import ANSWERS, request_schema
 from autohedge.llm.backend import LLMRequest, Message
+from autohedge.llm.lossless import symbol_letters
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_known_prompts
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headlines, read_headlines
 from autohedge.tools.lessons import Lesson
 from autohedge.tools.prior_answers import NO_PRIOR_ANSWERS, PriorAnswers
 
-ANSWERS: dict[str, type[BaseModel]] = {
-    director.NAME: director.Verdict,
-    quant.NAME: quant.Finding,
-    risk.NAME: risk.Assessment,
-    execution.NAME: execution.Placement,
-    learning.NAME: learning.LessonAnswer,
-}
-RANGES: dict[str, Callable[[AgentLimits], dict[str, tuple[int, int]]]] = {
-    risk.NAME: risk.ranges,
-    execution.NAME: execution.ranges,
-}
 NO_HEADLINES = Headlines((), 0)
 
 
@@ -102,7 +91,6 @@ class PromptBuilder:
     agents: AgentsSettings
     headlines: Headlines = NO_HEADLINES
     markets: Mapping[str, str] = field(default_factory=dict)
-    _schemas: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, sources: PromptFiles, tools: ToolsSettings, agents: AgentsSettings) -> "PromptBuilder":
@@ -130,51 +118,26 @@ class PromptBuilder:
         fields = fields_for(snapshot, self.tools, self.headlines, lessons, colleagues)
         system, user = render(prompt, fields)
         own: AgentSettings = getattr(self.agents, agent)
+        max_tokens = prompt.max_tokens
         return LLMRequest(
             agent=agent,
             symbol=snapshot.symbol,
             messages=(Message("system", system), Message("user", user)),
-            schema=self._schema(agent, snapshot.bounds),
+            schema=request_schema(agent, snapshot, max_tokens),
             temperature=prompt.temperature if own.temperature is None else own.temperature,
-            max_tokens=prompt.max_tokens,
+            max_tokens=max_tokens,
             prompt_hash=prompt.hash,
             snapshot=snapshot.hash,
             model=own.model,
             timeout_s=own.timeout_s or 0.0,
+            exact_symbol=self._has_twin(snapshot.symbol),
         )
 
-    def _schema(self, agent: str, bounds: AgentLimits) -> dict[str, Any]:
-        if agent not in self._schemas:
-            self._schemas[agent] = schema_of(ANSWERS[agent])
-        # The bounds depend on the snapshot, the rest of a schema does not.
-        ranges = RANGES.get(agent)
-        return with_ranges(self._schemas[agent], ranges(bounds)) if ranges else self._schemas[agent]
-
-
-def with_ranges(schema: dict[str, Any], ranges: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    """Returns a schema with bounds for these numbers."""
-    own = {name: {"minimum": least, "maximum": most} for name, (least, most) in ranges.items()}
-    properties = {name: prop | own.get(name, {}) for name, prop in schema["properties"].items()}
-    return schema | {"properties": properties}
+    def _has_twin(self, symbol: str) -> bool:
+        """Whether another symbol of the run differs from this one in case or separators only."""
+        letters = symbol_letters(symbol)
+        return any(symbol_letters(other) == letters for other in self.markets if other != symbol)
 
 
 def _parsed(prompts: Mapping[str, tuple[str, str]]) -> dict[str, Prompt]:
     return {name: parse(name, text, origin) for name, (text, origin) in prompts.items()}
-
-
-def schema_of(answer: type[BaseModel]) -> dict[str, Any]:
-    """Returns the JSON schema of an answer without titles and descriptions, which would only cost tokens.
-
-    The schema is strict: all properties are required, and no others are allowed.
-    """
-    schema = answer.model_json_schema()
-    properties = {
-        name: {key: value for key, value in prop.items() if key != "title"}
-        for name, prop in schema["properties"].items()
-    }
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

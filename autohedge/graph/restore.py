@@ -41,8 +41,10 @@ def restore_usage(path: Path) -> TokenUsage:
 
 def lesson_of(decision: Decision, lines: list[TranscriptEntry]) -> Lesson | None:
     """Returns the lesson of a decision; None if its lines were lost in a power failure."""
-    response = lines[-1].response if lines else None
-    answer = parse_answer(response, learning.LessonAnswer).answer if response else None
+    last = lines[-1] if lines else None
+    if last is None or last.request is None or last.response is None:
+        return None
+    answer = parse_answer(last.response, last.request, learning.LessonAnswer).answer
     if answer is None:
         return None
     expires_ns = decision.at_ns + answer.valid_for_minutes * NS_PER_MINUTE

@@ -172,5 +172,5 @@ def _resolved(trail: DeliberationState, source: str) -> DeliberationResult:
         answer=verdict.model_dump(),
         proposal=trail.proposal,
         agreement_pct=share,
-        unsupported=trail.unsupported,
+        unsupported=(*trail.unsupported, *trail.implausible_levels),
     )

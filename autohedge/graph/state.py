@@ -22,13 +22,17 @@ from autohedge.tools.prior_answers import PriorAnswers, assessment_text, finding
 
 @dataclass(frozen=True, slots=True)
 class DeliberationState:
-    """The answers so far; `refusal` is the code of a refusal, `abstention` that of a missing answer."""
+    """The answers so far; `refusal` is the code of a refusal, `abstention` that of a missing answer.
+
+    `unsupported` are figures of the thesis, `implausible_levels` key levels far from the market.
+    """
 
     calls: tuple[Call, ...] = ()
     verdict: Verdict | None = None
     confidence_pct: int = 0
     agreement_pct: int = 100
     unsupported: tuple[str, ...] = ()
+    implausible_levels: tuple[str, ...] = ()
     finding: Finding | None = None
     assessment: Assessment | None = None
     placement: Placement | None = None

@@ -23,6 +23,7 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `snapshot` is the hash of the snapshot that the prompt was rendered from, for backends that answer from
     it. An empty `model` selects the backend's default. `timeout_s` limits one try; 0 means `llm.timeout_s`.
+    `exact_symbol` means that the run has another symbol that differs from this one in its spelling only.
     """
 
     agent: str
@@ -35,6 +36,7 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     snapshot: str
     model: str = ""
     timeout_s: float = 0.0
+    exact_symbol: bool = False
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):

@@ -18,9 +18,10 @@ from autohedge.llm import context_window
 from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, Message
 from autohedge.llm.cache.slots import Semaphore
 from autohedge.llm.outcome import ACCEPTED, REPAIRED, Call, Outcome, Priority
-from autohedge.llm.parsing import Check, ParsedAnswer, one_line, parse_answer, strip_reasoning
+from autohedge.llm.parsing import Check, ParsedAnswer, one_line, parse_answer
 from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, sleep
 from autohedge.llm.queue import Dropped, LLMQueue
+from autohedge.llm.reasoning_marks import without_reasoning
 from autohedge.llm.redaction import clean_request, clean_response, redacted
 from autohedge.llm.usage import TokenUsage, usage_of
 
@@ -218,7 +219,7 @@ class LLMClient:
         prompt_cut = context_window.truncation_error(request, sent.response)
         if prompt_cut:
             return ParsedAnswer(None, "prompt_cut", prompt_cut, final=True)
-        return parse_answer(sent.response, question.answer, question.check)
+        return parse_answer(sent.response, request, question.answer, question.check)
 
     def _refusal(self, request: LLMRequest) -> Attempt | None:
         """Returns why a request must not be sent, or None."""
@@ -293,7 +294,7 @@ def _not_sent(request: LLMRequest, refused: Attempt, queue_ms: float) -> Outcome
 
 def _repair(request: LLMRequest, bad: Call) -> LLMRequest:
     """Returns the request extended by the invalid answer and a description of its error."""
-    bad_answer = strip_reasoning(bad.response.text).strip() if bad.response else ""
+    bad_answer = without_reasoning(bad.response.text) if bad.response else ""
     wrong = (
         f"That cannot be used: {bad.failure}. "
         "Answer again with one JSON object that fits the schema, and nothing else."

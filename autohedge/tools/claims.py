@@ -22,6 +22,7 @@ from autohedge.tools.facts import Facts, facts_of
 
 Unit = Literal["", "bps", "%"]
 LONGEST = 40
+KEY_LEVEL = "key level "
 NEAR = 1e-3
 _ROUNDING = 1e-9
 
@@ -79,6 +80,12 @@ def unsupported(text: str, snapshot: Snapshot, rows: int, shown: Sequence[str] =
         return ()
     facts = _with_texts(facts_of(snapshot, rows), (snapshot.symbol, *shown))
     return tuple(dict.fromkeys(claim.text for claim in made if not _matches(claim, facts)))
+
+
+def implausible_levels(levels: Iterable[float], snapshot: Snapshot) -> tuple[str, ...]:
+    """Returns the key levels that are more than 50 % from the market, each as `key level 0.46`, in order."""
+    least, most = snapshot.plausible_prices
+    return tuple(dict.fromkeys(f"{KEY_LEVEL}{each:.10g}" for each in levels if not least <= each <= most))
 
 
 def _claim(found: re.Match[str]) -> Claim:

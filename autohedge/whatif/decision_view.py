@@ -9,7 +9,7 @@ from autohedge.core.abstentions import describe
 from autohedge.core.events import Decision, Proposal
 from autohedge.llm.errors import one_line
 from autohedge.llm.outcome import ACCEPTED, REPAIRED
-from autohedge.llm.parsing import extract
+from autohedge.llm.parsing import read_answer
 from autohedge.llm.transcript import TranscriptEntry
 
 LONGEST = 400
@@ -82,9 +82,9 @@ def _why(decision: Decision, lines: Sequence[TranscriptEntry]) -> str:
 
 
 def _thesis(line: TranscriptEntry) -> str:
-    if line.response is None or line.outcome not in {ACCEPTED, REPAIRED}:
+    if line.request is None or line.response is None or line.outcome not in {ACCEPTED, REPAIRED}:
         return ""
-    found = extract(line.response.text)
+    found = read_answer(line.response.text, line.request)
     return one_line(str(found.value.get("thesis", "")), longest=LONGEST) if found else ""
 
 

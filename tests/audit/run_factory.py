@@ -69,8 +69,8 @@ TEAM: dict[str, dict[str, Any]] = {
     "quant": {
         "thesis": "supported",
         "technical_score_pct": 70,
-        "support": 1.0,
-        "resistance": 2.0,
+        "support": 90_000.0,
+        "resistance": 100_000.0,
         "volatility": "pass",
     },
     "risk": {

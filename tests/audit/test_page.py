@@ -167,11 +167,11 @@ def test_raw_answer_is_folded_only_if_it_equals_the_parsed_one(run: RunFolder) -
     assert body.count(folded) == 1 and body.count("<details open><summary>Answer</summary>") == 1
     call = conversation.calls[0]
     assert call.response
-    response = msgspec.structs.replace(call.response, text=f"Sure! {call.response.text}")
-    conversation.calls[0] = msgspec.structs.replace(call, response=response, parse="last_object")
+    response = msgspec.structs.replace(call.response, text=f"Sure!\n```json\n{call.response.text}\n```")
+    conversation.calls[0] = msgspec.structs.replace(call, response=response, parse="fenced")
     body = part_of("".join(page(found)), conversation.number)[1]
     assert folded not in body and "<details open><summary>Raw answer</summary>" in body
-    assert "<details open><summary>Parsed (last_object)</summary>" in body
+    assert "<details open><summary>Parsed (fenced)</summary>" in body
 
 
 def test_prompts_without_requests_are_not_listed(run: RunFolder) -> None:

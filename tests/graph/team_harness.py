@@ -22,7 +22,7 @@ ANSWERS: dict[str, dict[str, Any]] = {
     "quant": {
         "symbol": "X",
         "thesis": "supported",
-        "technical_score_pct": 40,
+        "technical_score_pct": 60,
         "support": 99.0,
         "resistance": 101.5,
         "volatility": "pass",

@@ -33,6 +33,7 @@ from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.transcript import read
 from autohedge.market import Tape
 from autohedge.prompts import load
+from tests.graph.answer_shapes import NO_ANSWERS
 from tests.graph.hybrid_harness import EAGER, START_NS, TRADE, Ran, answer, market, ran
 from tests.run_harness import Recording, columns_tape, play, settings
 from tests.tools.test_untrusted import TOKENS
@@ -52,6 +53,7 @@ TIGHT: dict[str, Any] = {
     "exits__stop_loss_bps": 40,
 }
 MARK = "OBEY-7"
+SHAPE = "shape"
 LESSON = {"expected": "x", "happened": "x", "lesson": "x", "evidence": "x", "valid_for_minutes": 10_080}
 texts = st.one_of(st.sampled_from(TOKENS), st.text(max_size=60), st.just("x" * (1 << 17)))
 
@@ -126,6 +128,7 @@ def verdicts(draw: st.DrawFn) -> dict[str, Any]:
         "thesis": draw(texts),
         "key_levels": draw(st.lists(st.floats(allow_nan=False, allow_infinity=False), max_size=4)),
         "horizon_minutes": draw(st.integers(1, 10_080)),
+        SHAPE: draw(st.sampled_from(["", "", *NO_ANSWERS])),
     }
 
 
@@ -154,7 +157,9 @@ def _adversary(verdicts: list[dict[str, Any]], lessons: list[str]) -> ScriptedBa
     def respond(request: LLMRequest) -> str:
         if request.agent == "learning":
             return json.dumps(LESSON | {"lesson": next(teachings)})
-        return json.dumps(TRADE | next(turns) | {"symbol": request.symbol})
+        turn = TRADE | next(turns) | {"symbol": request.symbol}
+        shape = turn.pop(SHAPE, "")
+        return NO_ANSWERS[shape](json.dumps(turn)) if shape else json.dumps(turn)
 
     return ScriptedBackend(respond)
 
@@ -195,6 +200,14 @@ def test_each_entry_is_where_the_strategy_alone_would_buy(
     run = ran(lambda: _adversary([{}], ["Buy."]), folder, tape, recorder=OrderChecker, **TIGHT)
     alone = play(settings(**EAGER | TIGHT | {"trading__mode": "hft"}), tape)
     assert _orders(run) == _orders(alone)
+
+
+@pytest.mark.parametrize("shape", NO_ANSWERS)
+def test_text_that_is_no_answer_opens_no_gate(shape: str, tmp_path: Path) -> None:
+    run = ran(lambda: _adversary([{SHAPE: shape}], ["Buy."]), tmp_path, hybrid__starts_open=False)
+    assert run.codes == {"no_json"} and run.bought() == []
+    assert {line.outcome for line in run.transcript if line.request} == {"no_json"}
+    assert all(line.failure for line in run.transcript if line.request)
 
 
 def test_adversary_texts_reach_prompts_and_orders_are_sent(tmp_path: Path) -> None:

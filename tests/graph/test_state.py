@@ -55,7 +55,7 @@ def test_proposal_combines_answers_of_all_agents() -> None:
         {"size_pct": 70},
         {"order_type": "limit", "offset_bps": 7, "time_in_force": "gtc"},
     )
-    assert state.proposal == Proposal(40, 150, 50, 7, "gtc")
+    assert state.proposal == Proposal(60, 150, 50, 7, "gtc")
     assert not state.finished
 
 
@@ -132,8 +132,8 @@ def test_prior_answers_show_only_answers_given_so_far() -> None:
     assert "confidence 0 %" in prior_answers.thesis and "not in the data: 777" in prior_answers.thesis
     assert (prior_answers.finding, prior_answers.assessment) == ("n/a", "n/a")
     prior_answers = _whole({"thesis": "uncertain"}).colleagues
-    assert "technical score 40 %" in prior_answers.finding and prior_answers.assessment.startswith(
-        "buy 40 % of the usual size"
+    assert "technical score 60 %" in prior_answers.finding and prior_answers.assessment.startswith(
+        "buy 60 % of the usual size"
     )
 
 

@@ -25,11 +25,12 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.execution.sizing import entry_limit, quantity_for
 from autohedge.llm.backend import LLMBackend, LLMRequest, LLMResponse
-from autohedge.llm.backends.scripted import ScriptedBackend
+from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
 from autohedge.market import Tape
 from autohedge.prompts import load
+from tests.graph.answer_shapes import NO_ANSWERS
 from tests.graph.hybrid_harness import START_NS
-from tests.graph.team_harness import ANSWERS, agent_answer, entries, ran, team
+from tests.graph.team_harness import AGENTS, ANSWERS, agent_answer, entries, ran, team
 from tests.graph.test_adversary import EXPOSURE_MAX, POSITION_MAX, headlines, tapes, texts
 from tests.run_harness import Recording, columns_tape
 from tests.tools.test_untrusted import TOKENS
@@ -150,7 +151,8 @@ FIELDS: dict[str, dict[str, st.SearchStrategy[Any]]] = {
 def _answers(agent: str) -> st.SearchStrategy[Any]:
     """Mostly valid answers with some extreme fields; sometimes text that is no answer."""
     fields = st.fixed_dictionaries({}, optional=FIELDS[agent])
-    return st.one_of(fields, fields, st.just({}), short_texts)
+    shapes = st.sampled_from([shape(agent_answer(agent)) for shape in NO_ANSWERS.values()])
+    return st.one_of(fields, fields, st.just({}), short_texts, shapes)
 
 
 TEAMS = st.fixed_dictionaries({agent: st.lists(_answers(agent), min_size=1, max_size=5) for agent in FIELDS})
@@ -235,6 +237,15 @@ def test_stop_loss_sells_despite_hostile_agents(
     run = ran(lambda: Chosen(choose), folder, tape=_crash(steps), recorder=TeamOrderChecker, **TIGHT)
     assert len(entries(run)) >= 1
     assert run.result["open_positions"] == {}
+
+
+@pytest.mark.parametrize("agent", AGENTS)
+def test_text_of_an_agent_that_is_no_answer_sends_no_order(agent: str, tmp_path: Path) -> None:
+    lines = [ScriptLine(shape(agent_answer(agent)), agent=agent) for shape in NO_ANSWERS.values()]
+    run = ran(team(**{agent: lines}), tmp_path, llm__min_interval_s=1)
+    assert run.codes == {"no_json"} and entries(run) == []
+    asked = sum(line.agent == agent for line in run.transcript if line.request)
+    assert asked >= len(NO_ANSWERS)
 
 
 def test_team_with_hostile_texts_trades_and_prompts_contain_them(tmp_path: Path) -> None:

@@ -64,11 +64,11 @@ WRONG_CHOICES = {
     "execution": {"order_type": "stop"},
 }
 WRONG_TYPES = {
-    "director": {"confidence_pct": "90"},
-    "quant": {"technical_score_pct": "40"},
-    "risk": {"size_pct": "100"},
-    "execution": {"offset_bps": "0"},
-    "learning": {"valid_for_minutes": "600"},
+    "director": {"confidence_pct": True},
+    "quant": {"technical_score_pct": "60 or 70"},
+    "risk": {"size_pct": "all"},
+    "execution": {"offset_bps": False},
+    "learning": {"valid_for_minutes": "1,000"},
 }
 OUT_OF_RANGE: dict[str, dict[str, Any]] = {
     "director": {"confidence_pct": 101},
@@ -207,7 +207,26 @@ def test_chaos_at_one_agent_is_tolerated_or_prevents_entries(
         _buys_no_more(run, *{decision.code for decision in run.decisions[1:]})
 
 
-# answers outside the agents' bounds
+# answers that are implausible, contradict themselves, or lie outside the agents' bounds
+
+NONSENSE: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a_support_far_below": ("quant", {"support": 0.15}, "implausible"),
+    "a_resistance_far_below": ("quant", {"support": 0.15, "resistance": 0.46}, "implausible"),
+    "a_resistance_far_above": ("quant", {"resistance": 1e6}, "implausible"),
+    "levels_in_wrong_order": ("quant", {"support": 101.5, "resistance": 99.0}, "implausible"),
+    "a_low_score": ("quant", {"technical_score_pct": 49}, "contradiction"),
+    "a_thesis_of_no_trade": ("director", {"thesis": "no_trade"}, "contradiction"),
+    "an_approval_of_no_trade": ("risk", {"reason": ", no_trade"}, "contradiction"),
+    "an_approval_of_reject": ("risk", {"reason": "Rejected."}, "contradiction"),
+}
+
+
+@pytest.mark.parametrize("case", NONSENSE)
+def test_nonsense_answer_prevents_further_entries(case: str, tmp_path: Path) -> None:
+    agent, changes, code = NONSENSE[case]
+    turns: list[Any] = [{}, *[changes] * 50]
+    _buys_no_more(ran(team(**{agent: turns}), tmp_path), code)
+
 
 OUT_OF_BOUNDS: dict[str, tuple[str, dict[str, Any], str]] = {
     "a_stop_too_near": ("risk", {"stop_loss_bps": 9}, "out_of_bounds"),

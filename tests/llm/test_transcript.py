@@ -13,7 +13,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.snapshots import AgentLimits, PositionView, QuoteRow, Snapshot
 from autohedge.llm.backend import Message, Usage
 from autohedge.llm.outcome import Call
-from autohedge.llm.parsing import MAX_BYTES, extract
+from autohedge.llm.extraction import MAX_BYTES, extract
 from autohedge.llm.redaction import bounded, redacted, was_cut
 from autohedge.llm.transcript import (
     Transcript,
@@ -180,7 +180,7 @@ def test_redaction_and_bounding_are_idempotent(text: str) -> None:
 
 @given(st.integers(-8, 8), st.sampled_from(["a", "é", "€", "🙂"]))
 def test_a_long_text_is_cut_once_and_is_still_no_answer(over: int, letter: str) -> None:
-    text = '{"a":1}' + letter * ((MAX_BYTES - 7 + over) // len(letter.encode()))
+    text = '{"a":"' + letter * ((MAX_BYTES - 8 + over) // len(letter.encode())) + '"}'
     bounded_text = bounded(text)
     long = len(text.encode()) > MAX_BYTES
     assert was_cut(bounded_text) == long

@@ -36,7 +36,11 @@ def _truncated(_: LLMRequest, answer: LLMResponse, chance: Randomness) -> LLMRes
 
 
 def _fenced(_: LLMRequest, answer: LLMResponse, __: Randomness) -> LLMResponse:
-    return _text(answer, f"Here is the answer:\n```json\n{answer.text}\n```\nGood luck!")
+    return _text(answer, f"Here is the answer:\n```json\n{answer.text}\n```\n")
+
+
+def _withdrawn(_: LLMRequest, answer: LLMResponse, __: Randomness) -> LLMResponse:
+    return _text(answer, f"{answer.text}\nWait: the fees are larger than this move. Do not trade.")
 
 
 def _thinking(_: LLMRequest, answer: LLMResponse, __: Randomness) -> LLMResponse:
@@ -64,6 +68,7 @@ _HARMS: dict[str, Corruption] = {
     "truncated": _truncated,
     "fenced": _fenced,
     "thinking": _thinking,
+    "withdrawn": _withdrawn,
     "out_of_range": _out_of_range,
     "wrong_symbol": _wrong_symbol,
     "empty": _empty,

@@ -11,13 +11,13 @@ Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >
 `no_trade`, with the direction `long` or `short` by the sign of the drift. If a position is held and the same
 conditions hold downwards, the direction is `exit`, and the decision `trade` if the kind of deliberation is
 `trade`. confidence_pct is 100 Φ(t) for a rise and 100 (1 - Φ(t)) otherwise; Φ is the standard normal
-distribution function. key_levels are the lowest bid and the highest ask. horizon_minutes is the time span of
-the quotes, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten, so the formula
+distribution function. key_levels are the lowest bid and the highest ask, within 50 % of the last mid.
+horizon_minutes is the time span of the quotes, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten, so the formula
 has no edge.
 
-Quant: `supported` if the later half of the quotes alone satisfies the Director's rule for a rise, `refuted`
-if it drifts down by at least 0.5 spread_bps, else `uncertain`. technical_score_pct is 100 Φ(t). support and
-resistance are the lowest bid and the highest ask. noise_bps = 10^4 sd(r) sqrt(n - 1) is the standard
+Quant: `supported` if the later half of the quotes alone satisfies the Director's rule for a rise and
+technical_score_pct, which is 100 Φ(t), is at least 50. `refuted` if that half drifts down by at least 0.5
+spread_bps, else `uncertain`. support and resistance are the Director's key_levels. noise_bps = 10^4 sd(r) sqrt(n - 1) is the standard
 deviation of a random move over the span of the quotes; `volatility` is `fail` if it exceeds the widest
 stop-loss that Risk may set.
 
@@ -48,6 +48,7 @@ from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse
 QUOTES_READ, LEAST_QUOTES = 50, 20
 LEAST_T, LEAST_SPREADS = 0.5, 0.5
 NARROW_BPS = 2.0
+EVEN_PCT = 50
 LESSON_MINUTES, MOST_LESSON_MINUTES = 60, 1440
 
 
@@ -129,7 +130,7 @@ def verdict(snapshot: Snapshot) -> dict[str, Any]:
         "direction": _direction(found, held=held),
         "confidence_pct": round(100 * (chance if rises else 1 - chance)),
         "thesis": _thesis(found),
-        "key_levels": _levels(snapshot.quotes[-QUOTES_READ:]),
+        "key_levels": _levels(snapshot),
         "horizon_minutes": _horizon_minutes(snapshot.quotes[-QUOTES_READ:]),
     }
 
@@ -154,16 +155,16 @@ def lesson(snapshot: Snapshot) -> dict[str, Any]:
 def finding(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Quant's answer."""
     read = snapshot.quotes[-QUOTES_READ:]
-    late = trend(read[len(read) // 2 :])
-    if late.is_clear(1):
+    late, score_pct = trend(read[len(read) // 2 :]), round(100 * _chance(trend(read).t))
+    if late.is_clear(1) and score_pct >= EVEN_PCT:
         thesis = "supported"
     else:
         thesis = "refuted" if late.drift_bps <= -LEAST_SPREADS * late.spread_bps else "uncertain"
-    lowest, highest = _levels(read) or (0.0, 0.0)
+    lowest, highest = _levels(snapshot) or (0.0, 0.0)
     return {
         "symbol": snapshot.symbol,
         "thesis": thesis,
-        "technical_score_pct": round(100 * _chance(trend(read).t)),
+        "technical_score_pct": score_pct,
         "support": lowest,
         "resistance": highest,
         "volatility": "pass" if noise_bps(read) <= snapshot.bounds.stop_losses_bps[1] else "fail",
@@ -236,8 +237,14 @@ def _thesis(found: Trend) -> str:
     )
 
 
-def _levels(quotes: tuple[QuoteRow, ...]) -> list[float]:
-    return [min(row.bid for row in quotes), max(row.ask for row in quotes)] if quotes else []
+def _levels(snapshot: Snapshot) -> list[float]:
+    """Returns the lowest bid and the highest ask, limited to plausible prices; empty without quotes."""
+    quotes, (least, most) = snapshot.quotes[-QUOTES_READ:], snapshot.plausible_prices
+    return (
+        [max(least, min(row.bid for row in quotes)), min(most, max(row.ask for row in quotes))]
+        if quotes
+        else []
+    )
 
 
 def _horizon_minutes(quotes: tuple[QuoteRow, ...]) -> int:

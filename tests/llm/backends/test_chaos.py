@@ -41,6 +41,11 @@ def test_fenced_and_thinking_faults_contain_whole_answer(fault: str) -> None:
     assert ANSWER in wrapped and wrapped != ANSWER
 
 
+def test_withdrawn_fault_takes_the_answer_back_in_prose() -> None:
+    text = _spoiled("withdrawn").text
+    assert text.startswith(ANSWER) and "not trade" in text.removeprefix(ANSWER)
+
+
 def test_numbers_leave_their_range_and_symbols_are_wrong() -> None:
     assert not 0 <= json.loads(_spoiled("out_of_range").text)["confidence_pct"] <= 100
     assert json.loads(_spoiled("wrong_symbol").text)["symbol"] == "NO/SUCH"
