@@ -72,7 +72,7 @@ def test_ask_shows_prompt_answer_and_outcome_of_every_agent(call: Call) -> None:
     for text in ("You watch one market", "You test a claim", "You guard the money", "You place one order"):
         assert out.count(text) == 1
     assert "packaged risk.md, version 1" in out and "The claim:\ndirection long, confidence 80 %" in out
-    assert "That cannot be used: the answer holds no complete JSON object" in out
+    assert "That cannot be used: there is no JSON object in the answer" in out
     assert re.findall(r"^request +(\w+)", out, re.MULTILINE) == ["no_json", "repaired"] + ["accepted"] * 3
     assert labeled_text(out, "figures") == "every figure in the thesis is in the data"
     assert labeled_text(out, "proposal").startswith(
@@ -168,6 +168,16 @@ def test_ask_unsupported_figures_and_differing_samples_are_shown(call: Call) -> 
     assert labeled_text(out, "confidence") == "80 % as stated, 0 % after the checks"
     assert labeled_text(out, "agreement") == "66 % of the Director's samples"
     assert out.count("═══ Director, further sample ═══") == 2 and out.count("You watch one market") == 1
+
+
+def test_ask_far_key_levels_and_lossless_rules_are_shown(call: Call) -> None:
+    loose = agent_answer("director", confidence_pct="80%", decision="Trade", key_levels=[1.5, 95_000])
+    code, out, _ = call(settings=team(loose, *ENTERS[1:]))
+    assert code == 0 and labeled_text(out, "key levels") == "more than 50 % from the price: 1.5"
+    assert labeled_text(out, "figures") == "every figure in the thesis is in the data"
+    assert labeled_text(out, "decision") == "trade long 80 %"
+    assert "── parsed (direct+literal_spelling+percent_sign) ──" in out
+    assert '"confidence_pct": 80,' in out and '"decision": "trade",' in out
 
 
 def test_ask_assumed_position_can_be_sold_and_not_increased(call: Call) -> None:

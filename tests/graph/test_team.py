@@ -164,6 +164,17 @@ def test_unsupported_figure_lowers_confidence_by_share_and_is_listed(tmp_path: P
     assert resolved_codes(run)[0] == "entry"
 
 
+def test_far_key_level_is_marked_and_leaves_confidence_as_it_is(tmp_path: Path) -> None:
+    levels = [0.5, 99.0, 0.5, 2000]
+    backend = RecordingBackend(team(director={"confidence_pct": 90, "key_levels": levels})())
+    run = ran(lambda: backend, tmp_path)
+    decision = run.decisions[0]
+    assert (decision.confidence_pct, decision.unsupported) == (90, ("key level 0.5", "key level 2000"))
+    assert resolved_codes(run)[0] == "entry"
+    assert "not in the data" not in backend.of("quant")[0].messages[1].content
+    _replays(run)
+
+
 def test_figure_from_headline_counts_as_supported(tmp_path: Path) -> None:
     news = Headlines((Headline(START_NS - 1, "A fund sells 777777 coins"),), 0)
     model = team(director={"confidence_pct": 90, "thesis": "A fund sells 777777."})

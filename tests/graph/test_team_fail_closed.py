@@ -63,7 +63,7 @@ WRONG_CHOICES = {
     "risk": {"decision": "approved"},
     "execution": {"order_type": "stop"},
 }
-WRONG_TYPES = {
+WRONG_TYPES: dict[str, dict[str, Any]] = {
     "director": {"confidence_pct": True},
     "quant": {"technical_score_pct": "60 or 70"},
     "risk": {"size_pct": "all"},

@@ -80,6 +80,31 @@ def test_an_answer_that_stays_bad_is_an_abstention(reply: LLMResponse, code: str
     assert got.answer is None and got.code == code and codes(got) == [code, code]
 
 
+@pytest.mark.parametrize(
+    ("reply", "quoted", "error"),
+    [
+        (f"{GOOD} No, wait.", f"{GOOD} No, wait.", "text follows the JSON object at character 55"),
+        (f"[{GOOD}]", f"[{GOOD}]", "the answer is a list, which begins at character 1"),
+        (f"[THINK]{GOOD}", "(nothing)", "inside unfinished reasoning, which begins at character 1"),
+        (f"<thought>{GOOD}</thought>", "(nothing)", "nothing follows the reasoning"),
+        (f"<think>{GOOD}</think>Buy!", "Buy!", "there is no JSON object in the answer"),
+    ],
+)
+def test_repair_names_what_is_wrong_and_quotes_no_reasoning(reply: str, quoted: str, error: str) -> None:
+    harness = ClientHarness(make_response(reply), make_response(GOOD))
+    assert codes(outcome(harness=harness)) == ["no_json", "repaired"]
+    bad, repair = harness.script.requests[1].messages[-2:]
+    assert bad.content == quoted and error in repair.content
+
+
+def test_lossless_reading_takes_one_call_and_is_recorded() -> None:
+    schema = {"properties": {"confidence": {"type": "integer"}, "action": {"enum": ["no_trade", "trade"]}}}
+    request = msgspec.structs.replace(make_request(), schema=schema)
+    got = outcome(make_response('{"symbol":"X","action":"Trade","confidence":"70"}'), request=request)
+    assert got.answer and codes(got) == ["accepted"]
+    assert got.calls[0].parse == "direct+literal_spelling+number_as_string"
+
+
 def test_refusal_is_not_repaired() -> None:
     got = outcome(make_response("", refusal="I cannot advise."))
     assert got.answer is None and got.code == "refusal" and codes(got) == ["refusal"]

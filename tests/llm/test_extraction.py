@@ -174,7 +174,7 @@ def test_marks_inside_a_string_of_the_answer_are_text(around: str) -> None:
         (f"I never answer ```json {YES}```", "text stands before the JSON object, which begins at character 24"),
         (f"Draft: {YES} Final: {NO}", "two JSON objects, at character 8 and at character 27"),
         (f"{YES}\n{YES}\n{NO}", "several JSON objects, at character 1 and at character 13"),
-        (f"Draft: {YES}\n```json\n{{\"go\":fal\n```", "two JSON objects, at character 8 and at character 28"),
+        (f'Draft: {YES}\n```json\n{{"go":fal\n```', "two JSON objects, at character 8 and at character 28"),
         (f"Draft: {{'go': True}}\n```json\n{YES}\n```", "two JSON objects, at character 8 and at character 29"),
         (f"```json\n{YES}\n```\nor\n```json\n{NO}\n```", "two JSON objects, at character 9 and at character 36"),
         (f"```py\nx\n```\n```json\n{YES}\n```", "there is more than one fenced block"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
 from autohedge.llm.backends.rules import verdict
 from autohedge.tools.account import account_text
-from autohedge.tools.claims import LONGEST, claims, unsupported
+from autohedge.tools.claims import LONGEST, claims, implausible_levels, unsupported
 from autohedge.tools.facts import facts_of
 from autohedge.tools.indicators import indicators, indicators_text
 from autohedge.tools.market import market_table
@@ -202,3 +202,21 @@ def test_facts_are_in_order_and_finite() -> None:
     for each in facts:
         assert each == sorted(each) and all(map(math.isfinite, each))
     assert indicators(SEEN, 50).return_bps in facts.bps
+
+
+@pytest.mark.parametrize(
+    ("levels", "far"),
+    [
+        ([], ()),
+        ([50.0, 100.0, 150.0], ()),
+        ([49.9, 150.2, 49.9], ("key level 49.9", "key level 150.2")),
+        ([0.0, -100.0], ("key level 0", "key level -100")),
+        ([1e308], ("key level 1e+308",)),
+    ],
+)
+def test_levels_beyond_half_the_price_are_implausible(levels: list[float], far: tuple[str, ...]) -> None:
+    assert implausible_levels(levels, snapshot(rows([300.0, 100.0]))) == far
+
+
+def test_levels_without_a_quote_are_not_judged() -> None:
+    assert implausible_levels([1e-9, 1e9], snapshot()) == ()

@@ -13,13 +13,14 @@ import pytest
 from hypothesis import given
 
 from autohedge.agents.execution import Placement
-from autohedge.agents.quant import Finding
+from autohedge.agents.quant import Finding, check_finding
 from autohedge.agents.risk import Assessment, check_limits
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
 from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, Message
 from autohedge.llm.backends.rules import RULES, RulesBackend, noise_bps, trend, verdict
 from autohedge.market import Stream, SyntheticSpec, open_tape, parse_source, synthesize
 from autohedge.tools import preview
+from autohedge.tools.claims import implausible_levels
 from tests.run_harness import settings
 from tests.snapshot_factory import AGENT_LIMITS, VALID_QUOTES, closed_trade, rows, snapshot
 
@@ -155,6 +156,21 @@ def test_risk_rejects_cost_above_half_of_maximum_gain() -> None:
     assert answer(snapshot(saw(1.0, 5.0), bounds=bearable), "risk")["decision"] == "approve"
 
 
+def test_the_quant_supports_no_thesis_with_a_score_below_half() -> None:
+    noise = [1.0 if i % 2 else -1.0 for i in range(24)]
+    steps = [-9.0] * 25 + [3.0 + each for each in noise]
+    seen = snapshot(rows([100 * math.exp(sum(steps[:i]) / 1e4) for i in range(50)], 0.1))
+    parsed = answer(seen, "quant")
+    assert trend(seen.quotes[25:]).is_clear(1)
+    assert (parsed["thesis"], parsed["technical_score_pct"] < 50) == ("uncertain", True)
+
+
+def test_levels_stay_within_half_of_the_price() -> None:
+    seen = snapshot(rows([1000.0, 10.0, 100.0]))
+    assert answer(seen)["key_levels"] == [50.0, 150.0]
+    assert (answer(seen, "quant")["support"], answer(seen, "quant")["resistance"]) == (50.0, 150.0)
+
+
 @pytest.mark.parametrize(
     ("spread", "placed"),
     [
@@ -176,6 +192,7 @@ def test_the_whole_team_answers_every_snapshot_within_its_bounds(quotes: tuple[Q
     seen = snapshot(quotes, kind="trade")
     found = Finding.model_validate_json(ask(seen, "quant").text, strict=True)
     assert 0 <= found.technical_score_pct <= 100
+    assert check_finding(found, seen) is None
     assert (
         check_limits(Assessment.model_validate_json(ask(seen, "risk").text, strict=True), AGENT_LIMITS)
         is None
@@ -193,6 +210,7 @@ def test_every_snapshot_gets_an_answer_that_fits(quotes: tuple[QuoteRow, ...]) -
     assert isinstance(parsed["confidence_pct"], int) and 0 <= parsed["confidence_pct"] <= 100
     assert isinstance(parsed["horizon_minutes"], int) and parsed["horizon_minutes"] >= 1
     assert len(parsed["key_levels"]) <= 4 and all(level > 0 for level in parsed["key_levels"])
+    assert implausible_levels(parsed["key_levels"], snapshot(quotes)) == ()
     assert "nan" not in parsed["thesis"] and "inf" not in parsed["thesis"]
     assert text == ask(snapshot(quotes)).text
 
