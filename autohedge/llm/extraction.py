@@ -2,7 +2,7 @@
 
 An object is the answer if it is the whole text, or the whole of the only fenced block with no object before
 and no text after it, or one of these after a mark that ends the model's reasoning. A draft, a quotation or an
-answer that the text takes back is none.
+answer that the text withdraws is none.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Texts around an answer with which it is no answer: drafts, quotations, and what the model takes back."""
+"""Texts around an answer with which it is no answer: drafts, quotations, and what the model withdraws."""
 
 from collections.abc import Callable
 

@@ -61,7 +61,9 @@ SCRIPT: list[Any] = [
     {"failure": "server_error"},
     f"<think>{{hm}}</think>{ANSWER}",
     *[ANSWER.replace("BTC/USD", "ETH/USD")] * 3,
-    *[ANSWER.replace("70", '"70"')] * 3,
+    ANSWER.replace("70", '"70"'),
+    *[ANSWER.replace("70", "true")] * 3,
+    f"{ANSWER} Wait, no.",
     {"text": ANSWER, "usage": {"prompt_tokens": 3, "completion_tokens": 9}},
     ANSWER,
 ]

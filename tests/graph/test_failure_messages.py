@@ -77,9 +77,7 @@ def test_normal_log_reports_each_abstention_and_closed_gate(
     Path("script.jsonl").write_text('"I would buy."\n')
     results = _run(llm__provider="scripted", llm__script="script.jsonl", chatter_level="normal")
     lines = capsys.readouterr().err.splitlines()
-    expected = (
-        "[AGENT] X: no answer (no_json): the answer held no complete JSON object; use another model or prompt"
-    )
+    expected = "[AGENT] X: no answer (no_json): the answer was not exactly one JSON object; use another model or prompt"
     assert lines.count(expected) == results["deliberations"]["abstentions"]["no_json"]
     assert "[HYBRID] Gate CLOSED for X: no_json." in lines
 

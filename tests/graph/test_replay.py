@@ -57,7 +57,7 @@ def test_fences_repairs_refusals_prose_and_failures_are_reparsed(
     outcomes = {line.outcome for line in lines}
     assert {"accepted", "repaired", "refusal", "truncated", "no_json", "server_error"} <= outcomes
     assert {"wrong_symbol", "invalid", "prompt_cut"} <= outcomes
-    assert {line.parse for line in lines} >= {"direct", "fenced", "after_think"}
+    assert {line.parse for line in lines} >= {"direct", "fenced", "after_think", "direct+number_as_string"}
     found = app.replay_deliberations(by_script)
     assert found and found.difference is None
     assert found.requests == sum(line.request is not None for line in lines)
