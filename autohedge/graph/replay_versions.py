@@ -140,7 +140,8 @@ class Comparison:
             new = msgspec.structs.replace(new, messages=old.messages)
         if "schema" in self.changed and not same_bytes(old.schema, new.schema):
             self.explained.setdefault("schema", (call, of_schema(old.schema, new.schema)))
-            new = msgspec.structs.replace(new, schema=old.schema)
+            # An older record has no `exact_symbol`, which came with the schema of one symbol.
+            new = msgspec.structs.replace(new, schema=old.schema, exact_symbol=old.exact_symbol)
         return new
 
     def _part_of_messages(self, old: LLMRequest, new: LLMRequest) -> Part | None:

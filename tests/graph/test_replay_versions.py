@@ -95,6 +95,21 @@ def test_requests_that_differ_in_schema_alone_are_reread(by_rules: RunFolder, ol
     assert "pattern" in schema.first.recorded and "pattern" not in schema.first.replayed
 
 
+def test_request_without_the_field_for_similar_symbols_is_reread(workplace: Path, older: Forge) -> None:
+    folder = hybrid(synthetic__symbols='["BTC/USD", "BTC-USD"]')
+    _reword_schemas(folder)
+    with forging(folder, named=True) as lines:
+        assert all(line.request is None or line.request.exact_symbol for line in lines)
+        lines[:] = [_without_exact_symbol(line) for line in lines]
+    assert require_difference(folder).what == "request exact_symbol"
+    assert _versions(older(folder)).differences.keys() == {"schema"}
+
+
+def _without_exact_symbol(line: TranscriptEntry) -> TranscriptEntry:
+    request = line.request and msgspec.structs.replace(line.request, exact_symbol=False)
+    return msgspec.structs.replace(line, request=request)
+
+
 def test_line_names_version_changes_and_first_difference(by_rules: RunFolder, older: Forge) -> None:
     folder = older(by_rules)
     _reword_schemas(folder)
