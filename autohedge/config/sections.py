@@ -4,8 +4,9 @@ from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from autohedge.config.extra_body import checked_extra_body
 from autohedge.core.instruments import DEFAULT_LOT
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
@@ -21,6 +22,15 @@ Pause = Annotated[float, Field(ge=0, le=1e8)]
 Distance = Annotated[float, Field(ge=0, lt=10_000, allow_inf_nan=False)]
 WholeBps = Annotated[int, Field(ge=1, lt=10_000)]
 Latency = Annotated[float, Field(ge=0, le=3_600_000)]
+AnswerTokens = Annotated[int, Field(ge=0, le=1_000_000)]
+Reasoning = Literal["auto", "off", "low", "medium", "high"]
+# TOML writes seconds as a number, Go's durations as text.
+KeepAlive = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if type(value) is int else value),
+    Field(pattern=r"^(-?[0-9]{1,9}|-?([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h))+)?$"),
+]
+ExtraBody = Annotated[dict[str, Any], AfterValidator(checked_extra_body)]
 
 
 class Section(BaseModel):
@@ -79,6 +89,11 @@ class LLMSettings(Section):
     no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
     min_interval_s: Pause
     expected_processes: Annotated[int, Field(ge=1, le=10_000)]
+    # With defaults here too, because the settings of earlier runs lack them.
+    max_answer_tokens: AnswerTokens = 0
+    reasoning: Reasoning = "auto"
+    keep_alive: KeepAlive = ""
+    extra_body: ExtraBody = {}
 
 
 class AgentSettings(Section):
@@ -87,6 +102,10 @@ class AgentSettings(Section):
     model: str
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     timeout_s: Seconds | None = None
+    max_answer_tokens: AnswerTokens | None = None
+    reasoning: Reasoning | None = None
+    keep_alive: KeepAlive | None = None
+    extra_body: ExtraBody | None = None
 
 
 class DirectorSettings(AgentSettings):

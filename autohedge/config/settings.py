@@ -9,6 +9,7 @@ from pydantic_settings.exceptions import SettingsError
 
 from autohedge.config.environment import PREFIX
 from autohedge.config.sections import (
+    AgentSettings,
     AgentsSettings,
     CrossoverSettings,
     ExecutionSettings,
@@ -38,6 +39,9 @@ OVERRIDABLE: dict[str, type[Section]] = {
     "exits": ExitsSettings,
     "sizing": SizingSettings,
 }
+
+# Settings of [llm] that each agent can override.
+ANSWER_SETTINGS = ("max_answer_tokens", "reasoning", "keep_alive", "extra_body")
 
 
 class Settings(BaseSettings):
@@ -103,6 +107,12 @@ class Settings(BaseSettings):
         return self.model_copy(update=sections)
 
     @property
+    def resolved_agents(self) -> AgentsSettings:
+        """The agents' settings, with what is unset about their answers taken from `llm`."""
+        shared = {name: getattr(self.llm, name) for name in ANSWER_SETTINGS}
+        return self.agents.model_copy(update={name: _filled(agent, shared) for name, agent in self.agents})
+
+    @property
     def trader_name(self) -> str:
         """What decides on entries: the name of the strategy, or `agents` in llm mode."""
         return "agents" if self.trading.mode == "llm" else self.strategy.name
@@ -131,6 +141,11 @@ def _by_section(symbol: str, keys: Mapping[str, Any]) -> dict[str, dict[str, Any
             raise ValueError(msg)
         nested.setdefault(home, {})[key] = value
     return nested
+
+
+def _filled(agent: AgentSettings, shared: Mapping[str, Any]) -> AgentSettings:
+    unset = {name: value for name, value in shared.items() if getattr(agent, name) is None}
+    return agent.model_copy(update=unset)
 
 
 def describe_error(error: ValidationError | SettingsError) -> str:

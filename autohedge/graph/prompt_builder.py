@@ -118,7 +118,7 @@ class PromptBuilder:
         fields = fields_for(snapshot, self.tools, self.headlines, lessons, colleagues)
         system, user = render(prompt, fields)
         own: AgentSettings = getattr(self.agents, agent)
-        max_tokens = prompt.max_tokens
+        max_tokens = own.max_answer_tokens or prompt.max_tokens
         return LLMRequest(
             agent=agent,
             symbol=snapshot.symbol,
@@ -131,6 +131,9 @@ class PromptBuilder:
             model=own.model,
             timeout_s=own.timeout_s or 0.0,
             exact_symbol=self._has_twin(snapshot.symbol),
+            reasoning=own.reasoning or "auto",
+            keep_alive=own.keep_alive or "",
+            extra_body=own.extra_body or {},
         )
 
     def _has_twin(self, symbol: str) -> bool:

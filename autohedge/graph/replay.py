@@ -82,7 +82,7 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
     transcript = TranscriptIndex(folder.transcript)
     questions, lost_to = _recorded_deliberations(folder, manifest.prompts)
     sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)
-    first = PromptBuilder.of(sources, settings.tools, settings.agents)
+    first = PromptBuilder.of(sources, settings.tools, settings.resolved_agents)
     found = DeliberationReplay(versions=VersionDifferences.of(genesis))
     deliberators = _Deliberators(manifest, first, folder.stored_file)
     reader = _Replayer(transcript, questions, settings, deliberators, found)

@@ -16,6 +16,8 @@ from autohedge.llm.cache.memory import CachedVerdict, VerdictCache, VerdictKey
 from autohedge.prompts.library import Prompt
 
 VENUE = "simulated"
+# Settings of the Director's answers that its verdicts depend on; absent from a key where they are unset.
+OF_ANSWERS = ("max_answer_tokens", "reasoning", "extra_body")
 
 
 def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, model: str, market: str) -> str:
@@ -27,6 +29,8 @@ def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, mode
     if snapshot.kind != "gate" or (band := regime(snapshot.quotes)) == UNKNOWN:
         return ""
     model_settings = f"{terms.model or model} temperature={terms.temperature} samples={terms.samples}"
+    own = {name: getattr(terms, name) for name in OF_ANSWERS}
+    model_settings += "".join(f" {name}={value}" for name, value in own.items() if value and value != "auto")
     version = str(director.SCHEMA_VERSION)
     return VerdictKey(f"{VENUE} {market}", snapshot.symbol, prompt.hash, model_settings, version, band).text
 

@@ -4,10 +4,11 @@
 rejected in `parsing`.
 """
 
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import msgspec
 
+from autohedge.config.sections import Reasoning
 from autohedge.core.errors import AutoHedgeError
 
 
@@ -24,6 +25,7 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     `snapshot` is the hash of the snapshot that the prompt was rendered from, for backends that answer from
     it. An empty `model` selects the backend's default. `timeout_s` limits one try; 0 means `llm.timeout_s`.
     `exact_symbol` means that the run has another symbol that differs from this one in its spelling only.
+    `reasoning` is how much the model should think, `extra_body` is merged into the body of the request.
     """
 
     agent: str
@@ -37,6 +39,9 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     model: str = ""
     timeout_s: float = 0.0
     exact_symbol: bool = False
+    reasoning: Reasoning = "auto"
+    keep_alive: str = ""
+    extra_body: dict[str, Any] = {}
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -51,6 +56,7 @@ class LLMResponse(msgspec.Struct, frozen=True):
 
     `sent_as` is the mode in which the schema was sent (json_schema, json_object, text, native, script).
     `service_ms` is the duration of the call by the client's own clock, or the one that a script states.
+    `reasoning` is what the server reports as thinking: it is recorded and never parsed.
     """
 
     text: str
@@ -61,6 +67,8 @@ class LLMResponse(msgspec.Struct, frozen=True):
     usage: Usage | None
     service_ms: float
     refusal: str | None = None
+    # Left out of the record where it is unset, so that the records of other answers keep their bytes.
+    reasoning: str | msgspec.UnsetType = msgspec.UNSET
 
 
 FailureCode = Literal[
@@ -84,12 +92,17 @@ NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 
 
 class LLMError(AutoHedgeError):
-    """A call without a usable reply: `code` is the kind of failure, `after_s` the Retry-After or 0."""
+    """A call without a usable reply: `code` is the kind of failure, `after_s` the Retry-After or 0.
+
+    `status` and `body` are those of the server's reply, if there was one. The body is not recorded.
+    """
 
     def __init__(self, code: FailureCode, text: str, after_s: float = 0.0) -> None:
         super().__init__(text)
         self.code: FailureCode = code
         self.after_s = after_s
+        self.status = 0
+        self.body = b""
 
 
 class LLMBackend(Protocol):
@@ -110,3 +123,17 @@ class LLMBackend(Protocol):
     async def close(self) -> None:
         """Closes all connections."""
         ...
+
+
+@runtime_checkable
+class LimitsAnswers(Protocol):
+    """A backend that may allow longer answers than a request asks for."""
+
+    def answer_tokens(self, request: LLMRequest) -> int:
+        """Returns the longest answer to this request, in tokens."""
+        ...
+
+
+def answer_tokens(backend: LLMBackend, request: LLMRequest) -> int:
+    """Returns the longest answer that a backend allows for this request, in tokens."""
+    return backend.answer_tokens(request) if isinstance(backend, LimitsAnswers) else request.max_tokens

@@ -14,15 +14,16 @@ from pydantic import BaseModel
 from autohedge.config.sections import LLMSettings
 from autohedge.core.clock import monotonic_s
 from autohedge.core.ids import Randomness, fresh_nonce, seeded_random
+from autohedge.core.redaction import redacted
 from autohedge.llm import context_window
-from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, Message
+from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, Message, answer_tokens
 from autohedge.llm.cache.slots import Semaphore
 from autohedge.llm.outcome import ACCEPTED, REPAIRED, Call, Outcome, Priority
 from autohedge.llm.parsing import Check, ParsedAnswer, one_line, parse_answer
 from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, sleep
 from autohedge.llm.queue import Dropped, LLMQueue
 from autohedge.llm.reasoning_marks import without_reasoning
-from autohedge.llm.redaction import clean_request, clean_response, redacted
+from autohedge.llm.redaction import clean_request, clean_response
 from autohedge.llm.usage import TokenUsage, usage_of
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -221,11 +222,14 @@ class LLMClient:
             return ParsedAnswer(None, "prompt_cut", prompt_cut, final=True)
         return parse_answer(sent.response, request, question.answer, question.check)
 
+    def _worst_tokens(self, request: LLMRequest) -> int:
+        return context_window.prompt_tokens(request) + answer_tokens(self.backend, request)
+
     def _refusal(self, request: LLMRequest) -> Attempt | None:
         """Returns why a request must not be sent, or None."""
         # In this order: the first reason is the one that is reported.
         reasons = {
-            "budget": self._budget.reason_blocked(_worst_tokens(request)),
+            "budget": self._budget.reason_blocked(self._worst_tokens(request)),
             "breaker_open": self._blocked(),
             "context_overflow": context_window.overflow_error(request, self._context_tokens),
         }
@@ -261,7 +265,7 @@ class LLMClient:
 
     async def _attempt(self, request: LLMRequest, sent: Attempt) -> LLMResponse:
         # Checked for each try: other calls may have used up the budget during the pause.
-        worst = _worst_tokens(request)
+        worst = self._worst_tokens(request)
         spent = self._budget.reason_blocked(worst)
         if spent:
             raise _Spent(spent)
@@ -303,10 +307,6 @@ def _repair(request: LLMRequest, bad: Call) -> LLMRequest:
     return msgspec.structs.replace(
         request, messages=(*request.messages, quoted, Message("user", redacted(wrong)))
     )
-
-
-def _worst_tokens(request: LLMRequest) -> int:
-    return context_window.prompt_tokens(request) + request.max_tokens
 
 
 def _over_time(request: LLMRequest) -> str:

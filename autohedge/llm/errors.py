@@ -16,6 +16,7 @@ from autohedge.llm.backend import FailureCode, LLMError
 LONGEST = 200
 SHORTEST_KEY = 8  # a shorter key is a placeholder, and masking it would hide ordinary text
 LONGEST_WAIT_S = 3600.0
+LONGEST_BODY = 4000  # bytes that are searched for the name of a refused parameter
 HIDDEN = "[key]"
 
 _TOO_LONG = re.compile(
@@ -25,7 +26,6 @@ _TOO_LONG = re.compile(
 _NO_MODEL = re.compile(
     r"model.{0,100}(not found|does not exist|not exist)|model_not_found|no models? loaded", re.IGNORECASE
 )
-_NO_FORMAT = re.compile(r"response_format|json.?schema|json_object|grammar|structured.?output", re.IGNORECASE)
 
 _BY_STATUS: dict[int, FailureCode] = {
     401: "unauthorized",
@@ -58,10 +58,6 @@ def one_line(text: str, key: SecretStr | None = None, longest: int = LONGEST) ->
     return text_line(mask_key(line, key), longest)
 
 
-class FormatRefused(LLMError):
-    """The server rejects the output mode; another mode may work."""
-
-
 def llm_error(
     code: FailureCode, server: str, detail: str, key: SecretStr | None = None, after_s: float = 0.0
 ) -> LLMError:
@@ -75,9 +71,9 @@ def from_status(
     """Returns the error for a reply with an HTTP status other than 2xx."""
     message = error_message(body)
     code, detail = code_of(status, message), f"it answered {status}: {message}"
-    if code == "bad_request" and _NO_FORMAT.search(message):
-        return FormatRefused(code, _line(code, server, detail, key))
-    return llm_error(code, server, detail, key, retry_after_s(headers.get("retry-after", "")))
+    error = llm_error(code, server, detail, key, retry_after_s(headers.get("retry-after", "")))
+    error.status, error.body = status, body[:LONGEST_BODY]
+    return error
 
 
 def _line(code: FailureCode, server: str, detail: str, key: SecretStr | None) -> str:

@@ -16,15 +16,19 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 import msgspec
 
 from autohedge.core.errors import Corrupt
+from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import Snapshot
 from autohedge.journal.chain import closing_on_error, torn_tail_bytes
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call
-from autohedge.llm.redaction import clean_request, clean_response, redacted, was_cut
+from autohedge.llm.redaction import clean_request, clean_response, was_cut
 
 Read = TypeVar("Read")
 # The hash and its key at the end of a line: it is computed over the bytes before them.
+# Fields of a request that earlier records lack, and their values where nothing is set.
+OPTIONAL = ("model", "reasoning", "extra_body")
+UNSET_VALUES: tuple[Any, ...] = ("", "auto", {})
 _TAIL_BYTES = len(',"hash":""}') + 64
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
@@ -139,7 +143,7 @@ def _entry_without_call(deliberation: int, snapshot: Snapshot, outcome: str, fai
 
 
 def request_bytes(what: TranscriptEntry | LLMRequest) -> bytes:
-    """Returns the content of a request as bytes, equal for equal requests; without timeout and answer.
+    """Returns the content of a request as bytes, equal for equal requests; without time limits and answer.
 
     Accepts a recorded line, or a request that was rendered again. Empty for a line without a request.
     """
@@ -157,7 +161,7 @@ def _question(request: LLMRequest) -> dict[str, Any]:
         "temperature": float(request.temperature),
         "max_tokens": request.max_tokens,
         "prompt_hash": request.prompt_hash,
-        **({"model": request.model} if request.model else {}),
+        **{name: value for name in OPTIONAL if (value := getattr(request, name)) not in UNSET_VALUES},
     }
 
 

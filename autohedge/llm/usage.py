@@ -30,7 +30,8 @@ def usage_of(request: LLMRequest, response: LLMResponse | None) -> Usage:
     # Some servers report zero for a cached prompt; then the estimate is safer for the budget.
     if response is not None and response.usage is not None and response.usage.prompt_tokens > 0:
         return Usage(response.usage.prompt_tokens, max(0, response.usage.completion_tokens))
-    written = context_window.text_tokens(response.text) if response is not None else 0
+    texts = (response.text, response.reasoning or "") if response is not None else ()
+    written = sum(map(context_window.text_tokens, texts))
     return Usage(context_window.prompt_tokens(request), written)
 
 

@@ -70,7 +70,7 @@ def plan(record: Record, change: Change) -> Plan:
     sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
     # Built only for its checks: an invalid prompt must fail here, before anything is asked or simulated.
     if sources:
-        PromptBuilder.of(sources, settings.tools, settings.agents)
+        PromptBuilder.of(sources, settings.tools, settings.resolved_agents)
     same_who = _who(settings) == _who(before)
     return Plan(
         settings=settings,

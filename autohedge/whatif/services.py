@@ -24,7 +24,7 @@ async def recorded_service(
     null_backend = NullBackend(manifest.provider, manifest.model, f"the record of {record.folder.id}")
     client = ReplayClient(settings.llm, null_backend)
     prompt_builder, shared = (
-        PromptBuilder.of(sources, settings.tools, settings.agents),
+        PromptBuilder.of(sources, settings.tools, settings.resolved_agents),
         await open_shared_for(settings, null_backend, on_tape=True),
     )
     return ReplayingService(client, prompt_builder, {}, known, None, shared, ttl_s(settings))
@@ -40,7 +40,7 @@ async def variant_service(
     """
     settings, shown = plan.settings, dict[str, Snapshot]()
     prompt_builder, rules = (
-        PromptBuilder.of(sources, settings.tools, settings.agents),
+        PromptBuilder.of(sources, settings.tools, settings.resolved_agents),
         RulesBackend(shown.__getitem__),
     )
     try:

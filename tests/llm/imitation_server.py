@@ -10,6 +10,7 @@ from typing import Any, Self
 
 JsonObject = dict[str, Any]
 COUNTS = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
+CHATS = {"/v1/chat/completions", "/api/chat"}
 PROSE = "The sky is blue, and I would buy."
 
 
@@ -63,11 +64,11 @@ class Imitation:
         return self.pages.get(request.path, self.lost)(request)
 
     def chats(self) -> list[ReceivedRequest]:
-        return [request for request in self.received if request.method == "POST"]
+        return [request for request in self.received if request.path in CHATS]
 
     def failing(self, reply: Reply) -> Self:
         """Sends this reply to every chat from now on."""
-        for path in ("/v1/chat/completions", "/api/chat"):
+        for path in CHATS:
             self.pages[path] = lambda _: reply
         return self
 
@@ -91,7 +92,7 @@ class Imitation:
 
             return wait
 
-        for path in {"/v1/chat/completions", "/api/chat"} & self.pages.keys():
+        for path in CHATS & self.pages.keys():
             self.pages[path] = later(self.pages[path])
         return self
 

@@ -31,7 +31,7 @@ def _request(text: str) -> LLMRequest:
 async def _complete(base_url: str, text: str) -> tuple[str, str, str, LLMResponse]:
     backend = await open_openai_compatible(base_url, "", None, 120.0)
     try:
-        return backend.server, backend.output_mode, backend.model, await backend.complete(_request(text))
+        return backend.server, backend.known.form, backend.model, await backend.complete(_request(text))
     finally:
         await backend.close()
 

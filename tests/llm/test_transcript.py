@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Corrupt
+from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import AgentLimits, PositionView, QuoteRow, Snapshot
 from autohedge.llm.backend import Message, Usage
 from autohedge.llm.extraction import MAX_BYTES, extract
 from autohedge.llm.outcome import Call
-from autohedge.llm.redaction import bounded, redacted, was_cut
+from autohedge.llm.redaction import bounded, was_cut
 from autohedge.llm.transcript import (
     Transcript,
     TranscriptEntry,

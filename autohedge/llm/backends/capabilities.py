@@ -1,48 +1,100 @@
-"""The structured-output mode that a model supports, measured once and cached on disk.
-
-Servers differ, and some accept a mode that they do not enforce. `json_schema` is tried first, then
-`json_object`; plain `text` needs no test. The schema of the test has a key that no model could guess.
-"""
+"""How one model has to be asked: measured once, adapted when a server refuses it, and cached on disk."""
 
 import os
 import tempfile
+from collections.abc import Iterator
 from contextlib import suppress
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 import platformdirs
 
+import autohedge
+from autohedge.config.sections import LLMSettings, Reasoning
 from autohedge.core.clock import wall_ns
 from autohedge.core.units import NS_PER_DAY
-from autohedge.llm.backend import LLMRequest, LLMResponse, Message
-from autohedge.llm.errors import FormatRefused
+from autohedge.llm import context_window
+from autohedge.llm.backend import LLMRequest
+from autohedge.llm.backends.thinking import thinking_parts
 
 OutputMode = Literal["json_schema", "json_object", "text"]
+TokenLimit = Literal["max_tokens", "max_completion_tokens", "num_predict"]
 FORMS: tuple[OutputMode, ...] = ("json_schema", "json_object", "text")
 # An update of the server or the model can change what it supports.
 CACHE_TTL_NS = 30 * NS_PER_DAY
 
-# A model answers with this key only if the server enforces the schema: the question does not mention it.
-_KEY = "blue_7f3"
-SCHEMA: dict[str, Any] = {
-    "title": "Probe",
-    "type": "object",
-    "properties": {_KEY: {"type": "boolean"}},
-    "required": [_KEY],
-    "additionalProperties": False,
-}
+
+class AnswerSettings(msgspec.Struct, frozen=True):
+    """The settings of a model's answers, under which it is measured."""
+
+    max_answer_tokens: int = 0
+    reasoning: Reasoning = "auto"
+    keep_alive: str = ""
+    extra_body: dict[str, Any] = {}
+    context_tokens: int = 8192
+
+    @classmethod
+    def of(cls, llm: LLMSettings) -> "AnswerSettings":
+        """Returns those of `llm`."""
+        return cls(
+            llm.max_answer_tokens, llm.reasoning, llm.keep_alive, dict(llm.extra_body), llm.context_tokens
+        )
+
+    @property
+    def key(self) -> str:
+        """What distinguishes these settings in the cache; empty for the defaults."""
+        given = self.max_answer_tokens, self.reasoning, self.extra_body
+        return "" if given == (0, "auto", {}) else msgspec.json.encode(given).decode()
+
+
+DEFAULTS = AnswerSettings()
 
 
 class ModelCapability(msgspec.Struct, frozen=True):
-    """The output mode of one model at one address, and when it was measured."""
+    """How one model at one address is asked, and when that was measured; `probed_ns` is 0 if it was not.
+
+    `limit` is the server's name for the longest answer, `temperature` whether one is sent. `least_tokens` is
+    how long an answer must be allowed to be, as the model thinks first. `thinking` has the part of the body
+    that is sent for each value of `llm.reasoning`; without an entry it is the usual one of the server.
+    """
 
     base_url: str
     model: str
-    server: str
-    form: OutputMode
-    probed_ns: int
+    server: str = "unknown"
+    form: OutputMode = FORMS[0]
+    probed_ns: int = 0
+    limit: TokenLimit = "max_tokens"
+    temperature: bool = True
+    least_tokens: int = 0
+    thinking: dict[str, dict[str, Any]] = {}
+    settings: str = ""
+    version: str = ""
+
+    def thinking_part(self, reasoning: Reasoning) -> dict[str, Any]:
+        """Returns the part of the body that sets how much the model thinks."""
+        return self.thinking.get(reasoning, self.thinking_parts(reasoning)[0])
+
+    def thinking_parts(self, reasoning: Reasoning) -> tuple[dict[str, Any], ...]:
+        """Returns all such parts that the server may take, the most likely first."""
+        return thinking_parts("ollama_chat" if self.limit == "num_predict" else self.server, reasoning)
+
+    def with_thinking(self, reasoning: Reasoning, part: dict[str, Any]) -> "ModelCapability":
+        """Returns a copy that sends this part."""
+        return msgspec.structs.replace(self, thinking={**self.thinking, reasoning: part})
+
+    def answer_tokens(self, request: LLMRequest, context_tokens: int) -> int:
+        """Returns the longest answer to allow: that of the request, or what the model needs and fits."""
+        free = context_tokens - context_window.prompt_tokens(request)
+        return max(request.max_tokens, min(self.least_tokens, free))
+
+
+def assumed(base_url: str, model: str, server: str, settings: AnswerSettings) -> ModelCapability:
+    """Returns what is tried first with a model that was not measured."""
+    # OpenAI's newer models reject `max_tokens`; other servers may not know its new name.
+    limit: TokenLimit = "max_completion_tokens" if server == "openai" else "max_tokens"
+    return ModelCapability(base_url, model, server, limit=limit, settings=settings.key)
 
 
 def weaker(form: OutputMode) -> OutputMode | None:
@@ -51,73 +103,46 @@ def weaker(form: OutputMode) -> OutputMode | None:
     return later[0] if later else None
 
 
-def probe_request(form: OutputMode) -> LLMRequest:
-    """Returns a short request that tests a mode; only an enforced schema makes a model use its key."""
-    message = Message("user", "Is the sky blue? Answer in JSON.")
-    return LLMRequest("probe", "", (message,), SCHEMA, 0.0, 200, prompt_hash=f"probe {form}", snapshot="")
-
-
-class Probeable(Protocol):
-    """A model that can be queried in each output mode."""
-
-    async def ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
-        """Sends the request in one mode. Raises LLMError; FormatRefused if the server rejects the mode."""
-        ...
-
-
-async def probe(model: Probeable) -> OutputMode:
-    """Returns the strongest mode that a model supports; `text` always works and is not tested.
-
-    Raises LLMError if the server fails for another reason: the mode is then unknown.
-    """
-    for form in FORMS[:-1]:
-        with suppress(FormatRefused):  # the next weaker mode is tried
-            answer = await model.ask(probe_request(form), form)
-            if _honours(form, answer.text) or _was_cut_in_thought(answer):
-                return form
-    return "text"
-
-
-def _was_cut_in_thought(answer: LLMResponse) -> bool:
-    """Whether a reasoning model used up its tokens before the answer: the server did accept the mode."""
-    return answer.finish_reason == "length" and not answer.text.strip()
-
-
-def _honours(form: OutputMode, text: str) -> bool:
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        return False
-    if not isinstance(value, dict):
-        return False
-    # json_object promises a JSON object and nothing about its keys.
-    return form == "json_object" or (set(value) == {_KEY} and isinstance(value[_KEY], bool))
-
-
-def load(base_url: str, model: str) -> ModelCapability | None:
+def load(base_url: str, model: str, settings: AnswerSettings = DEFAULTS) -> ModelCapability | None:
     """Returns the cached capability; None if it is missing, expired, damaged or of another model."""
-    try:
-        cached = msgspec.json.decode(_file(base_url, model).read_bytes(), type=ModelCapability)
-    except (OSError, ValueError, RecursionError):
-        return None
-    # The file name is a hash of both, but the file may have been copied. A date in the future means that the
-    # clock was set back, so the age is unknown and the model is measured again.
-    fits = (cached.base_url, cached.model) == (base_url, model)
-    return cached if fits and 0 <= wall_ns() - cached.probed_ns < CACHE_TTL_NS else None
+    cached = _read(_file(base_url, model, settings.key))
+    # The file name is a hash of these, but the file may have been copied.
+    wanted = base_url, model, settings.key
+    return cached if cached and (cached.base_url, cached.model, cached.settings) == wanted else None
+
+
+def stored() -> Iterator[ModelCapability]:
+    """Yields all valid capabilities of the cache."""
+    with suppress(OSError):
+        yield from filter(None, map(_read, sorted(_folder().glob("*.json"))))
 
 
 def store(found: ModelCapability) -> ModelCapability:
     """Stores a capability with the current time; if that fails, the next run probes again."""
-    dated = msgspec.structs.replace(found, probed_ns=wall_ns())
+    dated = msgspec.structs.replace(found, probed_ns=wall_ns(), version=autohedge.__version__)
     with suppress(OSError):
-        _replace(_file(found.base_url, found.model), msgspec.json.encode(dated))
+        _replace(_file(found.base_url, found.model, found.settings), msgspec.json.encode(dated))
     return dated
 
 
-def _file(base_url: str, model: str) -> Path:
-    root = os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge")
-    name = blake2b(msgspec.json.encode((base_url, model)), digest_size=16).hexdigest()
-    return Path(root) / "models" / f"{name}.json"
+def _read(path: Path) -> ModelCapability | None:
+    try:
+        cached = msgspec.json.decode(path.read_bytes(), type=ModelCapability)
+    except (OSError, ValueError, RecursionError):
+        return None
+    # Another version may ask in other ways. A date in the future means that the clock was set back, so the
+    # age is unknown and the model is measured again.
+    fresh = 0 <= wall_ns() - cached.probed_ns < CACHE_TTL_NS
+    return cached if fresh and cached.version == autohedge.__version__ else None
+
+
+def _folder() -> Path:
+    return Path(os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge")) / "models"
+
+
+def _file(base_url: str, model: str, settings: str) -> Path:
+    name = blake2b(msgspec.json.encode((base_url, model, settings)), digest_size=16).hexdigest()
+    return _folder() / f"{name}.json"
 
 
 def _replace(path: Path, content: bytes) -> None:

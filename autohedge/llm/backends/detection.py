@@ -4,18 +4,23 @@ The kind is read from the JSON that the server returns, never from a status code
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING
 
-from autohedge.llm.backend import RETRYABLE, LLMError
+from autohedge.llm.backend import LLMError
+from autohedge.llm.backends.listing import (
+    JsonObject,
+    Server,
+    ServerKind,
+    chat_models,
+    entries,
+    model_names,
+    root_of,
+)
 
 if TYPE_CHECKING:
     from autohedge.llm.backends.transport import JsonClient
-
-ServerKind = Literal["lm_studio", "ollama", "llama_cpp", "vllm", "openai", "unknown"]
-JsonObject = dict[str, Any]
 
 PORTS = (1234, 11434, 8080, 8000)  # LM Studio, Ollama, llama.cpp, vLLM
 # A local server lists its models in milliseconds; a port that accepts and stays silent must not delay the
@@ -33,46 +38,48 @@ _OWNERS: dict[str, ServerKind] = {
 }
 
 
-class Server(NamedTuple):
-    """The kind of server at an address, and the models that it lists, in the server's order."""
-
-    kind: ServerKind
-    models: tuple[str, ...]
-
-
-def root_of(base_url: str) -> str:
-    """Returns the address without a path, where servers have the pages outside the OpenAI protocol."""
-    parts = urlsplit(base_url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 async def detect_server(http: "JsonClient") -> Server:
-    """Identifies a server with GET requests only. Raises LLMError if it is down, busy or rejects the key."""
+    """Identifies a server with GET requests only. Raises LLMError if it cannot be reached or is too slow.
+
+    A list that is refused is no such failure: a key may be allowed to ask a model and not to list it.
+    """
+    failure: LLMError | None = None
+    listed: JsonObject = {}
     try:
         listed = await http.get(f"{http.base_url}/models")
     except LLMError as error:
-        if error.code in RETRYABLE or error.code == "unauthorized":
+        if error.code in {"unreachable", "timeout"}:
             raise
-        # Other failures only mean that the server has no such page.
-        listed = {}
-    return Server(
-        _by_owner(listed) or await _by_own_pages(http, root_of(http.base_url)),
-        model_names(listed, "data", "id"),
+        failure = error
+    kind, page = _by_owner(listed), JsonObject()
+    if kind is None:
+        kind, page = await _by_own_pages(http, root_of(http.base_url))
+    rows = _described(listed, page if kind == "lm_studio" else {})
+    return Server(kind, model_names(listed, "data", "id"), rows, failure)
+
+
+async def _by_own_pages(http: "JsonClient", root: str) -> tuple[ServerKind, JsonObject]:
+    for page, kind, fits in _PAGES:
+        try:
+            if fits(reply := await http.get(f"{root}{page}")):
+                return kind, reply
+        except LLMError:
+            continue
+    return "unknown", {}
+
+
+def _described(listed: JsonObject, page: JsonObject) -> tuple[JsonObject, ...]:
+    """Returns the rows of the list, each with what other lists of the server say of the model."""
+    # llama.cpp repeats its models under "models", with their capabilities.
+    others = {each.get("name"): each for each in entries(listed, "models")}
+    others |= {each.get("id"): each for each in entries(page, "data")}
+    return tuple(
+        {**row, **others.get(row.get("id"), {}), "id": row.get("id")} for row in entries(listed, "data")
     )
 
 
-async def _by_own_pages(http: "JsonClient", root: str) -> ServerKind:
-    for page, kind, fits in _PAGES:
-        try:
-            if fits(await http.get(f"{root}{page}")):
-                return kind
-        except LLMError:
-            continue
-    return "unknown"
-
-
 def _by_owner(listed: JsonObject) -> ServerKind | None:
-    owners = (_OWNERS.get(str(entry.get("owned_by"))) for entry in _entries(listed, "data"))
+    owners = (_OWNERS.get(str(entry.get("owned_by"))) for entry in entries(listed, "data"))
     return next((kind for kind in owners if kind), None)
 
 
@@ -101,23 +108,6 @@ def _all_have(reply: JsonObject, table: str, key: str) -> bool:
     return isinstance(rows, list) and all(isinstance(row, dict) and bool(row.get(key)) for row in rows)
 
 
-def model_names(reply: JsonObject, table: str, key: str) -> tuple[str, ...]:
-    """Returns the names in a server's list of models."""
-    found = (entry.get(key) for entry in _entries(reply, table))
-    return tuple(name for name in found if isinstance(name, str) and name)
-
-
-def _entries(reply: JsonObject, table: str) -> Iterable[JsonObject]:
-    rows = reply.get(table)
-    return [row for row in rows if isinstance(row, dict)] if isinstance(rows, list) else []
-
-
-def first_chat_model(models: Iterable[str]) -> str:
-    """Returns the first listed model that is not an embedding model, or ""."""
-    listed = list(models)
-    return next((name for name in listed if "embed" not in name.lower()), "")
-
-
 @dataclass(frozen=True, slots=True)
 class LocalServer:
     """An identified server: its kind, the address for that kind's protocol, and the models that it lists."""
@@ -141,15 +131,16 @@ async def find_local_server(
 async def _by(http: "JsonClient", timeout_s: float) -> LocalServer | None:
     try:
         async with asyncio.timeout(timeout_s):
-            return _counted(http.base_url, await detect_server(http))
+            return await _usable(http, await detect_server(http))
     except (LLMError, TimeoutError):
         return None
     finally:
         await http.close()
 
 
-def _counted(base_url: str, server: Server) -> LocalServer | None:
-    if server.kind == "unknown" or not first_chat_model(server.models):
+async def _usable(http: "JsonClient", server: Server) -> LocalServer | None:
+    if server.kind == "unknown" or not await chat_models(http, server):
         return None
     # Ollama's native protocol lives at the root; the address that was probed ends in /v1.
-    return LocalServer(server.kind, root_of(base_url) if server.kind == "ollama" else base_url, server.models)
+    base_url = root_of(http.base_url) if server.kind == "ollama" else http.base_url
+    return LocalServer(server.kind, base_url, server.models)

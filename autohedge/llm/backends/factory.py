@@ -4,16 +4,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from autohedge.config import Settings
 from autohedge.config.sections import AgentsSettings, LLMSettings
+from autohedge.config.settings import ANSWER_SETTINGS
 from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.log import warn
 from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.capabilities import AnswerSettings
 from autohedge.llm.backends.chaos import ChaosBackend
 from autohedge.llm.backends.detection import PORTS, find_local_server
 from autohedge.llm.backends.router import ModelRouter
@@ -91,22 +94,30 @@ def _shared_backend(settings: Settings, backend: LLMBackend) -> LLMBackend:
 async def _by_model(settings: Settings, opening: BackendFactory) -> LLMBackend:
     """Opens the default model and every other that an agent names; closes all of them if one fails."""
     default = await opening(settings.llm)
+    agents = settings.resolved_agents
     others: dict[str, LLMBackend] = {}
     async with AsyncExitStack() as opened:
         opened.push_async_callback(default.close)
         for model, setting in _named(settings.agents).items():
             if model != default.model:
-                others[model] = await _other(settings.llm, model, setting, opening)
+                llm = settings.llm.model_copy(update={"model": model, **_answer_settings(agents, model)})
+                others[model] = await _other(llm, setting, opening)
                 opened.push_async_callback(others[model].close)
         opened.pop_all()  # every model is open, so the router takes over closing them
     return ModelRouter(default, others) if others else default
 
 
-async def _other(llm: LLMSettings, model: str, setting: str, opening: BackendFactory) -> LLMBackend:
+def _answer_settings(agents: AgentsSettings, model: str) -> dict[str, Any]:
+    """Returns the settings of answers of the first agent that names a model: it is measured under them."""
+    agent = next(agent for _, agent in agents if agent.model == model)
+    return {name: getattr(agent, name) for name in ANSWER_SETTINGS}
+
+
+async def _other(llm: LLMSettings, setting: str, opening: BackendFactory) -> LLMBackend:
     try:
-        return await opening(llm.model_copy(update={"model": model}))
+        return await opening(llm)
     except LLMError as failure:
-        message = one_line(f"model {model!r} ({setting}): {failure}", longest=LONGEST)
+        message = one_line(f"model {llm.model!r} ({setting}): {failure}", longest=LONGEST)
         raise LLMError(failure.code, message, failure.after_s) from None
 
 
@@ -143,7 +154,7 @@ async def _openai(llm: LLMSettings, api_key: SecretStr | None) -> LLMBackend:
 async def _compatible(llm: LLMSettings, base_url: str, api_key: SecretStr | None) -> LLMBackend:
     from autohedge.llm.backends.openai_compatible import open_openai_compatible
 
-    return await open_openai_compatible(base_url, llm.model, api_key, llm.timeout_s)
+    return await open_openai_compatible(base_url, llm.model, api_key, llm.timeout_s, AnswerSettings.of(llm))
 
 
 async def _ollama(llm: LLMSettings, base_url: str) -> LLMBackend:
@@ -151,7 +162,7 @@ async def _ollama(llm: LLMSettings, base_url: str) -> LLMBackend:
 
     # Users paste the address of the OpenAI protocol or of the API; the native protocol starts at the root.
     where = address(base_url or OLLAMA_URL).removesuffix("/v1").removesuffix("/api")
-    return await open_ollama(where, llm.model, llm.context_tokens, llm.timeout_s)
+    return await open_ollama(where, llm.model, llm.context_tokens, llm.timeout_s, AnswerSettings.of(llm))
 
 
 def address(base_url: str, usual_path: str = "") -> str:

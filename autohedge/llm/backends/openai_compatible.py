@@ -1,19 +1,21 @@
 """Servers with OpenAI's chat-completions protocol: OpenAI, LM Studio, llama.cpp, vLLM, Ollama."""
 
-import asyncio
 import re
-from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 from pydantic import SecretStr
 
+from autohedge.config import merge
 from autohedge.core.clock import monotonic_ns
-from autohedge.llm.backend import RETRYABLE, LLMError, LLMRequest, LLMResponse, Message, Usage
-from autohedge.llm.backends import capabilities, tracing
-from autohedge.llm.backends.capabilities import FORMS, ModelCapability, OutputMode
-from autohedge.llm.backends.detection import Server, detect_server, first_chat_model
-from autohedge.llm.errors import FormatRefused, llm_error, mask_key, one_line
+from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse, Usage
+from autohedge.llm.backends import tracing
+from autohedge.llm.backends.adaptive import AdaptiveBackend, messages_for
+from autohedge.llm.backends.capabilities import DEFAULTS, AnswerSettings, ModelCapability, OutputMode
+from autohedge.llm.backends.chat_model import THOUGHT, chat_class
+from autohedge.llm.backends.detection import detect_server
+from autohedge.llm.backends.opening import ModelServer, open_model
+from autohedge.llm.errors import llm_error, mask_key, one_line
 
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
@@ -24,12 +26,8 @@ _NO_KEY = "none"  # the library requires a key; servers without authentication a
 _PLACE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
-class OpenAICompatible:
-    """A model behind a chat-completions address, queried in the strongest output mode that it supports.
-
-    One instance serves one event loop. `output_mode` is the mode to start with. If the server rejects it, the
-    same request is sent in the next weaker mode, which is then used for all later requests and runs.
-    """
+class OpenAICompatible(AdaptiveBackend):
+    """A model behind a chat-completions address."""
 
     name = "openai"
 
@@ -40,99 +38,51 @@ class OpenAICompatible:
         *,
         api_key: SecretStr | None = None,
         timeout_s: float = 60.0,
-        server: str = "unknown",
-        output_mode: OutputMode = "json_schema",
+        context_tokens: int = 8192,
+        known: ModelCapability | None = None,
     ) -> None:
-        self.base_url, self.model, self.server, self.output_mode = base_url, model, server, output_mode
-        self._key, self._timeout_s = api_key, timeout_s
+        super().__init__(known or ModelCapability(base_url, model), timeout_s, context_tokens)
+        self._key = api_key
         self._client, self._chat = _new_chat(base_url, model, api_key, timeout_s)
-
-    @classmethod
-    def of(cls, known: ModelCapability, api_key: SecretStr | None, timeout_s: float) -> "OpenAICompatible":
-        """Returns a backend for a model whose capability is known."""
-        where = known.base_url, known.model
-        return cls(*where, api_key=api_key, timeout_s=timeout_s, server=known.server, output_mode=known.form)
-
-    async def complete(self, request: LLMRequest) -> LLMResponse:
-        """Sends the request, again in a weaker mode if the server rejects the mode. Raises LLMError."""
-        return await self._in_time(self._with_fallback(request), self._limit_s(request))
-
-    async def ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
-        """Sends the request in this mode only. Raises LLMError; FormatRefused if the mode is rejected."""
-        return await self._in_time(self._ask(request, form), self._limit_s(request))
 
     async def close(self) -> None:
         """Closes all connections."""
         await self._client.aclose()
 
-    def _limit_s(self, request: LLMRequest) -> float:
-        return request.timeout_s or self._timeout_s
-
-    async def _in_time(self, answer: Awaitable[LLMResponse], limit_s: float) -> LLMResponse:
-        # The library's timeout bounds single reads: a server that sends a byte now and then would never end.
-        try:
-            async with asyncio.timeout(limit_s):
-                return await answer
-        except TimeoutError:
-            detail = f"no answer in {limit_s:g} s"
-            raise llm_error("timeout", self.base_url, detail) from None
-
-    async def _ask(self, request: LLMRequest, form: OutputMode) -> LLMResponse:
+    async def _send(self, request: LLMRequest, known: ModelCapability) -> LLMResponse:
         begun_ns = monotonic_ns()
+        heat = {"temperature": request.temperature} if known.temperature else {}
         try:
             # The messages are in `extra_body`, see `_extra`.
             message = await self._chat.ainvoke(
                 [],
-                temperature=request.temperature,
                 timeout=self._limit_s(request),
-                extra_body=self._extra(request, form),
+                extra_body=self._extra(request, known),
+                **heat,
             )
-            return self._response(message, form, (monotonic_ns() - begun_ns) / 1e6)
+            return self._response(message, known.form, (monotonic_ns() - begun_ns) / 1e6)
         except LLMError:
             raise
         except Exception as error:  # noqa: BLE001 - an unexpected reply makes the library raise any exception
             detail = f"its reply is no chat completion ({type(error).__name__}: {error})"
             raise llm_error("garbage_reply", self.base_url, detail, self._key) from None
 
-    async def _with_fallback(self, request: LLMRequest) -> LLMResponse:
-        form = self.output_mode
-        while True:
-            try:
-                return await self._ask(request, form)
-            except FormatRefused:
-                weaker = capabilities.weaker(form)
-                if weaker is None:
-                    raise
-                form = self._downgrade(weaker)
-
-    def _downgrade(self, weaker: OutputMode) -> OutputMode:
-        """Lowers the mode, never raises it: concurrent calls may have lowered it further already."""
-        if capabilities.FORMS.index(weaker) > capabilities.FORMS.index(self.output_mode):
-            self.output_mode = weaker
-            capabilities.store(ModelCapability(self.base_url, self.model, self.server, weaker, 0))
-        return weaker
-
-    def _extra(self, request: LLMRequest, form: OutputMode) -> dict[str, Any]:
+    def _extra(self, request: LLMRequest, known: ModelCapability) -> dict[str, Any]:
         """Returns the part of the body that bypasses the library.
 
         With a schema the library would parse the answer and lose its raw text. The messages bypass it too:
         converting them took a quarter of the cost of a call.
         """
-        # OpenAI's newer models reject `max_tokens`; other servers may not know its new name.
-        limit = "max_completion_tokens" if self.server == "openai" else "max_tokens"
-        messages = [{"role": each.role, "content": each.content} for each in _messages_for(request, form)]
-        extra: dict[str, Any] = {"messages": messages, limit: request.max_tokens}
-        if form == "json_schema":
-            # The protocol allows 64 letters, digits, underscores and hyphens in a name.
-            named = {"name": _PLACE.sub("_", request.agent)[:64] or "answer", "strict": True}
-            extra["response_format"] = {"type": form, "json_schema": {**named, "schema": request.schema}}
-        elif form == "json_object":
-            extra["response_format"] = {"type": form}
-        return extra
+        messages = [
+            {"role": each.role, "content": each.content} for each in messages_for(request, known.form)
+        ]
+        limit = known.answer_tokens(request, self._context_tokens)
+        asked = {"messages": messages, known.limit: limit, **_format(request, known.form)}
+        return merge([asked, known.thinking_part(request.reasoning), request.extra_body])
 
     def _response(self, message: "AIMessage", form: OutputMode, service_ms: float) -> LLMResponse:
         about = message.response_metadata
-        refusal = message.additional_kwargs.get("refusal")
+        refusal, thought = (message.additional_kwargs.get(name) for name in ("refusal", THOUGHT))
         return LLMResponse(
             text=mask_key(str(message.text), self._key),
             finish_reason=one_line(str(about.get("finish_reason") or ""), self._key),
@@ -142,6 +92,7 @@ class OpenAICompatible:
             usage=_usage(message),
             service_ms=service_ms,
             refusal=mask_key(str(refusal), self._key) if refusal else None,
+            reasoning=mask_key(thought, self._key) if thought else msgspec.UNSET,
         )
 
 
@@ -151,12 +102,10 @@ def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float
     The library's default client is shared between event loops and follows proxies, so it is not used.
     """
     tracing.disable_tracing()
-    from langchain_openai import ChatOpenAI
-
     from autohedge.llm.backends.transport import new_client
 
     client = new_client(base_url, key, timeout_s)
-    chat = ChatOpenAI(
+    chat = chat_class()(
         model=model,
         base_url=base_url,
         api_key=key or SecretStr(_NO_KEY),
@@ -170,14 +119,14 @@ def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float
     return client, chat
 
 
-def _messages_for(request: LLMRequest, form: OutputMode) -> tuple[Message, ...]:
-    """Returns the messages; unless the server enforces the schema, the last one includes it as text."""
-    if form == "json_schema":
-        return request.messages
-    schema = msgspec.json.encode(request.schema).decode()
-    instruction = f"Answer with one JSON object that fits this JSON schema, and with nothing else:\n{schema}"
-    *before, last = request.messages
-    return (*before, Message(last.role, f"{last.content}\n\n{instruction}"))
+def _format(request: LLMRequest, form: OutputMode) -> dict[str, Any]:
+    if form == "text":
+        return {}
+    if form == "json_object":
+        return {"response_format": {"type": form}}
+    # The protocol allows 64 letters, digits, underscores and hyphens in a name.
+    named = {"name": _PLACE.sub("_", request.agent)[:64] or "answer", "strict": True}
+    return {"response_format": {"type": form, "json_schema": {**named, "schema": request.schema}}}
 
 
 def _usage(message: "AIMessage") -> Usage | None:
@@ -187,49 +136,30 @@ def _usage(message: "AIMessage") -> Usage | None:
 
 
 async def open_openai_compatible(
-    base_url: str, model: str, api_key: SecretStr | None, timeout_s: float
+    base_url: str,
+    model: str,
+    api_key: SecretStr | None,
+    timeout_s: float,
+    settings: AnswerSettings = DEFAULTS,
 ) -> OpenAICompatible:
-    """Returns a backend whose model is set and whose output mode is known, from the cache or measured now.
+    """Returns a backend whose model is set, and whose way to be asked is known, from the cache or measured.
 
-    If the server is down or busy, a named model is used unmeasured, and is measured in a later run.
-    Raises LLMError if no model is named and none is listed, or if the server rejects the key or the model.
+    Raises LLMError as `open_model` does.
     """
-    capability = capabilities.load(base_url, model) if model else None
-    if capability is None:
-        try:
-            capability = await _examined(base_url, model, api_key, timeout_s)
-        except LLMError as error:
-            if not model or error.code not in RETRYABLE:
-                raise
-            capability = ModelCapability(base_url, model, "unknown", FORMS[0], 0)
-    return OpenAICompatible.of(capability, api_key, timeout_s)
-
-
-async def _examined(base_url: str, model: str, key: SecretStr | None, timeout_s: float) -> ModelCapability:
-    server = await _identified(base_url, key, timeout_s)
-    model = model or first_chat_model(server.models)
-    if not model:
-        raise llm_error("model_gone", base_url, "it lists no model")
-    return capabilities.load(base_url, model) or await _measured(base_url, model, server.kind, key, timeout_s)
-
-
-async def _identified(base_url: str, key: SecretStr | None, timeout_s: float) -> Server:
     from autohedge.llm.backends.transport import JsonClient
 
-    http = JsonClient(base_url, key, timeout_s)
+    def backend(known: ModelCapability) -> OpenAICompatible:
+        return OpenAICompatible(
+            base_url,
+            known.model,
+            api_key=api_key,
+            timeout_s=timeout_s,
+            context_tokens=settings.context_tokens,
+            known=known,
+        )
+
+    http = JsonClient(base_url, api_key, timeout_s)
     try:
-        return await detect_server(http)
+        return await open_model(ModelServer(http, detect_server, backend, settings, timeout_s), model)
     finally:
         await http.close()
-
-
-async def _measured(
-    base_url: str, model: str, kind: str, key: SecretStr | None, timeout_s: float
-) -> ModelCapability:
-    found = ModelCapability(base_url, model, kind, FORMS[0], 0)
-    backend = OpenAICompatible.of(found, key, timeout_s)
-    try:
-        form = await capabilities.probe(backend)
-    finally:
-        await backend.close()
-    return capabilities.store(msgspec.structs.replace(found, form=form))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 
-from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse
+from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, answer_tokens
 
 
 class ModelRouter:
@@ -30,6 +30,11 @@ class ModelRouter:
                 "model_gone", f"{request.model} was not opened, only {opened}; name it in an agent's table"
             )
         return await backend.complete(request)
+
+    def answer_tokens(self, request: LLMRequest) -> int:
+        """Returns the longest answer of the model that the request names, in tokens."""
+        backend = self._backends.get(request.model or self.model)
+        return answer_tokens(backend, request) if backend else request.max_tokens
 
     async def close(self) -> None:
         """Closes all backends, even if one fails; then raises that failure."""

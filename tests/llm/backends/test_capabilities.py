@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+import autohedge
 from autohedge.core.clock import wall_ns
 from autohedge.core.units import NS_PER_DAY
 from autohedge.llm.backends import capabilities
@@ -32,7 +33,7 @@ def _found(server: Imitation, model: str = "m") -> tuple[str, str]:
     async def run() -> tuple[str, str]:
         backend = await open_openai_compatible(server.base_url, model, None, 10.0)
         await backend.close()
-        return backend.server, backend.output_mode
+        return backend.server, backend.known.form
 
     return asyncio.run(run())
 
@@ -120,7 +121,7 @@ def test_permanent_failure_of_probe_fails_opening_of_backend() -> None:
     assert failure.code == "model_gone"
 
 
-GONE = ModelCapability("http://a/v1", "m", "vllm", "json_object", 0)
+GONE = ModelCapability("http://a/v1", "m", "vllm", "json_object")
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,8 @@ def test_damaged_capability_file_is_ignored_and_replaced(own_cache: Path, damage
 def test_capability_expired_or_dated_in_future_is_not_loaded(own_cache: Path, age_days: int) -> None:
     capabilities.store(GONE)
     [file] = own_cache.rglob("*.json")
-    dated = msgspec.structs.replace(GONE, probed_ns=wall_ns() - age_days * NS_PER_DAY)
+    ago_ns = age_days * NS_PER_DAY
+    dated = msgspec.structs.replace(GONE, probed_ns=wall_ns() - ago_ns, version=autohedge.__version__)
     file.write_bytes(msgspec.json.encode(dated))
     assert capabilities.load("http://a/v1", "m") is None
 

@@ -5,12 +5,14 @@ import json
 import socket
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import msgspec
 import pytest
 
 from autohedge.llm.backend import RETRYABLE, Usage
 from autohedge.llm.backends import capabilities
+from autohedge.llm.backends.capabilities import ModelCapability
 from autohedge.llm.backends.openai_compatible import OpenAICompatible, open_openai_compatible
 from tests.llm.backend_harness import (
     FITTING,
@@ -32,6 +34,12 @@ from tests.llm.imitation_server import (
     lm_studio,
     vllm,
 )
+
+
+def _asked(server: Imitation, *, model: str = "m", **known: Any) -> OpenAICompatible:
+    """A backend that begins in this way."""
+    way = ModelCapability(server.base_url, model, **known)
+    return OpenAICompatible(server.base_url, model, known=way)
 
 
 def test_response_carries_text_metadata_and_usage() -> None:
@@ -60,7 +68,7 @@ def test_request_body_holds_schema_limit_and_temperature_once() -> None:
 
 def test_openai_server_gets_limit_as_max_completion_tokens() -> None:
     with vllm() as server:
-        complete_sync(lambda: OpenAICompatible(server.base_url, "m", server="openai"))
+        complete_sync(lambda: _asked(server, limit="max_completion_tokens"))
     assert (
         server.received[0].body["max_completion_tokens"] == 160
         and "max_tokens" not in server.received[0].body
@@ -94,7 +102,7 @@ HUGE = Reply(b'{"choices": [], "filler": "' + b"x" * (1 << 20) + b'"}')
 @pytest.mark.parametrize(
     ("reply", "code", "expected"),
     [
-        (json_reply({"error": {"message": "bad temperature"}}, 400), "bad_request", "bad temperature"),
+        (json_reply({"error": {"message": "bad seed"}}, 400), "bad_request", "bad seed"),
         (json_reply({"error": "Invalid tool_choice type: 'object'"}, 400), "bad_request", "tool_choice"),
         (json_reply({"error": {"message": "wrong key"}}, 401), "unauthorized", "set AUTOHEDGE_LLM_API_KEY"),
         (json_reply({"error": {"message": "not yours"}}, 403), "unauthorized", "not yours"),
@@ -195,7 +203,7 @@ def test_a_key_that_a_server_repeats_reaches_no_record() -> None:
 
 def test_rejected_output_mode_falls_back_for_all_later_calls() -> None:
     with lm_studio() as server:
-        backend = lambda: OpenAICompatible(server.base_url, "qwen", output_mode="json_object")  # noqa: E731
+        backend = lambda: _asked(server, model="qwen", form="json_object", probed_ns=1)  # noqa: E731
         answer = complete_sync(backend, a_request(), a_request())
     output_modes = [request.body.get("response_format", {}).get("type") for request in server.chats()]
     assert output_modes == ["json_object", None, None] and answer.sent_as == "text"
@@ -205,10 +213,10 @@ def test_rejected_output_mode_falls_back_for_all_later_calls() -> None:
 
 def test_concurrent_calls_fall_back_to_same_output_mode() -> None:
     async def run(server: Imitation) -> tuple[list[str], str]:
-        backend = OpenAICompatible(server.base_url, "qwen", output_mode="json_object")
+        backend = _asked(server, model="qwen", form="json_object", probed_ns=1)
         answers = await asyncio.gather(*(backend.complete(a_request()) for _ in range(5)))
         await backend.close()
-        return [answer.sent_as for answer in answers], backend.output_mode
+        return [answer.sent_as for answer in answers], backend.known.form
 
     with lm_studio() as server:
         assert asyncio.run(run(server)) == (["text"] * 5, "text")
@@ -216,7 +224,7 @@ def test_concurrent_calls_fall_back_to_same_output_mode() -> None:
 
 def test_text_output_mode_appends_schema_to_last_message() -> None:
     with llama_cpp() as server:
-        complete_sync(lambda: OpenAICompatible(server.base_url, "m", output_mode="text"))
+        complete_sync(lambda: _asked(server, form="text"))
     messages = server.chats()[0].body["messages"]
     assert '"confidence_pct"' in messages[-1]["content"] and messages[-1]["content"].startswith("Trade?")
 
@@ -257,7 +265,7 @@ def test_an_unnamed_model_is_the_first_listed_that_can_answer() -> None:
     async def run(server: Imitation) -> tuple[str, str, str]:
         backend = await open_openai_compatible(server.base_url, "", None, 10.0)
         await backend.close()
-        return backend.model, backend.server, backend.output_mode
+        return backend.model, backend.server, backend.known.form
 
     with lm_studio() as server:
         assert asyncio.run(run(server)) == ("qwen", "lm_studio", "json_schema")
@@ -268,7 +276,7 @@ def test_an_unnamed_model_is_the_first_listed_that_can_answer() -> None:
 def test_named_model_of_unreachable_server_is_used_without_storing() -> None:
     base_url = f"http://127.0.0.1:{_free_port()}/v1"
     backend = asyncio.run(_opened(base_url, "m"))
-    assert (backend.model, backend.output_mode, capabilities.load(base_url, "m")) == (
+    assert (backend.model, backend.known.form, capabilities.load(base_url, "m")) == (
         "m",
         "json_schema",
         None,
@@ -286,7 +294,7 @@ async def _opened(base_url: str, model: str) -> OpenAICompatible:
 def test_a_busy_server_is_not_taken_for_one_without_models(status: int, code: str) -> None:
     with vllm() as server:
         server.pages["/v1/models"] = lambda _: json_reply({"error": "busy"}, status)
-        assert fails(lambda: _opened(server.base_url, "")).code == code
+        assert fails(lambda: open_openai_compatible(server.base_url, "", None, 0.3)).code == code
 
 
 def test_server_without_models_fails_as_model_gone() -> None:
@@ -298,7 +306,7 @@ def test_server_without_models_fails_as_model_gone() -> None:
 
 def test_rejected_key_fails_when_backend_is_opened() -> None:
     with vllm() as server:
-        server.pages["/v1/models"] = lambda _: json_reply({"error": "who are you?"}, 401)
+        server.failing(json_reply({"error": "who are you?"}, 401))
         assert fails(lambda: _opened(server.base_url, "m")).code == "unauthorized"
 
 
