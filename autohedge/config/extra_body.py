@@ -1,5 +1,6 @@
 """Checks `extra_body`, the table of a user that goes into the body of each request to a model."""
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -35,14 +36,17 @@ def checked_extra_body(table: dict[str, Any]) -> dict[str, Any]:
             msg = f"must not hold {name}: {RESERVED[name]}"
             raise ValueError(msg)
     for name, value in _leaves(table):
-        if _SECRET_NAME.search(name) or redacted(value) != value:
+        if not isinstance(value, str | int | float) or not _is_finite(value):
+            msg = f"{name} must be text, a finite number, true or false"
+            raise ValueError(msg)
+        if _SECRET_NAME.search(name) or redacted(str(value)) != str(value):
             msg = f"{name} looks like a secret, and settings are recorded: set AUTOHEDGE_LLM_API_KEY"
             raise ValueError(msg)
     return table
 
 
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Yields the name and the text of each value, at any depth."""
+def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the name of each value and the value, at any depth."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from _leaves(inner, str(key))
@@ -50,4 +54,8 @@ def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
         for inner in value:
             yield from _leaves(inner, name)
     else:
-        yield name, str(value)
+        yield name, value
+
+
+def _is_finite(value: str | float) -> bool:
+    return isinstance(value, str) or math.isfinite(value)

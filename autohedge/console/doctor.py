@@ -15,10 +15,12 @@ import platformdirs
 import autohedge
 from autohedge.core.clock import format_utc, wall_ns
 from autohedge.core.errors import AutoHedgeError
+from autohedge.core.text import one_line
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import RunFolder
 
 FREE_BYTES_LEAST = 1 << 30
+MODEL_CHARS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,16 @@ def run_checks() -> Iterator[CheckResult]:
     yield clock(wall_ns())
     yield CheckResult("cores", ok=True, message=str(os.cpu_count()))
     yield _settings()
+    yield from models()
+
+
+def models() -> Iterator[CheckResult]:
+    """Yields how each model was found to be asked, from the cache of `llm.backends.capabilities`."""
+    from autohedge.llm.backends.capabilities import stored
+
+    for known in stored():
+        message = one_line(f"{known.model} at {known.base_url}: {known.summary}", MODEL_CHARS)
+        yield CheckResult("model", ok=True, message=message)
 
 
 def _python() -> CheckResult:

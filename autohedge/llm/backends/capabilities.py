@@ -72,6 +72,21 @@ class ModelCapability(msgspec.Struct, frozen=True):
     settings: str = ""
     version: str = ""
 
+    @property
+    def summary(self) -> str:
+        """How the model is asked, in one line."""
+        parts = [
+            f"{name} {msgspec.json.encode(part).decode()}" for name, part in self.thinking.items() if part
+        ]
+        facts = (
+            f"answers as {self.form}",
+            self.limit + (f" at least {self.least_tokens}" if self.least_tokens else ""),
+            "a temperature" if self.temperature else "no temperature",
+            *(f"reasoning {part}" for part in parts),
+            *([f"measured with {self.settings}"] if self.settings else []),
+        )
+        return ", ".join(facts)
+
     def thinking_part(self, reasoning: Reasoning) -> dict[str, Any]:
         """Returns the part of the body that sets how much the model thinks."""
         return self.thinking.get(reasoning, self.thinking_parts(reasoning)[0])

@@ -51,14 +51,14 @@ class OpenAICompatible(AdaptiveBackend):
 
     async def _send(self, request: LLMRequest, known: ModelCapability) -> LLMResponse:
         begun_ns = monotonic_ns()
-        heat = {"temperature": request.temperature} if known.temperature else {}
+        optional = {"temperature": request.temperature} if known.temperature else {}
         try:
             # The messages are in `extra_body`, see `_extra`.
             message = await self._chat.ainvoke(
                 [],
                 timeout=self._limit_s(request),
                 extra_body=self._extra(request, known),
-                **heat,
+                **optional,
             )
             return self._response(message, known.form, (monotonic_ns() - begun_ns) / 1e6)
         except LLMError:

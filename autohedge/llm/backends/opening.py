@@ -12,7 +12,8 @@ from autohedge.llm.backends.adaptive import AdaptiveBackend
 from autohedge.llm.backends.capabilities import AnswerSettings, ModelCapability, assumed
 from autohedge.llm.backends.listing import Server, chat_models, closest, is_in_state, root_of
 from autohedge.llm.backends.probe import Silent, probe
-from autohedge.llm.errors import llm_error
+from autohedge.llm.backends.refusals import is_about_the_model
+from autohedge.llm.errors import error_message, llm_error
 from autohedge.llm.policy import sleep
 
 if TYPE_CHECKING:
@@ -67,13 +68,20 @@ async def _named(at: ModelServer[Backend], model: str) -> ModelCapability:
 
 
 def _with_names(error: LLMError, base_url: str, model: str, listed: Iterable[str]) -> LLMError:
-    """Returns the error with the listed names that are most like the missing one."""
+    """Returns the error with the listed names that are most like the missing one, or with its remedy."""
+    if error.code == "bad_request" and is_about_the_model(error):
+        return _described(error, base_url, "set llm.model to one that can chat")
     names = closest(model, listed) if error.code == "model_gone" else ""
-    return llm_error("model_gone", base_url, f"{names} {_detail(error, base_url)}") if names else error
+    return _described(error, base_url, names) if names else error
 
 
-def _detail(error: LLMError, base_url: str) -> str:
-    return str(error).removeprefix(f"{base_url}: ").partition("; ")[0]
+def _described(error: LLMError, base_url: str, what: str) -> LLMError:
+    """Returns the error with `what` before the server's own message."""
+    # Last, as a long message is shortened at its end.
+    answer = f"it answered {error.status}: {error_message(error.body)}"
+    described = llm_error(error.code, base_url, f"{what}; {answer}" if error.status else f"{what}; {error}")
+    described.status, described.after_s = error.status, error.after_s
+    return described
 
 
 async def _when_loaded(at: ModelServer[Backend]) -> ModelCapability:
@@ -94,17 +102,24 @@ async def _unnamed(at: ModelServer[Backend]) -> ModelCapability:
     """Returns the first model that can chat and answers. Raises the first failure if none does."""
     server = await at.identify(at.http)
     if server.failure is not None:
-        raise server.failure
+        raise _described(server.failure, at.http.base_url, "llm.model is empty and the list failed")
     failure: LLMError | None = None
     for model in (await chat_models(at.http, server))[:MOST_TRIED]:
         try:
             cached = capabilities.load(at.http.base_url, model, at.settings)
             return cached or await _measured(at, model, server.kind)
         except LLMError as error:
-            if error.code in RETRYABLE or error.code == "unauthorized":
+            if not _is_of_the_model(error):
                 raise
             failure = failure or error
     raise failure or await _no_model(at, server)
+
+
+def _is_of_the_model(error: LLMError) -> bool:
+    """Whether another model of the same server may work."""
+    if error.code in RETRYABLE:
+        return is_about_the_model(error) and error.status != LOADING_STATUS
+    return error.code != "unauthorized"
 
 
 async def _no_model(at: ModelServer[Backend], server: Server) -> LLMError:

@@ -15,6 +15,7 @@ REFUSALS = frozenset({"bad_request", "server_error"})
 
 _FORM = r"response_format|json.?schema|json_object|grammar|structured.?output|\bformat\b"
 _EFFORT = r"reasoning.?(effort|setting|level)"
+_OF_THE_MODEL = re.compile(r"support chat|not a chat|load(ing)? (the )?model|embedding", re.IGNORECASE)
 _OTHER_LIMIT: dict[TokenLimit, TokenLimit] = {
     "max_tokens": "max_completion_tokens",
     "max_completion_tokens": "max_tokens",
@@ -40,8 +41,10 @@ def adapted(
 def simpler(known: ModelCapability, reasoning: Reasoning, error: LLMError) -> list[ModelCapability]:
     """Returns ways to ask after a refusal without a reason: one parameter less, then all optional ones.
 
-    After a failure of the server, only weaker output modes.
+    After a failure of the server, only weaker output modes; none for a model that cannot chat or be loaded.
     """
+    if is_about_the_model(error):
+        return []
     single = [other for _, other in _alternatives(known, reasoning)]
     plain = msgspec.structs.replace(known, form="text").with_thinking(reasoning, {})
     if error.code == "server_error":
@@ -49,6 +52,11 @@ def simpler(known: ModelCapability, reasoning: Reasoning, error: LLMError) -> li
     bare = msgspec.structs.replace(plain, temperature=False)
     renamed = msgspec.structs.replace(bare, limit=_OTHER_LIMIT.get(bare.limit, bare.limit))
     return [other for other in (*single, plain, bare, renamed) if other != known]
+
+
+def is_about_the_model(error: LLMError) -> bool:
+    """Whether a server says that the model cannot chat or be loaded, however it is asked."""
+    return bool(_OF_THE_MODEL.search(str(error)))
 
 
 def _alternatives(known: ModelCapability, reasoning: Reasoning) -> Iterator[tuple[str, ModelCapability]]:
