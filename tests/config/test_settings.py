@@ -20,6 +20,7 @@ from autohedge.config import (
     with_origins,
 )
 from autohedge.config.secrets import KEY_NAMES
+from autohedge.config.settings import ANSWER_SETTINGS
 from autohedge.core.errors import Misconfigured
 from autohedge.core.instruments import Instrument
 
@@ -320,6 +321,72 @@ def test_recorded_settings_with_a_missing_key_are_refused() -> None:
     del recorded["momentum"]["lookback"]
     with pytest.raises(Misconfigured, match=r"momentum\.lookback: Field required"):
         from_plain(recorded)
+
+
+def test_recorded_settings_of_an_earlier_version_lack_those_of_answers() -> None:
+    recorded = to_plain(load())
+    for name in ANSWER_SETTINGS:
+        del recorded["llm"][name]
+        for agent in recorded["agents"].values():
+            del agent[name]
+    assert from_plain(recorded).model_dump() == load().model_dump()
+
+
+def test_agents_take_what_they_leave_unset_from_llm() -> None:
+    made = load(
+        overrides=[
+            "llm.max_answer_tokens=900",
+            "llm.reasoning=low",
+            "llm.extra_body={top_k=5}",
+            "agents.quant.reasoning=off",
+            "agents.quant.max_answer_tokens=0",
+            "agents.risk.extra_body={}",
+            "agents.risk.keep_alive=-1",
+        ]
+    )
+    found = made.resolved_agents
+    assert (found.director.max_answer_tokens, found.director.reasoning) == (900, "low")
+    assert (found.quant.max_answer_tokens, found.quant.reasoning, found.quant.extra_body) == (
+        0,
+        "off",
+        {"top_k": 5},
+    )
+    assert (found.risk.extra_body, found.risk.keep_alive, found.director.keep_alive) == ({}, "-1", "")
+
+
+@pytest.mark.parametrize(
+    ("table", "expected"),
+    [
+        ("{model='x'}", "set llm.model"),
+        ("{messages=[]}", "must not hold messages"),
+        ("{options={num_predict=9}}", "set llm.max_answer_tokens"),
+        ("{stream=true}", "must not hold stream"),
+        ("{api_key='hush'}", "api_key looks like a secret"),
+        ("{a={b=[{Authorization='hush'}]}}", "Authorization looks like a secret"),
+        ("{user='sk-hush1234567890abcdef'}", "user looks like a secret"),
+        ("{top_p=nan}", "top_p must be text, a finite number"),
+        ("{since=2026-01-01}", "since must be text, a finite number"),
+    ],
+)
+@pytest.mark.parametrize("section", ["llm", "agents.director"])
+def test_extra_body_with_secrets_or_reserved_names_is_refused(
+    section: str, table: str, expected: str
+) -> None:
+    text = _refused(f"{section}.extra_body={table}")
+    assert text.startswith(f"{section}.extra_body: ") and expected in text
+    assert "hush" not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("10m", "10m"), ("-1", "-1"), ("0", "0"), ("1h30m", "1h30m"), ('""', "")]
+)
+def test_keep_alive_is_a_duration_or_seconds(given: str, kept: str) -> None:
+    assert load(overrides=[f"llm.keep_alive={given}"]).llm.keep_alive == kept
+
+
+@pytest.mark.parametrize("given", ["soon", "10 m", "1.5", "true"])
+def test_keep_alive_of_another_form_is_refused(given: str) -> None:
+    assert _refused(f"llm.keep_alive={given}").startswith("llm.keep_alive: ")
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,15 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from autohedge.console.doctor import FREE_BYTES_LEAST, clock, room, run_checks, writable
+from autohedge.console.doctor import FREE_BYTES_LEAST, clock, models, room, run_checks, writable
 from autohedge.core.clock import wall_ns
 from autohedge.core.units import NS_PER_DAY
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
+from autohedge.llm.backends.capabilities import ModelCapability, store
 
 
 def _bad(monkeypatch: pytest.MonkeyPatch, variable: str, directory: Path) -> list[str]:
@@ -32,6 +34,20 @@ def test_a_tape_cache_that_cannot_be_written_is_found(
 ) -> None:
     (workplace / "file").touch()
     assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", workplace / "file") == ["tape cache"]
+
+
+def test_model_is_shown_with_how_it_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(workplace / "cache"))
+    assert list(models()) == []
+    part = {"auto": {"reasoning_effort": "none"}}
+    way = ModelCapability(
+        "http://a/v1", "m\x1b", "vllm", "text", limit="max_completion_tokens", thinking=part
+    )
+    store(msgspec.structs.replace(way, temperature=False, least_tokens=1200))
+    [finding] = models()
+    assert finding.ok and finding.message.isprintable()
+    for fact in ("http://a/v1", "text", "max_completion_tokens at least 1200", "no temperature", "none"):
+        assert fact in finding.message
 
 
 def test_failed_check_names_the_cure(tmp_path: Path) -> None:

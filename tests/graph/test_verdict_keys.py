@@ -11,6 +11,7 @@ import pytest
 
 from autohedge import app
 from autohedge.agents.director import Verdict
+from autohedge.config.sections import AgentSettings
 from autohedge.core.events import Decision, GateChanged
 from autohedge.core.regimes import regime
 from autohedge.core.units import NS_PER_S
@@ -148,7 +149,8 @@ def test_verdict_key_depends_on_tape_symbol_model_sampling_and_regime() -> None:
 
     def key(**changes: Any) -> str:
         other = msgspec.structs.replace(seen, **{k: v for k, v in changes.items() if hasattr(seen, k)})
-        terms = {k: v for k, v in changes.items() if k in ("temperature", "samples")}
+        terms = {k: v for k, v in changes.items() if k in AgentSettings.model_fields or k == "samples"}
+        terms.pop("model", None)
         director = agents.director.model_copy(update=terms)
         team = agents.model_copy(update={"director": director})
         return verdict_key(other, prompt, team, changes.get("model", "m"), changes.get("market", "tape"))
@@ -161,9 +163,13 @@ def test_verdict_key_depends_on_tape_symbol_model_sampling_and_regime() -> None:
         key(model="n"),
         key(temperature=1.0),
         key(samples=3),
+        key(reasoning="off"),
+        key(max_answer_tokens=900),
+        key(extra_body={"top_k": 5}),
         key(market="another tape"),
     ]
-    assert key() == same and len({key(), *others}) == 7
+    assert key() == same and len({key(), *others}) == 10
+    assert key() == key(reasoning="auto", max_answer_tokens=0, extra_body={}, keep_alive="5m")
     assert key(kind="trade") == key(kind="learning") == key(quotes=RISING[:2]) == ""
 
 

@@ -310,6 +310,19 @@ def test_exhausted_token_budget_refuses_request() -> None:
     assert outcome(harness=harness).code == "budget"
 
 
+class Thinker(Script):
+    """A backend whose model needs long answers."""
+
+    def answer_tokens(self, request: LLMRequest) -> int:
+        return max(request.max_tokens, 4000)
+
+
+def test_token_budget_reserves_the_longest_answer_of_the_backend() -> None:
+    assert outcome(harness=ClientHarness(make_response(GOOD), max_tokens=3000)).code == "accepted"
+    harness = ClientHarness(backend=Thinker(make_response(GOOD)), max_tokens=3000)
+    assert outcome(harness=harness).code == "budget"
+
+
 def test_breaker_after_repeated_failures_blocks_until_pause_ends() -> None:
     harness = ClientHarness(
         LLMError("unauthorized", "no key"), ZeroDivisionError(), make_response(GOOD), breaker_failures=2

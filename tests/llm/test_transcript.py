@@ -223,6 +223,8 @@ def test_request_bytes_ignore_answer_and_timing() -> None:
         {"temperature": 0.1},
         {"max_tokens": 101},
         {"prompt_hash": "p2"},
+        {"reasoning": "off"},
+        {"extra_body": {"top_k": 5}},
     ],
 )
 def test_request_bytes_differ_for_every_changed_part(changed: dict[str, object]) -> None:
@@ -248,6 +250,20 @@ def test_request_without_model_or_timeout_omits_both_fields(tmp_path: Path) -> N
     written(tmp_path / "t", [line_of(1, 0, CALL, 5)])
     text = (tmp_path / "t").read_bytes()
     assert b'"model":""' not in text and b"timeout_s" not in text
+
+
+def test_settings_of_answers_that_are_unset_leave_the_bytes_of_a_record() -> None:
+    line, _ = encode_entry(line_of(1, 0, CALL, 5))
+    assert not any(name in line for name in (b"reasoning", b"keep_alive", b"extra_body"))
+
+
+def test_thoughts_are_recorded_clean_and_bounded(tmp_path: Path) -> None:
+    thought = f"The key is {KEY}. " + "x" * MAX_BYTES
+    response = msgspec.structs.replace(make_response(GOOD), reasoning=thought)
+    written(tmp_path / "t", [line_of(1, 0, msgspec.structs.replace(CALL, response=response), 5)])
+    [line] = read(tmp_path / "t")
+    assert line.response and line.response.reasoning and not line.cut
+    assert KEY not in line.response.reasoning and was_cut(line.response.reasoning)
 
 
 def test_request_bytes_include_model_and_exclude_timeout() -> None:

@@ -3,14 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 
+import msgspec
 import pytest
 
 from autohedge.core.ids import seeded_random
 from autohedge.llm.backend import Usage
 from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
 from autohedge.llm.client import LLMClient
-from autohedge.llm.usage import TokenUsage, total_usage
-from tests.llm.request_factory import GOOD, Clock, Verdict, llm, make_request
+from autohedge.llm.usage import TokenUsage, total_usage, usage_of
+from tests.llm.request_factory import GOOD, Clock, Verdict, llm, make_request, make_response
 
 CASES: dict[str, Sequence[str | ScriptLine]] = {
     "at once": [GOOD],
@@ -44,6 +45,15 @@ def test_usage_read_from_calls_equals_usage_counted_by_client(answers: Sequence[
 
     counted, read = asyncio.run(both())
     assert counted == read and counted.calls >= 1 and counted.prompt_tokens > 0
+
+
+def test_thoughts_that_no_server_counts_are_estimated() -> None:
+    plain = make_response(GOOD)
+    thoughtful = msgspec.structs.replace(plain, reasoning="The price rises, so a trade is due. " * 9)
+    used = [usage_of(make_request(), response).completion_tokens for response in (plain, thoughtful)]
+    assert used[1] > used[0] + 50
+    counted = msgspec.structs.replace(thoughtful, usage=Usage(10, 99))
+    assert usage_of(make_request(), counted) == Usage(10, 99)
 
 
 def test_usage_carried_over_counts_against_budget() -> None:

@@ -33,12 +33,13 @@ def thinking(stops: Stops, *, enough: int = 10**9, field: str = "reasoning_conte
 
     def chat(request: ReceivedRequest) -> Reply:
         body = request.body
+        thought: JsonObject = {field: THOUGHT * 9}
         limit = body.get("max_tokens") or body.get("max_completion_tokens") or 0
         if stops(body):
             return json_reply(completion(answer_to(body)))
         if limit >= enough:
-            return json_reply(completion(answer_to(body), **{field: THOUGHT * 9}))
-        return json_reply(completion("", "length", **{field: THOUGHT * 9}))
+            return json_reply(completion(answer_to(body), **thought))
+        return json_reply(completion("", "length", **thought))
 
     return chat
 

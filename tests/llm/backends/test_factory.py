@@ -176,6 +176,16 @@ def test_two_models_of_one_server_are_probed_and_called_by_name() -> None:
     assert (backend.name, backend.model, backend.server) == ("openai", "large", "vllm")
 
 
+def test_model_of_an_agent_is_measured_under_the_settings_of_that_agent() -> None:
+    given = ["agents.quant.model=small", "agents.quant.reasoning=off", "llm.extra_body={top_k=7}"]
+    with _answering(vllm(), "large", "small") as server:
+        where = [f"llm.base_url={server.base_url}", "llm.provider=openai", "llm.model=large"]
+        _opened(load(overrides=[*where, *given]))
+        large, small = server.chats()
+    assert large.body["top_k"] == small.body["top_k"] == 7
+    assert "chat_template_kwargs" in small.body and "chat_template_kwargs" not in large.body
+
+
 def test_two_models_of_an_ollama_server_are_called_by_name() -> None:
     requests = [msgspec.structs.replace(a_request(), model=model) for model in ("", "nomic-embed-text")]
 

@@ -6,6 +6,7 @@ import json
 import msgspec
 import pytest
 
+from autohedge.config.sections import Reasoning
 from autohedge.llm.backend import Usage
 from autohedge.llm.backends.ollama import OllamaBackend, open_ollama
 from tests.llm.backend_harness import (
@@ -29,6 +30,44 @@ def test_the_schema_the_context_and_the_limits_go_out_natively() -> None:
     assert request.body["messages"][1] == {"role": "user", "content": "Trade?"}
     assert (answer.text, answer.finish_reason, answer.model) == (FITTING, "stop", "llama3:8b")
     assert (answer.usage, answer.server, answer.sent_as) == (Usage(11, 7), "ollama", "native")
+
+
+@pytest.mark.parametrize(("keep_alive", "sent"), [("30m", "30m"), ("-1", -1), ("1h30m", "1h30m"), ("", None)])
+def test_keep_alive_and_extra_body_go_out_with_each_request(keep_alive: str, sent: object) -> None:
+    extra = {"options": {"num_gpu": 0}, "logprobs": True}
+    request = msgspec.structs.replace(a_request(), keep_alive=keep_alive, extra_body=extra)
+    with ollama() as server:
+        complete_sync(lambda: by_ollama(server), request)
+    [received] = server.received
+    assert received.body.get("keep_alive") == sent and received.body["logprobs"] is True
+    assert received.body["options"]["num_gpu"] == 0 and received.body["options"]["num_predict"] == 160
+
+
+@pytest.mark.parametrize(
+    ("reasoning", "think"), [("off", False), ("low", "low"), ("high", "high"), ("auto", None)]
+)
+def test_reasoning_is_sent_as_think(reasoning: Reasoning, think: object) -> None:
+    with ollama() as server:
+        complete_sync(lambda: by_ollama(server), msgspec.structs.replace(a_request(), reasoning=reasoning))
+    assert server.received[0].body.get("think") == think
+
+
+def test_model_that_cannot_think_is_asked_without_it() -> None:
+    with ollama() as server:
+        answers = server.pages["/api/chat"]
+        refusal = json_reply({"error": '"llama3:8b" does not support thinking'}, 400)
+        server.pages["/api/chat"] = lambda request: refusal if request.body.get("think") else answers(request)
+        request = msgspec.structs.replace(a_request(), reasoning="medium")
+        answer = complete_sync(lambda: by_ollama(server), request, request)
+        assert [each.body.get("think") for each in server.chats()] == ["medium", True, None, None]
+    assert answer.text == FITTING
+
+
+def test_thoughts_are_recorded_apart_from_the_answer() -> None:
+    reply = {"message": {"content": FITTING, "thinking": "It rises."}, "done_reason": "stop"}
+    with ollama().failing(json_reply(reply)) as server:
+        answer = complete_sync(lambda: by_ollama(server))
+    assert (answer.text, answer.reasoning) == (FITTING, "It rises.")
 
 
 def test_response_without_both_token_counts_has_no_usage() -> None:

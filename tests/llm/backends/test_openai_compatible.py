@@ -27,6 +27,7 @@ from tests.llm.backend_harness import (
 from tests.llm.imitation_server import (
     CLOSED,
     Imitation,
+    ReceivedRequest,
     Reply,
     completion,
     json_reply,
@@ -36,10 +37,10 @@ from tests.llm.imitation_server import (
 )
 
 
-def _asked(server: Imitation, *, model: str = "m", **known: Any) -> OpenAICompatible:
+def _asked(at: Imitation, *, model: str = "m", **known: Any) -> OpenAICompatible:
     """A backend that begins in this way."""
-    way = ModelCapability(server.base_url, model, **known)
-    return OpenAICompatible(server.base_url, model, known=way)
+    way = ModelCapability(at.base_url, model, **known)
+    return OpenAICompatible(at.base_url, model, known=way)
 
 
 def test_response_carries_text_metadata_and_usage() -> None:
@@ -220,6 +221,88 @@ def test_concurrent_calls_fall_back_to_same_output_mode() -> None:
 
     with lm_studio() as server:
         assert asyncio.run(run(server)) == (["text"] * 5, "text")
+
+
+@pytest.mark.parametrize(
+    ("refused", "reply", "kept"),
+    [
+        ("temperature", json_reply({"error": {"message": "Unsupported value", "param": "temperature"}}, 400),
+         {"temperature": False}),
+        ("max_tokens", json_reply({"error": {"message": "max_tokens: use max_completion_tokens"}}, 400),
+         {"limit": "max_completion_tokens"}),
+        ("reasoning_effort", json_reply({"detail": [{"loc": ["body", "reasoning_effort"], "input": "low"}]}, 422),
+         {"thinking": {"low": {}}}),
+        ("response_format", json_reply({"error": "failed to parse grammar"}, 500), {"form": "text"}),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("probed_ns", [0, 1])
+def test_parameter_refused_during_a_run_is_dropped_for_all_later_calls(
+    refused: str, reply: Reply, kept: dict[str, object], probed_ns: int
+) -> None:
+    async def run(server: Imitation) -> OpenAICompatible:
+        backend = _asked(server, probed_ns=probed_ns)
+        request = msgspec.structs.replace(a_request(), reasoning="low")
+        assert [each.finish_reason for each in await complete_all(backend, request, request)] == ["stop"] * 2
+        return backend
+
+    with vllm() as server:
+        answers = server.pages["/v1/chat/completions"]
+        server.pages["/v1/chat/completions"] = lambda request: (
+            reply if refused in request.body else answers(request)
+        )
+        known = asyncio.run(run(server)).known
+        assert refused not in server.chats()[-1].body and refused not in server.chats()[-2].body
+    assert {name: getattr(known, name) for name in kept} == kept
+    # What was never measured is not taken for measured.
+    assert capabilities.load(server.base_url, "m") == (known if probed_ns else None)
+
+
+def test_failure_that_names_no_parameter_is_sent_once() -> None:
+    with vllm().failing(json_reply({"error": "crashed"}, 500)) as server:
+        assert fails(lambda: complete_all(by_openai(server))).code == "server_error"
+        assert len(server.chats()) == 1
+
+
+def test_limit_refused_under_both_names_ends_with_the_first_message() -> None:
+    def refuse(request: ReceivedRequest) -> Reply:
+        sent = "max_tokens" if "max_tokens" in request.body else "max_completion_tokens"
+        return json_reply({"error": f"{sent} is out of range"}, 400)
+
+    with vllm() as server:
+        server.pages["/v1/chat/completions"] = refuse
+        failure = fails(lambda: complete_all(by_openai(server)))
+        assert len(server.chats()) == 2
+    assert "max_tokens is out of range" in str(failure)
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": FITTING, "reasoning_content": "It rises."},
+        {"content": FITTING, "reasoning": "It rises."},
+        {"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "It rises."}]},
+                     {"type": "text", "text": FITTING}]},
+    ],
+)  # fmt: skip
+def test_thoughts_are_recorded_apart_from_the_answer(
+    message: dict[str, object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    body = completion(FITTING)
+    body["choices"][0]["message"] |= message
+    with vllm().failing(json_reply(body)) as server:
+        answer = complete_sync(lambda: by_openai(server))
+    assert (answer.text, answer.reasoning) == (FITTING, "It rises.")
+    assert capfd.readouterr().err == ""
+
+
+def test_extra_body_is_merged_into_the_request() -> None:
+    extra = {"top_k": 20, "chat_template_kwargs": {"thinking": True}}
+    request = msgspec.structs.replace(a_request(), reasoning="off", extra_body=extra)
+    with vllm() as server:
+        complete_sync(lambda: _asked(server, server="vllm"), request)
+    sent = server.chats()[0].body
+    assert sent["top_k"] == 20
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False, "thinking": True}
 
 
 def test_text_output_mode_appends_schema_to_last_message() -> None:

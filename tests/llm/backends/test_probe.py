@@ -181,7 +181,7 @@ def test_model_that_never_answers_is_warned_about_and_not_stored(
 
 
 @pytest.mark.parametrize("off", [False, "low"])
-def test_ollama_is_told_not_to_think_if_its_model_is_silent(off: object) -> None:
+def test_ollama_is_asked_not_to_think_if_its_model_is_silent(off: object) -> None:
     with with_chat(ollama(), thinking_ollama(lambda body: body.get("think") == off)) as server:
         assert _ollama_known(server).thinking == {"auto": {"think": off}}
         asked = len(server.chats())

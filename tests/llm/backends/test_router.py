@@ -6,6 +6,8 @@ import msgspec
 import pytest
 
 from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.capabilities import ModelCapability
+from autohedge.llm.backends.openai_compatible import OpenAICompatible
 from autohedge.llm.backends.router import ModelRouter
 from tests.llm.request_factory import GOOD, Script, make_request, make_response
 
@@ -38,6 +40,17 @@ def test_each_request_reaches_the_model_that_it_names() -> None:
     asyncio.run(run())
     assert large.requests == [requests[0], requests[2]] and small.requests == [requests[1]]
     assert (backend.name, backend.model, backend.server) == ("script", "large", "scripted")
+
+
+def test_longest_answer_is_that_of_the_model_that_is_named() -> None:
+    server = "http://127.0.0.1:1/v1"
+    large = OpenAICompatible(server, "large", known=ModelCapability(server, "large", least_tokens=4096))
+    router = ModelRouter(large, {"small": named("small", Script())})
+    request = make_request(max_tokens=100)
+    assert router.answer_tokens(request) == 4096
+    assert router.answer_tokens(msgspec.structs.replace(request, model="small")) == 100
+    assert router.answer_tokens(msgspec.structs.replace(request, model="gone")) == 100
+    asyncio.run(router.close())
 
 
 def test_a_model_that_was_not_opened_is_gone() -> None:
