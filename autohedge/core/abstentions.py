@@ -35,7 +35,9 @@ ABSTENTIONS = {
     "garbage_reply": Abstention("the server that answered is no model server", "set llm.base_url"),
     "backend_error": Abstention("the code that asks the model failed", "the transcript has the error"),
     # a reply that is no answer
-    "truncated": Abstention("the answer was cut off", "raise llm.max_answer_tokens, or set llm.reasoning=off"),
+    "truncated": Abstention(
+        "the answer was cut off", "raise llm.max_answer_tokens, or set llm.reasoning=off"
+    ),
     "refusal": Abstention("the model declined to answer", "use another model or prompt"),
     "empty": Abstention("the answer was empty", "use another model, or set llm.reasoning=off"),
     "no_json": Abstention("the answer was not exactly one JSON object", "use another model or prompt"),
