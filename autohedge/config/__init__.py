@@ -12,7 +12,7 @@ from autohedge.config.loading import (
     unused_names,
     with_origins,
 )
-from autohedge.config.secrets import Secrets, load_secrets
+from autohedge.config.secrets import Secrets, load_secrets, openai_base_url, read_secret
 from autohedge.config.settings import Settings
 
 __all__ = [
@@ -23,7 +23,9 @@ __all__ = [
     "load",
     "load_secrets",
     "merge",
+    "openai_base_url",
     "parse_override",
+    "read_secret",
     "read_toml",
     "shipped_file",
     "to_plain",

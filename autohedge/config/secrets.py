@@ -12,26 +12,41 @@ KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
 
 @dataclass(frozen=True, slots=True)
 class Secrets:
-    """The secrets of a run; their text form hides the values."""
+    """The secrets of a run; their text form hides the values.
+
+    `llm_api_key` is for the model server that the settings name, `openai_api_key` for OpenAI.
+    """
 
     llm_api_key: SecretStr | None
+    openai_api_key: SecretStr | None
     redis_password: SecretStr | None
 
 
 def load_secrets() -> Secrets:
     """Returns the secrets from the environment or, with lower priority, from `.env`.
 
-    AUTOHEDGE_LLM_API_KEY has priority over OPENAI_API_KEY. Raises Misconfigured for a secret with characters
-    that cannot be sent in a request.
+    Raises Misconfigured for a secret with characters that cannot be sent in a request.
     """
-    return Secrets(_secret(*KEY_NAMES), _secret("AUTOHEDGE_REDIS_PASSWORD"))
+    return Secrets(*map(read_secret, KEY_NAMES), read_secret("AUTOHEDGE_REDIS_PASSWORD"))
 
 
-def _secret(*names: str) -> SecretStr | None:
-    """Returns the first non-blank value under these names; the environment goes before `.env`."""
-    given = (around.get(name) for _, around in reversed(environments()) for name in names)
-    text = next((value.strip() for value in given if value and value.strip()), "")
+def read_secret(name: str) -> SecretStr | None:
+    """Returns the secret under this name, or None if it is unset or blank; the environment goes before `.env`.
+
+    Raises Misconfigured for a secret with characters that cannot be sent in a request.
+    """
+    text = _variable(name)
     if not (text.isascii() and text.isprintable()):
         # Checked here, because an HTTP header cannot carry it, and the error there could show the secret.
-        raise Misconfigured(f"{' or '.join(names)} holds characters that cannot be sent; copy it again")
+        raise Misconfigured(f"{name} holds characters that cannot be sent; copy it again")
     return SecretStr(text) if text else None
+
+
+def openai_base_url() -> str:
+    """Returns the address to which OPENAI_API_KEY belongs besides OpenAI's; empty if there is none."""
+    return _variable("OPENAI_BASE_URL")
+
+
+def _variable(name: str) -> str:
+    given = (around.get(name) for _, around in reversed(environments()))
+    return next((value.strip() for value in given if value and value.strip()), "")

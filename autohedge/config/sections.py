@@ -1,5 +1,6 @@
 """The sections of the settings, one class each, with the bounds of every value."""
 
+import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -31,6 +32,9 @@ KeepAlive = Annotated[
     Field(pattern=r"^(-?[0-9]{1,9}|-?([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h))+)?$"),
 ]
 ExtraBody = Annotated[dict[str, Any], AfterValidator(checked_extra_body)]
+
+# Capitals with short words between underscores: keys have lower-case letters, hyphens or long words.
+_VARIABLE = re.compile(r"[A-Z][A-Z0-9]{0,15}(_[A-Z0-9]{1,16})*")
 
 
 class Section(BaseModel):
@@ -71,6 +75,7 @@ class LLMSettings(Section):
 
     provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
     base_url: str
+    key: str = ""
     script: str
     model: str
     queue_size: Annotated[int, Field(ge=1, le=1_000_000)]
@@ -94,6 +99,17 @@ class LLMSettings(Section):
     reasoning: Reasoning = "auto"
     keep_alive: KeepAlive = ""
     extra_body: ExtraBody = {}
+
+    # Checks the whole section: the message about a single field would show its value, which may be a key.
+    @model_validator(mode="after")
+    def _key_is_a_name(self) -> "LLMSettings":
+        if self.key and not _VARIABLE.fullmatch(self.key):
+            msg = (
+                "key is the name of an environment variable in capitals, such as OPENAI_API_KEY;"
+                " put the key itself into that variable"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class AgentSettings(Section):

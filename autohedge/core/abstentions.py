@@ -27,8 +27,14 @@ ABSTENTIONS = {
         "the model did not answer in time", "raise llm.timeout_s or hybrid.deadline_s, or use a smaller model"
     ),
     "unreachable": Abstention("the model's server cannot be reached", "start it, or set llm.base_url"),
+    "certificate": Abstention(
+        "the certificate of the model's server is not trusted", "set SSL_CERT_FILE, or llm.base_url"
+    ),
     "bad_request": Abstention("the model's server refused the request", "the transcript has its answer"),
     "unauthorized": Abstention("the model's server refused the key", "set AUTOHEDGE_LLM_API_KEY"),
+    "quota": Abstention(
+        "the account at the model's server has no quota or credit left", "add credit or raise its limit"
+    ),
     "model_gone": Abstention("the server does not have the model", "load it there, or set llm.model"),
     "rate_limited": Abstention("the model's server limits its calls", "raise hybrid.gate_refresh_quotes"),
     "server_error": Abstention("the model's server failed", "see its log"),

@@ -6,7 +6,6 @@ from typing import Any
 
 import msgspec
 
-from autohedge import config
 from autohedge.config import Settings
 from autohedge.config.sections import LLMSettings
 from autohedge.core.errors import Unavailable
@@ -18,6 +17,7 @@ from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.factory import open_backend
+from autohedge.llm.backends.keys import key_for_server
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources
@@ -156,7 +156,7 @@ async def open_model(
     """
     prompt_builder, shown = PromptBuilder.of(sources, settings.tools, settings.resolved_agents), dict[str, Snapshot]()
     try:
-        key, rules = config.load_secrets().llm_api_key, RulesBackend(shown.__getitem__)
+        key, rules = key_for_server(settings.llm, on_tape=on_tape), RulesBackend(shown.__getitem__)
         backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)
     except LLMError as failure:
         raise Unavailable(f"{failure}; or choose llm.provider=rules") from None

@@ -142,7 +142,7 @@ def _resolved(before: Settings, wanted: Mapping[str, Any], change: Change) -> Se
     provider = _section(wanted, "llm").get("provider", before.llm.provider)
     if provider != before.llm.provider:
         today = config.load(None, change.overrides).llm
-        layers.append({"llm": {each: getattr(today, each) for each in OF_THE_PLACE}})
+        layers.append({"llm": {each: getattr(today, each) for each in (*OF_THE_PLACE, "key")}})
     return config.from_plain(config.merge([*layers, wanted]))
 
 
@@ -162,7 +162,10 @@ def _require_effect(record: Record, settings: Settings, change: Change) -> None:
 
 
 def _require_known_address(before: Settings, settings: Settings, wanted: Mapping[str, Any]) -> None:
-    """Refuses a remote server that only the record names: an untrusted record must not get the API key."""
+    """Refuses a remote server or a key that only the record names: an untrusted record must not get a key."""
+    name = settings.llm.key
+    if name and "key" not in _section(wanted, "llm") and name != config.load().llm.key:
+        raise Misconfigured(f"the record names the key {name}; if you trust it, add --set llm.key={name}")
     url = settings.llm.base_url
     recorded = url and url == before.llm.base_url and "base_url" not in _section(wanted, "llm")
     if not recorded or settings.trading.mode == "hft" or urlsplit(url).hostname in HERE:

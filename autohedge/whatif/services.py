@@ -1,6 +1,5 @@
 """The deliberation services of a study: one answers from the record alone, one asks a model as well."""
 
-from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.errors import Unavailable
 from autohedge.core.snapshots import Snapshot
@@ -9,6 +8,7 @@ from autohedge.graph.recorded_service import Known, ReplayingService
 from autohedge.graph.service import open_shared_for, ttl_s
 from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.factory import open_backend
+from autohedge.llm.backends.keys import key_for_server
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.replay_client import NullBackend, RecordFirstClient, ReplayClient
 from autohedge.whatif.change import Plan
@@ -44,9 +44,8 @@ async def variant_service(
         RulesBackend(shown.__getitem__),
     )
     try:
-        backend = await open_backend(
-            settings, config.load_secrets().llm_api_key, on_tape=plan.resolve_locally, rules=rules
-        )
+        key = key_for_server(settings.llm, on_tape=plan.resolve_locally)
+        backend = await open_backend(settings, key, on_tape=plan.resolve_locally, rules=rules)
     except LLMError as failure:
         raise Unavailable(f"{failure}; or choose --provider rules") from None
     if plan.answers_reusable and record.manifest.provider and not _same_backend(record, backend):

@@ -19,6 +19,7 @@ from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.capabilities import AnswerSettings
 from autohedge.llm.backends.chaos import ChaosBackend
 from autohedge.llm.backends.detection import PORTS, find_local_server
+from autohedge.llm.backends.keys import OPENAI_URL
 from autohedge.llm.backends.router import ModelRouter
 from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.errors import one_line
@@ -139,8 +140,6 @@ def _scripted(llm: LLMSettings) -> LLMBackend:
 
 
 async def _openai(llm: LLMSettings, api_key: SecretStr | None) -> LLMBackend:
-    from autohedge.llm.backends.openai_compatible import OPENAI_URL
-
     base_url = address(llm.base_url, "/v1") if llm.base_url else OPENAI_URL
     if base_url == OPENAI_URL and not api_key:
         raise Misconfigured(

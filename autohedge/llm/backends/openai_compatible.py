@@ -20,9 +20,6 @@ from autohedge.llm.errors import llm_error, mask_key, one_line
 if TYPE_CHECKING:
     from langchain_core.messages import AIMessage
 
-OPENAI_URL = "https://api.openai.com/v1"
-
-_NO_KEY = "none"  # the library requires a key; servers without authentication accept any
 _PLACE = re.compile(r"[^A-Za-z0-9_-]+")
 
 
@@ -108,15 +105,28 @@ def _new_chat(base_url: str, model: str, key: SecretStr | None, timeout_s: float
     chat = chat_class()(
         model=model,
         base_url=base_url,
-        api_key=key or SecretStr(_NO_KEY),
+        api_key=_no_key,
         http_async_client=client,
         timeout=timeout_s,
         max_retries=0,  # `policy.Retries` retries, within budget and deadline
         use_responses_api=False,  # servers other than OpenAI may lack it
-        openai_proxy="",  # else OPENAI_PROXY of the environment would clash with the client
         cache=False,  # a cache of the process would return answers without a call
+        # The rest replaces what the library would read from the environment, and warn about.
+        openai_proxy="",
+        http_socket_options=(),
+        stream_chunk_timeout=None,
+        output_version="v0",
     )
     return client, chat
+
+
+async def _no_key() -> str:
+    """Returns the key that the library requires; the transport replaces it with the right one.
+
+    As a function it keeps the library from creating a second client, which would read proxies and
+    certificates from the environment.
+    """
+    return "none"
 
 
 def _format(request: LLMRequest, form: OutputMode) -> dict[str, Any]:

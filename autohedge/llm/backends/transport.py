@@ -1,7 +1,6 @@
-"""HTTP to one model server only: no proxies, no redirects, bounded bodies, no API key in texts."""
+"""HTTP to one model server only: no proxies, no redirects, known headers, bounded bodies, no key in texts."""
 
 import asyncio
-import ssl
 from collections.abc import Awaitable
 from typing import Any
 
@@ -10,10 +9,16 @@ import msgspec
 from pydantic import SecretStr
 
 from autohedge.llm.backend import LLMError
+from autohedge.llm.backends.keys import is_openai
+from autohedge.llm.backends.tls import tls_failure, trusted_certificates
+from autohedge.llm.error_reports import reports_error
 from autohedge.llm.errors import HIDDEN, SHORTEST_KEY, from_status, llm_error
 
 # Far more than any answer: a server that never stops sending must not exhaust the memory.
 LARGEST_BODY = 1 << 20
+# The library adds others from the environment, such as OPENAI_ORG_ID and OPENAI_CUSTOM_HEADERS.
+_HEADERS = frozenset({"accept", "connection", "content-length", "content-type", "user-agent"})
+_HEADERS_OF_OPENAI = _HEADERS | {"openai-organization", "openai-project"}
 
 
 class _StrictTransport(httpx.AsyncBaseTransport):
@@ -21,24 +26,46 @@ class _StrictTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, base_url: str, key: SecretStr | None) -> None:
         self._base_url, self._key = base_url, key
-        self._below = httpx.AsyncHTTPTransport(verify=_certificates(base_url))
+        self._allowed = _HEADERS_OF_OPENAI if is_openai(base_url) else _HEADERS
+        self._below = httpx.AsyncHTTPTransport(verify=trusted_certificates(base_url), trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends the request, reads and checks the whole reply. Raises LLMError."""
         try:
-            reply = await self._below.handle_async_request(request)
+            reply = await self._below.handle_async_request(self._bare(request))
             body = await self._read(reply)
         except httpx.TimeoutException:
             raise llm_error("timeout", self._base_url, "it did not answer in time") from None
         except httpx.TransportError as error:
-            detail = f"no connection ({error or type(error).__name__})"
-            raise llm_error("unreachable", self._base_url, detail, self._key) from None
+            raise self._no_connection(error) from None
         self._judge(reply, body)
         return httpx.Response(reply.status_code, headers=reply.headers, content=body)
 
     async def aclose(self) -> None:
         """Closes all connections."""
         await self._below.aclose()
+
+    def _bare(self, request: httpx.Request) -> httpx.Request:
+        """Returns the request with its known headers and our own; the library still reads the original."""
+        kept = {name: value for name, value in request.headers.items() if name in self._allowed}
+        # Compressed bodies are refused, so none is requested.
+        own = {"host": request.url.netloc.decode("ascii"), "accept-encoding": "identity"}
+        if self._key:
+            own["authorization"] = f"Bearer {self._key.get_secret_value()}"
+        return httpx.Request(
+            request.method,
+            request.url,
+            headers=kept | own,
+            stream=request.stream,
+            extensions=request.extensions,
+        )
+
+    def _no_connection(self, error: httpx.TransportError) -> LLMError:
+        if failure := tls_failure(error):
+            return llm_error(failure.code, self._base_url, failure.cause, self._key, cure=failure.cure)
+        return llm_error(
+            "unreachable", self._base_url, f"no connection ({error or type(error).__name__})", self._key
+        )
 
     async def _read(self, reply: httpx.Response) -> bytes:
         try:
@@ -64,9 +91,8 @@ class _StrictTransport(httpx.AsyncBaseTransport):
         value = _parsed(body)
         if not isinstance(value, dict):
             raise self._garbage(f"its reply is no JSON object: {body[:400].decode(errors='replace')}")
-        # Some servers report an error with status 200.
-        if value.get("error"):
-            raise self._garbage(f"it answered {reply.status_code} with an error: {value['error']}")
+        if reports_error(value):
+            raise from_status(reply.status_code, reply.headers, body, self._base_url, self._key)
 
     def _garbage(self, detail: str) -> LLMError:
         return llm_error("garbage_reply", self._base_url, detail, self._key)
@@ -79,22 +105,10 @@ def _parsed(body: bytes) -> Any:
         return None
 
 
-def _certificates(base_url: str) -> ssl.SSLContext:
-    """Returns the trusted certificates; without TLS none, which saves the time to load them."""
-    if base_url.lower().startswith("https:"):
-        return httpx.create_ssl_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
 def new_client(base_url: str, key: SecretStr | None, timeout_s: float) -> httpx.AsyncClient:
     """Returns a client for one server and one event loop; every failure of it is an LLMError."""
-    # Compressed bodies are refused, so none is requested.
-    headers = {"Accept-Encoding": "identity"}
-    if key:
-        headers["Authorization"] = f"Bearer {key.get_secret_value()}"
     return httpx.AsyncClient(
         transport=_StrictTransport(base_url, key),
-        headers=headers,
         timeout=timeout_s,
         trust_env=False,
         follow_redirects=False,
