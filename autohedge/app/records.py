@@ -23,7 +23,7 @@ from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import to_json
-from autohedge.journal.genesis import FORMAT, Genesis
+from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import verify_chain
 from autohedge.kernels.jit import source_hash
 from autohedge.market import Origin, Tape, reopen
@@ -39,8 +39,11 @@ def open_record(
     tape: Tape,
     launch: Mapping[str, Any] | None = None,
     agents: "HasManifest | None" = None,
+    study: StudyMark | None = None,
 ) -> tuple[RunFolder, str]:
     """Creates and publishes a run folder; returns it with the hash of its genesis, the journal's first line.
+
+    `study` marks a run that a what-if simulates.
 
     Raises Unavailable if the folder cannot be written, and leaves no draft behind then.
     """
@@ -48,7 +51,8 @@ def open_record(
     # Drafted outside runs/ and moved there by one rename: a folder in runs/ always has its genesis.
     folder = RunFolder.create_draft(run_id)
     try:
-        journal = Journal.begin(BufferedStore(folder.journal), _genesis(folder, settings, tape, agents))
+        genesis = _genesis(folder, settings, tape, agents, study)
+        journal = Journal.begin(BufferedStore(folder.journal), genesis)
         journal.close()
         if launch is not None:
             folder.write_launch(launch)
@@ -69,7 +73,9 @@ class HasManifest(Protocol):
         ...
 
 
-def _genesis(folder: RunFolder, settings: Settings, tape: Tape, agents: HasManifest | None) -> dict[str, Any]:
+def _genesis(
+    folder: RunFolder, settings: Settings, tape: Tape, agents: HasManifest | None, study: StudyMark | None
+) -> dict[str, Any]:
     strategy = source_of(settings.strategy.name)
     genesis = Genesis(
         format=FORMAT,
@@ -83,6 +89,7 @@ def _genesis(folder: RunFolder, settings: Settings, tape: Tape, agents: HasManif
         strategy=folder.store_file(strategy.read_bytes(), ".py") if strategy else None,
         tape=[asdict(origin) for origin in tape.origins],
         slow=agents.manifest(folder.store_file) if agents else None,
+        study=study,
     )
     return msgspec.structs.asdict(genesis)
 

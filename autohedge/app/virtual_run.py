@@ -17,6 +17,7 @@ from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.engine import Engine
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
+from autohedge.journal.genesis import StudyMark
 from autohedge.llm.backend import NO_MODELS
 from autohedge.market import Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
@@ -52,10 +53,14 @@ def run_in_runtime(
     tape: Tape,
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
+    study: StudyMark | None = None,
 ) -> dict[str, Any]:
-    """Like `run`, with an agents runtime that is already open; None for a run without agents."""
+    """Like `run`, with an agents runtime that is already open; None for a run without agents.
+
+    `study` marks a run that a what-if simulates.
+    """
     engine = engine_for(settings, tape)  # before the folder: a wrong strategy must leave none behind
-    folder, head = open_record(settings, tape, agents=agents)
+    folder, head = open_record(settings, tape, agents=agents, study=study)
     # Answers of a model can cost hours; without agents the run is quickly repeated.
     opened = durable_store(folder, settings) if agents else BufferedStore(folder.journal)
     with contextlib.closing(opened) as store:

@@ -1,7 +1,7 @@
 """Commands that inspect records, tapes, settings, runs and the machine, and `init`."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,9 +19,12 @@ from autohedge.cli.options import (
 )
 from autohedge.core.errors import Misconfigured
 
+if TYPE_CHECKING:
+    from autohedge.journal import RunFolder
+
 ENV_EXAMPLE = """\
 # Copy to .env. Secrets (venue keys, model keys) belong here and nowhere else.
-# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY is read if this is not set.
+# The key of llm.base_url, or of OpenAI; a local server needs none. OPENAI_API_KEY goes to OpenAI only.
 # AUTOHEDGE_LLM_API_KEY=
 # The password of redis.url, if it has one.
 # AUTOHEDGE_REDIS_PASSWORD=
@@ -117,13 +120,22 @@ def list_runs(as_json: AsJson = False) -> None:
     """List the runs in ./runs, oldest first."""
     from autohedge.journal import RunFolder
 
-    runs = [(folder.id, folder.read_results()) for folder in RunFolder.all()]
+    folders = RunFolder.all()
     if as_json:
-        print_json({"runs": [{"run": run, "finished": bool(results)} for run, results in runs]})
+        print_json({"runs": [_listed(folder) for folder in folders]})
         return
     from autohedge.console.tables import print_runs
 
-    print_runs(runs)
+    print_runs((folder.id, folder.read_results(), folder.study) for folder in folders)
+
+
+def _listed(folder: "RunFolder") -> dict[str, Any]:
+    study = folder.study
+    return {
+        "run": folder.id,
+        "finished": bool(folder.read_results()),
+        "study": study and {"run": study.run, "part": study.part},
+    }
 
 
 @runs_app.command("show")

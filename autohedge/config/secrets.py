@@ -27,7 +27,8 @@ def load_secrets() -> Secrets:
 
     Raises Misconfigured for a secret with characters that cannot be sent in a request.
     """
-    return Secrets(*map(read_secret, KEY_NAMES), read_secret("AUTOHEDGE_REDIS_PASSWORD"))
+    own, general = map(read_secret, KEY_NAMES)
+    return Secrets(own, general, read_secret("AUTOHEDGE_REDIS_PASSWORD"))
 
 
 def read_secret(name: str) -> SecretStr | None:

@@ -12,6 +12,7 @@ from autohedge.console.formatting import amount_text, duration_text
 from autohedge.core.clock import format_utc
 
 if TYPE_CHECKING:
+    from autohedge.journal.genesis import StudyMark
     from autohedge.market import StreamReport
 
 
@@ -27,20 +28,21 @@ def print_settings(rows: Iterable[Any]) -> None:
     console.print(table)
 
 
-def print_runs(runs: Iterable[tuple[str, Mapping[str, Any] | None]]) -> None:
-    """Print one line per run: symbols, rows, fills, equity."""
+def print_runs(runs: "Iterable[tuple[str, Mapping[str, Any] | None, StudyMark | None]]") -> None:
+    """Print one line per run: symbols, rows, fills, equity, and of which run it is a what-if."""
     console = Console(highlight=False, soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("run", "symbols", "rows", "fills", "equity"):
-        is_text = heading in ("run", "symbols")
+    for heading in ("run", "symbols", "rows", "fills", "equity", "what-if"):
+        is_text = heading in ("run", "symbols", "what-if")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "symbols")
-    for run, results in runs:
+    for run, results, study in runs:
+        mark = escape(f"{study.part} of {study.run}") if study else ""
         if results is None:
-            table.add_row(escape(run), "[dim]unfinished[/dim]", "", "", "")
+            table.add_row(escape(run), "[dim]unfinished[/dim]", "", "", "", mark)
             continue
         fills, equity = f"{results['buys'] + results['sells']:,}", amount_text(Decimal(results["equity"]))
         symbols = escape(", ".join(results["symbols"]))
-        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity)
+        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity, mark)
     console.print(table)
 
 

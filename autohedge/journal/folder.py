@@ -11,6 +11,8 @@ from typing import Any
 import msgspec
 
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.journal.chain import read
+from autohedge.journal.genesis import Genesis, StudyMark
 
 LAST = "last"
 RUNS = Path("runs")
@@ -60,19 +62,30 @@ class RunFolder:
         """The run's id: the folder's name."""
         return self.path.name
 
+    @property
+    def study(self) -> StudyMark | None:
+        """The mark of a run that a what-if simulated; None for others, and where the genesis is unreadable."""
+        try:
+            return Genesis.of(next(read(self.journal))).study
+        except (Corrupt, Misconfigured, OSError):
+            return None
+
     @classmethod
     def find(cls, run: str) -> "RunFolder":
-        """Returns the folder of a run by its id or path; `last` is the newest in the working directory.
+        """Returns the folder of a run by its id or path.
 
-        Raises Misconfigured if there is none.
+        `last` is the newest in the working directory that no what-if simulated. Raises Misconfigured if there
+        is none.
         """
         for path in (RUNS / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
         known = cls.all()
-        if run == LAST and known:
-            return known[-1]
-        hint = f"the newest is {known[-1].id}" if known else "there are no runs here yet"
+        last = next((folder for folder in reversed(known) if folder.study is None), None)
+        if run == LAST and last:
+            return last
+        newest = last or (known[-1] if known else None)
+        hint = f"the newest is {newest.id}" if newest else "there are no runs here yet"
         msg = f"there is no run {run}; {hint}"
         raise Misconfigured(msg)
 

@@ -1,6 +1,6 @@
 """The genesis: the first line of a journal, which describes the run."""
 
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -25,11 +25,18 @@ class AgentsManifest(msgspec.Struct, frozen=True):
     markets: dict[str, str] = {}
 
 
+class StudyMark(msgspec.Struct, frozen=True):
+    """The mark of a run that a what-if simulated: the studied run, and which of the two simulations it is."""
+
+    run: str
+    part: Literal["baseline", "variant"]
+
+
 class Genesis(msgspec.Struct, frozen=True):
     """Versions of everything that computes, names of the stored files, and the origin of each stream.
 
     `code` is a hash of the sources that can end up in compiled code. `slow` is the agents manifest as JSON,
-    None for a run without agents.
+    None for a run without agents. `study` is None for a run that a person started.
     """
 
     format: int
@@ -43,6 +50,7 @@ class Genesis(msgspec.Struct, frozen=True):
     strategy: str | None
     tape: list[dict[str, Any]]
     slow: dict[str, Any] | None = None
+    study: StudyMark | None = None
 
     @property
     def agents(self) -> AgentsManifest:

@@ -44,11 +44,15 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
     extra_body: dict[str, Any] = {}
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Tokens as counted by the server."""
+class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Tokens as counted by the server.
+
+    `cached_tokens` are those of the prompt that the server had read before and left out of `prompt_tokens`.
+    """
 
     prompt_tokens: int
     completion_tokens: int
+    cached_tokens: int = 0
 
 
 class LLMResponse(msgspec.Struct, frozen=True):

@@ -102,6 +102,7 @@ class LLMClient:
         )
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_pause_s, now)
         self._budget = Budget(settings.max_calls, settings.max_tokens)
+        self._read_prompts = context_window.ReadPrompts()
         self._codes: Counter[str] = Counter()
         self._repairs = 0
 
@@ -281,7 +282,8 @@ class LLMClient:
     async def _complete(self, request: LLMRequest) -> LLMResponse:
         try:
             async with asyncio.timeout(request.timeout_s or None) as limit:
-                return clean_response(await self.backend.complete(request))
+                response = clean_response(await self.backend.complete(request))
+                return self._read_prompts.counted(request, response)
         except LLMError:
             raise
         except Exception as error:

@@ -12,7 +12,7 @@ import msgspec
 from autohedge.llm.backend import FailureCode
 
 MAX_CHARS = 4000  # of a body; an error message is shorter
-_MAX_DEPTH = 4
+_MAX_DEPTH = 8
 _MAX_ITEMS = 3
 
 _WORDS = ("message", "msg", "detail", "error", "errors", "error_message", "error_msg", "status_msg", "raw")
@@ -143,9 +143,9 @@ def _is_quota(http: int, told: str, *, can_pass: bool) -> bool:
 
 
 def _is_overflow(http: int, told: str) -> bool:
-    if http in (401, 403):
+    if http in (401, 403, 429):
         return False
-    return bool(_TOO_LONG.search(told) or (http < 500 and http != 429 and _ABOUT_CONTEXT.search(told)))
+    return bool(_TOO_LONG.search(told) or (http < 500 and _ABOUT_CONTEXT.search(told)))
 
 
 def _is_without_model(http: int, told: str) -> bool:

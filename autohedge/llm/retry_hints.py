@@ -27,7 +27,9 @@ _IN_BODY = re.compile(
 
 def retry_hint_s(headers: Mapping[str, str], body: bytes) -> float:
     """Returns the seconds until the next try that a server asks for with any error; 0 if it does not."""
-    exact = _number_s(headers.get("retry-after-ms", "")) / 1000 or retry_after_s(headers.get("retry-after", ""))
+    exact = _number_s(headers.get("retry-after-ms", "")) / 1000 or retry_after_s(
+        headers.get("retry-after", "")
+    )
     return _bounded(exact or _in_text_s(body[:20_000].decode(errors="replace")))
 
 

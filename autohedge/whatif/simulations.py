@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from autohedge import app
 from autohedge.config import Settings
@@ -17,6 +17,7 @@ from autohedge.graph.runtime import InProcessRuntime
 from autohedge.graph.service import DeliberationService
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
+from autohedge.journal.genesis import StudyMark
 from autohedge.llm.backend import NO_MODELS
 from autohedge.llm.replay_client import RecordFirstClient
 from autohedge.llm.transcript import TranscriptEntry
@@ -102,7 +103,7 @@ def _baseline(record: Record) -> dict[str, Any]:
         known_as = {"prompts": manifest.prompts, "headlines": manifest.headlines, "markets": manifest.markets}
         sources = PromptFiles.recorded(known_as, record.folder.stored_file)
     with _open_agents(settings, sources, opening) as agents:
-        return _played(record, settings, agents, positions)
+        return _played(record, settings, agents, positions, "baseline")
 
 
 def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str, Any], int, int]:
@@ -118,7 +119,7 @@ def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str
         return services[-1]
 
     with _open_agents(plan.settings, plan.sources, opening) as agents:
-        results = _played(record, plan.settings, agents, positions)
+        results = _played(record, plan.settings, agents, positions, "variant")
     client = services[0].client if services else None
     return (
         (results, client.reused, client.sent_count)
@@ -149,10 +150,15 @@ def _open_agents(
 
 
 def _played(
-    record: Record, settings: Settings, agents: InProcessRuntime | None, positions: KeyTracker
+    record: Record,
+    settings: Settings,
+    agents: InProcessRuntime | None,
+    positions: KeyTracker,
+    part: Literal["baseline", "variant"],
 ) -> dict[str, Any]:
+    mark = StudyMark(record.folder.id, part)
     try:
-        results = app.run_in_runtime(agents, settings, record.tape, positions.watch)
+        results = app.run_in_runtime(agents, settings, record.tape, positions.watch, study=mark)
     except BaseException:
         # Also KeyboardInterrupt: an unfinished run must not stay in ./runs.
         if positions.run:

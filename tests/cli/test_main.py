@@ -308,7 +308,7 @@ def test_config_check_judges_without_running(call: Call) -> None:
 def test_runs_finished_or_not_are_listed_and_shown(call: Call) -> None:
     assert call("runs", "list", "--json").json == {"runs": []}
     run = call("run", *HOUR, "--json").json["run"]
-    assert call("runs", "list", "--json").json == {"runs": [{"run": run, "finished": True}]}
+    assert call("runs", "list", "--json").json == {"runs": [{"run": run, "finished": True, "study": None}]}
     assert run in call("runs", "list").out
     assert "Reason code of every quote" in call("runs", "show", run).out
     Path("runs", run, "results.json").unlink()

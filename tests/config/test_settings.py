@@ -449,24 +449,40 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-def _key() -> str | None:
-    key = load_secrets().llm_api_key
-    return key.get_secret_value() if key else None
+def _keys() -> list[str | None]:
+    found = load_secrets()
+    return [key and key.get_secret_value() for key in (found.llm_api_key, found.openai_api_key)]
 
 
 @pytest.mark.usefixtures("no_key")
-def test_the_key_of_models_comes_from_the_environment_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert _key() is None
-    Path(".env").write_text("OPENAI_API_KEY=sk-file-general\n")
-    assert _key() == "sk-file-general"
+def test_the_keys_of_models_come_from_the_environment_before_dotenv(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert _keys() == [None, None]
     Path(".env").write_text("OPENAI_API_KEY=sk-file-general\nAUTOHEDGE_LLM_API_KEY= sk-file-own \n")
-    assert _key() == "sk-file-own"
+    assert _keys() == ["sk-file-own", "sk-file-general"]
     monkeypatch.setenv("OPENAI_API_KEY", "sk-general")
-    assert _key() == "sk-general"
     monkeypatch.setenv("AUTOHEDGE_LLM_API_KEY", " ")
-    assert _key() == "sk-general"
+    assert _keys() == ["sk-file-own", "sk-general"]
     monkeypatch.setenv("AUTOHEDGE_LLM_API_KEY", "sk-own")
-    assert _key() == "sk-own"
+    assert _keys() == ["sk-own", "sk-general"]
+
+
+@pytest.mark.parametrize("name", ["", "OPENAI_API_KEY", "GROQ_KEY_2", "TOKEN"])
+def test_the_key_setting_is_the_name_of_a_variable(name: str) -> None:
+    assert load(overrides=[f"llm.key={name!r}"]).llm.key == name
+
+
+@pytest.mark.parametrize(
+    "key", ["sk-proj-0123abcd", "gsk_0123456789abcdef", "AIzaSyA0123456789", "AKIA0123456789ABCDEF", "my key"]
+)
+def test_a_key_instead_of_a_name_is_refused_without_showing_it(key: str) -> None:
+    text = _refused(f"llm.key={key!r}")
+    assert "llm: key is the name of an environment variable" in text and key not in text
+
+
+def test_settings_of_a_run_before_the_key_setting_are_read() -> None:
+    values = to_plain(load())
+    del values["llm"]["key"]
+    assert from_plain(values).llm.key == ""
 
 
 @pytest.mark.usefixtures("no_key")

@@ -15,7 +15,9 @@ from tests.llm.request_factory import Clock
 
 FINAL: tuple[FailureCode, ...] = (
     "bad_request",
+    "certificate",
     "unauthorized",
+    "quota",
     "model_gone",
     "context_overflow",
     "garbage_reply",

@@ -161,7 +161,7 @@ def test_an_interruption_leaves_no_half_run() -> None:
     wanted = plan(record, Change(provider="chaos"))
     assert wanted.sources
     with pytest.raises(KeyboardInterrupt), app.open_agents(wanted.settings, record.tape) as runtime:
-        _played(record, wanted.settings, runtime, _Interrupted())
+        _played(record, wanted.settings, runtime, _Interrupted(), "variant")
     assert set(RUNS.iterdir()) == before
 
 

@@ -142,7 +142,12 @@ def _format(request: LLMRequest, form: OutputMode) -> dict[str, Any]:
 def _usage(message: "AIMessage") -> Usage | None:
     """Returns the counts as integers, which the transcript requires and the library does not guarantee."""
     counted = message.usage_metadata
-    return Usage(int(counted["input_tokens"]), int(counted["output_tokens"])) if counted else None
+    if not counted:
+        return None
+    prompt_tokens = int(counted["input_tokens"])
+    cached = int(counted.get("input_token_details", {}).get("cache_read") or 0)
+    # Most servers count cached tokens in both; one that reports more of them than of all counts them apart.
+    return Usage(prompt_tokens, int(counted["output_tokens"]), cached if cached > prompt_tokens else 0)
 
 
 async def open_openai_compatible(

@@ -92,7 +92,7 @@ def test_response_without_both_token_counts_has_no_usage() -> None:
         (json_reply({"error": "busy"}, 429, Retry_After="3"), "rate_limited"),
         (json_reply({"error": "llama runner process has terminated"}, 500), "server_error"),
         (json_reply({"error": "the prompt exceeds the context length"}, 400), "context_overflow"),
-        (json_reply({"error": "loading"}), "garbage_reply"),
+        (json_reply({"error": "loading"}), "server_error"),
         (json_reply({"message": "Hello"}), "garbage_reply"),
         (json_reply({"message": {"content": None}}), "garbage_reply"),
         (json_reply({"message": {"content": "{}"}, "eval_count": "many"}), "garbage_reply"),
