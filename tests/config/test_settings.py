@@ -451,7 +451,7 @@ def no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _keys() -> list[str | None]:
     found = load_secrets()
-    return [key and key.get_secret_value() for key in (found.llm_api_key, found.openai_api_key)]
+    return [key.get_secret_value() if key else None for key in (found.llm_api_key, found.openai_api_key)]
 
 
 @pytest.mark.usefixtures("no_key")

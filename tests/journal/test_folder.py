@@ -3,12 +3,14 @@
 import json
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.folder import content_name, to_json
+from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 
 
 def _published(run_id: str) -> RunFolder:
@@ -126,6 +128,38 @@ def test_a_run_that_is_not_there_names_the_newest(workplace: Path) -> None:
     with pytest.raises(Misconfigured, match="there is no run r9; the newest is 20240102T000000-b"):
         RunFolder.find("r9")
     assert RunFolder.find("last").id == "20240102T000000-b"
+
+
+def _studied(run_id: str, of: str) -> RunFolder:
+    """Publishes a run that a what-if simulated."""
+    genesis = Genesis(FORMAT, "0.2", "c", "3", "2", "0", "p", "s", None, [], study=StudyMark(of, "variant"))
+    draft = RunFolder.create_draft(run_id)
+    Journal.begin(BufferedStore(draft.journal), msgspec.structs.asdict(genesis)).close()
+    return draft.publish(run_id)
+
+
+def test_last_passes_over_the_runs_of_a_what_if(workplace: Path) -> None:
+    own = _published("20240101T000000-a")
+    variant = _studied("20240102T000000-a", own.id)
+    assert variant.study == StudyMark(own.id, "variant") and own.study is None
+    assert RunFolder.find("last").id == own.id
+    assert RunFolder.find(variant.id).path == variant.path
+    assert [folder.id for folder in RunFolder.all()] == [own.id, variant.id]
+    with pytest.raises(Misconfigured, match=f"there is no run r9; the newest is {own.id}"):
+        RunFolder.find("r9")
+
+
+def test_last_without_a_run_of_the_user_names_the_newest(workplace: Path) -> None:
+    variant = _studied("20240102T000000-a", "20240101T000000-a")
+    with pytest.raises(Misconfigured, match=f"there is no run last; the newest is {variant.id}"):
+        RunFolder.find("last")
+
+
+def test_a_run_with_a_damaged_genesis_is_still_the_last(workplace: Path) -> None:
+    _published("20240101T000000-a")
+    damaged = _published("20240102T000000-a")
+    damaged.journal.write_bytes(b'{"genesis": \n')
+    assert RunFolder.find("last").id == damaged.id
 
 
 def test_a_folder_without_a_journal_is_no_run(workplace: Path) -> None:

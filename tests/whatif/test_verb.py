@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from autohedge import cli
+from autohedge.journal import RunFolder
 from tests.whatif.study_factory import CAREFUL, obeying, prompts, recorded, server_settings
 
 SHORT = {"synthetic__hours": 0.05}
@@ -56,6 +57,32 @@ def test_whatif_prints_reasked_and_simulated_results(call: Call) -> None:
     assert lines[-1] == "  One pair of runs on one tape is no evidence of future results."
     assert max(map(len, lines)) <= 100
     assert done.err.count("[LLM]") == 3
+
+
+def _runs_list(monkeypatch: pytest.MonkeyPatch, *options: str) -> None:
+    monkeypatch.setattr(sys, "argv", ["autohedge", "runs", "list", *options])
+    with pytest.raises(SystemExit):
+        cli.main()
+
+
+def test_runs_of_a_what_if_are_marked_in_the_list_and_are_not_the_last(
+    call: Call, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")
+    folder = recorded(**SHORT)
+    assert call("last", "--mode", "hft", "-q").code == 0
+    assert RunFolder.find("last").id == folder.id
+    assert call("last", "--mode", "hft", "-q").code == 0
+    marks = [each.study for each in RunFolder.all() if each.study]
+    assert {mark.run for mark in marks} == {folder.id}
+    assert [mark.part for mark in marks].count("variant") == 2
+    _runs_list(monkeypatch)
+    text = capsys.readouterr().out
+    assert text.count(f"variant of {folder.id}") == text.count(f"baseline of {folder.id}") == 2
+    _runs_list(monkeypatch, "--json")
+    listed = {each["run"]: each["study"] for each in json.loads(capsys.readouterr().out)["runs"]}
+    assert listed.pop(folder.id) is None
+    assert {study["part"] for study in listed.values()} == {"baseline", "variant"}
 
 
 def test_json_is_alone_on_stdout_and_has_every_question(call: Call) -> None:

@@ -16,7 +16,7 @@ ELSEWHERE = "https://models.example/v1"
 def _key(*, on_tape: bool = False, **llm: str) -> str | None:
     settings = load(overrides=[f"llm.{name}={value!r}" for name, value in llm.items()])
     key = key_for_server(settings.llm, on_tape=on_tape)
-    return key and key.get_secret_value()
+    return key.get_secret_value() if key else None
 
 
 @pytest.mark.parametrize(

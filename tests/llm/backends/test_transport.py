@@ -3,7 +3,6 @@
 import shutil
 import ssl
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
@@ -103,10 +102,9 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def no_certificates(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_certificates(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
     monkeypatch.delenv("SSL_CERT_DIR", raising=False)
-    yield
 
 
 pytestmark = pytest.mark.usefixtures("no_certificates")
