@@ -84,8 +84,8 @@ class LLMSettings(Section):
     retries: Annotated[int, Field(ge=0, le=10)]
     breaker_failures: Annotated[int, Field(ge=1, le=10_000)]
     breaker_pause_s: Seconds
-    max_wait_s: Pause
-    tolerate_failures: bool
+    max_wait_s: Pause = 300.0
+    tolerate_failures: bool = False
     context_tokens: Annotated[int, Field(ge=512, le=100_000_000)]
     max_calls: Annotated[int, Field(ge=0, le=2**53)]
     max_tokens: Annotated[int, Field(ge=0, le=2**53)]

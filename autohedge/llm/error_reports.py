@@ -15,15 +15,15 @@ MAX_CHARS = 4000  # of a body; an error message is shorter
 _MAX_DEPTH = 8
 _MAX_ITEMS = 3
 
-_WORDS = ("message", "msg", "detail", "error", "errors", "error_message", "error_msg", "status_msg", "raw")
+_MESSAGES = ("message", "msg", "detail", "error", "errors", "error_message", "error_msg", "status_msg", "raw")
 _NAMES = ("type", "code", "status", "error_code", "error_type", "status_code", "statusCode", "reason")
 _AROUND = ("metadata", "details", "choices", "base_resp")
 # A reply with no other keys than these is no answer of a server that works.
-_BARE = {*_WORDS, *_NAMES, "object", "param", "title", "success", "request_id", "timestamp", "path"}
+_BARE = {*_MESSAGES, *_NAMES, "object", "param", "title", "success", "request_id", "timestamp", "path"}
 
 _QUOTA = re.compile(
     r"insufficient.?(quota|balance|credit|fund)|credit balance|payment (method )?required|out of credits?"
-    r"|(no|used all|not enough|exhausted).{0,30}\bcredits?\b|billing.{0,3}(hard.?limit|not active|disabled)"
+    r"|\b(no|used all|not enough|exhausted|exceeded)\b.{0,40}\bcredits?\b|billing.{0,3}(hard.?limit|not active|disabled)"
     r"|check your billing|quota (has been )?(used up|exhausted)",
     re.IGNORECASE,
 )
@@ -60,7 +60,7 @@ _NO_PAGE = re.compile(
     re.IGNORECASE,
 )
 _REFUSED = re.compile(
-    r"invalid.?request|bad.?request|invalid_argument|unsupported|not supported|validation"
+    r"invalid.?request|bad.?request|invalid_argument|unsupported|not supported|not.?implemented|validation"
     r"|response_format|json.?schema",
     re.IGNORECASE,
 )
@@ -74,7 +74,7 @@ _BY_STATUS: dict[int, FailureCode] = {
     429: "rate_limited",
 }
 # Where there is no status that says more.
-_BY_WORDS: tuple[tuple[re.Pattern[str], FailureCode], ...] = (
+_BY_MESSAGE: tuple[tuple[re.Pattern[str], FailureCode], ...] = (
     (_RATE, "rate_limited"),
     (_KEY, "unauthorized"),
     (_NO_PAGE, "garbage_reply"),
@@ -84,12 +84,12 @@ _BY_WORDS: tuple[tuple[re.Pattern[str], FailureCode], ...] = (
 
 
 class ErrorReport(NamedTuple):
-    """An error as its server reports it: its words in one text, the names of its kind, its HTTP status or 0.
+    """An error as its server reports it: its messages, the names of its kind, and its HTTP status or 0.
 
     `explicit` is whether the body says that it is an error.
     """
 
-    words: str
+    message: str
     names: str
     status: int
     explicit: bool
@@ -97,7 +97,9 @@ class ErrorReport(NamedTuple):
 
 def reports_error(reply: dict[str, Any]) -> bool:
     """Whether a reply with status 2xx reports an error instead of an answer."""
-    return _is_explicit(reply) or (reply.keys() <= _BARE and any(key in _WORDS for key, _ in _leaves(reply)))
+    return _is_explicit(reply) or (
+        reply.keys() <= _BARE and any(key in _MESSAGES for key, _ in _leaves(reply))
+    )
 
 
 def read_report(body: bytes) -> ErrorReport:
@@ -107,11 +109,11 @@ def read_report(body: bytes) -> ErrorReport:
     except (msgspec.DecodeError, RecursionError):
         value = None
     leaves = list(_leaves(value))
-    words = _unique(text for key, text in leaves if key in _WORDS)
+    messages = _unique(text for key, text in leaves if key in _MESSAGES)
     names = _unique(text for key, text in leaves if key in _NAMES and not text.isdecimal())
     status = next((int(text) for key, text in leaves if key in _NAMES and _is_http_error(text)), 0)
-    said = ": ".join(words) or body[:MAX_CHARS].decode(errors="replace")
-    return ErrorReport(said, " ".join(names), status, isinstance(value, dict) and _is_explicit(value))
+    message = ": ".join(messages) or body[:MAX_CHARS].decode(errors="replace")
+    return ErrorReport(message, " ".join(names), status, isinstance(value, dict) and _is_explicit(value))
 
 
 def code_of(status: int, report: ErrorReport, *, can_pass: bool = False) -> FailureCode:
@@ -121,48 +123,48 @@ def code_of(status: int, report: ErrorReport, *, can_pass: bool = False) -> Fail
     """
     # A gateway's general status says less than the status of the server behind it.
     http = report.status if report.status and (status < 400 or status in (400, 500, 502)) else status
-    told = f"{report.names} {report.words}"
-    if _is_quota(http, told, can_pass=can_pass):
+    text = f"{report.names} {report.message}"
+    if _is_quota(http, text, can_pass=can_pass):
         return "quota"
     # Servers report a prompt that is too long with 200, 400, 413, 422 or 500.
-    if _is_overflow(http, told):
+    if _is_overflow(http, text):
         return "context_overflow"
-    if _is_without_model(http, told):
+    if _is_without_model(http, text):
         return "model_gone"
     if http in _BY_STATUS:
         return _BY_STATUS[http]
     if http >= 500:
         return "server_error"
-    return _by_words(http, report)
+    return _by_message(http, report)
 
 
-def _is_quota(http: int, told: str, *, can_pass: bool) -> bool:
-    if http == 402 or _QUOTA.search(told):
+def _is_quota(http: int, text: str, *, can_pass: bool) -> bool:
+    if http == 402 or _QUOTA.search(text):
         return True
-    return not can_pass and bool(_QUOTA_UNLESS_IT_PASSES.search(told))
+    return not can_pass and bool(_QUOTA_UNLESS_IT_PASSES.search(text))
 
 
-def _is_overflow(http: int, told: str) -> bool:
+def _is_overflow(http: int, text: str) -> bool:
     if http in (401, 403, 429):
         return False
-    return bool(_TOO_LONG.search(told) or (http < 500 and _ABOUT_CONTEXT.search(told)))
+    return bool(_TOO_LONG.search(text) or (http < 500 and _ABOUT_CONTEXT.search(text)))
 
 
-def _is_without_model(http: int, told: str) -> bool:
+def _is_without_model(http: int, text: str) -> bool:
     if http in (401, 403, 429):
         return False
-    return bool(_UNLOADED.search(told) or (http < 500 and _NO_MODEL.search(told)))
+    return bool(_UNLOADED.search(text) or (http < 500 and _NO_MODEL.search(text)))
 
 
-def _by_words(http: int, report: ErrorReport) -> FailureCode:
-    told = f"{report.names} {report.words}"
+def _by_message(http: int, report: ErrorReport) -> FailureCode:
+    text = f"{report.names} {report.message}"
     if http >= 400:
-        return "rate_limited" if _RATE.search(told) else "bad_request"
+        return "rate_limited" if _RATE.search(text) else "bad_request"
     if http >= 300:
         return "garbage_reply"
-    # The names are exact, the words may mention anything.
-    for text in (report.names, report.words):
-        for pattern, code in _BY_WORDS:
+    # The names are exact, the message may mention anything.
+    for text in (report.names, report.message):
+        for pattern, code in _BY_MESSAGE:
             if pattern.search(text):
                 return code
     return "server_error" if report.explicit else "garbage_reply"
@@ -180,7 +182,7 @@ def _leaves(value: object, key: str = "", depth: int = 0) -> Iterator[tuple[str,
     if isinstance(value, str) and value.lstrip().startswith("{") and depth < _MAX_DEPTH:
         yield from _leaves_of_text(value, key, depth)
     elif isinstance(value, dict) and depth < _MAX_DEPTH:
-        for name in (*_WORDS, *_NAMES, *_AROUND):
+        for name in (*_MESSAGES, *_NAMES, *_AROUND):
             yield from _leaves(value.get(name), name, depth + 1)
     elif isinstance(value, list):
         for each in value[:_MAX_ITEMS]:

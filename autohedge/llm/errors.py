@@ -61,7 +61,7 @@ def from_status(
     code = code_of(status, report, can_pass=after_s > 0)
     if code == "rate_limited":
         after_s = after_s or limit_reset_s(headers)
-    error = llm_error(code, server, f"it answered {status}: {report.words}", key, after_s)
+    error = llm_error(code, server, f"it answered {status}: {report.message}", key, after_s)
     error.status, error.body = status, body[:LONGEST_BODY]
     return error
 

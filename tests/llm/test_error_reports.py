@@ -44,6 +44,7 @@ def _code(body: object, status: int = 200) -> FailureCode:
         ({"error": {"message": "Wrong", "code": "invalid_api_key"}}, "unauthorized"),
         ({"error": {"message": "Wrong", "code": 401}}, "unauthorized"),
         ({"error": "Unexpected endpoint or method. (GET /v1/x)"}, "garbage_reply"),
+        ({"error": "This page is not implemented"}, "bad_request"),
         ({"message": "Welcome"}, "garbage_reply"),
     ],
 )  # fmt: skip
@@ -59,6 +60,7 @@ def test_an_error_in_a_reply_of_200_has_its_own_code(body: dict[str, Any], code:
         ({"error": {"message": "You exceeded your current quota, check your plan"}}, 429, "quota"),
         ({"error": {"message": "Your credit balance is too low"}}, 400, "quota"),
         ({"error": {"message": "Insufficient Balance"}}, 402, "quota"),
+        ({"error": "You have exceeded your monthly included credits"}, 403, "quota"),
         ({"error": {"message": "Your team has used all available credits"}}, 403, "quota"),
         ({"error": {"message": "Limit reached; for more, add a payment method at /billing"}}, 429, "rate_limited"),
         ({"error": "Model is unloaded."}, 500, "model_gone"),
@@ -71,7 +73,7 @@ def test_an_error_in_a_reply_of_200_has_its_own_code(body: dict[str, Any], code:
         ({"error": "no such field"}, 400, "bad_request"),
     ],
 )  # fmt: skip
-def test_an_error_with_a_status_is_read_with_its_words(
+def test_an_error_with_a_status_is_read_with_its_message(
     body: dict[str, Any], status: int, code: FailureCode
 ) -> None:
     assert _code(body, status) == code
@@ -99,13 +101,13 @@ def test_an_ordinary_reply_reports_no_error(reply: dict[str, Any]) -> None:
     assert not reports_error(reply)
 
 
-def test_a_report_has_the_words_of_the_gateway_and_of_the_server_behind_it() -> None:
+def test_a_report_has_the_messages_of_gateway_and_server_behind_it() -> None:
     body = {"error": {"message": "Provider failed", "metadata": {"raw": json.dumps(BEHIND)}}}
-    assert read_report(json.dumps(body).encode()).words == "Provider failed: Upstream is full"
-    assert read_report(b"<h1>Oops</h1>").words == "<h1>Oops</h1>"
+    assert read_report(json.dumps(body).encode()).message == "Provider failed: Upstream is full"
+    assert read_report(b"<h1>Oops</h1>").message == "<h1>Oops</h1>"
 
 
-def test_the_words_of_a_server_have_room_beside_a_long_address_and_cure() -> None:
+def test_the_message_of_a_server_has_room_beside_address_and_cure() -> None:
     server = f"https://{'gateway-' * 20}.example/v1"
     failure = from_status(404, {}, b'{"error": "the model was removed on Friday"}', server, None)
     assert "the model was removed on Friday" in str(failure) and len(str(failure)) <= LONGEST
@@ -121,4 +123,4 @@ def test_deep_or_endless_error_bodies_are_read_in_bounds() -> None:
     body: Any = "x" * 100_000
     for _ in range(50):
         body = {"error": {"message": [body]}}
-    assert len(read_report(msgspec.json.encode(body)).words) <= 20_000
+    assert len(read_report(msgspec.json.encode(body)).message) <= 20_000

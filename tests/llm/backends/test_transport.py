@@ -166,7 +166,7 @@ def test_a_server_without_tls_at_an_address_with_it_is_named() -> None:
     ("code", "cause"),
     [(20, "authority that is unknown here"), (62, "for another name"), (9, "not valid yet"), (23, "revoked")],
 )
-def test_each_fault_of_a_certificate_has_its_words(code: int, cause: str) -> None:
+def test_each_fault_of_a_certificate_has_its_cause(code: int, cause: str) -> None:
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = code, "certificate revoked"
     failure = tls_failure(error)
