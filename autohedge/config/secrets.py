@@ -32,7 +32,7 @@ def load_secrets() -> Secrets:
 
 
 def read_secret(name: str) -> SecretStr | None:
-    """Returns the secret under this name, or None if it is unset or blank; the environment goes before `.env`.
+    """Returns the secret under this name, or None if it is blank; the environment goes before `.env`.
 
     Raises Misconfigured for a secret with characters that cannot be sent in a request.
     """

@@ -64,7 +64,7 @@ class RunFolder:
 
     @property
     def study(self) -> StudyMark | None:
-        """The mark of a run that a what-if simulated; None for others, and where the genesis is unreadable."""
+        """The mark of a run that a what-if simulated; None for others and for an unreadable genesis."""
         try:
             return Genesis.of(next(read(self.journal))).study
         except (Corrupt, Misconfigured, OSError):

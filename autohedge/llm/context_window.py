@@ -18,7 +18,7 @@ OVERHEAD_TOKENS = 8  # roles and separators of one message
 KEPT_PROMPTS = 64  # servers cache fewer
 # The rest of a prompt has at least this share of the tokens that the prompt read before lets expect.
 LEAST_SHARE = 2 / 3
-# A prompt that needs more context than any before, beyond a repair, may be cut: its small count proves nothing.
+# A prompt that needs so much more context than any before may be cut; a repair needs less.
 LARGEST_GROWTH = 1.25
 _ALPHABET = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _DIGITS = b"0123456789"
@@ -80,7 +80,7 @@ def _read_tokens(usage: Usage) -> int:
 
 
 class _ReadPrompt(NamedTuple):
-    """A prompt that a server read, its tokens per token of the upper bound, and the context that it needed."""
+    """A prompt that a server read, its tokens per token of the upper bound, and the context it needed."""
 
     model: str
     text: str
@@ -97,7 +97,7 @@ class ReadPrompts:
     def counted(self, request: LLMRequest, response: LLMResponse) -> LLMResponse:
         """Returns the response with the tokens that the server's cache explains, and remembers the prompt.
 
-        The response alone shows then whether the prompt was cut, so a replay needs no memory of other prompts.
+        The response alone then shows whether the prompt was cut, so a replay needs no other prompts.
         """
         usage, text = response.usage, _text(request)
         if usage is None or usage.prompt_tokens <= 0:

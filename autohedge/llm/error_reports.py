@@ -23,8 +23,9 @@ _BARE = {*_MESSAGES, *_NAMES, "object", "param", "title", "success", "request_id
 
 _QUOTA = re.compile(
     r"insufficient.?(quota|balance|credit|fund)|credit balance|payment (method )?required|out of credits?"
-    r"|\b(no|used all|not enough|exhausted|exceeded)\b.{0,40}\bcredits?\b|billing.{0,3}(hard.?limit|not active|disabled)"
-    r"|check your billing|quota (has been )?(used up|exhausted)",
+    r"|\b(no|used all|not enough|exhausted|exceeded)\b.{0,40}\bcredits?\b"
+    r"|billing.{0,3}(hard.?limit|not active|disabled)|check your billing"
+    r"|quota (has been )?(used up|exhausted)",
     re.IGNORECASE,
 )
 # Google reports a limit per minute in these words, too; then it says when to try again.

@@ -20,7 +20,8 @@ _DURATION = re.compile(rf"(?:{_PART}\s*)+", re.IGNORECASE)
 _PARTS = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|milli|s|m|h|d)", re.IGNORECASE)
 _IN_TEXT = re.compile(rf"(?:again|retry|wait|resets?)\b\D{{0,30}}?({_PART}(?:\s*{_PART})*)", re.IGNORECASE)
 _IN_BODY = re.compile(
-    r"retry_?(?:delay|after)(_?ms|_?milliseconds)?(?:_?s|_?seconds)?[\\\"']+\s*:\s*[\\\"']*(\d[\d.]*(?:ms|s)?)",
+    r"retry_?(?:delay|after)(_?ms|_?milliseconds)?(?:_?s|_?seconds)?"
+    r"[\\\"']+\s*:\s*[\\\"']*(\d[\d.]*(?:ms|s)?)",
     re.IGNORECASE,
 )
 

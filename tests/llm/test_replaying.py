@@ -60,6 +60,15 @@ def test_replayed_request_yields_same_outcome(
     assert _replayed(then.calls, request, **changed) == then
 
 
+def test_replay_of_a_cached_prompt_needs_no_memory_of_the_one_before() -> None:
+    request = make_request("Trade BTC/USD or not? " * 30)
+    full, cached = Usage(200, 9), Usage(1, 9)
+    client = LLMClient(Script(*(make_response(GOOD, usage=each) for each in (full, cached))), llm(), CLOCK)
+    assert _outcome(client, request).code == "accepted"
+    again = _outcome(client, request)
+    assert again.code == "accepted" and _replayed(again.calls, request) == again
+
+
 def test_request_beyond_recording_is_unrecorded() -> None:
     bad = Call(make_request(), make_response("Buy!"), "no_json", "", "", 1, 0.0)
     found = _replayed((bad,), make_request())

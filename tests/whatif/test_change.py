@@ -76,6 +76,17 @@ def test_other_prompts_stay_the_recorded_ones() -> None:
     assert prompt_files.prompts["director"][1].startswith(str(folder.path))
 
 
+def test_untrusted_record_does_not_choose_the_key_that_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = recorded(**SHORT)
+    rewrite_settings(folder, lambda values: values["llm"].update({"provider": "openai", "key": "BANK_KEY"}))
+    record = read_record(folder)
+    with pytest.raises(Misconfigured, match=r"the record names the key BANK_KEY; .* --set llm.key=BANK_KEY"):
+        plan(record, Change(model="m"))
+    assert plan(record, Change(model="m", overrides=("llm.key=BANK_KEY",))).settings.llm.key == "BANK_KEY"
+    monkeypatch.setenv("AUTOHEDGE__LLM__KEY", "BANK_KEY")
+    assert plan(record, Change(model="m")).settings.llm.key == "BANK_KEY"
+
+
 def test_untrusted_record_does_not_choose_who_gets_the_key() -> None:
     folder = recorded(**SHORT)
     away = "http://models.example:8000/v1"

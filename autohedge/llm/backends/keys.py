@@ -47,7 +47,7 @@ def key_for_server(llm: LLMSettings, *, on_tape: bool) -> SecretStr | None:
 
 
 def _takes_key(llm: LLMSettings, *, on_tape: bool) -> bool:
-    """Whether the settings choose a server that gets a key; one that `auto` finds on this machine gets none."""
+    """Whether the settings choose a server that gets a key; one that `auto` finds gets none."""
     return llm.provider == "openai" or (llm.provider == "auto" and bool(llm.base_url) and not on_tape)
 
 

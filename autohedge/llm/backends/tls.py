@@ -29,7 +29,7 @@ class TLSFailure(NamedTuple):
 
 
 def trusted_certificates(base_url: str) -> ssl.SSLContext:
-    """Returns the certificates to trust: those of SSL_CERT_FILE and SSL_CERT_DIR, else the public authorities.
+    """Returns the certificates to trust: of SSL_CERT_FILE and SSL_CERT_DIR, else the public authorities.
 
     Without TLS there are none, which saves the time to load them. Raises Misconfigured if a variable names no
     certificates.
