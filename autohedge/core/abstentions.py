@@ -28,7 +28,7 @@ ABSTENTIONS = {
     ),
     "unreachable": Abstention("the model's server cannot be reached", "start it, or set llm.base_url"),
     "certificate": Abstention(
-        "the certificate of the model's server is not trusted", "set SSL_CERT_FILE, or llm.base_url"
+        "the model's server has no certificate that is trusted", "set SSL_CERT_FILE, or llm.base_url"
     ),
     "bad_request": Abstention("the model's server refused the request", "the transcript has its answer"),
     "unauthorized": Abstention("the model's server refused the key", "set AUTOHEDGE_LLM_API_KEY"),

@@ -154,7 +154,10 @@ async def open_model(
 
     Raises Misconfigured for an invalid prompt or provider, and Unavailable for a server that does not answer.
     """
-    prompt_builder, shown = PromptBuilder.of(sources, settings.tools, settings.resolved_agents), dict[str, Snapshot]()
+    prompt_builder, shown = (
+        PromptBuilder.of(sources, settings.tools, settings.resolved_agents),
+        dict[str, Snapshot](),
+    )
     try:
         key, rules = key_for_server(settings.llm, on_tape=on_tape), RulesBackend(shown.__getitem__)
         backend = await open_backend(settings, key, on_tape=on_tape, rules=rules)

@@ -48,7 +48,7 @@ async def detect_server(http: "JsonClient") -> Server:
     try:
         listed = await http.get(f"{http.base_url}/models")
     except LLMError as error:
-        if error.code in {"unreachable", "timeout"}:
+        if error.code in {"unreachable", "timeout", "certificate"}:
             raise
         failure = error
     kind, page = _by_owner(listed), JsonObject()

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import httpx
 
 from autohedge.core.errors import Misconfigured
-from autohedge.llm.backend import FailureCode
 
 _OWN_FILE = "set SSL_CERT_FILE to a file with that certificate (PEM)"
 _AUTHORITY = "set SSL_CERT_FILE to a file with the certificate of its authority (PEM)"
@@ -21,9 +20,8 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "RECORD_LAYER
 
 
 class TLSFailure(NamedTuple):
-    """Why no TLS connection was made: the failure code, the cause and the cure."""
+    """Why there is no trusted TLS connection, which no retry would change, and the cure."""
 
-    code: FailureCode
     cause: str
     cure: str
 
@@ -54,9 +52,9 @@ def tls_failure(error: BaseException) -> TLSFailure | None:
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__
     if isinstance(cause, ssl.SSLCertVerificationError):
-        return TLSFailure("certificate", *_certificate_fault(cause))
+        return TLSFailure(*_certificate_fault(cause))
     if isinstance(cause, ssl.SSLError) and cause.reason in _NO_TLS:
-        return TLSFailure("garbage_reply", "it does not speak TLS", "write http:// in llm.base_url")
+        return TLSFailure("it does not speak TLS", "write http:// in llm.base_url")
     return None
 
 

@@ -62,7 +62,7 @@ class _StrictTransport(httpx.AsyncBaseTransport):
 
     def _no_connection(self, error: httpx.TransportError) -> LLMError:
         if failure := tls_failure(error):
-            return llm_error(failure.code, self._base_url, failure.cause, self._key, cure=failure.cure)
+            return llm_error("certificate", self._base_url, failure.cause, self._key, cure=failure.cure)
         return llm_error(
             "unreachable", self._base_url, f"no connection ({error or type(error).__name__})", self._key
         )

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.llm.backends.openai_compatible import OpenAICompatible
+from autohedge.llm.backends.openai_compatible import OpenAICompatible, open_openai_compatible
 from autohedge.llm.backends.tls import tls_failure
 from autohedge.llm.backends.transport import _StrictTransport
 from tests.llm.backend_harness import FITTING, KEY, by_openai, complete_all, complete_sync, fails
@@ -155,11 +155,18 @@ def test_a_certificate_that_is_not_trusted_is_named_with_its_cure(
     assert cause in str(failure) and cure in str(failure) and "no connection" not in str(failure)
 
 
+@pytest.mark.parametrize("model", ["", "m"])
+def test_an_untrusted_certificate_ends_the_start(certificates: dict[str, Path], model: str) -> None:
+    with _over_tls(certificates["own"]) as server:
+        failure = fails(lambda: open_openai_compatible(server.base_url, model, None, 5.0))
+    assert failure.code == "certificate" and "self-signed; set SSL_CERT_FILE" in str(failure)
+
+
 def test_a_server_without_tls_at_an_address_with_it_is_named() -> None:
     with vllm() as server:
         server.base_url = server.base_url.replace("http:", "https:")
         failure = fails(lambda: complete_all(by_openai(server)))
-    assert failure.code == "garbage_reply" and "it does not speak TLS; write http://" in str(failure)
+    assert failure.code == "certificate" and "it does not speak TLS; write http://" in str(failure)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +177,7 @@ def test_each_fault_of_a_certificate_has_its_cause(code: int, cause: str) -> Non
     error = ssl.SSLCertVerificationError()
     error.verify_code, error.verify_message = code, "certificate revoked"
     failure = tls_failure(error)
-    assert failure and failure.code == "certificate" and cause in failure.cause and failure.cure
+    assert failure and cause in failure.cause and failure.cure
 
 
 def test_an_error_without_tls_is_no_fault_of_a_certificate() -> None:
