@@ -62,7 +62,9 @@ def from_status(
     if code == "rate_limited":
         after_s = after_s or limit_reset_s(headers)
     error = llm_error(code, server, f"it answered {status}: {report.message}", key, after_s)
-    error.status, error.body = status, body[:LONGEST_BODY]
+    # A gateway may report the status of the server behind it in a reply with status 200.
+    error.status = report.status if report.status and 200 <= status < 300 else status
+    error.body = body[:LONGEST_BODY]
     return error
 
 

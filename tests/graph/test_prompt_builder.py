@@ -2,7 +2,8 @@
 
 import pytest
 
-from autohedge.graph.prompt_builder import ANSWERS, PromptBuilder, PromptFiles
+from autohedge.graph.answer_schemas import ANSWERS
+from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.llm.backend import LLMRequest
 from tests.run_harness import settings
 from tests.snapshot_factory import rows, snapshot

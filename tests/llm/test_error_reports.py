@@ -7,8 +7,10 @@ import msgspec
 import pytest
 
 from autohedge.llm.backend import FailureCode
+from autohedge.llm.backends.capabilities import ModelCapability
+from autohedge.llm.backends.refusals import adapted
 from autohedge.llm.error_reports import code_of, read_report, reports_error
-from autohedge.llm.errors import LONGEST, FormatRefused, from_status
+from autohedge.llm.errors import LONGEST, from_status
 
 BEHIND = {"error": {"message": "Upstream is full", "code": "429"}}
 
@@ -116,7 +118,10 @@ def test_the_message_of_a_server_has_room_beside_address_and_cure() -> None:
 
 def test_an_output_mode_refused_in_a_reply_of_200_can_be_weakened() -> None:
     body = b"{\"error\": \"'response_format.type' must be 'json_schema' or 'text'\"}"
-    assert isinstance(from_status(200, {}, body, "http://h/v1", None), FormatRefused)
+    error = from_status(200, {}, body, "http://h/v1", None)
+    known = ModelCapability("http://h/v1", "m", "lm_studio", "json_object", 0)
+    adapted_to = adapted(known, error, "auto", [])
+    assert adapted_to and adapted_to.form == "text"
 
 
 def test_deep_or_endless_error_bodies_are_read_in_bounds() -> None:

@@ -13,7 +13,8 @@ from autohedge.llm.backends.capabilities import AnswerSettings, ModelCapability,
 from autohedge.llm.backends.listing import Server, chat_models, closest, is_in_state, root_of
 from autohedge.llm.backends.probe import Silent, probe
 from autohedge.llm.backends.refusals import is_about_the_model
-from autohedge.llm.errors import error_message, llm_error
+from autohedge.llm.error_reports import read_report
+from autohedge.llm.errors import llm_error
 from autohedge.llm.policy import sleep
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def _with_names(error: LLMError, base_url: str, model: str, listed: Iterable[str
 def _described(error: LLMError, base_url: str, what: str) -> LLMError:
     """Returns the error with `what` before the server's own message."""
     # Last, as a long message is shortened at its end.
-    answer = f"it answered {error.status}: {error_message(error.body)}"
+    answer = f"it answered {error.status}: {read_report(error.body).message}"
     described = llm_error(error.code, base_url, f"{what}; {answer}" if error.status else f"{what}; {error}")
     described.status, described.after_s = error.status, error.after_s
     return described

@@ -9,7 +9,7 @@ import msgspec
 from autohedge.config.sections import Reasoning
 from autohedge.llm.backend import LLMError
 from autohedge.llm.backends.capabilities import ModelCapability, TokenLimit, weaker
-from autohedge.llm.errors import error_message
+from autohedge.llm.error_reports import read_report
 
 REFUSALS = frozenset({"bad_request", "server_error"})
 
@@ -94,4 +94,4 @@ def _reasons(error: LLMError) -> Iterator[str]:
         yield " ".join(f"{fault.get('loc')} {fault.get('msg')}" for fault in faults)
         if faults:
             return
-    yield error_message(error.body) or str(error)
+    yield read_report(error.body).message or str(error)
