@@ -94,9 +94,10 @@ def _genesis(
     return msgspec.structs.asdict(genesis)
 
 
-def durable_store(folder: RunFolder, settings: Settings) -> DurableStore:
+def durable_store(folder: RunFolder, settings: Settings, *, reserved: bool = True) -> DurableStore:
     """Opens the store of a new run. Raises Unavailable if the disk has no room for its reserve."""
-    store = DurableStore(folder.journal, power=settings.journal.durability == "power")
+    power = settings.journal.durability == "power"
+    store = DurableStore(folder.journal, power=power, reserved=reserved)
     if store.fault:
         store.close()
         folder.discard()
@@ -125,7 +126,7 @@ def open_interrupted(folder: RunFolder) -> Iterator[InterruptedRun]:
     the record is damaged before its end.
     """
     _require_unfinished(folder)
-    with contextlib.closing(DurableStore(folder.journal)) as store:
+    with contextlib.closing(DurableStore(folder.journal, reserved=bool(folder.read_launch()))) as store:
         # Checked again under the store's lock, since the run may have finished before it was taken.
         _require_unfinished(folder)
         # A crash can leave an incomplete last line, which must go before the next line is appended.

@@ -11,6 +11,7 @@ import numpy as np
 from autohedge.app.compose import engine_for, venue_for
 from autohedge.app.records import InterruptedRun, durable_store, open_record
 from autohedge.config import Settings
+from autohedge.config.sections import NO_MODELS
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Continued, JournalEntry
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
@@ -18,7 +19,6 @@ from autohedge.engine.engine import Engine
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
-from autohedge.llm.backend import NO_MODELS
 from autohedge.market import Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
 from autohedge.runtime.recovery import VerifyingRecorder, nonce_of, repeat
@@ -62,7 +62,7 @@ def run_in_runtime(
     engine = engine_for(settings, tape)  # before the folder: a wrong strategy must leave none behind
     folder, head = open_record(settings, tape, agents=agents, study=study)
     # Answers of a model can cost hours; without agents the run is quickly repeated.
-    opened = durable_store(folder, settings) if agents else BufferedStore(folder.journal)
+    opened = durable_store(folder, settings, reserved=False) if agents else BufferedStore(folder.journal)
     with contextlib.closing(opened) as store:
         run = _TapeRun(settings, tape, folder, Journal(store, head, 1), engine, agents)
         return _drive(run, watch, notify)

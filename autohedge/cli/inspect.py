@@ -190,7 +190,7 @@ def pack_run(run: Run) -> None:
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
-    """Check this machine: directories, disk space, clock, settings; show how models are asked.
+    """Check this machine: directories, disk, clock, settings, models.
 
     Exits with 1 if a check fails.
     """

@@ -70,6 +70,10 @@ class HybridSettings(Section):
     cache_verdicts: bool
 
 
+# Providers that answer by themselves: no server can be down, and no call takes long.
+NO_MODELS = frozenset({"rules", "scripted", "chaos"})
+
+
 class LLMSettings(Section):
     """The model and its limits; the API key comes from the environment or `.env` only."""
 

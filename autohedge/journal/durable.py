@@ -25,11 +25,12 @@ _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 class DurableStore:
     """A file that takes whole lines or none.
 
-    `fault` describes the disk fault once there is one; the caller must then stop entries. Raises Refused if
+    `fault` describes the disk fault once there is one; the caller must then stop entries. A run without a
+    venue outside needs no room to leave it, so it can do without the reserve (`reserved`). Raises Refused if
     another process writes the file, Unavailable if it cannot be written at all.
     """
 
-    def __init__(self, path: Path, *, power: bool = False) -> None:
+    def __init__(self, path: Path, *, power: bool = False, reserved: bool = True) -> None:
         self.path = path
         self.fault: str | None = None
         self.power = power
@@ -42,7 +43,8 @@ class DurableStore:
             lock(self._descriptor, path)
         self._size = os.fstat(self._descriptor).st_size
         self._sync_names()
-        self.reserve()
+        if reserved:
+            self.reserve()
         self._dirty, self._closing = threading.Event(), threading.Event()
         self._syncer = threading.Thread(target=self._sync_behind, name="journal sync", daemon=True)
         self._syncer.start()

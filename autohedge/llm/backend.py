@@ -93,10 +93,6 @@ FailureCode = Literal[
 RETRYABLE: frozenset[str] = frozenset({"timeout", "unreachable", "rate_limited", "server_error"})
 
 
-# Providers that answer by themselves, so that no server can be down and no call takes long.
-NO_MODELS = frozenset({"rules", "scripted", "chaos"})
-
-
 class LLMError(AutoHedgeError):
     """A call without a usable reply: `code` is the kind of failure, `after_s` the Retry-After or 0.
 

@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable
 
-from autohedge.config.sections import LLMSettings
+from autohedge.config.sections import NO_MODELS, LLMSettings
 from autohedge.core.clock import monotonic_s
 from autohedge.core.log import warn
-from autohedge.llm.backend import NO_MODELS, LLMBackend, LLMRequest
+from autohedge.llm.backend import LLMBackend, LLMRequest
 from autohedge.llm.client import Attempt, LLMClient
 from autohedge.llm.policy import Breaker, sleep
 

@@ -10,10 +10,10 @@ import msgspec
 
 from autohedge import config
 from autohedge.config import Settings
+from autohedge.config.sections import NO_MODELS
 from autohedge.core.errors import Misconfigured
 from autohedge.graph.answer_schemas import ANSWERS
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
-from autohedge.llm.backend import NO_MODELS
 from autohedge.prompts.library import read, require_known_prompts
 from autohedge.whatif.recorded_run import Record
 

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from autohedge.config.sections import NO_MODELS
 from autohedge.core.events import Decision
 from autohedge.graph.prompt_builder import recorded_prompts
 from autohedge.graph.recorded_service import ReplayingService
 from autohedge.graph.restore import lesson_of
 from autohedge.graph.service import BackendInfo
-from autohedge.llm.backend import NO_MODELS
 from autohedge.llm.errors import one_line
 from autohedge.llm.replay_client import RecordFirstClient
 from autohedge.llm.transcript import TranscriptEntry, lines_of

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from autohedge import app
 from autohedge.config import Settings
+from autohedge.config.sections import NO_MODELS
 from autohedge.core.events import DeliberationRequested
 from autohedge.core.money import subtract
 from autohedge.graph.prompt_builder import PromptFiles
@@ -18,7 +19,6 @@ from autohedge.graph.service import DeliberationService
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
 from autohedge.journal.genesis import StudyMark
-from autohedge.llm.backend import NO_MODELS
 from autohedge.llm.replay_client import RecordFirstClient
 from autohedge.llm.transcript import TranscriptEntry
 from autohedge.whatif.change import Plan
