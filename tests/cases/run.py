@@ -22,38 +22,18 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal
 
 ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # for a start by the file name
+
+from tests.cases.checks import FAIL, PASS, SKIP, Check, Ended  # noqa: E402
+
 CASES = ROOT.parent / "shared" / "cases"
-PASS: Final = "PASS"
-FAIL: Final = "FAIL"
-SKIP: Final = "SKIP"
 SHOWN_LINES = 5
 # Variables that would change what a case sees: settings, keys and addresses of model servers.
 HIDDEN = ("AUTOHEDGE", "OPENAI", "PYTHON")
 NEEDS = {"c16_audit_page_narrow": "chromium"}
 """The program that a case needs besides the package."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that must hold."""
-
-    result: Literal["PASS", "FAIL", "SKIP"]
-    text: str
-
-    def __str__(self) -> str:
-        return f"  {self.result} {self.text}"
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a case ended: its exit code, None after the time limit, and its output."""
-
-    exit_code: int | None
-    out: str
-    err: str
 
 
 @dataclass(frozen=True)
