@@ -8,7 +8,8 @@ import pytest
 
 from autohedge import __version__
 from tests.cases import run as runner
-from tests.cases.run import FAIL, PASS, SKIP, Case, Check, Ended
+from tests.cases.checks import FAIL, PASS, SKIP, Check, Ended
+from tests.cases.run import Case
 
 pytestmark = pytest.mark.process
 
