@@ -250,11 +250,12 @@ class LLMClient:
 
     async def _send_with_retries(self, request: LLMRequest, sent: Attempt, deadline: float) -> None:
         async def once() -> LLMResponse:
-            return await self._attempt(request, sent)
+            # Each try by itself: the client's time may stand still during the pauses between them.
+            async with asyncio.timeout(None if math.isinf(deadline) else deadline - self._now()):
+                return await self._attempt(request, sent)
 
         try:
-            async with asyncio.timeout(None if math.isinf(deadline) else deadline - self._now()):
-                sent.response = await self._retries.run(once, deadline)
+            sent.response = await self._retries.run(once, deadline)
         except LLMError as failure:
             sent.code, sent.text = failure.code, _error_line(failure)
         except _Broken as broken:

@@ -64,3 +64,9 @@ def test_concurrent_calls_during_an_outage_wait_for_one_trial() -> None:
         return [outcome.code for outcome in await asyncio.gather(*(_asked(client) for _ in range(3)))]
 
     assert asyncio.run(play()) == ["accepted"] * 3
+
+
+def test_pauses_before_retries_do_not_count_towards_the_deadline() -> None:
+    busy = LLMError("rate_limited", "slow down", after_s=0.6)
+    client = _client(busy, busy, make_response(GOOD), retries=2)
+    assert asyncio.run(_asked(client, deadline_s=1.05)).code == "accepted"
