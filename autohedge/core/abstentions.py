@@ -99,8 +99,10 @@ UNANSWERED = frozenset(
     {
         "timeout",
         "unreachable",
+        "certificate",
         "bad_request",
         "unauthorized",
+        "quota",
         "model_gone",
         "rate_limited",
         "server_error",

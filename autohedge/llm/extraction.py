@@ -34,8 +34,8 @@ _FENCE_ENDS_AFTER_MARK = re.compile(
     rf"{_BLANK}{FENCE}{_BLANK}(?:(?:{ANSWER_ENDS}){_BLANK})?+\Z", re.IGNORECASE
 )
 _FENCE_BEGINS = re.compile(rf"{FENCE}[^\S\n]*+[\w+-]*+[^\S\n]*+(?P<line>\n?){_BLANK}")
-# A brace before a quote or a brace: an object, or something that is meant to be one.
-_LIKE_AN_OBJECT = re.compile(r"""\{\s*+["'}]""")
+# A brace before a quote, a brace, or a name with a colon: an object, or something that is meant to be one.
+_LIKE_AN_OBJECT = re.compile(r"""\{\s*+(?:["'}“]|\w++\s*+:)""")
 # A string, a comma without a member before it, and a comma after the last member.
 _STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{\[]\s*+,|,(?=\s*+[}\]])', re.DOTALL)
 # Up to 15 digits a float is exact, so 70.0 can be read as the integer 70 without loss.

@@ -55,6 +55,8 @@ def _number(given: str, *, percent: bool) -> tuple[Any, Rule]:
     if len(text) > MAX_DIGITS or not _NUMBER.fullmatch(text):
         return given, ""
     number = decimal_number(text) if "." in text else int(text)
+    if percent and not signed and "." in text and abs(number) <= 1:
+        return given, ""  # a share of 1, or a percentage
     return number, "percent_sign" if signed else "number_as_string"
 
 

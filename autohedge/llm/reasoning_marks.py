@@ -21,6 +21,8 @@ MARKS: tuple[tuple[str, str], ...] = (
     ("<reflection>", "</reflection>"),
     ("<scratchpad>", "</scratchpad>"),
     ("<analysis>", "</analysis>"),
+    # LongCat
+    ("<longcat_think>", "</longcat_think>"),
     # Seed OSS
     ("<seed:think>", "</seed:think>"),
     # Magistral
@@ -42,8 +44,13 @@ MARKS: tuple[tuple[str, str], ...] = (
     ),
 )
 # What some of these models write around the answer itself, after the end of their reasoning.
-ANSWER_BEGINS = r"<answer>|<response>|<\|START_RESPONSE\|>|<\|begin_of_solution\|>"
-ANSWER_ENDS = r"</answer>|</response>|<\|END_RESPONSE\|>|<\|end_of_solution\|>|<\|return\|>|<\|end\|>"
+ANSWER_BEGINS = (
+    r"<answer>|<response>|<output>|<\|START_RESPONSE\|>|<\|begin_of_solution\|>|<\|begin_of_box\|>"
+)
+ANSWER_ENDS = (
+    r"</answer>|</response>|</output>|<\|END_RESPONSE\|>|<\|end_of_solution\|>|<\|end_of_box\|>"
+    r"|<\|return\|>|<\|end\|>"
+)
 
 _MARK = re.compile(
     "|".join(f"(?P<begin{kind}>{begin})|(?P<end{kind}>{end})" for kind, (begin, end) in enumerate(MARKS)),

@@ -25,10 +25,10 @@ from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, was_cut
 
 Read = TypeVar("Read")
-# The hash and its key at the end of a line: it is computed over the bytes before them.
 # Fields of a request that earlier records lack, and their values where nothing is set.
 OPTIONAL = ("model", "reasoning", "extra_body")
 UNSET_VALUES: tuple[Any, ...] = ("", "auto", {})
+# The hash and its key at the end of a line: it is computed over the bytes before them.
 _TAIL_BYTES = len(',"hash":""}') + 64
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode

@@ -50,6 +50,13 @@ def test_unanswered_questions_come_first_and_give_code_4(tmp_path: Path) -> None
     assert tolerated.returncode == 0
 
 
+def test_account_without_quota_gives_code_4(tmp_path: Path) -> None:
+    spent = {"error": {"message": "You have no credits left.", "code": "insufficient_quota"}}
+    with _after_the_probe(llama_cpp(), json_reply(spent, 429)) as server:
+        done = _harness(tmp_path, server).call("run", "-q")
+    assert done.returncode == 4 and "quota 5" in done.stderr
+
+
 @pytest.mark.parametrize("text", ["I would not.", ""])
 def test_refused_answers_are_no_degradation(tmp_path: Path, text: str) -> None:
     usage = {"prompt_tokens": 3000, "completion_tokens": 7, "total_tokens": 3007}

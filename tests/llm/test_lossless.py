@@ -57,6 +57,8 @@ def test_value_with_one_reading_is_read_by_a_named_rule(name: str, given: Any, k
     [
         ("size_pct", 80),
         ("size_pct", "80 percent"),
+        ("size_pct", "1.0"),
+        ("size_pct", "0.8"),
         ("size_pct", "1,000"),
         ("size_pct", "080"),
         ("size_pct", "8e1"),
