@@ -36,8 +36,9 @@ _FENCE_ENDS_AFTER_MARK = re.compile(
 _FENCE_BEGINS = re.compile(rf"{FENCE}[^\S\n]*+[\w+-]*+[^\S\n]*+(?P<line>\n?){_BLANK}")
 # A brace before a quote, a brace, or a name with a colon: an object, or something that is meant to be one.
 _LIKE_AN_OBJECT = re.compile(r"""\{\s*+(?:["'}“]|\w++\s*+:)""")
-# A string, a comma without a member before it, and a comma after the last member.
-_STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[{\[]\s*+,|,(?=\s*+[}\]])', re.DOTALL)
+# A string, a comma without a member before it, and a comma after the last member. A string may be open:
+# otherwise each escaped quote in it would begin a search to the end of the text.
+_STRING_OR_COMMA = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[{\[]\s*+,|,(?=\s*+[}\]])', re.DOTALL)
 # Up to 15 digits a float is exact, so 70.0 can be read as the integer 70 without loss.
 _ROUND = re.compile(r"-?[0-9]{1,15}\.0+")
 

@@ -277,13 +277,15 @@ def test_objects_are_as_deep_as_allowed_and_no_deeper() -> None:
         '{"a":x',
         '{"\\"',
         '{"\\',
+        '\\"',
         '","',
         ", ",
     ],
 )
+@pytest.mark.parametrize("begin", ["", '{"a":"'])
 @pytest.mark.parametrize("end", ["", "}", '{"a":1}'])
-def test_no_text_takes_long(piece: str, end: str) -> None:
-    text = piece * ((MAX_BYTES - 10) // len(piece)) + end
+def test_no_text_takes_long(piece: str, begin: str, end: str) -> None:
+    text = begin + piece * ((MAX_BYTES - 20) // len(piece)) + end
     began = time.process_time()
     assert extract(text) or extraction_error(text)
     assert time.process_time() - began < 2.0

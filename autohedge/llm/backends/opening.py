@@ -77,10 +77,12 @@ def _with_names(error: LLMError, base_url: str, model: str, listed: Iterable[str
 
 
 def _described(error: LLMError, base_url: str, what: str) -> LLMError:
-    """Returns the error with `what` before the server's own message."""
+    """Returns the error with `what` before the server's own message; unchanged if the server sent none."""
+    if not error.status:
+        return error
     # Last, as a long message is shortened at its end.
     answer = f"it answered {error.status}: {read_report(error.body).message}"
-    described = llm_error(error.code, base_url, f"{what}; {answer}" if error.status else f"{what}; {error}")
+    described = llm_error(error.code, base_url, f"{what}; {answer}")
     described.status, described.after_s = error.status, error.after_s
     return described
 

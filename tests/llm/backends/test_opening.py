@@ -193,6 +193,14 @@ def test_failed_list_is_described_if_no_model_is_named(status: int) -> None:
     assert "Database is away." in str(failure) and "llm.model is empty" in str(failure)
 
 
+def test_list_that_is_no_json_is_described_once() -> None:
+    with vllm() as server:
+        server.pages["/v1/models"] = lambda _: Reply(b"<html>Welcome</html>")
+        failure = str(fails(lambda: open_openai_compatible(server.base_url, "", None, 10.0)))
+    assert failure.count(server.base_url) == 1 and failure.count("set llm.base_url") == 1
+    assert "<html>Welcome</html>" in failure
+
+
 def _loading_then(server: Imitation, path: str, *replies: Reply) -> Imitation:
     """Gives these replies first."""
     waiting, later = iter(replies), server.pages[path]
