@@ -49,9 +49,12 @@ def load_inputs(
     verbose: bool = False,
     quiet: bool = False,
 ) -> "tuple[Settings, Tape]":
-    """The resolved settings and the opened tape; nothing has been written yet."""
+    """The resolved settings and the opened tape; nothing has been written yet.
+
+    Prints a line about rules of symbols that are not on the tape, unless `quiet`.
+    """
     from autohedge import app as application
-    from autohedge.config import load
+    from autohedge.config import load, rules_not_applied
     from autohedge.market import parse_source
 
     wanted = list(overrides or [])
@@ -62,7 +65,11 @@ def load_inputs(
     if verbose or quiet:
         wanted.append(f'chatter_level="{"verbose" if verbose else "low"}"')
     settings = load(config, wanted)
-    return settings, application.tape_for(settings, [parse_source(text) for text in tape or []])
+    market = application.tape_for(settings, [parse_source(text) for text in tape or []])
+    unused = rules_not_applied(settings, market.symbols)
+    if unused and not quiet:
+        notify(unused)
+    return settings, market
 
 
 def notify(line: str) -> None:

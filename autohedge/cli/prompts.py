@@ -49,8 +49,10 @@ def list_prompts(as_json: AsJson = False) -> None:
 def show_prompt(name: Name) -> None:
     """Print a prompt file; a copy in ./prompts replaces it."""
     from autohedge.prompts import load
+    from autohedge.prompts.library import read
 
-    typer.echo(Path(load(name).origin).read_bytes(), nl=False)
+    load(name)  # an invalid one is refused
+    typer.echo(read(name)[0].encode(), nl=False)
 
 
 @prompts_app.command("fields")

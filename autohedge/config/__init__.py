@@ -14,6 +14,7 @@ from autohedge.config.loading import (
 )
 from autohedge.config.secrets import Secrets, load_secrets, openai_base_url, read_secret
 from autohedge.config.settings import Settings
+from autohedge.config.symbols import rules_not_applied
 
 __all__ = [
     "Secrets",
@@ -27,6 +28,7 @@ __all__ = [
     "parse_override",
     "read_secret",
     "read_toml",
+    "rules_not_applied",
     "shipped_file",
     "to_plain",
     "unused_names",

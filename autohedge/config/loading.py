@@ -5,26 +5,23 @@ named by `--config` or `./config.toml`, and the shipped `config.toml`.
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dotenv import dotenv_values
 from pydantic import ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    EnvSettingsSource,
-    InitSettingsSource,
-    PydanticBaseSettingsSource,
-)
-from pydantic_settings.exceptions import SettingsError
 
 from autohedge.config import legacy_env
-from autohedge.config.environment import PREFIX, environments
+from autohedge.config.environment import environments
 from autohedge.config.settings import Settings, describe_error
+from autohedge.config.variables import Variable, given_variables, require_known_variables
 from autohedge.core.errors import Misconfigured
-from autohedge.core.text import did_you_mean
+from autohedge.core.text import decode_text, one_line
+
+# Deeper tables and longer whole numbers are no settings, and many steps after this one could not take them.
+DEPTH_MOST, NUMBER_BITS_MOST = 32, 128
+SHOWN_CHARS = 80
 
 
 def shipped_file() -> Path:
@@ -40,13 +37,15 @@ def read_toml(path: Path) -> dict[str, Any]:
     Raises Misconfigured for a file that is missing, unreadable or not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = decode_text(path.read_bytes(), path)
     except FileNotFoundError:
         msg = f"there is no settings file {path}; omit --config to use the defaults"
         raise Misconfigured(msg) from None
-    except (OSError, UnicodeDecodeError) as error:
-        msg = f"cannot read {path}: {error}"
+    except OSError as error:
+        msg = f"cannot read {path}: {error.strerror}"
         raise Misconfigured(msg) from None
+    try:
+        return _parse_toml(text, str(path))
     except tomllib.TOMLDecodeError as error:
         msg = f"{path} is not valid TOML: {error}"
         raise Misconfigured(msg) from None
@@ -58,17 +57,46 @@ def parse_override(text: str) -> dict[str, Any]:
     Raises Misconfigured if there is no key, or if neither form can be parsed.
     """
     key, equals, value = text.partition("=")
+    shown = f"--set {one_line(text, SHOWN_CHARS)}"
     if not equals or not key.strip():
-        msg = f"--set {text}: write section.key=value, for example momentum.min_edge_bps=10"
+        msg = f"{shown}: write section.key=value, for example momentum.min_edge_bps=10"
         raise Misconfigured(msg)
     # First as TOML, then as a quoted string, so that text needs no quotes in the shell.
     for written in (value, f"'{value.strip()}'"):
         try:
-            return tomllib.loads(f"{key} = {written}")
+            return _parse_toml(f"{key} = {written}", shown)
         except tomllib.TOMLDecodeError:
             continue
-    msg = f"--set {text}: cannot be parsed; write section.key=value, for example momentum.min_edge_bps=10"
+    msg = f"{shown}: cannot be parsed; write section.key=value, for example momentum.min_edge_bps=10"
     raise Misconfigured(msg)
+
+
+def _parse_toml(text: str, place: str) -> dict[str, Any]:
+    """Parses TOML. Raises TOMLDecodeError if it is none, Misconfigured for tables and numbers out of bounds."""
+    too_deep = f"{place} nests deeper than {DEPTH_MOST} levels; remove some"
+    too_long = f"{place} holds a number of more than {NUMBER_BITS_MOST} bits; write a smaller one"
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError:
+        raise Misconfigured(too_deep) from None
+    except ValueError:  # Python's limit of the digits of a number
+        raise Misconfigured(too_long) from None
+    level: list[Any] = [table]
+    for _ in range(DEPTH_MOST + 1):
+        if any(isinstance(value, int) and value.bit_length() > NUMBER_BITS_MOST for value in level):
+            raise Misconfigured(too_long)
+        level = [inner for value in level for inner in _inner(value)]
+        if not level:
+            return table
+    raise Misconfigured(too_deep)
+
+
+def _inner(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
@@ -91,23 +119,13 @@ def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     files = [read_toml(shipped_file())]
     if path or user.is_file():
         files.append(read_toml(user))
-    _check_environment()
-    below = merge([*files, *_aliased()])
+    given = given_variables()
     above = merge(parse_override(text) for text in overrides)
-    return _validated(lambda: _settings_class(below, environment=True)(**above))
-
-
-# pydantic-settings ignores variables of unknown sections, so a misspelt one would have no effect.
-def _check_environment() -> None:
-    """Refuses a variable with the settings prefix whose section does not exist."""
-    for name in (name for _, names in environments() for name in names):
-        if not name.upper().startswith(PREFIX):
-            continue
-        section = name[len(PREFIX) :].partition("__")[0].lower()
-        if section not in Settings.model_fields:
-            hint = did_you_mean(section, Settings.model_fields)
-            unknown = f"{name} in the environment or .env: unknown setting {section}"
-            raise Misconfigured(f"{unknown}; {hint}" if hint else unknown)
+    values = merge([*files, *(variable.table for variable in given), above])
+    llm = values.get("llm")
+    require_known_variables(str(llm.get("key")) if isinstance(llm, dict) else "")
+    overridden = _flat(above)
+    return _validated(values, [variable for variable in given if variable.key not in overridden])
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,13 +146,9 @@ def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> lis
     values = _flat(to_plain(load(path, wanted)))
     user = path or Path("config.toml")
     origins = dict.fromkeys(_flat(read_toml(user)), str(user)) if user.is_file() else {}
-    for origin, names in environments():
-        origins |= {
-            legacy_env.SETTINGS[name]: f"{origin}: {name}" for name in names if name in legacy_env.SETTINGS
-        }
-    # A second loop, because AUTOHEDGE__ names in `.env` have priority over legacy names in the environment.
-    for origin, names in environments():
-        origins |= {_as_key(name): origin for name in names if name.upper().startswith(PREFIX)}
+    for variable in given_variables():
+        named = f"{variable.origin}: {variable.name}" if variable.is_alias else variable.origin
+        origins |= dict.fromkeys(_flat(variable.table), named)
     origins |= dict.fromkeys(_flat(merge(parse_override(text) for text in wanted)), "--set")
     return [SettingOrigin(key, value, origins.get(key, "default")) for key, value in values.items()]
 
@@ -142,19 +156,6 @@ def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> lis
 def unused_names() -> list[str]:
     """Returns the variables of earlier systems that are set but not used."""
     return sorted({name for _, names in environments() for name in names if name in legacy_env.UNUSED})
-
-
-def _aliased() -> Iterator[dict[str, Any]]:
-    """Yields the settings given under names of earlier systems, the weaker source first."""
-    for _, names in environments():
-        for name, key in legacy_env.SETTINGS.items():
-            if names.get(name):
-                section, _, last = key.rpartition(".")
-                yield {section: {last: names[name]}} if section else {last: names[name]}
-
-
-def _as_key(variable: str) -> str:
-    return variable[len(PREFIX) :].lower().replace("__", ".")
 
 
 def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -172,7 +173,7 @@ def from_plain(values: Mapping[str, Any]) -> Settings:
 
     Raises Misconfigured if they are not valid.
     """
-    return _validated(lambda: _settings_class({}, environment=False)(**values))
+    return _validated(values)
 
 
 def to_plain(settings: Settings) -> dict[str, Any]:
@@ -180,35 +181,18 @@ def to_plain(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-class _DotEnv(EnvSettingsSource):
-    """The settings in `.env`; other variables in the file are ignored."""
-
-    def _load_env_vars(self) -> Mapping[str, str | None]:
-        names = dotenv_values(".env").items()
-        return {name.lower(): value for name, value in names if name.upper().startswith(PREFIX)}
-
-
-def _settings_class(files: dict[str, Any], *, environment: bool) -> type[Settings]:
-    """Returns a settings class whose sources are its arguments, then the environment, then `files`."""
-
-    class Sourced(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            around = (env_settings, _DotEnv(settings_cls)) if environment else ()
-            return init_settings, *around, InitSettingsSource(settings_cls, files)
-
-    return Sourced
-
-
-def _validated(make: Callable[[], Settings]) -> Settings:
+def _validated(values: Mapping[str, Any], given: Sequence[Variable] = ()) -> Settings:
+    """Validates nested tables. An error names the one of the given variables that it is about."""
     try:
-        return make()
-    except (ValidationError, SettingsError) as error:
-        raise Misconfigured(describe_error(error)) from None
+        return Settings.model_validate(values)
+    except ValidationError as error:
+        text = describe_error(error)
+        # An error about overrides of symbols has its place in the text.
+        place = ".".join(map(str, error.errors()[0]["loc"])) or text.partition(".")[0]
+        about = [variable for variable in given if _overlap(variable.key, place)]
+        raise Misconfigured(f"{about[-1].place}: {text}" if about else text) from None
+
+
+def _overlap(key: str, place: str) -> bool:
+    """Returns whether one of two names is the other, or a table around it."""
+    return f"{place}.".startswith(f"{key}.") or f"{key}.".startswith(f"{place}.")

@@ -8,6 +8,8 @@ from autohedge.config.environment import environments
 from autohedge.core.errors import Misconfigured
 
 KEY_NAMES = ("AUTOHEDGE_LLM_API_KEY", "OPENAI_API_KEY")
+REDIS_PASSWORD = "AUTOHEDGE_REDIS_PASSWORD"  # noqa: S105 - a name
+SECRET_NAMES = (*KEY_NAMES, REDIS_PASSWORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ def load_secrets() -> Secrets:
     Raises Misconfigured for a secret with characters that cannot be sent in a request.
     """
     own, general = map(read_secret, KEY_NAMES)
-    return Secrets(own, general, read_secret("AUTOHEDGE_REDIS_PASSWORD"))
+    return Secrets(own, general, read_secret(REDIS_PASSWORD))
 
 
 def read_secret(name: str) -> SecretStr | None:

@@ -4,10 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
-from pydantic_settings.exceptions import SettingsError
 
-from autohedge.config.environment import PREFIX
 from autohedge.config.sections import (
     AgentSettings,
     AgentsSettings,
@@ -31,7 +28,7 @@ from autohedge.config.sections import (
     TradingSettings,
 )
 from autohedge.core.instruments import Instrument
-from autohedge.core.text import did_you_mean
+from autohedge.core.text import closest, did_you_mean, one_line
 
 OVERRIDABLE: dict[str, type[Section]] = {
     "momentum": MomentumSettings,
@@ -42,17 +39,11 @@ OVERRIDABLE: dict[str, type[Section]] = {
 
 # Settings of [llm] that each agent can override.
 ANSWER_SETTINGS = ("max_answer_tokens", "reasoning", "keep_alive", "extra_body")
+SHOWN_CHARS = 80
 
 
-class Settings(BaseSettings):
+class Settings(Section):
     """The resolved settings of one run; all defaults are in the shipped `config.toml`."""
-
-    model_config = SettingsConfigDict(
-        extra="forbid",
-        frozen=True,
-        env_prefix=PREFIX,
-        env_nested_delimiter="__",
-    )
 
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     chatter_level: Literal["auto", "low", "normal", "verbose"]
@@ -73,8 +64,8 @@ class Settings(BaseSettings):
     simulated: SimulatedSettings
     journal: JournalSettings
     synthetic: SyntheticSettings
-    instruments: dict[str, InstrumentRules] = {}
-    symbol_overrides: dict[str, dict[str, dict[str, Any]]] = {}
+    instruments: dict[str, InstrumentRules] = Field(default_factory=dict)
+    symbol_overrides: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -148,26 +139,41 @@ def _filled(agent: AgentSettings, shared: Mapping[str, Any]) -> AgentSettings:
     return agent.model_copy(update=unset)
 
 
-def describe_error(error: ValidationError | SettingsError) -> str:
+def describe_error(error: ValidationError) -> str:
     """Returns a validation error as one line: the setting, what is wrong with it, and the given value."""
-    if isinstance(error, SettingsError):
-        return str(error)
     details = error.errors(include_url=False)
     first = details[0]
     more = f" (and {len(details) - 1} more)" if len(details) > 1 else ""
-    place = ".".join(str(part) for part in first["loc"])
+    place = one_line(".".join(str(part) for part in first["loc"]), SHOWN_CHARS)
     if first["type"] == "extra_forbidden":
-        return f"unknown setting {place}{_hint(place, _all_names())}{more}"
+        return f"unknown setting {place}{_meant(place)}{more}"
     message = first["msg"].removeprefix("Value error, ")
     # A whole table is not shown: it is long, and the table of redis may hold a password.
-    given = f", got {first['input']!r}" if first["loc"] and not isinstance(first["input"], dict) else ""
+    shown = first["loc"] and not isinstance(first["input"], dict)
+    given = f", got {one_line(repr(first['input']), SHOWN_CHARS)}" if shown else ""
     return f"{place}: {message}{given}{more}" if place else f"{message}{more}"
 
 
-def _all_names() -> list[str]:
-    """Returns every setting by its full name, and by its last part as in the overrides of a symbol."""
+def _meant(wrong: str) -> str:
+    table, _, rest = wrong.partition(".")
+    if table == "instruments":
+        return _hint(rest.rpartition(".")[2], InstrumentRules.model_fields)
+    meant = closest_setting(wrong)
+    return f"; did you mean {meant}?" if meant else ""
+
+
+def closest_setting(wrong: str) -> str:
+    """Returns the full name of the setting that a wrong name is closest to; empty if none is close."""
+    return closest(wrong, setting_names())
+
+
+def setting_names() -> dict[str, str]:
+    """Returns the full name of every setting by itself, and by its last part."""
     keys = _all_keys(Settings)
-    return keys + [key.rpartition(".")[2] for key in keys]
+    by_last_part = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    return {key: key for key in keys} | {
+        last: by_last_part[last] for last in by_last_part if last not in keys
+    }
 
 
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.text import did_you_mean
+from autohedge.core.text import decode_text, did_you_mean
 from autohedge.prompts.fields import FIELDS
 
 FOLDER = Path("prompts")
@@ -148,9 +148,9 @@ def _filled(template: str, fields: Mapping[str, str]) -> str:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_bytes().decode()
-    except (OSError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"cannot read {path}: {error}; a prompt is text in UTF-8") from None
+        return decode_text(path.read_bytes(), path)
+    except OSError as error:
+        raise Misconfigured(f"cannot read {path}: {error.strerror}; a prompt is a text file") from None
 
 
 def _lines(text: str, origin: str) -> list[_Line]:

@@ -17,6 +17,7 @@ import msgspec
 from autohedge.core.clock import format_utc
 from autohedge.core.errors import Misconfigured
 from autohedge.core.snapshots import Snapshot
+from autohedge.core.text import decode_text
 from autohedge.core.timestamps import TIMESTAMP_HELP, parse_timestamp_ns
 from autohedge.tools.untrusted import cleaned, fence
 
@@ -72,7 +73,7 @@ def read_headlines(path: Path) -> Headlines:
         raise Misconfigured(
             f"cannot read the headlines {path}: {error.strerror}; check tools.headlines"
         ) from None
-    lines = content.split(b"\n")
+    lines = decode_text(content, f"the headlines {path}").split("\n")
     return sorted_headlines(_line(path, number, line) for number, line in enumerate(lines, 1) if line.strip())
 
 
@@ -109,9 +110,9 @@ def _headline_text(headline: Headline) -> str:
     return f"{when} {cleaned(headline.title, TITLE_LIMIT)}{f' ({source})' if source else ''}"
 
 
-def _line(path: Path, number: int, text: bytes) -> Headline | None:
+def _line(path: Path, number: int, text: str) -> Headline | None:
     try:
-        line = msgspec.convert(json.loads(text.decode()), _Line)
+        line = msgspec.convert(json.loads(text), _Line)
     except (ValueError, RecursionError) as error:
         why = error.msg if isinstance(error, json.JSONDecodeError) else error
         raise Misconfigured(f"{path}, line {number}: {why}; write one object with a title") from None

@@ -66,6 +66,7 @@ def plan(record: Record, change: Change) -> Plan:
     wanted = _wanted(change)
     settings = _resolved(before, wanted, change)
     _require_effect(record, settings, change)
+    _require_symbols(record, settings, wanted)
     _require_known_address(before, settings, wanted)
     sources = None if settings.trading.mode == "hft" else _sources(record, settings, change)
     # Built only for its checks: an invalid prompt must fail here, before anything is asked or simulated.
@@ -159,6 +160,16 @@ def _require_effect(record: Record, settings: Settings, change: Change) -> None:
         raise Misconfigured(
             f"--model {change.model}: provider {provider} calls no model; add --provider openai or ollama"
         )
+
+
+def _require_symbols(record: Record, settings: Settings, wanted: Mapping[str, Any]) -> None:
+    """Raises Misconfigured for requested rules of a symbol that the record does not have."""
+    requested = {
+        table: {symbol: getattr(settings, table)[symbol] for symbol in _section(wanted, table)}
+        for table in ("instruments", "symbol_overrides")
+    }
+    if unused := config.rules_not_applied(settings.model_copy(update=requested), record.tape.symbols):
+        raise Misconfigured(unused)
 
 
 def _require_known_address(before: Settings, settings: Settings, wanted: Mapping[str, Any]) -> None:

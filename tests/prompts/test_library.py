@@ -154,8 +154,8 @@ def test_prompt_read_by_no_agent_is_refused_with_suggestion(tmp_path: Path) -> N
 
 
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
-    (tmp_path / "director.md").write_bytes(b"\xff\xfe")
-    with pytest.raises(Misconfigured, match="text in UTF-8"):
+    (tmp_path / "director.md").write_bytes(b"Caf\xe9")
+    with pytest.raises(Misconfigured, match="save it as UTF-8"):
         load("director", tmp_path)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import decode_text
 from autohedge.llm.backend import FailureCode, LLMError, LLMRequest, LLMResponse, Usage
 from autohedge.llm.backends.rules import RULES
 from autohedge.llm.errors import one_line
@@ -63,9 +64,10 @@ class ScriptedBackend:
         Raises Misconfigured with file and line.
         """
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
-        except (OSError, UnicodeDecodeError) as error:
-            raise Misconfigured(f"cannot read the script {path}: {error}; set llm.script to a file") from None
+            lines = decode_text(path.read_bytes(), f"the script {path}").split("\n")
+        except OSError as error:
+            why = error.strerror
+            raise Misconfigured(f"cannot read the script {path}: {why}; set llm.script to a file") from None
         return cls([_read(path, number, line) for number, line in enumerate(lines, 1) if line.strip()])
 
     async def complete(self, request: LLMRequest) -> LLMResponse:
