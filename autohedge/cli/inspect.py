@@ -1,5 +1,6 @@
 """Commands that inspect records, tapes, settings, runs and the machine, and `init`."""
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -146,13 +147,14 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
     folder = RunFolder.find(run)
     results = folder.read_results()
     if results is None:
-        raise Misconfigured(f"run {folder.id} did not finish; `autohedge journal verify` shows its state")
+        verify = f"autohedge journal verify {shlex.quote(folder.argument)}"
+        raise Misconfigured(f"run {folder.id} did not finish; `{verify}` shows its state")
     if as_json:
         print_json(results)
         return
     from autohedge.console.summary import print_summary
 
-    print_summary(results)
+    print_summary(results, folder.argument)
 
 
 @runs_app.command("export")

@@ -113,7 +113,7 @@ def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     settings = wall_run.settings_of(folder)
     watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
     results = application.restart(folder, watch, no_notify if quiet else notify)
-    _print_results(results, settings, as_json=as_json, quiet=quiet)
+    _print_results(results, settings, as_json=as_json, quiet=quiet, named=folder.argument)
 
 
 @app.command()
@@ -184,10 +184,10 @@ def status(run: Run, as_json: AsJson = False) -> None:
 
 def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_json: bool) -> None:
     from autohedge.journal import RunFolder
-    from autohedge.runtime.control import Request
+    from autohedge.runtime.control import Request, is_listening
     from autohedge.runtime.control import send_command as ask
 
-    folder = RunFolder.find(run)
+    folder = RunFolder.find(run, lambda each: is_listening(each.path))
     reply = ask(folder.path, Request(command, reason, halt_id))
     if as_json:
         print_json({"run": folder.id, "says": reply.message} | reply.status)
@@ -217,14 +217,19 @@ def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFac
     return event_log_factory(settings, on_clock=on_clock, quiet=quiet)
 
 
-def _print_results(results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool) -> None:
-    """Prints the results; ends with DEGRADED if most questions got no answer."""
+def _print_results(
+    results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool, named: str = ""
+) -> None:
+    """Prints the results; ends with DEGRADED if most questions got no answer.
+
+    `named` is what names the run on the command line, if that is not its id.
+    """
     if as_json:
         print_json(results)
     elif not quiet:
         from autohedge.console.summary import print_summary
 
-        print_summary(results)
+        print_summary(results, named)
     from autohedge.core.abstentions import degradation
 
     degraded = degradation(results)

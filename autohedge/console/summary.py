@@ -1,5 +1,7 @@
 """The summary of a run: figures, deliberations, why quotes led to no trade, and what to do next."""
 
+import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
@@ -21,8 +23,8 @@ CLOSED_GATE_CODES = [code.label for code in Reason if GATES_FROM <= code < Reaso
 Row = tuple[str, str, str]
 
 
-def print_summary(results: Mapping[str, Any]) -> None:
-    """Print the summary of a run."""
+def print_summary(results: Mapping[str, Any], run: str = "") -> None:
+    """Print the summary of a run; `run` names it on the command line, by default its id in `./runs`."""
     console = Console(highlight=False, soft_wrap=True)
     if degraded := degradation(results):
         console.print(f"[bold red]Degraded:[/bold red] {escape(degraded)}", end="\n\n")
@@ -34,14 +36,14 @@ def print_summary(results: Mapping[str, Any]) -> None:
         console.print(_table(_deliberations(results)))
         console.print()
     console.print(_reason_table(results))
-    run, command = escape(results["run"]), escape(_command())
-    console.print(f"\nRecorded in [bold]runs/{run}[/bold]. Next:")
-    for arguments, purpose in _next_steps(results):
+    run = run or results["run"]
+    folder, command = escape(run if os.sep in run else f"runs/{run}"), escape(_command())
+    console.print(f"\nRecorded in [bold]{folder}[/bold]. Next:")
+    for arguments, purpose in _next_steps(results, escape(shlex.quote(run))):
         console.print(f"  {command} {arguments}\n      [dim]{purpose}[/dim]")
 
 
-def _next_steps(results: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    run = escape(results["run"])
+def _next_steps(results: Mapping[str, Any], run: str) -> Iterator[tuple[str, str]]:
     if "deliberations" in results:
         yield f"audit {run}", "read the requests, answers and decisions"
     yield f"replay {run}", "reproduce every output from the record"

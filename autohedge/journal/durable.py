@@ -8,13 +8,14 @@ are still journaled while entries halt.
 
 import contextlib
 import os
+import shlex
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from autohedge.core.errors import Unavailable
 from autohedge.journal.chain import closing_on_error, lock
-from autohedge.journal.folder import sync_names
+from autohedge.journal.folder import RunFolder, sync_names
 
 RESERVE_BYTES = 16 << 20
 SYNC_PAUSE_S = 0.05
@@ -131,7 +132,8 @@ class DurableStore:
 
     def _unwritable(self, error: OSError) -> Unavailable:
         text = f"cannot write {self.path}: {error.strerror}; no unrecorded order was sent. Make room"
-        return Unavailable(f"{text}, then: autohedge restart {self.path.parent.name}")
+        run = RunFolder(self.path.parent).argument
+        return Unavailable(f"{text}, then: autohedge restart {shlex.quote(run)}")
 
     def _sync_behind(self) -> None:
         """Syncs whenever something was written, at most twenty times a second."""

@@ -2,14 +2,16 @@
 
 import json
 import os
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from autohedge.core.clock import compact_utc
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.journal.chain import read
 from autohedge.journal.genesis import Genesis, StudyMark
@@ -19,6 +21,14 @@ RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
 TRANSCRIPT = "transcript.jsonl"
 OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # the names of file and key up to version 0.1.0
+
+_BEGUN = re.compile(r"(?<!\d)\d{8}T\d{6}(?!\d)")  # as `compact_utc` writes it
+
+
+class _RunId(msgspec.Struct):
+    """The part of the results that names the run: its folder's name when it was finished."""
+
+    run: str = ""
 
 
 def content_name(content: bytes, suffix: str) -> str:
@@ -63,6 +73,31 @@ class RunFolder:
         return self.path.name
 
     @property
+    def argument(self) -> str:
+        """What names the run on the command line: its id if it is in `./runs`, else its path."""
+        if self.path.parent == RUNS:
+            return self.id
+        return str(self.path) if os.sep in str(self.path) else f".{os.sep}{self.path}"
+
+    @property
+    def begun(self) -> tuple[str, int]:
+        """When the run began, to sort by: its second in UTC, and the time in ns of its oldest file.
+
+        The genesis has no wall time, so that runs of one seed have the same journal. The second is in the
+        run's id, and in its results if the folder was renamed. A renamed run without results has that of its
+        oldest file: stored files are never written again, and moving a folder keeps their times.
+        """
+        oldest_ns = min(path.stat().st_mtime_ns for path in [*self.path.glob(f"{FILES}/*"), self.journal])
+        second = _BEGUN.search(self.id) or _BEGUN.search(self._recorded_id())
+        return second[0] if second else compact_utc(oldest_ns), oldest_ns
+
+    def _recorded_id(self) -> str:
+        try:
+            return msgspec.json.decode(self.results.read_bytes(), type=_RunId).run
+        except (OSError, msgspec.MsgspecError):
+            return ""
+
+    @property
     def study(self) -> StudyMark | None:
         """The mark of a run that a what-if simulated; None for others and for an unreadable genesis."""
         try:
@@ -71,19 +106,20 @@ class RunFolder:
             return None
 
     @classmethod
-    def find(cls, run: str) -> "RunFolder":
+    def find(cls, run: str, preferred: "Callable[[RunFolder], bool]" = lambda _: False) -> "RunFolder":
         """Returns the folder of a run by its id or path.
 
-        `last` is the newest in the working directory that no what-if simulated. Raises Misconfigured if there
-        is none.
+        `last` is the newest in the working directory that no what-if simulated, and among several the newest
+        that is `preferred`. Raises Misconfigured if there is none.
         """
         for path in (RUNS / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
         known = cls.all()
-        last = next((folder for folder in reversed(known) if folder.study is None), None)
+        own = (folder for folder in reversed(known) if folder.study is None)
+        last = next(own, None)
         if run == LAST and last:
-            return last
+            return next((folder for folder in (last, *own) if preferred(folder)), last)
         newest = last or (known[-1] if known else None)
         hint = f"the newest is {newest.id}" if newest else "there are no runs here yet"
         msg = f"there is no run {run}; {hint}"
@@ -92,8 +128,10 @@ class RunFolder:
     @classmethod
     def all(cls) -> list["RunFolder"]:
         """Returns all runs in the working directory, oldest first."""
-        paths = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
-        return [cls(path) for path in paths if (path / JOURNAL).is_file()]
+        paths = RUNS.iterdir() if RUNS.is_dir() else ()
+        return sorted(
+            (cls(path) for path in paths if (path / JOURNAL).is_file()), key=lambda each: each.begun
+        )
 
     @classmethod
     def create_draft(cls, run_id: str) -> "RunFolder":

@@ -111,6 +111,17 @@ def _resume_refusal(halt_id: str | None) -> str:
     return f"the halt was automatic: read its reason in the journal, then pass --halt-id {halt_id}"
 
 
+def is_listening(folder: Path) -> bool:
+    """Returns whether a process takes commands for the run in this folder."""
+    with socket.socket(socket.AF_UNIX) as line:
+        line.settimeout(ANSWER_S)
+        try:
+            line.connect(str(_short_path(folder / SOCKET)))
+        except OSError:
+            return False
+    return True
+
+
 def send_command(folder: Path, request: Request) -> Reply:
     """Sends a command to a running run and returns its reply.
 
