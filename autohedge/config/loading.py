@@ -13,14 +13,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from autohedge.config import legacy_env
+from autohedge.config.bounds import require_bounds, too_deep, too_large
 from autohedge.config.environment import environments
 from autohedge.config.settings import Settings, describe_error
 from autohedge.config.variables import Variable, given_variables, require_known_variables
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import decode_text, one_line
 
-# Deeper tables and longer whole numbers are no settings, and many steps after this one could not take them.
-DEPTH_MOST, NUMBER_BITS_MOST = 32, 128
 SHOWN_CHARS = 80
 
 
@@ -72,31 +71,17 @@ def parse_override(text: str) -> dict[str, Any]:
 
 
 def _parse_toml(text: str, place: str) -> dict[str, Any]:
-    """Parses TOML. Raises TOMLDecodeError if it is none, Misconfigured for tables and numbers out of bounds."""
-    too_deep = f"{place} nests deeper than {DEPTH_MOST} levels; remove some"
-    too_long = f"{place} holds a number of more than {NUMBER_BITS_MOST} bits; write a smaller one"
+    """Parses TOML. Raises TOMLDecodeError if it is none, Misconfigured if it exceeds the bounds."""
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError:
         raise
     except RecursionError:
-        raise Misconfigured(too_deep) from None
+        raise too_deep(place) from None
     except ValueError:  # Python's limit of the digits of a number
-        raise Misconfigured(too_long) from None
-    level: list[Any] = [table]
-    for _ in range(DEPTH_MOST + 1):
-        if any(isinstance(value, int) and value.bit_length() > NUMBER_BITS_MOST for value in level):
-            raise Misconfigured(too_long)
-        level = [inner for value in level for inner in _inner(value)]
-        if not level:
-            return table
-    raise Misconfigured(too_deep)
-
-
-def _inner(value: Any) -> Iterable[Any]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
+        raise too_large(place) from None
+    require_bounds(table, place)
+    return table
 
 
 def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

@@ -155,10 +155,11 @@ def describe_error(error: ValidationError) -> str:
 
 
 def _meant(wrong: str) -> str:
-    table, _, rest = wrong.partition(".")
-    if table == "instruments":
-        return _hint(rest.rpartition(".")[2], InstrumentRules.model_fields)
-    meant = closest_setting(wrong)
+    table, _, last = wrong.rpartition(".")
+    if table.startswith("instruments."):
+        meant = closest(last, {name: f"{table}.{name}" for name in InstrumentRules.model_fields})
+    else:
+        meant = closest_setting(wrong)
     return f"; did you mean {meant}?" if meant else ""
 
 

@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from autohedge.config import legacy_env
+from autohedge.config.bounds import require_bounds, too_deep, too_large
 from autohedge.config.environment import DOTENV, PREFIX, environments
 from autohedge.config.secrets import SECRET_NAMES
 from autohedge.config.settings import Settings, closest_setting, setting_names
@@ -84,7 +85,9 @@ def _parsed(origin: str, name: str, value: str | None) -> Variable:
     if value is None:
         raise Misconfigured(f"{place} has no value; write {name}=value")
     keys, kind = _target(name[len(PREFIX) :].split("__"), place)
-    return Variable(".".join(keys), origin, name, _nested(keys, _value(kind, value, place)))
+    table = _nested(keys, _value(kind, value, place))
+    require_bounds(table, place)
+    return Variable(".".join(keys), origin, name, table)
 
 
 def _target(parts: list[str], place: str) -> tuple[list[str], Any]:
@@ -126,8 +129,12 @@ def _value(kind: Any, text: str, place: str) -> Any:
         return text
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         raise Misconfigured(f"{place}: write {_right_form(kind, text)}") from None
+    except RecursionError:
+        raise too_deep(place) from None
+    except ValueError:  # Python's limit of the digits of a number
+        raise too_large(place) from None
 
 
 def _right_form(kind: Any, text: str) -> str:

@@ -269,7 +269,7 @@ def test_help_and_version_need_no_heavy_import() -> None:
         "from autohedge import cli\n"
         "try: cli.main()\n"
         "except SystemExit as e: print('exit', e.code)\n"
-        "heavy = {'numba', 'numpy', 'polars', 'pydantic_settings', 'langchain', 'langgraph', 'openai'}\n"
+        "heavy = {'numba', 'numpy', 'polars', 'pydantic', 'langchain', 'langgraph', 'openai'}\n"
         "print('heavy', sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
