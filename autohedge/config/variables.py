@@ -172,7 +172,8 @@ def _unread(name: str, value: str | None, origin: str) -> str:
 
 def _meant(rest: str) -> str:
     """Returns "did you mean …?" with the variable that a name without its prefix stands for."""
-    settings = {key: variable_of(name) for key, name in setting_names().items()}
+    # llm.key is the name of a variable; who writes AUTOHEDGE_LLM_KEY means the key itself.
+    settings = {key: variable_of(name) for key, name in setting_names().items() if name != "llm.key"}
     own = {known[len(OWN) :]: known for known in (*SECRET_NAMES, *PROCESS_NAMES) if known.startswith(OWN)}
     found = closest(rest, settings | own)
     return f"did you mean {found}?" if found else ""

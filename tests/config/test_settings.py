@@ -135,6 +135,66 @@ def test_an_unknown_key_of_any_section_names_the_one_that_was_meant(wrong: str, 
     assert _refused() == message
 
 
+@pytest.mark.parametrize(
+    ("wrong", "named", "meant"),
+    [
+        ("Exits.stop_loss_bps", "Exits", "exits"),
+        ("EXITS.stop_loss_bps", "EXITS", "exits"),
+        ("Seed", "Seed", "seed"),
+        ("exits.Stop_Loss_Bps", "exits.Stop_Loss_Bps", "exits.stop_loss_bps"),
+        ("stop_loss_bps", "stop_loss_bps", "exits.stop_loss_bps"),
+        ("risk.stop_loss_bps", "risk.stop_loss_bps", "exits.stop_loss_bps"),
+        ("agents.Quant.model", "agents.Quant", "agents.quant"),
+        ("instruments.A.Tick", "instruments.A.Tick", "instruments.A.tick"),
+    ],
+)
+def test_a_key_of_another_case_or_section_names_the_full_key(wrong: str, named: str, meant: str) -> None:
+    message = f"unknown setting {named}; did you mean {meant}?"
+    assert _refused(f"{wrong}=1") == message
+    Path("config.toml").write_text(f"{wrong} = 1\n")
+    assert _refused() == message
+
+
+def test_a_section_of_another_case_in_a_file_is_refused() -> None:
+    Path("config.toml").write_text("[SIZING]\nmax_order_amount = 50\n")
+    assert _refused() == "unknown setting SIZING; did you mean sizing?"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_settings_file_with_a_byte_order_mark_is_read(encoding: str) -> None:
+    Path("config.toml").write_text("# Preis in €\r\nseed = 8\r\n", encoding=encoding)
+    assert load().seed == 8
+
+
+def test_a_settings_file_in_another_encoding_is_named_with_the_cure() -> None:
+    Path("config.toml").write_text("seed = 8  # für Tests\n", encoding="latin-1")
+    assert _refused().startswith("cannot read config.toml: line 1 is not in UTF-8, but perhaps in Latin-1")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[exits]\nstop_loss_bps = " + "[" * 4000,
+        "[exits]\nstop_loss_bps = " + "[" * 40 + "]" * 40,
+        "[exits]\nstop_loss_bps = " + "9" * 5000,
+        "seed = 0x" + "f" * 4500,
+        ".".join("a" * 4000) + " = 1",
+        "[strategy]\nparams = " + "{ a = " * 300 + "1" + " }" * 300,
+    ],
+)
+def test_deep_or_huge_values_of_a_file_are_one_line(text: str) -> None:
+    Path("config.toml").write_text(text)
+    message = _refused()
+    assert message.startswith("config.toml ") and len(message) < 100
+
+
+def test_values_in_messages_are_short_and_printable() -> None:
+    assert len(_refused("trading.mode=" + "m" * 3000)) < 200
+    assert len(_refused("m" * 3000 + "=1")) < 200
+    Path("config.toml").write_text('"\\u001b[2Jx" = 1\n')
+    assert _refused().isprintable()
+
+
 def test_an_unknown_key_like_no_other_is_named_without_a_guess() -> None:
     assert _refused("xyzzy=1") == "unknown setting xyzzy"
 

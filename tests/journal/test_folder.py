@@ -1,6 +1,7 @@
 """Run folders: published whole, with stored files checked by their names."""
 
 import json
+import os
 from pathlib import Path
 
 import msgspec
@@ -136,6 +137,54 @@ def _studied(run_id: str, of: str) -> RunFolder:
     draft = RunFolder.create_draft(run_id)
     Journal.begin(BufferedStore(draft.journal), msgspec.structs.asdict(genesis)).close()
     return draft.publish(run_id)
+
+
+def _stored_at(folder: RunFolder, ts_s: int) -> RunFolder:
+    """Stores the settings of a run, as if at this time."""
+    path = folder.path / "files" / folder.store_file(b"{}", ".json")
+    os.utime(path, (ts_s, ts_s))
+    return folder
+
+
+def test_runs_are_in_the_order_of_their_start_whatever_their_names(workplace: Path) -> None:
+    by_results = _published("zz")
+    by_results.write_results({"fills": [], "run": "20240102T000000-x-1"})
+    by_file = _stored_at(_published("a"), 1_704_240_000)  # 2024-01-03
+    by_name = _published("mine-20240104T000000")
+    oldest = _published("20240101T000000-x-1")
+    assert [folder.id for folder in RunFolder.all()] == [oldest.id, by_results.id, by_file.id, by_name.id]
+    by_name.path.rename("moved")
+    assert RunFolder.find("last").id == by_file.id
+
+
+def test_runs_of_one_second_are_in_the_order_of_their_files(workplace: Path) -> None:
+    later = _stored_at(_published("20240101T000000-a"), 1_704_067_202)
+    first = _stored_at(_published("20240101T000000-b"), 1_704_067_201)
+    assert [folder.id for folder in RunFolder.all()] == [first.id, later.id]
+
+
+def test_renamed_run_keeps_its_place(workplace: Path) -> None:
+    _stored_at(_published("20240101T000000-a"), 1_704_067_200)
+    newest = _stored_at(_published("20240102T000000-a"), 1_704_153_600)
+    (workplace / "runs/20240101T000000-a").rename("runs/kept")
+    newest.results.write_text("{")  # damaged results say nothing about the start
+    newest.path.rename("runs/best")
+    assert [folder.id for folder in RunFolder.all()] == ["kept", "best"]
+
+
+def test_last_is_a_preferred_run_where_there_is_one(workplace: Path) -> None:
+    first, _, newest = map(_published, ("20240101T000000-a", "20240102T000000-a", "20240103T000000-a"))
+    assert RunFolder.find("last", lambda folder: folder.id == first.id).id == first.id
+    assert RunFolder.find("last", lambda _: False).id == newest.id
+    assert RunFolder.find(newest.id, lambda folder: folder.id == first.id).id == newest.id
+
+
+def test_a_run_is_named_by_its_id_here_and_by_its_path_elsewhere(workplace: Path) -> None:
+    folder = _published("r1")
+    assert folder.argument == RunFolder.find("runs/r1").argument == "r1"
+    folder.path.rename("kept")
+    assert RunFolder.find("kept").argument == "./kept"
+    assert RunFolder.find(str(workplace / "kept")).argument == str(workplace / "kept")
 
 
 def test_last_passes_over_the_runs_of_a_what_if(workplace: Path) -> None:

@@ -153,6 +153,12 @@ def test_prompt_read_by_no_agent_is_refused_with_suggestion(tmp_path: Path) -> N
         require_known_prompts(tmp_path)
 
 
+def test_a_prompt_in_utf_16_is_read(tmp_path: Path) -> None:
+    text = load("director").origin
+    (tmp_path / "director.md").write_text(Path(text).read_text(encoding="utf-8"), encoding="utf-16")
+    assert load("director", tmp_path).hash == load("director").hash
+
+
 def test_bytes_that_are_no_text_are_refused(tmp_path: Path) -> None:
     (tmp_path / "director.md").write_bytes(b"Caf\xe9")
     with pytest.raises(Misconfigured, match="save it as UTF-8"):

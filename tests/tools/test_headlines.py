@@ -122,6 +122,15 @@ def test_a_broken_line_is_named(tmp_path: Path, line: str, message: str) -> None
     assert len(str(raised.value).splitlines()) == 1
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_headlines_with_a_byte_order_mark_are_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "news.jsonl"
+    file.write_text(
+        '{"title": "Zölle fallen", "available_at": "2024-08-08T23:54:15Z"}\r\n', encoding=encoding
+    )
+    assert [each.title for each in read_headlines(file).dated] == ["Zölle fallen"]
+
+
 def test_headlines_file_missing_or_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "news.jsonl"
     with pytest.raises(Misconfigured, match="cannot read the headlines"):

@@ -85,6 +85,13 @@ def test_script_function_answers_each_request() -> None:
     assert _texts(ScriptedBackend(answer), 1) == ["gate on BTC/USD"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_script_with_a_byte_order_mark_is_read(tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "script.jsonl"
+    file.write_text('{"text": "für"}\r\n', encoding=encoding)
+    assert _texts(ScriptedBackend.from_file(file), 2) == ["für", "für"]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
