@@ -44,6 +44,17 @@ Every setting with its default. `autohedge config show` prints the values in for
 Put your own values into `config.toml` in the working directory, or set one with `--set section.key=value` or
 with `AUTOHEDGE__SECTION__KEY=value` in the environment or `.env`. This page is generated from the shipped
 `config.toml` by `python -m autohedge.config.reference`.
+
+What would have no effect is an error (exit code 2) that names the closest right name:
+
+* a key or section that does not exist, also one in another case, such as `[Risk]`
+* a variable that begins with `AUTOHEDGE_` and that nothing reads, such as `AUTOHEDGE_RISK_MAX_ORDER_NOTIONAL`,
+  or a misspelt name of an earlier system, such as `HFT_MIN_EDGE_BP`. A variable that `llm.key` names is read
+* rules or overrides of a symbol that the tape spells otherwise: `BTC/USD` where the tape has `BTC-USD` or
+  `BTCUSDT`. Rules of a symbol that is simply not on the tape are one line on stderr
+
+Lists and tables in a variable are JSON: `AUTOHEDGE__SYNTHETIC__SYMBOLS=["BTC/USD","ETH/USD"]`. Text files
+(`config.toml`, `.env`, prompts, headlines, scripts) are UTF-8, or UTF-16 with a byte order mark.
 """
 LINE_CHARS = 110
 _SECTION = re.compile(r"^\[([\w.]+)\]\s*(?:# ?(.*))?$")

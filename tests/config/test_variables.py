@@ -36,7 +36,7 @@ def _refused(*overrides: str) -> str:
         ("STRATEGY_MODES", "STRATEGY_MODE"),
     ],
 )
-def test_variable_that_nothing_reads_names_the_one_that_was_meant(
+def test_unread_variable_names_the_one_that_was_meant(
     monkeypatch: pytest.MonkeyPatch, name: str, meant: str
 ) -> None:
     monkeypatch.setenv(name, "7")

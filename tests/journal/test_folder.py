@@ -179,7 +179,7 @@ def test_last_is_a_preferred_run_where_there_is_one(workplace: Path) -> None:
     assert RunFolder.find(newest.id, lambda folder: folder.id == first.id).id == newest.id
 
 
-def test_a_run_is_named_by_its_id_here_and_by_its_path_elsewhere(workplace: Path) -> None:
+def test_a_run_outside_runs_is_named_by_its_path(workplace: Path) -> None:
     folder = _published("r1")
     assert folder.argument == RunFolder.find("runs/r1").argument == "r1"
     folder.path.rename("kept")
