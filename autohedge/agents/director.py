@@ -29,7 +29,7 @@ class Verdict(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Verdict]:
-    """Asks the Director about a snapshot; rejects another symbol, and a thesis that contradicts the decision."""
+    """Asks the Director about a snapshot; rejects another symbol and a thesis against the decision."""
 
     def check(verdict: Verdict) -> tuple[str, str] | None:
         return check_symbol(verdict.symbol, snapshot) or check_reason(verdict.thesis, verdict.decision)

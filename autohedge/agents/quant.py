@@ -44,7 +44,7 @@ class Finding(BaseModel):
 async def ask(
     snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
 ) -> Outcome[Finding]:
-    """Asks whether the indicators support the thesis; rejects another symbol, and levels or scores that cannot be."""
+    """Asks whether the indicators support the thesis; rejects what `check_finding` does, and another symbol."""
 
     def check(finding: Finding) -> tuple[str, str] | None:
         return check_symbol(finding.symbol, snapshot) or check_finding(finding, snapshot)

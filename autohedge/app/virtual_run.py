@@ -154,7 +154,7 @@ def _play(
 
 @contextlib.contextmanager
 def _open_recorded_agents(interrupted: InterruptedRun) -> Iterator["InProcessRuntime | None"]:
-    """Opens the agents runtime of a run that goes on: it answers from the transcript as far as that reaches."""
+    """Opens the agents runtime of a run that goes on; it answers from the transcript first."""
     if interrupted.settings.trading.mode == "hft":
         yield None
         return

@@ -1,4 +1,4 @@
-"""What each version changed in records, so that the replay of an older run can name a difference as a change."""
+"""What each version changed in records, so that the replay of an older run can name its differences."""
 
 import re
 from typing import Literal

@@ -119,7 +119,7 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -
 
 
 def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -> tuple[bool, int]:
-    """Runs a tape again to the end of a record that is not empty; returns whether that ended the run, and its time.
+    """Runs a tape again to the end of a record, not empty; returns whether that ended the run, and its time.
 
     Unlike `rerun`, the runtime's own source decides, so that it knows the answers that are still due.
     """
