@@ -52,9 +52,7 @@ ANSWER_ENDS = (
     r"|<\|return\|>|<\|end\|>"
 )
 
-_KINDS = "|".join(
-    f"(?P<begin{kind}>{begin})|(?P<end{kind}>{end})" for kind, (begin, end) in enumerate(MARKS)
-)
+_KINDS = "|".join(f"(?P<begin{kind}>{begin})|(?P<end{kind}>{end})" for kind, (begin, end) in enumerate(MARKS))
 # The first characters of all marks, as trying each mark at each character takes forty times as long.
 _MARK = re.compile(rf"(?=[<\[◁])(?:{_KINDS})", re.IGNORECASE)
 
