@@ -21,7 +21,7 @@ from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
 from autohedge.market import Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
-from autohedge.runtime.recovery import VerifyingRecorder, nonce_of, repeat
+from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
 from autohedge.runtime.virtual import Recorder, VirtualRuntime
 
 if TYPE_CHECKING:
@@ -75,7 +75,9 @@ def restart_on_tape(
 
     Repeats the run up to the end of its record with the recorded answers, then goes on and asks the model.
     """
-    with _open_recorded_agents(interrupted) as agents:
+    # A complete record has every answer, so that no server is needed to write its results.
+    opening = contextlib.nullcontext() if ended(interrupted.record) else _open_recorded_agents(interrupted)
+    with opening as agents:
         settings, tape = interrupted.settings, interrupted.tape
         run = _TapeRun(
             settings, tape, interrupted.folder, interrupted.journal, engine_for(settings, tape), agents
@@ -133,7 +135,7 @@ def _begin(
     if not record:
         runtime.begin(nonce)
         return False
-    over, reached_ns = repeat(runtime, record, rows)
+    over, reached_ns = (rerun if ended(record) else repeat)(runtime, record, rows)
     if isinstance(recorder, VerifyingRecorder):
         recorder.require_end()
     if not over:
@@ -164,7 +166,9 @@ def _open_recorded_agents(interrupted: InterruptedRun) -> Iterator["InProcessRun
     genesis, folder = interrupted.genesis, interrupted.folder
     sources = PromptFiles.recorded(genesis.slow or {}, folder.stored_file)
     with contextlib.closing(
-        continuing_runtime(interrupted.settings, sources, genesis.agents, folder.transcript)
+        continuing_runtime(
+            interrupted.settings, sources, genesis.agents, folder.transcript, interrupted.record
+        )
     ) as agents:
         yield agents
 

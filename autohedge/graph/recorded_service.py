@@ -1,12 +1,12 @@
 """Deliberation services that answer from recorded calls first."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
 from autohedge.config import Settings
-from autohedge.core.errors import Unavailable
-from autohedge.core.events import DeliberationRequested
+from autohedge.core.errors import Corrupt, Unavailable
+from autohedge.core.events import Decision, DeliberationRequested, JournalEntry
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.replay import TRUSTED_CODES
@@ -75,16 +75,31 @@ async def continuing_service(
 
 
 def continuing_runtime(
-    settings: Settings, sources: PromptFiles, manifest: AgentsManifest, path: Path
+    settings: Settings,
+    sources: PromptFiles,
+    manifest: AgentsManifest,
+    path: Path,
+    record: Iterable[JournalEntry],
 ) -> InProcessRuntime:
     """Returns the agents runtime of a run on a tape that goes on; `path` is its transcript.
 
-    Raises Corrupt if the transcript is damaged, and what `continuing_service` raises.
+    Raises Corrupt if the transcript is damaged or lacks lines, and what `continuing_service` raises.
     """
     recorded = TranscriptIndex(path)
+    _require_lines(recorded, path, record)
 
     def known(question: DeliberationRequested) -> list[TranscriptEntry]:
         return recorded.lines(question.number)
 
     opening = partial(continuing_service, manifest=manifest, known=known)
     return InProcessRuntime(settings, sources, opening, restore_usage(path), recorded)
+
+
+def _require_lines(recorded: TranscriptIndex, path: Path, record: Iterable[JournalEntry]) -> None:
+    """Raises Corrupt unless the transcript has every line that a decision of the record names."""
+    for decision in (entry.event for entry in record if isinstance(entry.event, Decision)):
+        if not {line.hash for line in recorded.lines(decision.number)}.issuperset(decision.calls):
+            raise Corrupt(
+                f"{path}: lines of deliberation {decision.number} are lost, as a power failure can lose them;"
+                " the run cannot continue, start it again"
+            )

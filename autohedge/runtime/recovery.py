@@ -105,7 +105,7 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -
                 recorded_decisions.add(decision)
                 if not stopped:
                     runtime.advance(decision.at_ns)
-            case OperatorCommand() | SystemFault() | LoopLag() | Restarted() | PromptsChanged():
+            case OperatorCommand() | SystemFault() | LoopLag() | Restarted() | Continued() | PromptsChanged():
                 runtime.advance(entry.event.at_ns)
                 runtime.inject(entry.event)
                 stopped = stopped or _is_stop(entry)

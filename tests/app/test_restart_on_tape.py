@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from autohedge import app
 from autohedge.app.restart import restart
-from autohedge.core.errors import Misconfigured, Unavailable
+from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.core.events import Continued, Decision, DeliberationRequested, FillBooked, SubmitOrder
 from autohedge.journal import RunFolder, read, verify
 from autohedge.llm.transcript import encode_entry
@@ -142,6 +142,27 @@ def test_requests_that_differ_from_the_recorded_ones_end_the_restart(
     with pytest.raises(Misconfigured, match="asks otherwise than recorded"):
         restart(folder)
     assert folder.transcript.read_bytes() == content
+
+
+def test_lost_lines_of_the_transcript_are_named(whole: RunFolder, workplace: Path) -> None:
+    folder = _cut(whole, len(whole.journal.read_bytes().splitlines()) // 2)
+    first = folder.transcript.read_bytes().splitlines(keepends=True)[:1]
+    folder.transcript.write_bytes(b"".join(first))
+    with pytest.raises(
+        Corrupt, match=r"lines of deliberation \d+ are lost, as a power failure can lose them"
+    ):
+        restart(folder)
+    assert folder.transcript.read_bytes() == first[0]
+
+
+def test_complete_record_gets_its_results_without_the_server(asked: tuple[RunFolder, Imitation]) -> None:
+    whole, server = asked
+    server.pages.clear()
+    folder = _cut(whole, len(whole.journal.read_bytes().splitlines()))
+    content = folder.journal.read_bytes()
+    restart(folder)
+    assert folder.journal.read_bytes() == content
+    assert _outcome(folder) == _outcome(whole)
 
 
 def test_restart_with_another_model_is_refused(asked: tuple[RunFolder, Imitation]) -> None:
