@@ -132,7 +132,9 @@ def test_requests_that_differ_from_the_recorded_ones_end_the_restart(
     asked: tuple[RunFolder, Imitation],
 ) -> None:
     whole, _ = asked
-    folder = _cut(whole, _places(whole)[1])  # asked, and not decided
+    events = [line.event for line in read(whole.journal)]
+    asked_at = next(n for n, event in enumerate(events) if isinstance(event, DeliberationRequested))
+    folder = _cut(whole, asked_at + 1)
     lines = []
     for line in read_transcript(folder.transcript):
         assert line.request
