@@ -15,13 +15,17 @@ SCHEMA_VERSION = 2
 
 
 class Verdict(BaseModel):
-    """The Director's answer."""
+    """The Director's answer.
+
+    The schema of a request keeps the order of the fields. The thesis comes before the confidence, because
+    small models that have just written a confidence of 0 tend to contradict their decision in the thesis.
+    """
 
     decision: Literal["no_trade", "trade"]
     symbol: Symbol
     direction: Literal["short", "exit", "long"]
-    confidence_pct: Percent
     thesis: Annotated[str, Field(max_length=400)]
+    confidence_pct: Percent
     key_levels: Annotated[list[float], Field(max_length=4)]
     horizon_minutes: Annotated[int, Field(ge=1, le=10_080)]
 

@@ -124,3 +124,8 @@ def test_symbol_is_exact_where_the_run_has_another_spelled_alike(
     symbols: tuple[str, ...], exact: bool
 ) -> None:
     assert _builder(*symbols).request("director", snapshot(symbol="BTC/USD"), ()).exact_symbol is exact
+
+
+def test_directors_thesis_comes_before_its_confidence() -> None:
+    names = list(_fields("director"))
+    assert names.index("thesis") < names.index("confidence_pct")
