@@ -120,12 +120,23 @@ def by_model(
     """Returns a run on a part of a recorded tape with a real model; its notices go to `announcements`."""
     whole = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
     whole.head(REAL_ROWS).write_parquet(folder / "BTCUSDT.parquet")
+    source = TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")
+    return on_tapes([source], base_url, folder, overrides, announcements)
+
+
+def on_tapes(
+    sources: Sequence[TapeSource],
+    base_url: str,
+    folder: Path,
+    overrides: Sequence[str],
+    announcements: list[str],
+) -> RunFolder:
+    """Returns a run on whole tapes with a real model, recorded in `folder`."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
         wanted = config.load(overrides=[*overrides, f"llm.base_url={base_url}"])
-        tape = open_tape([TapeSource(folder / "BTCUSDT.parquet", "BTCUSDT")])
-        results = app.run(wanted, tape, notify=announcements.append)
+        results = app.run(wanted, open_tape(list(sources)), notify=announcements.append)
         return RunFolder(RunFolder.find(results["run"]).path.resolve())
 
 

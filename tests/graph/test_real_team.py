@@ -31,6 +31,26 @@ OVERRIDES = [
     "agents.director.min_confidence_pct=0",  # the small model always answers a confidence of 0 ...
     "sizing.min_order_amount=0.5",  # ... and a size of 1 %
 ]
+# With the packaged prompt the small model calls every thesis supported, with a score and levels of 0, which are
+# refused. It copies an example, so that Risk and Execution are asked too.
+QUANT_PROMPT = """---
+version: 1
+temperature: 0.0
+max_tokens: 200
+---
+# System
+
+Answer with one JSON object and nothing else:
+
+{{"symbol": "{symbol}", "thesis": "supported", "technical_score_pct": 60, "support": 61000,
+"resistance": 62000, "volatility": "pass"}}
+
+# User
+
+The claim: {thesis}
+
+Is the claim true for {symbol}? Answer with the JSON object.
+"""
 ORDER = ("director", "quant", "risk", "execution")
 CallsByDeliberation = dict[int, list[TranscriptEntry]]
 
@@ -38,7 +58,10 @@ CallsByDeliberation = dict[int, list[TranscriptEntry]]
 @pytest.fixture(scope="module")
 def run(shared: Path, real_model: str, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
     """A run on a part of a recorded tape with as many answers of the model as the budget allows."""
-    return by_model(shared, real_model, tmp_path_factory.mktemp("team"), OVERRIDES, [])
+    folder = tmp_path_factory.mktemp("team")
+    (folder / "prompts").mkdir()
+    (folder / "prompts/quant.md").write_text(QUANT_PROMPT)
+    return by_model(shared, real_model, folder, OVERRIDES, [])
 
 
 @pytest.fixture(scope="module")
