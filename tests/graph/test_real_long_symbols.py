@@ -16,7 +16,7 @@ from tests.graph.record_factory import on_tapes
 
 pytestmark = pytest.mark.model
 
-CALLS = 20
+CALLS = {"hybrid": 20, "llm": 10}
 LEAST_ACCEPTED = 0.9
 SYMBOLS = ("BTC-USD-PERP", "ETH-USD-PERP")
 GOOD = {ACCEPTED, REPAIRED}
@@ -24,7 +24,6 @@ COMMON = [
     "llm.provider=openai",
     "llm.timeout_s=180",
     "llm.retries=0",
-    f"llm.max_calls={CALLS}",
     "llm.virtual_latency_s=30",  # both symbols then ask at the same time, one in each slot of the server
     "tools.table_rows=4",
     "hybrid.deadline_s=900",
@@ -49,7 +48,7 @@ def run(
         TapeSource(shared / f"data/hyperliquid/{symbol}_20250904_quotes.parquet", symbol)
         for symbol in SYMBOLS
     ]
-    overrides = [f"trading.mode={mode}", *COMMON, *BY_MODE[mode]]
+    overrides = [f"trading.mode={mode}", f"llm.max_calls={CALLS[mode]}", *COMMON, *BY_MODE[mode]]
     return on_tapes(sources, real_model, tmp_path_factory.mktemp(mode), overrides, [])
 
 
@@ -58,13 +57,17 @@ def _calls(run: RunFolder, agent: str = "") -> list[TranscriptEntry]:
     return [line for line in transcribed(run.transcript) if line.tries and agent in ("", line.agent)]
 
 
+def _mode(run: RunFolder) -> str:
+    return str((run.read_results() or {})["mode"])
+
+
 def _accepted(calls: list[TranscriptEntry]) -> float:
     return sum(call.outcome in GOOD for call in calls) / len(calls)
 
 
 def test_long_symbols_are_answered_and_most_verdicts_accepted(run: RunFolder) -> None:
     calls, verdicts = _calls(run), _calls(run, "director")
-    assert len(calls) == CALLS
+    assert len(calls) == CALLS[_mode(run)]
     assert {call.symbol for call in calls} == set(SYMBOLS)
     assert _accepted(verdicts) >= LEAST_ACCEPTED, Counter(call.outcome for call in verdicts)
     assert "wrong_symbol" not in {call.outcome for call in calls}
@@ -80,7 +83,7 @@ def test_both_replays_of_long_symbols_hold(run: RunFolder, monkeypatch: pytest.M
     assert verify(run).finished
     assert app.replay_engine(run) == (None, True)
     replay = app.replay_deliberations(run)
-    assert replay and replay.difference is None and replay.requests >= CALLS
+    assert replay and replay.difference is None and replay.requests >= CALLS[_mode(run)]
 
 
 def _no_network(*_: object) -> None:
