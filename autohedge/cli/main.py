@@ -14,6 +14,7 @@ from autohedge.cli import ask, audit, faultsim, inspect, prompts, run, whatif
 from autohedge.cli.commands import app
 from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
+from autohedge.core.limits import open_files_reached, raise_open_files
 
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass
@@ -35,6 +36,7 @@ def main() -> None:
     """Run the command line. Every error is one line on stderr and an exit code."""
     # As Ctrl-C does: so that files are closed and the user learns how to continue. A run on a clock has its own.
     signal.signal(signal.SIGTERM, _interrupt)
+    raise_open_files()
     try:
         code = app(standalone_mode=False)
     except (UsageError, Misconfigured) as error:
@@ -54,7 +56,8 @@ def main() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(FAILED)
     except OSError as error:
-        fail(f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
+        reached = open_files_reached(error)
+        fail(reached or f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
     if code == INTERRUPTED:
         fail(
             "interrupted; verify or replay what was recorded, or continue: autohedge restart RUN",

@@ -66,8 +66,13 @@ def _stream_rows(report: "StreamReport") -> Iterator[tuple[str, str]]:
     yield "span", duration_text(report.last_ns - report.first_ns)
     yield "longest gap", duration_text(report.longest_gap_ns)
     yield "equal timestamps", f"{report.equal_stamps:,}"
-    yield "missing prices", f"{report.missing:,}"
+    yield "missing prices", f"{report.missing:,} (or infinite)"
     yield "prices not positive", f"{report.non_positive:,}"
-    yield "crossed", f"{report.crossed:,} (bid above ask)"
-    yield "locked", f"{report.locked:,} (bid equal to ask)"
+    if report.kind == "bars":
+        yield "crossed", f"{report.crossed:,} (low above high)"
+        yield "outside", f"{report.outside:,} (open or close not between low and high)"
+    else:
+        yield "crossed", f"{report.crossed:,} (bid above ask)"
+        yield "locked", f"{report.locked:,} (bid equal to ask)"
+    yield "bad_quote", f"{report.bad_quote:,} in all; a run counts and skips them"
     yield "median spread", "unknown" if spread is None else f"{spread:.2f} bps"

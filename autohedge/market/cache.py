@@ -1,51 +1,51 @@
-"""The column cache: raw column files, memory-mapped, written to a temporary folder and renamed into place."""
+"""The column cache: entries are written to a temporary folder, renamed into place, and compared when read."""
 
 import atexit
-import mmap
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache as once
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import msgspec
-import numpy as np
 import platformdirs
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.limits import open_files_reached
 from autohedge.core.log import warn
+from autohedge.market.column_file import FILE, StoredColumn, read_columns, require_hashes
 from autohedge.market.columns import Column
 from autohedge.market.tape import Kind
 
-FORMAT = 1  # part of every key: raise it when the files change, and old entries are not found any more
+FORMAT = 2  # part of every key: raise it when the files change, and old entries are not found any more
 _META = "meta.json"
-_DTYPES: dict[str, "np.dtype[Any]"] = {
-    "ts": np.dtype("<i8"),
-    "row": np.dtype("<i8"),
-    "lane": np.dtype("<i4"),
-}
-_FLOAT: "np.dtype[Any]" = np.dtype("<f8")
 
 
 @dataclass(frozen=True, slots=True)
 class Meta:
-    """The content of a cache entry: `columns` are the names of its files, `hash` is the content hash."""
+    """The content of a cache entry.
+
+    `hash` is the content hash of its source. `symbol` is the only symbol that the source names, if it does.
+    `flaw` says why a new run refuses the rows; earlier versions traded them, and such runs can be replayed.
+    """
 
     kind: Kind
     rows: int
-    columns: tuple[str, ...]
+    columns: tuple[StoredColumn, ...]
     hash: str
     interval_ns: int = 0
     select: str | None = None
+    symbol: str | None = None
+    flaw: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedColumns:
-    """A cache entry with its columns memory-mapped read-only; pages are read when touched."""
+    """A cache entry with its columns, read-only and as they were written."""
 
     meta: Meta
     columns: dict[str, Column]
@@ -58,13 +58,30 @@ class Cache:
         self._root = root
 
     def find(self, key: str) -> CachedColumns | None:
-        """Returns the entry, or None if it is absent or one of its files has the wrong size."""
+        """Returns the entry, or None if it is absent; discards a damaged or changed one with a warning.
+
+        Raises Misconfigured if no more files can be opened.
+        """
         folder = self._root / key
-        try:
-            meta = msgspec.json.decode((folder / _META).read_bytes(), type=Meta)
-            return CachedColumns(meta, {name: _map(folder, name, meta.rows) for name in meta.columns})
-        except (OSError, ValueError, msgspec.MsgspecError):
+        if not folder.is_dir():
             return None
+        try:
+            return _opened(folder)
+        except (OSError, ValueError, msgspec.MsgspecError) as error:
+            reached = open_files_reached(error) if isinstance(error, OSError) else None
+            if reached:
+                raise Misconfigured(reached) from error
+            warn(
+                "a cached tape was changed or damaged, so it is imported again",
+                cause=getattr(error, "strerror", None) or str(error),
+                entry=str(folder),
+            )
+            self._discard(folder)
+            return None
+
+    def damaged(self) -> list[Path]:
+        """Returns the folders of the entries that are damaged or were changed; reads all entries."""
+        return [folder for folder in self._entries() if not _is_sound(folder)]
 
     def build(self, key: str, fill: Callable[[Path], Meta]) -> CachedColumns:
         """Creates the entry that `fill` writes into the empty folder it is given.
@@ -75,7 +92,7 @@ class Cache:
         aside = Path(tempfile.mkdtemp(prefix="build-", dir=self._root))
         try:
             meta = fill(aside)
-            (aside / _META).write_bytes(msgspec.json.encode(meta))
+            (aside / _META).write_bytes(_sealed(key, meta))
             self._publish(aside, key)
         except OSError as error:
             raise Misconfigured(
@@ -95,26 +112,33 @@ class Cache:
             return False
         return True
 
+    def _entries(self) -> list[Path]:
+        try:
+            # Entries of earlier layouts lack this file; the names of working folders have a hyphen.
+            folders = (path.parent for path in self._root.glob(f"*/{FILE}"))
+            return sorted(folder for folder in folders if "-" not in folder.name)
+        except OSError:
+            return []
+
     def _publish(self, aside: Path, key: str) -> None:
         if self.find(key) is not None:
             return
-        folder = self._root / key
-        if folder.exists():  # but not found: it is damaged
-            self._discard(folder)
         try:
-            aside.rename(folder)
+            aside.rename(self._root / key)
+            _compared.add(_version(self._root / key / FILE))  # hashed while it was written
         except OSError:
             # Another process published the same entry first; its content is the same.
             if self.find(key) is None:
                 raise
 
     def _discard(self, folder: Path) -> None:
-        # Renamed away first, because processes may still have its files mapped, and a rename is atomic.
-        grave = Path(tempfile.mkdtemp(prefix="damaged-", dir=self._root))
-        try:
-            folder.rename(grave / folder.name)
-        finally:
-            shutil.rmtree(grave, ignore_errors=True)
+        # Renamed away first, because processes may still have its file mapped, and a rename is atomic.
+        with suppress(OSError):
+            grave = Path(tempfile.mkdtemp(prefix="damaged-", dir=self._root))
+            try:
+                folder.rename(grave / folder.name)
+            finally:
+                shutil.rmtree(grave, ignore_errors=True)
 
     def _require(self, key: str) -> CachedColumns:
         entry = self.find(key)
@@ -123,35 +147,9 @@ class Cache:
         return entry
 
 
-class ColumnFile:
-    """A column file that is being written."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self._dtype = dtype_of(name)
-        self._file = _path(folder, name).open("wb", buffering=0)
-        self.rows = 0
-
-    def append(self, values: Column) -> None:
-        """Appends `values`."""
-        block = np.ascontiguousarray(values, dtype=self._dtype)
-        remaining = block.data.cast("B") if len(block) else memoryview(b"")
-        while remaining:
-            remaining = remaining[self._file.write(remaining) :]
-        self.rows += len(block)
-
-    def close(self) -> None:
-        """Closes the file; required before its folder is published."""
-        self._file.close()
-
-
 def key_of(*parts: object) -> str:
-    """Returns the cache key of JSON values; it changes with the format of the column files."""
+    """Returns the cache key of JSON values; it changes with the format of the entries."""
     return blake2b(msgspec.json.encode((FORMAT, *parts)), digest_size=20).hexdigest()
-
-
-def dtype_of(name: str) -> "np.dtype[Any]":
-    """Returns the little-endian type of a column's file."""
-    return _DTYPES.get(name, _FLOAT)
 
 
 def find(key: str) -> CachedColumns | None:
@@ -173,23 +171,6 @@ def find_or_build(key: str, fill: Callable[[Path], Meta]) -> CachedColumns:
     return find(key) or build(key, fill)
 
 
-def write_columns(folder: Path, blocks: Iterable[dict[str, Column]]) -> int:
-    """Writes blocks of columns to files in `folder`; returns the number of rows."""
-    files: dict[str, ColumnFile] = {}
-    rows = 0
-    try:
-        for block in blocks:
-            for name, values in block.items():
-                if name not in files:
-                    files[name] = ColumnFile(folder, name)
-                files[name].append(values)
-        rows = next(iter(files.values())).rows if files else 0
-    finally:
-        for file in files.values():
-            file.close()
-    return rows
-
-
 def user_cache() -> Cache:
     """Returns the cache in AUTOHEDGE_CACHE_DIR, or in the user's cache directory."""
     chosen = os.environ.get("AUTOHEDGE_CACHE_DIR")
@@ -209,15 +190,45 @@ def _temporary_cache() -> Cache:
     return Cache(root)
 
 
-def _path(folder: Path, name: str) -> Path:
-    return folder / f"{name}.{dtype_of(name).str[1:]}"
+def _opened(folder: Path) -> CachedColumns:
+    meta = _unsealed(folder.name, (folder / _META).read_bytes())
+    columns = read_columns(folder, meta.rows, meta.columns)
+    version = _version(folder / FILE)
+    if version not in _compared:
+        require_hashes(columns, meta.columns)
+        _compared.add(version)
+    return CachedColumns(meta, columns)
 
 
-def _map(folder: Path, name: str, rows: int) -> Column:
-    dtype = dtype_of(name)
-    with _path(folder, name).open("rb") as file:
-        # Checked first: touching a mapped page beyond the end of the file kills the process with SIGBUS.
-        if os.fstat(file.fileno()).st_size != rows * dtype.itemsize:
-            raise ValueError(f"{name}: wrong size")
-        pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    return np.frombuffer(pages, dtype=dtype)
+# Files whose columns this process has compared with their hashes: once is enough while a file is the same.
+_compared: set[tuple[str, int, int, int]] = set()
+
+
+def _version(path: Path) -> tuple[str, int, int, int]:
+    status = path.stat()
+    return str(path), status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+
+
+def _is_sound(folder: Path) -> bool:
+    try:
+        _opened(folder)
+    except (OSError, ValueError, msgspec.MsgspecError):
+        return False
+    return True
+
+
+def _sealed(key: str, meta: Meta) -> bytes:
+    """Returns the facts of an entry with a hash of them and of the key."""
+    facts = msgspec.json.encode(meta)
+    return _seal(key, facts) + b"\n" + facts
+
+
+def _unsealed(key: str, content: bytes) -> Meta:
+    seal, _, facts = content.partition(b"\n")
+    if seal != _seal(key, facts):
+        raise ValueError(f"{_META} was changed")
+    return msgspec.json.decode(facts, type=Meta)
+
+
+def _seal(key: str, facts: bytes) -> bytes:
+    return blake2b(key.encode() + facts, digest_size=16).hexdigest().encode()

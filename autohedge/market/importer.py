@@ -5,17 +5,22 @@ from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b, file_digest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import one_line
 from autohedge.market import cache
+from autohedge.market.bars import GapCheck, length_flaw, usual_gap_ns
 from autohedge.market.cache import CachedColumns, Meta
+from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Column, is_size
-from autohedge.market.readers import BLOCK_ROWS, Reader, open_reader, readable, symbols_in
+from autohedge.market.readers import Reader, open_reader, readable, symbols_in
 from autohedge.market.schema import TIME, kind_of, require_types
+from autohedge.market.sources import is_same_symbol
 from autohedge.market.tape import COLUMNS, Kind
 
 if TYPE_CHECKING:
@@ -24,8 +29,11 @@ if TYPE_CHECKING:
 # 1980 to 2100: times in another unit than nanoseconds fall outside.
 _EARLIEST_NS = 315_532_800_000_000_000
 _LATEST_NS = 4_102_444_800_000_000_000
+_BEFORE_NS = 0  # before all times
 _UNITS = {"microseconds": 10**3, "milliseconds": 10**6, "seconds": 10**9}
 _SYMBOLS_SHOWN = 5
+SYMBOL_CHARS = 60
+"""The characters of a file's symbol that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,45 +79,71 @@ def load(request: FileRequest) -> CachedColumns:
     return _import(request)
 
 
-def measured_interval(starts: "NDArray[np.int64]", subject: str) -> int:
-    """Returns the most frequent gap between the starts of bars; raises Misconfigured if there is no gap."""
-    gaps = np.diff(starts)
-    lengths, counts = np.unique(gaps[gaps > 0], return_counts=True)
-    if not len(lengths):
-        raise Misconfigured(
-            f"{subject}: the length of its bars cannot be measured; name the file like SYMBOL_1d_bars"
-        )
-    return int(lengths[np.argmax(counts)])
-
-
 def _key(request: FileRequest, select: str | None) -> str:
     return cache.key_of("file", request.content_hash, request.interval_ns, select)
 
 
 def _import(request: FileRequest) -> CachedColumns:
     path = request.path
-    with readable(path):
-        reader = open_reader(path)
-        kind = kind_of(list(reader.schema), str(path))
-        require_types(reader.schema, kind, str(path))
-        select = _selection(symbols_in(reader), request)
-    fill = partial(_fill, request=request, reader=reader, kind=kind, select=select)
-    return cache.build(_key(request, select), fill)
+    with TemporaryDirectory(prefix="autohedge-import-") as scratch:
+        with readable(path):
+            reader = open_reader(path, Path(scratch))
+            kind = kind_of(list(reader.schema), str(path))
+            require_types(reader.schema, kind, str(path))
+            symbols = symbols_in(reader)
+        plan = _Plan(request, reader, kind, _selection(symbols, request), symbols)
+        # By the wanted spelling, so that the same request finds the entry.
+        return cache.build(_key(request, request.select if plan.select else None), plan.fill)
 
 
-def _fill(folder: Path, *, request: FileRequest, reader: Reader, kind: Kind, select: str | None) -> Meta:
-    names = [name for name in COLUMNS[kind][1:] if name in reader.schema]
-    with readable(request.path):
-        interval_ns = _interval(reader, request, select) if kind is Kind.BARS else 0
-    time = _TimeColumn(str(request.path), interval_ns)
-    blocks = _converted(reader, request.path, [TIME, *names], select, time)
-    rows = cache.write_columns(folder, blocks)
-    if not rows:
-        raise Misconfigured(f"{request.path}: has no rows; name a file with rows")
-    # The hash names the cache entry, so the content must not have changed during the import.
-    if hash_file(request.path) != request.content_hash:
-        raise Misconfigured(f"{request.path}: changed while it was read; run again")
-    return Meta(kind, rows, ("ts", *names), request.content_hash, interval_ns, select)
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """An import: which rows of a file are wanted."""
+
+    request: FileRequest
+    reader: Reader
+    kind: Kind
+    select: str | None
+    symbols: list[str]
+
+    def fill(self, folder: Path) -> Meta:
+        request, reader = self.request, self.reader
+        names = [name for name in COLUMNS[self.kind][1:] if name in reader.schema]
+        interval_ns, flaw = self._interval() if self.kind is Kind.BARS else (0, "")
+        time = _TimeColumn(str(request.path), interval_ns)
+        blocks = _converted(reader, request.path, [TIME, *names], self.select, time)
+        written = write_columns(folder, blocks, reader.rows_max)
+        if not written.rows:
+            raise Misconfigured(f"{request.path}: has no rows; name a file with rows")
+        # The hash names the cache entry, so the content must not have changed during the import.
+        if hash_file(request.path) != request.content_hash:
+            raise Misconfigured(f"{request.path}: changed while it was read; run again")
+        return Meta(
+            self.kind,
+            written.rows,
+            written.columns,
+            request.content_hash,
+            interval_ns,
+            self.select,
+            symbol=self.symbols[0] if len(self.symbols) == 1 else None,
+            flaw=flaw or time.flaw,
+        )
+
+    def _interval(self) -> tuple[int, str]:
+        """Returns the length of the bars, in nanoseconds, and how their starts contradict it."""
+        with readable(self.request.path):
+            first = next(self.reader.blocks([TIME], self.select), None)
+        starts = first[TIME].drop_nulls().to_numpy() if first else np.empty(0, np.int64)
+        named_ns = self.request.interval_ns
+        if named_ns:
+            return named_ns, length_flaw(starts, named_ns)
+        usual_ns = usual_gap_ns(starts)
+        if not usual_ns:
+            raise Misconfigured(
+                f"{self.request.path}: the length of its bars cannot be measured, because they are few or "
+                "irregular; name the file with it, like SYMBOL_1d_bars"
+            )
+        return usual_ns, ""
 
 
 def _converted(
@@ -152,6 +186,12 @@ class _TimeColumn:
     interval_ns: int
     _row: int = field(default=0, init=False)
     _last_ns: int = field(default=_EARLIEST_NS, init=False)
+    _gaps: GapCheck | None = field(default=None, init=False)
+
+    @property
+    def flaw(self) -> str:
+        """How the times of bars contradict each other; empty if they do not."""
+        return self._gaps.flaw if self._gaps else ""
 
     def convert(self, series: "pl.Series") -> Column:
         import polars as pl
@@ -163,6 +203,9 @@ class _TimeColumn:
         if len(times):
             self._require_range(times)
             self._require_order(times)
+            if self.interval_ns:
+                self._gaps = self._gaps or GapCheck(self.interval_ns)
+                self._gaps.look(times, self._last_ns if self._row else _BEFORE_NS, self._row)
             self._last_ns = int(times[-1])
         self._row += len(times)
         # A bar is known at its end only; its start would show a strategy the future.
@@ -192,18 +235,16 @@ def _likely_unit(value: int) -> str:
     return "; convert it"
 
 
-def _interval(reader: Reader, request: FileRequest, select: str | None) -> int:
-    if request.interval_ns:
-        return request.interval_ns
-    first = next(reader.blocks([TIME], select), None)
-    starts = first[TIME].drop_nulls()[:BLOCK_ROWS].to_numpy() if first else np.empty(0, np.int64)
-    return measured_interval(starts, str(request.path))
-
-
 def _selection(symbols: list[str], request: FileRequest) -> str | None:
     if len(symbols) <= 1:
         return None
     if request.select in symbols:
         return request.select
-    shown = ", ".join(symbols[:_SYMBOLS_SHOWN]) + (", …" if len(symbols) > _SYMBOLS_SHOWN else "")
-    raise Misconfigured(f"{request.path}: holds {len(symbols)} symbols ({shown}); name one with SYMBOL=FILE")
+    alike = [symbol for symbol in symbols if is_same_symbol(symbol, request.select or "")]
+    if len(alike) == 1:
+        return alike[0]
+    shown = ", ".join(one_line(symbol, SYMBOL_CHARS) for symbol in symbols[:_SYMBOLS_SHOWN])
+    more = ", …" if len(symbols) > _SYMBOLS_SHOWN else ""
+    raise Misconfigured(
+        f"{request.path}: holds {len(symbols)} symbols ({shown}{more}); name one with SYMBOL=FILE"
+    )

@@ -8,12 +8,15 @@ from pathlib import Path
 import msgspec
 
 from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.core.text import one_line
 from autohedge.market import cache
+from autohedge.market.bars import count_bad_bars
 from autohedge.market.cache import CachedColumns, Meta
+from autohedge.market.column_file import write_columns
 from autohedge.market.columns import hash_columns, zeros
-from autohedge.market.importer import FileRequest, hash_file, load
+from autohedge.market.importer import SYMBOL_CHARS, FileRequest, hash_file, load
 from autohedge.market.merge import cached_tape_of
-from autohedge.market.sources import TapeSource
+from autohedge.market.sources import TapeSource, is_same_symbol
 from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
 from autohedge.market.tape import (
     COLUMNS,
@@ -55,10 +58,23 @@ def _from_source(source: TapeSource) -> Stream:
     path = Path(os.path.abspath(source.path))  # noqa: PTH100  (resolve would follow links)
     request = FileRequest(path, hash_file(path), source.interval_ns, source.select)
     entry = load(request)
-    return _stream(_file_origin(source.symbol, str(path), entry.meta), entry)
+    _require_sound(path, source, entry.meta)
+    return _stream(_file_origin(source.symbol, str(path), entry), entry)
 
 
-def _file_origin(symbol: str, path: str, meta: Meta) -> Origin:
+def _require_sound(path: Path, source: TapeSource, meta: Meta) -> None:
+    """Refuses rows of another symbol than the wanted one, and bars whose times contradict each other."""
+    if source.select and meta.symbol is not None and not is_same_symbol(source.select, meta.symbol):
+        held = one_line(meta.symbol, SYMBOL_CHARS)
+        raise Misconfigured(
+            f"{path}: its column symbol says {held}, not {source.select}; write {held}=FILE, or name another"
+        )
+    if meta.flaw:
+        raise Misconfigured(f"{path}: {meta.flaw}")
+
+
+def _file_origin(symbol: str, path: str, entry: CachedColumns) -> Origin:
+    meta = entry.meta
     return Origin(
         symbol=symbol,
         kind=meta.kind,
@@ -67,6 +83,7 @@ def _file_origin(symbol: str, path: str, meta: Meta) -> Origin:
         path=path,
         interval_ns=meta.interval_ns,
         select=meta.select,
+        bad_bars=count_bad_bars(entry.columns) if meta.kind is Kind.BARS else 0,
     )
 
 
@@ -86,8 +103,8 @@ def _generated(recipe: SyntheticSpec, symbol: str) -> CachedColumns:
 
 def _generate(folder: Path, *, recipe: SyntheticSpec, symbol: str) -> Meta:
     columns = quotes(recipe, symbol)
-    rows = cache.write_columns(folder, [columns])
-    return Meta(Kind.QUOTES, rows, tuple(columns), hash_columns(columns))
+    written = write_columns(folder, [columns], recipe.rows)
+    return Meta(Kind.QUOTES, written.rows, written.columns, hash_columns(columns))
 
 
 def _reopen(origin: Origin, folder: Path | None) -> Stream:

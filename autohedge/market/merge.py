@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from autohedge.core.errors import Corrupt
 from autohedge.market import cache
 from autohedge.market.cache import Meta
+from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Column, Columns, frozen, zeros
-from autohedge.market.tape import Rows, Stream, Tape, require_distinct
+from autohedge.market.tape import Origin, Rows, Stream, Tape, require_distinct
 
 BLOCK_ROWS = 1_000_000
 _END_OF_TIME = int(np.iinfo(np.int64).max)
@@ -64,13 +65,14 @@ def _merged_in_memory(streams: Sequence[Stream]) -> Rows:
 
 
 def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
-    parts = [
-        (stream.origin.content_hash, stream.origin.interval_ns, stream.origin.select) for stream in streams
-    ]
-    key = cache.key_of("merged", parts)
+    key = cache.key_of("merged", [_identity(stream.origin) for stream in streams])
     entry = cache.find_or_build(key, partial(_fill, streams=streams, key=key))
     _require_sound(entry.columns["lane"], len(streams))
     return Rows(**entry.columns)
+
+
+def _identity(origin: Origin) -> tuple[object, ...]:
+    return origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars
 
 
 def _require_sound(lane: Column, streams: int) -> None:
@@ -80,8 +82,8 @@ def _require_sound(lane: Column, streams: int) -> None:
 
 
 def _fill(folder: Path, *, streams: Sequence[Stream], key: str) -> Meta:
-    rows = cache.write_columns(folder, merged_blocks(streams))
-    return Meta(streams[0].kind, rows, tuple(Rows.__slots__), key)
+    written = write_columns(folder, merged_blocks(streams), sum(len(stream) for stream in streams))
+    return Meta(streams[0].kind, written.rows, written.columns, key)
 
 
 def _cut(times: Sequence[Column], starts: Sequence[int], step: int) -> int:

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.columns import Column
+from autohedge.market.bars import Faults, Mask, bar_faults, first_faults
+from autohedge.market.columns import Columns
 from autohedge.market.schema import TIME
 from autohedge.market.tape import Kind, Stream, Tape
 
@@ -20,8 +21,10 @@ _SAMPLE_ROWS = 1_000_000
 class StreamReport:
     """The data quality of one stream.
 
-    A bad row counts once: as `missing` (a price is no number), else `non_positive`, else `crossed` (bid above
-    ask, or a bar's low above its high). `locked` counts bids equal to their ask, 0 for bars. `equal_stamps`
+    `bad_quote` is the number of bad rows, which a run counts under the same code. Each of them counts once: as
+    `missing` (a price is no finite number), else `non_positive`, else `crossed` (bid above ask, or a bar's low
+    above its high), else `outside` (a bar's open or close is not between its low and high; 0 for quotes).
+    `locked` counts bids equal to their ask, 0 for bars. `equal_stamps`
     counts rows with the time of the row before. `median_spread_bps` is the median over good quotes, None if
     there are none; above a million rows it is taken from rows at a fixed stride.
     """
@@ -36,6 +39,8 @@ class StreamReport:
     missing: int
     non_positive: int
     crossed: int
+    outside: int
+    bad_quote: int
     locked: int
     median_spread_bps: float | None
 
@@ -49,7 +54,7 @@ def check_stream(stream: Stream) -> StreamReport:
     """Returns the report of one stream."""
     ts = stream.columns["ts"]
     equal, longest_ns = _gaps(ts)
-    missing, non_positive, crossed, locked = _bad_rows(stream)
+    faults, locked = _faulty_rows(stream)
     return StreamReport(
         symbol=stream.symbol,
         kind=stream.kind,
@@ -58,9 +63,11 @@ def check_stream(stream: Stream) -> StreamReport:
         last_ns=int(ts[-1]),
         equal_stamps=equal,
         longest_gap_ns=longest_ns,
-        missing=missing,
-        non_positive=non_positive,
-        crossed=crossed,
+        missing=faults.missing,
+        non_positive=faults.non_positive,
+        crossed=faults.crossed,
+        outside=faults.outside,
+        bad_quote=sum(faults),
         locked=locked,
         median_spread_bps=_median_spread_bps(stream),
     )
@@ -96,45 +103,35 @@ def _gaps(ts: NDArray[np.int64]) -> tuple[int, int]:
     return equal, longest_ns
 
 
-def _bad_rows(stream: Stream) -> tuple[int, int, int, int]:
-    totals = np.zeros(4, np.int64)
+def _faulty_rows(stream: Stream) -> tuple[Faults[int], int]:
+    """Returns how many rows are bad, by fault, and how many are locked."""
+    totals = np.zeros(len(Faults._fields), np.int64)
+    locked = 0
     for span in _spans(len(stream)):
-        totals += _bad_rows_in(stream, span)
-    missing, non_positive, crossed, locked = totals.tolist()
-    return missing, non_positive, crossed, locked
+        columns = {name: column[span] for name, column in stream.columns.items()}
+        faults = bar_faults(columns) if stream.kind is Kind.BARS else _quote_faults(columns)
+        totals += [np.count_nonzero(mask) for mask in faults]
+        if stream.kind is Kind.QUOTES:
+            good = ~np.logical_or.reduce(faults)
+            locked += int(np.count_nonzero(good & (columns["bid"] == columns["ask"])))
+    return Faults(*totals.tolist()), locked
 
 
-def _bad_rows_in(stream: Stream, span: slice) -> tuple[int, int, int, int]:
-    prices = [stream.columns[name][span] for name in _price_names(stream.kind)]
-    low, high = _sides(stream, span)
-    missing = np.logical_or.reduce([np.isnan(price) for price in prices])
-    non_positive = ~missing & np.logical_or.reduce([price <= 0 for price in prices])
-    good = ~missing & ~non_positive
-    locked = good & (low == high) & (stream.kind is Kind.QUOTES)
-    crossed = good & (low > high)
-    counts = [int(np.count_nonzero(mask)) for mask in (missing, non_positive, crossed, locked)]
-    return counts[0], counts[1], counts[2], counts[3]
+def _quote_faults(columns: Columns) -> Faults[Mask]:
+    bid, ask = columns["bid"], columns["ask"]
+    return first_faults(bid, ask, crossed=bid > ask, outside=np.zeros(len(bid), np.bool_))
 
 
 def _median_spread_bps(stream: Stream) -> float | None:
     if stream.kind is not Kind.QUOTES:
         return None
-    bid, ask = _sides(stream, slice(0, None, max(1, len(stream) // _SAMPLE_ROWS)))
-    good = (bid > 0) & (ask >= bid)
+    sample = slice(0, None, max(1, len(stream) // _SAMPLE_ROWS))
+    bid, ask = stream.columns["bid"][sample], stream.columns["ask"][sample]
+    good = (bid > 0) & (ask >= bid) & (ask < np.inf)
     if not good.any():
         return None
     bid, ask = bid[good], ask[good]
     return float(np.median((ask - bid) / (ask + bid) * 2e4))
-
-
-def _sides(stream: Stream, rows: slice) -> tuple[Column, Column]:
-    """Returns the two columns of which the first must not be above the second."""
-    lower, upper = ("bid", "ask") if stream.kind is Kind.QUOTES else ("low", "high")
-    return stream.columns[lower][rows], stream.columns[upper][rows]
-
-
-def _price_names(kind: Kind) -> tuple[str, ...]:
-    return ("bid", "ask") if kind is Kind.QUOTES else ("open", "high", "low", "close")
 
 
 def _spans(rows: int) -> Iterator[slice]:

@@ -1,4 +1,4 @@
-"""Reads Parquet and CSV in blocks, so that memory does not grow with the file."""
+"""Reads files in blocks, so that memory does not grow with the file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.schema import TIME, VALUES
+from autohedge.core.text import one_line
+from autohedge.market.archives import plain_file
+from autohedge.market.csv_reader import CsvReader
+from autohedge.market.schema import SYMBOL, clean_names
 
 if TYPE_CHECKING:
     import polars as pl
 
 BLOCK_ROWS = 1_000_000
-_CSV_BLOCK_ROWS = 100_000
+_CAUSE_CHARS = 300
 _PARQUET_MAGIC = b"PAR1"
-_CSV_SUFFIXES = (".csv", ".txt")
 
 
 class Reader(Protocol):
@@ -23,6 +25,11 @@ class Reader(Protocol):
     @property
     def schema(self) -> "pl.Schema":
         """The columns and their types."""
+        ...
+
+    @property
+    def rows_max(self) -> int:
+        """A number of rows that the file does not exceed."""
         ...
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
@@ -36,72 +43,42 @@ class Reader(Protocol):
 class ParquetReader:
     """Reads one column after the other in slices, which needs the least memory."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, subject: str) -> None:
         import polars as pl
 
         # glob=False: names may have brackets, and a pattern would match other files.
-        self._frame = pl.scan_parquet(path, glob=False)
+        frame = pl.scan_parquet(path, glob=False)
+        names = frame.collect_schema().names()
+        renamed = dict(zip(names, clean_names(names, subject), strict=True))
+        self._frame = frame.rename({old: new for old, new in renamed.items() if old != new})
         self.schema = self._frame.collect_schema()
+        self.rows_max = int(self._frame.select(pl.len()).collect().item())
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """See Reader; a block has one column."""
-        rows = self._rows()
         for column in columns:
-            for start in range(0, rows, BLOCK_ROWS):
+            for start in range(0, self.rows_max, BLOCK_ROWS):
                 yield {column: self._slice(start, column, symbol)}
-
-    def _rows(self) -> int:
-        import polars as pl
-
-        return int(self._frame.select(pl.len()).collect().item())
 
     def _slice(self, start: int, column: str, symbol: str | None) -> "pl.Series":
         import polars as pl
 
-        names = [column] if symbol is None or column == "symbol" else [column, "symbol"]
+        names = [column] if symbol is None or column == SYMBOL else [column, SYMBOL]
         block = self._frame.select(names).slice(start, BLOCK_ROWS).collect()
         if symbol is not None:
-            block = block.filter(pl.col("symbol") == symbol)
+            block = block.filter(pl.col(SYMBOL) == symbol)
         return block[column]
 
 
-class CsvReader:
-    """Reads all wanted columns in one pass, because CSV has no columns to skip."""
+def open_reader(path: Path, scratch: Path) -> Reader:
+    """Returns the reader for a file, by its content; an archive is unpacked into the folder `scratch`.
 
-    def __init__(self, path: Path) -> None:
-        import polars as pl
-
-        self._path = path
-        # Types come from the names, not from a sample of rows, so that late values cannot contradict them.
-        names = pl.scan_csv(path, infer_schema=False, glob=False).collect_schema().names()
-        self.schema = pl.Schema({name: _csv_type(name) for name in names})
-
-    def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
-        """See Reader; a block has all columns."""
-        import polars as pl
-
-        frame = pl.scan_csv(self._path, schema=self.schema, low_memory=True, glob=False)
-        if symbol is not None:
-            frame = frame.filter(pl.col("symbol") == symbol)
-        frame = frame.select(columns)
-        for block in frame.collect_batches(chunk_size=_CSV_BLOCK_ROWS, lazy=True):
-            yield block.to_dict()
-
-
-def open_reader(path: Path) -> Reader:
-    """Returns the reader for a file, by its first bytes or its suffix.
-
-    Raises Misconfigured if the file is empty, or neither Parquet nor CSV.
+    Raises Misconfigured if the file is empty, or neither Parquet nor text, nor an archive of one such file.
     """
-    with path.open("rb") as file:
-        magic = file.read(len(_PARQUET_MAGIC))
-    if not magic:
-        raise Misconfigured(f"{path}: the file is empty; name a file with rows")
-    if magic == _PARQUET_MAGIC:
-        return ParquetReader(path)
-    if path.suffix.lower() in _CSV_SUFFIXES:
-        return CsvReader(path)
-    raise Misconfigured(f"{path}: not a Parquet file; convert it, or name it .csv if it is CSV")
+    plain = plain_file(path, scratch)
+    with plain.open("rb") as file:
+        is_parquet = file.read(len(_PARQUET_MAGIC)) == _PARQUET_MAGIC
+    return ParquetReader(plain, str(path)) if is_parquet else CsvReader(plain, scratch, str(path))
 
 
 @contextmanager
@@ -113,23 +90,15 @@ def readable(path: Path) -> Iterator[None]:
         yield
     # PanicException, because a damaged file can make the Rust code of polars panic.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
-        cause = (str(error).strip() or type(error).__name__).splitlines()[0]
+        cause = one_line(str(error).strip().partition("\n")[0] or type(error).__name__, _CAUSE_CHARS)
         raise Misconfigured(f"{path}: cannot be read ({cause}); repair or replace it") from error
 
 
 def symbols_in(reader: Reader) -> list[str]:
     """Returns the distinct values of the column `symbol`, sorted; none without that column."""
-    if "symbol" not in reader.schema:
+    if SYMBOL not in reader.schema:
         return []
     found: set[str] = set()
-    for block in reader.blocks(["symbol"]):
-        found.update(str(value) for value in block["symbol"].drop_nulls().unique())
+    for block in reader.blocks([SYMBOL]):
+        found.update(str(value) for value in block[SYMBOL].drop_nulls().unique())
     return sorted(found)
-
-
-def _csv_type(name: str) -> "type[pl.DataType]":
-    import polars as pl
-
-    if name == TIME:
-        return pl.Int64
-    return pl.Float64 if name in VALUES else pl.String

@@ -1,8 +1,10 @@
 """The columns that a file must have, and the kind of rows that they mean."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import one_line
 from autohedge.market.columns import is_size
 from autohedge.market.tape import COLUMNS, LOADABLE, Kind, require_loadable
 
@@ -10,7 +12,10 @@ if TYPE_CHECKING:
     import polars as pl
 
 TIME = "ts_ns"
+SYMBOL = "symbol"
 VALUES = frozenset(name for kind in LOADABLE for name in COLUMNS[kind][1:])
+KNOWN = VALUES | {TIME, SYMBOL}
+_LISTED_CHARS = 200
 _MARKS = {
     Kind.BOOK_DELTAS: ("side", "price", "size"),
     Kind.TRADES: ("price", "size"),
@@ -30,7 +35,7 @@ def kind_of(names: list[str], subject: str) -> Kind:
         if all(name in names for name in marks):
             require_loadable(kind, subject)
     wanted = "bid and ask (quotes) or open, high, low and close (bars)"
-    raise Misconfigured(f"{subject}: has no columns {wanted}; found {', '.join(names)}")
+    raise Misconfigured(f"{subject}: has no columns {wanted}; found {listed(names)}")
 
 
 def require_types(schema: "pl.Schema", kind: Kind, subject: str) -> None:
@@ -44,7 +49,27 @@ def require_types(schema: "pl.Schema", kind: Kind, subject: str) -> None:
             raise Misconfigured(f"{subject}: column {name} is {dtype}; make it numbers")
 
 
+def clean_names(names: Sequence[str], subject: str) -> list[str]:
+    """Returns the names of a header's columns, each once and known ones without spaces and capitals.
+
+    Raises Misconfigured if a known column is named twice.
+    """
+    cleaned: list[str] = []
+    for position, name in enumerate(names):
+        plain = "_".join(name.split()).lower()
+        if plain in KNOWN and plain in cleaned:
+            raise Misconfigured(f"{subject}: column {plain} is named twice; keep one of the two")
+        unique = f"{name} (column {position + 1})" if name in cleaned else name
+        cleaned.append(plain if plain in KNOWN else unique)
+    return cleaned
+
+
+def listed(names: Sequence[str]) -> str:
+    """Returns column names of a file for a message."""
+    return one_line(", ".join(names), _LISTED_CHARS)
+
+
 def _require_columns(needed: list[str], names: list[str], subject: str) -> None:
     for name in needed:
         if name not in names:
-            raise Misconfigured(f"{subject}: column {name} is missing; found {', '.join(names)}")
+            raise Misconfigured(f"{subject}: column {name} is missing; found {listed(names)}")

@@ -15,6 +15,9 @@ _UNITS_NS = {
     "d": 86_400 * NS_PER_S,
     "w": 604_800 * NS_PER_S,
 }
+_NO_SEPARATORS = str.maketrans("", "", "/-_.")
+_ARCHIVES = (".gz", ".zip")
+_TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _DATED = re.compile(r"(?P<symbol>.+?)_\d{8}(?!\d)")
 _SUFFIXED = re.compile(r"(?P<symbol>.+?)(_ohlcv?)?(_\d+[smhdw])?(_quotes|_bars)?")
 _INTERVAL = re.compile(r"_(?P<count>[1-9]\d*)(?P<unit>[smhdw])(?=_|$)")
@@ -55,15 +58,32 @@ def parse_source(value: str) -> TapeSource:
 
 def symbol_of(path: Path) -> str:
     """Returns the symbol in a file's name: the part before a date of 8 digits or a known suffix."""
-    stem = path.stem
+    stem = _stem(path)
     match = _DATED.match(stem) or _SUFFIXED.fullmatch(stem)
     return match["symbol"] if match else stem
 
 
 def interval_of(path: Path) -> int:
     """Returns the bar length in nanoseconds in a name such as `AAPL_1d_bars.parquet`, else 0."""
-    match = _INTERVAL.search(path.stem)
+    match = _INTERVAL.search(_stem(path))
     return int(match["count"]) * _UNITS_NS[match["unit"]] if match else 0
+
+
+def is_same_symbol(first: str, second: str) -> bool:
+    """Returns whether two spellings name one symbol; case, separators and spaces around do not count."""
+    return _letters(first) == _letters(second)
+
+
+def _letters(symbol: str) -> str:
+    return symbol.strip().translate(_NO_SEPARATORS).casefold()
+
+
+def _stem(path: Path) -> str:
+    """Returns the name without its suffix, and without that of the file in an archive: a.csv.gz is a."""
+    if path.suffix.lower() in _ARCHIVES:
+        path = path.with_suffix("")
+        return path.stem if path.suffix.lower() in _TABLES else path.name
+    return path.stem
 
 
 def _plain(value: str) -> TapeSource:

@@ -1,5 +1,6 @@
 """The tape: recorded market data as columns of equal length, in the order in which it became known."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from autohedge.core.errors import Misconfigured
+from autohedge.market.bars import bad_bars, count_bad_bars
 from autohedge.market.columns import (
     Column,
     Columns,
@@ -53,7 +55,8 @@ class Origin:
     `content_hash` is the BLAKE2b-256 of the source file's bytes or, without a file, of the columns. `path` is
     absolute; `recipe` describes a synthetic stream; both are None for rows created in memory, which cannot be
     loaded again. `select` is the symbol whose rows were taken from a file with several. `interval_ns` is the
-    length of a bar, 0 for quotes.
+    length of a bar, 0 for quotes. `bad_bars` is the number of bars that contradict themselves and so are bad
+    quotes; 0 in a record of a version that traded them.
     """
 
     symbol: str
@@ -64,6 +67,7 @@ class Origin:
     recipe: dict[str, Any] | None = None
     interval_ns: int = 0
     select: str | None = None
+    bad_bars: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,17 +101,23 @@ class Stream:
         require_loadable(kind, symbol)
         arrays = _stream_columns(symbol, kind, columns)
         rows = len(arrays["ts"])
-        origin = Origin(symbol, kind, rows, hash_columns(arrays), interval_ns=interval_ns)
+        bad_bars = count_bad_bars(arrays) if kind is Kind.BARS else 0
+        origin = Origin(symbol, kind, rows, hash_columns(arrays), interval_ns=interval_ns, bad_bars=bad_bars)
         return cls(kind, symbol, arrays, origin)
 
     def __len__(self) -> int:
         return len(self.columns["ts"])
 
     def as_quotes(self) -> dict[str, Column]:
-        """Returns the columns of `Rows` other than lane: a bar becomes a quote of its close and volume."""
+        """Returns the columns of `Rows` other than lane: a bar becomes a quote of its close and volume.
+
+        A bad bar becomes a quote without prices.
+        """
         if self.kind is Kind.QUOTES:
             return {name: self.columns[name] for name in QUOTE_COLUMNS}
         close, volume = self.columns["close"], self.columns["volume"]
+        if self.origin.bad_bars:
+            close = frozen(np.where(bad_bars(self.columns), np.nan, close), np.float64)
         return {
             "ts": self.columns["ts"],
             "bid": close,
@@ -199,11 +209,9 @@ def require_distinct(symbols: Sequence[str]) -> None:
     """Refuses a tape without a symbol, or with two streams for one symbol."""
     if not symbols:
         raise Misconfigured("a tape needs at least one stream: name a file or a recipe")
-    for symbol in symbols:
-        if symbols.count(symbol) > 1:
-            raise Misconfigured(
-                f"{symbol}: two sources for one symbol; keep one, or name one with SYMBOL=FILE"
-            )
+    symbol, count = Counter(symbols).most_common(1)[0]
+    if count > 1:
+        raise Misconfigured(f"{symbol}: two sources for one symbol; keep one, or name one with SYMBOL=FILE")
 
 
 def _stream_columns(symbol: str, kind: Kind, columns: Mapping[str, ArrayLike]) -> dict[str, Column]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import ArrayLike
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import (
@@ -47,6 +48,8 @@ def test_each_bad_quote_counts_once() -> None:
         missing=2,
         non_positive=1,
         crossed=1,
+        outside=0,
+        bad_quote=4,
         locked=1,
         median_spread_bps=None,
     )
@@ -61,6 +64,52 @@ def test_a_bar_is_crossed_if_its_low_is_above_its_high() -> None:
     columns = {name: [1.0, 2.0] for name in BAR_COLUMNS} | {"low": [1.0, 3.0]}
     report = check_stream(Stream.of("A", columns, kind=Kind.BARS))
     assert (report.crossed, report.locked, report.median_spread_bps) == (1, 0, None)
+
+
+def test_infinite_prices_count_as_missing_without_a_warning() -> None:
+    inf = float("inf")
+    columns: dict[str, ArrayLike] = {
+        "ts": [1, 2, 3, 4],
+        "bid": [10.0, inf, 10.0, -inf],
+        "ask": [inf, inf, 10.1, 10.1],
+    }
+    report = check_stream(Stream.of("A", columns))
+    assert (report.missing, report.bad_quote) == (3, 3)
+    assert report.median_spread_bps == pytest.approx(99.5, abs=0.1)
+
+
+BAD_BARS = {
+    "missing": {"open": [NAN], "high": [NAN], "low": [NAN], "close": [float("inf")]},
+    "non_positive": {"open": [0.0], "low": [-1.0]},
+    "crossed": {"low": [12.5]},
+    "outside": {"open": [8.0, 12.5], "close": [8.0, 12.5, 36.0]},
+}
+
+
+@pytest.mark.parametrize(
+    ("fault", "name", "value"),
+    [(fault, name, value) for fault, names in BAD_BARS.items() for name in names for value in names[name]],
+)
+def test_bar_that_contradicts_itself_is_a_bad_quote(fault: str, name: str, value: float) -> None:
+    good = {"ts": 1.0, "open": 10.0, "high": 12.0, "low": 9.0, "close": 11.0, "volume": 1.0}
+    columns: dict[str, ArrayLike] = {each: [number, number] for each, number in good.items()}
+    columns["ts"] = [1, 2]
+    columns[name] = [good[name], value]
+    stream = Stream.of("A", columns, kind=Kind.BARS)
+    report = check_stream(stream)
+    assert (getattr(report, fault), report.bad_quote) == (1, 1)
+    assert np.isnan(stream.as_quotes()["bid"]).tolist() == [False, True]
+
+
+def test_bar_of_rounded_prices_is_good() -> None:
+    columns: dict[str, ArrayLike] = {
+        "ts": [1],
+        "open": [9.99999999],
+        "high": [11.0],
+        "low": [10.0],
+        "close": [11.00000001],
+    }
+    assert check_stream(Stream.of("A", columns, kind=Kind.BARS)).bad_quote == 0
 
 
 def test_every_lane_gets_a_report() -> None:

@@ -1,0 +1,157 @@
+"""Reads CSV: at full speed if its numbers are plain, else as text whose values are converted one by one."""
+
+import codecs
+import csv
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market.archives import in_utf8, is_utf8
+from autohedge.market.csv_values import ValueParser
+from autohedge.market.schema import KNOWN, SYMBOL, TIME, VALUES, clean_names
+
+if TYPE_CHECKING:
+    import polars as pl
+
+BLOCK_ROWS = 100_000
+_SEPARATORS = ",;\t|"
+_HEADER_BYTES = 1 << 20
+_ROW_BYTES_LEAST = 16  # a time alone has more
+_ROW = "row within the file"
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The first line of a CSV file."""
+
+    names: list[str]
+    separator: str
+    lines_before: int
+
+
+class CsvReader:
+    """Reads all wanted columns in one pass, because CSV has no columns to skip."""
+
+    def __init__(self, path: Path, scratch: Path, subject: str) -> None:
+        import polars as pl
+
+        self._path, self._scratch, self._subject = path, scratch, subject
+        self._header = read_header(path, subject)
+        # Types come from the names, not from a sample of rows, so that late values cannot contradict them.
+        self.schema = pl.Schema({name: _type_of(name) for name in self._header.names})
+        self.rows_max = path.stat().st_size // _ROW_BYTES_LEAST + 1
+
+    def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
+        """See Reader; a block has all columns."""
+        import polars as pl
+
+        rows = 0
+        try:
+            for block in _batches(_rows_of(self._scan(self.schema), symbol).select(columns)):
+                rows += len(block)
+                yield block.to_dict()
+        except pl.exceptions.PolarsError:
+            yield from self._converted(columns, symbol, rows)
+
+    def _converted(
+        self, columns: Sequence[str], symbol: str | None, done: int
+    ) -> Iterator[dict[str, "pl.Series"]]:
+        """Yields the blocks after the first `done` rows, which were read already."""
+        import polars as pl
+
+        if not is_utf8(self._path):
+            self._path = in_utf8(self._path, self._scratch, self._subject)
+        text = pl.Schema(dict.fromkeys(self._header.names, pl.String))
+        frame = _rows_of(self._scan(text).with_row_index(_ROW), symbol)
+        parser = ValueParser(self._subject, self._header.separator)
+        try:
+            for block in _batches(frame.select([_ROW, *columns]).slice(done)):
+                yield parser.converted(block, block[_ROW])
+        except pl.exceptions.PolarsError:
+            self._require_even()
+            raise
+
+    def _scan(self, schema: "pl.Schema") -> "pl.LazyFrame":
+        import polars as pl
+
+        header = self._header
+        return pl.scan_csv(
+            self._path,
+            schema=schema,
+            separator=header.separator,
+            has_header=False,
+            skip_lines=header.lines_before + 1,
+            low_memory=True,
+            glob=False,
+        )
+
+    def _require_even(self) -> None:
+        """Refuses a row with more values than the header has names."""
+        fields = len(self._header.names)
+        with self._path.open(encoding="utf-8", errors="replace", newline="") as file:
+            lines = csv.reader(file, delimiter=self._header.separator)
+            for row, values in enumerate(lines, start=-1 - self._header.lines_before):
+                if row >= 0 and len(values) > fields:
+                    raise Misconfigured(
+                        f"{self._subject}: row {row} (line {lines.line_num}) has {len(values)} values and the "
+                        f"header {fields} names; quote numbers that contain a comma, or mend the row"
+                    )
+
+
+def read_header(path: Path, subject: str) -> Header:
+    """Returns the names in the first line of a file that is not empty.
+
+    Raises Misconfigured if the file is no text, or a known column is named twice.
+    """
+    with path.open("rb") as file:
+        lines_before = 0
+        while (line := file.readline(_HEADER_BYTES)) and not line.strip():
+            lines_before += 1
+    if b"\0" in line:
+        raise Misconfigured(
+            f"{subject}: is neither a Parquet file nor CSV in UTF-8; convert it to one of the two"
+        )
+    text = _decoded(line.removeprefix(codecs.BOM_UTF8)).strip("\r\n")
+    readings = {separator: _split(text, separator) for separator in _SEPARATORS}
+    separator = max(readings, key=lambda each: len(KNOWN.intersection(_plain(readings[each]))))
+    return Header(clean_names(readings[separator], subject), separator, lines_before)
+
+
+def _split(text: str, separator: str) -> list[str]:
+    try:
+        # Spaces after a separator are left out, so that a quoted name after one is understood.
+        rows = list(csv.reader([text], delimiter=separator, skipinitialspace=True))
+    except csv.Error:
+        return [text]
+    return rows[0] if rows else [text]
+
+
+def _plain(names: list[str]) -> list[str]:
+    return ["_".join(name.split()).lower() for name in names]
+
+
+def _decoded(line: bytes) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        return line.decode("latin-1")
+
+
+def _batches(frame: "pl.LazyFrame") -> Iterator["pl.DataFrame"]:
+    return frame.collect_batches(chunk_size=BLOCK_ROWS, lazy=True)
+
+
+def _rows_of(frame: "pl.LazyFrame", symbol: str | None) -> "pl.LazyFrame":
+    import polars as pl
+
+    return frame if symbol is None else frame.filter(pl.col(SYMBOL) == symbol)
+
+
+def _type_of(name: str) -> "type[pl.DataType]":
+    import polars as pl
+
+    if name == TIME:
+        return pl.Int64
+    return pl.Float64 if name in VALUES else pl.String
