@@ -40,6 +40,7 @@ def run_checks() -> Iterator[CheckResult]:
     yield _python()
     yield writable("compiled code", compiled, "set NUMBA_CACHE_DIR to a directory that can be written")
     yield writable("tape cache", user, "set AUTOHEDGE_CACHE_DIR to a directory that can be written")
+    yield cached_tapes()
     yield writable("working directory", Path.cwd(), "run where runs/ can be written")
     yield room(shutil.disk_usage(Path.cwd()).free)
     yield clock(wall_ns())
@@ -70,6 +71,17 @@ def writable(check: str, directory: Path, cure: str) -> CheckResult:
             return CheckResult(check, ok=True, message=str(directory))
     except OSError as error:
         return CheckResult(check, ok=False, message=f"{directory}: {error.strerror}; {cure}")
+
+
+def cached_tapes() -> CheckResult:
+    """Compares every cached tape with its hash."""
+    from autohedge.market.cache import user_cache
+
+    damaged = user_cache().damaged()
+    if not damaged:
+        return CheckResult("cached tapes", ok=True, message="as they were imported")
+    message = f"{len(damaged)} changed or damaged, the first is {damaged[0]}; delete it, or let a run import it again"
+    return CheckResult("cached tapes", ok=False, message=message)
 
 
 def room(free_bytes: int) -> CheckResult:

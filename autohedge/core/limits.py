@@ -3,6 +3,8 @@
 import errno
 from contextlib import suppress
 
+from autohedge.core.errors import Misconfigured
+
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE)
 
 
@@ -22,6 +24,13 @@ def open_files_reached(error: OSError) -> str | None:
     return (
         f"the limit of open files ({_open_files()}) is reached; raise it with ulimit -n, or name fewer tapes"
     )
+
+
+def require_open_files(error: Exception) -> None:
+    """Raises Misconfigured, with cause and cure, if `error` says that no more files can be opened."""
+    reached = open_files_reached(error) if isinstance(error, OSError) else None
+    if reached:
+        raise Misconfigured(reached) from error
 
 
 def _open_files() -> str:

@@ -112,7 +112,7 @@ def _only_table(path: Path, archive: zipfile.ZipFile) -> str:
         name for name in archive.namelist() if not name.endswith("/") and not name.startswith("__MACOSX/")
     ]
     if "[Content_Types].xml" in names:
-        raise Misconfigured(f"{path}: is an Office document such as an Excel workbook; save it as CSV")
+        raise Misconfigured(f"{path}: is an Excel workbook or a similar document; save it as CSV")
     tables = [name for name in names if name.lower().endswith((".csv", ".tsv", ".txt", ".parquet"))]
     for chosen in ([name for name in tables if name.lower().endswith(".csv")], tables, names):
         if len(chosen) == 1:

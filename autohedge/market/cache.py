@@ -15,7 +15,7 @@ import msgspec
 import platformdirs
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.limits import open_files_reached
+from autohedge.core.limits import require_open_files
 from autohedge.core.log import warn
 from autohedge.market.column_file import FILE, StoredColumn, read_columns, require_hashes
 from autohedge.market.columns import Column
@@ -68,9 +68,7 @@ class Cache:
         try:
             return _opened(folder)
         except (OSError, ValueError, msgspec.MsgspecError) as error:
-            reached = open_files_reached(error) if isinstance(error, OSError) else None
-            if reached:
-                raise Misconfigured(reached) from error
+            require_open_files(error)
             warn(
                 "a cached tape was changed or damaged, so it is imported again",
                 cause=getattr(error, "strerror", None) or str(error),
@@ -95,6 +93,7 @@ class Cache:
             (aside / _META).write_bytes(_sealed(key, meta))
             self._publish(aside, key)
         except OSError as error:
+            require_open_files(error)
             raise Misconfigured(
                 f"{self._root}: the tape cache cannot be written ({error.strerror or error}); "
                 "make room or set AUTOHEDGE_CACHE_DIR"
@@ -104,11 +103,15 @@ class Cache:
         return self._require(key)
 
     def writable(self) -> bool:
-        """Returns whether entries can be built here; creates the root if possible."""
+        """Returns whether entries can be built here; creates the root if possible.
+
+        Raises Misconfigured if no more files can be opened.
+        """
         try:
             self._root.mkdir(parents=True, exist_ok=True)
             Path(tempfile.mkdtemp(prefix="probe-", dir=self._root)).rmdir()
-        except OSError:
+        except OSError as error:
+            require_open_files(error)
             return False
         return True
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.limits import require_open_files
 from autohedge.core.text import one_line
 from autohedge.market import cache
 from autohedge.market.bars import GapCheck, length_flaw, usual_gap_ns
@@ -63,6 +64,7 @@ def hash_file(path: Path) -> str:
         with path.open("rb") as file:
             return file_digest(file, partial(blake2b, digest_size=32)).hexdigest()
     except OSError as error:
+        require_open_files(error)
         raise Misconfigured(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.limits import require_open_files
 from autohedge.core.text import one_line
 from autohedge.market.archives import plain_file
 from autohedge.market.csv_reader import CsvReader
@@ -90,6 +91,7 @@ def readable(path: Path) -> Iterator[None]:
         yield
     # PanicException, because a damaged file can make the Rust code of polars panic.
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, OSError) as error:
+        require_open_files(error)
         cause = one_line(str(error).strip().partition("\n")[0] or type(error).__name__, _CAUSE_CHARS)
         raise Misconfigured(f"{path}: cannot be read ({cause}); repair or replace it") from error
 

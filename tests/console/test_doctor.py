@@ -12,6 +12,7 @@ from autohedge.core.units import NS_PER_DAY
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.llm.backends.capabilities import ModelCapability, store
+from autohedge.market import SyntheticSpec, synthesize
 
 
 def _bad(monkeypatch: pytest.MonkeyPatch, variable: str, directory: Path) -> list[str]:
@@ -34,6 +35,16 @@ def test_a_tape_cache_that_cannot_be_written_is_found(
 ) -> None:
     (workplace / "file").touch()
     assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", workplace / "file") == ["tape cache"]
+
+
+def test_a_changed_tape_in_the_cache_is_found(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = workplace / "cache"
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(cache))
+    synthesize(SyntheticSpec(("A/USD",), hours=0.01))
+    (columns,) = cache.rglob("columns")
+    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", cache) == []
+    columns.write_bytes(bytes(columns.stat().st_size))
+    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", cache) == ["cached tapes"]
 
 
 def test_model_is_shown_with_how_it_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

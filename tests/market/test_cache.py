@@ -142,6 +142,8 @@ def test_limit_of_open_files_is_named_when_it_is_reached(descriptors: list[int])
             descriptors.append(os.dup(0))
     with pytest.raises(Misconfigured, match=r"limit of open files \(64\) is reached.*ulimit -n"):
         cache.find("key")
+    with pytest.raises(Misconfigured, match="limit of open files"):
+        cache.build("other", fill)
 
 
 def test_limit_of_open_files_is_raised_to_the_hard_one() -> None:
