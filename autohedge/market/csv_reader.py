@@ -29,6 +29,7 @@ class Header:
     names: list[str]
     separator: str
     lines_before: int
+    is_utf8: bool
 
 
 class CsvReader:
@@ -37,8 +38,13 @@ class CsvReader:
     def __init__(self, path: Path, scratch: Path, subject: str) -> None:
         import polars as pl
 
-        self._path, self._scratch, self._subject = path, scratch, subject
+        self._scratch, self._subject = scratch, subject
         self._header = read_header(path, subject)
+        self._path = path if self._header.is_utf8 else in_utf8(path, scratch, subject)
+        # As polars names them: it makes those that are the same different.
+        self._names = self._scan().collect_schema().names()
+        if len(self._names) != len(self._header.names):
+            raise Misconfigured(f"{subject}: its header cannot be read; write names separated by commas")
         # Types come from the names, not from a sample of rows, so that late values cannot contradict them.
         self.schema = pl.Schema({name: _type_of(name) for name in self._header.names})
         self.rows_max = path.stat().st_size // _ROW_BYTES_LEAST + 1
@@ -49,9 +55,10 @@ class CsvReader:
 
         rows = 0
         try:
-            for block in _batches(_rows_of(self._scan(self.schema), symbol).select(columns)):
+            frame = self._scan(self.schema.dtypes())
+            for block in _batches(_rows_of(frame, symbol).select(columns)):
                 rows += len(block)
-                yield block.to_dict()
+                yield _without_blank_lines(block).to_dict()
         except pl.exceptions.PolarsError:
             yield from self._converted(columns, symbol, rows)
 
@@ -63,29 +70,31 @@ class CsvReader:
 
         if not is_utf8(self._path):
             self._path = in_utf8(self._path, self._scratch, self._subject)
-        text = pl.Schema(dict.fromkeys(self._header.names, pl.String))
+        text = [pl.String()] * len(self._names)
         frame = _rows_of(self._scan(text).with_row_index(_ROW), symbol)
         parser = ValueParser(self._subject, self._header.separator)
         try:
             for block in _batches(frame.select([_ROW, *columns]).slice(done)):
-                yield parser.converted(block, block[_ROW])
+                converted = pl.DataFrame(parser.converted(block, block[_ROW]))
+                yield _without_blank_lines(converted).to_dict()
         except pl.exceptions.PolarsError:
             self._require_even()
             raise
 
-    def _scan(self, schema: "pl.Schema") -> "pl.LazyFrame":
+    def _scan(self, types: "Sequence[pl.DataType]" = ()) -> "pl.LazyFrame":
         import polars as pl
 
         header = self._header
-        return pl.scan_csv(
+        frame = pl.scan_csv(
             self._path,
-            schema=schema,
+            schema=pl.Schema(zip(self._names, types, strict=True)) if types else None,
+            infer_schema=False,
             separator=header.separator,
-            has_header=False,
-            skip_lines=header.lines_before + 1,
+            skip_lines=header.lines_before,
             low_memory=True,
             glob=False,
         )
+        return frame.rename(dict(zip(self._names, header.names, strict=True))) if types else frame
 
     def _require_even(self) -> None:
         """Refuses a row with more values than the header has names."""
@@ -107,16 +116,22 @@ def read_header(path: Path, subject: str) -> Header:
     """
     with path.open("rb") as file:
         lines_before = 0
-        while (line := file.readline(_HEADER_BYTES)) and not line.strip():
+        while (line := file.readline(_HEADER_BYTES)) and not _begins_table(line):
             lines_before += 1
     if b"\0" in line:
         raise Misconfigured(
             f"{subject}: is neither a Parquet file nor CSV in UTF-8; convert it to one of the two"
         )
-    text = _decoded(line.removeprefix(codecs.BOM_UTF8)).strip("\r\n")
+    text, valid = _decoded(line.removeprefix(codecs.BOM_UTF8).strip(b"\r\n"))
     readings = {separator: _split(text, separator) for separator in _SEPARATORS}
     separator = max(readings, key=lambda each: len(KNOWN.intersection(_plain(readings[each]))))
-    return Header(clean_names(readings[separator], subject), separator, lines_before)
+    return Header(clean_names(readings[separator], subject), separator, lines_before, valid)
+
+
+def _begins_table(line: bytes) -> bool:
+    """Returns whether a line is the header: not a blank line, and not that by which Excel knows the separator."""
+    text = line.removeprefix(codecs.BOM_UTF8).strip()
+    return bool(text) and not text.lower().startswith(b"sep=")
 
 
 def _split(text: str, separator: str) -> list[str]:
@@ -132,15 +147,24 @@ def _plain(names: list[str]) -> list[str]:
     return ["_".join(name.split()).lower() for name in names]
 
 
-def _decoded(line: bytes) -> str:
+def _decoded(line: bytes) -> tuple[str, bool]:
+    """Returns the text of a line, and whether it is UTF-8."""
     try:
-        return line.decode()
+        return line.decode(), True
     except UnicodeDecodeError:
-        return line.decode("latin-1")
+        return line.decode("latin-1"), False
 
 
 def _batches(frame: "pl.LazyFrame") -> Iterator["pl.DataFrame"]:
     return frame.collect_batches(chunk_size=BLOCK_ROWS, lazy=True)
+
+
+def _without_blank_lines(block: "pl.DataFrame") -> "pl.DataFrame":
+    import polars as pl
+
+    if TIME not in block.columns or not block[TIME].null_count():
+        return block
+    return block.filter(pl.any_horizontal(pl.all().is_not_null()))
 
 
 def _rows_of(frame: "pl.LazyFrame", symbol: str | None) -> "pl.LazyFrame":

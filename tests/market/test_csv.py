@@ -42,7 +42,8 @@ def require_plain(tape: Tape) -> None:
         PLAIN.replace(",", " | "),
         PLAIN.replace("\n", "\r\n"),
         PLAIN.replace("\n", "\r"),
-        "\n\n" + PLAIN,
+        "\n\n" + PLAIN.replace("\n", "\n\n") + "  \n",
+        "sep=;\n" + PLAIN.replace(",", ";"),
         f'"ts_ns","bid","ask"\n"{T0}","1,234.5","1,235.5"\n"{T1}","1,236.5","1,237.50"\n',
         f'ts_ns;bid;ask\n{T0};"1,234.5"; 1235.5\n{T1};1236.5 ;"1,237.5"\n',
         "ts_ns,bid,ask\n2023-11-14T22:13:20Z,1234.5,1235.5\n2023-11-14T22:13:21.5Z,1236.5,1237.5\n",
@@ -58,7 +59,7 @@ def test_csv_of_one_meaning_is_read(tmp_path: Path, text: str) -> None:
 def test_csv_in_another_encoding_is_read(tmp_path: Path, encoding: str) -> None:
     mark = "\ufeff" if encoding == "utf-16-be" else ""
     header, *rows = PLAIN.split()
-    text = "\n".join([f"{header},note,symbol", *(f"{row},naïve,é" for row in rows)])
+    text = "\n".join([f"{header},remarqué,symbol", *(f"{row},naïve,é" for row in rows)])
     require_plain(opened(tmp_path / "a.csv", mark + text, encoding))
 
 
@@ -141,7 +142,7 @@ def _zip(*names: str) -> bytes:
     [
         (_zip("a.csv", "b.csv"), "is a ZIP archive of 2 files (a.csv, b.csv); unpack it and name one"),
         (_zip(), "is an empty ZIP archive"),
-        (_zip("[Content_Types].xml", "xl/a.xml"), "Excel workbook; save it as CSV"),
+        (_zip("[Content_Types].xml", "xl/a.xml"), "Excel workbook or a similar document; save it as CSV"),
         (_zip("a.csv")[:60], "damaged ZIP archive"),
         (gzip.compress(PLAIN.encode())[:-20], "cannot be unpacked"),
         (gzip.compress(gzip.compress(PLAIN.encode())), "an archive within an archive"),

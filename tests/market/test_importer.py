@@ -144,6 +144,12 @@ def test_one_of_several_symbols_is_found_in_another_spelling(write: Write) -> No
         assert (tape.rows.bid.tolist(), tape.origins[0].select) == ([2.0], "BTC/USD")
 
 
+def test_names_of_parquet_columns_are_read_like_those_of_csv(write: Write) -> None:
+    columns = {"TS_NS": TIMES, " Bid": GOOD["bid"], "Ask ": GOOD["ask"]}
+    assert opened(write(**columns)).rows.bid.tolist() == GOOD["bid"]
+    assert "column bid is named twice" in refusal(write(**columns, bid=GOOD["bid"]))
+
+
 def test_bad_quotes_are_not_refused(write: Write) -> None:
     path = write(ts_ns=[START_NS] * 4, bid=[0.0, -1.0, 3.0, 2.0], ask=[1.0, 1.0, 2.0, 2.0])
     assert len(opened(path)) == 4
