@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import bare_name
 from autohedge.core.units import NS_PER_S
 
 _UNITS_NS = {
@@ -15,7 +16,6 @@ _UNITS_NS = {
     "d": 86_400 * NS_PER_S,
     "w": 604_800 * NS_PER_S,
 }
-_NO_SEPARATORS = str.maketrans("", "", "/-_.")
 _ARCHIVES = (".gz", ".zip")
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _DATED = re.compile(r"(?P<symbol>.+?)_\d{8}(?!\d)")
@@ -71,11 +71,7 @@ def interval_of(path: Path) -> int:
 
 def is_same_symbol(first: str, second: str) -> bool:
     """Returns whether two spellings name one symbol; case, separators and spaces around do not count."""
-    return _letters(first) == _letters(second)
-
-
-def _letters(symbol: str) -> str:
-    return symbol.strip().translate(_NO_SEPARATORS).casefold()
+    return bare_name(first.strip()) == bare_name(second.strip())
 
 
 def _stem(path: Path) -> str:
