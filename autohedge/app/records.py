@@ -25,7 +25,7 @@ from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import verify_chain
-from autohedge.kernels.jit import source_hash
+from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
 from autohedge.runtime.replay import Difference, replay
 from autohedge.strategies.registry import source_of

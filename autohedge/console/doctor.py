@@ -6,7 +6,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from autohedge.core.errors import AutoHedgeError
 from autohedge.core.text import one_line
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import RunFolder
+from autohedge.kernels.code_files import code_directory, kept_files
 
 FREE_BYTES_LEAST = 1 << 30
 MODEL_CHARS = 300
@@ -34,13 +35,11 @@ class CheckResult:
 
 def run_checks() -> Iterator[CheckResult]:
     """Yields the result of each check; a check changes nothing but a probe file, which it removes."""
-    # The places where the tape cache and numba will write, resolved in the same way as they do.
+    # The place where the tape cache will write, resolved in the same way as it does.
     user = Path(os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge"))
-    compiled = Path(os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("autohedge") / "jit")
     yield _python()
-    yield writable("compiled code", compiled, "set NUMBA_CACHE_DIR to a directory that can be written")
-    yield writable("tape cache", user, "set AUTOHEDGE_CACHE_DIR to a directory that can be written")
-    yield cached_tapes()
+    yield compiled_code(code_directory())
+    yield tape_cache(user)
     yield writable("working directory", Path.cwd(), "run where runs/ can be written")
     yield room(shutil.disk_usage(Path.cwd()).free)
     yield clock(wall_ns())
@@ -73,15 +72,34 @@ def writable(check: str, directory: Path, cure: str) -> CheckResult:
         return CheckResult(check, ok=False, message=f"{directory}: {error.strerror}; {cure}")
 
 
-def cached_tapes() -> CheckResult:
-    """Compares every cached tape with its hash."""
+def compiled_code(directory: Path) -> CheckResult:
+    """Checks that compiled code can be kept, and that what is kept is as it was written."""
+    place = writable(
+        "compiled code", directory.parent, "set NUMBA_CACHE_DIR to a directory that can be written"
+    )
+    kept = list(kept_files(directory))
+    damaged = [path.name for path, intact in kept if not intact]
+    if damaged:
+        message = f"{directory}: {damaged[0]} is damaged; delete the directory, and runs compile again"
+        return replace(place, ok=False, message=message)
+    return _with_amount(place, f"{len(kept)} files")
+
+
+def tape_cache(directory: Path) -> CheckResult:
+    """Checks that tapes can be cached, and compares every cached tape with its hash."""
     from autohedge.market.cache import user_cache
 
-    damaged = user_cache().damaged()
-    if not damaged:
-        return CheckResult("cached tapes", ok=True, message="as they were imported")
-    message = f"{len(damaged)} changed or damaged, the first is {damaged[0]}; delete it, or let a run import it again"
-    return CheckResult("cached tapes", ok=False, message=message)
+    place = writable("tape cache", directory, "set AUTOHEDGE_CACHE_DIR to a directory that can be written")
+    if damaged := user_cache().damaged():
+        message = f"{damaged[0]} is damaged; delete it, or let a run import it again"
+        return replace(place, ok=False, message=message)
+    files = [path for path in directory.glob("tapes/*/*") if path.is_file()]
+    megabytes = sum(path.stat().st_size for path in files) / 1e6
+    return _with_amount(place, f"{len({path.parent for path in files})} tapes, {megabytes:.0f} MB")
+
+
+def _with_amount(place: CheckResult, amount: str) -> CheckResult:
+    return replace(place, message=f"{place.message} ({amount})") if place.ok else place
 
 
 def room(free_bytes: int) -> CheckResult:

@@ -5,55 +5,31 @@ another file. So the name of the cache directory has a hash of every source that
 any of them starts a new cache. `NUMBA_CACHE_DIR`, if set, is its root.
 """
 
-import os
 import tempfile
 from collections.abc import Callable
-from hashlib import blake2b
 from pathlib import Path
 from typing import TypeVar, cast
 
 import numba
-import platformdirs
+from numba.core.dispatcher import Dispatcher
 
-from autohedge.core.log import warn
+from autohedge.kernels.code_cache import CodeCache, warn_not_kept
+from autohedge.kernels.code_files import code_directory
 
 F = TypeVar("F", bound=Callable[..., object])
-
-_PACKAGE = Path(__file__).parent.parent
-INLINABLE = ("kernels", "strategies", "core/reasons.py")
-
-
-def source_hash(package: Path = _PACKAGE) -> str:
-    """Returns a hash of all sources that can become part of compiled code."""
-    digest = blake2b(digest_size=8)
-    for part in INLINABLE:
-        place = package / part
-        for file in [place] if place.is_file() else sorted(place.glob("*.py")):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes() + b"\0")
-    return digest.hexdigest()
 
 
 def cache_directory() -> Path | None:
     """Returns the directory of the machine code; None if it cannot be written."""
-    root = os.environ.get("NUMBA_CACHE_DIR") or platformdirs.user_cache_path("autohedge") / "jit"
-    directory = Path(root) / source_hash()
+    directory = code_directory()
     try:
         directory.mkdir(parents=True, exist_ok=True)
         # mkdir succeeds on an existing read-only directory, so write a file to find out.
         with tempfile.TemporaryFile(dir=directory):
             return directory
     except OSError as error:
-        _warn(directory, error)
+        warn_not_kept(directory, error.strerror)
         return None
-
-
-def _warn(directory: Path, error: OSError) -> None:
-    warn(
-        "compiled code cannot be cached, so every start compiles again",
-        directory=str(directory),
-        error=error.strerror,
-        cure="set NUMBA_CACHE_DIR to a directory that can be written",
-    )
 
 
 # Set at import, before the first kernel is defined: numba reads the directory when it decorates.
@@ -66,8 +42,18 @@ def compiled(function: F) -> F:
     """Compiles a function for calls from Python: cached on disk, IEEE division, no fast-math."""
     # error_model="numpy" makes a division by zero give inf or NaN instead of raising; nogil
     # lets other threads run during a long scan.
-    cached = _DIRECTORY is not None
-    return cast(F, numba.njit(cache=cached, error_model="numpy", nogil=True)(function))
+    kernel = numba.njit(error_model="numpy", nogil=True)(function)
+    if _DIRECTORY is not None and isinstance(kernel, Dispatcher):  # no dispatcher with NUMBA_DISABLE_JIT
+        _keep(kernel, _DIRECTORY)
+    return cast(F, kernel)
+
+
+def _keep(kernel: Dispatcher, directory: Path) -> None:
+    try:
+        # As numba's `enable_caching` does, which always takes its own class.
+        kernel._cache = CodeCache(kernel.py_func)  # type: ignore[attr-defined]  # noqa: SLF001
+    except RuntimeError:
+        warn_not_kept(directory, "a folder in it cannot be written")
 
 
 def inlined(function: F) -> F:

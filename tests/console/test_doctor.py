@@ -6,11 +6,21 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from autohedge.console.doctor import FREE_BYTES_LEAST, clock, models, room, run_checks, writable
+from autohedge.console.doctor import (
+    FREE_BYTES_LEAST,
+    clock,
+    compiled_code,
+    models,
+    room,
+    run_checks,
+    tape_cache,
+    writable,
+)
 from autohedge.core.clock import wall_ns
 from autohedge.core.units import NS_PER_DAY
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
+from autohedge.kernels.code_files import with_digest
 from autohedge.llm.backends.capabilities import ModelCapability, store
 from autohedge.market import SyntheticSpec, synthesize
 
@@ -43,8 +53,21 @@ def test_a_changed_tape_in_the_cache_is_found(workplace: Path, monkeypatch: pyte
     synthesize(SyntheticSpec(("A/USD",), hours=0.01))
     (columns,) = cache.rglob("columns")
     assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", cache) == []
+    assert tape_cache(cache).message.startswith(f"{cache} (1 tapes, ")
     columns.write_bytes(bytes(columns.stat().st_size))
-    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", cache) == ["cached tapes"]
+    assert _bad(monkeypatch, "AUTOHEDGE_CACHE_DIR", cache) == ["tape cache"]
+
+
+def test_damaged_compiled_code_is_found_with_its_cure(tmp_path: Path) -> None:
+    path = tmp_path / "jit" / "sources" / "kernels" / "scan.1.nbc"
+    assert compiled_code(tmp_path / "jit" / "sources").message == f"{tmp_path / 'jit'} (0 files)"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(with_digest(path, b"machine code"))
+    assert compiled_code(tmp_path / "jit" / "sources").ok
+    path.write_bytes(path.read_bytes()[:-1])
+    finding = compiled_code(tmp_path / "jit" / "sources")
+    assert not finding.ok
+    assert "scan.1.nbc" in finding.message and "delete" in finding.message
 
 
 def test_model_is_shown_with_how_it_is_asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 import autohedge
-from autohedge.kernels.jit import INLINABLE, source_hash
+from autohedge.kernels.code_files import INLINABLE, SUFFIXES, source_hash
 
 pytestmark = pytest.mark.process
 
@@ -33,11 +33,17 @@ def _copy(folder: Path) -> Path:
     return target
 
 
-def _run(package: Path, cache: Path) -> dict[str, Any]:
+def _run(package: Path, cache: Path, before: str = "") -> dict[str, Any]:
     """Runs a process that compiles or loads one kernel of that copy and calls it."""
+    output, _ = _run_with_errors(package, cache, before)
+    return output
+
+
+def _run_with_errors(package: Path, cache: Path, before: str = "") -> tuple[dict[str, Any], list[str]]:
+    """Returns what that process prints, and the lines of its stderr; `before` is code that it runs first."""
     env = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(package.parent)}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM],
+        [sys.executable, "-c", before + PROGRAM],
         env=env,
         cwd=package.parent,
         capture_output=True,
@@ -45,8 +51,7 @@ def _run(package: Path, cache: Path) -> dict[str, Any]:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    output: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
-    return output
+    return json.loads(done.stdout.splitlines()[-1]), done.stderr.splitlines()
 
 
 def _machine_code(cache: Path) -> dict[Path, int]:
@@ -81,10 +86,50 @@ def test_unwritable_cache_does_not_prevent_running(tmp_path: Path) -> None:
     assert file.read_text() == "not a directory"
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the package in a folder with a cache of compiled code."""
+    folder = tmp_path_factory.mktemp("kept")
+    _run(_copy(folder), folder / "cache")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_damaged_code_is_compiled_again_with_one_line(kept: Path, tmp_path: Path, suffix: str) -> None:
+    package, cache = kept / "autohedge", shutil.copytree(kept / "cache", tmp_path / "cache")
+    for path in cache.rglob(f"*{suffix}"):
+        path.write_bytes(path.read_bytes()[:100])
+    answer, errors = _run_with_errors(package, cache)
+    assert answer == {"code": 0, "counted": 1, "hits": 0}
+    assert len(errors) == 1 and "damaged" in errors[0] and str(cache) in errors[0]
+    assert _run_with_errors(package, cache) == ({"code": 0, "counted": 1, "hits": 1}, [])
+
+
+def test_full_disk_does_not_prevent_compiling(kept: Path, tmp_path: Path) -> None:
+    limited = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))\n"
+    answer, errors = _run_with_errors(kept / "autohedge", tmp_path, limited)
+    assert answer == {"code": 0, "counted": 1, "hits": 0}
+    assert len(errors) == 1 and "cannot be cached" in errors[0]
+    assert _run(kept / "autohedge", tmp_path) == {"code": 0, "counted": 1, "hits": 0}
+
+
+def test_unwritable_folder_of_kernels_compiles_without_keeping(kept: Path, tmp_path: Path) -> None:
+    package, cache = kept / "autohedge", shutil.copytree(kept / "cache", tmp_path / "cache")
+    (folder,) = {path.parent for path in cache.rglob("*.nb*")}
+    shutil.rmtree(folder)
+    folder.write_text("not a directory")
+    answer, errors = _run_with_errors(package, cache)
+    assert answer == {"code": 0, "counted": 1, "hits": 0}
+    assert len(errors) == 1 and "cannot be cached" in errors[0]
+    # Code beside the sources would outlive an edit of a source that is inlined.
+    assert not _machine_code(cache) and not _machine_code(package)
+
+
 INLINED = [
     "kernels/state.py",
     "kernels/momentum.py",
     "kernels/jit.py",
+    "kernels/code_cache.py",
     "strategies/python.py",
     "core/reasons.py",
 ]
