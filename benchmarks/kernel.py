@@ -14,7 +14,7 @@ from autohedge.kernels.state import FLAT, OPEN, KernelStates
 from autohedge.market import Rows, Tape
 from autohedge.strategies import build
 from benchmarks import native, session
-from benchmarks.row import Row, clocked, interleaved
+from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 
 BOUND, AIM = 5.0, 1.5
 ROUNDS = 15
@@ -94,7 +94,7 @@ def loops(tape: Tape, overrides: list[str]) -> tuple[Played, dict[str, Any]]:
     return played, {name: partial(_timed, way, fresh, played) for name, way in ways.items()}
 
 
-def _timed(way: Any, fresh: KernelStates, played: Played) -> float:
+def _timed(way: Any, fresh: KernelStates, played: Played) -> Spent:
     # The reset is not part of the measured time.
     played.lanes[:] = fresh
 
@@ -123,7 +123,7 @@ def measure(quotes: int) -> list[Row]:
     if len(outcomes) != 1:
         msg = "the compiled kernel and the C loop disagree, so their times mean nothing"
         raise AssertionError(msg)
-    times = interleaved(variants, ROUNDS)
+    times = {name: Timed.wall(runs) for name, runs in interleaved(variants, ROUNDS).items()}
     ratio = times["numba"].median / times["c"].median
     least = times["numba"].least / times["c"].least
     figure = f"{ratio:.2f}x C (least {least:.2f}x)"

@@ -27,7 +27,7 @@ def histories(quotes: int) -> list[Row]:
     """Measures fault histories per minute, with all faults, one after the other."""
     faults = frozenset(FAULTS.values())
     run_scenario(0, faults)  # loads the machine code
-    seconds = [clocked(partial(run_scenario, seed, faults)) for seed in range(1, SEEDS + 1)]
+    seconds = [clocked(partial(run_scenario, seed, faults)).wall_s for seed in range(1, SEEDS + 1)]
     per_minute = 60.0 * SEEDS / sum(seconds)
     figure = f"{per_minute:.0f} a minute"
     note = f"{SEEDS} seeds, one core; the slowest took {max(seconds):.2f} s"
@@ -42,19 +42,16 @@ def reconciling(quotes: int) -> list[Row]:
     if len(engine.orders.working) != OPEN_ORDERS:
         msg = f"{len(engine.orders.working)} orders were adopted, not {OPEN_ORDERS}"
         raise AssertionError(msg)
-    passes = Timed(tuple(clocked(partial(_pass, engine, orders)) for _ in range(PASSES)))
-    figure = f"{passes.median * 1e3:.0f} ms (least {passes.least * 1e3:.0f})"
+    passes = [clocked(partial(_pass, engine, orders)) for _ in range(PASSES)]
+    cpu, wall = Timed.cpu(passes), Timed.wall(passes)
+    figure = f"{cpu.median * 1e3:.1f} ms (least {cpu.least * 1e3:.1f})"
     bound = f"<= {PASS_BOUND_S:g} s"
-    met = max(passes.median, adopting) <= PASS_BOUND_S
-    return [
-        Row(
-            f"reconciling {OPEN_ORDERS:,} orders",
-            bound,
-            figure,
-            met,
-            f"adopting them {adopting * 1e3:.0f} ms",
-        )
-    ]
+    met = max(cpu.median, adopting.cpu_s) <= PASS_BOUND_S
+    note = (
+        f"processor time; wall {wall.median * 1e3:.1f} (least {wall.least * 1e3:.1f}); "
+        f"adopting them {adopting.cpu_s * 1e3:.0f} ms, wall {adopting.wall_s * 1e3:.0f}"
+    )
+    return [Row(f"reconciling {OPEN_ORDERS:,} orders", bound, figure, met, note)]
 
 
 def _begun(quotes: int) -> Engine:

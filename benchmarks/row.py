@@ -3,8 +3,9 @@
 import gc
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,28 @@ class Row:
         return "skipped" if self.met is None else "met" if self.met else "NOT MET"
 
 
+class Spent(NamedTuple):
+    """What one run took: wall time, and the processor time of this thread."""
+
+    wall_s: float
+    cpu_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Timed:
     """The durations of several runs, in seconds."""
 
     seconds: tuple[float, ...]
+
+    @classmethod
+    def wall(cls, runs: Iterable[Spent]) -> Self:
+        """The wall times of runs, which other programs on the machine lengthen."""
+        return cls(tuple(run.wall_s for run in runs))
+
+    @classmethod
+    def cpu(cls, runs: Iterable[Spent]) -> Self:
+        """The processor times of runs, which repeat to some percent on a busy machine."""
+        return cls(tuple(run.cpu_s for run in runs))
 
     @property
     def least(self) -> float:
@@ -40,26 +58,26 @@ class Timed:
         return statistics.median(self.seconds)
 
 
-Variant = Callable[[], float]
+Variant = Callable[[], Spent]
 
 
-def interleaved(variants: Mapping[str, Variant], rounds: int) -> dict[str, Timed]:
+def interleaved(variants: Mapping[str, Variant], rounds: int) -> dict[str, list[Spent]]:
     """Times each variant once per round, so that changing load affects all of them alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    spent: dict[str, list[Spent]] = {name: [] for name in variants}
     for variant in variants.values():
         variant()  # warms caches; not counted
     for _ in range(rounds):
         for name, variant in variants.items():
             gc.collect()  # or a variant would be charged for the garbage of the one before
-            seconds[name].append(variant())
-    return {name: Timed(tuple(values)) for name, values in seconds.items()}
+            spent[name].append(variant())
+    return spent
 
 
-def clocked(action: Callable[[], object]) -> float:
-    """Returns the seconds that `action` takes."""
-    started = time.perf_counter()
+def clocked(action: Callable[[], object]) -> Spent:
+    """Returns the time that `action` takes."""
+    started, started_cpu = time.perf_counter(), time.thread_time()
     action()
-    return time.perf_counter() - started
+    return Spent(time.perf_counter() - started, time.thread_time() - started_cpu)
 
 
 def percentile(values: Sequence[int], percent: float) -> int:
