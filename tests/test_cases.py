@@ -8,7 +8,7 @@ import pytest
 
 from autohedge import __version__
 from tests.cases import run as runner
-from tests.cases.checks import FAIL, PASS, SKIP, Check, Ended
+from tests.cases.checks import FAIL, PASS, SKIP, Check, Ended, must
 from tests.cases.run import Case
 
 pytestmark = pytest.mark.process
@@ -45,10 +45,10 @@ def test_case_without_a_check_shows_the_end_of_its_errors() -> None:
     assert "no check, exit code 1" in check.text and check.text.endswith("KeyError: 'x'")
 
 
-def test_case_whose_program_is_missing_is_skipped(tmp_path: Path) -> None:
-    case = Case("c00", ("false",), runner.printed_checks, needs="no-such-program")
+def test_case_whose_needs_are_not_met_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    case = Case("c00", ("false",), runner.printed_checks, skipped="it needs root")
     checks, _ = runner.run(case, tmp_path / "autohedge", 5)
-    assert checks == [Check(SKIP, "no-such-program is not installed")]
+    assert checks == [Check(SKIP, "it needs root")]
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_case_runs_this_checkout_without_the_settings_of_the_caller(
     case = program(
         "import os, subprocess\n"
         "said = subprocess.run([os.environ['AUTOHEDGE'], 'version'], capture_output=True, text=True).stdout\n"
-        "print('PASS', said.split()[1], [name for name in os.environ if name.startswith('AUTOHEDGE_')])\n"
+        "print('PASS', said.split()[1], [name for name in os.environ if name.startswith('AUTOHEDGE__')])\n"
     )
     with runner.launcher_of_this_checkout() as launcher:
         checks, _ = runner.run(case, launcher, 60)
@@ -86,3 +86,52 @@ def test_case_over_its_time_limit_is_ended_with_its_children(program: Callable[[
     checks, seconds = runner.run(case, Path("autohedge"), 1.5)
     assert [check.result for check in checks] == [PASS, FAIL]
     assert seconds < 30
+
+
+def test_case_of_files_runs_in_a_copy_of_them(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    (files / "cmd").write_text("cat .env quotes.csv; echo told >&2; rm quotes.csv; exit 3")
+    (files / ".env").write_text("hidden\n")
+    (files / "quotes.csv").write_text("ts_ns\n")
+    for path in files.iterdir():
+        path.chmod(0o444)
+
+    def decide(ended: Ended) -> list[Check]:
+        return [must(ended == Ended(3, "hidden\nts_ns\n", "told\n"), "it shows its files", ended)]
+
+    case = Case("1", ("bash", "cmd"), decide, files=files)
+    checks, _ = runner.run(case, tmp_path / "autohedge", 60)
+    assert checks == [Check(PASS, "it shows its files")]
+    assert (files / "quotes.csv").exists()
+
+
+def test_case_without_a_decision_fails() -> None:
+    (check,) = runner.judge(Case("1", (), None), Ended(0, "PASS x\n", ""), 5)
+    assert check == Check(FAIL, "no decision for this case")
+
+
+def test_decision_that_breaks_off_fails_its_case() -> None:
+    case = Case("1", (), lambda ended: [must(ended.out.splitlines()[3] == "x", "a fourth line")])
+    (check,) = runner.judge(case, Ended(0, "one\n", ""), 5)
+    assert check.result == FAIL and "IndexError" in check.text
+
+
+@pytest.mark.parametrize("family", [runner.core_cases, runner.solid_cases, runner.llm_cases])
+def test_cases_of_a_family_have_names_of_their_own(shared: Path, family: Callable[[], list[Case]]) -> None:
+    names = [case.name for case in family()]
+    assert names and len(set(names)) == len(names)
+
+
+def test_decisions_are_for_cases_that_exist(shared: Path) -> None:
+    assert set(runner.DECISIONS) <= {case.name for case in runner.all_cases()}
+
+
+def test_case_with_job_control_is_ended_with_its_background_commands(tmp_path: Path) -> None:
+    command = f"{sys.executable} -c 'import signal; signal.pause()' & echo $!; wait"
+    case = Case("1", ("bash", "-m", "-c", command), lambda ended: [Check(PASS, ended.out.strip())])
+    (shown, over), _ = runner.run(case, tmp_path / "autohedge", 0.5)
+    assert over.result == FAIL
+    assert (
+        not Path(f"/proc/{shown.text}/stat").exists() or " Z " in Path(f"/proc/{shown.text}/stat").read_text()
+    )

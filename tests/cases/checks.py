@@ -1,5 +1,6 @@
 """What a case of ../shared/cases must fulfil, and how it ended."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,6 +27,10 @@ class Ended:
     exit_code: int | None
     out: str
     err: str
+
+
+Decide = Callable[[Ended], list[Check]]
+"""A function that decides a case on its exit code and its output."""
 
 
 def must(holds: bool, text: str, seen: object = "") -> Check:

@@ -2,9 +2,10 @@
 
     .venv/bin/python tests/cases/run.py [--jobs N] [--limit-s S] [NAME …]
 
-A case is a program of its own that runs the command line and prints what must hold. NAME selects cases by the
-beginning of their name, such as c03. The exit code is 1 if a check fails, or if a case ends without any.
-Needs the standard library only, besides the package itself.
+There are three families. A case of `llm` is a program that prints what must hold. One of `core` is a folder with
+the commands `cmd`, and one of `solid` a script; both only show what happens, and a function of a table `DECISIONS`
+decides on it. NAME selects cases by the beginning of their name, such as c03. The exit code is 1 if a check fails,
+or if a case ends without any. Needs the standard library only, besides the package itself.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -26,56 +27,148 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))  # for a start by the file name
 
-from tests.cases.checks import FAIL, PASS, SKIP, Check, Ended  # noqa: E402
+from tests.cases import (  # noqa: E402
+    decide_data,
+    decide_record,
+    decide_robustness,
+    decide_settings,
+    decide_strategies,
+)
+from tests.cases.checks import FAIL, PASS, SKIP, Check, Decide, Ended  # noqa: E402
 
-CASES = ROOT.parent / "shared" / "cases"
+SHARED = ROOT.parent / "shared"
+CASES = SHARED / "cases"
+TAPE = SHARED / "data" / "hyperliquid" / "BTC-USD-PERP_20250904_quotes.parquet"
 SHOWN_LINES = 5
 # Variables that would change what a case sees: settings, keys and addresses of model servers.
 HIDDEN = ("AUTOHEDGE", "OPENAI", "PYTHON")
-NEEDS = {"c16_audit_page_narrow": "chromium"}
-"""The program that a case needs besides the package."""
+MOUNT = "mount"
+NEEDS = {"c16_audit_page_narrow": "chromium", "full_disk_transcript": MOUNT}
+"""What a case needs besides the package: a program, or that root may mount a file system."""
+
+LATER = ("cancel_given_up", "seeds", "two_exits")
+"""Cases that need changes of the engine and are turned on with them."""
+
+TAPE_CASES = ("full_disk_transcript", "poisoned_cache")
+"""Scripts with a tape as their second argument."""
+
+JOB_CONTROL_CASES = ("28-interrupt-exit-code",)
+"""Cases that interrupt a command in the background, which ignores interrupts without job control."""
+
+DECISIONS: dict[str, Decide] = {
+    **decide_settings.DECISIONS,
+    **decide_data.DECISIONS,
+    **decide_strategies.DECISIONS,
+    **decide_record.DECISIONS,
+    **decide_robustness.DECISIONS,
+}
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command to run, and the function that reads the checks from its end."""
+    """A command to run in a copy of `files`, and the function that reads the checks from its end.
+
+    `skipped` says why a case is not run.
+    """
 
     name: str
     command: tuple[str, ...]
-    decide: Callable[[Ended], list[Check]]
-    needs: str = ""
+    decide: Decide | None
+    files: Path | None = None
+    skipped: str = ""
+
+
+def all_cases() -> list[Case]:
+    """Returns the cases of all families."""
+    return [*llm_cases(), *solid_cases(), *core_cases()]
 
 
 def llm_cases() -> list[Case]:
     """Returns the programs of the folder `llm`, which print a line for each check."""
     # -B: nothing is written beside them.
     return [
-        Case(path.stem, (sys.executable, "-B", str(path)), printed_checks, NEEDS.get(path.stem, ""))
+        Case(path.stem, (sys.executable, "-B", str(path)), printed_checks, skipped=_unmet(path.stem))
         for path in sorted((CASES / "llm").glob("c*.py"))
     ]
 
 
-def printed_checks(ended: Ended) -> list[Check]:
-    """Returns the checks of the lines that begin with PASS or FAIL."""
-    found = (line.partition(" ") for line in ended.out.splitlines())
+def core_cases() -> list[Case]:
+    """Returns the folders of the family `core`, whose commands show what happens to their files."""
     return [
+        Case(path.name, _shell(path.name), DECISIONS.get(path.name), files=path)
+        for path in sorted((CASES / "core").iterdir())
+        if (path / "cmd").is_file()
+    ]
+
+
+def _shell(name: str) -> tuple[str, ...]:
+    return ("bash", "-m", "cmd") if name in JOB_CONTROL_CASES else ("bash", "cmd")
+
+
+def solid_cases() -> list[Case]:
+    """Returns the scripts of the family `solid`, which show what happens."""
+    return [
+        Case(path.stem, _script(path), DECISIONS.get(path.stem), skipped=_unmet(path.stem))
+        for path in sorted((CASES / "solid").iterdir())
+        if path.suffix in {".py", ".sh"}
+    ]
+
+
+def _script(path: Path) -> tuple[str, ...]:
+    # What a case mounts is then gone with its processes.
+    apart = ("unshare", "--mount") if NEEDS.get(path.stem) == MOUNT else ()
+    program = ("bash",) if path.suffix == ".sh" else (sys.executable, "-B")
+    tape = (str(TAPE),) if path.stem in TAPE_CASES else ()
+    return (*apart, *program, str(path), "autohedge", *tape)
+
+
+def _unmet(name: str) -> str:
+    """Returns why a case is not run here, or an empty text."""
+    if name in LATER:
+        return "it comes with the changes of the engine that it needs"
+    needed = NEEDS.get(name, "")
+    if needed == MOUNT:
+        return "" if _may_mount() else "it needs root, which mounts a small file system"
+    return "" if not needed or shutil.which(needed) else f"{needed} is not installed"
+
+
+def _may_mount() -> bool:
+    # In a container even root may lack the right.
+    asked = ("unshare", "--mount", "true")
+    return bool(shutil.which("unshare")) and not subprocess.run(asked, check=False, stderr=-3).returncode
+
+
+def printed_checks(ended: Ended) -> list[Check]:
+    """Returns the checks of the lines that begin with PASS or FAIL, and a failed one without any or for an error."""
+    found = (line.partition(" ") for line in ended.out.splitlines())
+    checks = [
         Check(PASS if result == PASS else FAIL, text.strip())
         for result, _, text in found
         if result in {PASS, FAIL}
     ]
-
-
-def judge(case: Case, ended: Ended, limit_s: float) -> list[Check]:
-    """Returns the checks of a case, with a failed one if it did not end as its checks say."""
-    checks = case.decide(ended)
     failed = any(check.result == FAIL for check in checks)
     if ended.exit_code is None:
-        return [*checks, _unfinished(ended, f"it took more than {limit_s:g} s")]
+        return checks
     if not checks:
         return [_unfinished(ended, f"it printed no check, exit code {ended.exit_code}")]
     if ended.exit_code and not failed:
         return [*checks, _unfinished(ended, f"it broke off with exit code {ended.exit_code}")]
     return checks
+
+
+def judge(case: Case, ended: Ended, limit_s: float) -> list[Check]:
+    """Returns the checks of a case, with a failed one if nothing decides it, or if it ran out of time."""
+    checks = _decided(case.decide, ended) if case.decide else []
+    if ended.exit_code is None:
+        return [*checks, _unfinished(ended, f"it took more than {limit_s:g} s")]
+    return checks or [Check(FAIL, "no decision for this case")]
+
+
+def _decided(decide: Decide, ended: Ended) -> list[Check]:
+    try:
+        return decide(ended)
+    except Exception as error:  # noqa: BLE001 - output of another form must not end the other cases
+        return [_unfinished(ended, f"its decision failed with {error!r}")]
 
 
 def _unfinished(ended: Ended, why: str) -> Check:
@@ -85,19 +178,26 @@ def _unfinished(ended: Ended, why: str) -> Check:
 
 def run(case: Case, launcher: Path, limit_s: float) -> tuple[list[Check], float]:
     """Runs a case in a temporary folder; returns its checks and how long it took, in seconds."""
-    if case.needs and not shutil.which(case.needs):
-        return [Check(SKIP, f"{case.needs} is not installed")], 0.0
+    if case.skipped:
+        return [Check(SKIP, case.skipped)], 0.0
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix=f"{case.name}-", ignore_cleanup_errors=True) as folder:
+        if case.files:
+            for path in case.files.iterdir():
+                shutil.copyfile(path, Path(folder) / path.name)  # without the mode, which may be read-only
         ended = _ended(case.command, folder, environment(launcher, folder), limit_s)
     return judge(case, ended, limit_s), time.monotonic() - began
 
 
 def environment(launcher: Path, folder: str) -> dict[str, str]:
-    """Returns the variables of a case: the program to run, and a place for temporary files."""
+    """Returns the variables of a case: the program to run, a tape cache and a place for temporary files.
+
+    All cases share the tape cache beside the launcher, and the user's compiled code.
+    """
     kept = {name: value for name, value in os.environ.items() if not name.startswith(HIDDEN)}
     path = f"{launcher.parent}{os.pathsep}{kept.get('PATH', '')}"
-    return kept | {"AUTOHEDGE": str(launcher), "PATH": path, "TMPDIR": folder}
+    cache = str(launcher.parent / "cache")
+    return kept | {"AUTOHEDGE": str(launcher), "AUTOHEDGE_CACHE_DIR": cache, "PATH": path, "TMPDIR": folder}
 
 
 def _ended(command: Sequence[str], folder: str, env: Mapping[str, str], limit_s: float) -> Ended:
@@ -126,8 +226,11 @@ def _ended(command: Sequence[str], folder: str, env: Mapping[str, str], limit_s:
 
 
 def _kill_session(leader: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(leader, signal.SIGKILL)
+    # Not its process group only: with job control, each command in the background has one of its own.
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(ProcessLookupError):
+            if os.getsid(int(process.name)) == leader:
+                os.kill(int(process.name), signal.SIGKILL)
 
 
 @contextmanager
@@ -143,7 +246,7 @@ def launcher_of_this_checkout() -> Iterator[Path]:
 
 def selected(names: Sequence[str]) -> list[Case]:
     """Returns the cases whose names begin with one of `names`, or all; exits if a name has no case."""
-    cases = llm_cases()
+    cases = all_cases()
     unknown = [name for name in names if not any(case.name.startswith(name) for case in cases)]
     if unknown:
         sys.exit(f"no case is named {', '.join(unknown)}: see {CASES}")
