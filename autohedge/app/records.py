@@ -28,7 +28,8 @@ from autohedge.journal.verification import verify_chain
 from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
 from autohedge.runtime.replay import Difference, replay
-from autohedge.strategies.registry import source_of
+from autohedge.strategies.registry import sources_of, use_stored
+from autohedge.strategies.user_code import StrategySources
 
 if TYPE_CHECKING:
     from autohedge.graph.replay import DeliberationReplay
@@ -76,7 +77,7 @@ class HasManifest(Protocol):
 def _genesis(
     folder: RunFolder, settings: Settings, tape: Tape, agents: HasManifest | None, study: StudyMark | None
 ) -> dict[str, Any]:
-    strategy = source_of(settings.strategy.name)
+    strategy = sources_of(settings)
     genesis = Genesis(
         format=FORMAT,
         autohedge=autohedge.__version__,
@@ -86,12 +87,19 @@ def _genesis(
         numba=version("numba"),
         platform=platform.platform(),
         settings=folder.store_file(to_json(config.to_plain(settings)), ".json"),
-        strategy=folder.store_file(strategy.read_bytes(), ".py") if strategy else None,
+        strategy=folder.store_file(strategy.source, ".py") if strategy else None,
         tape=[asdict(origin) for origin in tape.origins],
         slow=agents.manifest(folder.store_file) if agents else None,
         study=study,
+        strategy_module=strategy.module if strategy else None,
+        strategy_modules=_stored_modules(folder, strategy) if strategy else {},
     )
     return msgspec.structs.asdict(genesis)
+
+
+def _stored_modules(folder: RunFolder, strategy: StrategySources) -> dict[str, str]:
+    """Stores the modules beside a strategy; returns their stored names by their relative path."""
+    return {path: folder.store_file(source, ".py") for path, source in sorted(strategy.modules.items())}
 
 
 def durable_store(folder: RunFolder, settings: Settings, *, reserved: bool = True) -> DurableStore:
@@ -209,7 +217,10 @@ def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
     values = folder.settings(genesis.settings)
     if genesis.strategy:
         class_name = values["strategy"]["name"].rpartition(":")[2]
-        values["strategy"]["name"] = f"{folder.stored_file(genesis.strategy)}:{class_name}"
+        strategy = folder.stored_file(genesis.strategy)
+        modules = {path: folder.stored_file(name) for path, name in genesis.strategy_modules.items()}
+        use_stored(strategy, genesis.strategy_module, modules)
+        values["strategy"]["name"] = f"{strategy}:{class_name}"
     return config.from_plain(values)
 
 

@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
+from autohedge.app.failed_strategy import positions_named
 from autohedge.app.records import InterruptedRun, durable_store, open_record
 from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
@@ -19,7 +20,7 @@ from autohedge.engine.engine import Engine
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
-from autohedge.market import Rows, Tape
+from autohedge.market import Kind, Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
 from autohedge.runtime.virtual import Recorder, VirtualRuntime
@@ -121,7 +122,8 @@ def _drive(
         runtime = VirtualRuntime(engine, venue, rows, recorder, decisions)
         if not _begin(runtime, recorder, nonce, record, rows):
             runtime.on_row = observer.on_row if observer.wants_rows else None
-            _play(runtime, engine, rows, observer, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
+            with positions_named(engine, run.folder):
+                _play(runtime, engine, rows, observer, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
     finally:
         observer.close()
     extra = {"slow": agents.summary()} if agents else {}
@@ -234,13 +236,20 @@ def finish_run(
 
 def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
     """Returns the content of `results.json`: the result, the fills, and the inputs they derive from."""
-    return engine.result() | {
-        "mode": settings.trading.mode,
-        "strategy": settings.trader_name,
-        "seed": settings.seed,
-        "symbols": list(tape.symbols),
-        "synthetic": any(origin.recipe for origin in tape.origins),
-        "fills": [msgspec.Raw(fill) for fill in engine.stats.fill_lines],
-        "journal_head": head,
-        "journal_lines": lines,
-    }
+    bars = any(stream.kind is Kind.BARS for stream in tape.streams)
+    # Every position has a stop and a target, which a bar can cross without a close beyond it.
+    exits = {"bar_exits": "close"} if bars else {}
+    return (
+        engine.result()
+        | exits
+        | {
+            "mode": settings.trading.mode,
+            "strategy": settings.trader_name,
+            "seed": settings.seed,
+            "symbols": list(tape.symbols),
+            "synthetic": any(origin.recipe for origin in tape.origins),
+            "fills": [msgspec.Raw(fill) for fill in engine.stats.fill_lines],
+            "journal_head": head,
+            "journal_lines": lines,
+        }
+    )

@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
+from autohedge.app.failed_strategy import positions_named
 from autohedge.app.records import InterruptedRun, durable_store, open_record, recorded_settings
 from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
@@ -234,7 +235,8 @@ async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[
         listening = [asyncio.ensure_future(each) for each in tasks]
         try:
             async with ControlServer(run.folder.path, wall):
-                await wall.run(start.first)
+                with positions_named(run.engine, run.folder):
+                    await wall.run(start.first)
         finally:
             for each in listening:
                 each.cancel()

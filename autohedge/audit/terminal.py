@@ -14,6 +14,7 @@ from autohedge.audit.conversations import Conversation
 from autohedge.audit.figures import clock_text, day_text, utc_text
 from autohedge.audit.summary import detail_facts, headline_facts, period_text, prompt_facts
 from autohedge.audit.turns import Turn, refusal, turns
+from autohedge.core.terminal import PrintableConsole
 from autohedge.core.text import escape_untrusted
 from autohedge.llm.backend import Message
 from autohedge.llm.transcript import TranscriptEntry as Call
@@ -85,7 +86,7 @@ def _day(conversation: Conversation) -> str:
 
 
 def _console() -> Console:
-    return Console(highlight=False, markup=False, emoji=False)
+    return PrintableConsole(markup=False)
 
 
 def _columns(audit: Audit) -> str:

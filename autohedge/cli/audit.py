@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autohedge.cli.commands import app
-from autohedge.cli.options import AsJson, Run, print_json
+from autohedge.cli.options import AsJson, Run, echo, print_json
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def audit(
     if as_json:
         _print_json(found)
     elif found.no_question_reason:
-        typer.echo(f"{found.run}: {found.no_question_reason}")
+        echo(f"{found.run}: {found.no_question_reason}")
     elif not page:
         _print(found, run, whole=number is not None)
 
@@ -72,7 +72,7 @@ def _write(found: "Audit", page: Path, *, quiet: bool) -> None:
 
     write_page(found, page)
     if not quiet:
-        typer.echo(f"{page}: {len(found.conversations)} decisions, {found.whole} conversations whole")
+        echo(f"{page}: {len(found.conversations)} decisions, {found.whole} conversations whole")
 
 
 def _print_json(found: "Audit") -> None:

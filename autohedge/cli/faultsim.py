@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from autohedge.cli.commands import app
-from autohedge.cli.options import FAILED, AsJson, Quiet, print_json
+from autohedge.cli.options import FAILED, AsJson, Quiet, echo, print_json
 
 if TYPE_CHECKING:
     from autohedge.faultsim.runner import Summary
@@ -34,7 +34,7 @@ def simulate(
 
     def done(outcome: "ScenarioResult") -> None:
         if outcome.violation and not as_json:
-            typer.echo(f"seed {outcome.seed}: {outcome.violation}\n  {_repeat_command(outcome.seed, faults)}")
+            echo(f"seed {outcome.seed}: {outcome.violation}\n  {_repeat_command(outcome.seed, faults)}")
 
     summary = simulate(seeds_of(seeds), wanted, jobs=jobs, done=done)
     if as_json:
@@ -52,11 +52,11 @@ def _repeat_command(seed: int, faults: str | None) -> str:
 
 def _print(summary: "Summary") -> None:
     counts = f"{summary.histories} scenarios, {summary.rows:,} quotes, {summary.orders:,} orders"
-    typer.echo(f"{counts}, {summary.crashes} crashes: {len(summary.failed)} failed")
+    echo(f"{counts}, {summary.crashes} crashes: {len(summary.failed)} failed")
     for name in summary.faults:
-        typer.echo(f"  {name:<16} {summary.fault_counts[name]:>8,}")
+        echo(f"  {name:<16} {summary.fault_counts[name]:>8,}")
     if summary.unused_faults:
-        typer.echo(f"never injected: {', '.join(summary.unused_faults)}", err=True)
+        echo(f"never injected: {', '.join(summary.unused_faults)}", err=True)
 
 
 def _as_dict(summary: "Summary", faults: str | None) -> dict[str, object]:

@@ -15,6 +15,7 @@ from autohedge.cli.options import (
     Quiet,
     Run,
     Seed,
+    echo,
     load_inputs,
     print_json,
 )
@@ -48,7 +49,7 @@ def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> N
     elif not quiet:
         torn = f", {found.torn_bytes} bytes of a torn last line left out" if found.torn_bytes else ""
         state = "" if found.finished else f" (unfinished: no results.json{torn})"
-        typer.echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
+        echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
 
 
 @data_app.command("check")
@@ -86,7 +87,7 @@ def synth_data(
     for stream in market.streams:
         path = folder / f"{stream.symbol.replace('/', '-')}_quotes.parquet"
         write_parquet(stream, path)
-        typer.echo(f"{path}: {len(stream)} quotes, seed {settings.seed}")
+        echo(f"{path}: {len(stream)} quotes, seed {settings.seed}")
 
 
 @config_app.command("show")
@@ -103,7 +104,7 @@ def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json:
 
     print_settings(rows)
     if unused:
-        typer.echo(f"set, but not used yet: {', '.join(unused)}")
+        echo(f"set, but not used yet: {', '.join(unused)}")
 
 
 @config_app.command("check")
@@ -113,7 +114,7 @@ def check_config(config: ConfigFile = None, overrides: Overrides = None, quiet: 
 
     changed = [row for row in with_origins(config, overrides or []) if row.origin != "default"]
     if not quiet:
-        typer.echo(f"the settings are valid; {len(changed)} are set, the others have their defaults")
+        echo(f"the settings are valid; {len(changed)} are set, the others have their defaults")
 
 
 @runs_app.command("list")
@@ -176,7 +177,7 @@ def export_run(
     folder.mkdir(parents=True, exist_ok=True)
     for name, content in made.items():
         (folder / name).write_bytes(_as_file(content))
-        typer.echo(f"{folder / name}: written")
+        echo(f"{folder / name}: written")
 
 
 @runs_app.command("pack")
@@ -187,7 +188,7 @@ def pack_run(run: Run) -> None:
 
     folder = RunFolder.find(run)
     packed = application.pack(folder)
-    typer.echo(f"{folder.id}: {len(packed)} tape files copied into {folder.tape}")
+    echo(f"{folder.id}: {len(packed)} tape files copied into {folder.tape}")
 
 
 @app.command()
@@ -205,7 +206,7 @@ def doctor(as_json: AsJson = False) -> None:
         )
     else:
         for finding in findings:
-            typer.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.check}: {finding.message}")
+            echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.check}: {finding.message}")
     if not all(finding.ok for finding in findings):
         raise typer.Exit(FAILED)
 
@@ -215,7 +216,7 @@ def draw() -> None:
     """Print the agents' graph as Mermaid text."""
     from autohedge.graph.build import mermaid
 
-    typer.echo(mermaid(), nl=False)
+    echo(mermaid(), nl=False)
 
 
 @app.command()
@@ -238,9 +239,9 @@ def _write_new(path: Path, content: bytes) -> None:
     try:
         with path.open("xb") as file:
             file.write(content)
-        typer.echo(f"{path}: written")
+        echo(f"{path}: written")
     except FileExistsError:
-        typer.echo(f"{path}: exists, left as it is")
+        echo(f"{path}: exists, left as it is")
 
 
 def _as_file(content: Any) -> bytes:

@@ -1,66 +1,38 @@
-"""The command line: reads options, calls the package, prints. Commands import what they need when they run.
+"""The entry of the command line: readies streams and signals, then imports and runs it.
 
-Exit codes: 0 ok, 1 failed (damage, difference), 2 usage or input, 3 refused by safety, 4 finished but degraded.
+This module imports little, so that a signal in the first moments ends the process with one line too.
 """
 
 import os
 import signal
-import sys
+from types import FrameType
 from typing import NoReturn
 
-import typer
+from autohedge.cli.streams import open_standard_streams
 
-from autohedge.cli import ask, audit, faultsim, inspect, prompts, run, whatif
-from autohedge.cli.commands import app
-from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
-from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
-from autohedge.core.limits import open_files_reached, raise_open_files
-
-INTERRUPTED = 130
-# typer carries its own click, and of its usage errors exports this one subclass
-UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-VERBS = (run, inspect, ask, audit, whatif, prompts, faultsim)
-
-
-def _text(error: Exception) -> str:
-    """An error in one line; typer's usage errors format theirs."""
-    formatted = getattr(error, "format_message", None)
-    return str(formatted() if formatted else error)
-
-
-def _interrupt(*_: object) -> NoReturn:
-    raise KeyboardInterrupt
+ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""The signals that end a run in order; Windows has no SIGHUP."""
 
 
 def main() -> None:
     """Run the command line. Every error is one line on stderr and an exit code."""
-    # As Ctrl-C does: so that files are closed and the user learns how to continue. A run on a clock has its own.
-    signal.signal(signal.SIGTERM, _interrupt)
-    raise_open_files()
-    try:
-        code = app(standalone_mode=False)
-    except (UsageError, Misconfigured) as error:
-        fail(_text(error), USAGE)
-    except Refused as error:
-        fail(str(error), REFUSED)
-    except AutoHedgeError as error:
-        fail(str(error), FAILED)
-    except (typer.Abort, KeyboardInterrupt):
-        code = INTERRUPTED
-    except ArithmeticError as error:
-        fail(
-            f"an amount cannot be computed exactly ({type(error).__name__}): check the prices of the tape",
-            FAILED,
-        )
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
-    except OSError as error:
-        reached = open_files_reached(error)
-        fail(reached or f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
-    if code == INTERRUPTED:
-        fail(
-            "interrupted; verify or replay what was recorded, or continue: autohedge restart RUN",
-            FAILED,
-        )
-    sys.exit(code or 0)
+    open_standard_streams()
+    _handle_signals(_end_at_once)
+    from autohedge.cli.invocation import invoke
+
+    # Raises KeyboardInterrupt, so that files are closed. A run on a clock has handlers of its own.
+    _handle_signals(signal.default_int_handler)
+    invoke()
+
+
+def _handle_signals(handler: "signal._HANDLER") -> None:
+    """Gives the ending signals a handler, except those that the parent ignores, as `nohup` does."""
+    for each in ENDING:
+        if signal.getsignal(each) is not signal.SIG_IGN:
+            signal.signal(each, handler)
+
+
+def _end_at_once(_number: int, _frame: FrameType | None) -> NoReturn:
+    """Ends the process while it imports: an exception would be reported by whatever is half imported."""
+    os.write(2, b"autohedge: interrupted before the command began\n")
+    os._exit(1)

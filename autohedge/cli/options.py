@@ -1,12 +1,15 @@
 """Options that commands share, and how they print. Heavy modules are imported inside functions."""
 
+import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from autohedge.config import Settings
@@ -72,9 +75,14 @@ def load_inputs(
     return settings, market
 
 
+def echo(text: str, *, err: bool = False, nl: bool = True) -> None:
+    """Print text, in printable characters only."""
+    typer.echo(printable_lines(text), err=err, nl=nl)
+
+
 def notify(line: str) -> None:
     """Print a line that is no result to stderr."""
-    typer.echo(line, err=True)
+    echo(line, err=True)
 
 
 def no_notify(_: str) -> None:
@@ -105,14 +113,18 @@ def parse_speed(speed: str) -> float | None:
 
 
 def print_json(value: dict[str, Any]) -> None:
-    """One JSON object on stdout."""
+    """One JSON object on stdout, with what is not printable as escapes of JSON."""
     import msgspec
 
-    typer.echo(msgspec.json.encode(value))
+    text = msgspec.json.encode(value).decode()
+    if not text.isprintable():
+        text = "".join(each if each.isprintable() else json.dumps(each)[1:-1] for each in text)
+    typer.echo(text.encode())
 
 
 def fail(message: str, code: int) -> NoReturn:
     """Say one line on stderr and end with an exit code."""
     if message:
-        typer.echo(f"autohedge: {message}", err=True)
+        with suppress(OSError):  # a terminal that was closed takes no line
+            typer.echo(printable(f"autohedge: {message}"), err=True)
     sys.exit(code)

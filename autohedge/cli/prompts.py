@@ -1,5 +1,6 @@
 """Verbs about prompts: list, show, check, render on a tape, compare with those of a run."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,7 @@ from autohedge.cli.options import (
     Overrides,
     Quiet,
     Run,
+    echo,
     load_inputs,
     parse_at,
     print_json,
@@ -42,7 +44,7 @@ def list_prompts(as_json: AsJson = False) -> None:
         print_json({"prompts": rows})
         return
     for row in rows:
-        typer.echo(f"{row['name']:10} version {row['version']}  {row['hash']}  {row['origin']}")
+        echo(f"{row['name']:10} version {row['version']}  {row['hash']}  {row['origin']}")
 
 
 @prompts_app.command("show")
@@ -52,7 +54,11 @@ def show_prompt(name: Name) -> None:
     from autohedge.prompts.library import read
 
     load(name)  # an invalid one is refused
-    typer.echo(read(name)[0].encode(), nl=False)
+    text = read(name)[0]
+    if sys.stdout.isatty():
+        echo(text, nl=False)
+    else:  # as it is, to be written to a file
+        typer.echo(text.encode(), nl=False)
 
 
 @prompts_app.command("fields")
@@ -65,7 +71,7 @@ def list_fields(as_json: AsJson = False) -> None:
         return
     for name, field in FIELDS.items():
         only = "; under # User only" if field.untrusted else ""
-        typer.echo(f"{f'{{{name}}}':14} {field.says}{only}")
+        echo(f"{f'{{{name}}}':14} {field.says}{only}")
 
 
 @prompts_app.command("check")
@@ -79,7 +85,7 @@ def check_prompts(quiet: Quiet = False) -> None:
         return
     own = [row["file"] for row in found if row["origin"] != "packaged"]
     summary = f"replaced: {', '.join(own)}" if own else "none is replaced"
-    typer.echo(f"{len(found)} prompts are valid; {summary}")
+    echo(f"{len(found)} prompts are valid; {summary}")
 
 
 @prompts_app.command("render")
@@ -132,7 +138,7 @@ def _headlines(settings: "Settings", snapshot: "Snapshot") -> "Headlines":
     headlines = read_headlines(Path(path)) if path else Headlines()
     shown = headlines_for(snapshot, headlines, settings.tools.headlines_shown)
     if shown.undated or shown.later:
-        typer.echo(
+        echo(
             f"headlines refused: {shown.undated} without a date, {shown.later} later than the quotes",
             err=True,
         )
@@ -146,10 +152,8 @@ def _print_rendered(prompt: "Prompt", system: str, user: str, as_json: bool) -> 
     if as_json:
         print_json(_row(prompt) | {"system": system, "user": user, "tokens": tokens})
         return
-    typer.echo(f"# System\n\n{system}\n\n# User\n\n{user}\n")
-    typer.echo(
-        f"at most {tokens} tokens without the answer's schema; the request must fit llm.context_tokens"
-    )
+    echo(f"# System\n\n{system}\n\n# User\n\n{user}\n")
+    echo(f"at most {tokens} tokens without the answer's schema; the request must fit llm.context_tokens")
 
 
 @prompts_app.command("diff")
@@ -168,7 +172,7 @@ def diff_prompts(run: Run, as_json: AsJson = False) -> None:
         prompts = [asdict(each) | {"same": each.same} for each in found]
         print_json({"run": folder.id, "same": same, "prompts": prompts})
     elif not found:
-        typer.echo(f"{folder.id}: no agents, so no prompts")
+        echo(f"{folder.id}: no agents, so no prompts")
     else:
         _print_diff(found)
     if not same:
@@ -180,7 +184,7 @@ def _print_diff(found: "list[PromptComparison]") -> None:
 
     for each in found:
         for line in (_summary_line(each), *each.diff):
-            typer.echo(escape_untrusted(line))
+            echo(escape_untrusted(line))
 
 
 def _summary_line(each: "PromptComparison") -> str:

@@ -20,6 +20,7 @@ from autohedge.cli.options import (
     Speed,
     Tapes,
     Verbose,
+    echo,
     fail,
     load_inputs,
     no_notify,
@@ -148,7 +149,7 @@ def venue(
 
 def _announce_port(port: int, symbols: str, faults: str) -> None:
     broken = f"; faults: {faults}" if faults else ""
-    typer.echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}{broken}")
+    echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}{broken}")
 
 
 @app.command()
@@ -197,7 +198,7 @@ def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_jso
     positions = reply.status["open_positions"].items()
     held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
     equity = amount_text(Decimal(reply.status["equity"]))
-    typer.echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
+    echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
 
 
 def _require_no_money(settings: "Settings", *, live: bool) -> None:
@@ -220,7 +221,7 @@ def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFac
 def _print_results(
     results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool, named: str = ""
 ) -> None:
-    """Prints the results; ends with DEGRADED if most questions got no answer.
+    """Prints the results; ends with FAILED for an interrupted run, with DEGRADED if most answers are missing.
 
     `named` is what names the run on the command line, if that is not its id.
     """
@@ -230,6 +231,8 @@ def _print_results(
         from autohedge.console.summary import print_summary
 
         print_summary(results, named)
+    if results.get("interrupted"):
+        fail(f"run {results['run']} was interrupted; its results are written", FAILED)
     from autohedge.core.abstentions import degradation
 
     degraded = degradation(results)
@@ -273,7 +276,7 @@ def _print_replay(
     parts += [_deliberation_replay_text(reread)] if reread else []
     if difference or (reread and reread.difference):
         fail(f"replay of {run}: {'; '.join(parts)}{notes}", FAILED)
-    typer.echo(f"{run}: {'; '.join(parts)}{notes}")
+    echo(f"{run}: {'; '.join(parts)}{notes}")
 
 
 def _replay_notes(folder: "RunFolder", *, finished: bool) -> str:

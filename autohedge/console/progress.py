@@ -18,6 +18,7 @@ FIRST_LINE_NS = 1_000_000_000
 LONGEST_PAUSE_NS = 60_000_000_000
 BAR_PAUSE_NS = 500_000_000
 OPEN_SHOWN_MAX = 3
+WIDE_COLUMNS = 70  # with the bar, the rate and the remaining time
 QUEUED_LINES_MAX = 10_000  # bounds memory while a pipe is blocked
 FLUSH_TIMEOUT_S = 2.0
 
@@ -140,20 +141,26 @@ class BarProgress:
     """Progress for a terminal: one bar at the bottom, log lines above it."""
 
     def __init__(self, engine: Engine, rows: int, output: OutputThread) -> None:
-        from rich.console import Console
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
+        from autohedge.core.terminal import PrintableConsole
+
+        console = PrintableConsole(stderr=True)
         self._engine = engine
         self._output = output
         self._next_ns = 0
-        self._progress = Progress(
+        columns = (
             BarColumn(bar_width=10),
             TaskProgressColumn(table_column=Column(min_width=4, no_wrap=True)),
             TextColumn("{task.fields[rate]}", table_column=Column(min_width=12, no_wrap=True)),
             TimeRemainingColumn(compact=True, table_column=Column(min_width=5, no_wrap=True)),
             TextColumn("{task.fields[stands]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
-            console=Console(stderr=True, highlight=False),
+        )
+        self._progress = Progress(
+            # On a narrow terminal the share and the equity alone: a cut amount is a wrong amount.
+            *(columns if console.width >= WIDE_COLUMNS else columns[1::3]),
+            console=console,
             expand=True,
             transient=True,
             auto_refresh=False,

@@ -7,9 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
+from textwrap import wrap
 from typing import Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
@@ -17,25 +17,28 @@ from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.abstentions import degradation, describe
 from autohedge.core.clock import format_utc
 from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
+from autohedge.core.terminal import PrintableConsole
 
 BAR_WIDTH = 10
+LABEL_CHARS, FIGURE_CHARS, NOTE_CHARS = 24, 10, 28  # the least widths of a block's columns
+CODES_CHARS = 76  # the least width of the table of reason codes
 CLOSED_GATE_CODES = [code.label for code in Reason if GATES_FROM <= code < Reason.DELIBERATING]
 Row = tuple[str, str, str]
 
 
 def print_summary(results: Mapping[str, Any], run: str = "") -> None:
     """Print the summary of a run; `run` names it on the command line, by default its id in `./runs`."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PrintableConsole(soft_wrap=True)
     if degraded := degradation(results):
         console.print(f"[bold red]Degraded:[/bold red] {escape(degraded)}", end="\n\n")
     console.print(_headline(results), end="\n\n")
-    console.print(_table(_figures(results)))
+    _print_rows(console, _figures(results))
     console.print()
     if "deliberations" in results:
         console.print(_deliberations_title(results))
-        console.print(_table(_deliberations(results)))
+        _print_rows(console, _deliberations(results))
         console.print()
-    console.print(_reason_table(results))
+    _print_reasons(console, results)
     run = run or results["run"]
     folder, command = escape(run if os.sep in run else f"runs/{run}"), escape(_command())
     console.print(f"\nRecorded in [bold]{folder}[/bold]. Next:")
@@ -79,18 +82,40 @@ def _headline(results: Mapping[str, Any]) -> str:
         lines.append(
             f"[dim]Generated from seed {results['seed']}: it says nothing about a real market.[/dim]"
         )
+    if results.get("bar_exits") == "close":
+        lines.append(
+            "[bold]Exits look at the closes of bars only:[/bold] a stop-loss that is met inside a bar does not"
+            " sell. The result is better than life."
+        )
     return "\n".join(lines)
 
 
-def _table(rows: Iterator[Row]) -> Table:
-    """A table of a label, a right-aligned figure and a note; the same widths in each block."""
+def _print_rows(console: PrintableConsole, rows: Iterator[Row]) -> None:
+    """Prints labels, right-aligned figures and notes, in the same widths in each block.
+
+    On a narrow terminal the notes get lines of their own, so that no amount is cut.
+    """
+    shown = list(rows)
+    figure_chars = max(FIGURE_CHARS, *(len(figure) for _, figure, _ in shown))
+    if console.width < LABEL_CHARS + figure_chars + NOTE_CHARS:
+        for label, figure, note in shown:
+            _print_narrow(console, f"{label:<{LABEL_CHARS - 1}} {figure:>{FIGURE_CHARS}}", note)
+        return
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
-    table.add_column(min_width=24)
-    table.add_column(min_width=10, justify="right")
-    table.add_column()
-    for row in rows:
+    table.add_column(min_width=LABEL_CHARS, no_wrap=True)
+    table.add_column(min_width=FIGURE_CHARS, justify="right", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in shown:
         table.add_row(*map(escape, row))
-    return table
+    console.print(table)
+
+
+def _print_narrow(console: PrintableConsole, line: str, note: str) -> None:
+    """Prints a line, and its note below in as many lines as it takes."""
+    console.print(escape(line.rstrip()))
+    indent = "    "
+    for part in wrap(note, max(console.width - len(indent), 1), break_long_words=False):
+        console.print(f"{indent}{escape(part)}")
 
 
 def _figures(results: Mapping[str, Any]) -> Iterator[Row]:
@@ -177,16 +202,28 @@ def _proposals(figures: Mapping[str, Any]) -> Iterator[Row]:
         yield f"  {code}", f"{count:,}", describe(code)
 
 
-def _reason_table(results: Mapping[str, Any]) -> Table:
+def _print_reasons(console: PrintableConsole, results: Mapping[str, Any]) -> None:
+    """Prints the reason codes; a narrow terminal gets no bar, and the meanings on lines of their own."""
     counts = {code: n for code, n in results["codes"].items() if n}
     total = max(sum(counts.values()), 1)
-    table = Table(title="Reason code of every quote", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    table.add_column("code")
-    table.add_column("count", justify="right")
-    table.add_column("share", justify="right")
+    rows = [
+        (code, f"{n:,}", f"{n / total:.2%}", "█" * round(n / total * BAR_WIDTH), MEANINGS[code])
+        for code, n in sorted(counts.items(), key=lambda item: -item[1])
+    ]
+    title = "Reason code of every quote"
+    if console.width < CODES_CHARS:
+        console.print(title)
+        for code, count, share, _, meaning in rows:
+            _print_narrow(
+                console, f"{code:<{LABEL_CHARS - 4}} {count:>{FIGURE_CHARS - 2}} {share:>7}", meaning
+            )
+        return
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table.add_column("code", no_wrap=True)
+    table.add_column("count", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
     table.add_column("")
     table.add_column("meaning")
-    for code, n in sorted(counts.items(), key=lambda item: -item[1]):
-        bar = "█" * round(n / total * BAR_WIDTH)
-        table.add_row(code, f"{n:,}", f"{n / total:.2%}", bar, MEANINGS[code])
-    return table
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from autohedge.console.formatting import amount_text, duration_text
 from autohedge.core.clock import format_utc
+from autohedge.core.terminal import PrintableConsole
 
 if TYPE_CHECKING:
     from autohedge.journal.genesis import StudyMark
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 def print_settings(rows: Iterable[Any]) -> None:
     """Print all settings; those that are not defaults are bold."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PrintableConsole(soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("setting", "value", "origin"):
         table.add_column(heading)
     for row in rows:
         style = None if row.origin == "default" else "bold"
         table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)
-    console.print(table)
+    console.print_whole(table)
 
 
 def print_runs(runs: "Iterable[tuple[str, Mapping[str, Any] | None, StudyMark | None]]") -> None:
     """Print one line per run: symbols, rows, fills, equity, and of which run it is a what-if."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PrintableConsole(soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "symbols", "rows", "fills", "equity", "what-if"):
         is_text = heading in ("run", "symbols", "what-if")
@@ -43,17 +43,18 @@ def print_runs(runs: "Iterable[tuple[str, Mapping[str, Any] | None, StudyMark | 
         fills, equity = f"{results['buys'] + results['sells']:,}", amount_text(Decimal(results["equity"]))
         symbols = escape(", ".join(results["symbols"]))
         table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity, mark)
-    console.print(table)
+    console.print_whole(table)
 
 
 def print_streams(reports: "Iterable[StreamReport]") -> None:
     """Print what `data check` found, one block per stream."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = PrintableConsole(soft_wrap=True)
     for report in reports:
         table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+        table.add_column(no_wrap=True)
         for label, value in _stream_rows(report):
             table.add_row(label, escape(value))
-        console.print(table)
+        console.print_whole(table)
         console.print()
 
 

@@ -2,6 +2,7 @@
 
 AutoHedgeError
 ├── Misconfigured   fix the input (command line, config, tape, strategy) and try again
+│   └── StrategyFailed  the user's strategy raised an error or called sys.exit: fix it
 ├── Rejected        a venue or a check refused: do not repeat the request unchanged
 │   └── Duplicate       the venue already has an order with this id, so an earlier request arrived
 ├── Refused         a safety rule forbids it, and the action was not taken: remove the cause first
@@ -19,6 +20,10 @@ class AutoHedgeError(Exception):
 
 class Misconfigured(AutoHedgeError):
     """The input is wrong: fix it and try again. The command line exits with 2."""
+
+
+class StrategyFailed(Misconfigured):
+    """The code of a user's strategy raised an error or called sys.exit."""
 
 
 class Rejected(AutoHedgeError):

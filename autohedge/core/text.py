@@ -47,6 +47,11 @@ def printable(text: str, replacement: str = "") -> str:
     return "".join(_printable(character, replacement) for character in text)
 
 
+def printable_lines(text: str) -> str:
+    """Returns the text with every line printable; line breaks stay."""
+    return text if text.isprintable() else "\n".join(printable(line) for line in text.split("\n"))
+
+
 def _printable(character: str, replacement: str) -> str:
     if character.isspace():
         return " "

@@ -36,7 +36,9 @@ class Genesis(msgspec.Struct, frozen=True):
     """Versions of everything that computes, names of the stored files, and the origin of each stream.
 
     `code` is a hash of the sources that can end up in compiled code. `slow` is the agents manifest as JSON,
-    None for a run without agents. `study` is None for a run that a person started.
+    None for a run without agents. `study` is None for a run that a person started. `strategy_modules` has the
+    stored names of the modules beside a user's strategy, by their relative path; `strategy_module` is the name
+    under which the strategy itself was imported, None for a file.
     """
 
     format: int
@@ -51,6 +53,8 @@ class Genesis(msgspec.Struct, frozen=True):
     tape: list[dict[str, Any]]
     slow: dict[str, Any] | None = None
     study: StudyMark | None = None
+    strategy_module: str | None = None
+    strategy_modules: dict[str, str] = {}
 
     @property
     def agents(self) -> AgentsManifest:

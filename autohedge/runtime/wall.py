@@ -8,7 +8,7 @@ in between.
 import asyncio
 import contextlib
 import signal
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from selectors import SelectSelector
 from typing import Any, Literal, Protocol
@@ -30,7 +30,8 @@ from autohedge.runtime.virtual import VirtualRuntime
 
 SLICE_NS = 60 * 10**9  # without a clock, a minute of the tape per wake: commands and signals come in between
 LAST_ANSWERS_S = 5.0
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGHUP = getattr(signal, "SIGHUP", None)
 
 
 @dataclass(slots=True)
@@ -183,22 +184,31 @@ class WallRuntime:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Handles SIGINT and SIGTERM: the first one ends the run in order, the second one at once."""
+        """Handles the ending signals: the first one ends the run in order, the second one at once."""
         loop = asyncio.get_running_loop()
-        for each in SIGNALS:
-            loop.add_signal_handler(each, self._stop, loop)
+        handlers = {each: signal.getsignal(each) for each in SIGNALS}
+        if handlers.get(SIGHUP) is signal.SIG_IGN:  # `nohup` keeps a run from ending with its terminal
+            del handlers[SIGHUP]
+        for each in handlers:
+            loop.add_signal_handler(each, self._stop, loop, handlers)
         try:
             yield
         finally:
-            for each in SIGNALS:
-                loop.remove_signal_handler(each)
+            _restore(loop, handlers)
 
-    def _stop(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _stop(self, loop: asyncio.AbstractEventLoop, handlers: Mapping[int, Any]) -> None:
         self.stopped = True
         self._wake.set()
-        # The second signal has its default effect; a restart recovers the run.
-        for each in SIGNALS:
-            loop.remove_signal_handler(each)
+        # The second signal ends the process; a restart recovers the run.
+        _restore(loop, handlers)
+
+
+def _restore(loop: asyncio.AbstractEventLoop, handlers: Mapping[int, Any]) -> None:
+    for each, handler in handlers.items():
+        loop.remove_signal_handler(each)
+        # A second interrupt must count, also in a shell's background job, which ignores the first kind.
+        if handler is not signal.SIG_IGN:
+            signal.signal(each, handler)
 
 
 def in_loop(coroutine: Coroutine[Any, Any, Any]) -> Any:

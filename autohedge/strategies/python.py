@@ -8,6 +8,8 @@ quotes that meet no exit, in tape order. It must decide from them alone, without
 otherwise the run cannot be replayed.
 """
 
+import difflib
+import inspect
 from collections.abc import Iterator, Sequence
 from enum import Enum, auto, unique
 from typing import Any, ClassVar
@@ -17,11 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.config import Settings
-from autohedge.core.errors import Misconfigured
+from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.tape import Kind, Rows, Stream
+from autohedge.strategies.user_code import UserCode, described
 
+METHODS = {Kind.QUOTES: "on_quote", Kind.BARS: "on_bar"}
+_OTHER = {Kind.QUOTES: Kind.BARS, Kind.BARS: Kind.QUOTES}
 CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
 
 
@@ -78,11 +83,14 @@ class Strategy:
 class PythonStrategyRunner:
     """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies."""
 
-    def __init__(self, make: type[Strategy], settings: Settings, streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, make: type[Strategy], settings: Settings, streams: Sequence[Stream], code: UserCode
+    ) -> None:
         self.lanes: KernelStates = new_states(state_dtype([]), len(streams))
         self._streams = streams
         self._reads_bars = make.reads is Kind.BARS
-        self._strategies = [_instantiate(make, settings.strategy.params) for _ in streams]
+        self._code = code
+        self._strategies = [_instantiate(make, settings.strategy.params, code) for _ in streams]
         self._numbers: NDArray[np.int64] | None = None
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts = self.lanes["counts"]
@@ -91,29 +99,36 @@ class PythonStrategyRunner:
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
         self._numbers = rows.row
-        for first in range(start, stop, CHUNK_ROWS):
-            for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
-                if self._must_stop(row[0], self._step(i, *row)):
-                    return i
+        with self._code.running():
+            for first in range(start, stop, CHUNK_ROWS):
+                for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
+                    if self._must_stop(row[0], self._step(i, *row)):
+                        return i
         return stop
 
     def _step(
         self, i: int, lane: int, ts: int, bid: float, ask: float, bid_size: float, ask_size: float
     ) -> int:
         """Processes one row; returns exactly one code, as a compiled step does."""
-        code: int = check_one(self.lanes, lane, bid, ask)
-        if code >= 0:
-            return code
+        checked: int = check_one(self.lanes, lane, bid, ask)
+        if checked >= 0:
+            return checked
         strategy, symbol = self._strategies[lane], self._streams[lane].symbol
         try:
             if self._reads_bars:
                 signal = strategy.on_bar(self._bar(lane, i, ts))
             else:
                 signal = strategy.on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
-        except Exception as error:  # user code may raise anything; the message names the strategy and the row
-            msg = f"strategy {type(strategy).__name__} failed at row {i}: {type(error).__name__}: {error}"
-            raise Misconfigured(msg) from error
-        return self._record(lane, _code(signal, int(self._status[lane]), int(self._gate[lane])))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # user code may raise anything, SystemExit too
+            failure = self._code.failure(error, f"failed at row {i}", f"at row {i}")
+            raise StrategyFailed(f"strategy {type(strategy).__name__} {failure}") from error
+        code = _code(signal, int(self._status[lane]), int(self._gate[lane]))
+        if code is None:
+            msg = f"at row {i} must return Signal.BUY, Signal.SELL or None, not {described(signal)}"
+            raise StrategyFailed(f"strategy {type(strategy).__name__} {msg}")
+        return self._record(lane, code)
 
     # `_must_stop` and `_record` repeat two functions of kernels/state.py that only inline into kernels.
     def _must_stop(self, lane: int, code: int) -> bool:
@@ -143,23 +158,74 @@ def _as_python(rows: Rows, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
     return zip(*(column[start:stop].tolist() for column in columns), strict=True)
 
 
-def _instantiate(make: type[Strategy], params: dict[str, Any]) -> Strategy:
+def check_methods(make: type[Strategy]) -> None:
+    """Checks that a class has the method for the rows that it reads.
+
+    Raises Misconfigured, and names a method that looks like it.
+    """
+    name, reads = make.__name__, make.reads
+    if not isinstance(reads, Kind) or reads not in METHODS:
+        raise Misconfigured(
+            f"strategy {name}: reads must be Kind.QUOTES or Kind.BARS, not {described(reads)}"
+        )
+    wanted, is_defined = METHODS[reads], _defines(make, METHODS[reads])
+    other, cure = METHODS[_OTHER[reads]], f"write reads = Kind.{_OTHER[reads].name} in the class"
+    if wanted not in vars(make) and (misspelt := _look_alike(make, wanted)):
+        raise Misconfigured(f"strategy {name}: {misspelt} is never called; rename it to {wanted}")
+    if not is_defined and _defines(make, other):
+        raise Misconfigured(f"strategy {name} defines {other}, but it reads {reads}; {cure}")
+    if not is_defined and (misspelt := _look_alike(make, other)):
+        raise Misconfigured(f"strategy {name}: {misspelt} is never called; rename it to {other} and {cure}")
+    if not is_defined:
+        raise Misconfigured(f"strategy {name} defines no {wanted}; add the method")
+    if inspect.iscoroutinefunction(getattr(make, wanted)):
+        raise Misconfigured(f"strategy {name}: {wanted} is async; write it without async")
+
+
+def _defines(make: type[Strategy], method: str) -> bool:
+    return getattr(make, method) is not getattr(Strategy, method)
+
+
+def _look_alike(make: type[Strategy], method: str) -> str | None:
+    """Returns what is probably `method`, misspelt; None if the class has nothing like it."""
+    # A class that inherits the method may have others of similar names from its own bases.
+    there = vars(make) if _defines(make, method) else dir(make)
+    plain = {
+        name.replace("_", "").lower(): name
+        for name in there
+        if name not in METHODS.values() and callable(getattr(make, name, None))
+    }
+    on = [name for name in plain if set(name[:2]) == {"o", "n"}]
+    close = difflib.get_close_matches(method.replace("_", ""), on, n=1, cutoff=0.8)
+    return plain[close[0]] if close else None
+
+
+def _instantiate(make: type[Strategy], params: dict[str, Any], code: UserCode) -> Strategy:
     try:
-        return make(**params)
+        inspect.signature(make).bind(**params)
     except TypeError as error:
         msg = f"strategy {make.__name__} does not take these strategy.params: {error}"
         raise Misconfigured(msg) from None
+    except ValueError:  # a class of a C extension has no signature; the call itself shows what it takes
+        pass
+    try:
+        with code.running():
+            return make(**params)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # user code may raise anything, SystemExit too
+        failure = code.failure(error, "failed in __init__", "in __init__")
+        raise StrategyFailed(f"strategy {make.__name__} {failure}") from error
 
 
-def _code(signal: Signal | None, status: int, gate: int) -> int:
-    match signal:
-        case None:
-            return Reason.NO_SIGNAL
-        case Signal.SELL:
-            return Reason.EXIT_SIGNAL if status == OPEN else Reason.NO_SIGNAL
-        case Signal.BUY if status == FLAT:
-            return gate or Reason.ENTRY
-        case Signal.BUY:
-            return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING
-    msg = f"a strategy must return Signal.BUY, Signal.SELL or None, not {signal!r}"
-    raise Misconfigured(msg)
+def _code(signal: object, status: int, gate: int) -> int | None:
+    """Returns the reason code of a signal; None for what is no signal."""
+    if signal is None:
+        return Reason.NO_SIGNAL
+    if signal is Signal.SELL:
+        return Reason.EXIT_SIGNAL if status == OPEN else Reason.NO_SIGNAL
+    if signal is not Signal.BUY:
+        return None
+    if status == FLAT:
+        return gate or Reason.ENTRY
+    return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING

@@ -1,19 +1,20 @@
 """Strategies by name, and the loading of a user's own."""
 
-import importlib
-import importlib.util
+import atexit
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from autohedge.config import Settings
-from autohedge.core.errors import Misconfigured
+from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.text import did_you_mean
 from autohedge.market.tape import Kind, Stream
 from autohedge.strategies import crossover, momentum, none
 from autohedge.strategies.interface import StrategyRunner
-from autohedge.strategies.python import PythonStrategyRunner, Strategy
+from autohedge.strategies.python import METHODS, PythonStrategyRunner, Strategy, check_methods
+from autohedge.strategies.user_code import StrategySources, UserCode, forget_user_modules, root_of
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
@@ -37,9 +38,9 @@ def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
         return none.build(settings, streams)
     name = settings.strategy.name
     if ":" in name:
-        strategy = _load(name)
-        _check_kinds(name, frozenset({strategy.reads}), streams)
-        return PythonStrategyRunner(strategy, settings, streams)
+        loaded = _load(name)
+        _check_kinds(name, frozenset({loaded.strategy.reads}), streams)
+        return PythonStrategyRunner(loaded.strategy, settings, streams, loaded.code)
     if name not in _BUILT_IN:
         hint = did_you_mean(name, names()) or f"use {', '.join(names())}, or file.py:Class"
         msg = f"unknown strategy {name}; {hint}"
@@ -54,52 +55,84 @@ def _check_kinds(name: str, reads: frozenset[Kind], streams: Sequence[Stream]) -
         if stream.kind not in reads:
             wanted = " or ".join(sorted(reads))
             msg = f"strategy {name} reads {wanted}, but the tape of {stream.symbol} holds {stream.kind}"
-            raise Misconfigured(msg)
+            cure = "choose another tape or strategy"
+            if ":" in name:
+                cure = f"define {METHODS[stream.kind]} and write reads = Kind.{stream.kind.name}, or {cure}"
+            raise Misconfigured(f"{msg}; {cure}")
 
 
-def source_of(name: str) -> Path | None:
-    """Returns the file of a user's strategy; None for a built-in one."""
-    if ":" not in name:
+def sources_of(settings: Settings) -> StrategySources | None:
+    """Returns the sources of the strategy that trades; None for a built-in one, or if agents trade alone."""
+    name = settings.strategy.name
+    if ":" not in name or settings.trading.mode == "llm":
         return None
-    file = sys.modules[_load(name).__module__].__file__
-    return Path(file) if file else None
+    return (_loaded.get(name) or _load(name)).sources
 
 
-def _load(name: str) -> type[Strategy]:
+def use_stored(strategy: Path, module: str | None, modules: Mapping[str, Path]) -> None:
+    """Lets a stored strategy import the modules that were recorded with it, instead of those on this machine.
+
+    `module` is the name under which it was imported, None for a file.
+    """
+    _stored[strategy] = (module, modules)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A user's strategy: its class, its code and its sources."""
+
+    strategy: type[Strategy]
+    code: UserCode
+    sources: StrategySources | None
+
+
+_loaded: dict[str, _Loaded] = {}
+"""The newest load of each name: what is recorded is what was run, also if a file has changed since."""
+_stored: dict[Path, tuple[str | None, Mapping[str, Path]]] = {}
+
+
+def _load(name: str) -> _Loaded:
     place, _, class_name = name.rpartition(":")
-    module = _from_file(Path(place)) if place.endswith(".py") else _from_name(place)
+    forget_user_modules()
+    code, module, module_name = _run(place)
     found = getattr(module, class_name, None)
     if not (isinstance(found, type) and issubclass(found, Strategy)):
         msg = f"strategy {name}: {place} has no class {class_name} that extends autohedge.strategies.Strategy"
-        raise Misconfigured(msg)
-    return found
+        raise Misconfigured(f"{msg}{_classes_hint(module, class_name)}")
+    check_methods(found)
+    _loaded[name] = loaded = _Loaded(found, code, code.sources_of(module, module_name))
+    # What it prints when the process ends comes after the results.
+    atexit.unregister(_keep_stdout)
+    atexit.register(_keep_stdout)
+    return loaded
 
 
-def _from_file(path: Path) -> ModuleType:
-    if not path.is_file():
+def _keep_stdout() -> None:
+    """Keeps stdout for results; runs before the exit handlers of the strategy."""
+    sys.stdout = sys.stderr
+
+
+def _classes_hint(module: ModuleType, class_name: str) -> str:
+    hint = did_you_mean(class_name, vars(module))
+    return f"; {hint}" if hint else ""
+
+
+def _run(place: str) -> tuple[UserCode, ModuleType, str | None]:
+    """Runs a file or imports a module; returns its code, the module, and the name of a module."""
+    path, module_name = Path(place), None if place.endswith(".py") else place
+    if module_name is None and not path.is_file():
         msg = f"strategy {path}: no such file; check the name"
         raise Misconfigured(msg)
-    module_name = f"autohedge_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        msg = f"strategy {path}: not a Python file; name a .py file"
-        raise Misconfigured(msg)
-    module = importlib.util.module_from_spec(spec)
-    # Registered before it runs, as the import system does: dataclasses look their module up there.
-    sys.modules[module_name] = module
-    loader = spec.loader
-    _execute(str(path), lambda: loader.exec_module(module))
-    return module
-
-
-def _from_name(name: str) -> ModuleType:
-    _execute(name, lambda: importlib.import_module(name))
-    return sys.modules[name]
-
-
-def _execute(place: str, run: Callable[[], object]) -> None:
+    if path in _stored:
+        module_name, stored = _stored[path]
+        code = UserCode(None, stored)
+    else:
+        code = UserCode(path.absolute().parent if module_name is None else root_of(module_name))
     try:
-        run()
-    except Exception as error:  # a user's module may raise anything while it is imported
-        msg = f"strategy {place} cannot be loaded: {type(error).__name__}: {error}"
-        raise Misconfigured(msg) from error
+        module = code.load_module(module_name) if module_name else code.load_file(path.absolute())
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's module may raise anything, SystemExit too
+        failure = code.failure(error, "cannot be loaded", "while it was loaded")
+        raise StrategyFailed(f"strategy {place} {failure}") from error
+    return code, module, module_name

@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from autohedge.core.abstentions import describe
 from autohedge.core.clock import format_utc
+from autohedge.core.terminal import PrintableConsole
 from autohedge.core.units import CENTS
 from autohedge.llm.errors import one_line
 from autohedge.whatif.reask import DecisionPair, ReaskResult
@@ -35,7 +35,7 @@ FIGURES = {
 def print_study(study: Study) -> None:
     """Prints both parts of a study."""
     # Without markup: prompts and models may have written brackets that rich would interpret.
-    console = Console(highlight=False, markup=False, emoji=False)
+    console = PrintableConsole(markup=False)
     record = study.record
     console.print(Text(f"What if · {record.folder.id} · {record.settings.trading.mode}", "bold"))
     for line in study.plan.differences:
@@ -46,7 +46,10 @@ def print_study(study: Study) -> None:
     ):
         console.print(Text(f"\n{title}", "bold"))
         for piece in pieces:
-            console.print(piece)
+            if isinstance(piece, Table):
+                console.print_whole(piece)
+            else:
+                console.print(piece)
 
 
 def _reask_pieces(reasked: ReaskResult, width: int) -> Iterator[Text]:
