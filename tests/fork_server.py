@@ -26,7 +26,7 @@ REQUEST_MAX = 1_000_000
 PRELOADED = (
     "autohedge.app.venue_server",
     "autohedge.app.wall_run",
-    "autohedge.cli.main",
+    "autohedge.cli.invocation",
     "autohedge.graph.build",
     "autohedge.graph.runtime",
     "langchain_core.runnables",

@@ -61,7 +61,7 @@ assert harness.call("resume", run, "--halt-id", halt_id).returncode == 0
 wait(process, 0.5)
 process.send_signal(signal.SIGINT)
 process.communicate(timeout=60)
-assert process.returncode == 0
+assert process.returncode == 1
 events = [line.event for line in read(journal)]
 names = [type(event) for event in events]
 halted, resumed = names.index(Halted), names.index(Resumed)

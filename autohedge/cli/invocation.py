@@ -39,6 +39,8 @@ def invoke() -> None:
     except AutoHedgeError as error:
         fail(str(error), FAILED)
     except (typer.Abort, KeyboardInterrupt):
+        # What was half made at the interrupt may fail once more when it is freed, which means nothing to a user.
+        sys.unraisablehook = lambda _: None
         code = INTERRUPTED
     except ArithmeticError as error:
         fail(
@@ -53,6 +55,8 @@ def invoke() -> None:
         reached = open_files_reached(error)
         fail(reached or f"{error.filename or 'the operating system'}: {error.strerror}", FAILED)
     if code == INTERRUPTED:
+        # CPython kills `python -m` by the signal if the interrupt passed a string of code; running one resets that.
+        exec("")  # noqa: S102
         fail(
             "interrupted; verify or replay what was recorded, or continue: autohedge restart RUN",
             FAILED,

@@ -5,10 +5,6 @@ This module imports little, so that a signal in the first moments ends the proce
 
 import os
 import signal
-from types import FrameType
-from typing import NoReturn
-
-from autohedge.cli.streams import open_standard_streams
 
 ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 """The signals that end a run in order; Windows has no SIGHUP."""
@@ -16,8 +12,10 @@ ENDING = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if h
 
 def main() -> None:
     """Run the command line. Every error is one line on stderr and an exit code."""
-    open_standard_streams()
     _handle_signals(_end_at_once)
+    from autohedge.cli.streams import open_standard_streams
+
+    open_standard_streams()
     from autohedge.cli.invocation import invoke
 
     # Raises KeyboardInterrupt, so that files are closed. A run on a clock has handlers of its own.
@@ -32,7 +30,7 @@ def _handle_signals(handler: "signal._HANDLER") -> None:
             signal.signal(each, handler)
 
 
-def _end_at_once(_number: int, _frame: FrameType | None) -> NoReturn:
+def _end_at_once(*_: object) -> None:
     """Ends the process while it imports: an exception would be reported by whatever is half imported."""
     os.write(2, b"autohedge: interrupted before the command began\n")
     os._exit(1)

@@ -8,7 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from autohedge.cli.commands import GROUPS, app
+from autohedge.cli.commands import GROUPS
+from autohedge.cli.invocation import app
 
 ROOT: Any = typer.main.get_command(app)
 

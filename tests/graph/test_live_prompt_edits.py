@@ -98,7 +98,7 @@ class Trader:
         """Interrupts the run, and returns its record."""
         self.process.send_signal(signal.SIGINT)
         self.process.communicate(timeout=TIMEOUT_S)
-        assert self.process.returncode == 0
+        assert self.process.returncode == 1
         return self.folder
 
 

@@ -198,7 +198,7 @@ def test_killed_hybrid_run_restarts_with_closed_gates_and_own_prompts(
     watched.append(os.pidfd_open(_worker_of(trader)))
     trader.send_signal(signal.SIGINT)
     _, err = trader.communicate(timeout=TIMEOUT_S)
-    assert trader.returncode == 0, err
+    assert trader.returncode == 1, err
     assert _ended(watched[1], TIMEOUT_S), "the worker outlives its run"
 
     assert folder.journal.read_bytes().startswith(before[: before.rfind(b"\n") + 1])

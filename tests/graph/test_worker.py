@@ -60,7 +60,7 @@ class RunProcess:
         """Interrupts the run and returns its results."""
         self._process.send_signal(signal.SIGINT)
         out, _ = self._process.communicate(timeout=IN_TIME_S)
-        assert self._process.returncode == 0
+        assert self._process.returncode == 1
         results: dict[str, Any] = json.loads(out)
         return results
 

@@ -110,10 +110,11 @@ def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
     running = harness.start("run", "--speed", "real", "--json")
     harness.wait_for(running, b"run_nonce")  # the first input: from then on an interrupt is handled
     running.send_signal(signal.SIGINT)
-    out, _ = running.communicate(timeout=20)
-    assert running.returncode == 0
+    out, err = running.communicate(timeout=20)
+    assert running.returncode == 1
     results = json.loads(out)
     assert results["interrupted"]
+    assert err.splitlines()[-1] == f"autohedge: run {results['run']} was interrupted; its results are written"
     folder = RunFolder(workplace / "runs" / results["run"])
     assert verify(folder).finished
     assert app.replay_engine(folder) == (None, True)

@@ -157,7 +157,7 @@ def _failing(tmp_path: Path, body: str) -> Settings:
     [
         ("def on_quote(self, quote): return 1 / 0", "Mine failed at row 0: ZeroDivisionError"),
         ("def on_quote(self, quote): return 'buy'", "must return Signal.BUY, Signal.SELL or None, not 'buy'"),
-        ("def __init__(self, window): ...", "does not take these strategy.params"),
+        ("def __init__(self, window): ...\n    on_quote = None", "does not take these strategy.params"),
         ("syntax error", "cannot be loaded: SyntaxError"),
     ],
 )
