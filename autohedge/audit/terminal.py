@@ -38,9 +38,12 @@ def print_list(audit: Audit, page: str) -> None:
     for number, (day, conversations) in enumerate(groupby(audit.conversations, key=_day)):
         console.print(Text(day, "dim"))
         if not number:
-            _print_row(console, Text(_columns(audit), "dim"))
+            _print_line(console, Text(_columns(audit), "dim"))
         for conversation in conversations:
-            _print_row(console, *_short(audit, conversation))
+            head, *details = _short(audit, conversation)
+            console.print(head)  # a narrow terminal wraps it: its codes and amounts must stay whole
+            for line in details:
+                _print_line(console, line)
     for line in _footer(audit, page):
         console.print(line)
 
@@ -52,10 +55,9 @@ def _summary(audit: Audit) -> Iterator[Piece]:
         yield (fact.label, fact.text)
 
 
-def _print_row(console: Console, *lines: Text) -> None:
-    for line in lines:
-        line.truncate(console.width, overflow="ellipsis")
-        console.print(line, no_wrap=True, crop=False, overflow="ignore")
+def _print_line(console: Console, line: Text) -> None:
+    line.truncate(console.width, overflow="ellipsis")
+    console.print(line, no_wrap=True, crop=False, overflow="ignore")
 
 
 def _footer(audit: Audit, page: str) -> Iterator[Text]:

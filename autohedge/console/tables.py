@@ -21,7 +21,7 @@ def print_settings(rows: Iterable[Any]) -> None:
     console = PrintableConsole(soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("setting", "value", "origin"):
-        table.add_column(heading)
+        table.add_column(heading, no_wrap=heading == "setting")
     for row in rows:
         style = None if row.origin == "default" else "bold"
         table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)

@@ -3,6 +3,8 @@
 import sys
 from typing import Any
 
+from autohedge.core.text import printable
+
 
 def warn(event: str, **facts: Any) -> None:
     """Writes one warning with its facts to stderr; the run continues."""
@@ -12,4 +14,7 @@ def warn(event: str, **facts: Any) -> None:
     logger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr), processors=[structlog.processors.add_log_level, shown]
     )
-    logger.warning(event, **facts)
+    logger.warning(
+        printable(event),
+        **{key: printable(fact) if isinstance(fact, str) else fact for key, fact in facts.items()},
+    )

@@ -38,7 +38,14 @@ class PrintableConsole(Console):
             yield segment if text == segment.text else segment._replace(text=text)
 
     def print_whole(self, table: Table) -> None:
-        """Prints a table that is never cut: where it needs more room, the terminal wraps its lines."""
+        """Prints a table without cutting a cell: where it needs more room, the terminal wraps its lines."""
         options = self.options.update(max_width=WIDTH_MAX)
-        self.width = max(self.width, Measurement.get(self, options, table).minimum)
+        for column in table.columns:
+            column.overflow = "fold"
+            if column.no_wrap:
+                cells = (column.header, *column.cells)
+                column.min_width = max(Measurement.get(self, options, cell).maximum for cell in cells)
+        width = self.width
+        self.width = max(width, Measurement.get(self, options, table).minimum)
         self.print(table)
+        self.width = width

@@ -48,8 +48,10 @@ def printable(text: str, replacement: str = "") -> str:
 
 
 def printable_lines(text: str) -> str:
-    """Returns the text with every line printable; line breaks stay."""
-    return text if text.isprintable() else "\n".join(printable(line) for line in text.split("\n"))
+    """Returns the text with every line printable; line breaks and tabs stay."""
+    if text.isprintable():
+        return text
+    return "".join(each if each in "\n\t" else _printable(each, "") for each in text)
 
 
 def _printable(character: str, replacement: str) -> str:

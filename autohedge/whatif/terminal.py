@@ -18,6 +18,7 @@ from autohedge.whatif.simulations import RunPair
 from autohedge.whatif.study import Study
 
 SHOWN = 20
+UNCUT_CHARS = 80
 FEW = 5
 INDENT = "  "
 STYLES = {"trade": "green", "no_trade": "yellow", "abstain": "red"}
@@ -108,7 +109,8 @@ def _lessons(reasked: ReaskResult, width: int) -> Iterator[Text]:
 
 def _cut(line: str, width: int) -> Text:
     text = Text(line, "dim")
-    text.truncate(width, overflow="ellipsis")
+    # A narrow terminal wraps the line, so that no code and no amount at its beginning is cut.
+    text.truncate(max(width, UNCUT_CHARS), overflow="ellipsis")
     return text
 
 
@@ -151,7 +153,7 @@ def _runs(study: Study) -> Iterator[Text | Table]:
 def _figures(runs: RunPair) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=True)
     for heading in ("", "baseline", "variant", "difference"):
-        table.add_column(heading, justify="right" if heading else "left")
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for figure, label in FIGURES.items():
         row = (runs.baseline[figure], runs.variant[figure])
         difference = _shown(runs.difference(figure), signed=True) if runs.comparable else "n/a"

@@ -8,9 +8,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from autohedge.cli.commands import GROUPS
-from autohedge.cli.invocation import app
+from autohedge.cli import invocation
+from autohedge.cli.commands import GROUPS, app
 
+assert invocation.VERBS  # their import adds the commands
 ROOT: Any = typer.main.get_command(app)
 
 

@@ -1,9 +1,10 @@
-"""Text files in several encodings, and suggestions of names."""
+"""Text files in several encodings, suggestions of names, and text for a terminal."""
 
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.text import decode_text, did_you_mean
+from autohedge.core.terminal import PrintableConsole
+from autohedge.core.text import decode_text, did_you_mean, printable_lines
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-32"])
@@ -32,3 +33,15 @@ def test_other_encoding_is_named_with_file_and_cure(content: bytes, why: str) ->
 def test_suggestion_ignores_case_and_separators(wrong: str) -> None:
     assert did_you_mean(wrong, ["warmup", "lookback"]) == "did you mean lookback?"
     assert did_you_mean("xyzzy", ["warmup", "lookback"]) == ""
+
+
+def test_printable_lines_keep_breaks_and_tabs_only() -> None:
+    assert printable_lines("a\n\tb\x1b[2J\u202e\x9b\u2028c\r\n") == "a\n\tb[2J c \n"
+    assert printable_lines("plain") == "plain"
+
+
+def test_console_prints_names_without_what_a_terminal_acts_on() -> None:
+    console = PrintableConsole()
+    with console.capture() as captured:
+        console.print("a\x1b]8;;x\x07b\u202ec :smile:")
+    assert captured.get() == "a]8;;xbc :smile:\n"
