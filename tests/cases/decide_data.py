@@ -36,13 +36,13 @@ def refused(*texts: str) -> Decide:
 
     def decide(ended: Ended) -> list[Check]:
         lines = _lines_of_error(ended)
-        text = " ".join(lines)
+        shown = " ".join(lines)
         return [
             must(_codes(ended) == [2], "it is refused with exit code 2", _codes(ended)),
             must(
                 len(lines) == 1 and "Traceback" not in _text(ended), "one line says why", _text(ended)[-300:]
             ),
-            *(must(text in text, f"the line names {text}", text) for text in texts),
+            *(must(text in shown, f"the line names {text}", shown) for text in texts),
         ]
 
     return decide
