@@ -19,7 +19,7 @@ def _codes(ended: Ended) -> list[int]:
 
 
 def _stream(ended: Ended) -> dict[str, object]:
-    """Returns what `data check --json` text of the first stream."""
+    """Returns what `data check --json` shows of the first stream."""
     for line in ended.out.splitlines():
         if line.startswith('{"streams"'):
             stream: dict[str, object] = json.loads(line)["streams"][0]
@@ -71,7 +71,7 @@ def infinite_quote(ended: Ended) -> list[Check]:
         must(run is not None and run[1] == "17", "the run counts 17 bad quotes", ended.out[-200:]),
         must(counted == stream.get("bad_quote") == 17, "data check counts the same 17", stream),
         must(isinstance(spread, float) and abs(spread - 1) < 0.01, "the spread is of good quotes", spread),
-        must(not ended.err.strip(), "nothing is text on stderr", ended.err[-200:]),
+        must(not ended.err.strip(), "nothing is printed on stderr", ended.err[-200:]),
     ]
 
 

@@ -153,6 +153,7 @@ def _zip(*names: str) -> bytes:
         (b"\xff\xfet\0s\0_", "damaged text in utf-16"),
         (PLAIN.encode("utf-16-le"), "nor CSV in UTF-8"),
     ],
+    ids=range(12),  # by number: an archive holds the time at which it was made
 )
 def test_other_formats_are_named_with_the_cure(tmp_path: Path, content: bytes, message: str) -> None:
     assert message in refusal(tmp_path / "a.csv", content)
