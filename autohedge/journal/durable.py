@@ -23,6 +23,18 @@ SYNC_PAUSE_S = 0.05
 _datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
 
 
+def append_whole(descriptor: int, content: bytes, size: int) -> None:
+    """Appends to a file of `size` bytes: all of the content, or nothing of it where that raises OSError."""
+    left = memoryview(content)
+    try:
+        while left:
+            left = left[os.write(descriptor, left) :]
+    except OSError:
+        # What was written of it would tear the line that is written next.
+        os.ftruncate(descriptor, size)
+        raise
+
+
 class DurableStore:
     """A file that takes whole lines or none.
 
@@ -73,7 +85,7 @@ class DurableStore:
     def write(self, line: bytes) -> None:
         """Passes a line to the operating system; on a full disk it deletes the reserve and tries again."""
         try:
-            self._write_whole(line)
+            append_whole(self._descriptor, line, self._size)
         except OSError as error:
             self._reserve.unlink(missing_ok=True)
             self.fault = f"the journal met a full or broken disk: {error.strerror}"
@@ -114,19 +126,9 @@ class DurableStore:
         os.close(self._descriptor)
         self._reserve.unlink(missing_ok=True)
 
-    def _write_whole(self, line: bytes) -> None:
-        """Writes all of a line, or truncates what was written of it."""
-        left = memoryview(line)
-        try:
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        except OSError:
-            os.ftruncate(self._descriptor, self._size)
-            raise
-
     def _write_or_fail(self, line: bytes) -> None:
         try:
-            self._write_whole(line)
+            append_whole(self._descriptor, line, self._size)
         except OSError as error:
             raise self._unwritable(error) from None
 

@@ -19,6 +19,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import Snapshot
 from autohedge.journal.chain import closing_on_error, torn_tail_bytes
+from autohedge.journal.durable import append_whole
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call
@@ -30,6 +31,7 @@ OPTIONAL = ("model", "reasoning", "extra_body")
 UNSET_VALUES: tuple[Any, ...] = ("", "auto", {})
 # The hash and its key at the end of a line: it is computed over the bytes before them.
 _TAIL_BYTES = len(',"hash":""}') + 64
+_LINE_START = b'{"deliberation":'  # within a line these bytes are escaped
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -179,25 +181,27 @@ class Transcript:
     """Appends to a new or existing transcript; an incomplete last line, left by a crash, is removed first.
 
     Lines whose hashes were returned survive a crash of this process. Raises OSError if they cannot be
-    written.
+    written; then nothing of them is in the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._file: BinaryIO = path.open("ab")
-        with closing_on_error(self._file.close):
-            os.truncate(path, path.stat().st_size - torn_tail_bytes(path))
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        with closing_on_error(self.close):
+            self._size = os.fstat(self._descriptor).st_size - torn_tail_bytes(path)
+            os.ftruncate(self._descriptor, self._size)
 
     def append(self, lines: Iterable[TranscriptEntry]) -> tuple[str, ...]:
         """Writes the lines of one deliberation in one step and returns their hashes."""
         whole = [encode_entry(line) for line in lines]
-        self._file.write(b"".join(line for line, _ in whole))
-        # Before the hashes are returned: the journal must not name a line that is not in the file.
-        self._file.flush()
+        content = b"".join(line for line, _ in whole)
+        # Without a buffer: the journal must not name a line that is not in the file.
+        append_whole(self._descriptor, content, self._size)
+        self._size += len(content)
         return tuple(digest for _, digest in whole)
 
     def close(self) -> None:
         """Closes the file."""
-        self._file.close()
+        os.close(self._descriptor)
 
 
 def read(path: Path) -> Iterator[TranscriptEntry]:
@@ -215,11 +219,31 @@ def _whole(path: Path) -> Iterator[tuple[int, bytes]]:
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return
-            if _closed(raw[: -_TAIL_BYTES - 1])[0] != raw:
-                raise Corrupt(
-                    f"{path}: line {number} is damaged: its hash does not match its text; restore the file"
-                )
+            if not _is_sealed(raw):
+                raise _damage(raw, path, number)
             yield number, raw
+
+
+def _is_sealed(raw: bytes) -> bool:
+    return _closed(raw[: -_TAIL_BYTES - 1])[0] == raw
+
+
+def _damage(raw: bytes, path: Path, number: int) -> Corrupt:
+    """Returns what is wrong with a line; up to version 0.3.0 a full disk could leave the start of a lost one."""
+    if torn_bytes := _torn_start_bytes(raw):
+        return Corrupt(
+            f"{path}: line {number} begins with {torn_bytes} bytes of a torn line, as a full disk leaves them;"
+            " what follows is whole: cut these bytes out of a copy"
+        )
+    return Corrupt(f"{path}: line {number} is damaged: its hash does not match its text; restore the file")
+
+
+def _torn_start_bytes(raw: bytes) -> int:
+    """Returns the length of what stands before a whole line on the same line; 0 if there is no whole line."""
+    at = raw.find(_LINE_START, 1)
+    while at > 0 and not _is_sealed(raw[at:]):
+        at = raw.find(_LINE_START, at + 1)
+    return max(at, 0)
 
 
 def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) -> Read:
@@ -227,6 +251,16 @@ def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) 
         return decode(raw)
     except msgspec.MsgspecError as error:
         raise Corrupt(f"{path}: line {number} is whole, but this version cannot read it: {error}") from None
+
+
+def read_hashes(path: Path) -> Iterator[tuple[int, str]]:
+    """Yields the deliberation and the hash of each line, verified, without decoding the rest.
+
+    Raises Corrupt like `read`.
+    """
+    for number, raw in _whole(path):
+        where = _read(_decode_where, raw, path, number)
+        yield where.deliberation, raw[-len('"}\n') - 64 : -len('"}\n')].decode()
 
 
 class TranscriptIndex:

@@ -1,6 +1,8 @@
 """The transcript: each line is written once, read back unchanged, and verified by its hash."""
 
-from collections.abc import Sequence
+import resource
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from autohedge.llm.transcript import (
     line_of,
     lines_of,
     read,
+    read_hashes,
     request_bytes,
     sort_entries,
 )
@@ -145,6 +148,46 @@ def test_a_torn_last_line_is_left_out_and_written_over(tmp_path: Path) -> None:
     assert [line.call for line in read(path)] == [0]
     written(path, [line_of(2, 0, CALL, 5)])
     assert [(line.deliberation, line.call) for line in read(path)] == [(1, 0), (2, 0)]
+
+
+@contextmanager
+def full_disk(path: Path, room_bytes: int) -> Iterator[None]:
+    """Lets files grow only so much beyond the size of this one, as a disk with that much room would."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + room_bytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+@pytest.mark.parametrize("room_bytes", [0, 1, 700, 9000])
+def test_lines_that_a_full_disk_refuses_leave_nothing(tmp_path: Path, room_bytes: int) -> None:
+    path = tmp_path / "t"
+    long = Call(question("x" * 5000), make_response(GOOD), "accepted", "", "direct", 1, 0.5)
+    transcript = Transcript(path)
+    transcript.append([line_of(1, 0, CALL, 5)])
+    before = path.read_bytes()
+    with full_disk(path, room_bytes), pytest.raises(OSError):
+        transcript.append([line_of(2, 0, CALL, 5), line_of(2, 1, long, 5), line_of(2, 2, long, 5)])
+    assert path.read_bytes() == before
+    transcript.append([line_of(3, 0, long, 5)])
+    transcript.close()
+    assert [line.deliberation for line in read(path)] == [1, 3]
+
+
+def test_a_torn_line_before_a_whole_one_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    lines = [encode_entry(line_of(number, 0, CALL, 5))[0] for number in (1, 2, 3)]
+    path.write_bytes(lines[0] + lines[1][:321] + lines[2])
+    with pytest.raises(Corrupt, match="line 2 begins with 321 bytes of a torn line"):
+        list(read(path))
+
+
+def test_read_hashes_names_every_line(tmp_path: Path) -> None:
+    path = tmp_path / "t"
+    hashes = written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""), [line_of(2, 0, CALL, 5)])
+    assert list(read_hashes(path)) == [(1, hashes[0][0]), (1, hashes[0][1]), (2, hashes[1][0])]
 
 
 def test_sort_entries_orders_by_deliberation_and_call() -> None:
