@@ -24,7 +24,7 @@ from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
-from autohedge.journal.verification import verify_chain
+from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
 from autohedge.runtime.replay import Difference, replay
@@ -155,16 +155,21 @@ def _require_unfinished(folder: RunFolder) -> None:
 def replay_engine(folder: RunFolder) -> tuple[Difference | None, bool]:
     """Replays the engine of a run; returns the first difference, and whether the run is finished.
 
-    Raises Corrupt if a hash does not match, Misconfigured if the tape is missing.
+    Raises Corrupt if a hash does not match or the results do not fit, Misconfigured if the tape is missing.
     """
-    finished = verify_chain(folder).finished
+    claims = ResultProjection()
+    finished = verify_chain(folder, claims).finished
     lines = read(folder.journal)
     genesis = Genesis.of(next(lines))
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
     record = (line.entry for line in lines)
     engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts
-    return replay(engine, tape.rows, record, compare_texts=compare_texts), finished
+    difference = replay(engine, tape.rows, record, compare_texts=compare_texts)
+    # A difference says more than results that do not fit it.
+    if difference is None:
+        claims.check(folder)
+    return difference, finished
 
 
 def replay_deliberations(folder: RunFolder) -> "DeliberationReplay | None":

@@ -19,9 +19,10 @@ from autohedge.cli.options import (
     load_inputs,
     print_json,
 )
-from autohedge.core.errors import Misconfigured
+from autohedge.core.errors import Corrupt, Misconfigured
 
 if TYPE_CHECKING:
+    from autohedge.app.verification import RecordCheck
     from autohedge.journal import RunFolder
 
 ENV_EXAMPLE = """\
@@ -36,20 +37,39 @@ ENV_EXAMPLE = """\
 
 
 @journal_app.command("verify")
-def verify_journal(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Verify that no byte of a run's record has changed."""
-    from autohedge.journal import RunFolder, verify
+def verify_journal(
+    run: Run,
+    head: Annotated[
+        str | None, typer.Option("--head", metavar="HASH", help="A head hash that was kept elsewhere.")
+    ] = None,
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Verify that nothing in a run's record has changed.
 
-    folder = RunFolder.find(run)
-    found = verify(folder)
+    Checks journal, transcript, results and stored files, and the tape where it is there. Executes nothing.
+    """
+    from autohedge.app.verification import check_as_dict, check_record, require_head
+    from autohedge.journal import RunFolder
+
+    found = check_record(RunFolder.find(run))
     if as_json:
-        from dataclasses import asdict
+        print_json(check_as_dict(found))
+    if found.damage:
+        more = f"; {len(found.damage) - 1} more damaged parts: see --json" if found.damage[1:] else ""
+        raise Corrupt(f"{found.damage[0]}{more}")
+    if head is not None:
+        require_head(found, head)
+    if not (as_json or quiet):
+        _print_verified(found)
 
-        print_json({"run": folder.id} | asdict(found))
-    elif not quiet:
-        torn = f", {found.torn_bytes} bytes of a torn last line left out" if found.torn_bytes else ""
-        state = "" if found.finished else f" (unfinished: no results.json{torn})"
-        echo(f"{folder.id}: {found.lines} lines, chain unbroken{state}, head {found.head[:16]}")
+
+def _print_verified(found: "RecordCheck") -> None:
+    torn = f", {found.torn_bytes} bytes of a torn last line left out" if found.torn_bytes else ""
+    state = "" if found.finished else f" (unfinished: no results.json{torn})"
+    echo(f"{found.run}: {found.lines} lines, chain unbroken{state}, head {found.head}")
+    for name in ("transcript", "results", "files", "tape"):
+        echo(f"{name:<12}{found.parts[name].summary}")
 
 
 @data_app.command("check")

@@ -13,6 +13,7 @@ import msgspec
 
 from autohedge.core.clock import compact_utc
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.text import one_line
 from autohedge.journal.chain import read
 from autohedge.journal.genesis import Genesis, StudyMark
 
@@ -188,6 +189,11 @@ class RunFolder:
             raise Corrupt(msg)
         return path
 
+    def files(self) -> list[Path]:
+        """Returns the paths of all stored files."""
+        paths = sorted((self.path / FILES).iterdir()) if (self.path / FILES).is_dir() else []
+        return [path for path in paths if path.is_file() and path.suffix != ".tmp"]
+
     def settings(self, name: str) -> dict[str, Any]:
         """Returns the settings that the run recorded under this name.
 
@@ -245,3 +251,15 @@ class RunFolder:
         if not isinstance(results, dict) or not isinstance(results.get("fills", []), list):
             raise Corrupt(f"{self.results} is damaged: it does not have the results of a run")
         return results
+
+    def require_single_keys(self) -> None:
+        """Raises Corrupt if the results name a key twice, which readers take differently."""
+        json.loads(self.results.read_bytes(), object_pairs_hook=self._single)
+
+    def _single(self, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        single = dict(pairs)
+        if len(single) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise Corrupt(f"{self.results}: {one_line(twice, 80)} is there twice")
+        return single

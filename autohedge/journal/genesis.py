@@ -67,6 +67,13 @@ class Genesis(msgspec.Struct, frozen=True):
             raise Corrupt(f"the journal's genesis is damaged: {error}") from None
 
     @property
+    def files(self) -> list[str]:
+        """The names of all stored files of the run's start. Raises Corrupt if the manifest is damaged."""
+        agents = self.agents
+        names = (self.settings, self.strategy, *agents.prompts.values(), agents.headlines)
+        return [name for name in names if name]
+
+    @property
     def has_todays_texts(self) -> bool:
         """Whether the run's version has today's texts of halts, cancels and alerts."""
         return "texts" not in self.changes

@@ -1,24 +1,33 @@
 """Verification of a record: every hash must match, and the results must agree with the journal."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
-    AnyEvent,
     ExecutionReport,
     FillBooked,
+    OperatorCommand,
     PromptsChanged,
     RunResult,
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, subtract
+from autohedge.core.text import one_line
 from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.genesis import Genesis
 
+OPTIONAL_KEYS = frozenset({"interrupted"})  # a run in virtual time does not have it
+UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "slow"})
+"""What results have beyond the record: the run's first name, and measurements of the process."""
+AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
+NAMED_KEYS = 3
+SHOWN_CHARS = 80
 
 @dataclass(frozen=True, slots=True)
 class Verified:
@@ -32,27 +41,33 @@ class Verified:
 
 @dataclass(slots=True)
 class ResultProjection:
-    """The values that `results.json` must repeat from the journal: the figures, and every fill once."""
+    """The values that `results.json` must repeat from the record: the figures, and every fill once."""
 
     result: dict[str, Any] = field(default_factory=dict)
     fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
     lines: int = 0
+    stopped: bool = False
+    _genesis: Genesis | None = None
     _orders: dict[str, SubmitOrder] = field(default_factory=dict)
     _realized: Decimal = ZERO
     _last: dict[str, Any] = field(default_factory=dict)
 
-    def apply(self, event: AnyEvent | None) -> None:
-        """Updates the projection with the event of one line."""
+    def apply(self, line: JournalLine) -> None:
+        """Updates the projection with one line."""
         self.lines += 1
-        match event:
-            case RunResult():
+        if line.genesis is not None:
+            self._genesis = Genesis.of(line)
+        match line.event:
+            case RunResult() as event:
                 self.result = event.result
-            case SubmitOrder():
+            case OperatorCommand(command="stop"):
+                self.stopped = True
+            case SubmitOrder() as event:
                 self._orders[event.order_id] = event
-            case ExecutionReport(kind="fill"):
+            case ExecutionReport(kind="fill") as event:
                 # The venue may report a fill twice; the engine books it once.
                 self._last = self.fills.setdefault((event.order_id, event.trade_id), self._fill(event))
-            case FillBooked():  # follows the report of its fill, which is `_last`
+            case FillBooked() as event:  # follows the report of its fill, which is `_last`
                 self._last["realized"] = subtract(event.realized, self._realized)
                 self._realized = event.realized
 
@@ -64,14 +79,21 @@ class ResultProjection:
             return fill
         return fill | {"symbol": order.symbol, "side": str(order.side), "reason": order.reason}
 
-    def check(self, folder: RunFolder, results: dict[str, Any]) -> None:
-        """Compares `results.json` with the journal. Raises Corrupt at the first contradiction."""
+    def check(self, folder: RunFolder) -> None:
+        """Compares `results.json` with the record; a run without results passes.
+
+        Raises Corrupt with the keys that were changed or added.
+        """
+        results = folder.read_results()
+        if results is None:
+            return
         self.require_end(folder)
-        for key, value in (self.result | {"journal_lines": self.lines}).items():
-            if results.get(key) != value:
-                msg = f"{folder.results}: {key} is {results.get(key)!r}, but the journal has {value!r}"
-                raise Corrupt(msg)
-        if [_exact(fill) for fill in results["fills"]] != list(self.fills.values()):
+        folder.require_single_keys()
+        wrong = list(_contradictions(results, self._expected(folder)))
+        if wrong:
+            more = f"; {len(wrong) - NAMED_KEYS} more" if len(wrong) > NAMED_KEYS else ""
+            raise Corrupt(f"{folder.results}: {'; '.join(wrong[:NAMED_KEYS])}{more}")
+        if list(map(_exact, results.get("fills", []))) != list(self.fills.values()):
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
 
     def require_end(self, folder: RunFolder) -> None:
@@ -79,12 +101,43 @@ class ResultProjection:
         if not self.result:
             raise Corrupt(f"{folder.results} is there, but the journal does not end with a run_result")
 
+    def _expected(self, folder: RunFolder) -> dict[str, Any]:
+        """Returns the values of all keys that follow from the record, but for the fills."""
+        facts = _recorded_facts(folder, self._genesis) if self._genesis else {}
+        return self.result | facts | {"journal_lines": self.lines, "interrupted": self.stopped}
 
-def _exact(fill: dict[str, Any]) -> dict[str, Any]:
+
+def _contradictions(results: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:
+    """Yields each key of the results that has another value than expected, or that the record does not have."""
+    for key, value in expected.items():
+        if key in OPTIONAL_KEYS and key not in results:
+            continue
+        if key not in results:
+            yield f"{key} is missing, but the journal has {_shown(value)}"
+        elif _plain(results[key]) != _plain(value):
+            yield f"{key} is {_shown(results[key])}, but the journal has {_shown(value)}"
+    for key in results.keys() - expected.keys() - UNPROVED_KEYS - {"fills", "journal_head"}:
+        yield f"{_shown(key)} was added, the journal has no such value"
+    slow = results.get("slow", {})
+    for key in (slow.keys() if isinstance(slow, dict) else {"slow"}) - AGENT_KEYS:
+        yield f"{_shown(f'slow.{key}')} was added, no run has such a value"
+
+
+def _plain(value: Any) -> bytes:
+    """Returns a JSON value as bytes, in which 1, 1.0 and true differ."""
+    return msgspec.json.encode(value, order="sorted")
+
+
+def _shown(value: Any) -> str:
+    """Returns a value from a file, for a message."""
+    return one_line(str(value) if isinstance(value, str) and value.isidentifier() else repr(value), SHOWN_CHARS)
+
+
+def _exact(fill: Any) -> Any:
     """Returns a listed fill with its money as Decimals; other values stay and will not compare equal."""
     try:
         money = {key: Decimal(fill[key]) for key in ("qty", "price", "fee", "realized")}
-    except (KeyError, TypeError, ArithmeticError):
+    except (KeyError, TypeError, ArithmeticError, ValueError):
         return fill
     return fill | money
 
@@ -96,10 +149,7 @@ def verify(folder: RunFolder) -> Verified:
     """
     claims = ResultProjection()
     verified = verify_chain(folder, claims)
-    results = folder.read_results()
-    if results is not None:
-        claims.check(folder, results)
-        _check_settings(folder, results)
+    claims.check(folder)
     return verified
 
 
@@ -108,15 +158,37 @@ def verify_chain(folder: RunFolder, claims: ResultProjection | None = None) -> V
 
     Raises Corrupt at the first mismatch.
     """
-    lines, head = 0, ""
     claims = claims or ResultProjection()
-    for line in verified_lines(folder):
-        lines, head = lines + 1, line.hash
-        claims.apply(line.event)
-    results = folder.read_results()
-    if results is not None:
+    return _verified(folder, verified_lines(folder), claims.apply, claims)
+
+
+def verify_lines(folder: RunFolder, claims: ResultProjection, take: Callable[[JournalLine], None]) -> Verified:
+    """Checks the journal alone: the hashes of its lines and its end. Passes every line to `take`.
+
+    Raises Corrupt at the first mismatch.
+    """
+
+    def apply(line: JournalLine) -> None:
+        claims.apply(line)
+        take(line)
+
+    return _verified(folder, ended_lines(folder), apply, claims)
+
+
+def _verified(
+    folder: RunFolder,
+    lines: Iterator[JournalLine],
+    apply: Callable[[JournalLine], None],
+    claims: ResultProjection,
+) -> Verified:
+    head = ""
+    for line in lines:
+        head = line.hash
+        apply(line)
+    finished = folder.results.is_file()
+    if finished:
         claims.require_end(folder)
-    return Verified(lines, head, finished=results is not None, torn_bytes=torn_tail_bytes(folder.journal))
+    return Verified(claims.lines, head, finished, torn_bytes=torn_tail_bytes(folder.journal))
 
 
 def verified_lines(folder: RunFolder) -> Iterator[JournalLine]:
@@ -124,14 +196,20 @@ def verified_lines(folder: RunFolder) -> Iterator[JournalLine]:
 
     Raises Corrupt at the first mismatch; for the end, after the last line.
     """
+    for line in ended_lines(folder):
+        for name in files_of(line):
+            folder.stored_file(name)
+        yield line
+
+
+def ended_lines(folder: RunFolder) -> Iterator[JournalLine]:
+    """Yields the lines of a journal, checking the chain, and the end that `results.json` names.
+
+    Raises Corrupt at the first mismatch; for the end, after the last line.
+    """
     # Read before the lines: a run that finishes meanwhile must not make its own journal look damaged.
     promised, head = _expected_end(folder), ""
     for line in read(folder.journal):
-        if not head:  # the first line
-            _check_files(folder, Genesis.of(line))
-        if isinstance(line.event, PromptsChanged):
-            for name in line.event.prompts.values():
-                folder.stored_file(name)
         head = line.hash
         yield line
     if promised and promised != (head, torn_tail_bytes(folder.journal)):
@@ -145,17 +223,17 @@ def _expected_end(folder: RunFolder) -> tuple[Any, int] | None:
     return None if results is None else (results.get("journal_head"), 0)
 
 
-def _check_files(folder: RunFolder, genesis: Genesis) -> None:
-    for name in (genesis.settings, genesis.strategy):
-        if name:
-            folder.stored_file(name)
+def files_of(line: JournalLine) -> list[str]:
+    """Returns the stored files that a line names. Raises Corrupt if it is a damaged genesis."""
+    if line.genesis is not None:
+        return Genesis.of(line).files
+    return list(line.event.prompts.values()) if isinstance(line.event, PromptsChanged) else []
 
 
-def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:
-    """Compares the settings and the tape in the results with the recorded ones."""
-    genesis = Genesis.of(next(read(folder.journal)))
+def _recorded_facts(folder: RunFolder, genesis: Genesis) -> dict[str, Any]:
+    """Returns what the results repeat from the settings and the genesis."""
     settings = folder.settings(genesis.settings)
-    recorded = {
+    return {
         "mode": settings["trading"]["mode"],
         # In llm mode no strategy trades, whichever is named; see Settings.trader_name.
         "strategy": "agents" if settings["trading"]["mode"] == "llm" else settings["strategy"]["name"],
@@ -163,6 +241,3 @@ def _check_settings(folder: RunFolder, results: dict[str, Any]) -> None:
         "symbols": [origin["symbol"] for origin in genesis.tape],
         "synthetic": any(origin["recipe"] for origin in genesis.tape),
     }
-    for key, value in recorded.items():
-        if results.get(key) != value:
-            raise Corrupt(f"{folder.results}: {key} is {results.get(key)!r}, but {value!r} was recorded")

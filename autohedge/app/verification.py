@@ -1,0 +1,230 @@
+"""Verification of a whole record: journal, transcript, results, stored files and tape."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from autohedge.app.records import origins_of
+from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.core.events import Decision, DeliberationRequested, Restarted
+from autohedge.core.text import one_line
+from autohedge.journal import JournalLine, RunFolder
+from autohedge.journal.chain import torn_tail_bytes
+from autohedge.journal.folder import content_name
+from autohedge.journal.genesis import Genesis
+from autohedge.journal.verification import ResultProjection, files_of, verify_lines
+from autohedge.llm.transcript import read_hashes
+from autohedge.market import Origin, reopen
+
+DIGEST_BYTES = 16  # of a hash, in memory: no two lines of a run share them
+SHOWN_CHARS = 80
+
+
+@dataclass(slots=True)
+class Part:
+    """One part of a record: `summary` says what it has, `damage` what is wrong, empty where it is intact."""
+
+    summary: str = ""
+    damage: str = ""
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class RecordCheck:
+    """The verification of a record, part by part; `head` is the hash of the journal's last line.
+
+    After damage in the journal only the parts that do not depend on it are checked.
+    """
+
+    run: str
+    lines: int = 0
+    head: str = ""
+    finished: bool = False
+    torn_bytes: int = 0
+    parts: dict[str, Part] = field(default_factory=dict)
+
+    @property
+    def damage(self) -> list[str]:
+        """What is wrong, a sentence for each damaged part."""
+        return [part.damage for part in self.parts.values() if part.damage]
+
+
+@dataclass(slots=True)
+class _Answers:
+    """What the journal says about the transcript: the lines that decisions name, by digest, and the rest."""
+
+    named: dict[bytes, int] = field(default_factory=dict)
+    asked: set[int] = field(default_factory=set)
+    decided: set[int] = field(default_factory=set)
+    lost_to: int = 0
+
+    def apply(self, line: JournalLine) -> None:
+        match line.event:
+            case DeliberationRequested(number=number):
+                self.asked.add(number)
+            case Decision(number=number, calls=calls):
+                self.decided.add(number)
+                self.named |= {_digest(call): number for call in calls}
+            case Restarted(last_number=number):
+                self.lost_to = max(self.lost_to, number)
+
+    def may_lack(self, number: int, *, finished: bool) -> bool:
+        """Returns whether the transcript can have lines of this deliberation that no decision names.
+
+        The run ended or died before their decision was journaled.
+        """
+        if number in self.decided:
+            return number <= self.lost_to
+        return number in self.asked or number <= self.lost_to or not finished
+
+
+def check_record(folder: RunFolder) -> RecordCheck:
+    """Verifies every part of a run's record; a strategy that is stored in it is not executed.
+
+    Raises Misconfigured for a record of another format.
+    """
+    found, answers, claims = RecordCheck(folder.id), _Answers(), ResultProjection()
+    genesis: list[Genesis] = []
+    names: set[str] = set()
+
+    def take(line: JournalLine) -> None:
+        if line.genesis is not None:
+            genesis.append(Genesis.of(line))
+        names.update(files_of(line))
+        answers.apply(line)
+
+    def journal() -> Part:
+        verified = verify_lines(folder, claims, take)
+        found.lines, found.head = verified.lines, verified.head
+        found.finished, found.torn_bytes = verified.finished, verified.torn_bytes
+        return Part(f"{found.lines} lines, chain unbroken")
+
+    found.parts["journal"] = _checked(journal)
+    found.parts["files"] = _checked(lambda: _files(folder, names))
+    if genesis:
+        found.parts["tape"] = _checked(lambda: _tape(folder, origins_of(genesis[0])))
+    if not found.parts["journal"].damage:
+        found.parts["transcript"] = _checked(lambda: _transcript(folder, answers, finished=found.finished))
+        found.parts["results"] = _checked(lambda: _results(folder, claims))
+    return found
+
+
+def _checked(check: Callable[[], Part]) -> Part:
+    try:
+        return check()
+    except Corrupt as error:
+        return Part(damage=str(error))
+
+
+def _files(folder: RunFolder, names: set[str]) -> Part:
+    for name in sorted(names):
+        folder.stored_file(name)
+    others = [path for path in folder.files() if path.name not in names]
+    for path in others:
+        if content_name(path.read_bytes(), path.suffix) != path.name:
+            raise Corrupt(f"{path}: its content does not match its name, and the journal does not name it")
+    further = f", {len(others)} that it does not name" if others else ""
+    counts = {"named": len(names), "others": len(others)}
+    return Part(f"{len(names)} stored files as the journal names them{further}", counts=counts)
+
+
+def _tape(folder: RunFolder, origins: list[Origin]) -> Part:
+    """Compares the tape with its recorded hashes; one that is missing is no damage."""
+    missing = [text for origin in origins if (text := _missing(folder, origin))]
+    there = len(origins) - len(missing)
+    counts = {"streams": len(origins), "missing": len(missing)}
+    first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
+    return Part(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
+
+
+def _missing(folder: RunFolder, origin: Origin) -> str:
+    """Returns why a stream cannot be compared here, empty if it is as recorded. Raises Corrupt if it is not."""
+    try:
+        reopen([origin], folder.tape)
+    except Misconfigured as error:
+        return str(error)
+    except Corrupt as error:
+        # Another version of numpy may generate other quotes from the same recipe.
+        if origin.recipe and not origin.path:
+            return str(error)
+        raise
+    return ""
+
+
+def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> Part:
+    """Compares the transcript with the hashes that the journal's decisions name."""
+    path, missing, ahead, lines = folder.transcript, dict(answers.named), 0, 0
+    for number, digest in _digests(path, missing):
+        lines += 1
+        named_by = missing.pop(digest, None)
+        if named_by is None:
+            _require_possible(path, number, lines, answers, finished=finished)
+            ahead += 1
+        elif named_by != number:
+            raise Corrupt(f"{path}: decision {named_by} names line {lines} of deliberation {number}")
+    for digest, number in missing.items():
+        gone = f"the line {digest.decode()}… that decision {number} names is missing"
+        raise Corrupt(f"{path}: {gone}; restore the file")
+    torn_bytes = torn_tail_bytes(path) if path.is_file() else 0
+    if torn_bytes and finished:
+        raise Corrupt(f"{path}: it ends with {torn_bytes} bytes of a torn line; restore the file")
+    if not lines and not torn_bytes:
+        return Part("none, and no decision names one")
+    further = f", {ahead} of no decision in the journal" if ahead else ""
+    torn = f", {torn_bytes} bytes of a torn last line left out" if torn_bytes else ""
+    counts = {"lines": lines, "named": len(answers.named), "unnamed": ahead, "torn_bytes": torn_bytes}
+    return Part(f"{lines} lines, {len(answers.named)} named by decisions{further}{torn}", counts=counts)
+
+
+def _digests(path: Path, named: dict[bytes, int]) -> Iterator[tuple[int, bytes]]:
+    if path.is_file():
+        return ((number, _digest(text)) for number, text in read_hashes(path))
+    if named:
+        raise Corrupt(f"{path} is missing, but decisions name {len(named)} lines of it; restore it")
+    return iter(())
+
+
+def _digest(text: str) -> bytes:
+    return text[: 2 * DIGEST_BYTES].encode()
+
+
+def _require_possible(path: Path, number: int, line: int, answers: _Answers, *, finished: bool) -> None:
+    if not answers.may_lack(number, finished=finished):
+        raise Corrupt(f"{path}: line {line} of deliberation {number} was added, no decision names it")
+
+
+def _results(folder: RunFolder, claims: ResultProjection) -> Part:
+    claims.check(folder)
+    return Part("results.json fits the journal" if folder.results.is_file() else "no results.json yet")
+
+
+def require_head(found: RecordCheck, head: str) -> None:
+    """Compares the head of a record with one that was kept elsewhere, or its first 16 digits or more.
+
+    Raises Misconfigured for a text that is no hash, Corrupt if it is another.
+    """
+    wanted = head.strip().lower()
+    if not 16 <= len(wanted) <= 64 or set(wanted) - set("0123456789abcdef"):
+        raise Misconfigured(f"--head {one_line(head, SHOWN_CHARS)}: write the 64 hex digits that verify prints")
+    if not found.head.startswith(wanted):
+        raise Corrupt(
+            f"the head of {found.run} is {found.head}, not {wanted}: "
+            "the record is another, or was changed or continued since"
+        )
+
+
+def check_as_dict(found: RecordCheck) -> dict[str, Any]:
+    """Returns the verification as JSON values; `damage` of a part is null where it is intact."""
+    parts = {
+        name: {"summary": part.summary, "damage": part.damage or None} | part.counts
+        for name, part in found.parts.items()
+    }
+    return {
+        "run": found.run,
+        "intact": not found.damage,
+        "lines": found.lines,
+        "head": found.head,
+        "finished": found.finished,
+        "torn_bytes": found.torn_bytes,
+    } | parts
