@@ -185,7 +185,7 @@ class Worker:
             if (older.symbol, older.kind) == (question.symbol, question.kind):
                 del self._pending[number]
         self._pending[question.number] = pending = _PendingRequest(question, snapshot, self.sources)
-        if self._writer:
+        if self._writer and not self._writer.is_closing():
             self._send(pending, self._writer)
             if self._writer.transport.get_write_buffer_size() > UNREAD_MAX:
                 self._process.kill()

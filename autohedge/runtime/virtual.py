@@ -146,6 +146,11 @@ class VirtualRuntime:
             return NEVER
         return min(int(self._rows.ts[pos]), self._due_next_ns)
 
+    def time_after(self, rows: int) -> int:
+        """The time of the row that comes so many rows later; NEVER beyond the end of the tape."""
+        row = self._engine.pos + rows
+        return int(self._rows.ts[row]) if row < self._end else NEVER
+
     @property
     def _due_next_ns(self) -> int:
         """When the venue, an engine timer or a decision is due next."""

@@ -29,6 +29,8 @@ from autohedge.engine.engine import Engine
 from autohedge.runtime.virtual import VirtualRuntime
 
 SLICE_NS = 60 * 10**9  # without a clock, a minute of the tape per wake: commands and signals come in between
+BUSY_NS = 100 * NS_PER_MS  # of work per wake, after which the next rows wait for the next one
+STEP_ROWS = 500
 LAST_ANSWERS_S = 5.0
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SIGHUP = getattr(signal, "SIGHUP", None)
@@ -130,18 +132,26 @@ class WallRuntime:
             self.runtime.finish()
 
     def _catch_up(self, next_ns: int) -> None:
-        """Handles everything up to the clock's time, then reports disk faults, lag and progress."""
+        """Handles what the clock's time allows, then reports disk faults, lag and progress."""
         self._raise_failure()
-        reached_ns = self.clock.now_ns() if self.clock else next_ns + SLICE_NS
-        self.reached_ns = max(self.reached_ns, reached_ns)
-        self.runtime.advance(self.reached_ns)
-        self.runtime.drain()
+        self._advance(self.clock.now_ns() if self.clock else next_ns + SLICE_NS)
         fault = self.disk.fault
         if fault and fault != self._reported_fault:
             self.runtime.inject(SystemFault(self.reached_ns, fault))
         self._reported_fault = fault
         self._report_lag()
         self.watch()
+
+    def _advance(self, until_ns: int) -> None:
+        """Handles everything up to `until_ns`, or less if it takes long: a stop must not wait for it."""
+        give_up_ns = monotonic_ns() + BUSY_NS
+        while True:
+            reached_ns = min(until_ns, self.runtime.time_after(STEP_ROWS))
+            self.reached_ns = max(self.reached_ns, reached_ns)
+            self.runtime.advance(self.reached_ns)
+            self.runtime.drain()
+            if self.reached_ns >= until_ns or monotonic_ns() >= give_up_ns:
+                return
 
     def _report_lag(self) -> None:
         """Injects `LoopLag` when the lag crosses the engine's limit, in either direction."""

@@ -1,6 +1,7 @@
 """Wall time: the same record at every speed, and an interrupted run that ends in order."""
 
 import json
+import os
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +104,28 @@ def test_run_on_a_clock_wakes_for_each_row_and_takes_none_before_its_time() -> N
     in_loop(wall.run(RunStarted("n")))
     assert taken == times
     assert wall.lag.wakes >= len(set(times)) > 5
+
+
+def test_a_run_behind_its_clock_obeys_an_interrupt_soon() -> None:
+    wanted, tape = settings(), synthesize(SyntheticSpec(hours=1, quotes_per_s=20, seed=4))
+    engine, began_ns = engine_for(wanted, tape), int(tape.rows.ts[0])
+    venue = SimulatedVenue(VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce="n")
+    runtime = VirtualRuntime(engine, venue, tape.rows, Recording())
+    # More than the work of one wake: the run is behind from its first row on.
+    runtime.on_row = lambda row: row or os.kill(os.getpid(), signal.SIGINT)
+    clock = ReplayClock.begin(began_ns, 1e9)
+    wall = WallRuntime(engine, runtime, clock, began_ns, WorkingDisk(), reports_lag=False)
+    in_loop(wall.run(RunStarted("n")))
+    assert wall.stopped and engine.pos < len(tape.rows) / 2
+
+
+def test_a_run_in_small_steps_has_the_same_record(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = settings(**EAGER, simulated__order_latency_ms=40, seed=9)
+    virtual = app.run(wanted, _minute())
+    monkeypatch.setattr("autohedge.runtime.wall.BUSY_NS", 0)
+    monkeypatch.setattr("autohedge.runtime.wall.STEP_ROWS", 7)
+    wall = wall_run.start(wanted, _minute(), LaunchOptions(), seeded=True)
+    assert _journal(wall) == _journal(virtual)
 
 
 def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
