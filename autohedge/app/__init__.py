@@ -10,6 +10,7 @@ from autohedge.app.records import (
     replay_deliberations,
     replay_engine,
 )
+from autohedge.app.trust import require_trust
 from autohedge.app.virtual_run import (
     estimate_calls,
     finish_run,
@@ -32,6 +33,7 @@ __all__ = [
     "replay_as_dict",
     "replay_deliberations",
     "replay_engine",
+    "require_trust",
     "results_of",
     "run",
     "run_in_runtime",

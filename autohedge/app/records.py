@@ -14,6 +14,7 @@ import msgspec
 import autohedge
 from autohedge import config
 from autohedge.app.compose import engine_for
+from autohedge.app.trust import require_trust
 from autohedge.config import Settings
 from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
@@ -127,13 +128,14 @@ class InterruptedRun:
 
 
 @contextlib.contextmanager
-def open_interrupted(folder: RunFolder) -> Iterator[InterruptedRun]:
-    """Opens a run whose process died.
+def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[InterruptedRun]:
+    """Opens a run whose process died; `trust` is that of `replay_engine`.
 
-    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
-    the record is damaged before its end.
+    Raises Misconfigured for a finished run, Refused for one that is still running or whose strategy is not
+    trusted, Corrupt if the record is damaged before its end.
     """
     _require_unfinished(folder)
+    require_trust(folder, Genesis.of(next(read(folder.journal))), trust=trust)
     with contextlib.closing(DurableStore(folder.journal, reserved=bool(folder.read_launch()))) as store:
         # Checked again under the store's lock, since the run may have finished before it was taken.
         _require_unfinished(folder)
@@ -152,15 +154,19 @@ def _require_unfinished(folder: RunFolder) -> None:
         raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
-def replay_engine(folder: RunFolder) -> tuple[Difference | None, bool]:
+def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference | None, bool]:
     """Replays the engine of a run; returns the first difference, and whether the run is finished.
 
-    Raises Corrupt if a hash does not match or the results do not fit, Misconfigured if the tape is missing.
+    `trust` allows a stored strategy that the user does not have, see `require_trust`.
+
+    Raises Corrupt if a hash does not match or the results do not fit, Misconfigured if the tape is missing,
+    Refused if a stored strategy is not trusted.
     """
     claims = ResultProjection()
     finished = verify_chain(folder, claims).finished
     lines = read(folder.journal)
     genesis = Genesis.of(next(lines))
+    require_trust(folder, genesis, trust=trust)
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
     record = (line.entry for line in lines)

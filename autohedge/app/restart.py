@@ -15,13 +15,16 @@ def restart(
     folder: RunFolder,
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
+    *,
+    trust: bool = False,
 ) -> dict[str, Any]:
-    """Continues a run; returns the content of `results.json`. `notify` is that of `virtual_run.run`.
+    """Continues a run; returns the content of `results.json`. `notify` is that of `virtual_run.run`,
+    `trust` that of `replay_engine`.
 
-    Raises Misconfigured for a finished run, Refused for one that is still running, Corrupt if
-    the record is damaged before its end.
+    Raises Misconfigured for a finished run, Refused for one that is still running or whose strategy is not
+    trusted, Corrupt if the record is damaged before its end.
     """
-    with open_interrupted(folder) as interrupted:
+    with open_interrupted(folder, trust=trust) as interrupted:
         # Up to version 0.2.0 a restart continued a tape run on a clock; its answers cannot be repeated.
         if folder.read_launch() or has_outside_inputs(interrupted.record):
             return restart_on_clock(interrupted, watch)

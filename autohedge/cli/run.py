@@ -19,6 +19,7 @@ from autohedge.cli.options import (
     Seed,
     Speed,
     Tapes,
+    Trust,
     Verbose,
     echo,
     fail,
@@ -99,7 +100,7 @@ def run(
 
 
 @app.command()
-def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
+def restart(run: Run, trust: Trust = False, as_json: AsJson = False, quiet: Quiet = False) -> None:
     """Continue a run whose process died.
 
     The engine is rebuilt from the record, queries the venue for the state of its orders, and trades on. The
@@ -113,7 +114,7 @@ def restart(run: Run, as_json: AsJson = False, quiet: Quiet = False) -> None:
     folder = RunFolder.find(run)
     settings = wall_run.settings_of(folder)
     watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
-    results = application.restart(folder, watch, no_notify if quiet else notify)
+    results = application.restart(folder, watch, no_notify if quiet else notify, trust=trust)
     _print_results(results, settings, as_json=as_json, quiet=quiet, named=folder.argument)
 
 
@@ -246,6 +247,7 @@ def replay(
     engine_only: Annotated[
         bool, typer.Option("--engine-only", help="Replay the engine only, without the agents' packages.")
     ] = False,
+    trust: Trust = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -258,7 +260,7 @@ def replay(
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
-    difference, finished = application.replay_engine(folder)
+    difference, finished = application.replay_engine(folder, trust=trust)
     reread = None if engine_only else application.replay_deliberations(folder)
     same = not (difference or (reread and reread.difference))
     if as_json:

@@ -6,7 +6,18 @@ from typing import Annotated
 import typer
 
 from autohedge.cli.commands import app
-from autohedge.cli.options import FAILED, AsJson, Overrides, Quiet, Run, fail, no_notify, notify, print_json
+from autohedge.cli.options import (
+    FAILED,
+    AsJson,
+    Overrides,
+    Quiet,
+    Run,
+    Trust,
+    fail,
+    no_notify,
+    notify,
+    print_json,
+)
 
 Prompts = Annotated[
     Path | None,
@@ -25,6 +36,7 @@ def whatif(
     provider: Provider = "",
     mode: OtherMode = "",
     overrides: Overrides = None,
+    trust: Trust = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
@@ -38,7 +50,7 @@ def whatif(
 
     change = Change(prompts, model, provider, mode, tuple(overrides or ()))
     try:
-        found = study(RunFolder.find(run), change, no_notify if quiet else notify)
+        found = study(RunFolder.find(run), change, no_notify if quiet else notify, trust=trust)
     except KeyboardInterrupt:
         fail("interrupted; nothing was written", FAILED)
     if as_json:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Self
 
-from autohedge.app import origins_of, recorded_settings
+from autohedge.app import origins_of, recorded_settings, require_trust
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import Decision, DeliberationRequested, JournalEntry, PromptsChanged
@@ -108,13 +108,15 @@ class Record:
         return snapshot
 
 
-def read_record(folder: RunFolder) -> Record:
-    """Reads and verifies a run.
+def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
+    """Reads and verifies a run; `trust` allows to execute a stored strategy that the user does not have.
 
-    Raises Corrupt if a hash does not match, Misconfigured if its tape is missing.
+    Raises Corrupt if a hash does not match, Misconfigured if its tape is missing, Refused if a stored
+    strategy is not trusted.
     """
     lines = verified_lines(folder)
     genesis = Genesis.of(next(lines))
+    require_trust(folder, genesis, trust=trust)
     manifest = genesis.agents
     pasts = _pasts((line.entry for line in lines), manifest.prompts)
     # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.

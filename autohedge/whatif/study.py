@@ -37,13 +37,17 @@ def _plain(figure: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(figure))
 
 
-def study(folder: RunFolder, change: Change, notify: Notify = lambda _: None) -> Study:
+def study(
+    folder: RunFolder, change: Change, notify: Notify = lambda _: None, *, trust: bool = False
+) -> Study:
     """Runs a study; `notify` receives the expected number of LLM calls and their expected duration.
 
-    Raises Misconfigured for an empty or impossible change, Corrupt for a damaged record, Unavailable if a
-    model server does not answer.
+    `trust` allows to execute a stored strategy that the user does not have.
+
+    Raises Misconfigured for an empty or impossible change, Corrupt for a damaged record, Refused if a stored
+    strategy is not trusted, Unavailable if a model server does not answer.
     """
-    record = read_record(folder)
+    record = read_record(folder, trust=trust)
     wanted = plan(record, change)
     reasked = reask(record, wanted, notify)
     return Study(record, wanted, reasked, simulate_pair(record, wanted, reasked, notify))
