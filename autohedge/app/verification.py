@@ -11,7 +11,7 @@ from autohedge.core.events import Decision, DeliberationRequested, Restarted
 from autohedge.core.text import one_line
 from autohedge.journal import JournalLine, RunFolder
 from autohedge.journal.chain import torn_tail_bytes
-from autohedge.journal.folder import content_name
+from autohedge.journal.folder import SUMMARY, content_name
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import ResultProjection, files_of, verify_lines
 from autohedge.llm.transcript import read_hashes
@@ -196,6 +196,8 @@ def _require_possible(path: Path, number: int, line: int, answers: _Answers, *, 
 
 def _results(folder: RunFolder, claims: ResultProjection) -> Part:
     claims.check(folder)
+    if (kept := folder.kept_summary()) and kept != folder.summarize():
+        raise Corrupt(f"{folder.path / SUMMARY} does not fit {folder.results.name}; delete it")
     return Part("results.json fits the journal" if folder.results.is_file() else "no results.json yet")
 
 
@@ -206,7 +208,9 @@ def require_head(found: RecordCheck, head: str) -> None:
     """
     wanted = head.strip().lower()
     if not 16 <= len(wanted) <= 64 or set(wanted) - set("0123456789abcdef"):
-        raise Misconfigured(f"--head {one_line(head, SHOWN_CHARS)}: write the 64 hex digits that verify prints")
+        raise Misconfigured(
+            f"--head {one_line(head, SHOWN_CHARS)}: write the 64 hex digits that verify prints"
+        )
     if not found.head.startswith(wanted):
         raise Corrupt(
             f"the head of {found.run} is {found.head}, not {wanted}: "

@@ -148,14 +148,14 @@ def list_runs(as_json: AsJson = False) -> None:
         return
     from autohedge.console.tables import print_runs
 
-    print_runs((folder.id, folder.read_results(), folder.study) for folder in folders)
+    print_runs((folder.id, folder.read_summary(), folder.study) for folder in folders)
 
 
 def _listed(folder: "RunFolder") -> dict[str, Any]:
     study = folder.study
     return {
         "run": folder.id,
-        "finished": bool(folder.read_results()),
+        "finished": folder.results.is_file(),
         "study": study and {"run": study.run, "part": study.part},
     }
 

@@ -40,7 +40,8 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object to s
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print errors only.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Log the reason code of every quote.")]
 Trust = Annotated[
-    bool, typer.Option("--trust", help="Execute the strategy stored in the run's folder, also if you lack it.")
+    bool,
+    typer.Option("--trust", help="Execute the strategy stored in the run's folder, also if you lack it."),
 ]
 Run = Annotated[str, typer.Argument(metavar="RUN", help="The id of a run, the path of its folder, or last.")]
 

@@ -1,7 +1,6 @@
 """Tables on the terminal: settings, runs and tapes."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from decimal import Decimal
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -12,6 +11,7 @@ from autohedge.core.clock import format_utc
 from autohedge.core.terminal import PrintableConsole
 
 if TYPE_CHECKING:
+    from autohedge.journal.folder import RunSummary
     from autohedge.journal.genesis import StudyMark
     from autohedge.market import StreamReport
 
@@ -28,21 +28,21 @@ def print_settings(rows: Iterable[Any]) -> None:
     console.print_whole(table)
 
 
-def print_runs(runs: "Iterable[tuple[str, Mapping[str, Any] | None, StudyMark | None]]") -> None:
+def print_runs(runs: "Iterable[tuple[str, RunSummary | None, StudyMark | None]]") -> None:
     """Print one line per run: symbols, rows, fills, equity, and of which run it is a what-if."""
     console = PrintableConsole(soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
     for heading in ("run", "symbols", "rows", "fills", "equity", "what-if"):
         is_text = heading in ("run", "symbols", "what-if")
         table.add_column(heading, justify="left" if is_text else "right", no_wrap=heading != "symbols")
-    for run, results, study in runs:
+    for run, summary, study in runs:
         mark = escape(f"{study.part} of {study.run}") if study else ""
-        if results is None:
+        if summary is None:
             table.add_row(escape(run), "[dim]unfinished[/dim]", "", "", "", mark)
             continue
-        fills, equity = f"{results['buys'] + results['sells']:,}", amount_text(Decimal(results["equity"]))
-        symbols = escape(", ".join(results["symbols"]))
-        table.add_row(escape(run), symbols, f"{results['quotes']:,}", fills, equity, mark)
+        fills, equity = f"{summary.buys + summary.sells:,}", amount_text(summary.equity)
+        symbols = escape(", ".join(summary.symbols))
+        table.add_row(escape(run), symbols, f"{summary.quotes:,}", fills, equity, mark)
     console.print_whole(table)
 
 

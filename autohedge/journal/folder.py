@@ -1,10 +1,12 @@
 """The folder of a run: settings and other files named by their hash, the journal, the results."""
 
+import contextlib
 import json
 import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from autohedge.journal.genesis import Genesis, StudyMark
 LAST = "last"
 RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
-TRANSCRIPT = "transcript.jsonl"
+TRANSCRIPT, SUMMARY = "transcript.jsonl", "summary.json"
 OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # the names of file and key up to version 0.1.0
 
 _BEGUN = re.compile(r"(?<!\d)\d{8}T\d{6}(?!\d)")  # as `compact_utc` writes it
@@ -56,6 +58,23 @@ def _write_synced(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+class RunSummary(msgspec.Struct, frozen=True):
+    """What a list of runs shows of one: figures of its results, without its fills."""
+
+    symbols: list[str]
+    quotes: int
+    buys: int
+    sells: int
+    equity: Decimal
+
+
+class _KeptSummary(msgspec.Struct, frozen=True):
+    """A summary as it is kept, with size and time of the results that it was made of."""
+
+    of: tuple[int, int]
+    summary: RunSummary
 
 
 class RunFolder:
@@ -235,6 +254,47 @@ class RunFolder:
         content = msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2)
         _write_synced(draft, content + b"\n")
         draft.replace(self.results)
+        # A list of runs can do without the summary, so that neither a full disk nor odd results matter here.
+        with contextlib.suppress(OSError, Corrupt):
+            self._write_summary(self.summarize())
+
+    def read_summary(self) -> RunSummary | None:
+        """Returns the summary of the results, and keeps it if it is not there; None for an unfinished run.
+
+        Raises Corrupt if the results are damaged.
+        """
+        if not self.results.is_file():
+            return None
+        if kept := self.kept_summary():
+            return kept
+        summary = self.summarize()
+        with contextlib.suppress(OSError):  # somebody else's folder may not be writable
+            self._write_summary(summary)
+        return summary
+
+    def kept_summary(self) -> RunSummary | None:
+        """Returns the kept summary; None if there is none, or if the results were written since."""
+        try:
+            kept = msgspec.json.decode((self.path / SUMMARY).read_bytes(), type=_KeptSummary)
+            return kept.summary if kept.of == self._results_stamp() else None
+        except (OSError, msgspec.MsgspecError):
+            return None
+
+    def summarize(self) -> RunSummary:
+        """Returns the summary of the results, whose fills are passed over. Raises Corrupt if they are damaged."""
+        try:
+            return msgspec.json.decode(self.results.read_bytes(), type=RunSummary)
+        except msgspec.MsgspecError as error:
+            raise Corrupt(f"{self.results} is damaged: {error}") from None
+
+    def _write_summary(self, summary: RunSummary) -> None:
+        draft = (self.path / SUMMARY).with_suffix(".tmp")
+        draft.write_bytes(msgspec.json.encode(_KeptSummary(self._results_stamp(), summary)) + b"\n")
+        draft.replace(self.path / SUMMARY)
+
+    def _results_stamp(self) -> tuple[int, int]:
+        found = self.results.stat()
+        return found.st_size, found.st_mtime_ns
 
     def read_results(self) -> dict[str, Any] | None:
         """Returns the results, or None for a run that did not finish.

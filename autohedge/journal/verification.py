@@ -29,6 +29,7 @@ AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"}
 NAMED_KEYS = 3
 SHOWN_CHARS = 80
 
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """The result of verifying an intact record."""
@@ -130,7 +131,9 @@ def _plain(value: Any) -> bytes:
 
 def _shown(value: Any) -> str:
     """Returns a value from a file, for a message."""
-    return one_line(str(value) if isinstance(value, str) and value.isidentifier() else repr(value), SHOWN_CHARS)
+    return one_line(
+        str(value) if isinstance(value, str) and value.isidentifier() else repr(value), SHOWN_CHARS
+    )
 
 
 def _exact(fill: Any) -> Any:
@@ -162,7 +165,9 @@ def verify_chain(folder: RunFolder, claims: ResultProjection | None = None) -> V
     return _verified(folder, verified_lines(folder), claims.apply, claims)
 
 
-def verify_lines(folder: RunFolder, claims: ResultProjection, take: Callable[[JournalLine], None]) -> Verified:
+def verify_lines(
+    folder: RunFolder, claims: ResultProjection, take: Callable[[JournalLine], None]
+) -> Verified:
     """Checks the journal alone: the hashes of its lines and its end. Passes every line to `take`.
 
     Raises Corrupt at the first mismatch.

@@ -111,7 +111,7 @@ def test_keys_added_to_the_results_or_changed_are_named(folder: RunFolder) -> No
 @pytest.mark.parametrize("value", [True, 1.0])
 def test_a_result_of_another_type_is_named(folder: RunFolder, value: object) -> None:
     results = json.loads(folder.results.read_bytes())
-    key = next(key for key, old in results.items() if type(old) is int and old == value or key == "seed")
+    key = next(key for key, old in results.items() if (type(old) is int and old == value) or key == "seed")
     folder.write_results(results | {key: bool(results[key]) if value is True else float(results[key])})
     assert f"{key} is {'False' if value is True else '0.0'}, but the journal has 0" in damaged_part(folder)[1]
 
@@ -126,6 +126,13 @@ def test_results_without_a_key_or_fills_are_named(folder: RunFolder) -> None:
     del results["cash"], results["fills"]
     folder.write_results(results)
     assert "cash is missing" in damaged_part(folder)[1]
+
+
+def test_a_summary_that_does_not_fit_is_named(folder: RunFolder) -> None:
+    folder.read_summary()
+    kept = folder.path / "summary.json"
+    kept.write_text(kept.read_text().replace('"equity":"', '"equity":"9'))
+    assert "summary.json does not fit results.json" in damaged_part(folder)[1]
 
 
 @pytest.mark.parametrize("suffix", [".json", ".md"])

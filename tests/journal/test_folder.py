@@ -2,6 +2,7 @@
 
 import json
 import os
+from decimal import Decimal
 from pathlib import Path
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
-from autohedge.journal.folder import content_name, to_json
+from autohedge.journal.folder import RunSummary, content_name, to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 
 
@@ -99,6 +100,54 @@ def test_results_replace_the_file_instead_of_writing_into_it(workplace: Path) ->
     Path("kept").hardlink_to(folder.results)
     folder.write_results({"cash": "2"})
     assert json.loads(Path("kept").read_text()) == {"cash": "1"}
+
+
+def _results(**changes: object) -> dict[str, object]:
+    figures = {"symbols": ["A"], "quotes": 9, "buys": 2, "sells": 1, "equity": "10000.10"}
+    return figures | {"fills": [{"qty": "1"}] * 500} | changes
+
+
+def test_a_summary_is_kept_beside_the_results_and_small(workplace: Path) -> None:
+    folder = _published("r1")
+    assert folder.read_summary() is None
+    folder.write_results(_results())
+    kept = folder.path / "summary.json"
+    assert kept.stat().st_size < 200
+    assert folder.read_summary() == RunSummary(["A"], 9, 2, 1, Decimal("10000.10"))
+
+
+def test_a_summary_of_an_older_run_is_made_once(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.results.write_text(json.dumps(_results()))
+    first = folder.read_summary()
+    made = (folder.path / "summary.json").stat()
+    assert first and folder.read_summary() == first == folder.kept_summary()
+    assert (folder.path / "summary.json").stat() == made
+
+
+def test_a_summary_of_other_results_is_made_again(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.write_results(_results())
+    folder.write_results(_results(buys=1000))
+    folder.results.write_text(json.dumps(_results(buys=77)))
+    summary = folder.read_summary()
+    assert summary and summary.buys == 77
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"of": [1, 2], "summary": 3}'])
+def test_an_invalid_summary_is_made_again(workplace: Path, content: str) -> None:
+    folder = _published("r1")
+    folder.write_results(_results())
+    (folder.path / "summary.json").write_text(content)
+    summary = folder.read_summary()
+    assert summary and summary.quotes == 9
+
+
+def test_a_summary_of_damaged_results_is_corrupt(workplace: Path) -> None:
+    folder = _published("r1")
+    folder.write_results(_results(equity="much"))
+    with pytest.raises(Corrupt, match=r"results\.json is damaged"):
+        folder.read_summary()
 
 
 def test_damaged_results_are_corrupt(workplace: Path) -> None:
