@@ -18,8 +18,9 @@ def restart(
     *,
     trust: bool = False,
 ) -> dict[str, Any]:
-    """Continues a run; returns the content of `results.json`. `notify` is that of `virtual_run.run`,
-    `trust` that of `replay_engine`.
+    """Continues a run; returns the content of `results.json`.
+
+    `notify` is that of `virtual_run.run`, `trust` that of `replay_engine`.
 
     Raises Misconfigured for a finished run, Refused for one that is still running or whose strategy is not
     trusted, Corrupt if the record is damaged before its end.

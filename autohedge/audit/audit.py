@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from autohedge.audit.conversations import (
     digest,
 )
 from autohedge.audit.prompt_history import PromptHistory, PromptVersion
+from autohedge.audit.tail import Context, is_long, last_calls, tail_lines
 from autohedge.audit.timeline import Timeline
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.journal import RunFolder
+from autohedge.journal import JournalLine, RunFolder, read
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import verified_lines
 from autohedge.llm.outcome import REPAIRED
@@ -69,7 +70,8 @@ class Audit:
     `no_question_reason` is why the run asked no question, empty if it asked any. `groups` are round trips by
     the verdict that allowed them. `gates` has the timelines of hybrid mode, `activity` those of llm mode.
     `sources` counts decisions by what answered, `requests` the LLM requests by prompt hash. `tape` has the
-    origins of the streams as recorded. The last `whole` of `conversations` have their calls.
+    origins of the streams as recorded. The last `whole` of `conversations` have their calls. `since` is the
+    first question that was read, 0 if the whole record was.
     """
 
     run: str
@@ -96,6 +98,7 @@ class Audit:
     groups: Mapping[str, TripStats]
     conversations: list[Conversation]
     whole: int
+    since: int = 0
 
     def prompt(self, call: Call) -> PromptVersion | None:
         """Returns the prompt that a call was rendered from; None if the run has no such prompt."""
@@ -109,47 +112,105 @@ def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
     Raises Corrupt if the record is damaged or its parts contradict each other, Misconfigured for a
     question or a symbol that the run does not have.
     """
-    finished = folder.results.is_file()
     lines = verified_lines(folder)
-    line = next(lines)
-    genesis = Genesis.of(line)
-    settings = config.from_plain(folder.settings(genesis.settings))
-    symbols = tuple(str(origin["symbol"]) for origin in genesis.tape)
-    _require_symbol(wanted, symbols)
-    questions, versions = ConversationProjection(wanted, settings), PromptHistory(folder, genesis)
+    reading = _Reading.of(folder, next(lines), wanted)
     for line in lines:
-        questions.apply(line)
-        versions.take(line.event)
-    conversations = questions.finish()
-    _require_number(folder, wanted, questions.stats)
-    manifest: dict[str, Any] = genesis.slow or {}
-    call_stats, requests = _match_transcript(folder.transcript, questions, conversations, wanted.whole)
-    return Audit(
-        run=folder.id,
-        mode=settings.trading.mode,
-        finished=finished,
-        head=line.hash,
-        no_question_reason=_no_question_reason(settings, genesis, questions.stats),
-        provider=str(manifest.get("provider", "")),
-        model=str(manifest.get("model", "")),
-        server=str(manifest.get("server", "")),
-        symbols=symbols,
-        first_ns=questions.first_ns,
-        last_ns=questions.last_ns,
-        starts_open=settings.hybrid.starts_open,
-        prompts=versions.files,
-        stats=questions.stats,
-        sources=questions.sources,
-        call_stats=call_stats,
-        requests=requests,
-        tape=genesis.tape,
-        tape_folder=folder.tape,
-        gates=questions.gates,
-        activity=questions.activity.lines,
-        groups=questions.trips.groups,
-        conversations=conversations,
-        whole=min(wanted.whole, len(conversations)),
-    )
+        reading.take(line)
+    conversations = reading.questions.finish()
+    _require_number(folder, wanted, reading.questions.stats)
+    missing = reading.questions.named
+    return reading.audited(conversations, _calls(folder.transcript, missing), missing)
+
+
+def audit_end(folder: RunFolder, wanted: AuditFilter) -> Audit:
+    """Like `audit`, but reads a long record from its end, and its totals are those of that part.
+
+    Verifies the part that it reads. Reads the whole record if the part does not suffice to show the last
+    conversations as they are.
+    """
+    if not is_long(folder):
+        return audit(folder, wanted)
+    reading = _Reading.of(folder, next(read(folder.journal)), wanted)
+    context = Context(has_gates=reading.settings.trading.mode == "hybrid")
+    for line in tail_lines(folder):
+        reading.take(line)
+        context.take(line)
+    conversations = reading.questions.finish()
+    named = _named_by(conversations[-wanted.whole :])
+    calls = last_calls(folder.transcript, named) if context.suffices(conversations, wanted.last) else None
+    if calls is None:
+        return audit(folder, wanted)
+    return replace(reading.audited(conversations, calls, named), since=context.first_number)
+
+
+def _named_by(conversations: Iterable[Conversation]) -> dict[bytes, int]:
+    decisions = (each.decision for each in conversations if each.decision)
+    return {digest(call): decision.number for decision in decisions for call in decision.calls}
+
+
+@dataclass(slots=True)
+class _Reading:
+    """A journal while it is read."""
+
+    folder: RunFolder
+    wanted: AuditFilter
+    genesis: Genesis
+    settings: Settings
+    questions: ConversationProjection
+    versions: PromptHistory
+    head: str
+    finished: bool
+
+    @classmethod
+    def of(cls, folder: RunFolder, first: JournalLine, wanted: AuditFilter) -> "_Reading":
+        # Before the lines: a run can finish meanwhile.
+        finished, genesis = folder.results.is_file(), Genesis.of(first)
+        settings = config.from_plain(folder.settings(genesis.settings))
+        _require_symbol(wanted, tuple(str(origin["symbol"]) for origin in genesis.tape))
+        questions, versions = ConversationProjection(wanted, settings), PromptHistory(folder, genesis)
+        return cls(folder, wanted, genesis, settings, questions, versions, first.hash, finished)
+
+    def take(self, line: JournalLine) -> None:
+        self.head = line.hash
+        self.questions.apply(line)
+        self.versions.take(line.event)
+
+    def audited(
+        self, conversations: list[Conversation], calls: Iterable[Call], missing: dict[bytes, int]
+    ) -> Audit:
+        """Returns the audit with the calls of these conversations; `missing` are those that must be there."""
+        folder, questions, genesis = self.folder, self.questions, self.genesis
+        manifest: dict[str, Any] = genesis.slow or {}
+        whole = self.wanted.whole
+        call_stats, requests = _match_transcript(
+            folder.transcript, calls, missing, questions, conversations[-whole:] if whole else []
+        )
+        return Audit(
+            run=folder.id,
+            mode=self.settings.trading.mode,
+            finished=self.finished,
+            head=self.head,
+            no_question_reason=_no_question_reason(self.settings, genesis, questions.stats),
+            provider=str(manifest.get("provider", "")),
+            model=str(manifest.get("model", "")),
+            server=str(manifest.get("server", "")),
+            symbols=tuple(str(origin["symbol"]) for origin in genesis.tape),
+            first_ns=questions.first_ns,
+            last_ns=questions.last_ns,
+            starts_open=self.settings.hybrid.starts_open,
+            prompts=self.versions.files,
+            stats=questions.stats,
+            sources=questions.sources,
+            call_stats=call_stats,
+            requests=requests,
+            tape=genesis.tape,
+            tape_folder=folder.tape,
+            gates=questions.gates,
+            activity=questions.activity.lines,
+            groups=questions.trips.groups,
+            conversations=conversations,
+            whole=min(whole, len(conversations)),
+        )
 
 
 def _no_question_reason(settings: Settings, genesis: Genesis, stats: ConversationStats) -> str:
@@ -178,15 +239,19 @@ def _require_number(folder: RunFolder, wanted: AuditFilter, stats: ConversationS
 
 
 def _match_transcript(
-    path: Path, questions: ConversationProjection, conversations: list[Conversation], whole: int
+    path: Path,
+    calls: Iterable[Call],
+    missing: dict[bytes, int],
+    questions: ConversationProjection,
+    conversations: list[Conversation],
 ) -> tuple[CallStats, Counter[str]]:
-    """Matches the transcript with the journal; attaches the calls of the newest `whole` conversations.
+    """Matches the transcript with the journal; attaches the calls of these conversations.
 
     Returns the counts of all calls, and the requests by prompt hash.
     """
-    call_stats, requests, missing = CallStats(), Counter[str](), questions.named
-    shown = {each.number: each for each in conversations[-whole:]} if whole else {}
-    for call in _calls(path, missing):
+    call_stats, requests = CallStats(), Counter[str]()
+    shown = {each.number: each for each in conversations}
+    for call in calls:
         # What remains in `missing` after the last line are calls that the transcript should have.
         number = missing.pop(digest(call.hash), None)
         if number is not None:

@@ -51,6 +51,9 @@ def print_list(audit: Audit, page: str) -> None:
 def _summary(audit: Audit) -> Iterator[Piece]:
     yield Text(f"{audit.run} · {audit.mode}", "bold")
     yield ("Period", period_text(audit))
+    if audit.since:
+        yield ("Part read", f"from question {audit.since:,} on; totals: omit --last")
+        return
     for fact in (*headline_facts(audit), *detail_facts(audit), *prompt_facts(audit)):
         yield (fact.label, fact.text)
 
@@ -63,7 +66,8 @@ def _print_line(console: Console, line: Text) -> None:
 def _footer(audit: Audit, page: str) -> Iterator[Text]:
     shown, matching = len(audit.conversations), audit.stats.fitting
     if shown < matching:
-        yield Text(f"\nThe last {shown:,} of {matching:,}; --last N shows more.", "dim")
+        of = "" if audit.since else f" of {matching:,}"
+        yield Text(f"\nThe last {shown:,}{of}; --last N shows more.", "dim")
     example = audit.conversations[-1].number if audit.conversations else 1
     yield Text(
         f"\nOne question in full: {page} --number {example}\nAll of it as a page: {page} --html audit.html"

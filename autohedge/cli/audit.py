@@ -38,12 +38,15 @@ def audit(
     """Show the requests, answers and decisions of a run's agents.
 
     Verifies the record while it reads it: the chain of the journal, the hashes of the transcript, and that
-    the calls of each decision are there.
+    the calls of each decision are there. With --last a long record is read and verified from its end.
     """
     from autohedge.audit import audit as read_audit
+    from autohedge.audit import audit_end
     from autohedge.journal import RunFolder
 
-    found = read_audit(RunFolder.find(run), _wanted(number, symbol, only, last, on_page=page is not None))
+    wanted = _wanted(number, symbol, only, last, on_page=page is not None)
+    lists_the_end = last is not None and number is None and not (page or as_json)
+    found = (audit_end if lists_the_end else read_audit)(RunFolder.find(run), wanted)
     if page and not found.no_question_reason:
         _write(found, page, quiet=as_json)
     if as_json:

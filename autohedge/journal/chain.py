@@ -185,6 +185,26 @@ def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
         raise Corrupt(msg)
 
 
+def read_tail(path: Path, tail_bytes: int) -> Iterator[JournalLine]:
+    """Yields the lines in the last bytes of a journal, each verified against the line before it.
+
+    The first line of that part only has its hash taken. Like `read` otherwise.
+    """
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - tail_bytes, 0))
+        file.readline()  # what the part begins with is not a whole line
+        previous = ""
+        for raw in file:
+            if not raw.endswith(b"\n"):
+                break
+            if previous:
+                line = _verified(raw, previous, path, 0)
+                previous = line.hash
+                yield line
+            else:
+                previous = raw[-len('"}\n') - 64 : -len('"}\n')].decode(errors="replace")
+
+
 def torn_tail_bytes(path: Path) -> int:
     """Returns the length of a last line without line break; 0 if the journal ends with a whole line."""
     with path.open("rb") as file:
@@ -198,10 +218,12 @@ def _verified(raw: bytes, previous: str, path: Path, number: int) -> JournalLine
     # Sealing the body again must give the same bytes: this checks the hash and the form of the line.
     body = raw[: -_TAIL_BYTES - 1]
     if seal(body, previous)[0] != raw:
-        msg = f"{path}: line {number} is damaged: its hash does not match its text and the line before"
+        line = f"line {number}" if number else "a line near the end"
+        msg = f"{path}: {line} is damaged: its hash does not match its text and the line before"
         raise Corrupt(msg)
     try:
         return _decode(raw)
     except msgspec.MsgspecError as error:
-        msg = f"{path}: line {number} is whole, but this version cannot read it: {error}"
+        line = f"line {number}" if number else "a line near the end"
+        msg = f"{path}: {line} is whole, but this version cannot read it: {error}"
         raise Corrupt(msg) from None

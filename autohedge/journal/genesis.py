@@ -70,8 +70,8 @@ class Genesis(msgspec.Struct, frozen=True):
     def files(self) -> list[str]:
         """The names of all stored files of the run's start. Raises Corrupt if the manifest is damaged."""
         agents = self.agents
-        names = (self.settings, self.strategy, *agents.prompts.values(), agents.headlines)
-        return [name for name in names if name]
+        names = (self.settings, self.strategy, *self.strategy_modules.values(), agents.headlines)
+        return [name for name in (*names, *agents.prompts.values()) if name]
 
     @property
     def has_todays_texts(self) -> bool:

@@ -22,7 +22,8 @@ from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.genesis import Genesis
 
-OPTIONAL_KEYS = frozenset({"interrupted"})  # a run in virtual time does not have it
+OPTIONAL_KEYS = frozenset({"interrupted", "bar_exits"})
+"""What a run in virtual time does not have, and results up to version 0.3.0."""
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "slow"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
 AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
@@ -238,7 +239,8 @@ def files_of(line: JournalLine) -> list[str]:
 def _recorded_facts(folder: RunFolder, genesis: Genesis) -> dict[str, Any]:
     """Returns what the results repeat from the settings and the genesis."""
     settings = folder.settings(genesis.settings)
-    return {
+    has_bars = any(origin["kind"] == "bars" for origin in genesis.tape)
+    return ({"bar_exits": "close"} if has_bars else {}) | {
         "mode": settings["trading"]["mode"],
         # In llm mode no strategy trades, whichever is named; see Settings.trader_name.
         "strategy": "agents" if settings["trading"]["mode"] == "llm" else settings["strategy"]["name"],

@@ -204,18 +204,22 @@ class Transcript:
         os.close(self._descriptor)
 
 
-def read(path: Path) -> Iterator[TranscriptEntry]:
-    """Yields the lines of a transcript, each verified.
+def read(path: Path, tail_bytes: int | None = None) -> Iterator[TranscriptEntry]:
+    """Yields the lines of a transcript, or those in its last bytes, each verified.
 
-    A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged line.
+    A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged line;
+    of a tail it is numbered within that.
     """
-    for number, raw in _whole(path):
+    for number, raw in _whole(path, tail_bytes):
         yield _read(_decode, raw, path, number)
 
 
-def _whole(path: Path) -> Iterator[tuple[int, bytes]]:
+def _whole(path: Path, tail_bytes: int | None = None) -> Iterator[tuple[int, bytes]]:
     """Yields the number and the bytes of each complete line, after checking its hash."""
     with path.open("rb") as file:
+        if tail_bytes is not None and tail_bytes < path.stat().st_size:
+            file.seek(-tail_bytes, os.SEEK_END)
+            file.readline()  # what the tail begins with is not a whole line
         for number, raw in enumerate(file, start=1):
             if not raw.endswith(b"\n"):
                 return

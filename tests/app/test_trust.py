@@ -1,6 +1,5 @@
 """A strategy in a run's folder is executed only if the user has it too, or says so."""
 
-import os
 import shutil
 from pathlib import Path
 
@@ -81,7 +80,7 @@ def test_what_if_and_restart_of_unknown_code_are_refused(run: RunFolder, marker:
     assert sorted(run.path.iterdir()) == before and not marker.exists()
 
 
-def test_views_of_unknown_code_execute_nothing(run: RunFolder, marker: Path) -> None:
+def test_views_of_unknown_code_never_execute_it(run: RunFolder, marker: Path) -> None:
     assert not check_record(run).damage
     assert audit(run, AuditFilter()).no_question_reason
     assert run.read_results()
@@ -113,7 +112,7 @@ def test_files_that_are_no_work_of_the_user_do_not_count(
 
 def test_a_link_into_the_folder_of_a_run_does_not_count(run: RunFolder, marker: Path) -> None:
     (stored,) = (path for path in run.files() if path.suffix == ".py")
-    os.symlink(stored.resolve(), "waiting.py")
+    Path("waiting.py").symlink_to(stored.resolve())
     assert _is_refused(run, marker)
 
 

@@ -108,12 +108,11 @@ def test_keys_added_to_the_results_or_changed_are_named(folder: RunFolder) -> No
         replay_engine(folder)
 
 
-@pytest.mark.parametrize("value", [True, 1.0])
+@pytest.mark.parametrize("value", [False, 0.0])
 def test_a_result_of_another_type_is_named(folder: RunFolder, value: object) -> None:
     results = json.loads(folder.results.read_bytes())
-    key = next(key for key, old in results.items() if (type(old) is int and old == value) or key == "seed")
-    folder.write_results(results | {key: bool(results[key]) if value is True else float(results[key])})
-    assert f"{key} is {'False' if value is True else '0.0'}, but the journal has 0" in damaged_part(folder)[1]
+    folder.write_results(results | {"seed": value})
+    assert f"seed is {value}, but the journal has 0" in damaged_part(folder)[1]
 
 
 def test_a_key_that_is_there_twice_is_named(folder: RunFolder) -> None:
@@ -166,7 +165,7 @@ def test_a_kept_head_is_compared_whole_or_by_its_start(folder: RunFolder) -> Non
             require_head(found, wrong)
 
 
-def test_a_missing_tape_is_told_and_no_damage(folder: RunFolder) -> None:
+def test_a_missing_tape_is_counted_and_no_damage(folder: RunFolder) -> None:
     def point_to_a_file(lines: Lines) -> None:
         lines[0]["genesis"]["tape"][0] |= {"path": "/nowhere/quotes.parquet", "recipe": None}
 

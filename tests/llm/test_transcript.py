@@ -162,13 +162,13 @@ def full_disk(path: Path, room_bytes: int) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 700, 9000])
-def test_lines_that_a_full_disk_refuses_leave_nothing(tmp_path: Path, room_bytes: int) -> None:
+def test_lines_that_a_full_disk_refuses_leave_no_trace(tmp_path: Path, room_bytes: int) -> None:
     path = tmp_path / "t"
     long = Call(question("x" * 5000), make_response(GOOD), "accepted", "", "direct", 1, 0.5)
     transcript = Transcript(path)
     transcript.append([line_of(1, 0, CALL, 5)])
     before = path.read_bytes()
-    with full_disk(path, room_bytes), pytest.raises(OSError):
+    with full_disk(path, room_bytes), pytest.raises(OSError, match="too large"):
         transcript.append([line_of(2, 0, CALL, 5), line_of(2, 1, long, 5), line_of(2, 2, long, 5)])
     assert path.read_bytes() == before
     transcript.append([line_of(3, 0, long, 5)])

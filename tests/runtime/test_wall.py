@@ -106,13 +106,19 @@ def test_run_on_a_clock_wakes_for_each_row_and_takes_none_before_its_time() -> N
     assert wall.lag.wakes >= len(set(times)) > 5
 
 
+def interrupt(row: int) -> None:
+    """Interrupts this process at the first row."""
+    if not row:
+        os.kill(os.getpid(), signal.SIGINT)
+
+
 def test_a_run_behind_its_clock_obeys_an_interrupt_soon() -> None:
     wanted, tape = settings(), synthesize(SyntheticSpec(hours=1, quotes_per_s=20, seed=4))
     engine, began_ns = engine_for(wanted, tape), int(tape.rows.ts[0])
     venue = SimulatedVenue(VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce="n")
     runtime = VirtualRuntime(engine, venue, tape.rows, Recording())
     # More than the work of one wake: the run is behind from its first row on.
-    runtime.on_row = lambda row: row or os.kill(os.getpid(), signal.SIGINT)
+    runtime.on_row = interrupt
     clock = ReplayClock.begin(began_ns, 1e9)
     wall = WallRuntime(engine, runtime, clock, began_ns, WorkingDisk(), reports_lag=False)
     in_loop(wall.run(RunStarted("n")))
