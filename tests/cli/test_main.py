@@ -122,7 +122,28 @@ def test_runs_holds_run_folders_only(call: Call) -> None:
     run = call("run", *HOUR, "--json").json["run"]
     assert [path.name for path in Path("runs").iterdir()] == [run]
     assert [path.name for path in Path().iterdir()] == ["runs"]
-    assert {path.name for path in Path("runs", run).iterdir()} == {"files", "journal.jsonl", "results.json"}
+    inside = {path.name for path in Path("runs", run).iterdir()}
+    assert inside == {"files", "journal.jsonl", "results.json", "summary.json"}
+
+
+def test_verify_compares_a_kept_head_and_prints_it_whole(call: Call) -> None:
+    run = call("run", *HOUR, "--json").json
+    head = run["journal_head"]
+    assert head in call("journal", "verify", run["run"]).out
+    assert call("journal", "verify", run["run"], "--head", head, "-q").code == 0
+    other = call("journal", "verify", run["run"], "--head", "0" * 64)
+    assert other.code == 1 and head in other.err and len(other.err.splitlines()) == 1
+    assert call("journal", "verify", run["run"], "--head", "short").code == 2
+
+
+def test_verify_as_json_has_each_part_with_its_damage(call: Call) -> None:
+    run = call("run", *HOUR, "--json").json["run"]
+    results = Path("runs", run, "results.json")
+    results.write_text(results.read_text().replace("{", '{"grade": 1,', 1))
+    found = call("journal", "verify", run, "--json")
+    assert found.code == 1 and not found.json["intact"]
+    assert "grade was added" in found.json["results"]["damage"]
+    assert [found.json[part]["damage"] for part in ("journal", "transcript", "files", "tape")] == [None] * 4
 
 
 def test_damage_is_one_line_and_exit_code_1(call: Call) -> None:
