@@ -70,7 +70,10 @@ def test_run_with_full_transcript_disk_ends_in_one_line_error(tmp_path: Path) ->
     run = (
         "import resource, sys; from autohedge.cli import main; "
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, resource.RLIM_INFINITY)); "
-        "sys.argv = ['autohedge', 'run', '--quiet', '--set', 'synthetic.hours=0.2']; main()"
+        "wanted = {'synthetic.hours': 0.2, 'synthetic.quotes_per_s': 1, 'synthetic.symbols': '[\"BTC/USD\"]', "
+        "'hybrid.gate_refresh_quotes': 20, 'hybrid.min_refresh_s': 0}; "
+        "sys.argv = ['autohedge', 'run', '--quiet']; "
+        "sys.argv += [word for key, value in wanted.items() for word in ('--set', f'{key}={value}')]; main()"
     )
     done = subprocess.run(
         [sys.executable, "-c", run],
