@@ -111,8 +111,9 @@ def test_run_cut_twice_continues_twice(whole: RunFolder, workplace: Path) -> Non
 
 
 @pytest.fixture
-def asked(workplace: Path) -> Iterator[tuple[RunFolder, Imitation]]:
+def asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[RunFolder, Imitation]]:
     """A finished run that asked a model server, and the server."""
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(workplace / "cache"))
     with llama_cpp() as server:
         changes = {"llm__provider": '"openai"', "llm__base_url": f'"{server.base_url}"'}
         wanted = settings(**LLM | changes | {"synthetic__hours": 0.1})

@@ -20,6 +20,12 @@ CHANGES = {
 }
 
 
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps what is measured of the servers out of the user's cache."""
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(tmp_path / "cache"))
+
+
 def _after_the_probe(server: Imitation, reply: Reply) -> Imitation:
     """Answers the probe at the start, and every request of an agent with `reply`."""
     chat = server.pages["/v1/chat/completions"]
