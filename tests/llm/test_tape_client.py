@@ -34,7 +34,7 @@ def test_outage_shorter_than_the_allowance_costs_only_the_calls_that_failed() ->
 
 
 def test_used_up_allowance_ends_questions_in_breaker_open() -> None:
-    client = _client(*[DOWN] * 4, max_wait_s=0.08)
+    client = _client(*[DOWN] * 4, breaker_pause_s=0.5, max_wait_s=0.55)
     assert asyncio.run(_codes(client, 6)) == [*["server_error"] * 3, *["breaker_open"] * 3]
 
 
@@ -47,11 +47,11 @@ def test_no_pause_is_made_for_a_backend_without_a_server(name: str) -> None:
 
 
 def test_pause_does_not_count_towards_the_deadline() -> None:
-    client = _client(DOWN, DOWN, make_response(GOOD), breaker_pause_s=0.5)
+    client = _client(DOWN, DOWN, make_response(GOOD), breaker_pause_s=1.0)
 
     async def play() -> str:
         await _codes(client, 2)
-        return (await _asked(client, deadline_s=0.3)).code
+        return (await _asked(client, deadline_s=0.9)).code
 
     assert asyncio.run(play()) == "accepted"
 
