@@ -22,7 +22,7 @@ SHOWN_CHARS = 80
 
 
 @dataclass(slots=True)
-class Part:
+class RecordPart:
     """One part of a record: `summary` says what it has, `damage` what is wrong, empty where it is intact."""
 
     summary: str = ""
@@ -42,7 +42,7 @@ class RecordCheck:
     head: str = ""
     finished: bool = False
     torn_bytes: int = 0
-    parts: dict[str, Part] = field(default_factory=dict)
+    parts: dict[str, RecordPart] = field(default_factory=dict)
 
     @property
     def damage(self) -> list[str]:
@@ -94,11 +94,11 @@ def check_record(folder: RunFolder) -> RecordCheck:
         names.update(files_of(line))
         answers.apply(line)
 
-    def journal() -> Part:
+    def journal() -> RecordPart:
         verified = verify_lines(folder, claims, take)
         found.lines, found.head = verified.lines, verified.head
         found.finished, found.torn_bytes = verified.finished, verified.torn_bytes
-        return Part(f"{found.lines} lines, chain unbroken")
+        return RecordPart(f"{found.lines} lines, chain unbroken")
 
     found.parts["journal"] = _checked(journal)
     found.parts["files"] = _checked(lambda: _files(folder, names))
@@ -110,14 +110,14 @@ def check_record(folder: RunFolder) -> RecordCheck:
     return found
 
 
-def _checked(check: Callable[[], Part]) -> Part:
+def _checked(check: Callable[[], RecordPart]) -> RecordPart:
     try:
         return check()
     except Corrupt as error:
-        return Part(damage=str(error))
+        return RecordPart(damage=str(error))
 
 
-def _files(folder: RunFolder, names: set[str]) -> Part:
+def _files(folder: RunFolder, names: set[str]) -> RecordPart:
     for name in sorted(names):
         folder.stored_file(name)
     others = [path for path in folder.files() if path.name not in names]
@@ -126,16 +126,16 @@ def _files(folder: RunFolder, names: set[str]) -> Part:
             raise Corrupt(f"{path}: its content does not match its name, and the journal does not name it")
     further = f", {len(others)} that it does not name" if others else ""
     counts = {"named": len(names), "others": len(others)}
-    return Part(f"{len(names)} stored files as the journal names them{further}", counts=counts)
+    return RecordPart(f"{len(names)} stored files as the journal names them{further}", counts=counts)
 
 
-def _tape(folder: RunFolder, origins: list[Origin]) -> Part:
+def _tape(folder: RunFolder, origins: list[Origin]) -> RecordPart:
     """Compares the tape with its recorded hashes; one that is missing is no damage."""
     missing = [text for origin in origins if (text := _missing(folder, origin))]
     there = len(origins) - len(missing)
     counts = {"streams": len(origins), "missing": len(missing)}
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
-    return Part(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
+    return RecordPart(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
 
 
 def _missing(folder: RunFolder, origin: Origin) -> str:
@@ -152,7 +152,7 @@ def _missing(folder: RunFolder, origin: Origin) -> str:
     return ""
 
 
-def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> Part:
+def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> RecordPart:
     """Compares the transcript with the hashes that the journal's decisions name."""
     path, missing, ahead, lines = folder.transcript, dict(answers.named), 0, 0
     for number, digest in _digests(path, missing):
@@ -170,11 +170,11 @@ def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> Part
     if torn_bytes and finished:
         raise Corrupt(f"{path}: it ends with {torn_bytes} bytes of a torn line; restore the file")
     if not lines and not torn_bytes:
-        return Part("none, and no decision names one")
+        return RecordPart("none, and no decision names one")
     further = f", {ahead} of no decision in the journal" if ahead else ""
     torn = f", {torn_bytes} bytes of a torn last line left out" if torn_bytes else ""
     counts = {"lines": lines, "named": len(answers.named), "unnamed": ahead, "torn_bytes": torn_bytes}
-    return Part(f"{lines} lines, {len(answers.named)} named by decisions{further}{torn}", counts=counts)
+    return RecordPart(f"{lines} lines, {len(answers.named)} named by decisions{further}{torn}", counts=counts)
 
 
 def _digests(path: Path, named: dict[bytes, int]) -> Iterator[tuple[int, bytes]]:
@@ -194,11 +194,11 @@ def _require_possible(path: Path, number: int, line: int, answers: _Answers, *, 
         raise Corrupt(f"{path}: line {line} of deliberation {number} was added, no decision names it")
 
 
-def _results(folder: RunFolder, claims: ResultProjection) -> Part:
+def _results(folder: RunFolder, claims: ResultProjection) -> RecordPart:
     claims.check(folder)
     if (kept := folder.kept_summary()) and kept != folder.summarize():
         raise Corrupt(f"{folder.path / SUMMARY} does not fit {folder.results.name}; delete it")
-    return Part("results.json fits the journal" if folder.results.is_file() else "no results.json yet")
+    return RecordPart("results.json fits the journal" if folder.results.is_file() else "no results.json yet")
 
 
 def require_head(found: RecordCheck, head: str) -> None:

@@ -15,7 +15,7 @@ from autohedge.audit.conversations import (
     digest,
 )
 from autohedge.audit.prompt_history import PromptHistory, PromptVersion
-from autohedge.audit.tail import Context, is_long, last_calls, tail_lines
+from autohedge.audit.tail import TailContext, is_long, last_calls, tail_lines
 from autohedge.audit.timeline import Timeline
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
@@ -131,7 +131,7 @@ def audit_end(folder: RunFolder, wanted: AuditFilter) -> Audit:
     if not is_long(folder):
         return audit(folder, wanted)
     reading = _Reading.of(folder, next(read(folder.journal)), wanted)
-    context = Context(has_gates=reading.settings.trading.mode == "hybrid")
+    context = TailContext(has_gates=reading.settings.trading.mode == "hybrid")
     for line in tail_lines(folder):
         reading.take(line)
         context.take(line)

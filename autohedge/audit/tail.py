@@ -53,7 +53,7 @@ def last_calls(path: Path, named: Mapping[bytes, int]) -> list[Call] | None:
 
 
 @dataclass(slots=True)
-class Context:
+class TailContext:
     """What a tail knows of the time before a conversation: whether that is all that the conversation needs."""
 
     has_gates: bool

@@ -12,7 +12,7 @@ from autohedge.cli.commands import app
 from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
 from autohedge.cli.streams import flush_stdout
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused
-from autohedge.core.limits import open_files_reached, raise_open_files
+from autohedge.core.open_files import open_files_reached, raise_open_files
 
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass

@@ -13,10 +13,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from autohedge.config import legacy_env
-from autohedge.config.bounds import require_bounds, too_deep, too_large
 from autohedge.config.environment import environments
 from autohedge.config.settings import Settings, describe_error
-from autohedge.config.variables import Variable, given_variables, require_known_variables
+from autohedge.config.value_limits import require_bounds, too_deep, too_large
+from autohedge.config.variables import EnvironmentSetting, given_variables, require_known_variables
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import decode_text, one_line
 
@@ -166,7 +166,7 @@ def to_plain(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def _validated(values: Mapping[str, Any], given: Sequence[Variable] = ()) -> Settings:
+def _validated(values: Mapping[str, Any], given: Sequence[EnvironmentSetting] = ()) -> Settings:
     """Validates nested tables. An error names the one of the given variables that it is about."""
     try:
         return Settings.model_validate(values)

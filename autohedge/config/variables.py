@@ -8,10 +8,10 @@ from typing import Any, get_args, get_origin
 from pydantic import BaseModel
 
 from autohedge.config import legacy_env
-from autohedge.config.bounds import require_bounds, too_deep, too_large
 from autohedge.config.environment import DOTENV, PREFIX, environments
 from autohedge.config.secrets import SECRET_NAMES
 from autohedge.config.settings import Settings, closest_setting, setting_names
+from autohedge.config.value_limits import require_bounds, too_deep, too_large
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import closest, one_line
 
@@ -25,7 +25,7 @@ LEGACY_PREFIXES = ("HFT_", "HYBRID_")
 
 
 @dataclass(frozen=True, slots=True)
-class Variable:
+class EnvironmentSetting:
     """A setting that a variable gives: the key, the source and name, and the value as nested tables."""
 
     key: str
@@ -44,7 +44,7 @@ class Variable:
         return self.name in legacy_env.SETTINGS
 
 
-def given_variables() -> list[Variable]:
+def given_variables() -> list[EnvironmentSetting]:
     """Returns the settings that variables give, the weaker first: names of earlier systems before our own.
 
     Raises Misconfigured for a name that is no setting, and for a list or table that is not JSON.
@@ -74,20 +74,20 @@ def variable_of(key: str) -> str:
     return PREFIX + key.upper().replace(".", "__")
 
 
-def _aliased(origin: str, names: Mapping[str, str | None]) -> Iterator[Variable]:
+def _aliased(origin: str, names: Mapping[str, str | None]) -> Iterator[EnvironmentSetting]:
     for name, key in legacy_env.SETTINGS.items():
         if value := names.get(name):
-            yield Variable(key, origin, name, _nested(key.split("."), value))
+            yield EnvironmentSetting(key, origin, name, _nested(key.split("."), value))
 
 
-def _parsed(origin: str, name: str, value: str | None) -> Variable:
+def _parsed(origin: str, name: str, value: str | None) -> EnvironmentSetting:
     place = _place(name, origin)
     if value is None:
         raise Misconfigured(f"{place} has no value; write {name}=value")
     keys, kind = _target(name[len(PREFIX) :].split("__"), place)
     table = _nested(keys, _value(kind, value, place))
     require_bounds(table, place)
-    return Variable(".".join(keys), origin, name, table)
+    return EnvironmentSetting(".".join(keys), origin, name, table)
 
 
 def _target(parts: list[str], place: str) -> tuple[list[str], Any]:

@@ -13,7 +13,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.answer_schemas import ANSWERS, request_schema
 from autohedge.llm.backend import LLMRequest, Message
-from autohedge.llm.lossless import symbol_letters
+from autohedge.llm.lossless_repairs import symbol_letters
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_known_prompts
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headlines, read_headlines

@@ -19,7 +19,7 @@ from autohedge.core.events import Decision, DeliberationRequested, PromptsChange
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles, recorded_prompts
 from autohedge.graph.replay_diff import ABSENT, DeliberationDifference, Mismatch
-from autohedge.graph.replay_versions import Comparison, VersionDifferences
+from autohedge.graph.replay_versions import DeliberationComparison, VersionDifferences
 from autohedge.graph.restore import lesson_of
 from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
 from autohedge.journal import RunFolder, read
@@ -206,7 +206,7 @@ class _Replayer:
     ) -> DeliberationDifference | None:
         outcome, cached_verdict = result.outcome, result.cached_verdict
         remade = lines_of(question.number, snapshot, result.calls, outcome, cached_verdict=cached_verdict)
-        comparison = Comparison(self._changed, decision, result, lesson_lost=self._lesson_lost)
+        comparison = DeliberationComparison(self._changed, decision, result, lesson_lost=self._lesson_lost)
         difference = self._first_difference(question, lines, remade, comparison)
         if self._found.versions:
             self._found.versions.add(question.number, question.symbol, comparison.explained)
@@ -217,7 +217,7 @@ class _Replayer:
         question: DeliberationRequested,
         lines: list[TranscriptEntry],
         remade: list[TranscriptEntry],
-        comparison: Comparison,
+        comparison: DeliberationComparison,
     ) -> DeliberationDifference | None:
         # Requests first: a difference there explains all later ones.
         if wrong := comparison.first_call(lines, remade):
@@ -247,7 +247,7 @@ class _Replayer:
         question: DeliberationRequested,
         decision: Decision,
         lines: list[TranscriptEntry],
-        comparison: Comparison,
+        comparison: DeliberationComparison,
     ) -> DeliberationDifference | None:
         result, hashes = comparison.result, tuple(line.hash for line in lines)
         if wrong := comparison.of_decision(decision, result.decision(question, decision.at_ns, hashes)):

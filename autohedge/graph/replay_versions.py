@@ -64,7 +64,7 @@ class VersionDifferences:
 
 
 @dataclass(slots=True)
-class Comparison:
+class DeliberationComparison:
     """The comparison of one deliberation with its record; `changed` are the parts that versions changed.
 
     `explained` has the first difference in each of them. `as_recorded` is set where today's parser judges an

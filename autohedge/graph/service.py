@@ -16,8 +16,8 @@ from autohedge.core.units import NS_PER_S
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.api_keys import key_for_server
 from autohedge.llm.backends.factory import open_backend
-from autohedge.llm.backends.keys import key_for_server
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources

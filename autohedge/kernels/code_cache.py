@@ -24,7 +24,7 @@ from autohedge.kernels.code_files import read_intact, with_digest
 CURE = "set NUMBA_CACHE_DIR to a directory that can be written"
 
 
-class CheckedFiles(IndexDataCacheFile):
+class VerifiedCacheFile(IndexDataCacheFile):
     """The index of a kernel, which names a file for each signature, and those files."""
 
     def __init__(self, folder: str, name: str, source_stamp: object) -> None:
@@ -60,7 +60,7 @@ class CheckedFiles(IndexDataCacheFile):
             file.write(with_digest(path, dumps(value)))
 
 
-class InCodeDirectory(CompileResultCacheImpl):
+class CodeDirectoryCacheImpl(CompileResultCacheImpl):
     """Keeps code in the directory of these sources only: another one would not notice an edit that is inlined."""
 
     _locator_classes = [UserProvidedCacheLocator]  # noqa: RUF012 - as declared by numba
@@ -69,12 +69,12 @@ class InCodeDirectory(CompileResultCacheImpl):
 class CodeCache(FunctionCache):
     """The cache of one kernel. Raises RuntimeError if its directory cannot be written."""
 
-    _impl_class = InCodeDirectory
+    _impl_class = CodeDirectoryCacheImpl
 
     def __init__(self, function: Callable[..., object]) -> None:
         super().__init__(function)
         locator = self._impl.locator
-        self._cache_file = CheckedFiles(
+        self._cache_file = VerifiedCacheFile(
             locator.get_cache_path(), self._impl.filename_base, locator.get_source_stamp()
         )
 
@@ -96,7 +96,7 @@ def _read(path: Path) -> Any:
         return _warn_damaged(path.parent.parent, error.strerror)
     if content is None:
         return _warn_damaged(path.parent.parent, "it was cut or changed")
-    return pickle.loads(content)  # noqa: S301 - written by `CheckedFiles`, and as it was written
+    return pickle.loads(content)  # noqa: S301 - written by `VerifiedCacheFile`, and as it was written
 
 
 # Both warn once a process: a disk that damages one file damages its neighbours too.

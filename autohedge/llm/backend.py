@@ -128,7 +128,7 @@ class LLMBackend(Protocol):
 
 
 @runtime_checkable
-class LimitsAnswers(Protocol):
+class AnswerLimitingBackend(Protocol):
     """A backend that may allow longer answers than a request asks for."""
 
     def answer_tokens(self, request: LLMRequest) -> int:
@@ -138,4 +138,6 @@ class LimitsAnswers(Protocol):
 
 def answer_tokens(backend: LLMBackend, request: LLMRequest) -> int:
     """Returns the longest answer that a backend allows for this request, in tokens."""
-    return backend.answer_tokens(request) if isinstance(backend, LimitsAnswers) else request.max_tokens
+    return (
+        backend.answer_tokens(request) if isinstance(backend, AnswerLimitingBackend) else request.max_tokens
+    )

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.extraction import ExtractedObject, extract, extraction_error
-from autohedge.llm.lossless import read_lossless
+from autohedge.llm.lossless_repairs import read_lossless
 from autohedge.llm.outcome import ACCEPTED
 
 MAX_FAULTS = 3

@@ -20,7 +20,7 @@ _GAPS_LEAST = 3
 _UNITS = (("w", 604_800), ("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1))
 
 
-class Faults(NamedTuple, Generic[Count]):
+class PriceFaults(NamedTuple, Generic[Count]):
     """Something for each fault of a row's prices; see quality.StreamReport."""
 
     missing: Count
@@ -29,15 +29,15 @@ class Faults(NamedTuple, Generic[Count]):
     outside: Count
 
 
-def first_faults(*prices: Column, crossed: Mask, outside: Mask) -> Faults[Mask]:
+def first_faults(*prices: Column, crossed: Mask, outside: Mask) -> PriceFaults[Mask]:
     """Returns the rows with each fault; a row has the first of its faults only."""
     missing = ~np.logical_and.reduce([np.isfinite(price) for price in prices])
     non_positive = ~missing & np.logical_or.reduce([price <= 0 for price in prices])
     sound = ~missing & ~non_positive
-    return Faults(missing, non_positive, sound & crossed, sound & ~crossed & outside)
+    return PriceFaults(missing, non_positive, sound & crossed, sound & ~crossed & outside)
 
 
-def bar_faults(columns: Columns) -> Faults[Mask]:
+def bar_faults(columns: Columns) -> PriceFaults[Mask]:
     """Returns the bars with each fault."""
     first, high, low, last = (columns[name] for name in ("open", "high", "low", "close"))
     with np.errstate(invalid="ignore", over="ignore"):  # infinite prices are faults, not errors
@@ -78,7 +78,7 @@ def length_flaw(starts: NDArray[np.int64], interval_ns: int) -> str:
 
 
 @dataclass(slots=True)
-class GapCheck:
+class BarOverlapCheck:
     """Looks through the starts of bars, block by block, for one that begins before the last bar has ended."""
 
     interval_ns: int

@@ -15,8 +15,8 @@ import msgspec
 import platformdirs
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.limits import require_open_files
 from autohedge.core.log import warn
+from autohedge.core.open_files import require_open_files
 from autohedge.market.column_file import FILE, StoredColumn, read_columns, require_hashes
 from autohedge.market.columns import Column
 from autohedge.market.tape import Kind

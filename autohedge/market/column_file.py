@@ -33,14 +33,14 @@ class StoredColumn:
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenColumns:
     """What was written to a file."""
 
     rows: int
     columns: tuple[StoredColumn, ...]
 
 
-def write_columns(folder: Path, blocks: Iterable[dict[str, Column]], rows_max: int) -> Written:
+def write_columns(folder: Path, blocks: Iterable[dict[str, Column]], rows_max: int) -> WrittenColumns:
     """Writes blocks of columns to the file in `folder`, which gets room for `rows_max` rows.
 
     Raises ValueError if there are more rows.
@@ -53,7 +53,7 @@ def write_columns(folder: Path, blocks: Iterable[dict[str, Column]], rows_max: i
                     columns[name] = _ColumnWriter(name, len(columns), rows_max)
                 columns[name].append(file, values)
     rows = next(iter(columns.values())).rows if columns else 0
-    return Written(rows, tuple(column.stored() for column in columns.values()))
+    return WrittenColumns(rows, tuple(column.stored() for column in columns.values()))
 
 
 def read_columns(folder: Path, rows: int, stored: Sequence[StoredColumn]) -> dict[str, Column]:

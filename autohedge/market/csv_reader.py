@@ -23,7 +23,7 @@ _ROW = "row within the file"
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
+class CsvHeader:
     """The first line of a CSV file."""
 
     names: list[str]
@@ -109,7 +109,7 @@ class CsvReader:
                     )
 
 
-def read_header(path: Path, subject: str) -> Header:
+def read_header(path: Path, subject: str) -> CsvHeader:
     """Returns the names in the first line of a file that is not empty.
 
     Raises Misconfigured if the file is no text, or a known column is named twice.
@@ -125,7 +125,7 @@ def read_header(path: Path, subject: str) -> Header:
     text, valid = _decoded(line.removeprefix(codecs.BOM_UTF8).strip(b"\r\n"))
     readings = {separator: _split(text, separator) for separator in _SEPARATORS}
     separator = max(readings, key=lambda each: len(KNOWN.intersection(_plain(readings[each]))))
-    return Header(clean_names(readings[separator], subject), separator, lines_before, valid)
+    return CsvHeader(clean_names(readings[separator], subject), separator, lines_before, valid)
 
 
 def _begins_table(line: bytes) -> bool:

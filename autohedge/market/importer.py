@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.limits import require_open_files
+from autohedge.core.open_files import require_open_files
 from autohedge.core.text import one_line
 from autohedge.market import cache
-from autohedge.market.bars import GapCheck, length_flaw, usual_gap_ns
+from autohedge.market.bars import BarOverlapCheck, length_flaw, usual_gap_ns
 from autohedge.market.cache import CachedColumns, Meta
 from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Column, is_size
@@ -188,7 +188,7 @@ class _TimeColumn:
     interval_ns: int
     _row: int = field(default=0, init=False)
     _last_ns: int = field(default=_EARLIEST_NS, init=False)
-    _gaps: GapCheck | None = field(default=None, init=False)
+    _gaps: BarOverlapCheck | None = field(default=None, init=False)
 
     @property
     def flaw(self) -> str:
@@ -206,7 +206,7 @@ class _TimeColumn:
             self._require_range(times)
             self._require_order(times)
             if self.interval_ns:
-                self._gaps = self._gaps or GapCheck(self.interval_ns)
+                self._gaps = self._gaps or BarOverlapCheck(self.interval_ns)
                 self._gaps.look(times, self._last_ns if self._row else _BEFORE_NS, self._row)
             self._last_ns = int(times[-1])
         self._row += len(times)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.bars import Faults, Mask, bar_faults, first_faults
+from autohedge.market.bars import Mask, PriceFaults, bar_faults, first_faults
 from autohedge.market.columns import Columns
 from autohedge.market.schema import TIME
 from autohedge.market.tape import Kind, Stream, Tape
@@ -103,9 +103,9 @@ def _gaps(ts: NDArray[np.int64]) -> tuple[int, int]:
     return equal, longest_ns
 
 
-def _faulty_rows(stream: Stream) -> tuple[Faults[int], int]:
+def _faulty_rows(stream: Stream) -> tuple[PriceFaults[int], int]:
     """Returns how many rows are bad, by fault, and how many are locked."""
-    totals = np.zeros(len(Faults._fields), np.int64)
+    totals = np.zeros(len(PriceFaults._fields), np.int64)
     locked = 0
     for span in _spans(len(stream)):
         columns = {name: column[span] for name, column in stream.columns.items()}
@@ -114,10 +114,10 @@ def _faulty_rows(stream: Stream) -> tuple[Faults[int], int]:
         if stream.kind is Kind.QUOTES:
             good = ~np.logical_or.reduce(faults)
             locked += int(np.count_nonzero(good & (columns["bid"] == columns["ask"])))
-    return Faults(*totals.tolist()), locked
+    return PriceFaults(*totals.tolist()), locked
 
 
-def _quote_faults(columns: Columns) -> Faults[Mask]:
+def _quote_faults(columns: Columns) -> PriceFaults[Mask]:
     bid, ask = columns["bid"], columns["ask"]
     return first_faults(bid, ask, crossed=bid > ask, outside=np.zeros(len(bid), np.bool_))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.limits import require_open_files
+from autohedge.core.open_files import require_open_files
 from autohedge.core.text import one_line
 from autohedge.market.archives import plain_file
 from autohedge.market.csv_reader import CsvReader

@@ -23,7 +23,7 @@ from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.tape import Kind, Rows, Stream
-from autohedge.strategies.user_code import UserCode, described
+from autohedge.strategies.user_code import StrategyModuleFinder, described
 
 METHODS = {Kind.QUOTES: "on_quote", Kind.BARS: "on_bar"}
 _OTHER = {Kind.QUOTES: Kind.BARS, Kind.BARS: Kind.QUOTES}
@@ -84,7 +84,7 @@ class PythonStrategyRunner:
     """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies."""
 
     def __init__(
-        self, make: type[Strategy], settings: Settings, streams: Sequence[Stream], code: UserCode
+        self, make: type[Strategy], settings: Settings, streams: Sequence[Stream], code: StrategyModuleFinder
     ) -> None:
         self.lanes: KernelStates = new_states(state_dtype([]), len(streams))
         self._streams = streams
@@ -200,7 +200,7 @@ def _look_alike(make: type[Strategy], method: str) -> str | None:
     return plain[close[0]] if close else None
 
 
-def _instantiate(make: type[Strategy], params: dict[str, Any], code: UserCode) -> Strategy:
+def _instantiate(make: type[Strategy], params: dict[str, Any], code: StrategyModuleFinder) -> Strategy:
     try:
         inspect.signature(make).bind(**params)
     except TypeError as error:

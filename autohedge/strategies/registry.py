@@ -14,7 +14,7 @@ from autohedge.market.tape import Kind, Stream
 from autohedge.strategies import crossover, momentum, none
 from autohedge.strategies.interface import StrategyRunner
 from autohedge.strategies.python import METHODS, PythonStrategyRunner, Strategy, check_methods
-from autohedge.strategies.user_code import StrategySources, UserCode, forget_user_modules, root_of
+from autohedge.strategies.user_code import StrategyModuleFinder, StrategySources, forget_user_modules, root_of
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
@@ -82,7 +82,7 @@ class _Loaded:
     """A user's strategy: its class, its code and its sources."""
 
     strategy: type[Strategy]
-    code: UserCode
+    code: StrategyModuleFinder
     sources: StrategySources | None
 
 
@@ -117,7 +117,7 @@ def _classes_hint(module: ModuleType, class_name: str) -> str:
     return f"; {hint}" if hint else ""
 
 
-def _run(place: str) -> tuple[UserCode, ModuleType, str | None]:
+def _run(place: str) -> tuple[StrategyModuleFinder, ModuleType, str | None]:
     """Runs a file or imports a module; returns its code, the module, and the name of a module."""
     path, module_name = Path(place), None if place.endswith(".py") else place
     if module_name is None and not path.is_file():
@@ -125,9 +125,9 @@ def _run(place: str) -> tuple[UserCode, ModuleType, str | None]:
         raise Misconfigured(msg)
     if path in _stored:
         module_name, stored = _stored[path]
-        code = UserCode(None, stored)
+        code = StrategyModuleFinder(None, stored)
     else:
-        code = UserCode(path.absolute().parent if module_name is None else root_of(module_name))
+        code = StrategyModuleFinder(path.absolute().parent if module_name is None else root_of(module_name))
     try:
         module = code.load_module(module_name) if module_name else code.load_file(path.absolute())
     except KeyboardInterrupt:

@@ -38,7 +38,7 @@ class StrategySources:
 class _Loader(SourceLoader):
     """Loads one file of a user without bytecode on the disk, and keeps its source."""
 
-    def __init__(self, code: "UserCode", path: Path, relative: str) -> None:
+    def __init__(self, code: "StrategyModuleFinder", path: Path, relative: str) -> None:
         self._code = code
         self._path = path
         self._relative = relative
@@ -52,7 +52,7 @@ class _Loader(SourceLoader):
         return content
 
 
-class UserCode(MetaPathFinder):
+class StrategyModuleFinder(MetaPathFinder):
     """The modules of one strategy: those in a folder, or those that a record stored.
 
     They are found while `running`, before installed ones, and what they print goes to stderr.
@@ -197,7 +197,7 @@ def forget_user_modules() -> None:
 def root_of(module: str) -> Path | None:
     """Returns the folder from which a module is imported; None for an installed one or an unknown name."""
     top = module.partition(".")[0]
-    if UserCode(Path.cwd()).find_spec(top):
+    if StrategyModuleFinder(Path.cwd()).find_spec(top):
         return Path.cwd()
     try:
         spec = importlib.util.find_spec(top)

@@ -7,8 +7,8 @@ from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.recorded_service import Known, ReplayingService
 from autohedge.graph.service import open_shared_for, ttl_s
 from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.api_keys import key_for_server
 from autohedge.llm.backends.factory import open_backend
-from autohedge.llm.backends.keys import key_for_server
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.replay_client import NullBackend, RecordFirstClient, ReplayClient
 from autohedge.whatif.change import Plan

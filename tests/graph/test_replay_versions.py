@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from autohedge import app
-from autohedge.graph.replay_versions import Comparison, VersionDifferences
+from autohedge.graph.replay_versions import DeliberationComparison, VersionDifferences
 from autohedge.graph.runner import abstention
 from autohedge.journal import RunFolder
 from autohedge.journal.versions import Part
@@ -261,7 +261,9 @@ def test_other_messages_are_explained_where_prompts_changed(by_rules: RunFolder)
     recorded = transcribed(by_rules)[:1]
     remade = [with_message(recorded[0], 1, "Buy.")]
     others: tuple[Part, ...] = ("schema", "parser")
-    changed, unchanged = (Comparison(parts, None, abstention("x")) for parts in (("prompts",), others))
+    changed, unchanged = (
+        DeliberationComparison(parts, None, abstention("x")) for parts in (("prompts",), others)
+    )
     assert changed.first_call(recorded, remade) is None and changed.explained.keys() == {"prompts"}
     assert unchanged.first_call(recorded, remade) and not unchanged.explained
 

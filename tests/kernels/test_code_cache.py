@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from autohedge.kernels.code_cache import CheckedFiles
+from autohedge.kernels.code_cache import VerifiedCacheFile
 from autohedge.kernels.code_files import SUFFIXES, kept_files, read_intact, with_digest
 
 Damage = Callable[[Path], object]
 
 
-def _files(folder: Path, stamp: str = "sources") -> CheckedFiles:
-    return CheckedFiles(str(folder), "kernel", stamp)
+def _files(folder: Path, stamp: str = "sources") -> VerifiedCacheFile:
+    return VerifiedCacheFile(str(folder), "kernel", stamp)
 
 
 def _cut(path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from autohedge.llm.backend import FailureCode
 from autohedge.llm.backends.capabilities import ModelCapability
-from autohedge.llm.backends.refusals import adapted
+from autohedge.llm.backends.parameter_fallbacks import adapted
 from autohedge.llm.error_reports import code_of, read_report, reports_error
 from autohedge.llm.errors import LONGEST, from_status
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.limits import raise_open_files
+from autohedge.core.open_files import raise_open_files
 from autohedge.market import SyntheticSpec, cache, synthesize
 from autohedge.market.cache import Meta
 from autohedge.market.column_file import MAPPED_BYTES_LEAST, write_columns

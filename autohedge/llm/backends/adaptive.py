@@ -9,7 +9,7 @@ import msgspec
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse, Message
 from autohedge.llm.backends import capabilities
 from autohedge.llm.backends.capabilities import ModelCapability, OutputMode
-from autohedge.llm.backends.refusals import adapted
+from autohedge.llm.backends.parameter_fallbacks import adapted
 from autohedge.llm.errors import llm_error
 
 

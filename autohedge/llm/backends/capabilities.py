@@ -17,7 +17,7 @@ from autohedge.core.clock import wall_ns
 from autohedge.core.units import NS_PER_DAY
 from autohedge.llm import context_window
 from autohedge.llm.backend import LLMRequest
-from autohedge.llm.backends.thinking import thinking_parts
+from autohedge.llm.backends.reasoning import thinking_parts
 
 OutputMode = Literal["json_schema", "json_object", "text"]
 TokenLimit = Literal["max_tokens", "max_completion_tokens", "num_predict"]

@@ -17,7 +17,7 @@ def chat_class() -> "type[ChatOpenAI]":
     """Returns the class of chat models; the import takes a second."""
     from langchain_openai import ChatOpenAI
 
-    class ThoughtfulChat(ChatOpenAI):
+    class ReasoningChatModel(ChatOpenAI):
         def _create_chat_result(
             self, response: Any, generation_info: dict[str, Any] | None = None
         ) -> "ChatResult":
@@ -28,7 +28,7 @@ def chat_class() -> "type[ChatOpenAI]":
                 )
             return result
 
-    return ThoughtfulChat
+    return ReasoningChatModel
 
 
 def thought_in(message: dict[str, Any]) -> str:

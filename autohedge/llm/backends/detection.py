@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from autohedge.llm.backend import LLMError
-from autohedge.llm.backends.listing import (
+from autohedge.llm.backends.model_listing import (
     JsonObject,
     Server,
     ServerKind,

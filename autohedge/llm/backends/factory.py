@@ -16,10 +16,10 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.log import warn
 from autohedge.llm.backend import LLMBackend, LLMError
+from autohedge.llm.backends.api_keys import OPENAI_URL
 from autohedge.llm.backends.capabilities import AnswerSettings
 from autohedge.llm.backends.chaos import ChaosBackend
 from autohedge.llm.backends.detection import PORTS, find_local_server
-from autohedge.llm.backends.keys import OPENAI_URL
 from autohedge.llm.backends.router import ModelRouter
 from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.errors import one_line

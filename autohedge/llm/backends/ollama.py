@@ -9,8 +9,8 @@ from autohedge.core.clock import monotonic_ns
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse, Usage
 from autohedge.llm.backends.adaptive import AdaptiveBackend, messages_for
 from autohedge.llm.backends.capabilities import DEFAULTS, AnswerSettings, ModelCapability, OutputMode
-from autohedge.llm.backends.listing import Server, entries, model_names
-from autohedge.llm.backends.opening import ModelServer, open_model
+from autohedge.llm.backends.model_listing import Server, entries, model_names
+from autohedge.llm.backends.model_selection import ModelServer, open_model
 from autohedge.llm.errors import llm_error, one_line
 
 if TYPE_CHECKING:

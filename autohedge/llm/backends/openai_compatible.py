@@ -14,7 +14,7 @@ from autohedge.llm.backends.adaptive import AdaptiveBackend, messages_for
 from autohedge.llm.backends.capabilities import DEFAULTS, AnswerSettings, ModelCapability, OutputMode
 from autohedge.llm.backends.chat_model import THOUGHT, chat_class
 from autohedge.llm.backends.detection import detect_server
-from autohedge.llm.backends.opening import ModelServer, open_model
+from autohedge.llm.backends.model_selection import ModelServer, open_model
 from autohedge.llm.errors import llm_error, mask_key, one_line
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import msgspec
 
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse, Message
 from autohedge.llm.backends.capabilities import DEFAULTS, AnswerSettings, ModelCapability, OutputMode, weaker
-from autohedge.llm.backends.refusals import REFUSALS, adapted, simpler
-from autohedge.llm.backends.thinking import lost_in_thought, was_cut
+from autohedge.llm.backends.parameter_fallbacks import REFUSALS, adapted, simpler
+from autohedge.llm.backends.reasoning import lost_in_thought, was_cut
 
 # A model answers with this key only if the server enforces the schema: the question does not mention it.
 _KEY = "blue_7f3"
@@ -31,7 +31,7 @@ ANSWER_TOKENS = 200
 LARGER_TOKENS = (1200, 4096)
 
 
-class Probeable(Protocol):
+class ProbedBackend(Protocol):
     """A model that can be asked in each way."""
 
     async def ask(self, request: LLMRequest, known: ModelCapability) -> LLMResponse:
@@ -39,7 +39,7 @@ class Probeable(Protocol):
         ...
 
 
-class Silent(LLMError):
+class UnansweredProbe(LLMError):
     """The model accepts requests, but thinks without an answer in each way that was tried."""
 
     def __init__(self, known: ModelCapability) -> None:
@@ -64,17 +64,17 @@ def probe_request(settings: AnswerSettings = DEFAULTS) -> LLMRequest:
     )
 
 
-async def probe(model: Probeable, start: ModelCapability, settings: AnswerSettings) -> ModelCapability:
+async def probe(model: ProbedBackend, start: ModelCapability, settings: AnswerSettings) -> ModelCapability:
     """Returns the strongest way in which a model answers, beginning at `start`.
 
-    Raises LLMError if the server refuses all ways or fails otherwise, and Silent if the model never answers.
+    Raises LLMError if the server refuses all ways or fails otherwise, and UnansweredProbe if the model never answers.
     """
     return await _Prober(model, probe_request(settings), may_raise=not settings.max_answer_tokens).run(start)
 
 
 @dataclass(slots=True)
 class _Prober:
-    model: Probeable
+    model: ProbedBackend
     request: LLMRequest
     may_raise: bool  # whether the token limit may be raised; a limit of the user may not
 
@@ -95,7 +95,7 @@ class _Prober:
             silent = silent or (known if lost_in_thought(answer) else None)
             form = weaker(known.form)
             known = None if form is None else msgspec.structs.replace(known, form=form)
-        raise Silent(silent or start)
+        raise UnansweredProbe(silent or start)
 
     async def _accepted(self, start: ModelCapability) -> tuple[ModelCapability, LLMResponse]:
         """Asks, each time without what the server refused. Raises the first refusal if none is left."""

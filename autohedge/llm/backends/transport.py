@@ -9,7 +9,7 @@ import msgspec
 from pydantic import SecretStr
 
 from autohedge.llm.backend import LLMError
-from autohedge.llm.backends.keys import is_openai
+from autohedge.llm.backends.api_keys import is_openai
 from autohedge.llm.backends.tls import tls_failure, trusted_certificates
 from autohedge.llm.error_reports import reports_error
 from autohedge.llm.errors import HIDDEN, SHORTEST_KEY, from_status, llm_error

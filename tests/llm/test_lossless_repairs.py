@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autohedge.llm.backend import LLMRequest
-from autohedge.llm.lossless import read_lossless, symbol_letters
+from autohedge.llm.lossless_repairs import read_lossless, symbol_letters
 from tests.llm.request_factory import make_request
 
 FIELDS: dict[str, Any] = {

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from autohedge.llm.backend import LLMError
-from autohedge.llm.backends import opening
-from autohedge.llm.backends.listing import closest
+from autohedge.llm.backends import model_selection
+from autohedge.llm.backends.model_listing import closest
 from autohedge.llm.backends.ollama import open_ollama
 from autohedge.llm.backends.openai_compatible import open_openai_compatible
 from tests.llm.backend_harness import fails
@@ -214,7 +214,7 @@ EMPTY = json_reply({"object": "list", "data": []})
 
 @pytest.fixture
 def brief_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(opening, "POLL_S", 0.01)
+    monkeypatch.setattr(model_selection, "POLL_S", 0.01)
 
 
 @pytest.mark.usefixtures("brief_pause")

@@ -10,9 +10,9 @@ from autohedge.llm.backend import RETRYABLE, LLMError
 from autohedge.llm.backends import capabilities
 from autohedge.llm.backends.adaptive import AdaptiveBackend
 from autohedge.llm.backends.capabilities import AnswerSettings, ModelCapability, assumed
-from autohedge.llm.backends.listing import Server, chat_models, closest, is_in_state, root_of
-from autohedge.llm.backends.probe import Silent, probe
-from autohedge.llm.backends.refusals import is_about_the_model
+from autohedge.llm.backends.model_listing import Server, chat_models, closest, is_in_state, root_of
+from autohedge.llm.backends.parameter_fallbacks import is_about_the_model
+from autohedge.llm.backends.probe import UnansweredProbe, probe
 from autohedge.llm.error_reports import read_report
 from autohedge.llm.errors import llm_error
 from autohedge.llm.policy import sleep
@@ -149,7 +149,7 @@ async def _measured(at: ModelServer[Backend], model: str, kind: str) -> ModelCap
     backend = at.backend(_start(at, model, kind))
     try:
         return capabilities.store(await probe(backend, backend.known, at.settings))
-    except Silent as silent:
+    except UnansweredProbe as silent:
         warn(
             f"{model} thinks until its tokens are used up and gave no answer",
             cure="set llm.reasoning=off, raise llm.max_answer_tokens, or name another model",

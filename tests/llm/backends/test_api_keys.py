@@ -7,7 +7,7 @@ import pytest
 
 from autohedge.config import load
 from autohedge.core.errors import Misconfigured
-from autohedge.llm.backends.keys import is_openai, key_for_server
+from autohedge.llm.backends.api_keys import is_openai, key_for_server
 
 pytestmark = pytest.mark.usefixtures("workplace")
 ELSEWHERE = "https://models.example/v1"
