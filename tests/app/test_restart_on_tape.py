@@ -17,7 +17,7 @@ from autohedge.journal import RunFolder, read, verify
 from autohedge.llm.transcript import encode_entry
 from autohedge.llm.transcript import read as read_transcript
 from tests.graph.record_factory import TIGHT, hybrid
-from tests.llm.imitation_server import Imitation, json_reply, llama_cpp
+from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, json_reply, llama_cpp
 from tests.made_once import recorded_once
 from tests.process_harness import ProcessHarness
 from tests.run_harness import settings
@@ -118,6 +118,25 @@ def asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ru
         changes = {"llm__provider": '"openai"', "llm__base_url": f'"{server.base_url}"'}
         wanted = settings(**LLM | changes | {"synthetic__hours": 0.1})
         yield RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]), server
+
+
+def test_question_is_in_the_journal_when_its_request_arrives(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(workplace / "cache"))
+    recorded: list[int] = []
+    with llama_cpp() as server:
+        chat = server.pages["/v1/chat/completions"]
+
+        def answer(request: ReceivedRequest) -> Reply:
+            recorded.extend(path.read_bytes().count(b'"deliberate"') for path in workplace.glob("runs/*/j*"))
+            return chat(request)
+
+        server.pages["/v1/chat/completions"] = answer
+        changes = {"llm__provider": '"openai"', "llm__base_url": f'"{server.base_url}"'}
+        wanted = settings(**LLM | changes | {"synthetic__hours": 0.02})
+        app.run(wanted, app.tape_for(wanted, []))
+    assert recorded and recorded == sorted(recorded) and recorded[0] == 1
 
 
 def test_recorded_answers_are_not_asked_for_again(asked: tuple[RunFolder, Imitation]) -> None:
