@@ -7,76 +7,64 @@ are still journaled while entries halt.
 """
 
 import contextlib
-import os
 import shlex
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 from autohedge.core.errors import Unavailable
-from autohedge.journal.chain import closing_on_error, lock
-from autohedge.journal.folder import RunFolder, sync_names
+from autohedge.journal.chain import closing_on_error
+from autohedge.journal.disk import LOCAL_DISK, Disk, append_whole
+from autohedge.journal.folder import RunFolder
 
 RESERVE_BYTES = 16 << 20
 SYNC_PAUSE_S = 0.05
-# fdatasync omits metadata such as the modification time, which saves a disk write; macOS does not have it.
-_datasync: Callable[[int], None] = getattr(os, "fdatasync", os.fsync)
-
-
-def append_whole(descriptor: int, content: bytes, size: int) -> None:
-    """Appends to a file of `size` bytes: all of the content, or nothing of it where that raises OSError."""
-    left = memoryview(content)
-    try:
-        while left:
-            left = left[os.write(descriptor, left) :]
-    except OSError:
-        # What was written of it would tear the line that is written next.
-        os.ftruncate(descriptor, size)
-        raise
 
 
 class DurableStore:
     """A file that takes whole lines or none.
 
     `fault` describes the disk fault once there is one; the caller must then stop entries. A run without a
-    venue outside needs no room to leave it, so it can do without the reserve (`reserved`). Raises Refused if
-    another process writes the file, Unavailable if it cannot be written at all.
+    venue outside needs no room to leave it, so it can do without the reserve (`reserved`). With `syncs_behind` a
+    thread syncs after each write. Raises Refused if another process writes the file, Unavailable if it cannot
+    be written at all.
     """
 
-    def __init__(self, path: Path, *, power: bool = False, reserved: bool = True) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        power: bool = False,
+        reserved: bool = True,
+        disk: Disk = LOCAL_DISK,
+        syncs_behind: bool = True,
+    ) -> None:
         self.path = path
         self.fault: str | None = None
         self.power = power
+        self._disk = disk
         self._reserve = path.with_name("reserve")
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._descriptor = disk.open(path)
         except OSError as error:
             raise Unavailable(f"cannot write {path}: {error.strerror}; run where you may write") from None
-        with closing_on_error(lambda: os.close(self._descriptor)):
-            lock(self._descriptor, path)
-        self._size = os.fstat(self._descriptor).st_size
-        self._sync_names()
+        with closing_on_error(lambda: disk.close(self._descriptor)):
+            disk.lock(self._descriptor, path)
+        self._size = disk.size(self._descriptor)
+        disk.sync_names(self._descriptor, path)
         if reserved:
             self.reserve()
         self._dirty, self._closing = threading.Event(), threading.Event()
         self._syncer = threading.Thread(target=self._sync_behind, name="journal sync", daemon=True)
-        self._syncer.start()
-
-    def _sync_names(self) -> None:
-        """Syncs the file and the folders above it, so that its name survives a power failure too."""
-        os.fsync(self._descriptor)
-        for folder in (self.path.parent, self.path.parent.parent):
-            sync_names(folder)
+        if syncs_behind:
+            self._syncer.start()
 
     def reserve(self) -> bool:
         """Creates the reserve for a full disk; returns whether there was room."""
         try:
-            with self._reserve.open("wb") as file:
-                # Real zero bytes: a sparse file would not occupy the disk.
-                for _ in range(RESERVE_BYTES >> 20):
-                    file.write(bytes(1 << 20))
+            # Real zero bytes: a sparse file would not occupy the disk.
+            self._disk.create(self._reserve, bytes(RESERVE_BYTES))
         except OSError as error:
-            self._reserve.unlink(missing_ok=True)
+            self._disk.delete(self._reserve)
             self.fault = f"no room for the journal's reserve: {error.strerror}"
             return False
         self.fault = None
@@ -85,9 +73,9 @@ class DurableStore:
     def write(self, line: bytes) -> None:
         """Passes a line to the operating system; on a full disk it deletes the reserve and tries again."""
         try:
-            append_whole(self._descriptor, line, self._size)
+            append_whole(self._descriptor, line, self._size, self._disk)
         except OSError as error:
-            self._reserve.unlink(missing_ok=True)
+            self._disk.delete(self._reserve)
             self.fault = f"the journal met a full or broken disk: {error.strerror}"
             self._write_or_fail(line)
         self._size += len(line)
@@ -101,34 +89,33 @@ class DurableStore:
     def sync(self) -> None:
         """Returns once the disk has everything."""
         try:
-            _datasync(self._descriptor)
+            self._disk.sync(self._descriptor)
         except OSError as error:
             raise self._unwritable(error) from None
 
     def truncate_torn(self, torn_bytes: int) -> None:
         """Moves an incomplete last line from the journal to a file beside it."""
-        with self.path.open("rb") as file:
-            file.seek(self._size - torn_bytes)
-            torn = file.read()
+        torn = self._disk.read(self.path)[self._size - torn_bytes :]
         self._size -= torn_bytes
         # Kept as evidence: it may be the start of an order that was sent.
         if torn:
-            self.path.with_name(f"torn-at-{self._size}").write_bytes(torn)
-        os.ftruncate(self._descriptor, self._size)
+            self._disk.create(self.path.with_name(f"torn-at-{self._size}"), torn)
+        self._disk.truncate(self._descriptor, self._size)
 
     def close(self) -> None:
         """Syncs the file, deletes the reserve and closes the file."""
         self._closing.set()
         self._dirty.set()  # wakes the thread, so that it sees `_closing`
-        self._syncer.join()
+        if self._syncer.is_alive():
+            self._syncer.join()
         with contextlib.suppress(OSError):
-            os.fsync(self._descriptor)
-        os.close(self._descriptor)
-        self._reserve.unlink(missing_ok=True)
+            self._disk.sync(self._descriptor)
+        self._disk.close(self._descriptor)
+        self._disk.delete(self._reserve)
 
     def _write_or_fail(self, line: bytes) -> None:
         try:
-            append_whole(self._descriptor, line, self._size)
+            append_whole(self._descriptor, line, self._size, self._disk)
         except OSError as error:
             raise self._unwritable(error) from None
 
@@ -143,7 +130,7 @@ class DurableStore:
             self._dirty.wait()
             self._dirty.clear()  # before the sync, so that a line written during it sets the flag again
             try:
-                os.fsync(self._descriptor)
+                self._disk.sync(self._descriptor)
             except OSError as error:
                 self.fault = f"the disk does not take the journal: {error.strerror}"
             self._closing.wait(SYNC_PAUSE_S)

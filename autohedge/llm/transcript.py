@@ -19,7 +19,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import Snapshot
 from autohedge.journal.chain import closing_on_error, torn_tail_bytes
-from autohedge.journal.durable import append_whole
+from autohedge.journal.disk import append_whole
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call

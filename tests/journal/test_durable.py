@@ -12,6 +12,7 @@ import pytest
 from autohedge.core.errors import Refused, Unavailable
 from autohedge.journal import Journal, read
 from autohedge.journal.chain import torn_tail_bytes
+from autohedge.journal.disk import LocalDisk
 from autohedge.journal.durable import RESERVE_BYTES, DurableStore
 from tests.journal.entry_factory import ENTRIES, GENESIS
 
@@ -37,27 +38,28 @@ def test_a_line_has_left_the_process_when_append_returns(path: Path) -> None:
     assert [line.entry for line in list(read(path))[1:]] == ENTRIES
 
 
-@pytest.mark.parametrize("power", [False, True])
-def test_append_syncs_id_inputs_and_with_power_every_order(path: Path, power: bool) -> None:
-    script = f"""
-from pathlib import Path
-from autohedge.journal import Journal
-from autohedge.journal import durable
-from tests.journal.entry_factory import ENTRIES, GENESIS
-synced = []
-durable._datasync = lambda descriptor: synced.append(path.read_bytes().splitlines()[-1])
-path = Path({str(path)!r})
-store = durable.DurableStore(path, power={power})
-journal = Journal.begin(store, GENESIS)
-for entry in ENTRIES:
-    journal.append(entry)
-store.close()
-kinds = (b'"run_nonce"', b'"restarted"', b'"continued"', b'"submit_order"')
-print(*(sum(kind in line for line in synced) for kind in kinds), len(synced))
-"""
-    env = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
-    done = subprocess.run([sys.executable, "-c", script], env=env, capture_output=True, text=True, check=True)
-    assert done.stdout.split() == (["1", "1", "1", "2", "5"] if power else ["1", "1", "1", "0", "3"])
+class CountingDisk(LocalDisk):
+    """A disk that remembers the last line before each sync."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.synced: list[bytes] = []
+
+    def sync(self, descriptor: int) -> None:
+        self.synced.append(self.path.read_bytes().splitlines()[-1])
+
+
+@pytest.mark.parametrize(("power", "orders"), [(False, 0), (True, 2)])
+def test_append_syncs_id_inputs_and_with_power_every_order(path: Path, power: bool, orders: int) -> None:
+    disk = CountingDisk(path)
+    store = DurableStore(path, power=power, disk=disk, syncs_behind=False)
+    journal = Journal.begin(store, GENESIS)
+    for entry in ENTRIES:
+        journal.append(entry)
+    kinds = (b'"run_nonce"', b'"restarted"', b'"continued"', b'"submit_order"')
+    assert [sum(kind in line for line in disk.synced) for kind in kinds] == [1, 1, 1, orders]
+    assert len(disk.synced) == 3 + orders
+    store.close()
 
 
 def test_a_second_process_is_refused(path: Path) -> None:
@@ -169,7 +171,8 @@ def _on_a_small_disk(tmp_path: Path, size: int, body: str) -> str:
     place.mkdir()
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom autohedge.journal import Journal, read\n"
-        "from autohedge.journal.durable import RESERVE_BYTES, DurableStore\n"
+        "from autohedge.journal.disk import LocalDisk
+from autohedge.journal.durable import RESERVE_BYTES, DurableStore\n"
         f"from tests.journal.entry_factory import ENTRIES, GENESIS\nplace = Path(sys.argv[1])\n{body}"
     )
     command = SMALL_DISK.format(size=size, place=place, python=sys.executable, script=script)
