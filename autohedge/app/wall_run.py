@@ -354,6 +354,7 @@ def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remot
     if not record:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))
     lost = rehydrate(run.engine, record, rows, recorder, compare_texts=run.compare_texts)
+    remote.gateway.hold_until(run.engine.execution.tracker.hold_until_ns)
     # The clock may read earlier than the record, which must not go back in time.
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))

@@ -17,7 +17,8 @@ from autohedge.core.events import AnyTradingCommand, ConnectionStatus, ReplaceOr
 from autohedge.core.ids import seeded_random
 from autohedge.core.ports import ExecutionClient
 from autohedge.core.units import NS_PER_S
-from autohedge.gateway.outcomes import from_error, not_sent, throttled, unknown
+from autohedge.gateway.admission import RequestAdmission
+from autohedge.gateway.outcomes import from_error, not_sent, unknown
 from autohedge.gateway.request_queue import RequestQueue
 
 DEADLINE_S = 2.0
@@ -53,8 +54,7 @@ class VenueGateway:
         self._deadline_s = deadline_s
         self._patience_s = patience_s
         self._pause_s = PAUSE_S
-        self._connected = True
-        self._quiet_until_ns = 0
+        self._admission = RequestAdmission()
         self._queue = RequestQueue(in_flight_max)
         self._out: dict[asyncio.Task[Sequence[VenueEvent]], AnyTradingCommand] = {}
         self._arrived: deque[VenueEvent] = deque()
@@ -106,8 +106,12 @@ class VenueGateway:
                 self._pause_s = PAUSE_S
             self._on_disconnect()
             await self._reconnect()
-            self._connected = True
+            self._admission.connected = True
             self._deliver([ConnectionStatus(self._now_ns(), "up")])
+
+    def hold_until(self, until_ns: int) -> None:
+        """Sends no request before `until_ns`, as the venue asked an earlier process of the run."""
+        self._admission.hold_until(until_ns)
 
     def close(self) -> None:
         """Closes the connection and drops the requests in flight."""
@@ -123,7 +127,7 @@ class VenueGateway:
 
     def _on_disconnect(self) -> None:
         """Reports the loss: requests in flight as unknown, queued ones as not sent."""
-        self._connected = False
+        self._admission.connected = False
         self._client.close()
         now_ns, waiting = self._now_ns(), self._queue.drain()
         out = [
@@ -174,10 +178,8 @@ class VenueGateway:
     def _local_answer(self, command: AnyTradingCommand, since_ns: int) -> list[VenueEvent] | None:
         """The outcome of a command that must not be sent now; None if it may be sent."""
         now_ns = self._now_ns()
-        if not self._connected:
-            return not_sent(command, "not connected", now_ns)
-        if now_ns < self._quiet_until_ns:
-            return throttled(command, now_ns, self._quiet_until_ns)
+        if (instead := self._admission.answer_locally(command, now_ns)) is not None:
+            return instead
         late = monotonic_ns() - since_ns > self._deadline_s * NS_PER_S
         # An old price adds exposure; a late cancel or query does no harm.
         if late and isinstance(command, SubmitOrder | ReplaceOrder):
@@ -197,7 +199,7 @@ class VenueGateway:
     def _from_error(self, command: AnyTradingCommand, error: Exception) -> list[VenueEvent]:
         now_ns = self._now_ns()
         if isinstance(error, Retryable):  # hold all requests: venues throttle an account, not one request
-            self._quiet_until_ns = max(self._quiet_until_ns, now_ns + round(error.after_s * NS_PER_S))
+            self._admission.hold_until(now_ns + round(error.after_s * NS_PER_S))
         return from_error(command, error, now_ns)
 
     def _on_request_done(self, task: asyncio.Task[Sequence[VenueEvent]]) -> None:

@@ -171,8 +171,7 @@ def _on_a_small_disk(tmp_path: Path, size: int, body: str) -> str:
     place.mkdir()
     script.write_text(
         "import sys\nfrom pathlib import Path\nfrom autohedge.journal import Journal, read\n"
-        "from autohedge.journal.disk import LocalDisk
-from autohedge.journal.durable import RESERVE_BYTES, DurableStore\n"
+        "from autohedge.journal.durable import RESERVE_BYTES, DurableStore\n"
         f"from tests.journal.entry_factory import ENTRIES, GENESIS\nplace = Path(sys.argv[1])\n{body}"
     )
     command = SMALL_DISK.format(size=size, place=place, python=sys.executable, script=script)
