@@ -25,8 +25,10 @@ class VenueFault(StrEnum):
     SKEW = auto()
     MAINTENANCE = auto()
     DISCONNECT = auto()
+    GARBLED = auto()
+    CANCEL_NOT_FOUND = auto()
     ERROR_ACCEPTED = auto()
 
 
 INJECTED = tuple(fault for fault in VenueFault if fault is not VenueFault.ERROR_ACCEPTED)
-"""The faults that fault injection draws from; their order is part of the meaning of a seed."""
+"""The faults that fault injection draws from."""

@@ -1,7 +1,7 @@
-"""Fault simulation: seeded scenarios of faults, crashes and bad decisions, checked against invariants."""
+"""Fault simulation: histories of faults and crashes against the real engine, with invariants after every step."""
 
-from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.history import History, read_history, write_history
 from autohedge.faultsim.runner import simulate
-from autohedge.faultsim.scenario import ScenarioResult, run_scenario
+from autohedge.faultsim.scenario import ScenarioResult, run_history
 
-__all__ = ["InvariantViolation", "ScenarioResult", "run_scenario", "simulate"]
+__all__ = ["History", "ScenarioResult", "read_history", "run_history", "simulate", "write_history"]

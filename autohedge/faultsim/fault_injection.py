@@ -1,14 +1,15 @@
 """Fault injection for a simulated venue: faults in requests, in answers, and at the venue itself.
 
-`FaultInjector` stands between the runtime and a `MutableVenue` in virtual time. One seeded stream decides
-which fault strikes; none does after `calm_ns`. Answers that a dead process had not received are lost.
+`FaultInjector` stands between the runtime and a `MutableVenue` in virtual time, in the place of the gateway and
+of the connection. A `FaultSchedule` says which fault happens when. Answers that a dead process had not received
+are lost.
 """
 
 import heapq
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Literal
 
 import msgspec
 
@@ -29,17 +30,28 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueEvent,
 )
-from autohedge.core.ids import Randomness
 from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import SimulatedVenue
+from autohedge.faultsim.strikes import FaultSchedule, Strike
+from autohedge.gateway.admission import RequestAdmission
+from autohedge.gateway.outcomes import About, throttled, unknown
 
 F = VenueFault
-ON_THE_WAY_THERE = (F.TIMEOUT_LOST, F.TIMEOUT_ACCEPTED, F.ERROR, F.THROTTLE, F.BAN, F.DUPLICATE, F.DELAY)
+ON_THE_WAY_THERE = (
+    F.TIMEOUT_LOST,
+    F.TIMEOUT_ACCEPTED,
+    F.ERROR,
+    F.THROTTLE,
+    F.BAN,
+    F.DUPLICATE,
+    F.DELAY,
+    F.GARBLED,
+)
 ON_THE_WAY_BACK = (F.DROP, F.DUPLICATE, F.REORDER, F.DELAY)
-UNDER_WAY = (F.DISCONNECT, F.MAINTENANCE, F.EXTERNAL)
+SPONTANEOUS = (F.DISCONNECT, F.MAINTENANCE, F.EXTERNAL)
 DEADLINE_NS = 2 * NS_PER_S  # the gateway's deadline for a request
 FORGETS_NS = 4 * NS_PER_S  # how long the venue may not show a new order: less than the visibility lag
 
@@ -109,42 +121,30 @@ class MutableVenue(SimulatedVenue):
 
 
 class FaultInjector:
-    """Carries messages to a venue and back, and injects faults into both directions."""
+    """Carries messages to a venue and back, and lets the faults of a schedule happen in both directions."""
 
-    def __init__(
-        self,
-        venue: MutableVenue,
-        faults: frozenset[VenueFault],
-        draw: Randomness,
-        *,
-        rate: float,
-        calm_ns: int,
-    ) -> None:
+    def __init__(self, venue: MutableVenue, schedule: FaultSchedule) -> None:
         self.venue = venue
-        self.fault_counts: Counter[VenueFault] = Counter()
+        self.admission = RequestAdmission()
         self.sent: list[AnyTradingCommand] = []
-        self.quiet_until_ns = 0
-        self._faults = faults
-        self._draw = draw
-        self._rate = rate
-        self._calm_ns = calm_ns
+        self.attended = True
+        self._schedule = schedule
         self._count = 0
         self._due: list[tuple[int, int, VenueEvent | Callable[[int], None]]] = []
         self._arrived: deque[VenueEvent] = deque()
         self._down = ""
-        self._young: dict[str, int] = {}
+        self._placed_ns: dict[str, int] = {}
         self._undone: set[str] = set()
-        self.skew_ns = 0
-        if F.SKEW in faults:
-            self.skew_ns = draw.randrange(-2 * NS_PER_S, 2 * NS_PER_S)
-            self.fault_counts[F.SKEW] += 1
+        skew = schedule.take(F.SKEW, NEVER)
+        self.skew_ns = int(skew.between(-2, 2) * NS_PER_S) if skew else 0
 
     # the venue interface of `VirtualRuntime`
 
     @property
     def next_due_ns(self) -> int:
         """When the next message arrives at either end, or the next fault takes effect."""
-        return min(self.venue.next_due_ns, self._due[0][0] if self._due else NEVER)
+        due_ns = self._due[0][0] if self._due else NEVER
+        return min(self.venue.next_due_ns, due_ns, self._spontaneous_ns)
 
     @property
     def next_touch(self) -> int:
@@ -162,10 +162,13 @@ class FaultInjector:
 
     def advance(self) -> None:
         """Delivers the earliest message, or lets the earliest fault take effect."""
-        if not self._due or self.venue.next_due_ns <= self._due[0][0]:
+        due_ns = self._due[0][0] if self._due else NEVER
+        if self._spontaneous_ns < min(due_ns, self.venue.next_due_ns):
+            self._spontaneous_faults(self._spontaneous_ns)
+        elif self.venue.next_due_ns <= due_ns:
             self.venue.advance()
         else:
-            due_ns, _, what = heapq.heappop(self._due)
+            _, _, what = heapq.heappop(self._due)
             if callable(what):
                 what(due_ns)
             elif not self._down or isinstance(what, ConnectionStatus):
@@ -176,94 +179,94 @@ class FaultInjector:
         """The next answer that has arrived, or None."""
         return self._arrived.popleft() if self._arrived else None
 
+    @property
+    def _spontaneous(self) -> tuple[VenueFault, ...]:
+        """The faults that may happen now: without a trader there is no connection to lose."""
+        return SPONTANEOUS if self.attended else (F.EXTERNAL,)
+
+    @property
+    def _spontaneous_ns(self) -> int:
+        # Right after its time: a command of the same moment meets it first.
+        return min(self._schedule.next_of(self._spontaneous) + 1, NEVER)
+
     def disconnect_trader(self) -> None:
         """Drops the answers in transit, as when the trader's process dies; its requests still arrive."""
         self._arrived.clear()
-        # Callables are requests in transit and later faults; the others are answers.
-        self._due = [item for item in self._due if callable(item[2])]
-        heapq.heapify(self._due)
+        self._drop_answers()
         self._down = ""
+        self.admission = RequestAdmission()
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        """Carries a command to the venue, unless a fault prevents it."""
-        self.sent.append(command)
-        self._spontaneous_fault(now_ns)
-        if self._down:
-            self._reject_unsent(command, now_ns)
+        """Carries a command to the venue, unless the gateway holds it back or a fault prevents it."""
+        self._spontaneous_faults(now_ns)
+        if (instead := self.admission.answer_locally(command, now_ns)) is not None:
+            self._arrived.extend(instead)
             return
-        fault = self._draw_fault(ON_THE_WAY_THERE, now_ns)
-        if isinstance(command, CancelOrder) and self._draw_fault((F.CANCEL_RACE,), now_ns, often=10):
-            self._count_if(F.CANCEL_RACE, happened=self.venue.partial_fill(command.order_id, now_ns))
-        if fault is None:
-            self._forward(command, now_ns)
+        self.sent.append(command)
+        if isinstance(command, CancelOrder) and (race := self._schedule.due(F.CANCEL_RACE, now_ns)):
+            self._count_if(race, happened=self.venue.partial_fill(command.order_id, now_ns))
+        if strike := self._first_of(ON_THE_WAY_THERE, now_ns):
+            self._inject(strike, command, now_ns)
         else:
-            self.fault_counts[fault] += 1
-            self._inject(fault, command, now_ns)
+            self._forward(command, now_ns)
         self._collect()
 
     # faults of commands
 
-    def _inject(self, fault: VenueFault, command: AnyTradingCommand, now_ns: int) -> None:
-        match fault:
-            case F.THROTTLE | F.BAN:
-                wait_ns = self._between(1, 3) if fault is F.THROTTLE else self._between(5, 20)
-                self.quiet_until_ns = max(self.quiet_until_ns, now_ns + wait_ns)
-                self._synthesize(RequestThrottled, command, now_ns, until_ns=now_ns + wait_ns)
+    def _inject(self, strike: Strike, command: AnyTradingCommand, now_ns: int) -> None:
+        match strike.fault:
+            case F.THROTTLE:
+                self._refuse(command, now_ns, strike.between(1, 3))
+            case F.BAN:
+                self._refuse(command, now_ns, strike.between(5, 20))
             case F.TIMEOUT_ACCEPTED:
                 self._forward(command, now_ns, deaf=True)
-                self._synthesize(RequestUnknown, command, now_ns + DEADLINE_NS, cause="timeout")
+                self._lose(command, now_ns + DEADLINE_NS, "timeout")
             case F.TIMEOUT_LOST:
-                self._synthesize(RequestUnknown, command, now_ns + DEADLINE_NS, cause="timeout")
+                self._lose(command, now_ns + DEADLINE_NS, "timeout")
             case F.ERROR:  # a 5xx does not say whether the request took effect
-                if self._draw.random() < 0.5:
+                if strike.between(0, 1) < 0.5:
                     self._forward(command, now_ns, deaf=True)
-                self._synthesize(RequestUnknown, command, now_ns, cause="503")
+                self._lose(command, now_ns, "503")
+            case F.GARBLED:  # it took effect, and nobody can read what came back
+                self._forward(command, now_ns, deaf=True)
+                self._lose(command, now_ns, "the answer is not understood")
             case F.DUPLICATE:
                 self._forward(command, now_ns)
                 self._forward(command, now_ns)
             case _:
-                self._at(now_ns + self._between(0.01, 1.5), lambda due_ns: self._forward(command, due_ns))
+                self._at(now_ns + _ns(strike, 0.01, 1.5), lambda due_ns: self._forward(command, due_ns))
+
+    def _refuse(self, command: AnyTradingCommand, now_ns: int, wait_s: float) -> None:
+        """Answers 429 or 418 instead of acting; the gateway then sends nothing until the time that it names."""
+        until_ns = now_ns + int(wait_s * NS_PER_S)
+        self.admission.hold_until(until_ns)
+        for answer in throttled(command, now_ns, until_ns):
+            self._at(now_ns, answer)
+
+    def _lose(self, command: AnyTradingCommand, at_ns: int, cause: str) -> None:
+        for answer in unknown(command, cause, at_ns):
+            self._at(at_ns, answer)
 
     def _forward(self, command: AnyTradingCommand, now_ns: int, *, deaf: bool = False) -> None:
         """Delivers a command to the venue; with `deaf`, its acceptance does not come back."""
         if isinstance(command, QueryFills):  # the engine asks in its time, the venue's clock is skewed
             command = msgspec.structs.replace(command, since_ns=max(command.since_ns - self.skew_ns, 0))
         if isinstance(command, SubmitOrder):
-            self._young.setdefault(command.order_id, now_ns)
+            self._placed_ns.setdefault(command.order_id, now_ns)
         if isinstance(command, QueryOrder) and self._hides_order(command.order_id, now_ns):
             self._return(OrderNotFound(now_ns, command.order_id, command.at_ns), now_ns)
+            return
+        if isinstance(command, CancelOrder) and self._schedule.take(F.CANCEL_NOT_FOUND, now_ns):
+            self._return(ChangeRejected(now_ns, command.order_id, "order not found"), now_ns)
             return
         self.venue.send(command, now_ns)
         self._collect(deaf=deaf)
 
     def _hides_order(self, order_id: str, now_ns: int) -> bool:
         """Whether the venue does not show a new order yet."""
-        young = now_ns - self._young.get(order_id, -NEVER) < FORGETS_NS
-        if young and self._draw_fault((F.FORGET,), now_ns, often=10):
-            self.fault_counts[F.FORGET] += 1
-            return True
-        return False
-
-    def _synthesize(self, kind: type[Any], command: AnyTradingCommand, at_ns: int, **facts: Any) -> None:
-        """Schedules the event that a gateway makes of a failed request; account queries give none."""
-        match command:
-            case SubmitOrder():
-                about = "submit"
-            case CancelOrder():
-                about = "cancel"
-            case ReplaceOrder():
-                about = "replace"
-            case QueryOrder():
-                about = "query"
-            case _:
-                return
-        self._at(at_ns, kind(at_ns, command.order_id, **facts, about=about))
-
-    def _reject_unsent(self, command: AnyTradingCommand, now_ns: int) -> None:
-        if isinstance(command, SubmitOrder):
-            self._arrived.append(OrderRejected(now_ns, command.order_id, "not connected"))
-        else:
-            self._synthesize(RequestUnknown, command, now_ns, cause="not connected")
+        young = now_ns - self._placed_ns.get(order_id, -NEVER) < FORGETS_NS
+        return young and self._schedule.take(F.FORGET, now_ns) is not None
 
     # faults of answers
 
@@ -276,91 +279,94 @@ class FaultInjector:
                 self._return(answer, answer.at_ns)
 
     def _return(self, answer: VenueEvent, now_ns: int) -> None:
-        fault = self._draw_fault(ON_THE_WAY_BACK, now_ns)
         if self._down:
             return
-        if fault:
-            self.fault_counts[fault] += 1
-        match fault:
+        strike = self._first_of(ON_THE_WAY_BACK, now_ns)
+        match strike and strike.fault:
             case None:
                 self._arrived.append(answer)
-            case F.DUPLICATE:
+            case F.DUPLICATE if strike:
                 self._arrived.append(answer)
-                self._at(now_ns + self._between(0, 5), answer)
-            case F.REORDER:
-                self._at(now_ns + self._between(0.001, 0.1), answer)
-            case F.DELAY:
-                self._at(now_ns + self._between(0.1, 3), answer)
+                self._at(now_ns + _ns(strike, 0, 5), answer)
+            case F.REORDER if strike:
+                self._at(now_ns + _ns(strike, 0.001, 0.1), answer)
+            case F.DELAY if strike:
+                self._at(now_ns + _ns(strike, 0.1, 3), answer)
 
     def _schedule_undo(self, answer: VenueEvent) -> None:
         """Schedules a late reject, a bust or an overfill for an answer, at most one per order."""
-        now_ns = getattr(answer, "at_ns", 0)
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
-        often = 1.0
         if isinstance(answer, OrderAccepted):
-            undo, often = {F.LATE_REJECT: self.venue.late_reject}, 4.0
+            undo = {F.LATE_REJECT: self.venue.late_reject}
         elif isinstance(answer, ExecutionReport) and answer.kind == "fill":
             undo = {F.BUST: self.venue.bust, F.OVERFILL: self.venue.overfill}
-        fault = self._draw_fault(tuple(undo), now_ns, often=often)
-        if (
-            fault
-            and isinstance(answer, OrderAccepted | ExecutionReport)
-            and answer.order_id not in self._undone
-        ):
-            self._undone.add(answer.order_id)
-            order_id, do = answer.order_id, undo[fault]
-            wait_ns = self._between(0.01, 2)
-            self._at(now_ns + wait_ns, lambda due_ns: self._count_if(fault, happened=do(order_id, due_ns)))
+        if not undo or not isinstance(answer, OrderAccepted | ExecutionReport):
+            return
+        order_id = answer.order_id
+        if order_id in self._undone:
+            return
+        for fault, do in undo.items():
+            if strike := self._schedule.due(fault, answer.at_ns):
+                self._undone.add(order_id)
+                self._at(
+                    answer.at_ns + _ns(strike, 0.01, 2),
+                    lambda due_ns, do=do, strike=strike: self._count_if(  # type: ignore[misc]
+                        strike, happened=do(order_id, due_ns)
+                    ),
+                )
+                return
 
     # faults without a message
 
-    def _spontaneous_fault(self, now_ns: int) -> None:
-        fault = self._draw_fault(UNDER_WAY, now_ns, often=0.3)
-        if fault is None or self._down:
-            return
-        self.fault_counts[fault] += 1
-        if fault is F.EXTERNAL:
-            self._trade_externally()
-            return
-        self._down = "down" if fault is F.DISCONNECT else "maintenance"
+    def _spontaneous_faults(self, now_ns: int) -> None:
+        for fault in self._spontaneous:
+            if not (strike := self._schedule.due(fault, now_ns)) or self._down:
+                continue
+            self._count_if(strike, happened=True)
+            if fault is F.EXTERNAL:
+                self._trade_externally(strike)
+            else:
+                self._disconnect("down" if fault is F.DISCONNECT else "maintenance", strike, now_ns)
+
+    def _disconnect(self, state: Literal["down", "maintenance"], strike: Strike, now_ns: int) -> None:
+        self._down = state
+        self.admission.connected = False
         # Answers in transit are lost with the connection, requests in transit are not.
+        self._drop_answers()
+        self._arrived.append(ConnectionStatus(now_ns, state))
+        self._at(now_ns + _ns(strike, 0.2, 8), self._reconnect)
+
+    def _drop_answers(self) -> None:
+        # Callables are requests in transit and later faults; the others are answers.
         self._due = [item for item in self._due if callable(item[2])]
         heapq.heapify(self._due)
-        self._arrived.append(ConnectionStatus(now_ns, "down" if fault is F.DISCONNECT else "maintenance"))
-        self._at(now_ns + self._between(0.2, 8), self._reconnect)
 
     def _reconnect(self, now_ns: int) -> None:
         if self._down:
             self._down = ""
+            self.admission.connected = True
             self._arrived.append(ConnectionStatus(now_ns, "up"))
 
-    def _trade_externally(self) -> None:
+    def _trade_externally(self, strike: Strike) -> None:
         symbols = [symbol for symbol, quantity in self.venue.held.items() if quantity > ZERO]
         if symbols:
-            symbol = self._draw.choice(symbols)
+            symbol = strike.choose(symbols)
             quantity = multiply(self.venue.held[symbol], Decimal("0.25"))
             self.venue.external_trade(symbol, quantity, Decimal(100))
 
-    def _draw_fault(
-        self, kinds: tuple[VenueFault, ...], now_ns: int, *, often: float = 1.0
-    ) -> VenueFault | None:
-        """The fault of `kinds` that strikes now, or None."""
-        # Always two draws: a fault that is not possible here must not shift the stream.
-        luck, which = self._draw.random(), self._draw.random()
-        possible = [kind for kind in kinds if kind in self._faults]
-        if now_ns >= self._calm_ns or not possible or luck >= self._rate * often:
-            return None
-        return possible[int(which * len(possible))]
+    def _first_of(self, faults: tuple[VenueFault, ...], now_ns: int) -> Strike | None:
+        return next((strike for each in faults if (strike := self._schedule.take(each, now_ns))), None)
 
-    def _count_if(self, fault: VenueFault, *, happened: bool) -> None:
-        self.fault_counts[fault] += happened
-
-    def _between(self, least_s: float, most_s: float) -> int:
-        return int(self._draw.uniform(least_s, most_s) * NS_PER_S)
+    def _count_if(self, strike: Strike, *, happened: bool) -> None:
+        self._schedule.fault_counts[strike.fault] += happened
 
     def _at(self, due_ns: int, what: VenueEvent | Callable[[int], None]) -> None:
         self._count += 1
         heapq.heappush(self._due, (due_ns, self._count, what))
+
+
+def _ns(strike: Strike, least_s: float, most_s: float) -> int:
+    return int(strike.between(least_s, most_s) * NS_PER_S)
 
 
 def _restamped(answer: VenueEvent, at_ns: int) -> VenueEvent:

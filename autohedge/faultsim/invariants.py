@@ -26,7 +26,7 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import BUY, SELL
 from autohedge.engine.engine import Engine
-from autohedge.exchanges.fault_injection import MutableVenue
+from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation

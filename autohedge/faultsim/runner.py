@@ -1,4 +1,4 @@
-"""Runs a range of seeded scenarios, counts the injected faults, and collects the seeds that failed."""
+"""Runs the histories of a range of seeds, counts the faults that struck, and collects the seeds that failed."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -7,10 +7,15 @@ from dataclasses import dataclass, field
 from functools import partial
 from multiprocessing import get_context
 
-from autohedge.core.errors import Misconfigured
-from autohedge.faultsim.scenario import FAULTS, Fault, ScenarioResult, run_scenario
+import msgspec
 
-MEANINGFUL = 100  # scenarios after which each fault should have struck
+from autohedge.core.errors import Misconfigured
+from autohedge.faultsim.faults import FAULTS, Fault
+from autohedge.faultsim.history import History
+from autohedge.faultsim.random_history import random_history
+from autohedge.faultsim.scenario import ScenarioResult, run_history
+
+MEANINGFUL = 100  # histories after which each fault should have struck
 
 
 @dataclass(slots=True)
@@ -73,12 +78,27 @@ def seeds_of(text: str) -> range:
     return range(int(first), int(last))
 
 
+def history_of(seed: int, faults: frozenset[Fault]) -> History:
+    """The history of a seed with only these faults; the others leave everything else as it is."""
+    history = random_history(seed)
+    return msgspec.structs.replace(
+        history, strikes=[strike for strike in history.strikes if FAULTS[strike.fault] in faults]
+    )
+
+
+def run_seed(seed: int, faults: frozenset[Fault]) -> ScenarioResult:
+    """Runs the history of a seed with only these faults."""
+    outcome = run_history(history_of(seed, faults))
+    outcome.seed = seed
+    return outcome
+
+
 def simulate(
     seeds: Iterable[int], faults: frozenset[Fault], *, jobs: int = 1, done: Callable[[ScenarioResult], None]
 ) -> Summary:
     """Runs one scenario per seed in `jobs` processes; calls `done` for each, in the order of the seeds."""
     summary = Summary(tuple(name for name, fault in FAULTS.items() if fault in faults))
-    play = partial(run_scenario, faults=faults)
+    play = partial(run_seed, faults=faults)
     if jobs == 1:
         _collect(map(play, seeds), summary, done)
     else:

@@ -1,13 +1,12 @@
-"""One scenario: a seed determines market, settings, faults, crashes and operator commands.
+"""Runs one history: a market, settings, commands and faults, with deaths of the process in between.
 
-Engine, risk checks, execution, journal and recovery are the real ones. The venue is the simulated one behind
-`FaultInjector`. Each source of randomness has its own stream.
+Engine, risk checks, execution, journal, its store and recovery are the real ones. The venue is the simulated
+one behind `FaultInjector`, the disk is in memory.
 """
 
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from enum import StrEnum, auto, unique
 from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
@@ -17,7 +16,7 @@ import msgspec
 import numpy as np
 
 from autohedge.core.clock import NEVER
-from autohedge.core.errors import AutoHedgeError
+from autohedge.core.errors import AutoHedgeError, Refused, Unavailable
 from autohedge.core.events import (
     AccountState,
     AnyTradingCommand,
@@ -33,74 +32,58 @@ from autohedge.core.events import (
     TradingCommand,
     VenueEvent,
 )
-from autohedge.core.ids import Randomness, nonce_from_seed, seeded_random
+from autohedge.core.ids import nonce_from_seed
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
-from autohedge.exchanges.fault_injection import FaultInjector, MutableVenue
-from autohedge.exchanges.faults import INJECTED, VenueFault
+from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import VenueModel, lots_of
+from autohedge.faultsim.fault_injection import FaultInjector, MutableVenue
+from autohedge.faultsim.faults import MachineFault
+from autohedge.faultsim.history import History, ScheduledCommand
 from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
-from autohedge.faultsim.random_market import FeedFault, random_market
-from autohedge.faultsim.random_settings import random_settings
-from autohedge.faultsim.seeded_decisions import DecisionFault, SeededDecisions
+from autohedge.faultsim.random_history import settings_of, tape_of_history
+from autohedge.faultsim.scripted_decisions import ScriptedDecisions
+from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
+from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal.chain import Journal, lines_of
+from autohedge.journal.durable import DurableStore
 from autohedge.market.tape import Rows
-from autohedge.runtime.recovery import rehydrate
+from autohedge.runtime.recovery import rehydrate, was_stopped
 from autohedge.runtime.replay import replay
 from autohedge.runtime.virtual import VirtualRuntime, advance_unattended
 from autohedge.strategies import build
 
-ROWS = 1_850
-CALM_S = 120.0  # without faults at the end: long enough for every query and reconciliation to finish
-CRASH_RATE = 0.004
-FAULT_RATE = 0.06
-RESUMES = 24
-IN_MEMORY = Path("the journal in memory")
-ScheduledEvent = OperatorCommand | SystemFault | LoopLag
-
-
-@unique
-class MachineFault(StrEnum):
-    """A fault of the process or its disk."""
-
-    CRASH_RECORD = auto()
-    CRASH_SUBMIT = auto()
-    CRASH_APPLY = auto()
-    TORN_TAIL = auto()
-    POWER_LOSS = auto()
-    DISK_FULL = auto()
-
-
-Fault = FeedFault | VenueFault | MachineFault | DecisionFault
-FAULTS: dict[str, Fault] = {
-    str(fault): fault for kind in (FeedFault, INJECTED, MachineFault, DecisionFault) for fault in kind
-}
-
-
-class Crash(Exception):
-    """Simulates the death of the process."""
+JOURNAL = Path("/simulated/runs/run/journal.jsonl")
+SLOW_NS = 2 * NS_PER_S
+LAST_ANSWERS_NS = 120 * NS_PER_S
+M = MachineFault
+# Faults that change the account without an order: invariants on free cash and sales do not hold after them.
+ACCOUNT_FAULTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.EXTERNAL)
+# Faults that may take the line of an order that was sent; the restarted engine adopts the order.
+LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 
 
 @dataclass(slots=True)
 class ScenarioResult:
-    """The result of a scenario: how often each fault struck, and the first violation, if any.
+    """The result of a history: how often each fault struck, and the first violation, if any.
 
-    `digest` is the hash of the journal.
+    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end.
     """
 
-    seed: int
+    seed: int = 0
     rows: int = 0
     orders: int = 0
     crashes: int = 0
     fault_counts: Counter[str] = field(default_factory=Counter)
     violation: str | None = None
     digest: str = ""
+    ended_ns: int = 0
 
 
-def run_scenario(seed: int, faults: frozenset[Fault]) -> ScenarioResult:
-    """Runs the scenario of one seed; the same seed and faults give the same journal."""
-    scenario = FaultScenario(seed, faults)
+def run_history(history: History) -> ScenarioResult:
+    """Runs a history; the same history gives the same journal."""
+    scenario = FaultScenario(history)
     try:
         scenario.play()
     except InvariantViolation as violated:
@@ -108,210 +91,229 @@ def run_scenario(seed: int, faults: frozenset[Fault]) -> ScenarioResult:
     # What the engine raises on bad input is a violation too; other exceptions are bugs of the simulator.
     except (AutoHedgeError, ArithmeticError, LookupError) as error:
         scenario.outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
+    scenario.outcome.ended_ns = scenario.engine.now_ns
     return scenario.outcome
 
 
-class _Memory(BytesIO):
-    """The store of a journal in memory; a power failure may lose what was not synced."""
-
-    synced = 0
-
-    def flush_before_send(self) -> None:
-        """Does nothing, as with `process` durability."""
-
-    def sync(self) -> None:
-        """Makes what was written until now survive a power failure."""
-        self.synced = self.tell()
-
-    def cut(self, size: int) -> None:
-        """Drops everything after `size` bytes."""
-        self.seek(size)
-        self.truncate()
-
-
 class FaultScenario:
-    """Runs one scenario; with `cut`, its market ends after that many rows."""
+    """Runs one history; with `cut`, its market ends after that many rows."""
 
-    def __init__(self, seed: int, faults: frozenset[Fault], cut: int | None = None) -> None:
-        self.outcome = ScenarioResult(seed)
+    def __init__(self, history: History, cut: int | None = None) -> None:
+        self.outcome = ScenarioResult()
         self.entries: list[JournalEntry] = []
-        self.seed, self.faults, self.cut = seed, faults, cut
-        self.crash_rate = CRASH_RATE
-        self._crashes = seeded_random(str(seed), "crashes")
-        self._people = seeded_random(str(seed), "people")
-        feed = frozenset(fault for fault in faults if isinstance(fault, FeedFault))
-        self.tape, self._calm_ns = random_market(
-            seeded_random(str(seed), "market"), ROWS, feed, self.outcome.fault_counts, CALM_S
+        self.history = history
+        self.schedule = FaultSchedule(
+            (strike for strike in history.strikes if strike.at_ns < history.calm_ns),
+            self.outcome.fault_counts,
         )
+        self.settings, self.tape = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
         self.rows = self.tape.rows if cut is None else _first(self.tape.rows, cut)
-        self.settings = random_settings(seeded_random(str(seed), "settings"))
-        self._nonce = nonce_from_seed(seed)
-        self.store = _Memory()
         mutable_venue = MutableVenue(
             VenueModel.of(self.settings),
             lots_of(self.settings, self.tape.symbols),
             self.rows,
-            nonce=self._nonce,
+            nonce=history.nonce,
         )
-        self.venue = FaultInjector(
-            mutable_venue,
-            _at_venue(faults, seeded_random(str(seed), "venue")),
-            seeded_random(str(seed), "faults"),
-            rate=FAULT_RATE,
-            calm_ns=self._calm_ns,
-        )
-        self.decisions = self._decision_source()
+        self.venue = FaultInjector(mutable_venue, self.schedule)
+        self.decisions = ScriptedDecisions(self.settings, self.tape.symbols, history.answers, self.schedule)
         self.checker = InvariantChecker(self.settings, self.rows, self.tape.symbols, mutable_venue)
         self.last: dict[type, OrderMassStatus | AccountState] = {}
         self.reconciled = False
-        self.journal = Journal.begin(self.store, {"seed": seed})
+        self.recovering = False
+        self.stopped = False
+        self._died_ns = 0
+        self.engine = self._new_engine()
+        self.disk = SimulatedDisk(self.schedule, lambda: self.now_ns)
+        self.store = self._open_store()
+        self.journal = Journal.begin(self.store, {"nonce": history.nonce})
         self.store.sync()
-        self._restart_engine()
-
-    def _decision_source(self) -> SeededDecisions:
-        return SeededDecisions(
-            self.settings,
-            self.tape.symbols,
-            frozenset(fault for fault in self.faults if isinstance(fault, DecisionFault)),
-            seeded_random(str(self.seed), "counsel"),
-            seeded_random(str(self.seed), "mind"),
-            self.outcome.fault_counts,
-        )
-
-    def _restart_engine(self) -> None:
-        self.decisions.disconnect()
-        self.engine = Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
         self.runtime = _Runtime(self)
+
+    @property
+    def now_ns(self) -> int:
+        """The time of the run; a restarted engine reaches it only at the end of its recovery."""
+        return max(self.engine.now_ns, self._died_ns)
+
+    def _new_engine(self) -> Engine:
+        return Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
+
+    def _open_store(self) -> DurableStore:
+        power = self.settings.journal.durability == "power"
+        return DurableStore(JOURNAL, power=power, disk=self.disk, syncs_behind=False)
 
     # the run
 
     def play(self) -> None:
         """Runs to the end and makes the checks that are possible only there."""
-        self._until(self._calm_ns)
-        self._drain()
+        self.run_until(self.history.calm_ns)
+        self.schedule.clear()
+        self._settle() if self.stopped else self._drain()
+        self.checker.check_final(self.engine)
         self.outcome.rows = self.engine.pos
-        content = self.store.getvalue()
+        content = self.disk.read(JOURNAL)
         self.outcome.digest = blake2b(content, digest_size=16).hexdigest()
-        for fault, times in self.venue.fault_counts.items():
-            self.outcome.fault_counts[str(fault)] += times
         self._check_replay(content)
         self._check_no_lookahead()
 
-    def _until(self, end_ns: int) -> None:
+    def run_until(self, end_ns: int) -> None:
         """Runs the market and the scheduled events up to `end_ns`."""
-        self._run_or_restart(lambda: self.runtime.begin(self._nonce))
-        for at_ns, event in self._scheduled_events():
+        self._run_or_restart(lambda: self.runtime.begin(self.history.nonce))
+        for at_ns, act in self._scheduled_acts():
             if at_ns >= end_ns:
                 break
             self._advance(at_ns)
-            self._run_or_restart(lambda event=event: self._apply(event))  # type: ignore[misc]
+            self._run_or_restart(act)
+            if self.stopped:
+                return
         self._advance(end_ns)
 
     def _advance(self, at_ns: int) -> None:
         while not self._run_or_restart(lambda: self.runtime.advance(at_ns)):
-            pass
+            if self.stopped:
+                return
 
     def _run_or_restart(self, act: Callable[[], None]) -> bool:
-        """Calls `act`; if the process crashes in it, restarts. Returns whether it did not crash."""
+        """Calls `act`; if the process dies in it, restarts. Returns whether it did not die."""
         try:
             act()
-        except Crash:
-            self._restart()
+        except (Crash, Unavailable) as death:  # a disk that takes nothing more ends the process in order
+            self._restart(death)
             return False
         return True
 
-    def _apply(self, event: ScheduledEvent) -> None:
-        event = msgspec.structs.replace(event, at_ns=max(event.at_ns, self.engine.now_ns))
-        if isinstance(event, OperatorCommand) and event.command == "resume":
-            event = msgspec.structs.replace(event, halt_id=self.engine.halt_id)
-        self.runtime.inject(event)
-
-    def _scheduled_events(self) -> list[tuple[int, ScheduledEvent]]:
-        """The operator commands and machine faults, with their times."""
-        start_ns = int(self.tape.rows.ts[0])
-        span_ns = self._calm_ns - start_ns
-        events: list[ScheduledEvent] = [OperatorCommand(0, "halt", "lunch")] * self._people.randrange(2)
-        events += [OperatorCommand(0, "flatten", "a storm")] * (self._people.random() < 0.2)
-        events += [LoopLag(0, 5_000.0), LoopLag(0, 1.0)] * (self._people.random() < 0.2)
-        if MachineFault.DISK_FULL in self.faults and self._people.random() < 0.2:
-            self.outcome.fault_counts["disk_full"] += 1
-            events.append(SystemFault(0, "the disk is full"))
-        schedule = [(start_ns + self._people.randrange(span_ns), event) for event in events]
-        # Regular resumes: a scenario that stays halted after its first fault tests no entries.
-        schedule += [
-            (start_ns + span_ns * step // RESUMES, OperatorCommand(0, "resume", "back to work"))
-            for step in range(1, RESUMES)
+    def _scheduled_acts(self) -> list[tuple[int, Callable[[], None]]]:
+        """What operators and the machine do, with the times, in order."""
+        acts: list[tuple[int, Callable[[], None]]] = [
+            (command.at_ns, lambda command=command: self._apply(command))  # type: ignore[misc]
+            for command in self.history.commands
         ]
-        return sorted(
-            ((at_ns, msgspec.structs.replace(event, at_ns=at_ns)) for at_ns, event in schedule),
-            key=lambda event: event[0],
-        )
+        for strike in self.history.strikes:
+            if strike.fault == M.SECOND_PROCESS:
+                acts.append((strike.at_ns, self._start_second_process))
+            elif strike.fault == M.INTERRUPT:
+                acts.append((strike.at_ns, self._interrupt))
+        return sorted(acts, key=lambda act: act[0])
+
+    def _apply(self, command: ScheduledCommand) -> None:
+        at_ns = max(command.at_ns, self.engine.now_ns)
+        if command.command == "lag":
+            self.runtime.inject(LoopLag(at_ns, command.lag_ms))
+        elif command.command == "resume":
+            if self.store.fault:
+                self.store.reserve()
+            if not self.store.fault:
+                self.runtime.inject(OperatorCommand(at_ns, "resume", "resumed", self.engine.halt_id))
+        else:
+            self.runtime.inject(OperatorCommand(at_ns, command.command, "operator"))
+
+    def _start_second_process(self) -> None:
+        """Starts a second process on the same run, which must be refused."""
+        self.schedule.take(M.SECOND_PROCESS, NEVER)
+        try:
+            self._open_store()
+        except Refused:
+            return
+        raise InvariantViolation("4: a second process writes the same journal")
+
+    def _interrupt(self) -> None:
+        """Interrupts the run: it stops in order, or dies at once where the second interrupt follows."""
+        strike = self.schedule.take(M.INTERRUPT, NEVER)
+        self.stopped = True
+        self.runtime.inject(OperatorCommand(self.engine.now_ns, "stop", "interrupted"))
+        if strike and strike.between(0, 1) < 0.5:
+            raise Crash(strike)
 
     def _drain(self) -> None:
         """Runs the rest without faults and checks that ledger and venue agree and no order is unknown."""
-        self.crash_rate = 0.0
-        self._apply(OperatorCommand(self._calm_ns, "halt", "the day is over"))
+        self._apply(ScheduledCommand(self.history.calm_ns, "halt"))
         self.runtime.advance(NEVER)
         self.runtime.finish()
-        self.checker.check_final(self.engine)
+
+    def _settle(self) -> None:
+        """Takes the last answers after a stop, which takes no more rows."""
+        self.runtime.settle(self.now_ns + LAST_ANSWERS_NS)
+        self.runtime.finish()
 
     # the machine
 
     def crash_point(self, fault: MachineFault) -> None:
-        """Raises Crash with probability `crash_rate`, if `fault` is enabled."""
-        luck = self._crashes.random()  # drawn in any case, so that the stream does not depend on the faults
-        if fault in self.faults and luck < self.crash_rate:
-            self.outcome.fault_counts[str(fault)] += 1
-            raise Crash
+        """Raises Crash if a strike kills the process at this place."""
+        now_ns = self.now_ns
+        places = [M.CRASH_RECOVERY] if self.recovering else [fault]
+        if self.engine.execution.reconciliation.open:
+            places.append(M.CRASH_RECONCILIATION)
+        for place in places:
+            if strike := self.schedule.take(place, now_ns):
+                raise Crash(strike)
 
-    def _restart(self) -> None:
-        """Restarts from the record up to 4 s after a crash, as `app.wall_run` does with a remote venue."""
-        self.outcome.crashes += 1
-        rate, self.crash_rate = self.crash_rate, 0.0  # no crash during the recovery
-        now_ns = self.engine.now_ns + int(self._crashes.uniform(0.0, 4.0) * NS_PER_S)
-        now_ns = max(min(now_ns, self._calm_ns), self.engine.now_ns)
+    def _restart(self, death: Crash | Unavailable) -> None:
+        """Restarts from the record a while after a death, until no other death cuts the restart short."""
+        self.recovering = True
+        while self.recovering:
+            self.outcome.crashes += 1
+            down_s = death.down_s if isinstance(death, Crash) else LONGEST_DOWN_S
+            try:
+                self._recover(self._pass_downtime(down_s))
+            except (Crash, Unavailable) as next_death:
+                death = next_death
+            else:
+                self.recovering = False
+
+    def _pass_downtime(self, down_s: float) -> int:
+        """Lets the venue go on without the process, and takes what the death costs; returns the time after."""
+        self._lose_unsynced()
+        now_ns = self._died_ns = self.now_ns + int(down_s * NS_PER_S)
+        self.disk.release()
         # Twice: what the venue sends while no process runs is lost as well.
         self.venue.disconnect_trader()
+        self.venue.attended = False
         advance_unattended(self.venue, self.rows, now_ns)
+        self.venue.attended = True
         self.venue.disconnect_trader()
-        self._truncate_tail()
-        self.store.seek(0)
-        genesis, *lines = lines_of(self.store, IN_MEMORY)
+        self.decisions.disconnect()
+        return now_ns
+
+    def _share(self, purpose: str, number: int) -> float:
+        """A number in [0, 1) that the history's nonce, a purpose and a number decide."""
+        digest = blake2b(f"{self.history.nonce} {purpose} {number}".encode(), digest_size=8).digest()
+        return int.from_bytes(digest) / 2**64
+
+    def _lose_unsynced(self) -> None:
+        now_ns, counts = self.now_ns, self.outcome.fault_counts
+        if strike := self.schedule.due(M.POWER_LOSS, now_ns):
+            counts[M.POWER_LOSS] += self.disk.lose_power(strike)
+        elif strike := self.schedule.due(M.TORN_TAIL, now_ns):
+            counts[M.TORN_TAIL] += self.disk.tear(JOURNAL, int(strike.between(1, 200)))
+
+    def _recover(self, now_ns: int) -> None:
+        """Restarts from the record, as `app.wall_run` does with a remote venue."""
+        self.engine = self._new_engine()
+        self.runtime = _Runtime(self)
+        self.store = self._open_store()
+        content = self.disk.read(JOURNAL)
+        self.store.truncate_torn(len(content) - content.rfind(b"\n") - 1)
+        genesis, *lines = lines_of(BytesIO(content), JOURNAL)
         self.journal = Journal(self.store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
-        self._restart_engine()
         self.checker.reset()
         record = [line.entry for line in lines]
         for entry in record:
             self.checker.apply(entry)
         if not record:
-            self.runtime.begin(self._nonce)
-        else:
-            lost = rehydrate(self.engine, record, self.rows, self.runtime.recorder)
-            pos = max(self.engine.pos, int(np.searchsorted(self.rows.ts, now_ns, side="right")))
-            nonce = nonce_from_seed(self._crashes.getrandbits(62))
-            self.runtime.inject(Restarted(now_ns, pos, nonce, lost))
-        self.crash_rate = rate
-
-    def _truncate_tail(self) -> None:
-        """Drops unsynced lines after a power loss, or tears the last one; what was synced stays."""
-        size, luck = self.store.tell(), self._crashes.random()
-        content = self.store.getvalue()
-        if MachineFault.POWER_LOSS in self.faults and luck < 0.25:
-            for _ in range(self._crashes.randrange(1, 6)):
-                size = content.rfind(b"\n", 0, size - 1) + 1
-            self.outcome.fault_counts["power_loss"] += self.store.synced < self.store.tell()
-        elif MachineFault.TORN_TAIL in self.faults and luck < 0.5:
-            size -= self._crashes.randrange(1, 40)
-            self.outcome.fault_counts["torn_tail"] += self.store.synced < self.store.tell()
-        size = max(size, self.store.synced)
-        self.store.cut(content.rfind(b"\n", 0, size) + 1)
+            self.runtime.begin(self.history.nonce)
+            return
+        self.stopped = was_stopped(record)
+        lost = rehydrate(self.engine, record, self.rows, self.runtime.recorder)
+        self.venue.admission.hold_until(self.engine.execution.tracker.hold_until_ns)
+        pos = max(self.engine.pos, int(np.searchsorted(self.rows.ts, now_ns, side="right")))
+        nonce = nonce_from_seed(int(self._share("nonce", self.outcome.crashes) * 2**62))
+        self.runtime.inject(Restarted(now_ns, pos, nonce, lost))
 
     # at the end
 
     def _check_replay(self, content: bytes) -> None:
         """Invariants 6 and 10: replay reproduces the record, and every order at the venue is recorded."""
-        record = [line.entry for line in lines_of(BytesIO(content), IN_MEMORY) if line.event]
-        engine = Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
+        record = [line.entry for line in lines_of(BytesIO(content), JOURNAL) if line.event]
+        engine = self._new_engine()
         if difference := replay(engine, self.rows, record):
             raise InvariantViolation(f"6: the record does not replay: {difference}")
         if engine.result() != self.engine.result():
@@ -322,18 +324,19 @@ class FaultScenario:
         self.outcome.orders = len(sent)
         if not sent <= ever_recorded:
             raise InvariantViolation("10: the venue has orders that were never recorded")
-        # These faults may take the line of an order that was sent; the restarted engine adopts the order.
-        forgetful = self.faults & {MachineFault.POWER_LOSS, MachineFault.TORN_TAIL}
-        if not forgetful and not sent <= ordered:
+        lines_lost = any(self.outcome.fault_counts[fault] for fault in LINE_LOSSES)
+        if not lines_lost and not sent <= ordered:
             raise InvariantViolation("10: the venue has orders that are missing from the record")
 
     def _check_no_lookahead(self) -> None:
         """Invariant 8: without the later market, everything before is the same."""
-        stormy = int(np.searchsorted(self.rows.ts, self._calm_ns))
-        cut = seeded_random(str(self.seed), "cut").randrange(stormy // 4, stormy // 2)
-        short = FaultScenario(self.seed, self.faults, cut)
-        short._until(int(self.rows.ts[cut - 1]) + 1)
+        stormy = int(np.searchsorted(self.rows.ts, self.history.calm_ns))
+        cut = int(stormy * (1 + self._share("cut", 0)) / 4)
+        if not cut:
+            return
         end_ns = int(self.rows.ts[cut - 1])
+        short = FaultScenario(self.history, cut)
+        short.run_until(end_ns + 1)
         before = list(takewhile(lambda entry: getattr(entry.event, "at_ns", 0) <= end_ns, short.entries))
         if before != self.entries[: len(before)]:
             raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
@@ -345,6 +348,8 @@ class _Runtime(VirtualRuntime):
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
         self.recorder = _Recorder(scenario)
+        self._reported_fault: str | None = None
+        self._slow_since_ns = NEVER
         super().__init__(
             scenario.engine, _CheckedVenue(scenario), scenario.rows, self.recorder, scenario.decisions
         )
@@ -352,11 +357,33 @@ class _Runtime(VirtualRuntime):
     def drain(self) -> None:
         super().drain()
         scenario = self._scenario
-        scenario.checker.account_altered |= any(scenario.venue.fault_counts[fault] for fault in TWISTS)
+        scenario.checker.account_altered |= any(
+            scenario.outcome.fault_counts[fault] for fault in ACCOUNT_FAULTS
+        )
         if scenario.reconciled:
             scenario.reconciled = False
             self._second_pass()
         scenario.checker.step(scenario.engine)
+        self._report_disk()
+
+    def settle(self, until_ns: int) -> None:
+        """Delivers answers and fires timers up to `until_ns`, without taking rows."""
+        while self._due_next_ns <= until_ns:
+            self._run_next_due()
+
+    def _report_disk(self) -> None:
+        """Reports a fault of the disk, and the lag of a slow one, as `WallRuntime` does."""
+        now_ns, fault = self._engine.now_ns, self._scenario.store.fault
+        if fault != self._reported_fault:
+            self._reported_fault = fault
+            if fault:
+                self.inject(SystemFault(now_ns, fault))
+        if self._scenario.schedule.take(M.DISK_SLOW, now_ns):
+            self._slow_since_ns = now_ns
+            self.inject(LoopLag(now_ns, 5_000.0))
+        elif now_ns - self._slow_since_ns > SLOW_NS:
+            self._slow_since_ns = NEVER
+            self.inject(LoopLag(now_ns, 1.0))
 
     def _second_pass(self) -> None:
         """Invariant 7: repeated account and order lists have no effect other than queries."""
@@ -372,19 +399,15 @@ class _Runtime(VirtualRuntime):
                         raise InvariantViolation(f"7: a second pass over an unchanged venue gives {event}")
 
 
-# Faults that change the account without an order: invariants on free cash and sales do not hold after them.
-TWISTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.EXTERNAL)
-
-
 class _Recorder:
-    """Journals an event and applies it to the checker; the process may crash before and after it."""
+    """Journals an event and applies it to the checker; the process may die before and after it."""
 
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
 
     def append(self, entry: JournalEntry) -> None:
         scenario = self._scenario
-        scenario.crash_point(MachineFault.CRASH_RECORD)
+        scenario.crash_point(M.CRASH_RECORD)
         scenario.journal.append(entry)
         scenario.entries.append(entry)
         scenario.checker.apply(entry)
@@ -392,7 +415,7 @@ class _Recorder:
             scenario.last[type(entry.event)] = entry.event
         scenario.reconciled |= isinstance(entry.event, Reconciled)
         if isinstance(entry.event, TradingCommand):
-            scenario.crash_point(MachineFault.CRASH_SUBMIT)
+            scenario.crash_point(M.CRASH_SUBMIT)
 
 
 class _CheckedVenue:
@@ -421,17 +444,13 @@ class _CheckedVenue:
         if isinstance(command, SubmitOrder):
             scenario.checker.on_submit(command, scenario.engine)
         self._venue.send(command, now_ns)
-        scenario.crash_point(MachineFault.CRASH_APPLY)
-
-
-def _at_venue(faults: frozenset[Fault], draw: Randomness) -> frozenset[VenueFault]:
-    """The venue faults of this scenario; each of `TWISTS` is enabled in 40 % of the scenarios."""
-    selected = (fault for fault in INJECTED if fault in faults)
-    return frozenset(fault for fault in selected if draw.random() < 0.4 or fault not in TWISTS)
+        scenario.crash_point(M.CRASH_APPLY)
 
 
 def _first(rows: Rows, count: int) -> Rows:
     """A copy of the first rows of a tape."""
     # A slice shares memory, so compiled code without bounds checks could read the later rows.
     columns = {name: getattr(rows, name) for name in Rows.__slots__}
-    return Rows(**{name: column[:count].copy() for name, column in columns.items()})
+    return Rows(
+        **{name: None if column is None else column[:count].copy() for name, column in columns.items()}
+    )

@@ -1,0 +1,71 @@
+"""A history: all that decides one run of the simulation, as data in one file that needs no seed."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from autohedge.core.errors import Misconfigured
+from autohedge.core.events import Proposal
+from autohedge.faultsim.strikes import Strike
+
+
+class Quotes(msgspec.Struct, frozen=True):
+    """The quotes of one symbol, without faults: times in ns after the start of the market, and four columns."""
+
+    symbol: str
+    after_ns: list[int]
+    bid: list[float]
+    ask: list[float]
+    bid_size: list[float]
+    ask_size: list[float]
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What the agents answer to one question, `delay` (a share of the deadline) after it was asked."""
+
+    delay: float
+    verdict: str
+    direction: str = ""
+    code: str = ""
+    proposal: Proposal | None = None
+
+
+class ScheduledCommand(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What an operator or the machine does at a time: a command, or `lag` with its length."""
+
+    at_ns: int
+    command: str
+    lag_ms: float = 0.0
+
+
+class History(msgspec.Struct, frozen=True):
+    """One run of the simulation.
+
+    `settings` are the settings that differ from the shipped ones, as in a configuration file. `answers` are
+    used in turn by the questions of a symbol and kind (`SYMBOL KIND`). No fault happens from `calm_ns` on.
+    `note` says what the history showed when it was found.
+    """
+
+    note: str
+    nonce: str
+    start_ns: int
+    calm_ns: int
+    settings: dict[str, Any]
+    market: list[Quotes]
+    strikes: list[Strike]
+    commands: list[ScheduledCommand] = []
+    answers: dict[str, list[Answer]] = {}
+
+
+def read_history(path: Path) -> History:
+    """Reads a history file. Raises Misconfigured if the file is none."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=History)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise Misconfigured(f"{path}: this is no history of the simulation: {error}") from None
+
+
+def write_history(history: History, path: Path) -> None:
+    """Writes a history file, one line per quote list, strike and command."""
+    path.write_bytes(msgspec.json.format(msgspec.json.encode(history), indent=1) + b"\n")

@@ -1,0 +1,186 @@
+"""Shrinks a history that fails to the fewest faults and the shortest market with which it still fails."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from autohedge.core.ids import Randomness, seeded_random
+from autohedge.core.units import NS_PER_S
+from autohedge.faultsim.history import History, Quotes
+from autohedge.faultsim.scenario import run_history
+from autohedge.faultsim.strikes import Strike
+
+T = TypeVar("T")
+CALM_NS = 120 * NS_PER_S
+TRIES = 400
+
+
+def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History:
+    """Returns the smallest history found that violates the same invariant; the given one if it violates none.
+
+    Leaves out faults, then the end, the symbols and the beginning of the market, commands and answers, and once
+    more faults. `progress` receives each smaller history.
+    """
+    violation = run_history(history).violation
+    if violation is None:
+        return history
+    kind = violation.partition(":")[0]
+
+    def fails(candidate: History) -> bool:
+        outcome = run_history(candidate)
+        return outcome.violation is not None and outcome.violation.partition(":")[0] == kind
+
+    for reduce in (
+        _fewer_strikes,
+        _earlier_end,
+        _fewer_symbols,
+        _later_start,
+        _fewer_commands,
+        _fewer_strikes,
+        _other_moments,
+        _later_start,
+        _earlier_end,
+    ):
+        history = reduce(history, fails)
+        progress(history)
+    history = msgspec.structs.replace(history, answers=_used_answers(history))
+    return msgspec.structs.replace(history, note=run_history(history).violation or "")
+
+
+Fails = Callable[[History], bool]
+
+
+def _fewer_strikes(history: History, fails: Fails) -> History:
+    kept = _fewest(history.strikes, lambda strikes: fails(msgspec.structs.replace(history, strikes=strikes)))
+    return msgspec.structs.replace(history, strikes=kept)
+
+
+def _fewer_commands(history: History, fails: Fails) -> History:
+    kept = _fewest(history.commands, lambda kept: fails(msgspec.structs.replace(history, commands=kept)))
+    return msgspec.structs.replace(history, commands=kept)
+
+
+def _fewer_symbols(history: History, fails: Fails) -> History:
+    kept = _fewest(
+        history.market, lambda market: bool(market) and fails(msgspec.structs.replace(history, market=market))
+    )
+    return msgspec.structs.replace(history, market=kept)
+
+
+def _earlier_end(history: History, fails: Fails) -> History:
+    """Ends the faults and the market as early as the failure allows, to a second."""
+    # Later faults cannot have caused a failure that has happened already.
+    history = _smaller(history, ended_at(history, run_history(history).ended_ns + NS_PER_S), fails)
+    least_ns, most_ns = history.start_ns, history.calm_ns
+    while most_ns - least_ns > NS_PER_S:
+        middle_ns = (least_ns + most_ns) // 2
+        shorter = ended_at(history, middle_ns)
+        if fails(shorter):
+            history, most_ns = shorter, middle_ns
+        else:
+            least_ns = middle_ns
+    return history
+
+
+def _later_start(history: History, fails: Fails) -> History:
+    """Leaves out the first quotes, in steps that halve."""
+    step_ns = (history.calm_ns - history.start_ns) // 2
+    while step_ns > NS_PER_S:
+        shorter = _started_at(history, history.start_ns + step_ns)
+        if all(quotes.after_ns for quotes in shorter.market) and fails(shorter):
+            history = shorter
+        else:
+            step_ns //= 2
+    return history
+
+
+def _other_moments(history: History, fails: Fails) -> History:
+    """Looks for fewer faults at other moments, where leaving one out alone hides the failure."""
+    draw = seeded_random(history.nonce, "moments")
+    while len(history.strikes) > 1:
+        candidates = (_at_other_moments(history, draw) for _ in range(TRIES))
+        found = next((candidate for candidate in candidates if fails(candidate)), None)
+        if found is None:
+            break
+        history = found
+    return history
+
+
+def _at_other_moments(history: History, draw: Randomness) -> History:
+    """The history without some of its faults, and the rest at moments at which something happened."""
+    kept = draw.sample(history.strikes, draw.randint(max(len(history.strikes) - 4, 1), len(history.strikes) - 1))
+    span_ns = history.calm_ns - history.start_ns
+    shift_ns = history.start_ns + int(draw.random() * span_ns) - min(strike.at_ns for strike in kept)
+    moved = [_moved(strike, shift_ns, draw) for strike in kept]
+    return msgspec.structs.replace(history, strikes=sorted(moved, key=lambda strike: strike.at_ns))
+
+
+def _moved(strike: Strike, shift_ns: int, draw: Randomness) -> Strike:
+    return msgspec.structs.replace(
+        strike,
+        at_ns=strike.at_ns + shift_ns,
+        skip=draw.randrange(6),
+        values=tuple(round(draw.random(), 2) for _ in range(3)),
+    )
+
+
+def _smaller(history: History, candidate: History, fails: Fails) -> History:
+    return candidate if fails(candidate) else history
+
+
+def ended_at(history: History, calm_ns: int) -> History:
+    """The history with no faults from `calm_ns` on, and a market that ends two minutes later."""
+    end_ns = min(calm_ns, history.calm_ns) + CALM_NS
+    return msgspec.structs.replace(
+        history,
+        calm_ns=min(calm_ns, history.calm_ns),
+        market=[_part(quotes, 0, end_ns - history.start_ns) for quotes in history.market],
+        strikes=[strike for strike in history.strikes if strike.at_ns < calm_ns],
+        commands=[command for command in history.commands if command.at_ns < calm_ns],
+    )
+
+
+def _started_at(history: History, start_ns: int) -> History:
+    passed_ns = start_ns - history.start_ns
+    return msgspec.structs.replace(
+        history,
+        start_ns=start_ns,
+        market=[_part(quotes, passed_ns, history.calm_ns + CALM_NS) for quotes in history.market],
+        commands=[command for command in history.commands if command.at_ns >= start_ns],
+    )
+
+
+def _part(quotes: Quotes, first_ns: int, end_ns: int) -> Quotes:
+    """The quotes of a span, with times from its start."""
+    kept = [place for place, after_ns in enumerate(quotes.after_ns) if first_ns <= after_ns < end_ns]
+    columns = {
+        name: [getattr(quotes, name)[place] for place in kept]
+        for name in ("after_ns", "bid", "ask", "bid_size", "ask_size")
+    }
+    columns["after_ns"] = [after_ns - first_ns for after_ns in columns["after_ns"]]
+    return Quotes(quotes.symbol, **columns)
+
+
+def _used_answers(history: History) -> dict[str, list[object]]:
+    symbols = {quotes.symbol for quotes in history.market}
+    return {key: answers for key, answers in history.answers.items() if key.rpartition(" ")[0] in symbols}
+
+
+def _fewest(items: Sequence[T], fails: Callable[[list[T]], bool]) -> list[T]:
+    """A small part of the items with which it still fails: delta debugging by ever smaller chunks."""
+    kept, size = list(items), max(len(items) // 2, 1)
+    while kept:
+        smaller = next((part for part in _without_chunks(kept, size) if fails(part)), None)
+        if smaller is not None:
+            kept = smaller
+        elif size == 1:
+            break
+        else:
+            size = max(size // 2, 1)
+    return kept
+
+
+def _without_chunks(items: list[T], size: int) -> Iterator[list[T]]:
+    for first in range(0, len(items), size):
+        yield items[:first] + items[first + size :]
