@@ -1,93 +1,159 @@
-"""The random market of a scenario: a seeded random walk in a few symbols, with feed faults."""
+"""The random market of a history: instruments, sessions, and quotes without faults."""
 
-from collections import Counter
 from decimal import Decimal
-from enum import StrEnum, auto, unique
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autohedge.core.ids import Randomness
-from autohedge.core.units import NS_PER_S
-from autohedge.market import Stream, Tape, tape_of
+from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_S
+from autohedge.faultsim.history import Quotes
 
-START_NS = 1_700_000_000_000_000_000
-SYMBOLS = ("A/USD", "B/USD", "C/USD")
-TICK = Decimal("0.01")
+ROWS = 1_850  # over all symbols, without the calm at the end
+FIRST_DAY_NS = 19_675 * NS_PER_DAY  # 14 November 2023, UTC
+CALM_S = 120  # without faults at the end: long enough for every query and reconciliation to finish
+MOST_GAPS_S = 60  # how much later than the clean market a market with gaps may end
 
-
-@unique
-class FeedFault(StrEnum):
-    """A fault of the market data."""
-
-    GAP = auto()
-    STALE = auto()
-    CROSSED = auto()
-    NAN = auto()
+Floats = NDArray[np.float64]
+Times = NDArray[np.int64]
 
 
-def random_market(
-    draw: Randomness, rows: int, faults: frozenset[FeedFault], fault_counts: Counter[str], calm_s: float
-) -> tuple[Tape, int]:
-    """Returns a tape of at least `rows` quotes, and the time after which it has no faults for `calm_s`."""
-    # 0.25 s is the mean pause between quotes of a symbol in `_stream`.
-    stormy_s = rows / len(SYMBOLS) * 0.25
-    gap = (draw.uniform(0.3, 0.6) * stormy_s, draw.uniform(6, 40)) if FeedFault.GAP in faults else (0.0, 0.0)
-    fault_counts["gap"] += FeedFault.GAP in faults
-    streams = [
-        _stream(symbol, draw, rows // len(SYMBOLS) + 1, faults, fault_counts, gap, calm_s)
-        for symbol in SYMBOLS
-    ]
-    return tape_of(streams), START_NS + int((stormy_s + gap[1]) * NS_PER_S)
+class MarketInstrument(NamedTuple):
+    """An instrument of the market: its first price, tick and lot, and its share of the quotes."""
+
+    symbol: str
+    price: float
+    tick: float
+    lot: float
+    weight: float
 
 
-def _stream(
-    symbol: str,
-    draw: Randomness,
-    count: int,
-    faults: frozenset[FeedFault],
-    fault_counts: Counter[str],
-    gap: tuple[float, float],
-    calm_s: float,
-) -> Stream:
-    chance = np.random.default_rng(draw.getrandbits(64))
-    calm = int(calm_s)  # one quote a second while faults are over
-    times = np.concatenate([chance.uniform(0.05, 0.45, count), np.ones(calm)]).cumsum()
-    times[times > gap[0]] += gap[1]
-    mask = np.ones(len(times), bool)
-    if FeedFault.STALE in faults:
-        stale_start = draw.randrange(count // 4, count // 2)
-        mask[stale_start : stale_start + 60] = False
-        fault_counts["stale"] += 1
-    mid = 100.0 * np.exp(np.cumsum(chance.normal(0.0, 4e-4, len(times))))
-    half = chance.choice([0.01, 0.02, 0.03], len(times))
-    bid, ask = np.round(mid - half, 2), np.round(mid + half, 2)
-    _spoil(bid, ask, chance, count, faults, fault_counts)
-    sizes = chance.choice([0.0, 0.3, 1.0, 5.0], (2, len(times)))
-    return Stream.of(
-        symbol,
-        {
-            "ts": (START_NS + (times * NS_PER_S).astype(np.int64))[mask],
-            "bid": bid[mask],
-            "ask": ask[mask],
-            "bid_size": sizes[0][mask],
-            "ask_size": sizes[1][mask],
-        },
+class Sessions(NamedTuple):
+    """When the market trades: `trading_ns` from `start_ns` on, with breaks.
+
+    A break is how much trading comes before it, and its length, both in ns.
+    """
+
+    start_ns: int
+    trading_ns: int
+    breaks: tuple[tuple[int, int], ...] = ()
+
+    def at_ns(self, traded_ns: int) -> int:
+        """The time after so much trading."""
+        return self.start_ns + traded_ns + sum(length for after, length in self.breaks if traded_ns > after)
+
+    def with_breaks(self, traded_ns: Times) -> Times:
+        """Times after the start of the market, from times of trading."""
+        lengths = [np.where(traded_ns > after, length, 0) for after, length in self.breaks]
+        return sum(lengths, traded_ns)
+
+
+# Price, tick and lot; the last one's lot costs more than many orders.
+_KINDS = (
+    (100.0, 0.01, 0.001),
+    (60_000.0, 0.01, 0.00001),
+    (0.08, 0.00001, 1.0),
+    (2_500.0, 0.1, 0.0001),
+    (25.0, 0.01, 1.0),
+    (0.00002, 0.00000001, 100.0),
+    (60_000.0, 0.01, 0.01),
+)
+
+
+def random_instruments(draw: Randomness) -> tuple[MarketInstrument, ...]:
+    """Draws one to four instruments, in many histories of very different price and lot."""
+    (count,) = draw.choices([1, 2, 3, 4], [10, 30, 40, 20])
+    similar = draw.random() < 0.3
+    kinds = [_KINDS[0]] * count if similar else draw.sample(_KINDS if count > 2 else _KINDS[:-1], count)
+    return tuple(
+        MarketInstrument(f"{letter}/USD", price, tick, lot, draw.choice([0.5, 1.0, 1.0, 2.0]))
+        for letter, (price, tick, lot) in zip("ABCD", kinds, strict=False)
     )
 
 
-def _spoil(
-    bid: np.ndarray[tuple[int], np.dtype[np.float64]],
-    ask: np.ndarray[tuple[int], np.dtype[np.float64]],
-    chance: np.random.Generator,
-    count: int,
-    faults: frozenset[FeedFault],
-    fault_counts: Counter[str],
-) -> None:
-    if FeedFault.CROSSED in faults:
-        crossed = chance.integers(0, count, count // 50)
-        bid[crossed] = ask[crossed] + 0.05
-        fault_counts["crossed"] += len(crossed)
-    if FeedFault.NAN in faults:
-        missing = chance.integers(0, count, count // 50)
-        ask[missing] = np.nan
-        fault_counts["nan"] += len(missing)
+def random_sessions(draw: Randomness) -> Sessions:
+    """Draws when the market trades: within a day, over one midnight, or on several days."""
+    trading_ns = draw.choice([110, 155, 240]) * NS_PER_S
+    kind = draw.random()
+    if kind < 0.5:
+        return Sessions(FIRST_DAY_NS + draw.randrange(23 * NS_PER_HOUR), trading_ns)
+    if kind < 0.75:
+        before_midnight_ns = int(draw.uniform(0.05, 0.95) * trading_ns)
+        return Sessions(FIRST_DAY_NS + NS_PER_DAY - before_midnight_ns, trading_ns)
+    start_ns = FIRST_DAY_NS + draw.randrange(12 * NS_PER_HOUR, 23 * NS_PER_HOUR)
+    count = draw.randint(1, 3)
+    ends = sorted(draw.uniform(0.1, 0.9) for _ in range(count))
+    breaks = ((int(end * trading_ns), int(draw.uniform(2, 30) * NS_PER_HOUR)) for end in ends)
+    return Sessions(start_ns, trading_ns, tuple(breaks))
+
+
+def random_market(
+    draw: Randomness, instruments: tuple[MarketInstrument, ...], sessions: Sessions
+) -> list[Quotes]:
+    """Draws the quotes of each instrument: a random walk with short trends, then a calm of thin quotes."""
+    weights = sum(instrument.weight for instrument in instruments)
+    return [
+        _quotes(
+            instrument,
+            sessions,
+            int(ROWS * instrument.weight / weights) + 1,
+            np.random.default_rng(draw.getrandbits(64)),
+        )
+        for instrument in instruments
+    ]
+
+
+def _quotes(
+    instrument: MarketInstrument, sessions: Sessions, count: int, chance: np.random.Generator
+) -> Quotes:
+    traded_ns = _times(sessions.trading_ns, count, chance)
+    mid = _walk(instrument.price, traded_ns, sessions, chance)
+    bid, ask = _spread(mid, instrument, chance)
+    # In money, so that partial fills are as likely at every price.
+    unit = chance.choice([100.0, 1_000.0, 10_000.0]) / instrument.price
+    sizes = _round(chance.choice([0.0, 0.3, 1.0, 5.0], (2, len(mid))) * unit, instrument.lot)
+    return Quotes(
+        instrument.symbol,
+        sessions.with_breaks(traded_ns).tolist(),
+        bid.tolist(),
+        ask.tolist(),
+        sizes[0].tolist(),
+        sizes[1].tolist(),
+    )
+
+
+def _times(trading_ns: int, count: int, chance: np.random.Generator) -> Times:
+    """The times of `count` quotes and of the calm after them: a quote a second, then one in five."""
+    ends = chance.uniform(0.1, 1.9, count).cumsum()
+    unit_ns = chance.choice([1, 1, 1, 100]) * NS_PER_MS  # in hundreds, quotes of several symbols coincide
+    stormy = (ends / ends[-1] * trading_ns).astype(np.int64) // unit_ns * unit_ns
+    seconds = np.concatenate([np.arange(1, CALM_S + 1), np.arange(CALM_S + 5, CALM_S + MOST_GAPS_S + 1, 5)])
+    return np.concatenate([stormy, trading_ns + seconds * NS_PER_S])
+
+
+def _walk(price: float, traded_ns: Times, sessions: Sessions, chance: np.random.Generator) -> Floats:
+    """Mid prices: a random walk with a trend that changes, and a jump where a session opens."""
+    count = len(traded_ns)
+    volatility = chance.choice([1.5e-4, 4e-4, 4e-4, 1.5e-3])
+    trends = np.repeat(chance.normal(0.0, 0.15 * volatility, count // 60 + 1), 60)[:count]
+    steps = chance.normal(0.0, volatility, count) + trends
+    for after_ns, _ in sessions.breaks:
+        steps[np.searchsorted(traded_ns, after_ns, side="right")] += chance.normal(0.0, 0.01)
+    walk: Floats = price * np.exp(steps.cumsum())
+    return walk
+
+
+def _spread(mid: Floats, instrument: MarketInstrument, chance: np.random.Generator) -> tuple[Floats, Floats]:
+    """Bid and ask around the mids, mostly 2 to 6 bps apart, sometimes far, sometimes equal."""
+    bps = chance.choice([2.0, 4.0, 6.0, 40.0, 0.0], len(mid), p=[0.3, 0.32, 0.32, 0.04, 0.02])
+    ticks = np.round(mid * bps / 10_000.0 / instrument.tick)
+    ticks = np.where(bps > 0.0, np.maximum(ticks, 1.0), 0.0) * instrument.tick
+    bid = _round(mid - ticks / 2.0, instrument.tick)
+    return bid, _round(bid + ticks, instrument.tick)
+
+
+def _round(values: Floats, step: float) -> Floats:
+    """The values as multiples of a step, with no more digits than it."""
+    exponent = Decimal(str(step)).as_tuple().exponent
+    return np.round(np.round(values / step) * step, max(-int(exponent), 0))
