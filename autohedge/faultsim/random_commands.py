@@ -1,0 +1,67 @@
+"""Random commands of a history: what an operator does, and when the runtime lags."""
+
+from collections.abc import Iterator
+
+from autohedge.core.ids import Randomness
+from autohedge.core.units import NS_PER_S
+from autohedge.faultsim.history import ScheduledCommand
+from autohedge.faultsim.random_market import Sessions
+
+RESUMES = 24
+
+
+def random_commands(draw: Randomness, sessions: Sessions) -> list[ScheduledCommand]:
+    """Draws the commands of a history, in order."""
+    commands = [*_resumes(draw, sessions), *_halts(draw, sessions), *_flattens(draw, sessions)]
+    if draw.random() < 0.2:
+        commands += _lag(draw, sessions)
+    return sorted(commands, key=lambda command: command.at_ns)
+
+
+def _resumes(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+    """Regular resumes: a history that stays halted after its first fault tests no entries."""
+    for step in range(1, RESUMES):
+        yield ScheduledCommand(sessions.at_ns(sessions.trading_ns * step // RESUMES), "resume")
+    if draw.random() < 0.3:  # for a while every two seconds, soon after whatever halts
+        first_ns = _random_ns(draw, sessions)
+        yield from (_command(sessions, first_ns, 2.0 * count, "resume") for count in range(12))
+
+
+def _halts(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+    """A halt or none; sometimes repeated, sometimes lifted soon."""
+    if draw.random() < 0.5:
+        first_ns = _random_ns(draw, sessions)
+        yield _command(sessions, first_ns, 0.0, "halt")
+        if draw.random() < 0.3:
+            yield _command(sessions, first_ns, draw.uniform(0, 2), "halt")
+        if draw.random() < 0.6:
+            yield _command(sessions, first_ns, draw.uniform(0, 6), "resume")
+
+
+def _flattens(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+    """Up to three times: a resume, a flatten while entries go on, perhaps a second one, and a resume."""
+    for _ in range(draw.choice([0, 0, 1, 1, 2, 3])):
+        first_ns = _random_ns(draw, sessions)
+        yield _command(sessions, first_ns, 0.0, "resume")
+        after_s = draw.uniform(1, 12)
+        yield _command(sessions, first_ns, after_s, "flatten")
+        if draw.random() < 0.3:
+            yield _command(sessions, first_ns, after_s + draw.uniform(0, 3), "flatten")
+        if draw.random() < 0.7:
+            yield _command(sessions, first_ns, after_s + draw.uniform(0, 8), "resume")
+
+
+def _lag(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+    """A lag beyond the limit, and its end."""
+    first_ns = _random_ns(draw, sessions)
+    yield ScheduledCommand(sessions.at_ns(first_ns), "lag", 5_000.0)
+    yield ScheduledCommand(sessions.at_ns(first_ns + int(draw.uniform(0.5, 20) * NS_PER_S)), "lag", 1.0)
+
+
+def _random_ns(draw: Randomness, sessions: Sessions) -> int:
+    """A time of trading that leaves room for what follows the first command."""
+    return int(draw.uniform(0.02, 0.75) * sessions.trading_ns)
+
+
+def _command(sessions: Sessions, first_ns: int, after_s: float, command: str) -> ScheduledCommand:
+    return ScheduledCommand(sessions.at_ns(first_ns + int(after_s * NS_PER_S)), command)

@@ -1,0 +1,63 @@
+"""Random histories: a seed decides market, settings, answers, commands and faults.
+
+Each kind of thing has a random stream of its own, so a change of one kind leaves the others as they are.
+"""
+
+from collections import Counter
+from functools import cache, partial
+from typing import Any
+
+from autohedge import config
+from autohedge.config import Settings
+from autohedge.core.ids import nonce_from_seed, seeded_random
+from autohedge.faultsim.feed_faults import FeedFault, gap_ns, random_feed_strikes, spoiled_streams
+from autohedge.faultsim.history import History
+from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
+from autohedge.faultsim.random_commands import random_commands
+from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
+from autohedge.faultsim.random_settings import random_settings
+from autohedge.market import Tape, tape_of
+
+
+def random_history(seed: int) -> History:
+    """The history of a seed."""
+    stream = partial(seeded_random, str(seed))
+    instruments = random_instruments(stream("instruments"))
+    sessions = random_sessions(stream("sessions"))
+    plain = random_settings(stream("settings"), instruments)
+    settings = _settings(plain)
+    symbols = [instrument.symbol for instrument in instruments]
+    feed = random_feed_strikes(stream("feed"), sessions)
+    gaps_ns = sum(gap_ns(strike) for strike in feed if strike.fault == FeedFault.GAP)
+    return History(
+        note="",
+        nonce=nonce_from_seed(seed),
+        start_ns=sessions.start_ns,
+        calm_ns=sessions.at_ns(sessions.trading_ns) + gaps_ns,
+        settings=plain,
+        market=random_market(stream("market"), instruments, sessions),
+        strikes=[*feed, *random_decision_strikes(stream("decisions"), settings, symbols, sessions)],
+        commands=random_commands(stream("commands"), sessions),
+        answers=random_answers(stream("answers"), settings, symbols),
+    )
+
+
+def settings_of(history: History) -> Settings:
+    """The settings of a history. Raises Misconfigured if they are not valid."""
+    return _settings(history.settings)
+
+
+def tape_of_history(history: History, fault_counts: Counter[str] | None = None) -> Tape:
+    """The market of a history after the faults of its feed; counts those that changed a quote."""
+    counts: Counter[str] = Counter() if fault_counts is None else fault_counts
+    return tape_of(spoiled_streams(history.market, history.strikes, history.start_ns, counts))
+
+
+def _settings(plain: dict[str, Any]) -> Settings:
+    return config.from_plain(config.merge([_shipped(), plain]))
+
+
+@cache
+def _shipped() -> dict[str, Any]:
+    """The shipped defaults, without the user's files or environment."""
+    return config.read_toml(config.shipped_file())
