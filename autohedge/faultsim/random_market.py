@@ -10,6 +10,7 @@ from autohedge.core.ids import Randomness
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_MS, NS_PER_S
 from autohedge.faultsim.history import Quotes
 
+SYMBOLS = ("A/USD", "B/USD", "C/USD", "D/USD")
 ROWS = 1_850  # over all symbols, without the calm at the end
 FIRST_DAY_NS = 19_675 * NS_PER_DAY  # 14 November 2023, UTC
 CALM_S = 120  # without faults at the end: long enough for every query and reconciliation to finish
@@ -67,8 +68,8 @@ def random_instruments(draw: Randomness) -> tuple[MarketInstrument, ...]:
     similar = draw.random() < 0.3
     kinds = [_KINDS[0]] * count if similar else draw.sample(_KINDS if count > 2 else _KINDS[:-1], count)
     return tuple(
-        MarketInstrument(f"{letter}/USD", price, tick, lot, draw.choice([0.5, 1.0, 1.0, 2.0]))
-        for letter, (price, tick, lot) in zip("ABCD", kinds, strict=False)
+        MarketInstrument(symbol, price, tick, lot, draw.choice([0.5, 1.0, 1.0, 2.0]))
+        for symbol, (price, tick, lot) in zip(SYMBOLS, kinds, strict=False)
     )
 
 
@@ -133,11 +134,11 @@ def _times(trading_ns: int, count: int, chance: np.random.Generator) -> Times:
 
 
 def _walk(price: float, traded_ns: Times, sessions: Sessions, chance: np.random.Generator) -> Floats:
-    """Mid prices: a random walk with a trend that changes, and a jump where a session opens."""
+    """Mid prices: a random walk that may rise or fall, with short trends and a jump where a session opens."""
     count = len(traded_ns)
     volatility = chance.choice([1.5e-4, 4e-4, 4e-4, 1.5e-3])
     trends = np.repeat(chance.normal(0.0, 0.15 * volatility, count // 60 + 1), 60)[:count]
-    steps = chance.normal(0.0, volatility, count) + trends
+    steps = chance.normal(chance.choice([-0.15, -0.05, 0.0, 0.1]) * volatility, volatility, count) + trends
     for after_ns, _ in sessions.breaks:
         steps[np.searchsorted(traded_ns, after_ns, side="right")] += chance.normal(0.0, 0.01)
     walk: Floats = price * np.exp(steps.cumsum())

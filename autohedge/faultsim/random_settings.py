@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from autohedge.core.ids import Randomness
-from autohedge.faultsim.random_market import MarketInstrument
+from autohedge.faultsim.random_market import SYMBOLS, MarketInstrument
 
 MODES = ("hft", "hybrid", "llm")
 PYTHON_STRATEGY = "autohedge.faultsim.rising_mid:RisingMid"
@@ -125,7 +125,7 @@ def _execution(draw: Randomness) -> Section:
 
 def _risk(draw: Randomness, share: float) -> Section:
     """Limits of time, rate and loss; the loss that entries of this share of the cash can bring about."""
-    most_loss_pct = draw.choice([1.0, 1.0, _uniform(draw, 1, 2), _uniform(draw, 1, 5)])
+    most_loss_pct = draw.choice([1.0, 1.0, 1.0, _uniform(draw, 1, 2), _uniform(draw, 1, 5)])
     return {
         "max_daily_loss_pct": most_loss_pct if share > 0.2 else draw.choice([1.0, 5.0, 50.0]),
         "max_orders_per_minute": draw.choice([10, 30, 60, 600]),
@@ -137,13 +137,13 @@ def _risk(draw: Randomness, share: float) -> Section:
 
 
 def _limits(draw: Randomness, entry: _Entry, instruments: Sequence[MarketInstrument]) -> Section:
-    """Limits of amounts, at most two of them near those of an entry."""
+    """Limits of amounts; each is near the amount of an entry in some histories, and off in the others."""
     prices = [each.price for each in instruments]
     least = 0.6 if entry.varies else 1.0
     whole, first = entry.notional, entry.first_order
-    near: Section = {
+    near = {
         "max_position_notional": round(draw.uniform((whole + first) * 0.48 * least, whole * 1.2)),
-        "max_exposure_notional": round(draw.uniform(whole * least, whole * 2.5)),
+        "max_exposure_notional": round(draw.uniform(whole * least, whole * 1.6)),
         "max_order_notional": round(draw.uniform(first * least, first * 1.2)) + 1,
         "min_order_notional": round(draw.uniform(first * 0.3, first * 0.98)),
         "price_band_bps": _uniform(draw, 0.8, 3),
@@ -151,8 +151,8 @@ def _limits(draw: Randomness, entry: _Entry, instruments: Sequence[MarketInstrum
         "max_order_quantity": _digits(draw.uniform(first * 0.99, first * 1.1) / min(prices)),
         "min_order_quantity": _digits(draw.uniform(first * 0.3, first * 1.01) / max(prices)),
     }
-    binding = draw.sample(sorted(near), draw.choice([0, 1, 1] if entry.varies else [0, 1, 1, 2]))
-    return {name: near[name] for name in binding}
+    of_account = {"max_position_notional", "max_exposure_notional"}
+    return {name: near[name] for name in near if draw.random() < (0.25 if name in of_account else 0.12)}
 
 
 def _digits(value: float) -> float:
@@ -163,7 +163,7 @@ def _venue(draw: Randomness) -> Section:
     """Fees, latency and fills at the venue."""
     late = draw.random() < 0.6
     return {
-        "fee_bps": draw.choice([0, 2, 10, 10, 25]),
+        "fee_bps": draw.choice([0, 2, 10, 10, 25, 25]),
         "order_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "response_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "latency_jitter_ms": draw.choice([0.0, 80.0]) if late else 0.0,
@@ -172,10 +172,11 @@ def _venue(draw: Randomness) -> Section:
 
 
 def _rules(draw: Randomness, instrument: MarketInstrument, entry: _Entry) -> Section:
-    """The rules of an instrument: mostly those of the market; some have no tick, or one above the price."""
+    """The rules of an instrument: mostly the market's; some have no tick, or one above the price."""
     least = round(entry.first_order * draw.choice([0.0, 0.0, 0.1, 0.3]), 2)
     rules = {"lot": instrument.lot, "min_notional": least}
-    (tick,) = draw.choices([instrument.tick, None, instrument.price * 2], [88, 10, 2])
+    wrong = 0 if instrument.symbol == SYMBOLS[0] else 3  # one that can be traded is left
+    (tick,) = draw.choices([instrument.tick, None, instrument.price * 2], [87, 10, wrong])
     return rules | {"tick": tick} if tick else rules
 
 
