@@ -17,6 +17,7 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     AnyTradingCommand,
     CancelOrder,
+    ChangeRejected,
     ConnectionStatus,
     ExecutionReport,
     OrderAccepted,

@@ -16,6 +16,7 @@ from autohedge.faultsim.random_answers import random_answers, random_decision_st
 from autohedge.faultsim.random_commands import random_commands
 from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
 from autohedge.faultsim.random_settings import random_settings
+from autohedge.faultsim.random_strikes import random_strikes
 from autohedge.market import Tape, tape_of
 
 
@@ -36,7 +37,11 @@ def random_history(seed: int) -> History:
         calm_ns=sessions.at_ns(sessions.trading_ns) + gaps_ns,
         settings=plain,
         market=random_market(stream("market"), instruments, sessions),
-        strikes=[*feed, *random_decision_strikes(stream("decisions"), settings, symbols, sessions)],
+        strikes=[
+            *feed,
+            *random_decision_strikes(stream("decisions"), settings, symbols, sessions),
+            *random_strikes(seed, sessions),
+        ],
         commands=random_commands(stream("commands"), sessions),
         answers=random_answers(stream("answers"), settings, symbols),
     )

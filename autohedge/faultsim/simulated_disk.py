@@ -31,7 +31,7 @@ class _File:
     content: bytearray = field(default_factory=bytearray)
     synced: int = 0
     unsynced: list[tuple[int, int]] = field(default_factory=list)
-    locked: bool = False
+    locked_by: int | None = None
 
 
 class SimulatedDisk:
@@ -58,9 +58,9 @@ class SimulatedDisk:
 
     def lock(self, descriptor: int, path: Path) -> None:
         """Locks a file. Raises Refused if it is locked already."""
-        if self._file(descriptor).locked:
+        if self._file(descriptor).locked_by is not None:
             raise Refused(f"{path.parent.name} is being written by another process; stop that first")
-        self._file(descriptor).locked = True
+        self._file(descriptor).locked_by = descriptor
 
     def size(self, descriptor: int) -> int:
         """The size of an open file."""
@@ -103,8 +103,10 @@ class SimulatedDisk:
         file.synced, file.unsynced = len(file.content), []
 
     def close(self, descriptor: int) -> None:
-        """Closes a file, which releases its lock."""
-        self._file(descriptor).locked = False
+        """Closes a file, which releases its lock if it was taken through this descriptor."""
+        file = self._file(descriptor)
+        if file.locked_by == descriptor:
+            file.locked_by = None
 
     def read(self, path: Path) -> bytes:
         """The content of a file."""
@@ -126,7 +128,7 @@ class SimulatedDisk:
     def release(self) -> None:
         """Closes all files, as the death of a process does."""
         for file in self.files.values():
-            file.locked = False
+            file.locked_by = None
         self._open.clear()
 
     def lose_power(self, strike: Strike) -> bool:

@@ -94,13 +94,22 @@ class DurableStore:
             raise self._unwritable(error) from None
 
     def truncate_torn(self, torn_bytes: int) -> None:
-        """Moves an incomplete last line from the journal to a file beside it."""
-        torn = self._disk.read(self.path)[self._size - torn_bytes :]
-        self._size -= torn_bytes
-        # Kept as evidence: it may be the start of an order that was sent.
-        if torn:
-            self._disk.create(self.path.with_name(f"torn-at-{self._size}"), torn)
-        self._disk.truncate(self._descriptor, self._size)
+        """Moves an incomplete last line from the journal to a file beside it.
+
+        Raises Unavailable if that file cannot be written.
+        """
+        if not torn_bytes:
+            return
+        whole = self._size - torn_bytes
+        try:
+            # Kept as evidence: it may be the start of an order that was sent.
+            self._disk.create(
+                self.path.with_name(f"torn-at-{whole}"), self._disk.read(self.path)[whole:]
+            )
+            self._disk.truncate(self._descriptor, whole)
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._size = whole
 
     def close(self) -> None:
         """Syncs the file, deletes the reserve and closes the file."""
