@@ -370,7 +370,7 @@ class Engine:
         if self._held[lane] <= 0.0:
             return False
         # An exit in flight may fill in part: with a pending reason the next quote sells what it leaves.
-        if self.orders.exit(lane) or self.execution.exits_wait:
+        if self.orders.exits_of(lane) or self.execution.exits_wait:
             self.instruments[lane].pending_exit_reason = reason
         else:
             self.planner.plan_exit(lane, reason, self.now_ns)
@@ -405,7 +405,7 @@ class Engine:
             elif self._held[lane] > 0.0:
                 self.planner.plan_exit(lane, FLATTEN, self.now_ns)
                 self._publish_kernel_state(lane)
-            elif self.orders.entry(lane):
+            elif self.orders.entries_of(lane):
                 instrument_state.pending_exit_reason = FLATTEN
 
     def _on_loop_lag(self, lag_ms: float) -> None:
@@ -470,13 +470,14 @@ class Engine:
         waits = self.execution.exits_wait and held
         # Every bid meets a take-profit of -inf. With EXITING the kernel then counts `exit_pending`; with OPEN
         # the scan stops, and the engine sends the pending exit.
-        if waits or self.orders.exit(lane) or (instrument_state.refused and ("exit", lane) in self.timers):
+        exits = self.orders.exits_of(lane)
+        if waits or exits or (instrument_state.refused and ("exit", lane) in self.timers):
             status, take_profit = EXITING, -np.inf
         elif held and not instrument_state.dust:
             status, take_profit, stop_loss = OPEN, instrument_state.take_profit, instrument_state.stop_loss
             if instrument_state.pending_exit_reason:
                 take_profit = -np.inf
-        elif self.orders.entry(lane):
+        elif self.orders.entries_of(lane):
             status = PENDING
         self._status[lane] = status
         self._take_profit[lane] = take_profit

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.core.events import Proposal
+from autohedge.core.events import Proposal, VenueOrderStatus
 from autohedge.core.instruments import Instrument
+from autohedge.core.orders import Intent
 from autohedge.core.units import NS_PER_S
 from autohedge.execution.sizing import Sizing
 from autohedge.execution.twap import ExecutionSchedule
@@ -54,6 +56,25 @@ class InstrumentState:
             reference * (1.0 + exits.take_profit_bps / 10_000.0),
             reference * (1.0 - exits.stop_loss_bps / 10_000.0),
             reference * (1.0 + self.trailing_activation_bps / 10_000.0),
+        )
+
+    def intent_of(self, found: VenueOrderStatus, lane: int, mark: Decimal) -> Intent:
+        """The intent of an adopted order from the venue's list, with exit levels from the current settings."""
+        price = found.limit or mark
+        take_profit, stop_loss, trail_from = self.exit_levels(float(price))
+        return Intent(
+            lane=lane,
+            symbol=found.symbol,
+            side=found.side,
+            order_type=found.order_type,
+            time_in_force=found.time_in_force,
+            quantity=found.quantity,
+            price=price,
+            limit=found.limit,
+            reason="adopted",
+            take_profit=take_profit,
+            stop_loss=stop_loss,
+            trail_from=trail_from,
         )
 
 

@@ -32,7 +32,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import client_order_id
 from autohedge.core.money import ZERO
-from autohedge.core.orders import BUY, GTC, SELL, Intent, OrderState, Side
+from autohedge.core.orders import BUY, GTC, SELL, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
@@ -138,9 +138,9 @@ class ExecutionManager:
     def _halt_automatically(self, reason: str, now_ns: int) -> None:
         self.halt(reason, self._new_halt_id(), now_ns)
 
-    def cancel_entries(self, reason: str, now_ns: int) -> None:
-        """Cancels all resting entries."""
-        for order in self.orders.entries():
+    def cancel_entries(self, reason: str, now_ns: int, lane: int | None = None) -> None:
+        """Cancels all resting entries, or those of one lane."""
+        for order in self.orders.entries() if lane is None else self.orders.entries_of(lane):
             self.cancel(order, reason, now_ns)
 
     def on_restart(self, nonce: str, seq: int, now_ns: int) -> None:
@@ -290,13 +290,8 @@ class ExecutionManager:
             external_order.fills.append(answer)
         if not external_order.alerted:
             external_order.alerted = True
-            self._emit(
-                Alert(
-                    "external_order",
-                    answer.order_id,
-                    "the venue reported an order that this run did not send",
-                )
-            )
+            text = "the venue reported an order that this run did not send"
+            self._emit(Alert("external_order", answer.order_id, text))
             self.reconcile(now_ns)
 
     def on_mass_status(self, answer: OrderMassStatus, now_ns: int) -> Iterator[int]:
@@ -306,6 +301,7 @@ class ExecutionManager:
             order = self.orders.find(found.order_id)
             if order is None:
                 differences += self._reconcile_unknown(found, now_ns)
+                yield self._lane_of.get(found.symbol, -1)
             elif self._reconcile_known(found, order, now_ns):
                 differences += 1
                 yield order.intent.lane
@@ -358,9 +354,8 @@ class ExecutionManager:
         self, found: VenueOrderStatus, lane: int, external_order: ExternalOrder, now_ns: int, *, lost: bool
     ) -> None:
         self._emit(OrderAdopted(found, "lost_intent" if lost else "external"))
-        order = self.orders.adopt(
-            found, _intent_of(found, lane, self.instruments[lane], self._mark(lane)), now_ns
-        )
+        intent = self.instruments[lane].intent_of(found, lane, self._mark(lane))
+        order = self.orders.adopt(found, intent, now_ns)
         del self._external_orders[found.order_id]
         # Fills first: the listed status may be an end, which counts once all of its fills are known.
         for fill in external_order.fills:
@@ -369,6 +364,8 @@ class ExecutionManager:
             self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
         self._reconcile_known(found, order, now_ns)
         self.tracker.track(order, now_ns)
+        if self.state.halted and order.intent.side is BUY:
+            self.cancel(order, "entries halted", now_ns)
 
     # positions and cash
 
@@ -464,35 +461,20 @@ class ExecutionManager:
         return order.intent.lane
 
     def resubmit(self, order_id: str, now_ns: int) -> None:
-        """Sends a throttled order again under its id; the venue did not process the first request."""
+        """Sends a throttled exit again under its id; the venue did not process the first request."""
         order = self.orders.working.get(order_id)
         if order is None or order.state is not OrderState.SUBMITTED or order.command is None:
             return
         if now_ns < self.tracker.hold_until_ns:
             self._timers.schedule(("resend", order_id), self.tracker.hold_until_ns)
             return
+        intent = order.intent
+        held = self.ledger.position(intent.symbol).quantity
+        if intent.quantity > held or len(self.orders.exits_of(intent.lane)) > 1:
+            # Meanwhile an adopted exit or another account sold: ended only by proof, then the rest is sold.
+            self.orders.mark_unknown(order)
+            self.tracker.track(order, now_ns)
+            return
         self._emit(order.command)
         order.sent_ns = now_ns
         self._timers.schedule((LOOK, order_id), now_ns + self.tracker.timeouts.ack_ns)
-
-
-def _intent_of(
-    found: VenueOrderStatus, lane: int, instrument_state: InstrumentState, mark: Decimal
-) -> Intent:
-    """The intent of an adopted order from the venue's list, with exit levels from the current settings."""
-    price = found.limit or mark
-    take_profit, stop_loss, trail_from = instrument_state.exit_levels(float(price))
-    return Intent(
-        lane=lane,
-        symbol=found.symbol,
-        side=Side(found.side),
-        order_type=found.order_type,
-        time_in_force=found.time_in_force,
-        quantity=found.quantity,
-        price=price,
-        limit=found.limit,
-        reason="adopted",
-        take_profit=take_profit,
-        stop_loss=stop_loss,
-        trail_from=trail_from,
-    )

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, unique
+from functools import reduce
 
 import msgspec
 
@@ -128,26 +129,26 @@ class OrderManager:
         self.working: dict[str, Order] = {}
         self.reserved = ZERO
         self.expired = 0
-        self._entries: dict[int, Order] = {}
-        self._exits: dict[int, Order] = {}
+        # Per lane all working orders of that side, oldest first: an adopted order comes beside one of this run.
+        self._entries: dict[int, tuple[Order, ...]] = {}
+        self._exits: dict[int, tuple[Order, ...]] = {}
         self._finished: OrderedDict[str, Order] = OrderedDict()
 
-    def entry(self, lane: int) -> Order | None:
-        """The working entry of a lane."""
-        return self._entries.get(lane)
+    def entries_of(self, lane: int) -> tuple[Order, ...]:
+        """The working entries of a lane, oldest first."""
+        return self._entries.get(lane, ())
 
-    def exit(self, lane: int) -> Order | None:
-        """The working exit of a lane."""
-        return self._exits.get(lane)
+    def exits_of(self, lane: int) -> tuple[Order, ...]:
+        """The working exits of a lane, oldest first."""
+        return self._exits.get(lane, ())
 
     def reserved_in(self, lane: int) -> Decimal:
-        """The money that the lane's working entry may still spend, fees included."""
-        order = self._entries.get(lane)
-        return order.reserved if order else ZERO
+        """The money that the lane's working entries may still spend, fees included."""
+        return reduce(add, [order.reserved for order in self.entries_of(lane)], ZERO)
 
     def entries(self) -> list[Order]:
         """All working entries, oldest first."""
-        return list(self._entries.values())
+        return [order for order in self.working.values() if order.intent.side is BUY]
 
     def find(self, order_id: str) -> Order | None:
         """A working order, or one that finished recently; None for an unknown id."""
@@ -160,9 +161,7 @@ class OrderManager:
         intent = approved.intent
         order = Order(order_id, intent, sent_ns=at_ns)
         order.state = transition(order.state, _SUBMIT)
-        self.working[order_id] = order
-        self._side(intent)[intent.lane] = order
-        self._reserve(order)
+        self._add(order)
         is_entry = intent.side is BUY
         order.command = SubmitOrder(
             at_ns=at_ns,
@@ -200,10 +199,7 @@ class OrderManager:
     def adopt(self, found: VenueOrderStatus, intent: Intent, at_ns: int) -> Order:
         """Takes over an order found at the venue; its fills are still to be reported."""
         order = Order(found.order_id, intent, sent_ns=at_ns, state=OrderState.UNKNOWN)
-        self.working[order.id] = order
-        # A lane has one entry and one exit: those of this run stay.
-        self._side(intent).setdefault(intent.lane, order)
-        self._reserve(order)
+        self._add(order)
         return order
 
     def prove_absent(self, order: Order) -> None:
@@ -354,14 +350,20 @@ class OrderManager:
     def _alarm(self, code: str, order_id: str, text: str) -> None:
         self._emit(Alert(code, order_id, text))
 
-    def _side(self, intent: Intent) -> dict[int, Order]:
+    def _add(self, order: Order) -> None:
+        self.working[order.id] = order
+        side, lane = self._side(order.intent), order.intent.lane
+        side[lane] = (*side.get(lane, ()), order)
+        self._reserve(order)
+
+    def _side(self, intent: Intent) -> dict[int, tuple[Order, ...]]:
         return self._entries if intent.side is BUY else self._exits
 
     def _finish(self, order: Order) -> None:
         if self.working.pop(order.id, None) is None:
             return
-        if self._side(order.intent).get(order.intent.lane) is order:
-            del self._side(order.intent)[order.intent.lane]
+        side, lane = self._side(order.intent), order.intent.lane
+        side[lane] = tuple(other for other in side[lane] if other is not order)
         self._finished[order.id] = order
         if len(self._finished) > REMEMBERED_MAX:
             self._finished.popitem(last=False)

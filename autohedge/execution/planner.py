@@ -126,10 +126,10 @@ class OrderPlanner:
         if (
             instrument_state.slices is None
             or instrument_state.pending_exit_reason
-            or self._execution.orders.exit(lane)
+            or self._execution.orders.exits_of(lane)
         ):
             self.set_schedule(lane, None)
-        elif self._execution.orders.entry(lane):  # a lane has one working entry: wait for its end
+        elif self._execution.orders.entries_of(lane):  # one slice after the other: wait for its end
             self._timers.schedule(("slice", lane), now_ns + instrument_state.slices.interval_ns)
         else:
             intent = self._entry_intent(instrument_state, lane, None, instrument_state.proposal)
@@ -200,7 +200,7 @@ class OrderPlanner:
             take_profit=np.inf,
             stop_loss=-np.inf,
         )
-        verdict = check_exit(intent, held, duplicate=self._execution.orders.exit(lane) is not None)
+        verdict = check_exit(intent, held, duplicate=bool(self._execution.orders.exits_of(lane)))
         # The venue would reject it at every quote. A later entry adds to the position and makes it sellable.
         if isinstance(verdict, Approved) and multiply(held, bid) < instrument_state.instrument.min_notional:
             instrument_state.dust, instrument_state.pending_exit_reason = True, ""
@@ -208,7 +208,7 @@ class OrderPlanner:
         if not isinstance(verdict, Approved):
             self._execution.stats.count_refused_exit(verdict)
             return
-        self._execution.cancel(self._execution.orders.entry(lane), "position is being closed", now_ns)
+        self._execution.cancel_entries("position is being closed", now_ns, lane)
         self._submit(verdict, now_ns)
 
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
@@ -229,7 +229,7 @@ class OrderPlanner:
             equity_at_midnight=self._day_start_equity(),
             last_entry_ns=instrument_state.last_entry_ns,
             last_exit_ns=instrument_state.last_exit_ns,
-            duplicate=self._execution.orders.exit(lane) is not None,
+            duplicate=bool(self._execution.orders.exits_of(lane)),
             rate=self._rate,
             reducing=bool(self._execution.state.causes),
         )

@@ -68,11 +68,11 @@ class InvariantRecorder:
         assert held >= 0
         assert engine._held[lane] == float(held)
         expected = FLAT
-        if engine.orders.exit(lane) or ("exit", lane) in engine.timers:
+        if engine.orders.exits_of(lane) or ("exit", lane) in engine.timers:
             expected = EXITING
         elif held:
             expected = OPEN
-        elif engine.orders.entry(lane):
+        elif engine.orders.entries_of(lane):
             expected = PENDING
         assert engine._status[lane] == expected
         working = [o for o in engine.orders.working.values() if o.intent.lane == lane]
@@ -87,10 +87,9 @@ class InvariantRecorder:
         assert sum(marked) + reserved <= EXPOSURE_MAX + NEARLY
         assert sum(at > sent_ns - NS_PER_MINUTE for at in self.sent_ns[:-1]) < ORDERS_MAX
         for lane in range(len(engine.instruments)):
-            entry = engine.orders.entry(lane)
-            if entry:
+            if engine.orders.entries_of(lane):
                 held = Decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
-                assert held + entry.reserved <= POSITION_MAX + NEARLY
+                assert held + engine.orders.reserved_in(lane) <= POSITION_MAX + NEARLY
 
 
 def _faulty(seed: int, rate: float) -> FaultScript:

@@ -158,9 +158,9 @@ def test_order_end_with_missing_fill_stays_open_until_fill_arrives() -> None:
     assert isinstance(sell, SubmitOrder)
     at_ns = engine.now_ns
     _step(engine, ExecutionReport(at_ns, sell.order_id, "expired", at_ns, filled=D("0.3")))
-    assert engine.orders.exit(0) is not None
+    assert engine.orders.exits_of(0)
     _step(engine, _fill(sell, at_ns, "0.3"))
-    assert engine.orders.exit(0) is None
+    assert not engine.orders.exits_of(0)
     assert engine.ledger.position("X").quantity == sell.quantity - D("0.3")
 
 

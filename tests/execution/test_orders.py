@@ -139,7 +139,7 @@ def test_order_after_its_events_has_expected_state_and_reservation(
     assert order.state is state
     assert orders.reserved == orders.reserved_in(0) == D(reserved)
     working = state not in FINAL
-    assert (orders.entry(0) is order) is working is ("a" in orders.working)
+    assert (orders.entries_of(0) == (order,)) is working is ("a" in orders.working)
     assert orders.find("a") is order
 
 
@@ -267,14 +267,14 @@ def test_late_fill_is_booked_without_reopening_the_order() -> None:
     orders, order = _sent([CANCELED])
     assert orders.apply(HALF, order) is BookEffect.FILL
     assert (order.state, order.filled, orders.reserved) == (S.CANCELED, D("0.4"), D(0))
-    assert orders.entry(0) is None and not orders.working
+    assert orders.entries_of(0) == () and not orders.working
 
 
 def test_a_late_fill_leaves_the_next_order_of_the_lane_alone() -> None:
     orders, first = _sent([CANCELED])
     second = orders.submit(approved(buy()), "b", 7)
     orders.apply(HALF, first)
-    assert orders.entry(0) is second
+    assert orders.entries_of(0) == (second,)
     assert (second.filled, orders.reserved) == (D(0), COST)
 
 
@@ -395,7 +395,7 @@ def test_an_order_that_is_proven_absent_frees_its_money() -> None:
     outputs: list[AnyOutput] = []
     orders, order = _sent([UNKNOWN], outputs=outputs)
     orders.prove_absent(order)
-    assert (order.state, orders.reserved, orders.entry(0)) == (S.NOT_PLACED, D(0), None)
+    assert (order.state, orders.reserved, orders.entries_of(0)) == (S.NOT_PLACED, D(0), ())
     assert len(outputs) == 1
 
 
@@ -427,16 +427,16 @@ def test_throttled_exit_stays_submitted_for_resubmission() -> None:
     orders = OrderManager(_discard)
     order = orders.submit(approved(sell()), "a", 7)
     orders.apply(THROTTLED, order)
-    assert order.state is S.SUBMITTED and orders.exit(0) is order
+    assert order.state is S.SUBMITTED and orders.exits_of(0) == (order,)
 
 
-def test_sell_reserves_no_cash_and_occupies_the_exit_slot() -> None:
+def test_sell_reserves_no_cash_and_is_an_exit_of_its_lane() -> None:
     orders, entry = _sent()
     exit_order = orders.submit(approved(sell()), "s", 7)
     assert orders.reserved == COST
-    assert orders.exit(0) is exit_order and orders.entry(0) is entry
+    assert (orders.exits_of(0), orders.entries_of(0)) == ((exit_order,), (entry,))
     orders.apply(_fill("t5", "1", "s"), exit_order)
-    assert orders.exit(0) is None and orders.entry(0) is entry
+    assert (orders.exits_of(0), orders.entries_of(0)) == ((), (entry,))
 
 
 def test_reservations_of_several_lanes_add_up() -> None:
@@ -456,13 +456,23 @@ def test_reserved_money_includes_fees() -> None:
 FOUND = VenueOrderStatus("f", "X", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, D(100), D(1), D(0), "open")
 
 
-def test_adopted_order_reserves_cash_beside_the_lane_entry() -> None:
+def test_adopted_entry_reserves_cash_beside_the_entry_of_the_run() -> None:
     orders, own = _sent()
     found = orders.adopt(FOUND, buy(), 9)
     assert (found.state, found.id, orders.reserved) == (S.UNKNOWN, "f", 2 * COST)
-    assert orders.entry(0) is own and orders.find("f") is found
+    assert orders.entries() == [own, found] and orders.find("f") is found
+    assert orders.entries_of(0) == (own, found) and orders.reserved_in(0) == 2 * COST
     orders.apply(_fill("t7", "1", "f"), found)
-    assert (orders.entry(0), orders.reserved) == (own, COST)
+    assert (orders.entries_of(0), orders.reserved_in(0), orders.reserved) == ((own,), COST, COST)
+
+
+def test_adopted_exit_is_still_known_after_the_other_exit_has_ended() -> None:
+    orders = OrderManager(_discard)
+    own = orders.submit(approved(sell()), "a", 7)
+    found = orders.adopt(msgspec.structs.replace(FOUND, side=Side.SELL), sell(), 9)
+    assert orders.exits_of(0) == (own, found)
+    orders.apply(WHOLE, own)
+    assert orders.exits_of(0) == (found,)
 
 
 def test_finished_orders_beyond_the_limit_drop_the_oldest(

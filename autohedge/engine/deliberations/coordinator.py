@@ -178,19 +178,19 @@ class DeliberationCoordinator:
         return int(self._counts[:, MEETING_THE_GATE].sum())
 
     def _cancel_entry(self, lane: int, now_ns: int) -> None:
-        """Cancels a lane's resting entry and the remaining slices of one sent in parts."""
+        """Cancels a lane's resting entries and the remaining slices of one sent in parts."""
         self._planner.set_schedule(lane, None)
         why = "withdrawn by the agents" if self.proposes else "gate closed"
-        self._execution.cancel(self._execution.orders.entry(lane), why, now_ns)
+        self._execution.cancel_entries(why, now_ns, lane)
 
     def _enter(self, lane: int, proposal: Proposal, now_ns: int) -> Reason:
         """Plans an entry as proposed, unless a position, an order or a wide spread forbids it."""
         orders, instrument_state = self._execution.orders, self._instruments[lane]
-        if orders.exit(lane):
+        if orders.exits_of(lane):
             return Reason.EXIT_PENDING
         if self._execution.held[lane] and not instrument_state.dust:
             return Reason.IN_POSITION
-        if orders.entry(lane) or instrument_state.slices:
+        if orders.entries_of(lane) or instrument_state.slices:
             return Reason.ORDER_PENDING
         if self._planner.spread_bps(lane) > self._bounds[lane].max_spread_bps:
             return Reason.WIDE_SPREAD

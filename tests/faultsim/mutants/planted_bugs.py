@@ -79,13 +79,12 @@ def cancel_synthesised(patch: pytest.MonkeyPatch) -> None:
 
 def exit_resent(patch: pytest.MonkeyPatch) -> None:
     """A second exit is sent while the state of the first is unknown."""
-    original = OrderManager.exit
+    original = OrderManager.exits_of
 
-    def exit_(self: OrderManager, lane: int) -> Order | None:
-        order = original(self, lane)
-        return None if order and order.state is OrderState.UNKNOWN else order
+    def exits_of(self: OrderManager, lane: int) -> tuple[Order, ...]:
+        return tuple(order for order in original(self, lane) if order.state is not OrderState.UNKNOWN)
 
-    patch.setattr(OrderManager, "exit", exit_)
+    patch.setattr(OrderManager, "exits_of", exits_of)
 
 
 def reservation_dropped(patch: pytest.MonkeyPatch) -> None:
