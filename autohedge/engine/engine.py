@@ -432,12 +432,13 @@ class Engine:
     def _on_restarted(self, restarted: Restarted) -> None:
         """Marks every unfinished order unknown until the venue has answered for it, and reconciles."""
         # `Restarted` itself took seq - 1. The dead process may have used that seq and later ones for orders
-        # whose journal lines were lost; their ids derive from the nonce that was in force until now.
-        lost_from = self.seq - 1
+        # whose journal lines were lost; their ids derive from the nonce that was in force until now. Rows count
+        # too: it may have passed all rows up to this one.
+        lost_from, rows = self.seq - 1, max(restarted.pos - self.pos, 0)
         self.pos = max(self.pos, restarted.pos)
         self.restarts += 1
         self.state.reduce(ReduceCause.RECONCILING)
-        self.execution.on_restart(self._nonce, lost_from, self.now_ns)
+        self.execution.on_restart(self._nonce, lost_from, rows, self.now_ns)
         if self.deliberations:
             self.deliberations.on_restart(restarted.last_number, self.now_ns)
         self._nonce = restarted.nonce

@@ -30,13 +30,13 @@ from autohedge.core.events import (
     RequestUnknown,
     VenueOrderStatus,
 )
-from autohedge.core.ids import client_order_id
 from autohedge.core.money import ZERO
 from autohedge.core.orders import BUY, GTC, SELL, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.ledger import Ledger
+from autohedge.execution.lost_orders import LostOrderIds
 from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
 from autohedge.execution.reconciliation import (
     CASH,
@@ -51,7 +51,6 @@ from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, Time
 from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
 
-LOST_IDS_MAX = 2_000  # seqs from the record's end on that a lost order may have; each costs one hash
 EXTERNAL_ORDERS_MAX = 1_000  # bounds memory and alerts if a venue keeps reporting unknown ids
 ERRORS = (OrderRejected, RequestUnknown, RequestThrottled)
 
@@ -92,8 +91,7 @@ class ExecutionManager:
         expiry_ns = execution.limit_order_expiration_days * NS_PER_DAY
         self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
         self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
-        self._lost_from: list[tuple[str, int]] = []
-        self._lost_ids: set[str] = set()
+        self._lost_ids = LostOrderIds()
         self._external_orders: dict[str, ExternalOrder] = {}
         self.exits_wait = False
         self.on_fill: Callable[..., None] | None = None
@@ -143,9 +141,13 @@ class ExecutionManager:
         for order in self.orders.entries() if lane is None else self.orders.entries_of(lane):
             self.cancel(order, reason, now_ns)
 
-    def on_restart(self, nonce: str, seq: int, now_ns: int) -> None:
-        """Marks and queries every working order; ids of `nonce` from `seq` on may be unrecorded orders."""
-        self._lost_from.append((nonce, seq))
+    def on_restart(self, nonce: str, seq: int, rows: int, now_ns: int) -> None:
+        """Marks and queries every working order.
+
+        The dead process may have passed `rows` more rows and sent orders whose ids derive from `nonce` and from
+        `seq` on.
+        """
+        self._lost_ids.add(nonce, seq, rows)
         self.exits_wait = True  # an exit may be in flight whose journal line was lost
         self.reconcile(now_ns)
         for order in list(self.orders.working.values()):
@@ -327,7 +329,7 @@ class ExecutionManager:
         """Adopts, alerts or halts for a listed order that is unknown here; returns the differences."""
         external_order = self._external_orders.setdefault(found.order_id, ExternalOrder([]))
         lane = self._lane_of.get(found.symbol)
-        if lane is not None and self._is_lost_intent(found.order_id):
+        if lane is not None and found.order_id in self._lost_ids:
             self._adopt(found, lane, external_order, now_ns, lost=True)
             return 1
         if found.status != "open" or external_order.judged:
@@ -342,13 +344,6 @@ class ExecutionManager:
         if policy == "halt":
             self._halt_automatically(f"{found.symbol}: external order", now_ns)
         return 1
-
-    def _is_lost_intent(self, order_id: str) -> bool:
-        """Whether an id derives from a nonce of this run and a seq that the record may have lost."""
-        while self._lost_from:
-            nonce, first = self._lost_from.pop()
-            self._lost_ids.update(client_order_id(nonce, seq) for seq in range(first, first + LOST_IDS_MAX))
-        return order_id in self._lost_ids
 
     def _adopt(
         self, found: VenueOrderStatus, lane: int, external_order: ExternalOrder, now_ns: int, *, lost: bool

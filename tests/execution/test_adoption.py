@@ -7,7 +7,6 @@ import pytest
 
 from autohedge.core.events import (
     AccountState,
-    CancelOrder,
     Event,
     ExecutionReport,
     OperatorCommand,
@@ -18,51 +17,21 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.ids import client_order_id
-from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, OrderState, Side
+from autohedge.core.orders import BUY, SELL, OrderState, Side
 from autohedge.core.units import NS_PER_S
-from tests.engine.harness import START_NS, EngineHarness
+from tests.engine.harness import EngineHarness
+from tests.execution.trading_factory import cancelled, entered, listed, submitted
 
 D = Decimal
-QUOTES = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(60)]
-EAGER: dict[str, Any] = {
-    "momentum__evaluate_every_quotes": 1,
-    "momentum__lookback": 1,
-    "momentum__warmup_count": 0,
-    "momentum__min_edge_bps": 0,
-    "exits__take_profit_bps": 1000,
-    "exits__stop_loss_bps": 1000,
-    "execution__time_in_force": "gtc",
-    "execution__cancel_after_s": 20,
-}
-
-
-def _submitted(events: list[Event]) -> list[SubmitOrder]:
-    return [event for event in events if isinstance(event, SubmitOrder)]
-
-
-def _cancelled(events: list[Event]) -> list[str]:
-    return [event.order_id for event in events if isinstance(event, CancelOrder)]
-
-
-def _entered(**changes: Any) -> tuple[EngineHarness, SubmitOrder]:
-    """An engine that has just sent an entry, and the entry."""
-    harness = EngineHarness(EAGER | changes, QUOTES)
-    (entry,) = _submitted(harness.quotes(2))
-    return harness, entry
+GTC: dict[str, Any] = {"execution__time_in_force": "gtc", "execution__cancel_after_s": 20}
 
 
 def _exiting(**changes: Any) -> tuple[EngineHarness, SubmitOrder]:
     """An engine that has just sent an exit of its whole position, and the exit."""
-    harness, entry = _entered(**changes)
+    harness, entry = entered(**GTC | changes)
     harness.fill(entry)
-    (exit_order,) = _submitted(harness.step(OperatorCommand(harness.engine.now_ns, "flatten", "storm")))
+    (exit_order,) = submitted(harness.step(OperatorCommand(harness.engine.now_ns, "flatten", "storm")))
     return harness, exit_order
-
-
-def _listed(order_id: str, side: Side, quantity: Decimal, status: Any = "open") -> VenueOrderStatus:
-    if side is BUY:
-        return VenueOrderStatus(order_id, "X", BUY, LIMIT, GTC, D("100.1"), quantity, D(0), status)
-    return VenueOrderStatus(order_id, "X", SELL, MARKET, IOC, None, quantity, D(0), status)
 
 
 def _restarted_with(
@@ -72,7 +41,7 @@ def _restarted_with(
     engine = harness.engine
     lost_id = client_order_id("n", engine.seq + 7)
     harness.step(Restarted(engine.now_ns, engine.pos, "second"))
-    return lost_id, _reconciled(harness, *known, _listed(lost_id, side, quantity))
+    return lost_id, _reconciled(harness, *known, listed(lost_id, side, quantity))
 
 
 def _reconciled(harness: EngineHarness, *orders: VenueOrderStatus) -> list[Event]:
@@ -93,21 +62,21 @@ def _report(harness: EngineHarness, order_id: str, kind: Any, quantity: str) -> 
 @pytest.mark.parametrize("own_ends_first", [True, False])
 def test_no_third_exit_leaves_while_either_of_two_works(own_ends_first: bool) -> None:
     harness, own = _exiting()
-    lost_id, _ = _restarted_with(harness, SELL, D("0.5"), _listed(own.order_id, SELL, own.quantity))
+    lost_id, _ = _restarted_with(harness, SELL, D("0.5"), listed(own.order_id, SELL, own.quantity))
     first, second = (own.order_id, lost_id) if own_ends_first else (lost_id, own.order_id)
     _report(harness, first, "fill", "0.3")
     _report(harness, first, "expired", "0.3")
     assert first not in harness.engine.orders.working
-    assert _submitted(harness.quotes(5)) == []
+    assert submitted(harness.quotes(5)) == []
     _report(harness, second, "expired", "0")
-    (rest,) = _submitted(harness.quotes(1))
+    (rest,) = submitted(harness.quotes(1))
     assert rest.quantity == harness.engine.ledger.position("X").quantity == own.quantity - D("0.3")
 
 
 def test_quotes_after_an_exit_is_adopted_are_exit_pending() -> None:
-    harness, entry = _entered(reconciliation__external="adopt")
+    harness, entry = entered(**GTC, reconciliation__external="adopt")
     harness.fill(entry)
-    _reconciled(harness, _listed("theirs", SELL, D("0.5")))
+    _reconciled(harness, listed("theirs", SELL, D("0.5")))
     harness.quotes(5)
     assert harness.engine.codes()["exit_pending"] == 5
 
@@ -116,8 +85,8 @@ def test_throttled_exit_is_not_sent_again_beside_an_adopted_exit() -> None:
     harness, own = _exiting(reconciliation__external="adopt")
     now_ns = harness.engine.now_ns
     harness.step(RequestThrottled(now_ns, own.order_id, now_ns + NS_PER_S))
-    _reconciled(harness, _listed("theirs", SELL, D("0.5")))
-    assert _submitted(harness.fire_timers_until(now_ns + 3 * NS_PER_S)) == []
+    _reconciled(harness, listed("theirs", SELL, D("0.5")))
+    assert submitted(harness.fire_timers_until(now_ns + 3 * NS_PER_S)) == []
     assert harness.engine.orders.working[own.order_id].state is OrderState.UNKNOWN
 
 
@@ -125,47 +94,47 @@ def test_throttled_exit_is_not_sent_again_if_less_is_held_meanwhile() -> None:
     harness, own = _exiting(reconciliation__external="adopt")
     now_ns = harness.engine.now_ns
     harness.step(RequestThrottled(now_ns, own.order_id, now_ns + NS_PER_S))
-    _reconciled(harness, _listed("theirs", SELL, D("0.5")))
+    _reconciled(harness, listed("theirs", SELL, D("0.5")))
     _report(harness, "theirs", "fill", "0.5")
-    assert _submitted(harness.fire_timers_until(now_ns + 3 * NS_PER_S)) == []
+    assert submitted(harness.fire_timers_until(now_ns + 3 * NS_PER_S)) == []
 
 
 def test_halt_cancels_an_adopted_entry_beside_the_entry_of_the_run() -> None:
-    harness, own = _entered()
-    lost_id, _ = _restarted_with(harness, BUY, D(1), _listed(own.order_id, BUY, own.quantity))
+    harness, own = entered(**GTC)
+    lost_id, _ = _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
     events = harness.step(OperatorCommand(harness.engine.now_ns, "halt", "lunch"))
-    assert _cancelled(events) == [own.order_id, lost_id]
+    assert cancelled(events) == [own.order_id, lost_id]
 
 
 def test_entry_adopted_while_halted_is_cancelled_at_once() -> None:
-    harness, own = _entered()
+    harness, own = entered(**GTC)
     harness.step(OperatorCommand(harness.engine.now_ns, "halt", "lunch"))
     harness.confirm_cancel(own)
     lost_id, events = _restarted_with(harness, BUY, D(1))
-    assert _cancelled(events) == [lost_id]
+    assert cancelled(events) == [lost_id]
     assert harness.engine.orders.working[lost_id].state is OrderState.PENDING_CANCEL
 
 
 def test_lost_entry_is_cancelled_after_its_time_to_rest_since_adoption() -> None:
-    harness, own = _entered()
+    harness, own = entered(**GTC)
     harness.confirm_cancel(own)
     lost_id, events = _restarted_with(harness, BUY, D(1))
     adopted_ns = harness.engine.now_ns
     events += harness.fire_timers_until(adopted_ns + 20 * NS_PER_S - 1)
-    assert _cancelled(events) == []
-    assert _cancelled(harness.fire_timers_until(adopted_ns + 20 * NS_PER_S)) == [lost_id]
+    assert cancelled(events) == []
+    assert cancelled(harness.fire_timers_until(adopted_ns + 20 * NS_PER_S)) == [lost_id]
 
 
 def test_exit_cancels_every_entry_of_its_lane() -> None:
-    harness, own = _entered()
+    harness, own = entered(**GTC)
     harness.fill(own, D("0.4"))
-    lost_id, _ = _restarted_with(harness, BUY, D(1), _listed(own.order_id, BUY, own.quantity))
+    lost_id, _ = _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
     harness.engine.planner.plan_exit(0, "stop_loss", harness.engine.now_ns)
-    assert _cancelled(harness.drain()) == [own.order_id, lost_id]
+    assert cancelled(harness.drain()) == [own.order_id, lost_id]
 
 
 def test_both_entries_of_a_lane_count_against_its_position_limit() -> None:
-    harness, own = _entered()
-    _restarted_with(harness, BUY, D(1), _listed(own.order_id, BUY, own.quantity))
+    harness, own = entered(**GTC)
+    _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
     context = harness.engine.planner._risk_context(0, 0, D(0), 0)
     assert context.position_notional == harness.engine.orders.reserved > own.quantity * D("100.1") + D(100)
