@@ -393,6 +393,7 @@ class Engine:
             self._flatten()
 
     def _halt(self, reason: str, halt_id: str | None) -> None:
+        self.execution.tracker.repeat_cancels(self.now_ns)
         self.execution.halt(reason, halt_id, self.now_ns)
         for lane in range(len(self.instruments)):
             self.planner.set_schedule(lane, None)

@@ -86,7 +86,6 @@ class ExecutionManager:
         }
         self._moved_ns = [0] * len(instruments)
         self._errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
-        self._unknown_ns = round(settings.risk.unknown_halt_s * NS_PER_S)
         execution = settings.execution
         expiry_ns = execution.limit_order_expiration_days * NS_PER_DAY
         self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
@@ -150,10 +149,11 @@ class ExecutionManager:
         self._lost_ids.add(nonce, seq, rows)
         self.exits_wait = True  # an exit may be in flight whose journal line was lost
         self.reconcile(now_ns)
+        self.tracker.restarted_ns = now_ns
         for order in list(self.orders.working.values()):
             self.orders.mark_unknown(order)
             self.tracker.track(order, now_ns)
-            self.tracker.query(order, now_ns)
+            self.tracker.requery(order, now_ns)
 
     def reconcile(self, now_ns: int) -> None:
         """Starts a new reconciliation pass; the caller decides whether entries wait for its end."""
@@ -180,7 +180,7 @@ class ExecutionManager:
         return order.intent.lane
 
     def _apply(self, answer: OrderEvent, order: Order, now_ns: int) -> None:
-        lane, was_working = order.intent.lane, order.working
+        lane, was_working, was_unknown = order.intent.lane, order.working, order.state is OrderState.UNKNOWN
         news = self.orders.apply(answer, order)
         if was_working or news:
             self._moved_ns[lane] = now_ns
@@ -196,6 +196,8 @@ class ExecutionManager:
             case OrderRejected() if order.intent.side is SELL and was_working:
                 self._on_exit_rejected(order, now_ns)
         self.tracker.track(order, now_ns)
+        if was_unknown and order.state is OrderState.PENDING_CANCEL:  # it rests: the cancel was lost
+            self.tracker.requery(order, now_ns)
         if was_working and order.intent.time_in_force is GTC and not order.working:
             self._timers.cancel(("cancel", order.id))
             self._timers.cancel(("reprice", order.id))
@@ -430,29 +432,21 @@ class ExecutionManager:
             self.state.reduce(ReduceCause.RECONCILING)
             self.reconcile(now_ns)
             for order in list(self.orders.working.values()):
-                self.tracker.query(order, now_ns)
+                self.tracker.requery(order, now_ns)
             return
         self.state.reduce(ReduceCause.LINK if answer.state == "down" else ReduceCause.MAINTENANCE)
 
     # timers
 
     def query_order(self, order_id: str, now_ns: int) -> int:
-        """Queries an order; halts entries if it stays unknown too long. Returns its lane or -1."""
+        """Queries an order; halts entries if that is of no avail for too long. Returns its lane or -1."""
         order = self.orders.working.get(order_id)
         if order is None or ("resend", order_id) in self._timers:  # throttled: sent again, not queried
             return -1
         self.tracker.query(order, now_ns)
-        since_ns = self.tracker.in_doubt_since(order)
-        if since_ns is not None and now_ns - since_ns >= self._unknown_ns and not self.state.halted:
-            if order.intent.side is SELL:
-                self._emit(
-                    Alert(
-                        "exit_unknown",
-                        order.id,
-                        "the exit order is in an unknown state: the position may be sold or not",
-                    )
-                )
-            self._halt_automatically(f"order {order.id} is in an unknown state", now_ns)
+        reason = self.tracker.halt_reason(order, now_ns)
+        if reason and not self.state.halted:
+            self._halt_automatically(reason, now_ns)
         return order.intent.lane
 
     def resubmit(self, order_id: str, now_ns: int) -> None:

@@ -86,7 +86,7 @@ class Order:
     executed: Decimal = ZERO
     reserved: Decimal = ZERO
     accepted: bool = False
-    cancel_requested: bool = False
+    cancel_requested_ns: int | None = None
     pending_replace: tuple[Decimal, Decimal] | None = None
     reported_end: tuple[OrderTrigger, Decimal] | None = None
     trades: dict[str, Trade] = field(default_factory=dict)
@@ -101,6 +101,16 @@ class Order:
     def working(self) -> bool:
         """Whether the order may still fill, as far as is known."""
         return self.state not in FINAL
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether a cancel was requested, answered or not."""
+        return self.cancel_requested_ns is not None
+
+    @property
+    def cancel_unanswered(self) -> bool:
+        """Whether a cancel was requested and the venue has not reported how the order ended."""
+        return self.cancel_requested and self.working and self.reported_end is None
 
     @property
     def cancelable(self) -> bool:
@@ -182,7 +192,7 @@ class OrderManager:
     def cancel(self, order: Order, reason: str, at_ns: int) -> None:
         """Requests a cancel; the order keeps working until the venue reports its end."""
         order.state = transition(order.state, OrderTrigger.REQUEST_CANCEL)
-        order.cancel_requested = True
+        order.cancel_requested_ns = at_ns
         self._emit(CancelOrder(at_ns=at_ns, order_id=order.id, reason=reason))
 
     def replace(self, order: Order, limit: Decimal, at_ns: int) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from autohedge.config import Settings
 from autohedge.core.events import (
+    Alert,
     AnyOutput,
     CancelOrder,
     OrderMassStatus,
@@ -17,16 +18,16 @@ from autohedge.core.events import (
     QueryOpenOrders,
     QueryOrder,
 )
-from autohedge.core.orders import OrderState
+from autohedge.core.orders import SELL, OrderState
 from autohedge.core.timers import TimerQueue
-from autohedge.core.units import NS_PER_S
+from autohedge.core.units import NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.orders import Order, OrderManager
 
 LOOK = "look"
-# The first queries of an order repeat its unanswered cancel; later ones only query.
-CANCELS_MAX = 10
-# Queries at the longest pause before pauses double again, so that a dead venue does not fill the journal.
+# Tries before the pauses grow beyond the configured bound, so that a dead venue does not fill the journal.
 PATIENT_TRIES = 20
+# An unanswered cancel is repeated at least this often, as long as its order works.
+PAUSE_MAX_NS = 5 * NS_PER_MINUTE
 TimerKey = tuple[str, str | int]
 
 _S = OrderState
@@ -39,7 +40,7 @@ class QueryTimeouts:
 
     `ack_ns` is the time for the first answer to an order, `backoff_ns` and `backoff_max_ns` bound the pauses
     between queries, `visibility_ns` is the venue's visibility lag, `audit_ns` the pause between checks of a
-    resting order.
+    resting order, `halt_ns` how long an order may be unknown or its cancel unanswered before entries halt.
     """
 
     ack_ns: int
@@ -47,6 +48,7 @@ class QueryTimeouts:
     backoff_max_ns: int
     visibility_ns: int
     audit_ns: int
+    halt_ns: int
 
     @classmethod
     def of(cls, settings: Settings) -> "QueryTimeouts":
@@ -58,16 +60,18 @@ class QueryTimeouts:
             backoff_max_ns=round(execution.query_backoff_max_s * NS_PER_S),
             visibility_ns=round(execution.visibility_lag_s * NS_PER_S),
             audit_ns=round(execution.audit_s * NS_PER_S),
+            halt_ns=round(settings.risk.unknown_halt_s * NS_PER_S),
         )
 
     def query_pause_ns(self, tries: int) -> int:
         """The pause before the next query: doubles with each try up to `backoff_max_ns`.
 
-        After `PATIENT_TRIES` tries it doubles beyond that bound.
+        After `PATIENT_TRIES` tries it doubles beyond that bound, up to `PAUSE_MAX_NS`.
         """
         extra_tries = max(tries - PATIENT_TRIES, 0)
         # The shifts are bounded: Python's integers would grow without limit.
-        return min(self.backoff_ns << min(tries, 32), self.backoff_max_ns) << min(extra_tries, 20)
+        pause_ns = min(self.backoff_ns << min(tries, 32), self.backoff_max_ns) << min(extra_tries, 20)
+        return min(pause_ns, max(self.backoff_max_ns, PAUSE_MAX_NS))
 
 
 @dataclass(slots=True)
@@ -75,13 +79,14 @@ class _PendingQuery:
     """The queries about one order.
 
     `denied_ns` is when the first query answered by "not found" was sent, `list_requested_ns` when the list of
-    orders was first requested for it.
+    orders was first requested for it. `alerted` is whether an alert said that it takes too long.
     """
 
     since_ns: int
     tries: int = 0
     denied_ns: int | None = None
     list_requested_ns: int | None = None
+    alerted: bool = False
 
 
 class OrderTracker:
@@ -100,6 +105,7 @@ class OrderTracker:
         self._emit = emit
         self._doubts: dict[str, _PendingQuery] = {}
         self.hold_until_ns = 0
+        self.restarted_ns = 0  # the venue has the whole time to answer from then on
 
     def track(self, order: Order, now_ns: int) -> None:
         """Schedules the next query of an order, from its present state."""
@@ -120,20 +126,51 @@ class OrderTracker:
         """Sends no queries before `until_ns`; the venue has throttled this account."""
         self.hold_until_ns = max(self.hold_until_ns, until_ns)
 
-    def in_doubt_since(self, order: Order) -> int | None:
-        """Since when the state of an order is unknown; None if it is known."""
-        doubt = self._doubts.get(order.id)
-        return doubt.since_ns if doubt and order.state is _S.UNKNOWN else None
+    def halt_reason(self, order: Order, now_ns: int) -> str:
+        """Returns why entries must halt because of an order, empty if they need not; alerts once per order.
+
+        What the run does not know or cannot stop may still fill.
+        """
+        doubt, late_ns = self._doubts.get(order.id), now_ns - self.timeouts.halt_ns
+        if doubt is None or self.restarted_ns > late_ns:
+            return ""
+        if order.cancel_unanswered and (order.cancel_requested_ns or 0) <= late_ns:
+            text = "the venue does not answer its cancel: it may rest and fill; cancel it at the venue"
+            self._alert_once(doubt, Alert("cancel_unanswered", order.id, text))
+            return f"the cancel of order {order.id} is unanswered"
+        if order.state is not _S.UNKNOWN or doubt.since_ns > late_ns:
+            return ""
+        if order.intent.side is SELL:
+            text = "the exit order is in an unknown state: the position may be sold or not"
+            self._alert_once(doubt, Alert("exit_unknown", order.id, text))
+        return f"order {order.id} is in an unknown state"
+
+    def _alert_once(self, doubt: _PendingQuery, alert: Alert) -> None:
+        if not doubt.alerted:
+            doubt.alerted = True
+            self._emit(alert)
+
+    def repeat_cancels(self, now_ns: int) -> None:
+        """Sends every unanswered cancel again at once."""
+        for order in list(self._orders.working.values()):
+            if order.cancel_unanswered:
+                self.requery(order, now_ns)
+
+    def requery(self, order: Order, now_ns: int) -> None:
+        """Queries an order like `query`; its back-off starts again."""
+        if order.id in self._doubts:
+            self._doubts[order.id].tries = 0
+        self.query(order, now_ns)
 
     def query(self, order: Order, now_ns: int) -> None:
-        """Queries an order, and repeats its cancel if one was requested."""
+        """Queries an order, and repeats its cancel if that is unanswered."""
         if now_ns < self.hold_until_ns:
             self._timers.schedule((LOOK, order.id), self.hold_until_ns)
             return
         if order.state is _S.SUBMITTED:
             self._orders.mark_unknown(order)
         doubt = self._doubts.setdefault(order.id, _PendingQuery(now_ns))
-        if order.cancel_requested and doubt.tries < CANCELS_MAX:
+        if order.cancel_unanswered:
             self._emit(CancelOrder(now_ns, order.id, "cancel not acknowledged"))
         self._emit(QueryOrder(now_ns, order.id))
         if doubt.list_requested_ns is not None:
