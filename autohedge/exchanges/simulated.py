@@ -186,6 +186,10 @@ class SimulatedVenue:
         events = self._known[order_id].events if order_id in self._known else []
         return [answer for answer in events if isinstance(answer, ExecutionReport) and answer.kind == "fill"]
 
+    def status(self, order_id: str) -> VenueOrderStatus:
+        """An order as the venue lists it. Raises KeyError for an unknown id."""
+        return self._known[order_id].listed()
+
     @property
     def orders(self) -> tuple[VenueOrderStatus, ...]:
         """All orders that the venue remembers, oldest first."""

@@ -419,7 +419,7 @@ class _Recorder:
 
 
 class _CheckedVenue:
-    """The venue, with each order checked before it arrives."""
+    """The venue, with each command checked before it arrives."""
 
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
@@ -441,8 +441,7 @@ class _CheckedVenue:
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         scenario = self._scenario
-        if isinstance(command, SubmitOrder):
-            scenario.checker.on_submit(command, scenario.engine)
+        scenario.checker.on_command(command, scenario.engine)
         self._venue.send(command, now_ns)
         scenario.crash_point(M.CRASH_APPLY)
 

@@ -1,0 +1,86 @@
+"""Invariants 12 and 13: reserved money is what working orders need, and every working order is known."""
+
+from autohedge.config import Settings
+from autohedge.core.events import SubmitOrder
+from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
+from autohedge.engine.engine import Engine
+from autohedge.exchanges.simulated import SimulatedVenue
+from autohedge.execution.orders import Order
+from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.recorded_account import RecordedAccount
+
+
+class OrderChecker:
+    """Compares the engine's working orders with those of the record and of the venue.
+
+    Every method raises InvariantViolation.
+    """
+
+    def __init__(self, settings: Settings, account: RecordedAccount, venue: SimulatedVenue) -> None:
+        self._fee_bps = settings.simulated.fee_bps
+        self._account = account
+        self._venue = venue
+
+    def step(self, engine: Engine) -> None:
+        """Checks the working orders after a step."""
+        self._ended(engine)
+        self._reserved(engine)
+        self._resting(engine)
+        self._known(engine)
+
+    def on_exit(self, command: SubmitOrder) -> None:
+        """Invariant 13: an exit that leaves, and those on their way, sell no more than is held."""
+        account, symbol = self._account, command.symbol
+        selling = ZERO
+        for order in account.working_in(symbol, buys=False):
+            selling = add(selling, order.remaining)
+        if selling > account.held[symbol]:
+            raise InvariantViolation(
+                f"13: exits on their way sell {selling} {symbol}, {account.held[symbol]} is held"
+            )
+
+    def _ended(self, engine: Engine) -> None:
+        """Ends the orders that are proven absent; checks that no other order ended without a report."""
+        account = self._account
+        for order_id in account.working.keys() - engine.orders.working.keys():
+            if order_id not in account.may_be_absent:
+                raise InvariantViolation(f"12: order {order_id} has ended, nothing recorded says so")
+            account.drop_absent(order_id)
+        account.may_be_absent.clear()
+
+    def _reserved(self, engine: Engine) -> None:
+        """Invariant 12: what is reserved is what the working entries may still spend."""
+        needed = ZERO
+        for order in self._account.working.values():
+            if order.buys:
+                needed = add(needed, with_fee(order.open_notional(), self._fee_bps))
+        if engine.orders.reserved != needed:
+            raise InvariantViolation(f"12: {engine.orders.reserved} is reserved, working orders need {needed}")
+
+    def _resting(self, engine: Engine) -> None:
+        """Checks that the reservation of a resting entry covers the version that the venue has."""
+        for order_id in self._venue.resting:
+            order = self._account.working.get(order_id)
+            if order is None or not order.buys:
+                continue
+            live = self._venue.status(order_id)
+            left = multiply(subtract(live.quantity, live.filled), live.limit or ZERO)
+            # Fills whose reports are under way make the reservation larger than what the venue needs.
+            if left > order.open_notional():
+                raise InvariantViolation(
+                    f"12: {order.open_notional()} is reserved for order {order_id}, the venue may spend {left}"
+                )
+
+    def _known(self, engine: Engine) -> None:
+        """Invariant 13: the order manager finds every working order by its instrument."""
+        for order in engine.orders.working.values():
+            if not any(each is order for each in _listed(engine, order)):
+                raise InvariantViolation(
+                    f"13: order {order.id} works, {order.intent.symbol} does not know it"
+                )
+
+
+def _listed(engine: Engine, order: Order) -> list[Order | None]:
+    """The working orders of an order's instrument and side, as the order manager answers them."""
+    lane = order.intent.lane
+    return [engine.orders.exit(lane) if order.intent.reduce_only else engine.orders.entry(lane)]

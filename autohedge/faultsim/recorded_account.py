@@ -1,0 +1,292 @@
+"""The account according to the record alone: orders in all their versions, cash, positions, trading state.
+
+`RecordedAccount` folds journaled events. It shares no code with the engine, so that the same error is not on
+both sides of a comparison.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from autohedge.core.events import (
+    CancelOrder,
+    ChangeRejected,
+    ExecutionReport,
+    ExternalChange,
+    Halted,
+    Input,
+    JournalEntry,
+    OrderAdopted,
+    OrderMassStatus,
+    OrderOverfilled,
+    OrderRejected,
+    OrderReplaced,
+    Reconciled,
+    Reducing,
+    ReplaceOrder,
+    RequestThrottled,
+    Restarted,
+    Resumed,
+    SubmitOrder,
+    VenueOrderStatus,
+)
+from autohedge.core.events import Active as ActiveState
+from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
+from autohedge.core.orders import BUY, GTC, TimeInForce
+from autohedge.faultsim.taken_quotes import TakenQuotes
+
+
+@dataclass(slots=True)
+class RecordedOrder:
+    """One order according to the record.
+
+    `price` is the highest price of the version that is known to rest, `pending` the price and total quantity
+    of a replace without an answer. `reported` is the filled quantity of a reported end, None without one.
+    """
+
+    order_id: str
+    symbol: str
+    buys: bool
+    time_in_force: TimeInForce
+    quantity: Decimal
+    price: Decimal
+    pending: tuple[Decimal, Decimal] | None = None
+    cancel_requested: bool = False
+    reported: Decimal | None = None
+    executed: Decimal = ZERO
+    overfilled: Decimal = ZERO
+    fills: dict[str, tuple[Decimal, Decimal, Decimal]] = field(default_factory=dict)
+    busted: set[str] = field(default_factory=set)
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the venue may keep the order open."""
+        return self.time_in_force is GTC
+
+    @property
+    def remaining(self) -> Decimal:
+        """The quantity that may still fill."""
+        return max(subtract(self.quantity, self.executed), ZERO)
+
+    def open_notional(self) -> Decimal:
+        """The money that the dearest version that may be live can still spend, before fees."""
+        versions = [(self.price, self.quantity)] + ([self.pending] if self.pending else [])
+        return max(
+            multiply(price, max(subtract(quantity, self.executed), ZERO)) for price, quantity in versions
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One fill, or with `bust` the reversal of one, that moved the account."""
+
+    order: RecordedOrder
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    bust: bool = False
+
+
+class RecordedAccount:
+    """Follows one record from its beginning.
+
+    `working` are the orders that may still fill. `bookings` and `external` are what the last entry booked.
+    `cause` is the input that the last output followed from, None after a row. `may_be_absent` are orders
+    that evidence without a report of their end may have ended: a list without them, or a throttled request.
+    """
+
+    def __init__(self, initial_cash: Decimal, quotes: TakenQuotes) -> None:
+        self.quotes = quotes
+        self.cash = initial_cash
+        self.held: defaultdict[str, Decimal] = defaultdict(Decimal)
+        self.orders: dict[str, RecordedOrder] = {}
+        self.working: dict[str, RecordedOrder] = {}
+        self.bookings: list[Booking] = []
+        self.external: list[tuple[ExternalChange, Decimal]] = []
+        self.may_be_absent: set[str] = set()
+        self.halted = False
+        self.halt_id: str | None = None
+        self.causes: tuple[str, ...] = ()
+        self.exits_wait = False
+        self.now_ns = 0
+        self.cause: Input | None = None
+        self._last_seq = 0
+        self._unknown_reports: defaultdict[str, list[ExecutionReport]] = defaultdict(list)
+
+    def working_in(self, symbol: str, *, buys: bool) -> Iterator[RecordedOrder]:
+        """The working entries or exits of a symbol."""
+        return (order for order in self.working.values() if order.symbol == symbol and order.buys is buys)
+
+    def last_bid(self, symbol: str, pos: int) -> Decimal:
+        """The bid of the last valid quote of a symbol before a row; zero without one."""
+        quote = self.quotes.last(symbol, pos)
+        return to_decimal(quote.bid) if quote else ZERO
+
+    def drop_absent(self, order_id: str) -> None:
+        """Ends an order that the venue does not have."""
+        self.working.pop(order_id, None)
+
+    def apply(self, entry: JournalEntry) -> None:
+        """Follows one recorded event."""
+        event = entry.event
+        self.bookings.clear()
+        self.external.clear()
+        self._follow(entry)
+        match event:
+            case SubmitOrder():
+                self._submitted(event)
+            case ExecutionReport():
+                self._reported(event)
+            case OrderRejected():
+                self.working.pop(event.order_id, None)
+            case CancelOrder() | ReplaceOrder() | OrderReplaced() | ChangeRejected() | OrderOverfilled():
+                self._changed(event)
+            case RequestThrottled(about="submit"):
+                self.may_be_absent.add(event.order_id)
+            case OrderMassStatus():
+                self._listed(event)
+            case OrderAdopted(order=found):
+                self._adopted(found, entry.pos)
+            case ExternalChange(policy="adopt"):
+                self._external_change(event, entry.pos)
+            case _:
+                self._state_changed(entry)
+
+    def _follow(self, entry: JournalEntry) -> None:
+        """Updates the clock, and what the outputs from here on follow from."""
+        if isinstance(entry.event, Input):
+            self.cause = entry.event
+        elif entry.seq != self._last_seq + 1:  # rows take numbers too
+            self.cause = None
+        self._last_seq = entry.seq
+        self.now_ns = max(self.now_ns, getattr(entry.event, "at_ns", 0), self.quotes.row_ns(entry.pos - 1))
+
+    def _state_changed(self, entry: JournalEntry) -> None:
+        match event := entry.event:
+            case Halted():
+                self.halted, self.halt_id = True, event.halt_id
+            case Resumed():
+                self.halted, self.halt_id = False, None
+            case Reducing():
+                self.causes = event.causes
+            case ActiveState():
+                self.causes = ()
+            case Restarted():
+                self.exits_wait = True
+                self.quotes.skip(entry.pos, event.pos)
+            case Reconciled():
+                self.exits_wait = False
+
+    def _submitted(self, command: SubmitOrder) -> None:
+        if command.order_id in self.orders:  # sent again under its id
+            return
+        self.orders[command.order_id] = self.working[command.order_id] = RecordedOrder(
+            command.order_id,
+            command.symbol,
+            command.side is BUY,
+            command.time_in_force,
+            command.quantity,
+            command.limit or ZERO,
+        )
+
+    def _adopted(self, found: VenueOrderStatus, pos: int) -> None:
+        self.orders[found.order_id] = self.working[found.order_id] = RecordedOrder(
+            found.order_id,
+            found.symbol,
+            found.side is BUY,
+            found.time_in_force,
+            found.quantity,
+            found.limit or self.last_bid(found.symbol, pos),
+        )
+        for report in self._unknown_reports.pop(found.order_id, []):
+            self._reported(report)
+        self._status(found)
+
+    def _changed(
+        self, event: CancelOrder | ReplaceOrder | OrderReplaced | ChangeRejected | OrderOverfilled
+    ) -> None:
+        order = self.orders.get(event.order_id)
+        if order is None:
+            return
+        match event:
+            case CancelOrder():
+                order.cancel_requested = True
+            case ReplaceOrder():
+                order.pending = (event.limit, event.quantity)
+            case OrderReplaced():
+                order.price, order.quantity, order.pending = event.limit, event.quantity, None
+            case ChangeRejected():
+                # With a cancel requested too, it may be the cancel that was refused.
+                order.pending = order.pending if order.cancel_requested else None
+            case OrderOverfilled():
+                order.overfilled = add(order.overfilled, event.excess)
+
+    # reports
+
+    def _listed(self, answer: OrderMassStatus) -> None:
+        names = set()
+        for found in answer.orders:
+            names.add(found.order_id)
+            if found.order_id in self.working:
+                self._status(found)
+        self.may_be_absent.update(self.working.keys() - names)
+
+    def _status(self, found: VenueOrderStatus) -> None:
+        """Applies a listed status; a list has no trade ids, so it proves no fill."""
+        order = self.orders[found.order_id]
+        if found.status == "rejected":
+            self.working.pop(order.order_id, None)
+        elif found.status in {"canceled", "expired"}:
+            self._end(order, found.filled)
+
+    def _reported(self, report: ExecutionReport) -> None:
+        order = self.orders.get(report.order_id)
+        if order is None:
+            self._unknown_reports[report.order_id].append(report)
+        elif report.kind == "bust":
+            self._busted(order, report.trade_id or "")
+        elif report.kind == "fill":
+            self._filled(order, report)
+        else:
+            self._end(order, report.filled or ZERO)
+
+    def _end(self, order: RecordedOrder, filled: Decimal) -> None:
+        """Ends an order once the fills until then are known."""
+        order.reported = max(order.reported or ZERO, filled)
+        if order.executed >= order.reported:
+            self.working.pop(order.order_id, None)
+
+    def _filled(self, order: RecordedOrder, report: ExecutionReport) -> None:
+        trade_id = report.trade_id or ""
+        if trade_id in order.fills:
+            return
+        fill = order.fills[trade_id] = (report.quantity or ZERO, report.price or ZERO, report.fee or ZERO)
+        order.executed = add(order.executed, fill[0])
+        if order.executed >= order.quantity or (
+            order.reported is not None and order.executed >= order.reported
+        ):
+            self.working.pop(order.order_id, None)
+        if trade_id not in order.busted:
+            self._book(Booking(order, *fill))
+
+    def _busted(self, order: RecordedOrder, trade_id: str) -> None:
+        if trade_id not in order.busted and trade_id in order.fills:
+            self._book(Booking(order, *order.fills[trade_id], bust=True))
+        order.busted.add(trade_id)
+
+    def _book(self, booking: Booking) -> None:
+        sign = Decimal(-1 if booking.bust else 1)
+        signed = multiply(booking.quantity, sign if booking.order.buys else sign.copy_negate())
+        symbol = booking.order.symbol
+        self.held[symbol] = add(self.held[symbol], signed)
+        self.cash = subtract(self.cash, add(multiply(signed, booking.price), multiply(booking.fee, sign)))
+        self.bookings.append(booking)
+
+    def _external_change(self, event: ExternalChange, pos: int) -> None:
+        if event.kind == "cash":
+            self.cash = add(self.cash, event.amount)
+            self.external.append((event, ZERO))
+        else:
+            self.held[event.subject] = add(self.held[event.subject], event.amount)
+            self.external.append((event, self.last_bid(event.subject, pos)))

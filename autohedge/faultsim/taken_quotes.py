@@ -1,0 +1,70 @@
+"""The valid quotes that the process received: those of the tape without what came while no process ran."""
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from autohedge.market.tape import Rows
+
+
+class Quote(NamedTuple):
+    """A valid quote, and its row on the tape."""
+
+    row: int
+    ts_ns: int
+    bid: float
+    ask: float
+
+
+class TakenQuotes:
+    """The valid quotes of each symbol, for one record at a time."""
+
+    def __init__(self, rows: Rows, symbols: tuple[str, ...]) -> None:
+        self._ts: list[int] = rows.ts.tolist()
+        # NaN fails every comparison, so a quote without a side is not valid either.
+        valid = (rows.bid > 0.0) & (rows.ask >= rows.bid) & (rows.ask < np.inf)
+        self._quotes: dict[str, list[Quote]] = {}
+        self._rows: dict[str, list[int]] = {}
+        for lane, symbol in enumerate(symbols):
+            (at,) = np.nonzero(valid & (rows.lane == lane))
+            columns = (at, rows.ts[at], rows.bid[at], rows.ask[at])
+            self._rows[symbol] = at.tolist()
+            self._quotes[symbol] = [Quote(*each) for each in zip(*(c.tolist() for c in columns), strict=True)]
+        self._missed: list[tuple[int, int]] = []
+
+    def reset(self) -> None:
+        """Forgets which rows were missed, before a record is applied from its beginning."""
+        self._missed.clear()
+
+    def skip(self, start: int, end: int) -> None:
+        """Notes that the rows from `start` to `end` came while no process ran."""
+        if end > start:
+            self._missed.append((start, end))
+
+    @property
+    def missed(self) -> int:
+        """The number of rows that came while no process ran."""
+        return sum(end - start for start, end in self._missed)
+
+    def row_ns(self, row: int) -> int:
+        """The time of a row; 0 before the first, and for a row that was missed."""
+        return 0 if row < 0 or self._was_missed(row) else self._ts[row]
+
+    def last(self, symbol: str, pos: int) -> Quote | None:
+        """The last valid quote that came before row `pos`."""
+        at = bisect_left(self._rows[symbol], pos) - 1
+        while at >= 0 and self._was_missed(self._rows[symbol][at]):
+            at -= 1
+        return self._quotes[symbol][at] if at >= 0 else None
+
+    def between(self, symbol: str, start: int, end: int) -> Iterator[Quote]:
+        """The valid quotes in the rows from `start` to `end`."""
+        rows = self._rows[symbol]
+        for quote in self._quotes[symbol][bisect_left(rows, start) : bisect_left(rows, end)]:
+            if not self._was_missed(quote.row):
+                yield quote
+
+    def _was_missed(self, row: int) -> bool:
+        return any(start <= row < end for start, end in self._missed)
