@@ -7,10 +7,11 @@ venue, which the engine cannot. Each violation is one sentence; the first one en
 from autohedge.config import Settings
 from autohedge.core.events import AnyTradingCommand, JournalEntry, ReplaceOrder, SubmitOrder
 from autohedge.core.money import ZERO, add, subtract
-from autohedge.core.orders import BUY
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
+from autohedge.faultsim.ledger_checks import LedgerChecker
+from autohedge.faultsim.limit_checks import LimitChecker
 from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
@@ -37,6 +38,10 @@ class InvariantChecker:
         self._quotes.reset()
         self._account = RecordedAccount(self._settings.simulated.initial_cash, self._quotes)
         self._orders = OrderChecker(self._settings, self._account, self._venue)
+        self._ledger = LedgerChecker(self._account)
+        self._limits = LimitChecker(
+            self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.external
+        )
         self._agent_checker = self._entry_checker()
 
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
@@ -49,7 +54,10 @@ class InvariantChecker:
         """Follows one recorded event."""
         if self._agent_checker:
             self._agent_checker.note(entry)
+        self._limits.before(entry)
         self._account.apply(entry)
+        self._ledger.apply()
+        self._limits.after(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
 
@@ -70,6 +78,7 @@ class InvariantChecker:
         self._books(engine)
         self._fills(engine)
         self._orders.step(engine)
+        self._ledger.step(engine.ledger)
         self._free_cash(engine)
         self._alive(engine)
         if self._agent_checker and engine.deliberations:
@@ -81,9 +90,7 @@ class InvariantChecker:
     def _books(self, engine: Engine) -> None:
         """Invariant 2: cash and positions are what the fills make."""
         if engine.ledger.cash != self._account.cash:
-            raise InvariantViolation(
-                f"2: cash is {engine.ledger.cash}, its fills make {self._account.cash}"
-            )
+            raise InvariantViolation(f"2: cash is {engine.ledger.cash}, its fills make {self._account.cash}")
         for symbol, position in engine.ledger.positions.items():
             held = self._account.held[symbol]
             if position.quantity != held:
@@ -116,21 +123,24 @@ class InvariantChecker:
 
     def on_command(self, command: AnyTradingCommand, engine: Engine) -> None:
         """Checks a command that leaves: the intent of an order is recorded, its quote fresh."""
-        if isinstance(command, SubmitOrder):
-            if command.order_id not in self._account.orders:
-                raise InvariantViolation(f"4: order {command.order_id} leaves without a recorded intent")
-            if command.side is BUY:
-                self._fresh(command, engine)
-            else:
-                self._orders.on_exit(command)
+        if not isinstance(command, SubmitOrder | ReplaceOrder):
+            return
+        order = self._account.orders.get(command.order_id)
+        if order is None:
+            raise InvariantViolation(f"4: order {command.order_id} leaves without a recorded intent")
+        if order.buys:
+            self._limits.on_entry(command)
+            self._fresh(order.symbol, engine)
+        elif isinstance(command, SubmitOrder):
+            self._orders.on_exit(command)
 
-    def _fresh(self, order: SubmitOrder, engine: Engine) -> None:
+    def _fresh(self, symbol: str, engine: Engine) -> None:
         """Invariant 8: no entry is decided on a stale quote."""
-        rows, lane = self._rows, self._lane_of[order.symbol]
+        rows, lane = self._rows, self._lane_of[symbol]
         row = last_valid(rows.lane, rows.bid, rows.ask, engine.pos, lane)
         age_ns = engine.now_ns - int(rows.ts[row])
         if age_ns > self._settings.risk.stale_after_ms * 1e6:
-            raise InvariantViolation(f"8: {order.symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
+            raise InvariantViolation(f"8: {symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
 
     # at the end
 

@@ -25,7 +25,7 @@ class OrderChecker:
         """Checks the working orders after a step."""
         self._ended(engine)
         self._reserved(engine)
-        self._resting(engine)
+        self._resting()
         self._known(engine)
 
     def on_exit(self, command: SubmitOrder) -> None:
@@ -55,9 +55,11 @@ class OrderChecker:
             if order.buys:
                 needed = add(needed, with_fee(order.open_notional(), self._fee_bps))
         if engine.orders.reserved != needed:
-            raise InvariantViolation(f"12: {engine.orders.reserved} is reserved, working orders need {needed}")
+            raise InvariantViolation(
+                f"12: {engine.orders.reserved} is reserved, working orders need {needed}"
+            )
 
-    def _resting(self, engine: Engine) -> None:
+    def _resting(self) -> None:
         """Checks that the reservation of a resting entry covers the version that the venue has."""
         for order_id in self._venue.resting:
             order = self._account.working.get(order_id)

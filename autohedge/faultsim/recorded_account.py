@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 
 from autohedge.core.events import (
+    Active,
     CancelOrder,
     ChangeRejected,
     ExecutionReport,
@@ -31,7 +32,6 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueOrderStatus,
 )
-from autohedge.core.events import Active as ActiveState
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, TimeInForce
 from autohedge.faultsim.taken_quotes import TakenQuotes
@@ -170,7 +170,7 @@ class RecordedAccount:
                 self.halted, self.halt_id = False, None
             case Reducing():
                 self.causes = event.causes
-            case ActiveState():
+            case Active():
                 self.causes = ()
             case Restarted():
                 self.exits_wait = True

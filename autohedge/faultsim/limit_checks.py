@@ -1,0 +1,231 @@
+"""Invariant 14: an entry that leaves, or a replace that costs more, keeps every limit of the settings."""
+
+from collections import deque
+from collections.abc import Callable
+from decimal import Decimal
+
+from autohedge.config import Settings
+from autohedge.core.clock import next_midnight_ns
+from autohedge.core.events import Active, JournalEntry, Reducing, ReplaceOrder, SubmitOrder, Timer
+from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
+from autohedge.core.orders import BUY
+from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
+from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
+
+# The engine adds holdings up in float64; its sums may differ from exact ones by this share.
+TOLERANCE = Decimal("1e-9")
+DAILY_LOSS = "daily_loss"
+
+
+class LimitChecker:
+    """Follows one record, and compares each entry that leaves with the limits.
+
+    `external` returns the deposits and withdrawals so far. Every method raises InvariantViolation.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        symbols: tuple[str, ...],
+        account: RecordedAccount,
+        external: Callable[[], Decimal],
+    ) -> None:
+        self._symbols = symbols
+        self._risk = settings.risk
+        self._fee_bps = settings.simulated.fee_bps
+        self._slices = settings.execution.twap_slices
+        self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
+        self._account = account
+        self._day = DailyLoss(account, self._equity, external)
+        self._pace = OrderPace(settings, account)
+        self._pos = 0
+        self._known = 0
+
+    def before(self, entry: JournalEntry) -> None:
+        """Follows one recorded event, before the account does."""
+        self._day.before(entry)
+        self._known = len(self._account.orders)
+
+    def after(self, entry: JournalEntry) -> None:
+        """Follows one recorded event, after the account has."""
+        self._pos = entry.pos
+        self._day.after(entry)
+        self._pace.apply(entry, is_new=len(self._account.orders) > self._known)
+
+    def on_entry(self, command: SubmitOrder | ReplaceOrder) -> None:
+        """Checks an entry, or a replace of one, that is the last recorded event."""
+        order = self._account.orders[command.order_id]
+        price = command.limit or ZERO
+        if isinstance(command, ReplaceOrder):
+            if price <= order.price and command.quantity <= order.quantity:
+                return
+            notional = multiply(price, subtract(command.quantity, order.executed))
+        else:
+            notional = multiply(price, command.quantity)
+            self._order_size(order.symbol, command.quantity, notional)
+        self._price(order.symbol, price)
+        self._money(order, notional, sized=isinstance(command, SubmitOrder) and self._slices == 1)
+        self._day.check(self._pos, self._risk.max_daily_loss_pct)
+        self._pace.check(order, command)
+
+    def _order_size(self, symbol: str, quantity: Decimal, notional: Decimal) -> None:
+        risk, rules = self._risk, self._settings[symbol].instrument(symbol)
+        _within("quantity", quantity, risk.min_order_quantity, risk.max_order_quantity)
+        least = max(risk.min_order_notional, rules.min_notional)
+        most = min(risk.max_order_notional, self._settings[symbol].sizing.max_order_amount)
+        _within("notional", notional, least, most)
+        if quantity % rules.lot:
+            raise InvariantViolation(f"14: {quantity} {symbol} are bought, not in lots of {rules.lot}")
+
+    def _price(self, symbol: str, price: Decimal) -> None:
+        quote = self._account.quotes.last(symbol, self._pos)
+        if quote is None:
+            raise InvariantViolation(f"14: {symbol} is bought without a quote")
+        mid = (Decimal(quote.bid) + Decimal(quote.ask)) / 2
+        far, band = abs(price - mid), mid * self._risk.price_band_bps * BPS
+        if far > band * (1 + TOLERANCE):
+            raise InvariantViolation(
+                f"14: {symbol} is bought at {price}, further from {mid:.8g} than {band:.8g}"
+            )
+
+    def _money(self, order: RecordedOrder, notional: Decimal, *, sized: bool) -> None:
+        """Checks buying power, position and exposure with every other working entry filled."""
+        account = self._account
+        here = others = ZERO
+        for each in account.working.values():
+            if each.buys and each is not order:
+                money = with_fee(each.open_notional(), self._fee_bps)
+                others = add(others, money)
+                here = add(here, money if each.symbol == order.symbol else ZERO)
+        free = subtract(account.cash, others)
+        _at_most("costs with its fee", with_fee(notional, self._fee_bps), free)
+        sizing = self._settings[order.symbol].sizing
+        if sized:
+            share = multiply(multiply(free, sizing.target_balance_pct), PERCENT)
+            _at_most("notional of the share of free cash", notional, max(share, sizing.min_order_amount))
+        worth = {symbol: abs(self._worth(symbol, self._pos)) for symbol in self._symbols}
+        position = add(add(worth[order.symbol], here), notional)
+        _at_most("position", position, self._risk.max_position_notional)
+        exposure = add(add(sum(worth.values(), ZERO), others), notional)
+        _at_most("exposure", exposure, self._risk.max_exposure_notional)
+
+    def _worth(self, symbol: str, pos: int) -> Decimal:
+        """What a position is worth at the last bid."""
+        held = self._account.held[symbol]
+        return multiply(held, self._account.last_bid(symbol, pos)) if held else ZERO
+
+    def _equity(self, pos: int) -> Decimal:
+        return sum((self._worth(symbol, pos) for symbol in self._symbols), self._account.cash)
+
+
+class DailyLoss:
+    """The equity at the last UTC midnight that the clock passed, and the latch until the next one.
+
+    After a restart the first inputs may come before the midnight timer, so the base is then the lesser of
+    the equity before and after them.
+    """
+
+    def __init__(
+        self, account: RecordedAccount, equity: Callable[[int], Decimal], external: Callable[[], Decimal]
+    ) -> None:
+        self._account, self._equity, self._external = account, equity, external
+        self._base = account.cash
+        self._midnight_ns = 0
+        self._awaits_timer = False
+        self._latched_ns: int | None = None
+
+    def before(self, entry: JournalEntry) -> None:
+        """Takes the equity at a midnight that this event is the first to pass."""
+        at_ns = getattr(entry.event, "at_ns", 0)
+        if self._midnight_ns == 0 < at_ns:
+            self._midnight_ns = next_midnight_ns(at_ns)
+        is_timer = isinstance(entry.event, Timer)
+        if at_ns > self._midnight_ns or (is_timer and at_ns == self._midnight_ns):
+            self._midnight_ns = next_midnight_ns(at_ns)
+            self._base = self._own_equity(entry.pos)
+            self._awaits_timer = not is_timer
+        elif self._awaits_timer and is_timer:
+            self._awaits_timer = False
+            self._base = min(self._base, self._own_equity(entry.pos))
+
+    def after(self, entry: JournalEntry) -> None:
+        """Checks that a latch holds until midnight."""
+        if not isinstance(entry.event, Reducing | Active):
+            return
+        if DAILY_LOSS in self._account.causes:
+            self._latched_ns = self._latched_ns or self._account.now_ns
+        elif self._latched_ns is not None:
+            # A row at midnight comes before the midnight timer, hence the nanosecond.
+            if self._account.now_ns < next_midnight_ns(self._latched_ns - 1):
+                raise InvariantViolation("14: the pause after a daily loss ends before midnight")
+            self._latched_ns = None
+
+    def check(self, pos: int, most_pct: Decimal) -> None:
+        """Raises InvariantViolation if the day's loss has reached its limit."""
+        base = add(self._base, self._external())
+        loss = subtract(base, self._equity(pos))
+        most = multiply(multiply(base, most_pct), PERCENT)
+        if loss > multiply(most, 1 + TOLERANCE):
+            raise InvariantViolation(
+                f"14: an entry leaves after a loss of {loss:.2f} since midnight, the limit is {most:.2f}"
+            )
+
+    def _own_equity(self, pos: int) -> Decimal:
+        """The equity without deposits and withdrawals, which are no gain or loss."""
+        return subtract(self._equity(pos), self._external())
+
+
+class OrderPace:
+    """The times of orders: the rate over all of them, and pauses after entries and exits of a symbol."""
+
+    def __init__(self, settings: Settings, account: RecordedAccount) -> None:
+        self._account = account
+        self._most = settings.risk.max_orders_per_minute
+        self._interval_ns = round(settings.execution.min_order_interval_ms * NS_PER_MS)
+        self._cooldown_ns = round(settings.execution.cooldown_ms * NS_PER_MS)
+        self._sent_ns: deque[int] = deque()
+        self._entered_ns: dict[str, int] = {}
+        self._sold_ns: dict[str, int] = {}
+        self._previous_ns: int | None = None
+
+    def apply(self, entry: JournalEntry, *, is_new: bool) -> None:
+        """Follows one recorded event; `is_new` is false for an order that is sent again under its id."""
+        for booking in self._account.bookings:
+            if not booking.order.buys:
+                self._sold_ns[booking.order.symbol] = self._account.now_ns
+        event = entry.event
+        if isinstance(event, ReplaceOrder) or (isinstance(event, SubmitOrder) and is_new):
+            self._sent_ns.append(event.at_ns)
+        if isinstance(event, SubmitOrder) and is_new and event.side is BUY:
+            self._previous_ns = self._entered_ns.get(event.symbol)
+            if not isinstance(self._account.cause, Timer):  # a slice belongs to an earlier entry
+                self._entered_ns[event.symbol] = event.at_ns
+
+    def check(self, order: RecordedOrder, command: SubmitOrder | ReplaceOrder) -> None:
+        """Raises InvariantViolation if an entry or a replace, recorded last, comes too soon."""
+        now_ns = command.at_ns
+        while self._sent_ns and self._sent_ns[0] <= now_ns - NS_PER_MINUTE:
+            self._sent_ns.popleft()
+        if len(self._sent_ns) > self._most:
+            raise InvariantViolation(
+                f"14: {len(self._sent_ns)} orders leave within a minute, at most {self._most} may"
+            )
+        sold_ns = self._sold_ns.get(order.symbol)
+        if sold_ns is not None and now_ns - sold_ns < self._cooldown_ns:
+            raise InvariantViolation(f"14: {order.symbol} is bought {now_ns - sold_ns} ns after a sale")
+        if isinstance(command, ReplaceOrder) or self._previous_ns is None:
+            return
+        if now_ns - self._previous_ns < self._interval_ns:
+            since_ns = now_ns - self._previous_ns
+            raise InvariantViolation(f"14: {order.symbol} is bought {since_ns} ns after the entry before")
+
+
+def _within(name: str, amount: Decimal, least: Decimal, most: Decimal) -> None:
+    if not least <= amount <= most:
+        raise InvariantViolation(f"14: an entry has a {name} of {amount}, from {least} to {most} are allowed")
+
+
+def _at_most(name: str, amount: Decimal, most: Decimal) -> None:
+    if amount > multiply(most, 1 + TOLERANCE):
+        raise InvariantViolation(f"14: an entry makes the {name} {amount:.6f}, at most {most:.6f} is allowed")
