@@ -212,9 +212,11 @@ class ExecutionManager:
         realized = self.ledger.book_fill(symbol, side, quantity, price, fee)
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
         self._on_position_changed(lane, now_ns)
-        self._set_exit_levels(order, now_ns)
         if news is FILL:
+            self._set_exit_levels(order, now_ns)
             self.stats.record_fill(order, report, realized)
+        else:  # a busted sale brings its position back
+            self._schedule_time_stop(lane, now_ns)
         position = self.ledger.position(symbol)
         if self.on_fill and news is FILL:
             held, reason = position.quantity, order.intent.reason
@@ -254,6 +256,8 @@ class ExecutionManager:
             )
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
+        if self.held[lane] <= 0.0:
+            return
         until_ns = now_ns + self.instruments[lane].max_hold_ns  # 0 means no time stop
         if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)

@@ -196,6 +196,27 @@ def test_position_past_max_hold_is_sold_by_time_stop() -> None:
     assert engine.instruments[0].pending_exit_reason == "time_stop"
 
 
+def test_busted_entry_leaves_no_time_stop_to_the_next_position() -> None:
+    engine, rows, order = _held(exits__max_hold_s=10)
+    bought_ns = engine.now_ns
+    _step(engine, ExecutionReport(bought_ns, order.order_id, "bust", bought_ns, "t1"))
+    again = _ordered(engine, rows)
+    _step(engine, _fill(again, engine.now_ns, trade="t2"))
+    assert engine.now_ns > bought_ns
+    assert not _kinds(_fire_timers_until(engine, engine.now_ns + 10 * S - 1), SubmitOrder)
+    assert _kinds(_fire_timers_until(engine, engine.now_ns + 10 * S), SubmitOrder)
+
+
+def test_position_that_a_busted_sale_brings_back_is_sold_by_time_stop() -> None:
+    engine, _, _ = _held(exits__max_hold_s=10)
+    (sale,) = _kinds(_fire_timers_until(engine, engine.now_ns + 10 * S), SubmitOrder)
+    now_ns = engine.now_ns
+    _step(engine, _fill(sale, now_ns, trade="t2"))
+    _step(engine, ExecutionReport(now_ns, sale.order_id, "bust", now_ns, "t2"))
+    (again,) = _kinds(_fire_timers_until(engine, now_ns + 10 * S), SubmitOrder)
+    assert (again.reason, again.quantity) == ("time_stop", sale.quantity)
+
+
 def test_dust_position_is_sold_with_the_next_exit() -> None:
     rules = {"instruments": '{"X" = {min_notional = 20}}'}
     engine, rows = _engine(exits__stop_loss_bps=1, **rules)
