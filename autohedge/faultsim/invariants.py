@@ -8,6 +8,7 @@ from autohedge.config import Settings
 from autohedge.core.events import AnyTradingCommand, JournalEntry, ReplaceOrder, SubmitOrder
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.engine.engine import Engine
+from autohedge.faultsim.exit_checks import ExitChecker
 from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
 from autohedge.faultsim.ledger_checks import LedgerChecker
@@ -42,6 +43,7 @@ class InvariantChecker:
         self._limits = LimitChecker(
             self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.external
         )
+        self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._agent_checker = self._entry_checker()
 
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
@@ -55,9 +57,11 @@ class InvariantChecker:
         if self._agent_checker:
             self._agent_checker.note(entry)
         self._limits.before(entry)
+        self._exits.before(entry)
         self._account.apply(entry)
         self._ledger.apply()
         self._limits.after(entry)
+        self._exits.after(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
 
@@ -77,6 +81,7 @@ class InvariantChecker:
         """Checks what must hold after each step, once the engine's outputs are recorded."""
         self._books(engine)
         self._fills(engine)
+        self._exits.step(engine.pos)  # before orders end that this step has proven absent
         self._orders.step(engine)
         self._ledger.step(engine.ledger)
         self._free_cash(engine)

@@ -40,18 +40,16 @@ class LimitChecker:
         self._day = DailyLoss(account, self._equity, external)
         self._pace = OrderPace(settings, account)
         self._pos = 0
-        self._known = 0
 
     def before(self, entry: JournalEntry) -> None:
         """Follows one recorded event, before the account does."""
         self._day.before(entry)
-        self._known = len(self._account.orders)
 
     def after(self, entry: JournalEntry) -> None:
         """Follows one recorded event, after the account has."""
         self._pos = entry.pos
         self._day.after(entry)
-        self._pace.apply(entry, is_new=len(self._account.orders) > self._known)
+        self._pace.apply(entry)
 
     def on_entry(self, command: SubmitOrder | ReplaceOrder) -> None:
         """Checks an entry, or a replace of one, that is the last recorded event."""
@@ -189,13 +187,14 @@ class OrderPace:
         self._sold_ns: dict[str, int] = {}
         self._previous_ns: int | None = None
 
-    def apply(self, entry: JournalEntry, *, is_new: bool) -> None:
-        """Follows one recorded event; `is_new` is false for an order that is sent again under its id."""
+    def apply(self, entry: JournalEntry) -> None:
+        """Follows one recorded event; an order that is sent again under its id is none."""
         for booking in self._account.bookings:
             if not booking.order.buys:
                 self._sold_ns[booking.order.symbol] = self._account.now_ns
         event = entry.event
-        if isinstance(event, ReplaceOrder) or (isinstance(event, SubmitOrder) and is_new):
+        is_new = isinstance(event, SubmitOrder) and not self._account.resent
+        if isinstance(event, SubmitOrder | ReplaceOrder) and (is_new or isinstance(event, ReplaceOrder)):
             self._sent_ns.append(event.at_ns)
         if isinstance(event, SubmitOrder) and is_new and event.side is BUY:
             self._previous_ns = self._entered_ns.get(event.symbol)

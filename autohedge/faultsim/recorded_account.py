@@ -91,7 +91,8 @@ class Booking:
 class RecordedAccount:
     """Follows one record from its beginning.
 
-    `working` are the orders that may still fill. `bookings` and `external` are what the last entry booked.
+    `working` are the orders that may still fill; `resent` says whether the last order was sent again under its
+    id. `bookings` and `external` are what the last entry booked.
     `cause` is the input that the last output followed from, None after a row. `may_be_absent` are orders
     that evidence without a report of their end may have ended: a list without them, or a throttled request.
     """
@@ -110,6 +111,7 @@ class RecordedAccount:
         self.causes: tuple[str, ...] = ()
         self.exits_wait = False
         self.now_ns = 0
+        self.resent = False
         self.cause: Input | None = None
         self._last_seq = 0
         self._unknown_reports: defaultdict[str, list[ExecutionReport]] = defaultdict(list)
@@ -179,7 +181,8 @@ class RecordedAccount:
                 self.exits_wait = False
 
     def _submitted(self, command: SubmitOrder) -> None:
-        if command.order_id in self.orders:  # sent again under its id
+        self.resent = command.order_id in self.orders
+        if self.resent:
             return
         self.orders[command.order_id] = self.working[command.order_id] = RecordedOrder(
             command.order_id,

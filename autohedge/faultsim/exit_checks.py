@@ -1,0 +1,278 @@
+"""Invariant 15: positions are sold at the first quote that meets their stop, target or trail, and in time.
+
+`ExitChecker` computes every level itself, from the mid at the entry's decision and the settings or the
+proposal, and looks at every quote that the process received.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+from autohedge.config import Settings
+from autohedge.config.sections import ExitsSettings
+from autohedge.core.events import (
+    Decision,
+    ExternalChange,
+    Input,
+    JournalEntry,
+    OrderAdopted,
+    OrderMassStatus,
+    OrderRejected,
+    Proposal,
+    SubmitOrder,
+    Timer,
+    VenueOrderStatus,
+)
+from autohedge.core.money import ZERO, add, multiply, to_decimal
+from autohedge.core.orders import BUY
+from autohedge.core.units import NS_PER_S
+from autohedge.faultsim.exit_levels import STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, Levels, Trail, levels_met
+from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.taken_quotes import Quote
+
+TIME_STOP = "time_stop"
+AT_A_QUOTE = frozenset({TAKE_PROFIT, STOP_LOSS, TRAILING_STOP})
+# These exits are repeated at every quote until the position is flat.
+CARRIED_THROUGH = frozenset({TIME_STOP, "exit_signal", "flatten"})
+PATIENT_TRIES = 20
+
+
+@dataclass(slots=True)
+class _Position:
+    """How the position of one symbol must be left.
+
+    `must` is why an exit has to leave now, and at which row; empty if none has to. `may` are the levels that
+    the last quote meets. `refused` counts rejected exits, the next of which waits until `retry_ns`.
+    """
+
+    exits: ExitsSettings
+    min_notional: Decimal
+    levels: Levels | None = None
+    trail: Trail = field(default_factory=Trail)
+    proposal: Proposal | None = None
+    time_stop_ns: int | None = None
+    overdue: bool = False
+    carried: bool = False
+    dust: bool = False
+    refused: int = 0
+    retry_ns: int = 0
+    must: str = ""
+    must_row: int = -1
+    may: frozenset[str] = frozenset()
+    may_row: int = -1
+
+
+class ExitChecker:
+    """Follows the positions of one record; every method raises InvariantViolation."""
+
+    def __init__(self, settings: Settings, symbols: tuple[str, ...], account: RecordedAccount) -> None:
+        self._account = account
+        execution = settings.execution
+        self._backoff_ns = round(execution.query_backoff_s * NS_PER_S)
+        self._backoff_max_ns = round(execution.query_backoff_max_s * NS_PER_S)
+        self._positions: dict[str, _Position] = {}
+        for symbol in symbols:
+            own = settings.for_symbol(symbol)
+            self._positions[symbol] = _Position(own.exits, own.instrument(symbol).min_notional)
+        self._levels: dict[str, Levels] = {}
+        self._exits: dict[str, str] = {}  # the exits that worked before an event which may reject them
+        self._pos = 0
+        self._repeats = True  # until the first step: an exit that ended without a report seems to work
+
+    def before(self, entry: JournalEntry) -> None:
+        """Looks at the quotes before an event, with the positions as they were at them."""
+        self._pass_quotes(entry.pos)
+        if isinstance(entry.event, Input):
+            self._settle()
+        if isinstance(entry.event, OrderRejected | OrderMassStatus):
+            self._exits = {o.order_id: o.symbol for o in self._account.working.values() if not o.buys}
+
+    def after(self, entry: JournalEntry) -> None:
+        """Follows one recorded event, after the account has."""
+        event = entry.event
+        if isinstance(event, OrderAdopted):
+            self._taken_over(event.order)
+        self._moved()
+        match event:
+            case SubmitOrder() if event.side is BUY:
+                self._entered(event, entry.pos)
+            case SubmitOrder():
+                self._left(event, entry.pos)
+            case OrderRejected():
+                self._refused([event.order_id])
+            case OrderMassStatus():
+                self._refused(found.order_id for found in event.orders if found.status == "rejected")
+            case Timer():
+                self._pass_time_stops(event.at_ns)
+
+    def step(self, pos: int) -> None:
+        """Looks at the quotes up to row `pos`, and checks that every exit that had to leave did."""
+        self._pass_quotes(pos)
+        self._settle()
+        self._repeats = False
+
+    # quotes
+
+    def _pass_quotes(self, pos: int) -> None:
+        if pos == self._pos:
+            return
+        for symbol, position in self._positions.items():
+            if self._account.held[symbol] > ZERO:
+                for quote in self._account.quotes.between(symbol, self._pos, pos):
+                    self._quoted(symbol, position, quote)
+                if position.must and position.must_row < pos - 1:
+                    self._missed(symbol, position)
+        self._pos = pos
+
+    def _quoted(self, symbol: str, position: _Position, quote: Quote) -> None:
+        if position.must:
+            self._missed(symbol, position)
+        free = self._is_free(symbol) and not (position.refused and quote.ts_ns <= position.retry_ns)
+        if position.time_stop_ns is not None and not position.overdue and quote.ts_ns > position.time_stop_ns:
+            raise InvariantViolation(f"15: the time stop of {symbol} has not been noticed at row {quote.row}")
+        if position.dust or position.levels is None:
+            return
+        if not free:
+            # When a record is applied again, the exit may have been proven absent before this quote.
+            if self._repeats:
+                position.trail.follow(quote.bid, position.levels.trail_from, certain=False)
+            return
+        if position.carried:
+            must, position.may = "an exit is carried through", frozenset()
+        else:
+            must, position.may = levels_met(quote.bid, position.levels, position.trail)
+        position.may_row = quote.row
+        if must:
+            self._require(symbol, position, must, to_decimal(quote.bid), quote.row)
+
+    def _is_free(self, symbol: str) -> bool:
+        """Whether an exit may leave: none is on its way, and none waits for reconciliation."""
+        exit_works = any(True for _ in self._account.working_in(symbol, buys=False))
+        return not self._account.exits_wait and not exit_works
+
+    def _settle(self) -> None:
+        """Checks that the exits that had to leave have left."""
+        for symbol, position in self._positions.items():
+            if position.must:
+                self._missed(symbol, position)
+
+    def _require(self, symbol: str, position: _Position, why: str, bid: Decimal, row: int) -> None:
+        """Notes that an exit must leave now; what is too small to be sold stays until it moves."""
+        if multiply(self._account.held[symbol], bid) < position.min_notional:
+            position.dust, position.carried = True, False
+            position.trail.stop()
+        elif not self._repeats:
+            position.must, position.must_row = why, row
+
+    def _missed(self, symbol: str, position: _Position) -> None:
+        raise InvariantViolation(f"15: {symbol} is not sold at row {position.must_row}: {position.must}")
+
+    # orders
+
+    def _entered(self, order: SubmitOrder, pos: int) -> None:
+        """Computes the exit levels of an entry; a slice keeps the proposal of its entry."""
+        if order.order_id in self._levels:
+            return
+        position, cause = self._positions[order.symbol], self._account.cause
+        if not isinstance(cause, Timer):
+            position.proposal = cause.proposal if isinstance(cause, Decision) else None
+            position.carried = False
+        quote = self._account.quotes.last(order.symbol, pos)
+        mid = (quote.bid + quote.ask) / 2.0 if quote else 0.0
+        self._levels[order.order_id] = self._levels_at(order.symbol, mid, position.proposal)
+
+    def _taken_over(self, found: VenueOrderStatus) -> None:
+        """Computes the exit levels of an adopted order, whose entry's mid and proposal are not known."""
+        reference = float(self._account.orders[found.order_id].price)
+        self._levels[found.order_id] = self._levels_at(found.symbol, reference, None)
+
+    def _levels_at(self, symbol: str, reference: float, proposal: Proposal | None) -> Levels:
+        return Levels.of(reference, self._positions[symbol].exits, proposal)
+
+    def _left(self, order: SubmitOrder, pos: int) -> None:
+        """Checks an exit that leaves: its cause, and that it sells all that is not on its way to be sold."""
+        position = self._positions[order.symbol]
+        if self._account.resent:
+            return
+        if not self._repeats:
+            self._justify(order, position, pos)
+        position.must, position.carried = "", order.reason in CARRIED_THROUGH
+
+    def _justify(self, order: SubmitOrder, position: _Position, pos: int) -> None:
+        symbol = order.symbol
+        at_quote = self._account.cause is None and position.may_row == pos - 1
+        if order.reason in AT_A_QUOTE and not (at_quote and order.reason in position.may):
+            raise InvariantViolation(f"15: {symbol} is sold by {order.reason}, no quote meets it")
+        is_early = position.time_stop_ns is None or self._account.now_ns < position.time_stop_ns
+        if order.reason == TIME_STOP and is_early:
+            raise InvariantViolation(f"15: {symbol} is sold by its time stop before its time")
+        selling = ZERO
+        for each in self._account.working_in(symbol, buys=False):
+            selling = add(selling, each.remaining)
+        if selling < self._account.held[symbol]:
+            raise InvariantViolation(f"15: {selling} of {self._account.held[symbol]} {symbol} are sold")
+
+    def _refused(self, order_ids: Iterable[str]) -> None:
+        """Notes the pause after an exit that the venue rejected: it doubles each time."""
+        for order_id in order_ids:
+            if order_id in self._exits:
+                position = self._positions[self._exits.pop(order_id)]
+                pause_ns = min(self._backoff_ns * 2**position.refused, self._backoff_max_ns)
+                pause_ns *= 2 ** max(position.refused - PATIENT_TRIES, 0)
+                position.retry_ns = self._account.now_ns + pause_ns
+                position.refused += 1
+
+    # positions
+
+    def _moved(self) -> None:
+        """Follows what the last recorded event booked."""
+        for booking in self._account.bookings:
+            position = self._positions[booking.order.symbol]
+            held = self._account.held[booking.order.symbol]
+            position.dust = False
+            if booking.order.buys and not booking.bust:
+                position.levels = self._levels[booking.order.order_id]
+            elif not booking.bust:
+                position.refused, position.carried = 0, position.carried and bool(held)
+            if held > ZERO and (booking.order.buys or booking.bust):
+                self._start_time_stop(position)
+            _ended(position, held)
+        for change, price in self._account.external:
+            if change.kind == "position":
+                self._adopted(change, price)
+
+    def _adopted(self, change: ExternalChange, price: Decimal) -> None:
+        position, held = self._positions[change.subject], self._account.held[change.subject]
+        position.dust = False
+        if held == change.amount:  # it was flat
+            position.levels = self._levels_at(change.subject, float(price), None)
+            self._start_time_stop(position)
+        _ended(position, held)
+
+    def _start_time_stop(self, position: _Position) -> None:
+        """Sets the time stop of a new position; later purchases do not postpone it."""
+        hold_ns = round(position.exits.max_hold_s * NS_PER_S)
+        if hold_ns and position.time_stop_ns is None:
+            position.time_stop_ns = self._account.now_ns + hold_ns
+
+    def _pass_time_stops(self, now_ns: int) -> None:
+        for symbol, position in self._positions.items():
+            if position.time_stop_ns is None or position.overdue or position.time_stop_ns > now_ns:
+                continue
+            position.overdue = True
+            if self._account.held[symbol] > ZERO and self._is_free(symbol):
+                bid = self._account.last_bid(symbol, self._pos)
+                self._require(symbol, position, TIME_STOP, bid, self._pos - 1)
+            else:
+                position.carried = self._account.held[symbol] > ZERO
+
+
+def _ended(position: _Position, held: Decimal) -> None:
+    """Forgets what concerns a position that is closed."""
+    if held > ZERO:
+        return
+    position.trail.stop()
+    position.must = ""
+    if not held:
+        position.time_stop_ns, position.overdue = None, False
