@@ -247,7 +247,8 @@ class ExitChecker:
         position.dust = False
         if held == change.amount:  # it was flat
             position.levels = self._levels_at(change.subject, float(price), None)
-            self._start_time_stop(position)
+            if held > ZERO:
+                self._start_time_stop(position)
         _ended(position, held)
 
     def _start_time_stop(self, position: _Position) -> None:

@@ -1,4 +1,8 @@
-"""Invariants 12 and 13: reserved money is what working orders need, and every working order is known."""
+"""Invariants 12, 13 and 16: what is reserved, known and asked back of the working orders.
+
+Reserved money is what working orders need, every working order is known to its instrument, and no entry rests
+without a cancel request while the account is halted.
+"""
 
 from autohedge.config import Settings
 from autohedge.core.events import SubmitOrder
@@ -27,6 +31,7 @@ class OrderChecker:
         self._reserved(engine)
         self._resting()
         self._known(engine)
+        self._halted()
 
     def on_exit(self, command: SubmitOrder) -> None:
         """Invariant 13: an exit that leaves, and those on their way, sell no more than is held."""
@@ -71,6 +76,17 @@ class OrderChecker:
             if left > order.open_notional():
                 raise InvariantViolation(
                     f"12: {order.open_notional()} is reserved for order {order_id}, the venue may spend {left}"
+                )
+
+    def _halted(self) -> None:
+        """Invariant 16: while halted, every working entry that may rest has a cancel request."""
+        account = self._account
+        if not account.halted or account.now_ns <= account.quiet_until_ns:
+            return
+        for order in account.working.values():
+            if order.buys and order.may_rest and not order.cancel_requested:
+                raise InvariantViolation(
+                    f"16: entry {order.order_id} may rest while halted, without a cancel"
                 )
 
     def _known(self, engine: Engine) -> None:

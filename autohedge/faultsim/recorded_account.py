@@ -92,9 +92,10 @@ class RecordedAccount:
     """Follows one record from its beginning.
 
     `working` are the orders that may still fill; `resent` says whether the last order was sent again under its
-    id. `bookings` and `external` are what the last entry booked.
-    `cause` is the input that the last output followed from, None after a row. `may_be_absent` are orders
-    that evidence without a report of their end may have ended: a list without them, or a throttled request.
+    id. `bookings` and `external` are what the last entry booked. `cause` is the input that the last output
+    followed from, None after a row. The venue takes no request until `quiet_until_ns`. `may_be_absent` are
+    orders that evidence without a report of their end may have ended: a list without them, or a throttled
+    request.
     """
 
     def __init__(self, initial_cash: Decimal, quotes: TakenQuotes) -> None:
@@ -110,6 +111,7 @@ class RecordedAccount:
         self.halt_id: str | None = None
         self.causes: tuple[str, ...] = ()
         self.exits_wait = False
+        self.quiet_until_ns = 0
         self.now_ns = 0
         self.resent = False
         self.cause: Input | None = None
@@ -144,8 +146,9 @@ class RecordedAccount:
                 self.working.pop(event.order_id, None)
             case CancelOrder() | ReplaceOrder() | OrderReplaced() | ChangeRejected() | OrderOverfilled():
                 self._changed(event)
-            case RequestThrottled(about="submit"):
-                self.may_be_absent.add(event.order_id)
+            case RequestThrottled():
+                self.quiet_until_ns = max(self.quiet_until_ns, event.until_ns)
+                self.may_be_absent |= {event.order_id} if event.about == "submit" else set()
             case OrderMassStatus():
                 self._listed(event)
             case OrderAdopted(order=found):
