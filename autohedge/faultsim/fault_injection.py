@@ -25,20 +25,18 @@ from autohedge.core.events import (
     OrderRejected,
     QueryFills,
     QueryOrder,
-    ReplaceOrder,
-    RequestThrottled,
-    RequestUnknown,
     SubmitOrder,
     VenueEvent,
 )
-from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract
+from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import SimulatedVenue
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.gateway.admission import RequestAdmission
-from autohedge.gateway.outcomes import About, throttled, unknown
+from autohedge.gateway.outcomes import throttled, unknown
+from autohedge.kernels.matching import last_valid
 
 F = VenueFault
 ON_THE_WAY_THERE = (
@@ -112,9 +110,15 @@ class MutableVenue(SimulatedVenue):
         self._fill(known.order, self._lots[known.order.symbol], fills[-1].price or ZERO, now_ns, at_once=True)
         return True
 
-    def external_trade(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
-        """Trades on the account without an order of the run."""
-        self._move(symbol, quantity, price, bps_of(multiply(quantity, price), self._model.fee_bps))
+    def external_trade(self, symbol: str, quantity: Decimal) -> None:
+        """Buys or sells at the last bid on the account, without an order of the run."""
+        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, self._lanes[symbol])
+        price = to_decimal(self._rows.bid[row])
+        self._move(symbol, quantity, price, bps_of(multiply(quantity.copy_abs(), price), self._model.fee_bps))
+
+    def transfer(self, amount: Decimal) -> None:
+        """Deposits money, or withdraws it."""
+        self.cash = add(self.cash, amount)
 
     def _move(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
         self.positions[symbol] = add(self.positions.get(symbol, ZERO), quantity)
@@ -349,11 +353,14 @@ class FaultInjector:
             self._arrived.append(ConnectionStatus(now_ns, "up"))
 
     def _trade_externally(self, strike: Strike) -> None:
+        """Moves cash, or a quarter of a position, in or out of the account."""
+        share = Decimal("0.25") if strike.between(0, 1, 1) < 0.5 else Decimal("-0.25")
         symbols = [symbol for symbol, quantity in self.venue.held.items() if quantity > ZERO]
-        if symbols:
-            symbol = strike.choose(symbols)
-            quantity = multiply(self.venue.held[symbol], Decimal("0.25"))
-            self.venue.external_trade(symbol, quantity, Decimal(100))
+        if not symbols or strike.between(0, 1) < 0.3:
+            self.venue.transfer(multiply(floor_to(self.venue.cash, Decimal(1)), share))
+            return
+        symbol = strike.choose(symbols)
+        self.venue.external_trade(symbol, multiply(self.venue.held[symbol], share))
 
     def _first_of(self, faults: tuple[VenueFault, ...], now_ns: int) -> Strike | None:
         return next((strike for each in faults if (strike := self._schedule.take(each, now_ns))), None)

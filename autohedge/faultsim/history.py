@@ -67,5 +67,26 @@ def read_history(path: Path) -> History:
 
 
 def write_history(history: History, path: Path) -> None:
-    """Writes a history file, one line per quote list, strike and command."""
-    path.write_bytes(msgspec.json.format(msgspec.json.encode(history), indent=1) + b"\n")
+    """Writes a history file, one line per column of quotes, strike, command and answer."""
+    path.write_text(_indented(msgspec.to_builtins(history)) + "\n", encoding="utf-8")
+
+
+def _indented(value: Any, indent: int = 1) -> str:
+    """JSON with one line per element, down to elements that hold no further lists of objects."""
+    if not isinstance(value, dict | list) or not value or _is_flat(value):
+        return msgspec.json.encode(value).decode()
+    space, left, right = " " * indent, *("{}" if isinstance(value, dict) else "[]")
+    if isinstance(value, dict):
+        lines = [
+            f"{space}{msgspec.json.encode(k).decode()}:{_indented(v, indent + 1)}" for k, v in value.items()
+        ]
+    else:
+        lines = [f"{space}{_indented(element, indent + 1)}" for element in value]
+    return "\n".join([left, ",\n".join(lines), " " * (indent - 1) + right])
+
+
+def _is_flat(value: dict[str, Any] | list[Any]) -> bool:
+    elements = value.values() if isinstance(value, dict) else value
+    return not any(
+        isinstance(element, dict) or (isinstance(element, list) and len(element) > 9) for element in elements
+    )

@@ -154,12 +154,22 @@ class InvariantChecker:
         if engine.orders.working:
             states = {order.id: str(order.state) for order in engine.orders.working.values()}
             raise InvariantViolation(f"7: orders are still open or unknown at the end: {states}")
-        if engine.ledger.cash != self._venue.cash:
-            raise InvariantViolation(f"7: cash is {engine.ledger.cash}, the venue has {self._venue.cash}")
-        held = {s: p.quantity for s, p in engine.ledger.positions.items() if p.quantity}
-        if held != self._venue.held:
-            raise InvariantViolation(f"7: positions are {held}, the venue has {self._venue.held}")
+        self._agrees(engine)
         if not self.account_altered and any(quantity < ZERO for quantity in self._venue.held.values()):
             raise InvariantViolation(f"1: more was sold than was held: {self._venue.held}")
         if self._agent_checker and engine.deliberations:
             self._agent_checker.settled(engine.deliberations)
+
+    def _agrees(self, engine: Engine) -> None:
+        """Checks that the ledger is the venue's account, less the differences that wait for a person."""
+        acknowledged = self._account.acknowledged
+        cash = add(engine.ledger.cash, acknowledged[""])
+        if cash != self._venue.cash:
+            raise InvariantViolation(f"7: cash is {cash}, the venue has {self._venue.cash}")
+        held = {
+            symbol: quantity
+            for symbol in self._lane_of
+            if (quantity := add(engine.ledger.position(symbol).quantity, acknowledged[symbol]))
+        }
+        if held != self._venue.held:
+            raise InvariantViolation(f"7: positions are {held}, the venue has {self._venue.held}")

@@ -98,7 +98,7 @@ class OrderChecker:
                 )
 
 
-def _listed(engine: Engine, order: Order) -> list[Order | None]:
+def _listed(engine: Engine, order: Order) -> tuple[Order, ...]:
     """The working orders of an order's instrument and side, as the order manager answers them."""
     lane = order.intent.lane
-    return [engine.orders.exit(lane) if order.intent.reduce_only else engine.orders.entry(lane)]
+    return engine.orders.exits_of(lane) if order.intent.reduce_only else engine.orders.entries_of(lane)

@@ -106,6 +106,7 @@ class RecordedAccount:
         self.working: dict[str, RecordedOrder] = {}
         self.bookings: list[Booking] = []
         self.external: list[tuple[ExternalChange, Decimal]] = []
+        self.acknowledged: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.may_be_absent: set[str] = set()
         self.halted = False
         self.halt_id: str | None = None
@@ -155,6 +156,8 @@ class RecordedAccount:
                 self._adopted(found, entry.pos)
             case ExternalChange(policy="adopt"):
                 self._external_change(event, entry.pos)
+            case ExternalChange():
+                self.acknowledged[event.subject] = add(self.acknowledged[event.subject], event.amount)
             case _:
                 self._state_changed(entry)
 

@@ -109,7 +109,9 @@ def _other_moments(history: History, fails: Fails) -> History:
 
 def _at_other_moments(history: History, draw: Randomness) -> History:
     """The history without some of its faults, and the rest at moments at which something happened."""
-    kept = draw.sample(history.strikes, draw.randint(max(len(history.strikes) - 4, 1), len(history.strikes) - 1))
+    kept = draw.sample(
+        history.strikes, draw.randint(max(len(history.strikes) - 4, 1), len(history.strikes) - 1)
+    )
     span_ns = history.calm_ns - history.start_ns
     shift_ns = history.start_ns + int(draw.random() * span_ns) - min(strike.at_ns for strike in kept)
     moved = [_moved(strike, shift_ns, draw) for strike in kept]

@@ -97,7 +97,7 @@ class SimulatedDisk:
         file = self._file(descriptor)
         file.synced, file.unsynced = len(file.content), []
 
-    def sync_names(self, descriptor: int, path: Path) -> None:
+    def sync_names(self, descriptor: int, path: Path) -> None:  # noqa: ARG002 - part of `Disk`
         """Makes a file survive with its name."""
         file = self._file(descriptor)
         file.synced, file.unsynced = len(file.content), []

@@ -42,20 +42,24 @@ class FaultSchedule:
     def __init__(self, strikes: Iterable[Strike], fault_counts: Counter[str]) -> None:
         self.fault_counts = fault_counts
         self._pending: defaultdict[str, deque[Strike]] = defaultdict(deque)
-        self._passed: Counter[str] = Counter()
+        self._waiting: defaultdict[str, list[tuple[int, Strike]]] = defaultdict(list)
         for strike in sorted(strikes, key=lambda strike: strike.at_ns):
             self._pending[strike.fault].append(strike)
 
     def due(self, fault: str, now_ns: int) -> Strike | None:
-        """Takes the strike of `fault` that happens at this opportunity; None without one."""
-        pending = self._pending.get(fault)
-        if not pending or pending[0].at_ns > now_ns:
+        """Takes the strike of `fault` that happens at this opportunity; None without one.
+
+        Each strike counts its own opportunities. Of several that happen at the same one, the first counts.
+        """
+        pending, waiting = self._pending.get(fault), self._waiting.get(fault)
+        if not waiting and not (pending and pending[0].at_ns <= now_ns):
             return None
-        if self._passed[fault] < pending[0].skip:
-            self._passed[fault] += 1
-            return None
-        self._passed[fault] = 0
-        return pending.popleft()
+        due = list(waiting or ())
+        while pending and pending[0].at_ns <= now_ns:
+            strike = pending.popleft()
+            due.append((strike.skip, strike))
+        self._waiting[fault] = [(skip - 1, strike) for skip, strike in due if skip]
+        return next((strike for skip, strike in due if not skip), None)
 
     def take(self, fault: str, now_ns: int) -> Strike | None:
         """Like `due`, and counts the strike."""
@@ -66,9 +70,15 @@ class FaultSchedule:
 
     def next_of(self, faults: Iterable[str]) -> int:
         """When the next strike of these faults may happen; NEVER without one."""
-        pending = (self._pending.get(fault) for fault in faults)
-        return min((strikes[0].at_ns for strikes in pending if strikes), default=NEVER)
+        next_ns = NEVER
+        for fault in faults:
+            if waiting := self._waiting.get(fault):
+                next_ns = min(next_ns, waiting[0][1].at_ns)
+            elif pending := self._pending.get(fault):
+                next_ns = min(next_ns, pending[0].at_ns)
+        return next_ns
 
     def clear(self) -> None:
         """Drops the strikes that are still to come."""
         self._pending.clear()
+        self._waiting.clear()
