@@ -14,7 +14,8 @@ from autohedge.core.events import (
 from autohedge.core.orders import BUY, GTC, LIMIT
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
-from autohedge.faultsim.scenario import FAULTS, run_scenario
+from autohedge.faultsim.faults import FAULTS
+from autohedge.faultsim.runner import run_seed
 from benchmarks import session
 from benchmarks.market import SYMBOL
 from benchmarks.row import Row, Timed, clocked
@@ -26,8 +27,8 @@ OPEN_ORDERS, PASS_BOUND_S, PASSES = 1_000, 1.0, 9
 def histories(quotes: int) -> list[Row]:
     """Measures fault histories per minute, with all faults, one after the other."""
     faults = frozenset(FAULTS.values())
-    run_scenario(0, faults)  # loads the machine code
-    seconds = [clocked(partial(run_scenario, seed, faults)).wall_s for seed in range(1, SEEDS + 1)]
+    run_seed(0, faults)  # loads the machine code
+    seconds = [clocked(partial(run_seed, seed, faults)).wall_s for seed in range(1, SEEDS + 1)]
     per_minute = 60.0 * SEEDS / sum(seconds)
     figure = f"{per_minute:.0f} a minute"
     note = f"{SEEDS} seeds, one core; the slowest took {max(seconds):.2f} s"

@@ -47,12 +47,6 @@ RETIRED_PHRASE = re.compile(rf"\b({'|'.join(RETIRED)})(s|es|ed|ing)?\b", re.IGNO
 EXCEPTIONS = {
     ("autohedge/console/summary.py", "wish"): "a key of results.json",
     ("autohedge/engine/deliberations/coordinator.py", "wish"): "a key of results.json",
-    (
-        "autohedge/faultsim/scenario.py",
-        "counsel",
-    ): "a seed of random numbers: another text is another history",
-    ("autohedge/faultsim/scenario.py", "mind"): "a seed of random numbers: another text is another history",
-    ("autohedge/faultsim/seeded_decisions.py", "stranger"): "recorded in the journals of fault histories",
 }
 
 

@@ -1,13 +1,15 @@
 """A history: all that decides one run of the simulation, as data in one file that needs no seed."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from autohedge.core.errors import Misconfigured
 from autohedge.core.events import Proposal
 from autohedge.faultsim.strikes import Strike
+
+CommandName = Literal["halt", "resume", "flatten", "lag"]
 
 
 class Quotes(msgspec.Struct, frozen=True):
@@ -35,7 +37,7 @@ class ScheduledCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an operator or the machine does at a time: a command, or `lag` with its length."""
 
     at_ns: int
-    command: str
+    command: CommandName
     lag_ms: float = 0.0
 
 
@@ -75,7 +77,8 @@ def _indented(value: Any, indent: int = 1) -> str:
     """JSON with one line per element, down to elements that hold no further lists of objects."""
     if not isinstance(value, dict | list) or not value or _is_flat(value):
         return msgspec.json.encode(value).decode()
-    space, left, right = " " * indent, *("{}" if isinstance(value, dict) else "[]")
+    space = " " * indent
+    left, right = ("{", "}") if isinstance(value, dict) else ("[", "]")
     if isinstance(value, dict):
         lines = [
             f"{space}{msgspec.json.encode(k).decode()}:{_indented(v, indent + 1)}" for k, v in value.items()

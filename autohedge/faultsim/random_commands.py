@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from autohedge.core.ids import Randomness
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.history import ScheduledCommand
+from autohedge.faultsim.history import CommandName, ScheduledCommand
 from autohedge.faultsim.random_market import Sessions
 
 RESUMES = 24
@@ -63,5 +63,5 @@ def _random_ns(draw: Randomness, sessions: Sessions) -> int:
     return int(draw.uniform(0.02, 0.75) * sessions.trading_ns)
 
 
-def _command(sessions: Sessions, first_ns: int, after_s: float, command: str) -> ScheduledCommand:
+def _command(sessions: Sessions, first_ns: int, after_s: float, command: CommandName) -> ScheduledCommand:
     return ScheduledCommand(sessions.at_ns(first_ns + int(after_s * NS_PER_S)), command)

@@ -86,19 +86,33 @@ def history_of(seed: int, faults: frozenset[Fault]) -> History:
     )
 
 
-def run_seed(seed: int, faults: frozenset[Fault]) -> ScenarioResult:
+def run_twice(history: History) -> ScenarioResult:
+    """Runs a history twice; that the journals differ is a violation."""
+    outcome, repeated = run_history(history), run_history(history)
+    if outcome.digest != repeated.digest or outcome.violation != repeated.violation:
+        outcome.violation = "6: two runs of the same history differ"
+    return outcome
+
+
+def run_seed(seed: int, faults: frozenset[Fault], *, twice: bool = False) -> ScenarioResult:
     """Runs the history of a seed with only these faults."""
-    outcome = run_history(history_of(seed, faults))
+    history = history_of(seed, faults)
+    outcome = run_twice(history) if twice else run_history(history)
     outcome.seed = seed
     return outcome
 
 
 def simulate(
-    seeds: Iterable[int], faults: frozenset[Fault], *, jobs: int = 1, done: Callable[[ScenarioResult], None]
+    seeds: Iterable[int],
+    faults: frozenset[Fault],
+    *,
+    jobs: int = 1,
+    twice: bool = False,
+    done: Callable[[ScenarioResult], None],
 ) -> Summary:
-    """Runs one scenario per seed in `jobs` processes; calls `done` for each, in the order of the seeds."""
+    """Runs one history per seed in `jobs` processes; calls `done` for each, in the order of the seeds."""
     summary = Summary(tuple(name for name, fault in FAULTS.items() if fault in faults))
-    play = partial(run_seed, faults=faults)
+    play = partial(run_seed, faults=faults, twice=twice)
     if jobs == 1:
         _collect(map(play, seeds), summary, done)
     else:

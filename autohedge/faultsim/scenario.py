@@ -11,6 +11,7 @@ from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -68,7 +69,8 @@ LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 class ScenarioResult:
     """The result of a history: how often each fault struck, and the first violation, if any.
 
-    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end.
+    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end, `moments` the times
+    at which orders were sent.
     """
 
     seed: int = 0
@@ -79,6 +81,7 @@ class ScenarioResult:
     violation: str | None = None
     digest: str = ""
     ended_ns: int = 0
+    moments: tuple[int, ...] = ()
 
 
 def run_history(history: History) -> ScenarioResult:
@@ -91,7 +94,9 @@ def run_history(history: History) -> ScenarioResult:
     # What the engine raises on bad input is a violation too; other exceptions are bugs of the simulator.
     except (AutoHedgeError, ArithmeticError, LookupError) as error:
         scenario.outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
-    scenario.outcome.ended_ns = scenario.engine.now_ns
+    scenario.outcome.ended_ns = scenario.now_ns
+    sent = (command.at_ns for command in scenario.venue.sent if isinstance(command, SubmitOrder))
+    scenario.outcome.moments = tuple(sent)
     return scenario.outcome
 
 
@@ -449,7 +454,8 @@ class _CheckedVenue:
 def _first(rows: Rows, count: int) -> Rows:
     """A copy of the first rows of a tape."""
     # A slice shares memory, so compiled code without bounds checks could read the later rows.
-    columns = {name: getattr(rows, name) for name in Rows.__slots__}
-    return Rows(
-        **{name: None if column is None else column[:count].copy() for name, column in columns.items()}
-    )
+    columns: dict[str, Any] = {name: getattr(rows, name) for name in Rows.__slots__}
+    kept: dict[str, Any] = {
+        name: None if column is None else column[:count].copy() for name, column in columns.items()
+    }
+    return Rows(**kept)

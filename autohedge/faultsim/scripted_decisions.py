@@ -149,7 +149,7 @@ def _short(answer: Decision, context: FaultContext, strike: Strike) -> Garbage:
 
 
 def _unknown_source(answer: Decision, _: FaultContext, __: Strike) -> Garbage:
-    return (msgspec.structs.replace(answer, source="a stranger", calls=("f" * 64,)),)
+    return (msgspec.structs.replace(answer, source="unknown", calls=("f" * 64,)),)
 
 
 def _other_kind(answer: Decision, context: FaultContext, __: Strike) -> Garbage:

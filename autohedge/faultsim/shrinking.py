@@ -7,24 +7,25 @@ import msgspec
 
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.history import History, Quotes
+from autohedge.faultsim.history import Answer, History, Quotes
 from autohedge.faultsim.scenario import run_history
 from autohedge.faultsim.strikes import Strike
 
 T = TypeVar("T")
 CALM_NS = 120 * NS_PER_S
-TRIES = 400
+TRIES = 500
+FEW = 3
 
 
-def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History:
-    """Returns the smallest history found that violates the same invariant; the given one if it violates none.
+def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History | None:
+    """Returns the smallest history found that violates the same invariant; None if it violates none.
 
     Leaves out faults, then the end, the symbols and the beginning of the market, commands and answers, and once
     more faults. `progress` receives each smaller history.
     """
     violation = run_history(history).violation
     if violation is None:
-        return history
+        return None
     kind = violation.partition(":")[0]
 
     def fails(candidate: History) -> bool:
@@ -99,32 +100,36 @@ def _other_moments(history: History, fails: Fails) -> History:
     """Looks for fewer faults at other moments, where leaving one out alone hides the failure."""
     draw = seeded_random(history.nonce, "moments")
     while len(history.strikes) > 1:
-        candidates = (_at_other_moments(history, draw) for _ in range(TRIES))
+        moments = run_history(history).moments
+        candidates = (_at_other_moments(history, moments, draw) for _ in range(TRIES))
         found = next((candidate for candidate in candidates if fails(candidate)), None)
         if found is None:
             break
-        history = found
+        history = _fewer_strikes(found, fails)
     return history
 
 
-def _at_other_moments(history: History, draw: Randomness) -> History:
-    """The history without some of its faults, and the rest at moments at which something happened."""
-    kept = draw.sample(
-        history.strikes, draw.randint(max(len(history.strikes) - 4, 1), len(history.strikes) - 1)
-    )
-    span_ns = history.calm_ns - history.start_ns
-    shift_ns = history.start_ns + int(draw.random() * span_ns) - min(strike.at_ns for strike in kept)
+def _at_other_moments(history: History, moments: Sequence[int], draw: Randomness) -> History:
+    """A few of the faults, together at another moment at which an order was sent."""
+    count = draw.randint(1, min(len(history.strikes) - 1, FEW))
+    # Mostly the last ones, which are the likeliest causes.
+    last = history.strikes[-count:]
+    kept = last if draw.random() < 0.6 else draw.sample(history.strikes, count)
+    shift_ns = draw.choice(moments) - draw.choice(kept).at_ns if moments and draw.random() < 0.8 else 0
     moved = [_moved(strike, shift_ns, draw) for strike in kept]
     return msgspec.structs.replace(history, strikes=sorted(moved, key=lambda strike: strike.at_ns))
 
 
 def _moved(strike: Strike, shift_ns: int, draw: Randomness) -> Strike:
-    return msgspec.structs.replace(
-        strike,
-        at_ns=strike.at_ns + shift_ns,
-        skip=draw.randrange(6),
-        values=tuple(round(draw.random(), 2) for _ in range(3)),
-    )
+    """The strike at another moment; by chance a little later, and with other details."""
+    shift_ns += int(draw.uniform(0, 2) * NS_PER_S) if draw.random() < 0.3 else 0
+    strike = msgspec.structs.replace(strike, at_ns=strike.at_ns + shift_ns)
+    if draw.random() < 0.5:
+        strike = msgspec.structs.replace(strike, skip=draw.randrange(4))
+    if draw.random() < 0.5:
+        values = tuple(round(draw.random(), 2) for _ in range(3))
+        strike = msgspec.structs.replace(strike, values=values)
+    return strike
 
 
 def _smaller(history: History, candidate: History, fails: Fails) -> History:
@@ -164,7 +169,7 @@ def _part(quotes: Quotes, first_ns: int, end_ns: int) -> Quotes:
     return Quotes(quotes.symbol, **columns)
 
 
-def _used_answers(history: History) -> dict[str, list[object]]:
+def _used_answers(history: History) -> dict[str, list[Answer]]:
     symbols = {quotes.symbol for quotes in history.market}
     return {key: answers for key, answers in history.answers.items() if key.rpartition(" ")[0] in symbols}
 

@@ -103,9 +103,7 @@ class DurableStore:
         whole = self._size - torn_bytes
         try:
             # Kept as evidence: it may be the start of an order that was sent.
-            self._disk.create(
-                self.path.with_name(f"torn-at-{whole}"), self._disk.read(self.path)[whole:]
-            )
+            self._disk.create(self.path.with_name(f"torn-at-{whole}"), self._disk.read(self.path)[whole:])
             self._disk.truncate(self._descriptor, whole)
         except OSError as error:
             raise self._unwritable(error) from None

@@ -12,7 +12,9 @@ from autohedge.core.events import Decision, DeliberationRequested, EndOfTape, Op
 from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
-from autohedge.faultsim.seeded_decisions import DecisionFault, SeededDecisions
+from autohedge.faultsim.random_answers import random_answers
+from autohedge.faultsim.scripted_decisions import DecisionFault, ScriptedDecisions
+from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.market import Tape
 from autohedge.market.tape import Rows
 from autohedge.runtime.recovery import VerifyingRecorder, rerun
@@ -21,7 +23,6 @@ from tests.run_harness import Recording, quotes_tape, settings
 
 START_NS = 1_700_000_000 * NS_PER_S
 LATENCY_MS = 20_000
-FAULTS = frozenset(DecisionFault)
 
 
 def _tape(seed: int) -> Tape:
@@ -65,8 +66,14 @@ def _runtime(
 
 def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
     """A run that an operator halts, resumes and perhaps stops."""
-    record, streams = Recording(), (seeded_random(str(seed), "chance"), seeded_random(str(seed), "luck"))
-    decisions = SeededDecisions(_settings(), tape.symbols, FAULTS, *streams, Counter())
+    record, draw = Recording(), seeded_random(str(seed), "answers")
+    answers = random_answers(draw, _settings(), tape.symbols)
+    strikes = [
+        Strike(fault, START_NS + draw.randrange(200) * NS_PER_S, values=(draw.random(), draw.random()))
+        for fault in DecisionFault
+        for _ in range(6)
+    ]
+    decisions = ScriptedDecisions(_settings(), tape.symbols, answers, FaultSchedule(strikes, Counter()))
     runtime = _runtime(seed, tape, record, decisions)
     runtime.begin(nonce_from_seed(seed))
     commands = [(90, "halt"), (120, "resume")] + ([(stop_s, "stop")] if stop_s else [])
