@@ -315,8 +315,10 @@ class OrderManager:
         order.intent = msgspec.structs.replace(
             order.intent, limit=answer.limit, price=answer.limit, quantity=answer.quantity
         )
-        order.pending_replace = None
-        self._apply_proven(order, OrderTrigger.REPLACE)
+        # The answer to an earlier request may be repeated: it does not answer the one that is pending.
+        if order.pending_replace in (None, (answer.limit, answer.quantity)):
+            order.pending_replace = None
+            self._apply_proven(order, OrderTrigger.REPLACE)
 
     def _on_change_rejected(self, order: Order) -> None:
         # With a cancel requested too, the refusal may be that of the cancel: keep reserving for both limits.
