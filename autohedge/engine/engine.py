@@ -212,8 +212,10 @@ class Engine:
         match event:
             case OrderMassStatus():
                 self._publish_kernel_states(self.execution.on_mass_status(event, self.now_ns))
+                self._arm_watchdogs()  # it may have adopted an order, or the account below a position
             case AccountState():
                 self._publish_kernel_states(self.execution.on_account_state(event, self.now_ns))
+                self._arm_watchdogs()
             case ConnectionStatus():
                 self.execution.on_connection(event, self.now_ns)
             case LoopLag():

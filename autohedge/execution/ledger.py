@@ -28,6 +28,8 @@ class Ledger:
     Invariants: cash = initial - bought + sold - fees + cash adjustments; equity = initial + realized +
     unrealized - fees + adjustments. A short position has a negative quantity and a negative cost, which is
     the proceeds of its sale.
+
+    `adjustments` sums what no fill explains at its cost, `deposits` sums the same at its market price.
     """
 
     initial_cash: Decimal
@@ -35,6 +37,7 @@ class Ledger:
     fees: Decimal = ZERO
     realized: Decimal = ZERO
     adjustments: Decimal = ZERO
+    deposits: Decimal = ZERO
     positions: dict[str, Position] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -71,6 +74,7 @@ class Ledger:
         """Books a position difference that no fill explains, at `price`, without moving cash."""
         position = self.position(symbol)
         cost = multiply(quantity, price)
+        self.deposits = add(self.deposits, cost)
         # Against the position: a part of it leaves at its average cost, and what crosses zero costs `price`.
         # So an adjustment realizes nothing.
         if position.quantity and (quantity < 0) is not (position.quantity < 0):
@@ -88,6 +92,7 @@ class Ledger:
         """Books a cash difference that no fill explains."""
         self.cash = add(self.cash, amount)
         self.adjustments = add(self.adjustments, amount)
+        self.deposits = add(self.deposits, amount)
 
     def _open(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> None:
         if side is BUY:

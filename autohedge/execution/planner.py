@@ -49,7 +49,7 @@ class OrderPlanner:
         quote_ns: Callable[[int], int],
     ) -> None:
         self._equity_at_midnight = execution.ledger.cash
-        self._external_at_midnight = execution.ledger.adjustments
+        self._deposits_at_midnight = execution.ledger.deposits
         self._instruments = instruments
         self._lanes = lanes
         self._bid, self._ask = lanes["bid"], lanes["ask"]
@@ -144,6 +144,7 @@ class OrderPlanner:
             if isinstance(verdict, Approved):
                 self._submit(verdict, now_ns)
             else:
+                self._on_entry_refused(verdict, now_ns)
                 self._execution.stats.slice_refusals[verdict.label] += 1
 
     def _entry_intent(
@@ -281,14 +282,14 @@ class OrderPlanner:
     def start_new_day(self) -> None:
         """Starts a trading day: the daily loss is measured from the equity at this time."""
         self._equity_at_midnight = self.equity()
-        self._external_at_midnight = self._execution.ledger.adjustments
+        self._deposits_at_midnight = self._execution.ledger.deposits
 
     def _day_start_equity(self) -> Decimal:
-        """Equity at midnight plus later adjustments: a deposit or withdrawal is not a gain or loss."""
-        external = self._execution.ledger.adjustments
-        if external == self._external_at_midnight:
+        """Equity at midnight plus later deposits, less withdrawals: they are not a gain or loss."""
+        deposits = self._execution.ledger.deposits
+        if deposits == self._deposits_at_midnight:
             return self._equity_at_midnight
-        return add(self._equity_at_midnight, subtract(external, self._external_at_midnight))
+        return add(self._equity_at_midnight, subtract(deposits, self._deposits_at_midnight))
 
     def holdings_value(self) -> tuple[Decimal, Decimal]:
         """The net and gross value of all positions at the last bids; shorts count negative in the net."""
