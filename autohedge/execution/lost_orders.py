@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from autohedge.core.ids import client_order_id
 
 LINES_MAX = 2_000  # lines that a crash may take from the record's end
-ROWS_MAX = 5_000_000  # rows that may lie before such an order; a million take about a second, once
+ROWS_MAX = 2_000_000  # rows before such an order; to hash their seqs takes a few seconds, once
 
 
 class LostOrderIds:

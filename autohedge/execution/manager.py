@@ -184,8 +184,11 @@ class ExecutionManager:
         news = self.orders.apply(answer, order)
         if was_working or news:
             self._moved_ns[lane] = now_ns
-        if news and isinstance(answer, ExecutionReport):
-            self._book_fill(order, answer, news, now_ns)
+        if isinstance(answer, ExecutionReport):
+            if news:
+                self._book_fill(order, answer, news, now_ns)
+            elif not order.working:  # a second report of its end may tell of more fills than the first
+                self._query_missing_fills(order, answer.filled or ZERO, now_ns)
         match answer:
             case ExecutionReport() | OrderAccepted() | OrderReplaced():
                 self.tracker.on_seen(order)
@@ -201,6 +204,12 @@ class ExecutionManager:
         if was_working and order.intent.time_in_force is GTC and not order.working:
             self._timers.cancel(("cancel", order.id))
             self._timers.cancel(("reprice", order.id))
+
+    def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
+        """Queries the fills of an order if the venue reports more of it `filled` than is known here."""
+        if filled > order.executed:
+            since_ns = max(order.sent_ns - self.reconciliation.policy.overlap_ns, 0)
+            self._emit(QueryFills(now_ns, since_ns))
 
     def _book_fill(self, order: Order, report: ExecutionReport, news: BookEffect, now_ns: int) -> None:
         """Books one fill, or the reversal of a busted one."""
@@ -324,9 +333,7 @@ class ExecutionManager:
     def _reconcile_known(self, found: VenueOrderStatus, order: Order, now_ns: int) -> bool:
         """Applies the listed status of a known order; returns whether its state changed."""
         before = order.state
-        if found.filled > order.executed:  # reports of fills were lost
-            since_ns = max(order.sent_ns - self.reconciliation.policy.overlap_ns, 0)
-            self._emit(QueryFills(now_ns, since_ns))
+        self._query_missing_fills(order, found.filled, now_ns)
         if evidence := status_evidence(found, order, now_ns):
             self._apply(evidence, order, now_ns)
         return order.state is not before
