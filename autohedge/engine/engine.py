@@ -397,8 +397,6 @@ class Engine:
     def _halt(self, reason: str, halt_id: str | None) -> None:
         self.execution.tracker.repeat_cancels(self.now_ns)
         self.execution.halt(reason, halt_id, self.now_ns)
-        for lane in range(len(self.instruments)):
-            self.planner.set_schedule(lane, None)
 
     def _flatten(self) -> None:
         """Sells every position now; what an entry in flight still fills is sold at its next quote."""

@@ -48,6 +48,10 @@ class InstrumentState:
     slices: ExecutionSchedule | None = None
     proposal: Proposal | None = None
 
+    def set_exit_levels(self, take_profit: float, stop_loss: float, trail_from: float) -> None:
+        """Sets the exit levels of the open position, as prices."""
+        self.take_profit, self.stop_loss, self.trail_from = take_profit, stop_loss, trail_from
+
     def exit_levels(self, reference: float, proposal: Proposal | None = None) -> tuple[float, float, float]:
         """The take-profit, stop-loss and trail activation prices of an entry at `reference`."""
         # Proposals set the two exits; the trailing stop is never the agents' to change.

@@ -129,6 +129,8 @@ class ExecutionManager:
         """Halts entries and cancels resting ones, because a fill would add exposure."""
         self.state.halt(reason, halt_id)
         self.cancel_entries("entries halted", now_ns)
+        for lane in range(len(self.instruments)):
+            self.cancel_slices(lane)
         if self.on_halt:
             self.on_halt(now_ns)
 
@@ -139,6 +141,12 @@ class ExecutionManager:
         """Cancels all resting entries, or those of one lane."""
         for order in self.orders.entries() if lane is None else self.orders.entries_of(lane):
             self.cancel(order, reason, now_ns)
+
+    def cancel_slices(self, lane: int) -> None:
+        """Drops the remaining slices of an entry that is sent in parts."""
+        if self.instruments[lane].slices is not None:
+            self.instruments[lane].slices = None
+            self._timers.cancel(("slice", lane))
 
     def on_restart(self, nonce: str, seq: int, rows: int, now_ns: int) -> None:
         """Marks and queries every working order.
@@ -204,6 +212,7 @@ class ExecutionManager:
         if was_working and order.intent.time_in_force is GTC and not order.working:
             self._timers.cancel(("cancel", order.id))
             self._timers.cancel(("reprice", order.id))
+        self._clear_pending_exit(lane)
 
     def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
         """Queries the fills of an order if the venue reports more of it `filled` than is known here."""
@@ -240,29 +249,31 @@ class ExecutionManager:
         self.holding += bool(quantity) - bool(self.held[lane])
         self.held[lane] = float(quantity)
         instrument_state.dust = False
-        if instrument_state.max_hold_ns and not quantity:
+        if quantity > ZERO:
+            self._schedule_time_stop(lane, now_ns)
+        elif not quantity:
             self._timers.cancel(("time_stop", lane))
-        if quantity < ZERO:
+            instrument_state.refused = 0
+        else:
             text = f"{instrument_state.instrument.symbol}: position {quantity}, more sold than held"
             self._emit(Alert("short", instrument_state.instrument.symbol, text))
             self._halt_automatically(text, now_ns)
 
     def _set_exit_levels(self, order: Order, now_ns: int) -> None:
-        """Sets the exit levels after a buy; after a sell stores its time and clears what is done."""
-        instrument_state, lane = self.instruments[order.intent.lane], order.intent.lane
-        if order.intent.side is BUY:
-            instrument_state.take_profit, instrument_state.stop_loss = (
-                order.intent.take_profit,
-                order.intent.stop_loss,
-            )
-            instrument_state.trail_from = order.intent.trail_from
-            self._schedule_time_stop(lane, now_ns)
+        """Sets the exit levels after a buy; after a sell stores its time."""
+        intent, instrument_state = order.intent, self.instruments[order.intent.lane]
+        if intent.side is BUY:
+            instrument_state.set_exit_levels(intent.take_profit, intent.stop_loss, intent.trail_from)
         else:
             instrument_state.last_exit_ns = now_ns
             instrument_state.refused = 0
-            instrument_state.pending_exit_reason = (
-                instrument_state.pending_exit_reason if self.held[lane] else ""
-            )
+
+    def _clear_pending_exit(self, lane: int) -> None:
+        """Forgets the exit that is to be repeated, once the lane is flat and no entry of it can still fill."""
+        instrument_state = self.instruments[lane]
+        done = instrument_state.pending_exit_reason and not self.held[lane]
+        if done and not self.orders.entries_of(lane):
+            instrument_state.pending_exit_reason = ""
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
         if self.held[lane] <= 0.0:
@@ -372,7 +383,9 @@ class ExecutionManager:
             self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
         self._reconcile_known(found, order, now_ns)
         self.tracker.track(order, now_ns)
-        if self.state.halted and order.intent.side is BUY:
+        if order.intent.side is SELL:
+            self.cancel_slices(lane)
+        elif self.state.halted:
             self.cancel(order, "entries halted", now_ns)
 
     # positions and cash
@@ -415,15 +428,14 @@ class ExecutionManager:
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> None:
         """Books a position change at `price` without cash; a new position gets exit levels from there."""
-        instrument_state, was_flat = self.instruments[lane], not self.held[lane]
+        instrument_state, was_flat = self.instruments[lane], self.held[lane] <= 0.0
         self.ledger.adjust_position(instrument_state.instrument.symbol, amount, price)
         self._on_position_changed(lane, now_ns)
         if was_flat:
-            exit_levels = instrument_state.exit_levels(float(price))
-            instrument_state.take_profit, instrument_state.stop_loss, instrument_state.trail_from = (
-                exit_levels
-            )
-            self._schedule_time_stop(lane, now_ns)
+            instrument_state.set_exit_levels(*instrument_state.exit_levels(float(price)))
+        if amount < ZERO:  # someone else sells: this run buys no more slices
+            self.cancel_slices(lane)
+        self._clear_pending_exit(lane)
 
     def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> bool:
         """Notes one part of the pass; returns whether the pass is complete and exits waited for it."""

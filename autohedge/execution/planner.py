@@ -90,7 +90,7 @@ class OrderPlanner:
             return Reason.BUYING_POWER if short else verdict
         instrument_state.last_entry_ns = now_ns
         instrument_state.pending_exit_reason, instrument_state.proposal = "", proposal
-        self.set_schedule(lane, slices)
+        self._set_schedule(lane, slices)
         self._submit(verdict, now_ns)
         return ENTRY
 
@@ -109,16 +109,13 @@ class OrderPlanner:
             return None
         return Twap.of(intent.quantity, parts, over_ns, instrument_state.instrument.lot, now_ns)
 
-    def set_schedule(self, lane: int, slices: ExecutionSchedule | None) -> None:
-        """Sets or clears the slices of an entry, and the timer of the next one."""
-        instrument_state = self._instruments[lane]
-        if slices is instrument_state.slices is None:
-            return
-        instrument_state.slices = slices
-        if slices and slices.next_ns is not None:
-            self._timers.schedule(("slice", lane), slices.next_ns)
+    def _set_schedule(self, lane: int, slices: ExecutionSchedule | None) -> None:
+        """Sets the slices of an entry that are left, and the timer of the next one."""
+        if slices is None or slices.next_ns is None:
+            self._execution.cancel_slices(lane)
         else:
-            self._timers.cancel(("slice", lane))
+            self._instruments[lane].slices = slices
+            self._timers.schedule(("slice", lane), slices.next_ns)
 
     def plan_slice(self, lane: int, now_ns: int) -> None:
         """Plans the next slice of an entry at the current price, through all checks."""
@@ -128,7 +125,7 @@ class OrderPlanner:
             or instrument_state.pending_exit_reason
             or self._execution.orders.exits_of(lane)
         ):
-            self.set_schedule(lane, None)
+            self._execution.cancel_slices(lane)
         elif self._execution.orders.entries_of(lane):  # one slice after the other: wait for its end
             self._timers.schedule(("slice", lane), now_ns + instrument_state.slices.interval_ns)
         else:
@@ -140,7 +137,7 @@ class OrderPlanner:
                 self._risk_context(lane, self.quote_ns(lane), buying_power, now_ns),
                 instrument_state.limits,
             )
-            self.set_schedule(lane, instrument_state.slices)
+            self._set_schedule(lane, instrument_state.slices)
             if isinstance(verdict, Approved):
                 self._submit(verdict, now_ns)
             else:
@@ -185,7 +182,7 @@ class OrderPlanner:
         """Plans the sale of the whole position; a refusal is counted apart, and the row keeps its code."""
         instrument_state = self._instruments[lane]
         instrument_state.pending_exit_reason = reason if reason in CARRIED_THROUGH else ""
-        self.set_schedule(lane, None)
+        self._execution.cancel_slices(lane)
         held = self._execution.ledger.position(instrument_state.instrument.symbol).quantity
         bid = self.last_bid(lane)
         intent = Intent(

@@ -179,7 +179,7 @@ class DeliberationCoordinator:
 
     def _cancel_entry(self, lane: int, now_ns: int) -> None:
         """Cancels a lane's resting entries and the remaining slices of one sent in parts."""
-        self._planner.set_schedule(lane, None)
+        self._execution.cancel_slices(lane)
         why = "withdrawn by the agents" if self.proposes else "gate closed"
         self._execution.cancel_entries(why, now_ns, lane)
 

@@ -115,6 +115,15 @@ def test_twap_slices_retain_proposal_offset_size_and_exits() -> None:
         assert part.take_profit == pytest.approx(mid * 1.015) and part.time_in_force == "ioc"
 
 
+def test_proposal_after_the_last_slice_has_ended_enters_again() -> None:
+    harness = ProposalHarness(execution__twap_slices=2, execution__twap_s=10)
+    first = only_order(harness.propose())
+    harness.confirm_cancel(first)
+    (last,) = events_of(SubmitOrder, harness.fire_timers_until(first.at_ns + 5 * NS_PER_S))
+    harness.confirm_cancel(last)
+    assert resolution_codes(harness.propose()) == ["entry"]
+
+
 def test_no_trade_cancels_unsent_twap_slices() -> None:
     harness = ProposalHarness(execution__twap_slices=4, execution__twap_s=20)
     harness.fill(only_order(harness.propose()))
