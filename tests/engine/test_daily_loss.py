@@ -55,7 +55,7 @@ def test_restart_on_the_same_day_keeps_base_and_latch_of_the_daily_loss() -> Non
     assert engine.state.causes == set()
 
 
-def test_restart_after_midnight_passed_starts_the_new_day_with_the_equity_of_then() -> None:
+def test_restart_after_midnight_starts_the_day_with_the_equity_of_then() -> None:
     engine = _restarted_engine(MIDNIGHT_NS + 3 * NS_PER_DAY)
     engine.step(Timer(engine.now_ns))
     assert engine.planner._day_start_equity() == engine.ledger.cash < 10_000

@@ -104,9 +104,7 @@ ENDS: list[End] = [partly_filled, expired, rejected, proven_absent]
 
 @pytest.mark.parametrize("end", ENDS)
 @pytest.mark.parametrize("reason", BIDS)
-def test_level_is_armed_again_after_its_exit_and_fires_at_the_first_quote_that_meets_it(
-    reason: str, end: End
-) -> None:
+def test_level_after_its_exit_fires_again_at_the_first_quote_that_meets_it(reason: str, end: End) -> None:
     harness, first = _exiting(reason)
     end(harness, first)
     assert submitted(harness.quotes(1)) == []

@@ -53,7 +53,7 @@ def test_second_end_with_more_filled_queries_the_fills_of_the_ended_order(kind: 
 
 
 @pytest.mark.parametrize("kind", ["canceled", "expired"])
-def test_first_end_with_more_filled_waits_for_its_fills_whatever_the_second_says(kind: str) -> None:
+def test_first_end_with_more_filled_waits_for_its_fills_despite_a_second_one(kind: str) -> None:
     harness, order_id, held = _exiting()
     _end(harness, order_id, kind, MORE)
     _end(harness, order_id, "expired", PART)

@@ -49,7 +49,7 @@ def _resting() -> tuple[OrderManager, Order]:
 
 @pytest.mark.parametrize("answer", [None, REPLACED_HIGHER, REFUSED])
 @pytest.mark.parametrize("end", ENDS)
-def test_order_that_ends_during_a_replace_reserves_nothing_whatever_follows(
+def test_order_that_ends_during_a_replace_reserves_no_money_whatever_follows(
     end: OrderEvent, answer: OrderEvent | None
 ) -> None:
     orders, order = _resting()
@@ -61,7 +61,7 @@ def test_order_that_ends_during_a_replace_reserves_nothing_whatever_follows(
     assert (order.working, orders.reserved_in(0), orders.reserved) == (False, D(0), D(21))
 
 
-def test_order_proven_absent_during_a_replace_reserves_nothing() -> None:
+def test_order_proven_absent_during_a_replace_reserves_no_money() -> None:
     orders, order = _resting()
     orders.replace(order, HIGHER, 9)
     orders.prove_absent(order)

@@ -52,7 +52,7 @@ def _later(harness: EngineHarness) -> list[SubmitOrder]:
     return submitted(harness.fire_timers_until(harness.engine.now_ns + 60 * NS_PER_S))
 
 
-def test_second_slice_is_sent_if_nothing_ends_the_entry() -> None:
+def test_second_slice_is_sent_while_the_entry_goes_on() -> None:
     harness, first = _slicing()
     (second,) = submitted(harness.fire_timers_until(first.at_ns + 10 * NS_PER_S))
     assert second.quantity == first.quantity

@@ -40,7 +40,7 @@ def entered(quotes: Quotes = FLAT, **changes: Any) -> tuple[EngineHarness, Submi
 
 def listed(order_id: str, side: Side, quantity: Decimal) -> VenueOrderStatus:
     """Returns an open order as the venue lists it: a resting entry or an exit at the market."""
-    nothing = Decimal(0)
+    none = Decimal(0)
     if side is BUY:
-        return VenueOrderStatus(order_id, "X", BUY, LIMIT, GTC, Decimal("100.1"), quantity, nothing, "open")
-    return VenueOrderStatus(order_id, "X", SELL, MARKET, IOC, None, quantity, nothing, "open")
+        return VenueOrderStatus(order_id, "X", BUY, LIMIT, GTC, Decimal("100.1"), quantity, none, "open")
+    return VenueOrderStatus(order_id, "X", SELL, MARKET, IOC, None, quantity, none, "open")
