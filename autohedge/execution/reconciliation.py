@@ -27,7 +27,7 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.core.orders import OrderState
 from autohedge.core.timers import TimerQueue
-from autohedge.core.units import NS_PER_S
+from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import Order
 from autohedge.execution.tracking import TimerKey
@@ -35,6 +35,7 @@ from autohedge.execution.tracking import TimerKey
 RECONCILE: TimerKey = ("reconcile", "")
 CASH = ""
 RETRY_NS = 2 * NS_PER_S
+PAUSE_MAX_NS = 60 * NS_PER_MINUTE  # a longer `every_ns` counts; also what is settled can turn out wrong
 
 Policy = Literal["adopt", "alert", "halt"]
 
@@ -114,9 +115,10 @@ class Reconciliation:
         self._emit(QueryAccount(now_ns))
         self._timers.schedule(RECONCILE, now_ns + RETRY_NS)
 
-    def note_idle(self, row_ns: int) -> None:
-        """Counts passes without a row in between; each doubles the pause before the next pass."""
-        self._idle = self._idle + 1 if row_ns < self.requested_ns else 0
+    def note_idle(self, row_ns: int, *, at_stake: bool) -> None:
+        """Counts passes without a row in between, or with nothing at stake; each doubles the next pause."""
+        if not self.open:
+            self._idle = 0 if at_stake and row_ns >= self.requested_ns else self._idle + 1
 
     def plan_next(self, now_ns: int) -> None:
         """Schedules the next pass, unless one is due sooner."""
@@ -133,15 +135,22 @@ class Reconciliation:
         if self._waits:
             return False
         self._emit(Reconciled(now_ns, self._differences))
-        if self._seen:  # confirm or discard the differences
-            self._timers.schedule(RECONCILE, now_ns + self.policy.visibility_ns)
-        elif at_stake and self.policy.every_ns:
-            self._timers.schedule(RECONCILE, now_ns + (self.policy.every_ns << min(self._idle, 20)))
-        elif self._moving:  # some symbols could not be compared yet
-            self._timers.schedule(RECONCILE, now_ns + self.policy.visibility_ns)
-        else:
+        if (pause_ns := self._pause_ns(at_stake=at_stake)) is None:
             self._timers.cancel(RECONCILE)
+        else:
+            self._timers.schedule(RECONCILE, now_ns + pause_ns)
         return True
+
+    def _pause_ns(self, *, at_stake: bool) -> int | None:
+        """The pause before the next pass; None if only an order or a connection calls for one."""
+        every_ns = self.policy.every_ns
+        compares_later = self._moving and not (at_stake and every_ns)
+        if self._seen or compares_later:  # confirm or discard differences, compare the symbols that moved
+            return self.policy.visibility_ns
+        # Virtual time starts at zero and jumps to the first row, which is decades later: no passes in between.
+        if not every_ns or self.requested_ns < NS_PER_DAY:
+            return None
+        return min(every_ns << min(self._idle, 20), max(every_ns, PAUSE_MAX_NS))
 
     def confirmed_differences(
         self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]

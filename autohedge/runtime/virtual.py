@@ -20,9 +20,13 @@ from autohedge.core.events import (
 from autohedge.core.orders import OrderState
 from autohedge.core.ports import Gateway
 from autohedge.core.snapshots import Snapshot
+from autohedge.core.units import NS_PER_DAY
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
+# How long after the last row messages are still delivered. Where they take longer than the engine waits, its
+# timers ask again and again, and there is no last message.
+FINISH_NS = NS_PER_DAY
 # States in which the venue still has to answer.
 OWED = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PENDING_CANCEL})
 
@@ -183,7 +187,8 @@ class VirtualRuntime:
     def finish(self) -> None:
         """Delivers what is still in transit, and injects `EndOfTape`, which ends the run."""
         # Timers alone do not keep the run going: a resting order would be queried for ever.
-        while self._venue.next_due_ns < NEVER:
+        last_ns = self._engine.now_ns + FINISH_NS
+        while self._venue.next_due_ns <= last_ns:
             self._run_next_due()
         self.inject(EndOfTape())
 

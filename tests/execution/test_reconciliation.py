@@ -1,23 +1,45 @@
 """A reconciliation pass: all queries at once, slow answers, another pass while positions move."""
 
 from decimal import Decimal
+from typing import Any
 
+from autohedge.app import engine_for
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     AccountState,
     AnyOutput,
+    ConnectionStatus,
+    ExecutionReport,
+    OperatorCommand,
+    OrderMassStatus,
+    OrderOverfilled,
     QueryAccount,
     QueryFills,
     QueryOpenOrders,
     Reconciled,
+    RunStarted,
+    SubmitOrder,
+    Timer,
 )
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
+from autohedge.engine.engine import Engine
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.reconciliation import RECONCILE, Reconciliation, ReconciliationPolicy
 from autohedge.execution.tracking import TimerKey
+from tests.run_harness import quotes_tape, settings
 
 D = Decimal
+START_NS = 1_700_000_000 * NS_PER_S
+HOUR_NS = 3_600 * NS_PER_S
+FLAT = [(START_NS + i * NS_PER_S, 100.0, 100.1) for i in range(20)]
+EAGER = {
+    "momentum__evaluate_every_quotes": 1,
+    "momentum__lookback": 1,
+    "momentum__warmup_count": 0,
+    "momentum__min_edge_bps": 0,
+    "reconciliation__every_s": 300,
+}
 LAG_NS = 5 * NS_PER_S
 LEDGER = Ledger(D(100))
 
@@ -94,3 +116,95 @@ def test_difference_without_a_price_is_deferred_and_rechecked() -> None:
     for part in ("account", "orders"):
         reconciliation.on_part(part, 20, 0, 30, at_stake=False)
     assert timers.deadline_ns(RECONCILE) == 30 + LAG_NS
+
+
+def _pauses_s(passes: int, every_s: int, *, at_stake: bool, rows: bool) -> list[int]:
+    """The pauses after each of `passes` passes, with or without rows in between."""
+    reconciliation, timers, _ = _requested(every_s)
+    reconciliation.abort()
+    pauses, now_ns = [], START_NS
+    for _ in range(passes):
+        reconciliation.note_idle(now_ns if rows else -1, at_stake=at_stake)
+        reconciliation.request(now_ns, 0)
+        for part in ("orders", "account"):
+            reconciliation.on_part(part, now_ns, 0, now_ns, at_stake=at_stake)
+        pauses.append((timers.deadline_ns(RECONCILE) - now_ns) // NS_PER_S)
+        now_ns = timers.deadline_ns(RECONCILE)
+    return pauses
+
+
+def test_passes_go_on_with_growing_pauses_while_idle_or_flat() -> None:
+    assert _pauses_s(5, 300, at_stake=True, rows=True) == [300] * 5
+    for at_stake, rows in [(False, True), (False, False), (True, False)]:
+        assert _pauses_s(6, 300, at_stake=at_stake, rows=rows) == [600, 1200, 2400, 3600, 3600, 3600]
+
+
+def test_interval_longer_than_an_hour_is_kept() -> None:
+    assert _pauses_s(3, 7200, at_stake=False, rows=True) == [7200] * 3
+
+
+def test_repeated_queries_of_an_open_pass_do_not_lengthen_the_pause() -> None:
+    reconciliation, timers, _ = _requested(every_s=300)
+    reconciliation.abort()
+    reconciliation.request(START_NS, 0)
+    for _ in range(10):
+        reconciliation.note_idle(0, at_stake=True)
+        reconciliation.request(START_NS + 2 * NS_PER_S, 0)
+    for part in ("orders", "account"):
+        reconciliation.on_part(part, START_NS, 0, START_NS, at_stake=True)
+    assert timers.deadline_ns(RECONCILE) == START_NS + 300 * NS_PER_S
+
+
+def test_run_with_a_clock_that_never_trades_is_reconciled_every_hour() -> None:
+    engine = engine_for(settings(reconciliation__every_s=300), quotes_tape(FLAT))
+    engine.step(RunStarted("n", START_NS))
+    while engine.next_deadline_ns < START_NS + 24 * HOUR_NS:
+        _answer(engine)
+        engine.step(Timer(engine.next_deadline_ns))
+    passes = [entry.event for entry in engine.log if isinstance(entry.event, Reconciled)]
+    assert 24 <= len(passes) <= 30
+
+
+def test_virtual_time_has_no_passes_between_1970_and_its_first_row() -> None:
+    engine = engine_for(settings(reconciliation__every_s=300), quotes_tape(FLAT))
+    for event in (RunStarted("n"), ConnectionStatus(4 * NS_PER_S, "up")):
+        engine.step(event)
+        _answer(engine)
+        assert engine.next_deadline_ns == NEVER
+
+
+def test_lost_overfill_of_last_exit_is_found_while_flat_and_booked() -> None:
+    engine = engine_for(settings(**EAGER), quotes_tape(FLAT))
+    engine.step(RunStarted("n", START_NS))
+    _answer(engine)
+    engine.scan(rows := quotes_tape(FLAT).rows, 0, len(rows))
+    (entry,) = _outputs(engine, SubmitOrder)
+    engine.step(_fill(engine, entry, "t1", entry.quantity))
+    engine.step(OperatorCommand(engine.now_ns, "flatten", "enough"))
+    exit_ = _outputs(engine, SubmitOrder)[-1]
+    engine.step(_fill(engine, exit_, "t2", exit_.quantity))
+    sold_ns = engine.now_ns
+    for _ in range(2):  # the venue overfills after the first pass, and the report of it is lost
+        _answer(engine)
+        engine.step(Timer(engine.timers.deadline_ns(RECONCILE)))
+    assert engine.now_ns <= sold_ns + 900 * NS_PER_S
+    assert _outputs(engine, QueryFills)[-1].since_ns == sold_ns - 10 * NS_PER_S
+    engine.step(_fill(engine, exit_, "t3", D("0.001")))
+    assert _outputs(engine, OrderOverfilled) == [OrderOverfilled(exit_.order_id, D("0.001"))]
+    assert engine.ledger.position("X").quantity == D("-0.001")
+
+
+def _answer(engine: Engine) -> None:
+    """Answers a pass with the account that the engine has."""
+    at_ns = engine.now_ns
+    engine.step(OrderMassStatus(at_ns, at_ns, ()))
+    engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, {}))
+
+
+def _fill(engine: Engine, order: SubmitOrder, trade: str, quantity: Decimal) -> ExecutionReport:
+    at_ns = engine.now_ns
+    return ExecutionReport(at_ns, order.order_id, "fill", at_ns, trade, quantity, D(100), D(0))
+
+
+def _outputs(engine: Engine, kind: type[Any]) -> list[Any]:
+    return [entry.event for entry in engine.log if isinstance(entry.event, kind)]

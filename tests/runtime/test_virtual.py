@@ -1,10 +1,12 @@
-"""Deadlines that passed together, while a remote venue could not answer in between."""
+"""Deadlines that passed together while a remote venue could not answer, and the end of a run."""
+
+import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.clock import NEVER
-from autohedge.core.events import AnyTradingCommand, QueryOpenOrders, Timer, VenueEvent
+from autohedge.core.events import AnyTradingCommand, QueryOpenOrders, RunResult, Timer, VenueEvent
 from autohedge.runtime.virtual import VirtualRuntime
-from tests.run_harness import Recording, quotes_tape, settings
+from tests.run_harness import Recording, play, quotes_tape, settings
 
 S = 10**9
 BEGUN_NS = 1_700_000_000 * S
@@ -57,3 +59,22 @@ def test_deadlines_after_last_row_still_fire_timers() -> None:
     runtime.fire_deadlines(BEGUN_NS + 40 * S)
     assert runtime.next_deadline_ns > BEGUN_NS + 40 * S
     assert sum(isinstance(entry.event, QueryOpenOrders) for entry in record) > query_count
+
+
+def test_run_whose_answers_take_longer_than_its_passes_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("autohedge.runtime.virtual.FINISH_NS", 120 * S)
+    monkeypatch.setattr("autohedge.execution.reconciliation.PAUSE_MAX_NS", 0)
+    wanted = settings(
+        momentum__evaluate_every_quotes=1,
+        momentum__lookback=1,
+        momentum__warmup_count=0,
+        momentum__min_edge_bps=0,
+        simulated__order_latency_ms=9_000,
+        simulated__response_latency_ms=9_000,
+        reconciliation__every_s=1,
+    )
+    quotes = [(BEGUN_NS + second * S, 100.0, 100.1) for second in range(30)]
+    played = play(wanted, quotes_tape(quotes))
+    assert isinstance(played.record[-1].event, RunResult)
+    assert len(played.events(QueryOpenOrders)) > 50
+    assert played.engine.now_ns <= BEGUN_NS + 160 * S
