@@ -1,0 +1,177 @@
+"""Runs tests, or seeds of the simulation, on the package with one mutant, in a process of its own.
+
+python -m tests.mutation.child MUTANT tests|seeds WHAT...
+
+MUTANT is JSON; `null` is the package as it is. The process writes JSON lines: one `Step` before each test or
+seed, so that its parent knows where it died, and one `Result` at its end.
+"""
+
+import resource
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stdout
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.util import spec_from_file_location
+from types import ModuleType
+from typing import Any, Literal
+
+import msgspec
+
+from tests.mutation.mutants import PACKAGE, Mutant
+
+STEP_S = 30  # a test takes at most some 3 s, a seed less than one: what takes longer loops for ever
+MEMORY_BYTES = 3 << 30  # a loop that logs would otherwise take all memory before its time is over
+
+_ALONE = ["-n", "0", "-x", "-q", "-p", "no:cacheprovider", "-m", "not process and not soak and not model"]
+
+
+class Step(msgspec.Struct, frozen=True, tag=True):
+    """What runs next: the id of a test, or a seed."""
+
+    at: str
+
+
+class Result(msgspec.Struct, frozen=True, tag=True):
+    """How a run ended: `at` and `message` tell the first failure."""
+
+    end: Literal["passed", "failed", "hung", "error"]
+    at: str = ""
+    message: str = ""
+
+
+class MutantLoader(SourceFileLoader):
+    """Imports one module from its changed source; the file stays as it is."""
+
+    def __init__(self, mutant: Mutant) -> None:
+        super().__init__(mutant.module, str(PACKAGE / mutant.file))
+        self._text = mutant.source()
+        self.used = False
+
+    def get_code(self, fullname: str) -> Any:
+        """Compiles the changed source, without the cache of bytecode."""
+        return compile(self._text, self.path, "exec", dont_inherit=True)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Runs the changed module."""
+        self.used = True
+        super().exec_module(module)
+
+
+class _Finder(MetaPathFinder):
+    def __init__(self, loader: MutantLoader) -> None:
+        self._loader = loader
+
+    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
+        if fullname != self._loader.name:
+            return None
+        return spec_from_file_location(fullname, self._loader.path, loader=self._loader)
+
+
+def install(mutant: Mutant) -> MutantLoader:
+    """Makes the next import of the mutant's module import the changed one."""
+    if mutant.module in sys.modules:
+        raise RuntimeError(f"{mutant.module} was imported before its mutant")
+    loader = MutantLoader(mutant)
+    sys.meta_path.insert(0, _Finder(loader))
+    return loader
+
+
+def main() -> None:
+    """Runs what the arguments say, and writes the result to the standard output."""
+    mutant = msgspec.json.decode(sys.argv[1], type=Mutant | None)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    loader = install(mutant) if mutant else None
+    _begin_step("import")
+    run = {"tests": run_tests, "seeds": run_seeds}[sys.argv[2]]
+    with redirect_stdout(sys.stderr):
+        result = run(sys.argv[3:], loader)
+    _write(result)
+
+
+def run_tests(args: Sequence[str], loader: MutantLoader | None) -> Result:
+    """Runs tests up to the first failure, with the same examples in every run."""
+    import pytest
+
+    watch = _Watch()
+    code = pytest.main([*_ALONE, *args], plugins=[watch])
+    if watch.failure:
+        return watch.failure
+    if loader and not loader.used:
+        return Result("error", message=f"no test imports {loader.name}")
+    return Result("passed") if code == 0 else Result("error", message=f"pytest ended with {code!r}")
+
+
+class _Watch:
+    """A plugin that writes the steps and keeps the first failure."""
+
+    failure: Result | None = None
+
+    def pytest_configure(self) -> None:
+        from hypothesis import Phase, settings  # not before: pytest rewrites the plugin of hypothesis
+
+        # Examples that fail are not shrunk and not stored: only whether one fails is of interest.
+        phases = (Phase.explicit, Phase.generate)
+        settings.register_profile("mutation", deadline=None, database=None, derandomize=True, phases=phases)
+        settings.load_profile("mutation")
+
+    def pytest_runtest_logstart(self, nodeid: str) -> None:
+        _begin_step(nodeid)
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        if report.failed and not self.failure:
+            self.failure = Result("failed", report.nodeid, _last_line(report))
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed and not self.failure:
+            self.failure = Result("failed", report.nodeid, _last_line(report))
+
+
+def _last_line(report: Any) -> str:
+    crash = getattr(report.longrepr, "reprcrash", None)
+    lines = (crash.message if crash else str(report.longrepr)).strip().splitlines()
+    return lines[0 if crash else -1] if lines else ""
+
+
+def run_seeds(seeds: Sequence[str], loader: MutantLoader | None) -> Result:
+    """Plays seeds of the simulation, with all faults, up to the first violation."""
+    play: Callable[[int], str | None] | None = None
+    for seed in seeds:
+        try:
+            play = play or _player()
+            _begin_step(seed)
+            violation = play(int(seed))
+        except Exception as error:  # noqa: BLE001 - whatever a mutant raises ends the run
+            violation = f"{type(error).__name__}: {error}"
+        if violation:
+            return Result("failed", seed, violation)
+        if loader and not loader.used:  # as with the gateway: no further seed would import it either
+            break
+    return Result("passed")
+
+
+def _player() -> Callable[[int], str | None]:
+    """Returns the function that plays one seed and returns its violation."""
+    from autohedge.faultsim.runner import parse_faults, simulate
+
+    faults = parse_faults(None)
+
+    def play(seed: int) -> str | None:
+        failed = simulate([seed], faults, done=lambda _: None).failed
+        return failed[0].violation if failed else None
+
+    return play
+
+
+def _begin_step(at: str) -> None:
+    _write(Step(at))
+    signal.alarm(STEP_S)  # its default action ends the process, whatever the process does
+
+
+def _write(line: Step | Result) -> None:
+    print(msgspec.json.encode(line).decode(), file=sys.__stdout__, flush=True)
+
+
+if __name__ == "__main__":
+    main()
