@@ -187,6 +187,8 @@ class RoundTrips:
 
     def on_submit(self, order: SubmitOrder, verdict: int, group: str) -> RoundTrip:
         """Assigns an order to its trip; an entry starts one if the symbol has none that accepts it."""
+        if order.side is BUY:
+            self._end_unreported(order.symbol)
         tracked = TrackedOrder(
             order.order_id,
             order.symbol,
@@ -225,6 +227,16 @@ class RoundTrips:
         for trip in self._current.values():
             self._retire(trip)
         self._current.clear()
+
+    def _end_unreported(self, symbol: str) -> None:
+        """Ends the entries of a symbol before the next one: the engine sends none while another works.
+
+        An entry that never arrived, or that the venue throttled, has no report of its end.
+        """
+        trip = self._current.get(symbol)
+        for order in trip.orders if trip else ():
+            if order.side is BUY and order.working:
+                order.state = "not_placed"
 
     def _place(self, tracked: TrackedOrder, verdict: int, group: str) -> RoundTrip:
         trip = self._current.get(tracked.symbol)
