@@ -183,8 +183,12 @@ class SimulatedVenue:
 
     def fills(self, order_id: str) -> list[ExecutionReport]:
         """All fills of an order, oldest first."""
-        events = self._known[order_id].events if order_id in self._known else []
+        events = self.events(order_id)
         return [answer for answer in events if isinstance(answer, ExecutionReport) and answer.kind == "fill"]
+
+    def events(self, order_id: str) -> tuple[OrderEvent, ...]:
+        """All events that the venue has sent about an order, oldest first; none for an unknown id."""
+        return tuple(self._known[order_id].events) if order_id in self._known else ()
 
     def status(self, order_id: str) -> VenueOrderStatus:
         """An order as the venue lists it. Raises KeyError for an unknown id."""

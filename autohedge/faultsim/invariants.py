@@ -17,6 +17,7 @@ from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.faultsim.taken_quotes import TakenQuotes
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
@@ -44,6 +45,7 @@ class InvariantChecker:
             self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.external
         )
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
+        self._statement = StatementChecker(self._account, self._venue)
         self._agent_checker = self._entry_checker()
 
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
@@ -62,6 +64,7 @@ class InvariantChecker:
         self._ledger.apply()
         self._limits.after(entry)
         self._exits.after(entry)
+        self._statement.apply(entry.event)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
 
@@ -157,6 +160,7 @@ class InvariantChecker:
         self._agrees(engine)
         if not self.account_altered and any(quantity < ZERO for quantity in self._venue.held.values()):
             raise InvariantViolation(f"1: more was sold than was held: {self._venue.held}")
+        self._statement.settled(engine)
         if self._agent_checker and engine.deliberations:
             self._agent_checker.settled(engine.deliberations)
 

@@ -51,6 +51,7 @@ class RecordedOrder:
     time_in_force: TimeInForce
     quantity: Decimal
     price: Decimal
+    reason: str
     pending: tuple[Decimal, Decimal] | None = None
     cancel_requested: bool = False
     reported: Decimal | None = None
@@ -197,6 +198,7 @@ class RecordedAccount:
             command.time_in_force,
             command.quantity,
             command.limit or ZERO,
+            command.reason,
         )
 
     def _adopted(self, found: VenueOrderStatus, pos: int) -> None:
@@ -207,6 +209,7 @@ class RecordedAccount:
             found.time_in_force,
             found.quantity,
             found.limit or self.last_bid(found.symbol, pos),
+            "adopted",
         )
         for report in self._unknown_reports.pop(found.order_id, []):
             self._reported(report)

@@ -1,0 +1,177 @@
+"""Invariant 18: results and round trips at the end are what the venue's own statement makes."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from decimal import Decimal
+from functools import reduce
+from typing import Any, NamedTuple
+
+from autohedge.core.events import (
+    AnyEvent,
+    ExecutionReport,
+    FillBooked,
+    OrderAdopted,
+    OrderEventBase,
+    OrderOverfilled,
+    SubmitOrder,
+)
+from autohedge.core.money import ZERO, add, multiply
+from autohedge.core.orders import BUY
+from autohedge.engine.engine import Engine
+from autohedge.exchanges.simulated import SimulatedVenue
+from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
+from autohedge.records.round_trips import RoundTrips
+
+SALES = {
+    "take_profits": "take_profit",
+    "stop_losses": "stop_loss",
+    "trailing_stops": "trailing_stop",
+    "time_stops": "time_stop",
+    "exit_signals": "exit_signal",
+}
+
+
+class StatementFill(NamedTuple):
+    """One fill as the venue states it."""
+
+    order_id: str
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+
+
+class StatementChecker:
+    """Compares the engine's results with the venue's statement; raises InvariantViolation."""
+
+    def __init__(self, account: RecordedAccount, venue: SimulatedVenue) -> None:
+        self._account = account
+        self._venue = venue
+        self._trades: list[AnyEvent] = []
+        self._changed: set[str] = set()
+        self._irregular: set[str] = set()
+        self._trips = _TripCounts(account)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Follows one recorded event, after the account has."""
+        if isinstance(event, SubmitOrder | FillBooked | OrderAdopted | OrderEventBase):
+            self._trades.append(event)
+        self._changed.update(change.subject for change, _ in self._account.external)
+        if isinstance(event, OrderAdopted):
+            self._irregular.add(event.order.symbol)
+        elif isinstance(event, OrderOverfilled):
+            self._irregular.add(self._account.orders[event.order_id].symbol)
+        self._irregular.update(each.order.symbol for each in self._account.bookings if each.bust)
+        self._trips.apply(event)
+
+    def settled(self, engine: Engine) -> None:
+        """Checks the results once everything has arrived."""
+        result = engine.result()
+        stated, busted = self._statement()
+        self._fills(engine, stated, busted)
+        self._counts(engine, result)
+        standing = [fill for trade, fill in stated.items() if trade not in busted]
+        self._equal("fees", Decimal(result["fees"]), reduce(add, (fill.fee for fill in standing), ZERO))
+        self._profit(engine, standing)
+        self._round_trips(engine)
+
+    def _statement(self) -> tuple[dict[tuple[str, str], StatementFill], set[tuple[str, str]]]:
+        """The fills of the orders in the record by order and trade, and those of them that were busted.
+
+        A bust whose report was lost is found by reconciliation only, as an external change.
+        """
+        stated, busted = {}, set()
+        for order_id in self._account.orders:
+            for report in self._venue.events(order_id):
+                if not isinstance(report, ExecutionReport):
+                    continue
+                trade = (order_id, report.trade_id or "")
+                if report.kind == "fill":
+                    figures = (report.quantity or ZERO, report.price or ZERO, report.fee or ZERO)
+                    stated[trade] = StatementFill(order_id, *figures)
+                elif report.kind == "bust" and trade[1] in self._account.orders[order_id].busted:
+                    busted.add(trade)
+        return stated, busted
+
+    def _fills(
+        self, engine: Engine, stated: dict[tuple[str, str], StatementFill], busted: set[tuple[str, str]]
+    ) -> None:
+        """Checks each fill; one whose bust arrived first is never counted."""
+        ours = Counter(StatementFill(f.order_id, f.qty, f.price, f.fee) for f in engine.stats.fills)
+        theirs = Counter(stated.values())
+        standing = Counter(fill for trade, fill in stated.items() if trade not in busted)
+        if extra := ours - theirs:
+            raise InvariantViolation(f"18: fills that the venue does not state: {dict(extra)}")
+        if missing := standing - ours:
+            raise InvariantViolation(f"18: the results lack fills: {dict(missing)}")
+
+    def _counts(self, engine: Engine, result: dict[str, Any]) -> None:
+        """Checks the numbers of fills by side and reason, and of orders that expired unfilled."""
+        orders = self._account.orders
+        filled = [orders[fill.order_id] for fill in engine.stats.fills]
+        self._equal("buys", result["buys"], sum(order.buys for order in filled))
+        self._equal("sells", result["sells"], sum(not order.buys for order in filled))
+        for name, reason in SALES.items():
+            sold = sum(not order.buys and order.reason == reason for order in filled)
+            self._equal(name, result[name], sold)
+        expired = sum(
+            1
+            for order in self._stated_orders()
+            if self._venue.status(order.order_id).status == "expired" and not order.executed
+        )
+        self._equal("expired", result["expired"], expired)
+
+    def _stated_orders(self) -> Iterator[RecordedOrder]:
+        return (order for order in self._account.orders.values() if self._venue.events(order.order_id))
+
+    def _profit(self, engine: Engine, standing: list[StatementFill]) -> None:
+        """Checks the realized P&L of symbols that are flat and that nobody else traded."""
+        earned: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for fill in standing:
+            order = self._account.orders[fill.order_id]
+            notional = multiply(fill.quantity, fill.price)
+            change = notional.copy_negate() if order.buys else notional
+            earned[order.symbol] = add(earned[order.symbol], change)
+        for symbol, position in engine.ledger.positions.items():
+            if not position.quantity and symbol not in self._changed:
+                self._equal(f"realized P&L of {symbol}", position.realized, earned[symbol])
+
+    def _round_trips(self, engine: Engine) -> None:
+        trips = RoundTrips()
+        for event in self._trades:
+            if isinstance(event, SubmitOrder):
+                trips.on_submit(event, 0, event.symbol)
+            else:
+                trips.apply(event)
+        trips.finish()
+        for symbol, stats in trips.groups.items():
+            # The audit leaves a trip as it was when the next one began, so later changes are not in it.
+            if symbol in engine.ledger.positions and symbol not in self._changed | self._irregular:
+                self._equal(f"closed round trips in {symbol}", stats.closed, self._trips.closed(symbol))
+
+    @staticmethod
+    def _equal(name: str, ours: Decimal | int, theirs: Decimal | int) -> None:
+        if ours != theirs:
+            raise InvariantViolation(f"18: {name} are {ours}, the venue's statement makes {theirs}")
+
+
+class _TripCounts:
+    """Counts round trips: from the first purchase of a symbol until its position is flat."""
+
+    def __init__(self, account: RecordedAccount) -> None:
+        self._account = account
+        self._filled: dict[str, bool] = {}
+        self._done: Counter[str] = Counter()
+
+    def closed(self, symbol: str) -> int:
+        """The trips of a symbol that have fills and are closed."""
+        is_open = bool(self._account.held[symbol])
+        return self._done[symbol] + (self._filled.get(symbol, False) and not is_open)
+
+    def apply(self, event: AnyEvent) -> None:
+        """Follows one recorded event, after the account has."""
+        if isinstance(event, SubmitOrder) and event.side is BUY and not self._account.held[event.symbol]:
+            self._done[event.symbol] += self._filled.get(event.symbol, False)
+            self._filled[event.symbol] = False
+        for booking in self._account.bookings:
+            self._filled[booking.order.symbol] = True
