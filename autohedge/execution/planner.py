@@ -24,7 +24,7 @@ from autohedge.execution.sizing import entry_limit, quantity_for, scaled, with_o
 from autohedge.execution.tracking import TimerKey
 from autohedge.execution.twap import ExecutionSchedule, Twap
 from autohedge.kernels.state import KernelStates, net_and_gross
-from autohedge.risk import Approved, Limits, RiskContext, check_entry, check_exit
+from autohedge.risk import Approved, Limits, RiskContext, Throttler, check_entry, check_exit
 from autohedge.risk.state import ReduceCause
 
 FLATTEN = "flatten"
@@ -62,6 +62,11 @@ class OrderPlanner:
         self._time_in_force = TimeInForce(settings.execution.time_in_force)
         self._twap = (settings.execution.twap_slices, round(settings.execution.twap_s * NS_PER_S))
         self._reprice_ns = round(settings.execution.reprice_after_s * NS_PER_S)
+
+    @property
+    def order_rate(self) -> Throttler:
+        """The limiter of all orders of the account."""
+        return self._rate
 
     def plan_entry(self, lane: int, quote_ns: int, now_ns: int, proposal: Proposal | None = None) -> Reason:
         """Sizes, prices and checks an entry; returns the reason code in which it ends.

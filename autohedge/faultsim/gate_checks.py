@@ -30,11 +30,11 @@ class GateChecker:
         self._ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
         first = "open" if hybrid.starts_open else "closed"
         self._gates = {symbol: _GateState(first, NEVER) for symbol in symbols}
-        self._questions = QuestionChecker("gate", round(hybrid.deadline_s * NS_PER_S), symbols)
+        self.questions = QuestionChecker("gate", round(hybrid.deadline_s * NS_PER_S), symbols)
 
     def note(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
-        self._questions.apply(entry.event)
+        self.questions.apply(entry.event)
         if isinstance(entry.event, GateChanged):
             self._moved(entry.event)
 
@@ -56,27 +56,27 @@ class GateChecker:
         """Checks that the engine's gates and pending questions are those of the record."""
         if not isinstance(deliberations.gates, EntryGates):
             return
-        self._questions.step(deliberations)
+        self.questions.step(deliberations)
         for (symbol, expected), gate in zip(self._gates.items(), deliberations.gates.gates, strict=True):
             if gate.state != expected.state:
                 raise InvariantViolation(
                     f"11: {symbol}'s gate is {gate.state}, in the record {expected.state}"
                 )
-            if expected.state == "open" and symbol in self._questions.taken:
-                _check_obeyed(symbol, self._questions.taken[symbol][0])
+            if expected.state == "open" and symbol in self.questions.taken:
+                _check_obeyed(symbol, self.questions.taken[symbol][0])
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
-        self._questions.settled(deliberations)
+        self.questions.settled(deliberations)
 
     def _moved(self, change: GateChanged) -> None:
         gate = self._gates[change.symbol]
         gate.state, gate.valid_until_ns = change.state, change.valid_until_ns
         if change.state != "open":
             return
-        if change.symbol not in self._questions.taken:
+        if change.symbol not in self.questions.taken:
             raise InvariantViolation(f"11: {change.symbol}'s gate opens without an answer to a question")
-        decision, question = self._questions.taken[change.symbol]
+        decision, question = self.questions.taken[change.symbol]
         if (decision.kind, decision.verdict, decision.direction) != ("gate", "trade", "long"):
             verdict = f"{decision.verdict} {decision.direction}".strip()
             raise InvariantViolation(f"11: {change.symbol}'s gate opens on the verdict {verdict}")

@@ -8,6 +8,7 @@ from autohedge.config import Settings
 from autohedge.core.events import AnyTradingCommand, JournalEntry, ReplaceOrder, SubmitOrder
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.engine.engine import Engine
+from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
 from autohedge.faultsim.exit_checks import ExitChecker
 from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
@@ -46,13 +47,21 @@ class InvariantChecker:
         )
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)
+        self._state = StateChecker(self._settings, self._account)
         self._agent_checker = self._entry_checker()
+        self._budgets = self._budget_checker()
 
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
         mode, symbols = self._settings.trading.mode, tuple(self._lane_of)
         if mode == "llm":
             return ProposalChecker(self._settings, symbols, self._rows, lambda: self._account.cash)
         return GateChecker(self._settings, symbols) if mode == "hybrid" else None
+
+    def _budget_checker(self) -> BudgetChecker | None:
+        if self._agent_checker is None:
+            return None
+        symbols, questions = tuple(self._lane_of), self._agent_checker.questions
+        return BudgetChecker(self._settings, symbols, self._account, questions)
 
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
@@ -65,6 +74,9 @@ class InvariantChecker:
         self._limits.after(entry)
         self._exits.after(entry)
         self._statement.apply(entry.event)
+        self._state.apply(entry)
+        if self._budgets:
+            self._budgets.apply(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
 
@@ -89,8 +101,10 @@ class InvariantChecker:
         self._ledger.step(engine.ledger)
         self._free_cash(engine)
         self._alive(engine)
-        if self._agent_checker and engine.deliberations:
+        self._state.step(engine)
+        if self._agent_checker and self._budgets and engine.deliberations:
             self._agent_checker.step(engine.deliberations)
+            self._budgets.step(engine.deliberations, engine.pos)
         counted, missed = int(engine.kernel_states["counts"].sum()), self._quotes.missed
         if counted + missed != engine.pos:
             raise InvariantViolation(f"9: {engine.pos - missed} rows were taken, {counted} have a code")

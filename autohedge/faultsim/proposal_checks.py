@@ -49,7 +49,7 @@ class ProposalChecker:
     def __init__(
         self, settings: Settings, symbols: tuple[str, ...], rows: Rows, cash: Callable[[], Decimal]
     ) -> None:
-        self._questions = QuestionChecker("trade", round(settings.hybrid.deadline_s * NS_PER_S), symbols)
+        self.questions = QuestionChecker("trade", round(settings.hybrid.deadline_s * NS_PER_S), symbols)
         self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._rows, self._cash = rows, cash
@@ -63,14 +63,14 @@ class ProposalChecker:
         event = entry.event
         if isinstance(event, Input):  # a proposal must be carried out in the step of its decision
             self._agreed.clear()
-        self._questions.apply(event)
+        self.questions.apply(event)
         if isinstance(event, Restarted):
             self._missed.append((entry.pos, event.pos))
         if isinstance(event, Decision | Timer):
             self._after_input()
         elif isinstance(event, ProposalResolved):
             self._disposed(event)
-        if self._questions.cut:
+        if self.questions.cut:
             self._backing.clear()
             self._to_dispose.clear()
 
@@ -91,22 +91,22 @@ class ProposalChecker:
 
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks the pending questions, and that every question that ended was resolved."""
-        self._questions.step(deliberations)
+        self.questions.step(deliberations)
         if self._to_dispose:
             raise InvariantViolation(f"11: unresolved proposals: {sorted(self._to_dispose)}")
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
-        self._questions.settled(deliberations)
+        self.questions.settled(deliberations)
 
     def _after_input(self) -> None:
         """Updates the agreed and the ended proposals after an input."""
         self._to_dispose = {
-            question.number for question in self._questions.expired if question.kind == "trade"
+            question.number for question in self.questions.expired if question.kind == "trade"
         }
-        for question in self._questions.expired:
+        for question in self.questions.expired:
             self._ended(question)
-        for decision, question in self._questions.taken.values():
+        for decision, question in self.questions.taken.values():
             self._decided(decision, question)
 
     def _ended(self, question: DeliberationRequested) -> None:

@@ -25,7 +25,7 @@ class QuestionChecker:
     """Follows the questions of one `kind` and those of Learning; every method raises InvariantViolation.
 
     `taken` holds the answers that the last input brought, and `expired` the questions that it ended without
-    an answer. `cut` is true if it ended all questions.
+    an answer. `cut` is true if it ended all questions. `over` is true once the tape has ended.
     """
 
     def __init__(self, kind: DeliberationKind, deadline_ns: int, symbols: tuple[str, ...]) -> None:
@@ -35,7 +35,7 @@ class QuestionChecker:
         self._numbers: set[int] = set()
         self._ended: Counter[str] = Counter()
         self._late = 0
-        self._over = False
+        self.over = False
         self.taken: dict[str, tuple[Decision, DeliberationRequested]] = {}
         self.expired: list[DeliberationRequested] = []
         self.cut = False
@@ -58,7 +58,7 @@ class QuestionChecker:
             case OperatorCommand() if event.command != "resume":
                 self._end_all("halt")
             case EndOfTape():
-                self._over = True
+                self.over = True
                 self._end_all("end of tape")
 
     def waits_for(self, symbol: str) -> int:
@@ -66,11 +66,15 @@ class QuestionChecker:
         question = self._pending[symbol].get(self._kind)
         return question.number if question else 0
 
+    def is_pending(self, symbol: str, kind: DeliberationKind) -> bool:
+        """Whether a symbol has a pending question of a kind."""
+        return kind in self._pending[symbol]
+
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks that the engine's pending questions are those of the record."""
         for symbol in self._pending:
             waits_for = deliberations.gates.pending_id(symbol)
-            if waits_for != self.waits_for(symbol) and not self._over:
+            if waits_for != self.waits_for(symbol) and not self.over:
                 raise InvariantViolation(
                     f"11: {symbol} waits for {waits_for}, in the record for {self.waits_for(symbol)}"
                 )

@@ -6,7 +6,7 @@ both sides of a comparison.
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from autohedge.core.events import (
@@ -80,13 +80,14 @@ class RecordedOrder:
 
 @dataclass(frozen=True, slots=True)
 class Booking:
-    """One fill, or with `bust` the reversal of one, that moved the account."""
+    """One fill, or with `bust` the reversal of one, that moved the account; `held` is the position after it."""
 
     order: RecordedOrder
     quantity: Decimal
     price: Decimal
     fee: Decimal
     bust: bool = False
+    held: Decimal = ZERO
 
 
 class RecordedAccount:
@@ -293,7 +294,7 @@ class RecordedAccount:
         symbol = booking.order.symbol
         self.held[symbol] = add(self.held[symbol], signed)
         self.cash = subtract(self.cash, add(multiply(signed, booking.price), multiply(booking.fee, sign)))
-        self.bookings.append(booking)
+        self.bookings.append(replace(booking, held=self.held[symbol]))
 
     def _external_change(self, event: ExternalChange, pos: int) -> None:
         if event.kind == "cash":

@@ -66,5 +66,14 @@ class TakenQuotes:
             if not self._was_missed(quote.row):
                 yield quote
 
+    def count(self, symbol: str, start: int, end: int) -> int:
+        """The number of valid quotes in the rows from `start` to `end`."""
+        rows = self._rows[symbol]
+        total = bisect_left(rows, end) - bisect_left(rows, start)
+        for begin, stop in self._missed:
+            first, last = max(begin, start), min(stop, end)
+            total -= max(bisect_left(rows, last) - bisect_left(rows, first), 0) if last > first else 0
+        return total
+
     def _was_missed(self, row: int) -> bool:
         return any(start <= row < end for start, end in self._missed)
