@@ -1,0 +1,130 @@
+"""One planted bug for each invariant that only this invariant notices."""
+
+from decimal import Decimal
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from autohedge.core.events import ExecutionReport, OrderReplaced, VenueOrderStatus
+from autohedge.core.money import add, divide, multiply
+from autohedge.core.orders import SELL, Intent, OrderState, Side
+from autohedge.engine.deliberations.gates import EntryGates
+from autohedge.execution.ledger import Ledger, Position
+from autohedge.execution.manager import ExecutionManager
+from autohedge.execution.orders import Order, OrderManager
+from autohedge.execution.stats import RunStats
+from autohedge.risk import checks
+from tests.faultsim.mutants.planted_bugs import Plant
+
+
+def reservation_outlives_replace(patch: pytest.MonkeyPatch) -> None:
+    """A replaced order keeps the money of its dearest version reserved."""
+    original = OrderManager._on_replaced
+
+    def on_replaced(self: OrderManager, order: Order, answer: OrderReplaced) -> None:
+        before = (order.intent.worst_price, order.intent.quantity)
+        original(self, order, answer)
+        order.pending_replace = before
+
+    patch.setattr(OrderManager, "_on_replaced", on_replaced)
+
+
+def adopted_exit_unknown_to_its_instrument(patch: pytest.MonkeyPatch) -> None:
+    """An adopted exit works, but its instrument does not know that one is on its way."""
+    original = OrderManager.adopt
+
+    def adopt(self: OrderManager, found: VenueOrderStatus, intent: Intent, at_ns: int) -> Order:
+        known = dict(self._exits)
+        order = original(self, found, intent, at_ns)
+        self._exits.clear()
+        self._exits.update(known)
+        return order
+
+    patch.setattr(OrderManager, "adopt", adopt)
+
+
+def exposure_unlimited(patch: pytest.MonkeyPatch) -> None:
+    """The exposure over all symbols is not limited."""
+    remaining = tuple(check for check in checks.ENTRY_CHECKS if check[1] is not checks._max_exposure)
+    patch.setattr(checks, "ENTRY_CHECKS", remaining)
+
+
+def stop_lost_with_partial_exit(patch: pytest.MonkeyPatch) -> None:
+    """What a partial exit leaves has no stop."""
+    original = ExecutionManager._set_exit_levels
+
+    def set_exit_levels(self: ExecutionManager, order: Order, now_ns: int) -> None:
+        original(self, order, now_ns)
+        if order.intent.side is SELL:
+            self.instruments[order.intent.lane].stop_loss = -np.inf
+
+    patch.setattr(ExecutionManager, "_set_exit_levels", set_exit_levels)
+
+
+def halt_overlooks_unanswered_entries(patch: pytest.MonkeyPatch) -> None:
+    """A halt cancels only the entries that the venue has accepted."""
+
+    def cancel_entries(self: ExecutionManager, reason: str, now_ns: int) -> None:
+        for order in self.orders.entries():
+            if order.state is not OrderState.SUBMITTED:
+                self.cancel(order, reason, now_ns)
+
+    patch.setattr(ExecutionManager, "cancel_entries", cancel_entries)
+
+
+def partial_exit_realizes_proceeds(patch: pytest.MonkeyPatch) -> None:
+    """A partial exit takes only half of its share of the cost, so that it seems to gain."""
+    original = Ledger._close
+
+    def close(self: Ledger, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> Decimal:
+        size = position.quantity.copy_abs()
+        kept = divide(multiply(position.cost, quantity), multiply(size, Decimal(2)))
+        realized = original(self, position, side, quantity, notional)
+        if quantity < size:
+            position.cost, self.realized = add(position.cost, kept), add(self.realized, kept)
+            position.realized, realized = add(position.realized, kept), add(realized, kept)
+        return realized
+
+    patch.setattr(Ledger, "_close", close)
+
+
+def second_fill_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """The results count one fill for each order."""
+    original = RunStats.record_fill
+
+    def record_fill(self: RunStats, order: Order, report: ExecutionReport, realized: Decimal) -> None:
+        if len(order.trades) == 1:
+            original(self, order, report, realized)
+
+    patch.setattr(RunStats, "record_fill", record_fill)
+
+
+def cooldown_ends_with_halt(patch: pytest.MonkeyPatch) -> None:
+    """A halt or a restart ends the cooldown after a refusal."""
+
+    def close(self: EntryGates, lane: int, why: str, now_ns: int) -> None:
+        self._timers.cancel(("verdict", lane))
+        self._transition(lane, "closed", why, now_ns)
+
+    patch.setattr(EntryGates, "_close", close)
+
+
+class PlantedBug(NamedTuple):
+    """A bug, the number of the invariant that notices it, and a seed in which it does."""
+
+    plant: Plant
+    number: int
+    seed: int
+
+
+BUGS = (
+    PlantedBug(reservation_outlives_replace, 12, 18),
+    PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 23),
+    PlantedBug(exposure_unlimited, 14, 11),
+    PlantedBug(stop_lost_with_partial_exit, 15, 1),
+    PlantedBug(halt_overlooks_unanswered_entries, 16, 21),
+    PlantedBug(partial_exit_realizes_proceeds, 17, 1),
+    PlantedBug(second_fill_not_counted, 18, 2),
+    PlantedBug(cooldown_ends_with_halt, 20, 4),
+)
