@@ -246,6 +246,22 @@ def test_throttled_gateway_answers_locally_until_throttle_ends() -> None:
     _play(scenario, react)
 
 
+def test_short_throttle_does_not_end_a_longer_ban() -> None:
+    errors = {"a": Retryable("418", 2.0), "b": Retryable("429", 0.5)}
+
+    async def react(command: AnyTradingCommand) -> Sequence[VenueEvent]:
+        raise errors[command.order_id]  # type: ignore[union-attr]
+
+    async def scenario(harness: GatewayHarness) -> None:
+        harness.send(SUBMIT, order("b"))
+        await harness.receive(2)
+        harness.clock.ns += 1_000_000_000
+        harness.send(order("c"))
+        assert await harness.receive(1) == [RequestThrottled(harness.clock.ns, "c", NOW_NS + 2_000_000_000)]
+
+    _play(scenario, react)
+
+
 @pytest.mark.parametrize("error", [*LOST, Rejected("no"), Retryable("429", 1.0)])
 def test_failed_account_query_yields_no_event(error: Exception) -> None:
     async def scenario(harness: GatewayHarness) -> None:

@@ -80,6 +80,18 @@ def test_a_value_at_the_limit_passes(code: Reason, intent: Changes, at: Changes,
     assert isinstance(_verdict(intent, at, under), Approved)
 
 
+@pytest.mark.parametrize("price", [D("101.000001"), D("98.999999")])
+def test_a_price_beyond_the_band_on_either_side_is_refused(price: Decimal) -> None:
+    assert check_entry(buy(price=price, limit=price), risk_context(), limits()) is Reason.PRICE_BAND
+
+
+def test_buying_power_covers_the_fee_too() -> None:
+    with_fee = limits(fee_bps=D(10))
+    assert isinstance(check_entry(buy(), risk_context(buying_power=D("100.1")), with_fee), Approved)
+    short = risk_context(buying_power=D("100.099999"))
+    assert check_entry(buy(), short, with_fee) is Reason.BUYING_POWER
+
+
 def test_two_violations_give_the_code_of_the_earlier_check() -> None:
     for (code, *first), (later, *second) in combinations(VIOLATIONS, 2):
         both = [earlier | other for earlier, other in zip(first, second, strict=True)]

@@ -37,6 +37,17 @@ def test_no_window_holds_more_than_the_limit(gaps: list[int], most: int, window:
         assert after_most - first >= window
 
 
+@given(waits, st.integers(1, 6), st.integers(1, 100))
+def test_room_is_available_at_the_stated_time_and_not_before(gaps: list[int], most: int, window: int) -> None:
+    throttler, now = Throttler(most, window), 0
+    for gap in gaps:
+        now += gap
+        throttler.record(now)
+        at = throttler.available_at_ns(now)
+        assert throttler.has_room(at)
+        assert at == now or not throttler.has_room(at - 1)
+
+
 def test_throttler_query_records_no_event() -> None:
     throttler = Throttler(1, 10)
     assert all(throttler.has_room(0) for _ in range(5))

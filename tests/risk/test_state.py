@@ -33,3 +33,11 @@ def test_automatic_halt_retains_its_id_until_resumed() -> None:
     assert not state.may_resume("halt-7")
     assert [type(event) for event in events] == [Halted, Halted, Halted, Reducing, Resumed]
     assert state.name == "reducing"
+
+
+def test_halt_after_a_resume_does_not_need_the_id_of_the_one_before() -> None:
+    state, _ = _state()
+    state.halt("disk full", "halt-7")
+    state.resume("made room")
+    state.halt("lunch", None)
+    assert state.may_resume(None)
