@@ -331,8 +331,7 @@ class Engine:
         elif kind == "relieve":
             self.state.clear(ReduceCause(subject))
         elif kind == "reconcile":
-            at_stake = self.execution.has_exposure
-            self.execution.reconciliation.note_idle(self._row_ns, at_stake=at_stake)
+            self.execution.reconciliation.note_idle(self._row_ns)
             self.execution.request_reconciliation(self.now_ns)
         elif kind == "midnight":
             self.planner.start_new_day()

@@ -35,6 +35,7 @@ from autohedge.execution.tracking import TimerKey
 RECONCILE: TimerKey = ("reconcile", "")
 CASH = ""
 RETRY_NS = 2 * NS_PER_S
+FLAT_PAUSES = 2  # nothing can be sold twice while nothing works or is held
 PAUSE_MAX_NS = 60 * NS_PER_MINUTE  # a longer `every_ns` counts; also what is settled can turn out wrong
 
 Policy = Literal["adopt", "alert", "halt"]
@@ -115,10 +116,10 @@ class Reconciliation:
         self._emit(QueryAccount(now_ns))
         self._timers.schedule(RECONCILE, now_ns + RETRY_NS)
 
-    def note_idle(self, row_ns: int, *, at_stake: bool) -> None:
-        """Counts passes without a row in between, or with nothing at stake; each doubles the next pause."""
+    def note_idle(self, row_ns: int) -> None:
+        """Counts passes without a row in between; each doubles the next pause."""
         if not self.open:
-            self._idle = 0 if at_stake and row_ns >= self.requested_ns else self._idle + 1
+            self._idle = 0 if row_ns >= self.requested_ns else self._idle + 1
 
     def plan_next(self, now_ns: int) -> None:
         """Schedules the next pass, unless one is due sooner."""
@@ -150,7 +151,8 @@ class Reconciliation:
         # Virtual time starts at zero and jumps to the first row, which is decades later: no passes in between.
         if not every_ns or self.requested_ns < NS_PER_DAY:
             return None
-        return min(every_ns << min(self._idle, 20), max(every_ns, PAUSE_MAX_NS))
+        pause_ns = every_ns if at_stake else FLAT_PAUSES * every_ns
+        return min(pause_ns << min(self._idle, 20), max(pause_ns, PAUSE_MAX_NS))
 
     def confirmed_differences(
         self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
