@@ -27,6 +27,7 @@ class VenueFault(StrEnum):
     DISCONNECT = auto()
     GARBLED = auto()
     CANCEL_NOT_FOUND = auto()
+    CANCELS_LOST = auto()
     ERROR_ACCEPTED = auto()
 
 

@@ -140,6 +140,7 @@ class FaultInjector:
         self._down = ""
         self._placed_ns: dict[str, int] = {}
         self._undone: set[str] = set()
+        self._loses_cancels_until_ns = 0
         skew = schedule.take(F.SKEW, NEVER)
         self.skew_ns = int(skew.between(-2, 2) * NS_PER_S) if skew else 0
 
@@ -208,6 +209,8 @@ class FaultInjector:
             self._arrived.extend(instead)
             return
         self.sent.append(command)
+        if isinstance(command, CancelOrder) and self._loses_cancel(now_ns):
+            return
         if isinstance(command, CancelOrder) and (race := self._schedule.due(F.CANCEL_RACE, now_ns)):
             self._count_if(race, happened=self.venue.partial_fill(command.order_id, now_ns))
         if strike := self._first_of(ON_THE_WAY_THERE, now_ns):
@@ -216,7 +219,17 @@ class FaultInjector:
             self._forward(command, now_ns)
         self._collect()
 
+    def end_faults(self) -> None:
+        """Ends the faults that last."""
+        self._loses_cancels_until_ns = 0
+
     # faults of commands
+
+    def _loses_cancel(self, now_ns: int) -> bool:
+        """Whether a cancel gets lost without an answer, as all do for a while after the first."""
+        if strike := self._schedule.take(F.CANCELS_LOST, now_ns):
+            self._loses_cancels_until_ns = now_ns + _ns(strike, 20, 120)
+        return now_ns < self._loses_cancels_until_ns
 
     def _inject(self, strike: Strike, command: AnyTradingCommand, now_ns: int) -> None:
         match strike.fault:

@@ -18,6 +18,7 @@ from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.faultsim.taken_quotes import TakenQuotes
 from autohedge.kernels.matching import last_valid
@@ -47,6 +48,7 @@ class InvariantChecker:
         )
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)
+        self._slices = SliceChecker(self._account)
         self._state = StateChecker(self._settings, self._account)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
@@ -71,6 +73,7 @@ class InvariantChecker:
         self._exits.before(entry)
         self._account.apply(entry)
         self._ledger.apply()
+        self._slices.apply(entry)
         self._limits.after(entry)
         self._exits.after(entry)
         self._statement.apply(entry.event)

@@ -152,6 +152,7 @@ class FaultScenario:
         """Runs to the end and makes the checks that are possible only there."""
         self.run_until(self.history.calm_ns)
         self.schedule.clear()
+        self.venue.end_faults()
         self._settle() if self.stopped else self._drain()
         self.checker.check_final(self.engine)
         self.outcome.rows = self.engine.pos

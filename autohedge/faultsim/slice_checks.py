@@ -1,0 +1,32 @@
+"""Invariant 21: the slices of an entry end with the first exit of its symbol, and with a halt."""
+
+from autohedge.core.events import Halted, JournalEntry, SubmitOrder, Timer
+from autohedge.core.orders import BUY
+from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.recorded_account import RecordedAccount
+
+
+class SliceChecker:
+    """Follows entries that are sent in slices; every method raises InvariantViolation.
+
+    A purchase that a timer causes is a later slice; every other purchase begins a schedule.
+    """
+
+    def __init__(self, account: RecordedAccount) -> None:
+        self._account = account
+        self._ended: dict[str, str] = {}
+
+    def apply(self, entry: JournalEntry) -> None:
+        """Follows one recorded event."""
+        match event := entry.event:
+            case Halted():
+                self._ended = dict.fromkeys({order.symbol for order in self._account.orders.values()}, "a halt")
+            case SubmitOrder() if event.side is not BUY:
+                self._ended[event.symbol] = "an exit"
+            case SubmitOrder() if isinstance(self._account.cause, Timer):
+                if event.symbol in self._ended:
+                    raise InvariantViolation(
+                        f"21: a slice of {event.symbol} is bought after {self._ended[event.symbol]}"
+                    )
+            case SubmitOrder():
+                self._ended.pop(event.symbol, None)
