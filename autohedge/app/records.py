@@ -14,12 +14,15 @@ import msgspec
 import autohedge
 from autohedge import config
 from autohedge.app.compose import engine_for
+from autohedge.app.open_orders import orders_at_remote_venue
 from autohedge.app.trust import require_trust
 from autohedge.config import Settings
 from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.core.events import JournalEntry
 from autohedge.core.ids import random_suffix
+from autohedge.engine.engine import Engine
+from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
@@ -131,8 +134,10 @@ class InterruptedRun:
 def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[InterruptedRun]:
     """Opens a run whose process died; `trust` is that of `replay_engine`.
 
-    Raises Misconfigured for a finished run, Refused for one that is still running or whose strategy is not
-    trusted, Corrupt if the record is damaged before its end.
+    A finished run may go on too while it has open orders at a venue in another process.
+
+    Raises Misconfigured for another finished run, Refused for one that is still running or whose strategy is
+    not trusted, Corrupt if the record is damaged before its end.
     """
     _require_unfinished(folder)
     require_trust(folder, Genesis.of(next(read(folder.journal))), trust=trust)
@@ -150,7 +155,8 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
 
 
 def _require_unfinished(folder: RunFolder) -> None:
-    if folder.results.is_file():
+    results = folder.read_results()
+    if results is not None and not orders_at_remote_venue(folder, results):
         raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
@@ -175,7 +181,15 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     # A difference says more than results that do not fit it.
     if difference is None:
         claims.check(folder)
+        _check_working_orders(folder, engine)
     return difference, finished
+
+
+def _check_working_orders(folder: RunFolder, engine: Engine) -> None:
+    results = folder.read_results() or {}
+    expected = working_orders(engine.orders)
+    if results.get("working_orders", expected) != expected:  # older results do not list them
+        raise Corrupt(f"{folder.results}: its open orders are not those of the record")
 
 
 def replay_deliberations(folder: RunFolder) -> "DeliberationReplay | None":

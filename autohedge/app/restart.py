@@ -22,7 +22,7 @@ def restart(
 
     `notify` is that of `virtual_run.run`, `trust` that of `replay_engine`.
 
-    Raises Misconfigured for a finished run, Refused for one that is still running or whose strategy is not
+    Raises Misconfigured for a finished run without open orders at a venue in another process, Refused for one that is still running or whose strategy is not
     trusted, Corrupt if the record is damaged before its end.
     """
     with open_interrupted(folder, trust=trust) as interrupted:

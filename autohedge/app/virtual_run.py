@@ -17,6 +17,7 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import Continued, JournalEntry
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.engine.engine import Engine
+from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
@@ -235,7 +236,7 @@ def finish_run(
 
 
 def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
-    """Returns the content of `results.json`: the result, the fills, and the inputs they derive from."""
+    """Returns the content of `results.json`: the result, fills, open orders, and what they derive from."""
     bars = any(stream.kind is Kind.BARS for stream in tape.streams)
     # Every position has a stop and a target, which a bar can cross without a close beyond it.
     exits = {"bar_exits": "close"} if bars else {}
@@ -249,6 +250,7 @@ def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines:
             "symbols": list(tape.symbols),
             "synthetic": any(origin.recipe for origin in tape.origins),
             "fills": [msgspec.Raw(fill) for fill in engine.stats.fill_lines],
+            "working_orders": working_orders(engine.orders),
             "journal_head": head,
             "journal_lines": lines,
         }

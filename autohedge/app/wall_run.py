@@ -231,11 +231,13 @@ async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[
         )
         # How late the loop wakes differs from machine to machine, so a seeded run must not record it.
         wall.stopped, wall.reports_lag = start.stopped, not run.launch.seeded
+        wall.halts_at_end = remote is not None
         tasks = (_serve_venue(remote, wall), _connect_agents(run, wall), _watch_prompts(run, wall))
         listening = [asyncio.ensure_future(each) for each in tasks]
         try:
             async with ControlServer(run.folder.path, wall):
                 with positions_named(run.engine, run.folder):
+                    run.folder.results.unlink(missing_ok=True)  # of a run that goes on for its open orders
                     await wall.run(start.first)
         finally:
             for each in listening:
@@ -358,7 +360,8 @@ def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remot
     # The clock may read earlier than the record, which must not go back in time.
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
-    first = None if ended(record) else Restarted(now_ns, pos, nonce, lost, _last_number(run.folder))
+    over = ended(record) and not run.engine.orders.working
+    first = None if over else Restarted(now_ns, pos, nonce, lost, _last_number(run.folder))
     return StartPoint(runtime, clock, now_ns, first, stopped=was_stopped(record))
 
 

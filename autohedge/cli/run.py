@@ -96,7 +96,9 @@ def run(
         patience_s = PATIENCE_S if patience is None else patience
         driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
         results = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
-    _print_results(results, settings, as_json=as_json, quiet=quiet)
+    from autohedge.journal import RunFolder
+
+    _print_results(RunFolder.find(results["run"]), results, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -105,7 +107,7 @@ def restart(run: Run, trust: Trust = False, as_json: AsJson = False, quiet: Quie
 
     The engine is rebuilt from the record, queries the venue for the state of its orders, and trades on. The
     prompts are those in force when the process died; a prompt edited since then counts once it is edited
-    again.
+    again. A finished run goes on while it has open orders at a --venue, and ends when they are settled.
     """
     from autohedge.app import restart as application
     from autohedge.app import wall_run
@@ -115,7 +117,7 @@ def restart(run: Run, trust: Trust = False, as_json: AsJson = False, quiet: Quie
     settings = wall_run.settings_of(folder)
     watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
     results = application.restart(folder, watch, no_notify if quiet else notify, trust=trust)
-    _print_results(results, settings, as_json=as_json, quiet=quiet, named=folder.argument)
+    _print_results(folder, results, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -220,18 +222,22 @@ def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFac
 
 
 def _print_results(
-    results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool, named: str = ""
+    folder: "RunFolder", results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool
 ) -> None:
-    """Prints the results; ends with FAILED for an interrupted run, with DEGRADED if most answers are missing.
+    """Prints the results of a run.
 
-    `named` is what names the run on the command line, if that is not its id.
+    Ends with DEGRADED if orders are left open or most answers are missing, with FAILED for an interrupted run.
     """
     if as_json:
         print_json(results)
     elif not quiet:
         from autohedge.console.summary import print_summary
 
-        print_summary(results, named)
+        print_summary(results, folder.argument)
+    from autohedge.app.open_orders import unsettled_text
+
+    if unsettled := unsettled_text(folder, results):
+        fail(unsettled, DEGRADED)
     if results.get("interrupted"):
         fail(f"run {results['run']} was interrupted; its results are written", FAILED)
     from autohedge.core.abstentions import degradation

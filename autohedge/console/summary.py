@@ -4,7 +4,7 @@ import os
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from textwrap import wrap
@@ -129,6 +129,8 @@ def _figures(results: Mapping[str, Any]) -> Iterator[Row]:
     yield "exits", f"{results['sells']:,}", _exits(results)
     yield "winning exits", f"{results['winning_exits']:,}", "before fees"
     yield "open positions", f"{len(results['open_positions']):,}", _open(results)
+    if orders := results.get("working_orders"):
+        yield "open orders", f"{len(orders):,}", _open_orders(orders)
 
 
 def _expired(results: Mapping[str, Any]) -> str:
@@ -149,6 +151,13 @@ def _exits(results: Mapping[str, Any]) -> str:
 def _open(results: Mapping[str, Any]) -> str:
     return ", ".join(
         f"{quantity_text(quantity)} {symbol}" for symbol, quantity in results["open_positions"].items()
+    )
+
+
+def _open_orders(orders: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(
+        f"{order['side']} {quantity_text(order['quantity'])} {order['symbol']} ({order['state']})"
+        for order in orders
     )
 
 

@@ -81,6 +81,22 @@ class RunStats:
         return sum(n for (each, _), n in self.counts.items() if each is side)
 
 
+def working_orders(orders: OrderManager) -> list[dict[str, Any]]:
+    """The orders that still work, as `results.json` lists them; amounts are strings."""
+    return [
+        {
+            "order_id": order.id,
+            "symbol": order.intent.symbol,
+            "side": str(order.intent.side),
+            "quantity": str(order.intent.quantity),
+            "filled": str(order.executed),
+            "limit": None if order.intent.limit is None else str(order.intent.limit),
+            "state": str(order.state),
+        }
+        for order in orders.working.values()
+    ]
+
+
 def run_result(
     ledger: Ledger, orders: OrderManager, tally: RunStats, codes: dict[str, int], unrealized: Decimal
 ) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from autohedge.journal.genesis import Genesis
 
 OPTIONAL_KEYS = frozenset({"interrupted", "bar_exits"})
 """What a run in virtual time does not have, and results up to version 0.3.0."""
+CHECKED_APART = frozenset({"fills", "journal_head", "working_orders"})
+"""Keys that other checks prove; the open orders follow from a replay alone, here only their number."""
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "slow"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
 AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
@@ -97,6 +99,9 @@ class ResultProjection:
             raise Corrupt(f"{folder.results}: {'; '.join(wrong[:NAMED_KEYS])}{more}")
         if list(map(_exact, results.get("fills", []))) != list(self.fills.values()):
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
+        open_orders = results.get("working_orders")
+        if open_orders is not None and len(open_orders) != self.result["open_orders"]:
+            raise Corrupt(f"{folder.results}: its open orders are not as many as in the journal")
 
     def require_end(self, folder: RunFolder) -> None:
         """Raises Corrupt if there are results but the journal has none."""
@@ -118,7 +123,7 @@ def _contradictions(results: dict[str, Any], expected: dict[str, Any]) -> Iterat
             yield f"{key} is missing, but the journal has {_shown(value)}"
         elif _plain(results[key]) != _plain(value):
             yield f"{key} is {_shown(results[key])}, but the journal has {_shown(value)}"
-    for key in results.keys() - expected.keys() - UNPROVED_KEYS - {"fills", "journal_head"}:
+    for key in results.keys() - expected.keys() - UNPROVED_KEYS - CHECKED_APART:
         yield f"{_shown(key)} was added, the journal has no such value"
     slow = results.get("slow", {})
     for key in (slow.keys() if isinstance(slow, dict) else {"slow"}) - AGENT_KEYS:

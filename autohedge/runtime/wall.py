@@ -67,7 +67,8 @@ class WallRuntime:
 
     `reached_ns` is the tape's time up to which everything has happened. `watch` is called at each wake.
     `playing` is true from the first input until the rows end or a stop. With `reports_lag`, the engine
-    receives `LoopLag`; a seeded run must not depend on it.
+    receives `LoopLag`; a seeded run must not depend on it. With `halts_at_end`, entries halt when the rows end
+    as at a stop, because nobody watches afterwards what rests at a venue that lives on.
     """
 
     engine: Engine
@@ -80,6 +81,7 @@ class WallRuntime:
     stopped: bool = False
     playing: bool = False
     reports_lag: bool = True
+    halts_at_end: bool = False
     failure: AutoHedgeError | None = None
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
     _reported_fault: str | None = None
@@ -128,6 +130,8 @@ class WallRuntime:
             self.playing = False
             if self.stopped:
                 self.apply_command("stop", "interrupted")
+            elif self.halts_at_end:
+                self.apply_command("halt", "the tape has ended")
             await self._await_final_answers()
             self.runtime.finish()
 

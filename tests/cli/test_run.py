@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from autohedge import app
+from autohedge.app.restart import restart
 from autohedge.core.events import (
     AnyEvent,
     CancelOrder,
@@ -154,6 +155,36 @@ def test_two_interrupts_stop_at_once_and_a_restart_goes_on(tmp_path: Path) -> No
             assert restarted.returncode == 1, restarted.stderr
             assert "was interrupted; its results are written" in restarted.stderr
     assert verify(_folder(harness)).finished
+
+
+def test_open_orders_at_a_venue_give_code_4_until_a_restart_ends_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = (f"{(1_700_000_000_000 + 100 * row) * 1_000_000},100,101\n" for row in range(80))
+    (tmp_path / "flat.csv").write_text("ts_ns,bid,ask\n" + "".join(rows))
+    tape = ("--tape", f"X={tmp_path / 'flat.csv'}")
+    slow = {"risk__max_lag_ms": 1e9, "risk__stale_after_ms": 1e9, "momentum__max_spread_bps": 1_000}
+    harness = ProcessHarness(tmp_path, RESTING | slow)
+    with harness.venue(8.0, *tape) as port:
+        with monkeypatch.context() as patch:
+            patch.setattr("autohedge.runtime.wall.LAST_ANSWERS_S", 0.0)  # so that no cancel is answered
+            ended = harness.call("run", "--venue", str(port), "-q", *tape)
+        folder = _folder(harness)
+        (order,) = json.loads(folder.results.read_bytes())["working_orders"]
+        assert (ended.returncode, ended.stderr.count("\n")) == (4, 1)
+        assert order["order_id"] in ended.stderr and f"autohedge restart {folder.id}" in ended.stderr
+        assert [event.order_id for event in _events(harness, CancelOrder)] == [order["order_id"]]
+        with monkeypatch.context() as patch, pytest.raises(TypeError):
+            patch.setattr("autohedge.runtime.wall.LAST_ANSWERS_S", None)  # so that it dies while it waits
+            patch.chdir(tmp_path)
+            restart(RunFolder.find(folder.id))
+        assert not verify(folder).finished
+        restarted = harness.call("restart", folder.id, "-q")
+        assert restarted.returncode == 0, restarted.stderr
+    results = json.loads(folder.results.read_bytes())
+    assert (results["open_orders"], results["working_orders"], results["restarts"]) == (0, [], 2)
+    assert verify(folder).finished and app.replay_engine(folder) == (None, True)
+    assert harness.call("restart", folder.id).returncode == 2
 
 
 @pytest.mark.parametrize("speed", ["20", "max", None])
