@@ -1,4 +1,6 @@
-"""Decides the cases on damaged caches of compiled code."""
+"""Decides the cases on damaged caches of compiled code, and on cancels that the venue does not answer."""
+
+import re
 
 from tests.cases.checks import Check, Decide, Ended, must
 
@@ -25,4 +27,26 @@ def _goes_on(what: str, shown: str) -> Check:
     return must(result == "0 0 traceback" and told, f"{what}: the run says so and goes on", shown)
 
 
-DECISIONS: dict[str, Decide] = {"damaged_jit_cache": damaged_jit_cache}
+def cancel_given_up(ended: Ended) -> list[Check]:
+    """An order whose cancels are lost is cancelled again and again, and somebody hears of it."""
+    shown = {what: rest for what, _, rest in (line.partition(": ") for line in ended.out.splitlines())}
+    sent = re.match(r"(\d+) the last (\d+)\.\d s; now (\d+) s", shown.get("cancels sent", ""))
+    count, last_s, now_s = map(int, sent.groups()) if sent else (0, 0, 0)
+    told = shown.get("alarms", "")
+    return [
+        must(count > 10 and now_s - last_s <= 300, "cancels go on", shown),
+        must(shown.get("cancels after a person's halt") == "1", "a halt cancels again", shown),
+        must(
+            shown.get("cancels after a restart and a list that shows it open") in {"1", "2"},
+            "a restart cancels again",
+            shown,
+        ),
+        must(told.count("'cancel_unanswered'") == 1, "one alert says so", told),
+        must("halts by itself: ['the cancel of order" in told, "entries halt", told),
+    ]
+
+
+DECISIONS: dict[str, Decide] = {
+    "cancel_given_up": cancel_given_up,
+    "damaged_jit_cache": damaged_jit_cache,
+}

@@ -10,6 +10,7 @@ or if a case ends without any. Needs the standard library only, besides the pack
 
 import argparse
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -46,11 +47,27 @@ MOUNT = "mount"
 NEEDS = {"c16_audit_page_narrow": "chromium", "full_disk_transcript": MOUNT}
 """What a case needs besides the package: a program, or that root may mount a file system."""
 
-LATER = ("cancel_given_up", "seeds", "two_exits")
+LATER = ("seeds", "two_exits")
 """Cases that need changes of the engine and are turned on with them."""
 
-RENAMED = {"poisoned_cache": ("ask.f8", "columns")}
-"""The name in a script and the name today of a file that it changes."""
+ENGINE_NAMES = {
+    "tests.support": "tests.run_harness",
+    "Accepted": "OrderAccepted",
+    "Account": "AccountState",
+    "Alarm": "Alert",
+    "Link": "ConnectionStatus",
+    "Operator": "OperatorCommand",
+    "OrderList": "OrderMassStatus",
+    "Report": "ExecutionReport",
+    "VenueOrder": "VenueOrderStatus",
+    "lose": "mark_unknown",
+}
+RENAMED = {
+    "poisoned_cache": {"ask.f8": "columns"},
+    "cancel_given_up": ENGINE_NAMES,
+    "two_exits": ENGINE_NAMES,
+}
+"""The names in a script, of files or of classes, and what they are today."""
 TAPE_CASES = ("full_disk_transcript", "poisoned_cache")
 """Scripts with a tape as their second argument."""
 
@@ -128,8 +145,11 @@ def _source(path: Path) -> tuple[str, ...]:
     """Returns the program of a Python script, with the names of files that are others today."""
     if path.stem not in RENAMED:
         return (sys.executable, "-B", str(path))
-    old, new = RENAMED[path.stem]
-    return (sys.executable, "-B", "-c", path.read_text(encoding="utf-8").replace(old, new))
+    names = RENAMED[path.stem]
+    whole_names = rf"\b({'|'.join(map(re.escape, names))})\b"
+    text = re.sub(whole_names, lambda found: names[found[0]], path.read_text(encoding="utf-8"))
+    # Some scripts import the package and its tests, which is why they are to be run in a checkout.
+    return (sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r})\n{text}")
 
 
 def _unmet(name: str) -> str:
