@@ -309,6 +309,7 @@ class FaultScenario:
             return
         self.stopped = was_stopped(record)
         lost = rehydrate(self.engine, record, self.rows, self.runtime.recorder)
+        self.reconciled = False  # that pass and its answers are older than the restart
         self.venue.admission.hold_until(self.engine.execution.tracker.hold_until_ns)
         pos = max(self.engine.pos, int(np.searchsorted(self.rows.ts, now_ns, side="right")))
         nonce = nonce_from_seed(int(self._share("nonce", self.outcome.crashes) * 2**62))
