@@ -233,8 +233,6 @@ class ExecutionManager:
         if news is FILL:
             self._set_exit_levels(order, now_ns)
             self.stats.record_fill(order, report, realized)
-        else:  # a busted sale brings its position back
-            self._schedule_time_stop(lane, now_ns)
         position = self.ledger.position(symbol)
         if self.on_fill and news is FILL:
             held, reason = position.quantity, order.intent.reason
@@ -276,8 +274,6 @@ class ExecutionManager:
             instrument_state.pending_exit_reason = ""
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
-        if self.held[lane] <= 0.0:
-            return
         until_ns = now_ns + self.instruments[lane].max_hold_ns  # 0 means no time stop
         if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)
