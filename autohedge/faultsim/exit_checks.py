@@ -91,6 +91,7 @@ class ExitChecker:
     def after(self, entry: JournalEntry) -> None:
         """Follows one recorded event, after the account has."""
         event = entry.event
+        self._forget_carried()
         if isinstance(event, OrderAdopted):
             self._taken_over(event.order)
         self._moved()
@@ -205,7 +206,7 @@ class ExitChecker:
         if order.reason in AT_A_QUOTE and not (at_quote and order.reason in position.may):
             raise InvariantViolation(f"15: {symbol} is sold by {order.reason}, no quote meets it")
         is_early = position.time_stop_ns is None or self._account.now_ns < position.time_stop_ns
-        if order.reason == TIME_STOP and is_early:
+        if order.reason == TIME_STOP and is_early and not position.carried:
             raise InvariantViolation(f"15: {symbol} is sold by its time stop before its time")
         selling = ZERO
         for each in self._account.working_in(symbol, buys=False):
@@ -234,7 +235,7 @@ class ExitChecker:
             if booking.order.buys and not booking.bust:
                 position.levels = self._levels[booking.order.order_id]
             elif not booking.bust:
-                position.refused, position.carried = 0, position.carried and bool(held)
+                position.refused = 0
             if held > ZERO and (booking.order.buys or booking.bust):
                 self._start_time_stop(position)
             _ended(position, held)
@@ -245,11 +246,17 @@ class ExitChecker:
     def _adopted(self, change: ExternalChange, price: Decimal) -> None:
         position, held = self._positions[change.subject], self._account.held[change.subject]
         position.dust = False
-        if held == change.amount:  # it was flat
+        if held <= change.amount:  # it was flat or short
             position.levels = self._levels_at(change.subject, float(price), None)
             if held > ZERO:
                 self._start_time_stop(position)
         _ended(position, held)
+
+    def _forget_carried(self) -> None:
+        """Forgets the exits that are carried through once their symbol is flat and no entry can fill."""
+        for symbol, position in self._positions.items():
+            if position.carried and not self._account.held[symbol]:
+                position.carried = any(True for _ in self._account.working_in(symbol, buys=True))
 
     def _start_time_stop(self, position: _Position) -> None:
         """Sets the time stop of a new position; later purchases do not postpone it."""

@@ -44,7 +44,7 @@ class InvariantChecker:
         self._orders = OrderChecker(self._settings, self._account, self._venue)
         self._ledger = LedgerChecker(self._account)
         self._limits = LimitChecker(
-            self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.external
+            self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.deposits
         )
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)

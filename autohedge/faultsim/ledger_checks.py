@@ -22,13 +22,16 @@ class _Holding:
 
 
 class LedgerChecker:
-    """Follows fees, realized P&L and external changes of one record, at average cost."""
+    """Follows fees, realized P&L and external changes of one record.
+
+    `external` has positions at their average cost, `deposits` has them at their price when they changed.
+    """
 
     def __init__(self, account: RecordedAccount) -> None:
         self._account = account
         self._initial = account.cash
         self._holdings: dict[str, _Holding] = {}
-        self.fees = self.realized = self.external = ZERO
+        self.fees = self.realized = self.external = self.deposits = ZERO
         self._moved = False
 
     def apply(self) -> None:
@@ -76,6 +79,8 @@ class LedgerChecker:
 
     def _changed(self, change: ExternalChange, price: Decimal) -> None:
         """Books a difference to the venue: what leaves goes at its average cost, so it realizes nothing."""
+        worth = change.amount if change.kind == "cash" else multiply(change.amount, price)
+        self.deposits = add(self.deposits, worth)
         if change.kind == "cash":
             self.external = add(self.external, change.amount)
             return

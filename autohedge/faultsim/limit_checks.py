@@ -21,7 +21,7 @@ DAILY_LOSS = "daily_loss"
 class LimitChecker:
     """Follows one record, and compares each entry that leaves with the limits.
 
-    `external` returns the deposits and withdrawals so far. Every method raises InvariantViolation.
+    `deposits` returns the deposits less the withdrawals so far. Every method raises InvariantViolation.
     """
 
     def __init__(
@@ -29,7 +29,7 @@ class LimitChecker:
         settings: Settings,
         symbols: tuple[str, ...],
         account: RecordedAccount,
-        external: Callable[[], Decimal],
+        deposits: Callable[[], Decimal],
     ) -> None:
         self._symbols = symbols
         self._risk = settings.risk
@@ -37,7 +37,7 @@ class LimitChecker:
         self._slices = settings.execution.twap_slices
         self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
         self._account = account
-        self._day = DailyLoss(account, self._equity, external)
+        self._day = DailyLoss(account, self._equity, deposits)
         self._pace = OrderPace(settings, account)
         self._pos = 0
 
@@ -125,9 +125,9 @@ class DailyLoss:
     """
 
     def __init__(
-        self, account: RecordedAccount, equity: Callable[[int], Decimal], external: Callable[[], Decimal]
+        self, account: RecordedAccount, equity: Callable[[int], Decimal], deposits: Callable[[], Decimal]
     ) -> None:
-        self._account, self._equity, self._external = account, equity, external
+        self._account, self._equity, self._deposits = account, equity, deposits
         self._base = account.cash
         self._midnight_ns = 0
         self._awaits_timer = False
@@ -161,7 +161,7 @@ class DailyLoss:
 
     def check(self, pos: int, most_pct: Decimal) -> None:
         """Raises InvariantViolation if the day's loss has reached its limit."""
-        base = add(self._base, self._external())
+        base = add(self._base, self._deposits())
         loss = subtract(base, self._equity(pos))
         most = multiply(multiply(base, most_pct), PERCENT)
         if loss > multiply(most, 1 + TOLERANCE):
@@ -171,7 +171,7 @@ class DailyLoss:
 
     def _own_equity(self, pos: int) -> Decimal:
         """The equity without deposits and withdrawals, which are no gain or loss."""
-        return subtract(self._equity(pos), self._external())
+        return subtract(self._equity(pos), self._deposits())
 
 
 class OrderPace:

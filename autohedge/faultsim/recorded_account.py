@@ -229,8 +229,9 @@ class RecordedAccount:
                 order.pending = (event.limit, event.quantity)
             case OrderReplaced():
                 order.price, order.quantity = event.limit, event.quantity
-                # The answer to an earlier request may be repeated: it does not answer the pending one.
-                order.pending = None if order.pending == (event.limit, event.quantity) else order.pending
+                # The answer to an earlier replace may be repeated while a later one is pending.
+                if order.pending == (event.limit, event.quantity):
+                    order.pending = None
             case ChangeRejected():
                 # With a cancel requested too, it may be the cancel that was refused.
                 order.pending = order.pending if order.cancel_requested else None

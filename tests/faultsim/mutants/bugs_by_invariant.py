@@ -63,14 +63,14 @@ def stop_lost_with_partial_exit(patch: pytest.MonkeyPatch) -> None:
 
 
 def halt_overlooks_unanswered_entries(patch: pytest.MonkeyPatch) -> None:
-    """A halt cancels only the entries that the venue has accepted."""
+    """A halt cancels only the entries that the venue has answered."""
+    original = ExecutionManager.cancel
 
-    def cancel_entries(self: ExecutionManager, reason: str, now_ns: int) -> None:
-        for order in self.orders.entries():
-            if order.state is not OrderState.SUBMITTED:
-                self.cancel(order, reason, now_ns)
+    def cancel(self: ExecutionManager, order: Order | None, reason: str, now_ns: int) -> None:
+        if order is None or order.state is not OrderState.SUBMITTED:
+            original(self, order, reason, now_ns)
 
-    patch.setattr(ExecutionManager, "cancel_entries", cancel_entries)
+    patch.setattr(ExecutionManager, "cancel", cancel)
 
 
 def partial_exit_realizes_proceeds(patch: pytest.MonkeyPatch) -> None:
@@ -120,11 +120,11 @@ class PlantedBug(NamedTuple):
 
 BUGS = (
     PlantedBug(reservation_outlives_replace, 12, 18),
-    PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 23),
+    PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 21),
     PlantedBug(exposure_unlimited, 14, 11),
     PlantedBug(stop_lost_with_partial_exit, 15, 1),
-    PlantedBug(halt_overlooks_unanswered_entries, 16, 21),
+    PlantedBug(halt_overlooks_unanswered_entries, 16, 3),
     PlantedBug(partial_exit_realizes_proceeds, 17, 1),
-    PlantedBug(second_fill_not_counted, 18, 2),
+    PlantedBug(second_fill_not_counted, 18, 0),
     PlantedBug(cooldown_ends_with_halt, 20, 4),
 )
