@@ -207,6 +207,18 @@ def test_busted_entry_leaves_no_time_stop_to_the_next_position() -> None:
     assert _kinds(_fire_timers_until(engine, engine.now_ns + 10 * S), SubmitOrder)
 
 
+def test_busted_fill_leaves_the_exit_levels_of_later_purchases() -> None:
+    rising = [(START_NS + i * S, 100.0 + i, 100.1 + i) for i in range(60)]
+    engine, rows = _engine(rising, execution__twap_slices=2, execution__twap_s=4)
+    first = _ordered(engine, rows)
+    _step(engine, _fill(first, engine.now_ns))
+    engine.scan(rows, engine.pos, engine.pos + 1)
+    (second,) = _kinds(_fire_timers_until(engine, engine.now_ns + 4 * S), SubmitOrder)
+    _step(engine, _fill(second, engine.now_ns, trade="t2"))
+    _step(engine, ExecutionReport(engine.now_ns, first.order_id, "bust", engine.now_ns, "t1"))
+    assert first.stop_loss != engine.instruments[0].stop_loss == second.stop_loss
+
+
 def test_position_that_a_busted_sale_brings_back_is_sold_by_time_stop() -> None:
     engine, _, _ = _held(exits__max_hold_s=10)
     (sale,) = _kinds(_fire_timers_until(engine, engine.now_ns + 10 * S), SubmitOrder)
