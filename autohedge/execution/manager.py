@@ -193,10 +193,7 @@ class ExecutionManager:
         if was_working or news:
             self._moved_ns[lane] = now_ns
         if isinstance(answer, ExecutionReport):
-            if news:
-                self._book_fill(order, answer, news, now_ns)
-            elif not order.working:  # a second report of its end may tell of more fills than the first
-                self._query_missing_fills(order, answer.filled or ZERO, now_ns)
+            self._on_report(answer, order, news, now_ns)
         match answer:
             case ExecutionReport() | OrderAccepted() | OrderReplaced():
                 self.tracker.on_seen(order)
@@ -213,6 +210,12 @@ class ExecutionManager:
             self._timers.cancel(("cancel", order.id))
             self._timers.cancel(("reprice", order.id))
         self._clear_pending_exit(lane)
+
+    def _on_report(self, report: ExecutionReport, order: Order, news: BookEffect, now_ns: int) -> None:
+        if news:
+            self._book_fill(order, report, news, now_ns)
+        elif not order.working:  # a second report of its end may tell of more fills than the first
+            self._query_missing_fills(order, report.filled or ZERO, now_ns)
 
     def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
         """Queries the fills of an order if the venue reports more of it `filled` than is known here."""

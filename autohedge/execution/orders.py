@@ -73,7 +73,8 @@ class Order:
     """One order: its intent, its state and its fills.
 
     `executed` sums all fills, busted ones too, and decides the state; `filled` sums the fills that stand in
-    the ledger. `pending_replace` is the requested new limit and total quantity. `reported_end` is an end that
+    the ledger. `pending_replace` is the requested new limit and total quantity, `superseded` has the versions
+    that later ones have replaced. `reported_end` is an end that
     the venue reported with the quantity filled until then; it takes effect once those fills have arrived.
     """
 
@@ -88,6 +89,7 @@ class Order:
     accepted: bool = False
     cancel_requested_ns: int | None = None
     pending_replace: tuple[Decimal, Decimal] | None = None
+    superseded: frozenset[tuple[Decimal, Decimal]] = frozenset()
     reported_end: tuple[OrderTrigger, Decimal] | None = None
     trades: dict[str, Trade] = field(default_factory=dict)
     busted: frozenset[str] = frozenset()
@@ -312,11 +314,15 @@ class OrderManager:
             order.state = transition(order.state, OrderTrigger.REJECT)
 
     def _on_replaced(self, order: Order, answer: OrderReplaced) -> None:
+        version, before = (answer.limit, answer.quantity), (order.intent.worst_price, order.intent.quantity)
+        # The answer to an earlier request may be repeated, also while another one is pending.
+        if version in order.superseded and version != order.pending_replace:
+            return
+        order.superseded = (order.superseded | {before}) - {version}
         order.intent = msgspec.structs.replace(
             order.intent, limit=answer.limit, price=answer.limit, quantity=answer.quantity
         )
-        # The answer to an earlier request may be repeated: it does not answer the one that is pending.
-        if order.pending_replace in (None, (answer.limit, answer.quantity)):
+        if order.pending_replace in (None, version):
             order.pending_replace = None
             self._apply_proven(order, OrderTrigger.REPLACE)
 

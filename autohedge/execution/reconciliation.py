@@ -97,8 +97,8 @@ class Reconciliation:
         return bool(self._waits)
 
     def abort(self) -> None:
-        """Discards the open pass, if any."""
-        self._waits = set()
+        """Discards the open pass, if any, and begins with the shortest pause again."""
+        self._waits, self._idle = set(), 0
 
     def request(self, now_ns: int, since_ns: int) -> None:
         """Queries open orders, fills and the account.

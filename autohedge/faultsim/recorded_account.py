@@ -42,7 +42,7 @@ class RecordedOrder:
     """One order according to the record.
 
     `price` is the highest price of the version that is known to rest, `pending` the price and total quantity
-    of a replace without an answer. `reported` is the filled quantity of a reported end, None without one.
+    of a replace without an answer, `superseded` the versions that later ones replaced. `reported` is the filled quantity of a reported end, None without one.
     """
 
     order_id: str
@@ -53,6 +53,7 @@ class RecordedOrder:
     price: Decimal
     reason: str
     pending: tuple[Decimal, Decimal] | None = None
+    superseded: frozenset[tuple[Decimal, Decimal]] = frozenset()
     cancel_requested: bool = False
     reported: Decimal | None = None
     executed: Decimal = ZERO
@@ -228,15 +229,21 @@ class RecordedAccount:
             case ReplaceOrder():
                 order.pending = (event.limit, event.quantity)
             case OrderReplaced():
-                order.price, order.quantity = event.limit, event.quantity
-                # The answer to an earlier replace may be repeated while a later one is pending.
-                if order.pending == (event.limit, event.quantity):
-                    order.pending = None
+                self._replaced(order, (event.limit, event.quantity))
             case ChangeRejected():
                 # With a cancel requested too, it may be the cancel that was refused.
                 order.pending = order.pending if order.cancel_requested else None
             case OrderOverfilled():
                 order.overfilled = add(order.overfilled, event.excess)
+
+    def _replaced(self, order: RecordedOrder, version: tuple[Decimal, Decimal]) -> None:
+        # The answer to an earlier replace may be repeated, also while a later one is pending.
+        if version in order.superseded and version != order.pending:
+            return
+        order.superseded = (order.superseded | {(order.price, order.quantity)}) - {version}
+        order.price, order.quantity = version
+        if order.pending == version:
+            order.pending = None
 
     # reports
 

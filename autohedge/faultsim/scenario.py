@@ -362,8 +362,9 @@ class _Runtime(VirtualRuntime):
         )
 
     def drain(self) -> None:
-        super().drain()
         scenario = self._scenario
+        lines = scenario.journal.lines
+        super().drain()
         scenario.checker.account_altered |= any(
             scenario.outcome.fault_counts[fault] for fault in ACCOUNT_FAULTS
         )
@@ -371,7 +372,8 @@ class _Runtime(VirtualRuntime):
             scenario.reconciled = False
             self._second_pass()
         scenario.checker.step(scenario.engine)
-        self._report_disk()
+        if scenario.journal.lines > lines:
+            self._report_disk()
 
     def settle(self, until_ns: int) -> None:
         """Delivers answers and fires timers up to `until_ns`, without taking rows."""

@@ -20,7 +20,9 @@ class SliceChecker:
         """Follows one recorded event."""
         match event := entry.event:
             case Halted():
-                self._ended = dict.fromkeys({order.symbol for order in self._account.orders.values()}, "a halt")
+                self._ended = dict.fromkeys(
+                    {order.symbol for order in self._account.orders.values()}, "a halt"
+                )
             case SubmitOrder() if event.side is not BUY:
                 self._ended[event.symbol] = "an exit"
             case SubmitOrder() if isinstance(self._account.cause, Timer):
