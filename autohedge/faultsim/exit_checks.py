@@ -259,10 +259,10 @@ class ExitChecker:
                 position.carried = any(True for _ in self._account.working_in(symbol, buys=True))
 
     def _start_time_stop(self, position: _Position) -> None:
-        """Sets the time stop of a new position; later purchases do not postpone it."""
+        """Sets the time stop of a new position; later purchases do not postpone one that is still to come."""
         hold_ns = round(position.exits.max_hold_s * NS_PER_S)
-        if hold_ns and position.time_stop_ns is None:
-            position.time_stop_ns = self._account.now_ns + hold_ns
+        if hold_ns and (position.time_stop_ns is None or position.overdue):
+            position.time_stop_ns, position.overdue = self._account.now_ns + hold_ns, False
 
     def _pass_time_stops(self, now_ns: int) -> None:
         for symbol, position in self._positions.items():

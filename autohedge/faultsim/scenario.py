@@ -57,7 +57,7 @@ from autohedge.strategies import build
 
 JOURNAL = Path("/simulated/runs/run/journal.jsonl")
 SLOW_NS = 2 * NS_PER_S
-LAST_ANSWERS_NS = 120 * NS_PER_S
+LAST_ANSWERS_NS = 3 * 3600 * NS_PER_S  # more than two passes of reconciliation without rows
 M = MachineFault
 # Faults that change the account without an order: invariants on free cash and sales do not hold after them.
 ACCOUNT_FAULTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.EXTERNAL)
@@ -153,6 +153,7 @@ class FaultScenario:
         self.run_until(self.history.calm_ns)
         self.schedule.clear()
         self.venue.end_faults()
+        self.disk.end_faults()
         self._settle() if self.stopped else self._drain()
         self.checker.check_final(self.engine)
         self.outcome.rows = self.engine.pos

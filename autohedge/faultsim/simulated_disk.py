@@ -125,6 +125,10 @@ class SimulatedDisk:
 
     # faults
 
+    def end_faults(self) -> None:
+        """Makes room on the disk."""
+        self._full_until_ns = 0
+
     def release(self) -> None:
         """Closes all files, as the death of a process does."""
         for file in self.files.values():
