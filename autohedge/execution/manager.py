@@ -248,10 +248,12 @@ class ExecutionManager:
         instrument_state = self.instruments[lane]
         quantity = self.ledger.position(instrument_state.instrument.symbol).quantity
         self.holding += bool(quantity) - bool(self.held[lane])
+        grew = float(quantity) > self.held[lane]
         self.held[lane] = float(quantity)
         instrument_state.dust = False
         if quantity > ZERO:
-            self._schedule_time_stop(lane, now_ns)
+            if grew:
+                self._schedule_time_stop(lane, now_ns)
         elif not quantity:
             self._timers.cancel(("time_stop", lane))
             instrument_state.refused = 0
