@@ -28,6 +28,7 @@ class VenueFault(StrEnum):
     GARBLED = auto()
     CANCEL_NOT_FOUND = auto()
     CANCELS_LOST = auto()
+    LATE_FILL = auto()
     ERROR_ACCEPTED = auto()
 
 

@@ -110,11 +110,28 @@ class MutableVenue(SimulatedVenue):
         self._fill(known.order, self._lots[known.order.symbol], fills[-1].price or ZERO, now_ns, at_once=True)
         return True
 
+    def late_fill(self, order_id: str, now_ns: int) -> bool:
+        """Fills half of what an ended order left, and reports its end again; returns whether it was filled."""
+        known = self._known[order_id]
+        order = known.order
+        left = multiply(subtract(order.quantity, known.filled), Decimal("0.5"))
+        part = floor_to(left, self._lots[order.symbol])
+        price = order.limit or self._last_bid(order.symbol)
+        if part <= ZERO or known.status not in {"canceled", "expired"}:
+            return False
+        kind = known.status
+        self._fill(order, part, price, now_ns, at_once=True)
+        self._finish(order_id, kind, now_ns, at_once=True)
+        return True
+
     def external_trade(self, symbol: str, quantity: Decimal) -> None:
         """Buys or sells at the last bid on the account, without an order of the run."""
-        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, self._lanes[symbol])
-        price = to_decimal(self._rows.bid[row])
+        price = self._last_bid(symbol)
         self._move(symbol, quantity, price, bps_of(multiply(quantity.copy_abs(), price), self._model.fee_bps))
+
+    def _last_bid(self, symbol: str) -> Decimal:
+        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, self._lanes[symbol])
+        return to_decimal(self._rows.bid[row])
 
     def transfer(self, amount: Decimal) -> None:
         """Deposits money, or withdraws it."""
@@ -132,6 +149,7 @@ class FaultInjector:
         self.venue = venue
         self.admission = RequestAdmission()
         self.sent: list[AnyTradingCommand] = []
+        self.order_ids: set[str] = set()
         self.attended = True
         self._schedule = schedule
         self._count = 0
@@ -209,6 +227,8 @@ class FaultInjector:
             self._arrived.extend(instead)
             return
         self.sent.append(command)
+        if isinstance(command, SubmitOrder):
+            self.order_ids.add(command.order_id)
         if isinstance(command, CancelOrder) and self._loses_cancel(now_ns):
             return
         if isinstance(command, CancelOrder) and (race := self._schedule.due(F.CANCEL_RACE, now_ns)):
@@ -312,12 +332,14 @@ class FaultInjector:
                 self._at(now_ns + _ns(strike, 0.1, 3), answer)
 
     def _schedule_undo(self, answer: VenueEvent) -> None:
-        """Schedules a late reject, a bust or an overfill for an answer, at most one per order."""
+        """Schedules a late reject, a bust, an overfill or a late fill for an answer, at most one per order."""
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
         if isinstance(answer, OrderAccepted):
             undo = {F.LATE_REJECT: self.venue.late_reject}
         elif isinstance(answer, ExecutionReport) and answer.kind == "fill":
             undo = {F.BUST: self.venue.bust, F.OVERFILL: self.venue.overfill}
+        elif isinstance(answer, ExecutionReport) and answer.kind != "bust":
+            undo = {F.LATE_FILL: self.venue.late_fill}
         if not undo or not isinstance(answer, OrderAccepted | ExecutionReport):
             return
         order_id = answer.order_id

@@ -18,6 +18,7 @@ from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.rest_checks import RestChecker
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.faultsim.taken_quotes import TakenQuotes
@@ -34,7 +35,7 @@ class InvariantChecker:
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._venue = venue
         self._quotes = TakenQuotes(rows, symbols)
-        self.account_altered = False
+        self.account_altered = self.lines_lost = False
         self.reset()
 
     def reset(self) -> None:
@@ -49,6 +50,7 @@ class InvariantChecker:
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)
         self._slices = SliceChecker(self._account)
+        self._rests = RestChecker(self._settings, self._account)
         self._state = StateChecker(self._settings, self._account)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
@@ -74,6 +76,7 @@ class InvariantChecker:
         self._account.apply(entry)
         self._ledger.apply()
         self._slices.apply(entry)
+        self._rests.apply(entry)
         self._limits.after(entry)
         self._exits.after(entry)
         self._statement.apply(entry.event)
@@ -100,7 +103,8 @@ class InvariantChecker:
         self._books(engine)
         self._fills(engine)
         self._exits.step(engine.pos)  # before orders end that this step has proven absent
-        self._orders.step(engine)
+        self._orders.step(engine, lines_lost=self.lines_lost)
+        self._rests.step(engine)
         self._ledger.step(engine.ledger)
         self._free_cash(engine)
         self._alive(engine)

@@ -25,11 +25,12 @@ class OrderChecker:
         self._account = account
         self._venue = venue
 
-    def step(self, engine: Engine) -> None:
-        """Checks the working orders after a step."""
+    def step(self, engine: Engine, *, lines_lost: bool) -> None:
+        """Checks the working orders after a step; with `lines_lost` the record may lack requests."""
         self._ended(engine)
         self._reserved(engine)
-        self._resting()
+        if not lines_lost:  # a replace whose line is lost is not known until the venue answers
+            self._resting()
         self._known(engine)
         self._halted()
 

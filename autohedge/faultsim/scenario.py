@@ -44,6 +44,7 @@ from autohedge.faultsim.history import History, ScheduledCommand
 from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.random_history import settings_of, tape_of_history
+from autohedge.faultsim.rest_checks import check_not_external
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
 from autohedge.faultsim.strikes import FaultSchedule
@@ -60,7 +61,7 @@ SLOW_NS = 2 * NS_PER_S
 LAST_ANSWERS_NS = 3 * 3600 * NS_PER_S  # more than two passes of reconciliation without rows
 M = MachineFault
 # Faults that change the account without an order: invariants on free cash and sales do not hold after them.
-ACCOUNT_FAULTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.EXTERNAL)
+ACCOUNT_FAULTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.LATE_FILL, VenueFault.EXTERNAL)
 # Faults that may take the line of an order that was sent; the restarted engine adopts the order.
 LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 
@@ -138,6 +139,16 @@ class FaultScenario:
     def now_ns(self) -> int:
         """The time of the run; a restarted engine reaches it only at the end of its recovery."""
         return max(self.engine.now_ns, self._died_ns)
+
+    @property
+    def account_altered(self) -> bool:
+        """Whether a fault has changed the account without an order."""
+        return any(self.outcome.fault_counts[fault] for fault in ACCOUNT_FAULTS)
+
+    @property
+    def lines_lost(self) -> bool:
+        """Whether a fault has taken lines of the record."""
+        return any(self.outcome.fault_counts[fault] for fault in LINE_LOSSES)
 
     def _new_engine(self) -> Engine:
         return Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
@@ -332,8 +343,7 @@ class FaultScenario:
         self.outcome.orders = len(sent)
         if not sent <= ever_recorded:
             raise InvariantViolation("10: the venue has orders that were never recorded")
-        lines_lost = any(self.outcome.fault_counts[fault] for fault in LINE_LOSSES)
-        if not lines_lost and not sent <= ordered:
+        if not self.lines_lost and not sent <= ordered:
             raise InvariantViolation("10: the venue has orders that are missing from the record")
 
     def _check_no_lookahead(self) -> None:
@@ -366,9 +376,8 @@ class _Runtime(VirtualRuntime):
         scenario = self._scenario
         lines = scenario.journal.lines
         super().drain()
-        scenario.checker.account_altered |= any(
-            scenario.outcome.fault_counts[fault] for fault in ACCOUNT_FAULTS
-        )
+        scenario.checker.account_altered = scenario.account_altered
+        scenario.checker.lines_lost = scenario.lines_lost
         if scenario.reconciled:
             scenario.reconciled = False
             self._second_pass()
@@ -421,6 +430,7 @@ class _Recorder:
         scenario.journal.append(entry)
         scenario.entries.append(entry)
         scenario.checker.apply(entry)
+        check_not_external(entry, scenario.venue.order_ids, altered=scenario.account_altered)
         if isinstance(entry.event, OrderMassStatus | AccountState):
             scenario.last[type(entry.event)] = entry.event
         scenario.reconciled |= isinstance(entry.event, Reconciled)

@@ -1,12 +1,13 @@
 """Mends of faults that the simulation once missed or found, each reverted by a patch."""
 
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
-from autohedge.core.events import CancelOrder, ExecutionReport, OrderReplaced, Restarted
+from autohedge.core.events import AnyOutput, CancelOrder, ExecutionReport, OrderReplaced, Restarted
 from autohedge.core.money import ZERO
 from autohedge.engine.engine import Engine
 from autohedge.execution.lost_orders import LostOrderIds
@@ -37,12 +38,17 @@ def second_exit_forgotten(patch: pytest.MonkeyPatch) -> None:
 def cancels_given_up(patch: pytest.MonkeyPatch) -> None:
     """An order whose cancel was not answered ten times is not cancelled any more."""
     original = OrderTracker.query
+    cancels: Counter[str] = Counter()
 
     def query(self: OrderTracker, order: Order, now_ns: int) -> None:
-        doubt = self._doubts.get(order.id)
         emit = self._emit
-        if doubt and doubt.tries >= CANCELS_MAX:
-            self._emit = lambda event: None if isinstance(event, CancelOrder) else emit(event)
+
+        def emit_at_most(event: AnyOutput) -> None:
+            cancels[order.id] += isinstance(event, CancelOrder)
+            if not isinstance(event, CancelOrder) or cancels[order.id] <= CANCELS_MAX:
+                emit(event)
+
+        self._emit = emit_at_most
         try:
             original(self, order, now_ns)
         finally:
@@ -136,7 +142,7 @@ def slices_go_on_after_an_exit(patch: pytest.MonkeyPatch) -> None:
 
     def plan_exit(self: OrderPlanner, lane: int, reason: str, now_ns: int) -> None:
         cancel_slices = self._execution.cancel_slices
-        self._execution.cancel_slices = lambda _: None  # type: ignore[method-assign]
+        self._execution.cancel_slices = lambda _: None  # type: ignore[assignment, method-assign]
         try:
             original(self, lane, reason, now_ns)
         finally:
