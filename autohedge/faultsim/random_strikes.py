@@ -2,6 +2,8 @@
 
 from functools import partial
 
+import msgspec
+
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.exchanges.faults import VenueFault as F
 from autohedge.faultsim.faults import MachineFault as M
@@ -24,7 +26,7 @@ FREQUENCIES: dict[F | M, float] = {
     F.CANCEL_RACE: 6,
     F.CANCEL_NOT_FOUND: 1.5,
     F.CANCELS_LOST: 3,
-    F.LATE_FILL: 2,
+    F.LATE_FILL: 5,
     F.BUST: 2,
     F.OVERFILL: 2,
     F.FORGET: 2,
@@ -49,7 +51,7 @@ FREQUENCIES: dict[F | M, float] = {
 SHARES: dict[F | M, float] = {
     F.BUST: 0.4,
     F.OVERFILL: 0.4,
-    F.LATE_FILL: 0.3,
+    F.LATE_FILL: 0.4,
     F.EXTERNAL: 0.4,
     F.CANCELS_LOST: 0.5,
     M.INTERRUPT: 0.1,
@@ -77,7 +79,12 @@ def _strikes_of(fault: F | M, draw: Randomness, sessions: Sessions) -> list[Stri
         return []
     if fault in {F.SKEW, M.INTERRUPT}:
         return [_strike(fault, draw, sessions)]
-    return [_strike(fault, draw, sessions) for _ in range(_count(FREQUENCIES[fault], draw))]
+    strikes = [_strike(fault, draw, sessions) for _ in range(_count(FREQUENCIES[fault], draw))]
+    if fault is M.POWER_LOSS:  # right after a request has left, so that the line of an order may be lost
+        strikes += [
+            msgspec.structs.replace(strike, fault=str(M.CRASH_APPLY), skip=0) for strike in strikes[::2]
+        ]
+    return strikes
 
 
 def _count(frequency: float, draw: Randomness) -> int:

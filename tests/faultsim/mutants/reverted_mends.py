@@ -38,10 +38,9 @@ def second_exit_forgotten(patch: pytest.MonkeyPatch) -> None:
 def cancels_given_up(patch: pytest.MonkeyPatch) -> None:
     """An order whose cancel was not answered ten times is not cancelled any more."""
     original = OrderTracker.query
-    cancels: Counter[str] = Counter()
 
     def query(self: OrderTracker, order: Order, now_ns: int) -> None:
-        emit = self._emit
+        emit, cancels = self._emit, self.__dict__.setdefault("cancels", Counter[str]())
 
         def emit_at_most(event: AnyOutput) -> None:
             cancels[order.id] += isinstance(event, CancelOrder)
