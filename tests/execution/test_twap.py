@@ -24,3 +24,11 @@ def test_the_parts_sum_to_the_whole_and_each_is_whole_lots(lots: int, parts: int
     assert len(taken) == min(parts, lots)
     assert all(part > 0 and part % LOT == 0 for part in taken)
     assert max(taken[:-1], default=taken[0]) == taken[0] <= taken[-1]
+
+
+def test_slices_after_a_delay_keep_their_interval() -> None:
+    twap = Twap.of(Decimal(3), 3, 30, Decimal(1), 0)
+    twap.next_quantity(0)
+    assert twap.next_ns == 10
+    twap.next_quantity(25)
+    assert twap.next_ns == 35
