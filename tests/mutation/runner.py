@@ -24,7 +24,7 @@ NEAREST = {
     "engine": ("tests/engine", "tests/execution"),
     "gateway": ("tests/gateway",),
     "journal": ("tests/journal", "tests/runtime/test_recovery.py", "tests/app/test_restart_on_tape.py"),
-    "runtime": ("tests/runtime", "tests/engine/test_restart.py"),
+    "runtime": ("tests/runtime", "tests/engine/test_known_answers.py", "tests/engine/test_run_properties.py"),
     "app": ("tests/app",),
 }
 

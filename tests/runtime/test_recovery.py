@@ -8,7 +8,14 @@ from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import Decision, DeliberationRequested, EndOfTape, OperatorCommand
+from autohedge.core.events import (
+    Decision,
+    DeliberationRequested,
+    EndOfTape,
+    JournalEntry,
+    OperatorCommand,
+    RunStarted,
+)
 from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
@@ -17,7 +24,7 @@ from autohedge.faultsim.scripted_decisions import DecisionFault, ScriptedDecisio
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.market import Tape
 from autohedge.market.tape import Rows
-from autohedge.runtime.recovery import VerifyingRecorder, rerun
+from autohedge.runtime.recovery import VerifyingRecorder, last_ns, rerun
 from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime
 from tests.run_harness import Recording, quotes_tape, settings
 
@@ -64,8 +71,8 @@ def _runtime(
     return VirtualRuntime(engine_for(wanted, tape), venue, tape.rows, recorder, decisions)
 
 
-def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
-    """A run that an operator halts, resumes and perhaps stops."""
+def _played(seed: int, tape: Tape, stop_s: int | None, *, halted_last: bool = False) -> Recording:
+    """A run that an operator halts, resumes and perhaps stops, and perhaps halts after that."""
     record, draw = Recording(), seeded_random(str(seed), "answers")
     answers = random_answers(draw, _settings(), tape.symbols)
     strikes = [
@@ -77,6 +84,7 @@ def _played(seed: int, tape: Tape, stop_s: int | None) -> Recording:
     runtime = _runtime(seed, tape, record, decisions)
     runtime.begin(nonce_from_seed(seed))
     commands = [(90, "halt"), (120, "resume")] + ([(stop_s, "stop")] if stop_s else [])
+    commands += [(stop_s, "halt")] if stop_s and halted_last else []
     for second, command in commands:
         at_ns = START_NS + second * NS_PER_S
         runtime.advance(at_ns)
@@ -104,6 +112,40 @@ def test_any_prefix_of_a_hybrid_record_can_be_rerun(seed: int, stop_s: int | Non
         part = Recording(record[:length])
         whole = any(isinstance(entry.event, EndOfTape) for entry in part)
         assert _rerun(seed, tape, part, tape.rows) >= whole
+
+
+def test_run_that_was_stopped_and_then_halted_is_rerun_to_its_end() -> None:
+    tape = _tape(0)
+    record = _played(0, tape, 200, halted_last=True)
+    assert _rerun(0, tape, record, tape.rows)
+
+
+def test_record_with_events_that_a_rerun_does_not_produce_is_corrupt() -> None:
+    entries = [JournalEntry(1, 0, RunStarted("n")), JournalEntry(2, 0, EndOfTape())]
+    recorder = VerifyingRecorder(entries, Recording())
+    recorder.append(entries[0])
+    with pytest.raises(Corrupt, match="does not reproduce its record at seq 2"):
+        recorder.require_end()
+    recorder.append(entries[1])
+    recorder.require_end()
+
+
+def test_event_that_differs_from_the_recorded_one_is_corrupt() -> None:
+    halted = OperatorCommand(START_NS, "halt", "a person")
+    recorder = VerifyingRecorder([JournalEntry(4, 3, halted)], Recording())
+    with pytest.raises(Corrupt, match="does not reproduce its record at seq 4"):
+        recorder.append(JournalEntry(4, 3, OperatorCommand(START_NS, "flatten", "a person")))
+
+
+def test_record_ends_at_its_last_row_or_at_a_later_event() -> None:
+    rows = _tape(0).rows
+    begun = JournalEntry(1, 0, RunStarted("n"))
+    halted_ns = START_NS + NS_PER_S // 2
+    halted = JournalEntry(3, 1, OperatorCommand(halted_ns, "halt", "a person"))
+    assert last_ns([begun], rows) == START_NS - 1
+    assert last_ns([begun, JournalEntry(4, 3, EndOfTape())], rows) == START_NS + 2 * NS_PER_S
+    assert last_ns([begun, halted], rows) == halted_ns
+    assert last_ns([begun, halted, JournalEntry(4, 3, EndOfTape())], rows) == START_NS + 2 * NS_PER_S
 
 
 def test_record_missing_a_decision_cannot_be_rerun() -> None:

@@ -1,16 +1,40 @@
-"""Deadlines that passed together while a remote venue could not answer, and the end of a run."""
+"""Deadlines that passed together, and answers that are owed, while a remote venue has not answered."""
+
+from typing import Any
 
 import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.clock import NEVER
-from autohedge.core.events import AnyTradingCommand, QueryOpenOrders, RunResult, Timer, VenueEvent
+from autohedge.core.events import (
+    AnyTradingCommand,
+    Decision,
+    ExecutionReport,
+    OrderAccepted,
+    OrderMassStatus,
+    QueryOpenOrders,
+    RequestUnknown,
+    RunResult,
+    SubmitOrder,
+    Timer,
+    VenueEvent,
+)
+from autohedge.runtime.recovery import RecordedDecisions
 from autohedge.runtime.virtual import VirtualRuntime
-from tests.run_harness import Recording, play, quotes_tape, settings
+from tests.run_harness import Recording, begun, play, quotes_tape, settings
 
 S = 10**9
 BEGUN_NS = 1_700_000_000 * S
 TAPE = quotes_tape([(BEGUN_NS + n * 10 * S, 100.0, 101.0) for n in range(4)])
+
+
+EAGER: dict[str, Any] = {
+    "momentum__evaluate_every_quotes": 1,
+    "momentum__lookback": 1,
+    "momentum__warmup_count": 0,
+    "momentum__min_edge_bps": 0,
+    "execution__time_in_force": '"gtc"',
+}
 
 
 class UnansweringVenue:
@@ -78,3 +102,52 @@ def test_run_whose_answers_take_longer_than_its_passes_ends(monkeypatch: pytest.
     assert isinstance(played.record[-1].event, RunResult)
     assert len(played.events(QueryOpenOrders)) > 50
     assert played.engine.now_ns <= BEGUN_NS + 160 * S
+
+
+def test_venue_owes_an_answer_until_it_has_accepted_the_order() -> None:
+    tape = quotes_tape([(BEGUN_NS + n * S, 100.0, 100.1) for n in range(60)])
+    wanted = settings(**EAGER)
+    engine, record = begun(engine_for(wanted, tape)), Recording()
+    runtime = VirtualRuntime(engine, UnansweringVenue(), tape.rows, record)
+    assert not runtime.awaiting_venue
+    runtime.advance(BEGUN_NS + S)
+    (order,) = [entry.event for entry in record if isinstance(entry.event, SubmitOrder)]
+    assert runtime.awaiting_venue
+    runtime.inject(RequestUnknown(engine.now_ns, order.order_id, "lost"))
+    assert runtime.awaiting_venue
+    runtime.inject(OrderAccepted(engine.now_ns, order.order_id, "v"))
+    assert not runtime.awaiting_venue
+
+
+class AnsweringVenue(UnansweringVenue):
+    """A remote venue with one answer in transit."""
+
+    def __init__(self, due_ns: int) -> None:
+        self.next_due_ns = due_ns
+        self._arrived: list[VenueEvent] = []
+
+    def advance(self) -> None:
+        self._arrived.append(OrderMassStatus(self.next_due_ns, 0, ()))
+        self.next_due_ns = NEVER
+
+    def poll(self) -> VenueEvent | None:
+        return self._arrived.pop() if self._arrived else None
+
+
+def test_of_one_time_the_venue_comes_first_then_timers_then_decisions() -> None:
+    record, engine = Recording(), engine_for(settings(), TAPE)
+    decisions = RecordedDecisions()
+    runtime = VirtualRuntime(engine, AnsweringVenue(2 * S), TAPE.rows, record, decisions)
+    runtime.begin("n")
+    assert engine.next_deadline_ns == 2 * S
+    decisions.add(Decision(2 * S, 1, "gate", "X", 0, "no_trade"))
+    runtime.advance(2 * S)
+    inputs = [entry.event for entry in record if isinstance(entry.event, OrderMassStatus | Timer | Decision)]
+    assert [type(event) for event in inputs] == [OrderMassStatus, Timer, Decision]
+
+
+def test_resting_order_fills_at_the_row_that_touches_it() -> None:
+    quotes = [(BEGUN_NS + n * S, 100.0, 100.1) for n in range(5)] + [(BEGUN_NS + 5 * S, 99.9, 100.0)]
+    record = play(settings(**EAGER, execution__aggression_bps=0), quotes_tape(quotes)).record
+    fills = [entry for entry in record if isinstance(entry.event, ExecutionReport)]
+    assert [(entry.pos, entry.event.kind) for entry in fills] == [(6, "fill")]  # type: ignore[union-attr]
