@@ -8,12 +8,14 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 
 from tests.mutation import report
 from tests.mutation.mutants import InvalidCatalogue, Mutant, chosen, load, slice_of, source_hash, stale
-from tests.mutation.runner import Outcome, control, run_all
+from tests.mutation.runner import Runner
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -27,20 +29,20 @@ def main(args: Sequence[str] | None = None) -> int:
     if wanted.list:
         print("\n".join(f"{mutant.name:<36}  {mutant.file:<32}  {mutant.like}" for mutant in mutants))
         return 0
+    with TemporaryDirectory(prefix="mutation-") as folder:
+        return _run(Runner(Path(folder), min(wanted.jobs, len(mutants))), mutants, wanted)
+
+
+def _run(runner: Runner, mutants: Sequence[Mutant], wanted: argparse.Namespace) -> int:
     outcomes = []
-    for outcome in run_all(mutants, wanted.jobs, quick=wanted.quick):
+    for outcome in runner.run_all(mutants, quick=wanted.quick):
         outcomes.append(outcome)
         print(report.line(outcome), file=sys.stderr if wanted.json else sys.stdout, flush=True)
     if wanted.json:
         print(msgspec.json.encode(report.as_json(outcomes)).decode())
     else:
         print(report.summary(outcomes, quick=wanted.quick))
-    return _exit_code(outcomes)
-
-
-def _exit_code(outcomes: Sequence[Outcome]) -> int:
-    """Returns 0, 1 or 2, after what caught a mutant was run without it."""
-    useless = control(outcomes)
+    useless = runner.control(outcomes)
     for result in useless:
         print(f"fails without any mutant too: {result.at}: {result.message}", file=sys.stderr)
     verdicts = {outcome.verdict for outcome in outcomes}

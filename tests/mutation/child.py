@@ -1,8 +1,8 @@
-"""Runs tests, or seeds of the simulation, on the package with one mutant, in a process of its own.
+"""Runs tests, or seeds of the simulation, in the copy of the checkout that is the working directory.
 
-python -m tests.mutation.child MUTANT tests|seeds WHAT...
+python -m tests.mutation.child MODULE tests|seeds WHAT...
 
-MUTANT is JSON; `null` is the package as it is. The process writes JSON lines: one `Step` before each test or
+MODULE is the changed one; empty without a mutant. The process writes JSON lines: one `Step` before each test or
 seed, so that its parent knows where it died, and one `Result` at its end.
 """
 
@@ -11,15 +11,12 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stdout
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import spec_from_file_location
-from types import ModuleType
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
-from tests.mutation.mutants import PACKAGE, Mutant
+import autohedge
 
 STEP_S = 30  # a test takes at most some 3 s, a seed less than one: what takes longer loops for ever
 MEMORY_BYTES = 3 << 30  # a loop that logs would otherwise take all memory before its time is over
@@ -41,56 +38,20 @@ class Result(msgspec.Struct, frozen=True, tag=True):
     message: str = ""
 
 
-class MutantLoader(SourceFileLoader):
-    """Imports one module from its changed source; the file stays as it is."""
-
-    def __init__(self, mutant: Mutant) -> None:
-        super().__init__(mutant.module, str(PACKAGE / mutant.file))
-        self._text = mutant.source()
-        self.used = False
-
-    def get_code(self, fullname: str) -> Any:
-        """Compiles the changed source, without the cache of bytecode."""
-        return compile(self._text, self.path, "exec", dont_inherit=True)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Runs the changed module."""
-        self.used = True
-        super().exec_module(module)
-
-
-class _Finder(MetaPathFinder):
-    def __init__(self, loader: MutantLoader) -> None:
-        self._loader = loader
-
-    def find_spec(self, fullname: str, path: object, target: object = None) -> ModuleSpec | None:
-        if fullname != self._loader.name:
-            return None
-        return spec_from_file_location(fullname, self._loader.path, loader=self._loader)
-
-
-def install(mutant: Mutant) -> MutantLoader:
-    """Makes the next import of the mutant's module import the changed one."""
-    if mutant.module in sys.modules:
-        raise RuntimeError(f"{mutant.module} was imported before its mutant")
-    loader = MutantLoader(mutant)
-    sys.meta_path.insert(0, _Finder(loader))
-    return loader
-
-
 def main() -> None:
     """Runs what the arguments say, and writes the result to the standard output."""
-    mutant = msgspec.json.decode(sys.argv[1], type=Mutant | None)
+    module, what, *args = sys.argv[1:]
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
-    loader = install(mutant) if mutant else None
     _begin_step("import")
-    run = {"tests": run_tests, "seeds": run_seeds}[sys.argv[2]]
+    if not Path(autohedge.__file__).is_relative_to(Path.cwd()):
+        _write(Result("error", message=f"{autohedge.__file__} is not the package of this copy"))
+        return
     with redirect_stdout(sys.stderr):
-        result = run(sys.argv[3:], loader)
+        result = run_tests(args, module) if what == "tests" else run_seeds(args, module)
     _write(result)
 
 
-def run_tests(args: Sequence[str], loader: MutantLoader | None) -> Result:
+def run_tests(args: Sequence[str], module: str = "") -> Result:
     """Runs tests up to the first failure, with the same examples in every run."""
     import pytest
 
@@ -98,8 +59,8 @@ def run_tests(args: Sequence[str], loader: MutantLoader | None) -> Result:
     code = pytest.main([*_ALONE, *args], plugins=[watch])
     if watch.failure:
         return watch.failure
-    if loader and not loader.used:
-        return Result("error", message=f"no test imports {loader.name}")
+    if module and module not in sys.modules:
+        return Result("error", message=f"no test imports {module}")
     return Result("passed") if code == 0 else Result("error", message=f"pytest ended with {code!r}")
 
 
@@ -134,7 +95,7 @@ def _last_line(report: Any) -> str:
     return lines[0 if crash else -1] if lines else ""
 
 
-def run_seeds(seeds: Sequence[str], loader: MutantLoader | None) -> Result:
+def run_seeds(seeds: Sequence[str], module: str = "") -> Result:
     """Plays seeds of the simulation, with all faults, up to the first violation."""
     play: Callable[[int], str | None] | None = None
     for seed in seeds:
@@ -146,7 +107,9 @@ def run_seeds(seeds: Sequence[str], loader: MutantLoader | None) -> Result:
             violation = f"{type(error).__name__}: {error}"
         if violation:
             return Result("failed", seed, violation)
-        if loader and not loader.used:  # as with the gateway: no further seed would import it either
+        if (
+            module and module not in sys.modules
+        ):  # as with the gateway: no further seed would import it either
             break
     return Result("passed")
 

@@ -4,15 +4,17 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from pathlib import Path
+from queue import SimpleQueue
 
 import msgspec
 
 from tests.mutation.child import Result, Step
 from tests.mutation.mutants import ROOT, Mutant
+from tests.mutation.workspace import Workspace
 
 SEEDS = tuple(str(seed) for seed in range(60))
 TOTAL_S = 300  # for what is slow at every step; the child limits each step
@@ -59,58 +61,62 @@ def nearest_tests(file: str) -> list[str]:
     return list(dict.fromkeys(place for place in places if (ROOT / place).exists()))
 
 
-def run_all(mutants: Sequence[Mutant], jobs: int, *, quick: bool = False) -> Iterator[Outcome]:
-    """Runs mutants in `jobs` processes at a time; yields their outcomes in the same order.
+class Runner:
+    """Runs mutants in `jobs` copies of the checkout at a time, below `folder`."""
 
-    With `quick` the simulation does not run for what the tests have caught.
-    """
-    with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(partial(run_one, quick=quick), mutants)
+    def __init__(self, folder: Path, jobs: int) -> None:
+        self._free: SimpleQueue[Workspace] = SimpleQueue()
+        for number in range(jobs):
+            self._free.put(Workspace(folder / str(number)))
+        self._jobs = jobs
 
+    def run_all(self, mutants: Sequence[Mutant], *, quick: bool = False) -> Iterator[Outcome]:
+        """Yields the outcomes of mutants, in their order.
 
-def run_one(mutant: Mutant, *, quick: bool = False) -> Outcome:
-    """Runs one mutant, unless it is equivalent."""
-    if mutant.equivalent:
-        return Outcome(mutant)
-    tests = run(mutant, "tests", nearest_tests(mutant.file))
-    if quick and caught(tests):
-        return Outcome(mutant, tests)
-    return Outcome(mutant, tests, run(mutant, "seeds", SEEDS))
+        With `quick` the simulation does not run for what the tests have caught.
+        """
+        with ThreadPoolExecutor(self._jobs) as pool:
+            yield from pool.map(partial(self.run_one, quick=quick), mutants)
 
+    def run_one(self, mutant: Mutant, *, quick: bool = False) -> Outcome:
+        """Runs one mutant, unless it is equivalent."""
+        if mutant.equivalent:
+            return Outcome(mutant)
+        tests = self.run(mutant, "tests", nearest_tests(mutant.file))
+        if quick and caught(tests):
+            return Outcome(mutant, tests)
+        return Outcome(mutant, tests, self.run(mutant, "seeds", SEEDS))
 
-def control(outcomes: Sequence[Outcome]) -> list[Result]:
-    """Runs what caught a mutant on the package as it is; returns what fails there too, so proves nothing."""
-    tests = sorted({outcome.tests.at for outcome in outcomes if outcome.tests and caught(outcome.tests)})
-    seeds = sorted({outcome.seeds.at for outcome in outcomes if outcome.seeds and caught(outcome.seeds)})
-    results = [run(None, "tests", tests)] * bool(tests) + [run(None, "seeds", seeds)] * bool(seeds)
-    return [result for result in results if result.end != "passed"]
+    def control(self, outcomes: Sequence[Outcome]) -> list[Result]:
+        """Runs what caught a mutant on the package as it is; returns what fails there too, so proves nothing."""
+        tests = sorted({each.tests.at for each in outcomes if each.tests and caught(each.tests)})
+        seeds = sorted({each.seeds.at for each in outcomes if each.seeds and caught(each.seeds)})
+        runs = (("tests", tests), ("seeds", seeds))
+        results = [self.run(None, what, args) for what, args in runs if args]
+        return [result for result in results if result.end != "passed"]
 
-
-def run(mutant: Mutant | None, what: str, args: Sequence[str]) -> Result:
-    """Runs tests or seeds in a process of its own, on the package with a mutant, or as it is."""
-    command = [
-        sys.executable,
-        "-m",
-        "tests.mutation.child",
-        msgspec.json.encode(mutant).decode(),
-        what,
-        *args,
-    ]
-    with tempfile.TemporaryDirectory(prefix="mutation-") as folder:
-        if what == "tests":
-            command.append(f"--basetemp={folder}/tests")
-        # Recorded data may be absent elsewhere, so nothing may depend on it here.
-        env = {key: value for key, value in os.environ.items() if key != "AUTOHEDGE_REQUIRE_SHARED"}
-        pipe = subprocess.PIPE
-        # A session of its own: what a test has started ends with it.
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=env, stdout=pipe, stderr=pipe, start_new_session=True
-        )
+    def run(self, mutant: Mutant | None, what: str, args: Sequence[str]) -> Result:
+        """Runs tests or seeds in a process of its own, on the package with a mutant, or as it is."""
+        workspace = self._free.get()
         try:
-            out, err = process.communicate(timeout=TOTAL_S)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            out, err = process.communicate()
+            with workspace.planted(mutant):
+                return _run(workspace, mutant.module if mutant else "", what, args)
+        finally:
+            self._free.put(workspace)
+
+
+def _run(workspace: Workspace, module: str, what: str, args: Sequence[str]) -> Result:
+    command = [sys.executable, "-m", "tests.mutation.child", module, what, *args]
+    if what == "tests":
+        command.append(f"--basetemp={workspace.root.parent / 'tests'}")
+    pipe, root, env = subprocess.PIPE, workspace.root, workspace.env
+    # A session of its own: what a test has started ends with it.
+    process = subprocess.Popen(command, cwd=root, env=env, stdout=pipe, stderr=pipe, start_new_session=True)
+    try:
+        out, err = process.communicate(timeout=TOTAL_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
     return result_of(process.returncode, out, err)
 
 

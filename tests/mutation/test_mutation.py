@@ -9,7 +9,7 @@ from tests.mutation.__main__ import main
 from tests.mutation.child import Result
 from tests.mutation.mutants import CHOSEN, InvalidCatalogue, Mutant, chosen, load, slice_of, stale
 from tests.mutation.report import line, totals
-from tests.mutation.runner import Outcome, control, nearest_tests, result_of, run, run_one
+from tests.mutation.runner import Outcome, Runner, nearest_tests, result_of
 
 STATE_TESTS = ["tests/risk/test_state.py"]
 
@@ -20,6 +20,11 @@ def _mutant(old: str, new: str, *, file: str = "risk/state.py", equivalent: str 
 
 BUG = _mutant("self.causes.remove(cause)", "self.causes.clear()")
 HARMLESS = _mutant('"""Lifts the halt."""', '"""Lifts a halt."""')
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Runner:
+    return Runner(tmp_path_factory.mktemp("copies"), 1)
 
 
 def test_every_mutant_fits_the_package_and_compiles() -> None:
@@ -86,30 +91,30 @@ def test_list_names_every_mutant_and_runs_none(capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.process
-def test_tests_import_the_mutant_and_the_file_stays_as_it_is() -> None:
-    failed = run(BUG, "tests", STATE_TESTS)
+def test_tests_import_the_mutant_and_the_file_stays_as_it_is(runner: Runner) -> None:
+    failed = runner.run(BUG, "tests", STATE_TESTS)
     assert failed.end == "failed" and failed.at.startswith("tests/risk/test_state.py::")
-    assert run(HARMLESS, "tests", STATE_TESTS).end == "passed"
+    assert runner.run(HARMLESS, "tests", STATE_TESTS).end == "passed"
     assert stale([BUG]) == []
 
 
 @pytest.mark.process
-def test_tests_that_do_not_import_the_mutant_are_an_error() -> None:
-    result = run(BUG, "tests", ["tests/core/test_text.py"])
+def test_tests_that_do_not_import_the_mutant_are_an_error(runner: Runner) -> None:
+    result = runner.run(BUG, "tests", ["tests/core/test_text.py"])
     assert result == Result("error", message="no test imports autohedge.risk.state")
 
 
 @pytest.mark.process
-def test_the_simulation_runs_on_the_mutant_up_to_its_first_violation() -> None:
+def test_the_simulation_runs_on_the_mutant_up_to_its_first_violation(runner: Runner) -> None:
     (bug,) = chosen(load(), ["fee_added_to_cash"])
-    failed = run(bug, "seeds", ["0", "1"])
+    failed = runner.run(bug, "seeds", ["0", "1"])
     assert (failed.end, failed.at) == ("failed", "0") and "cash" in failed.message
-    assert run(HARMLESS, "seeds", ["0"]).end == "passed"
+    assert runner.run(HARMLESS, "seeds", ["0"]).end == "passed"
 
 
 @pytest.mark.process
-def test_control_reports_what_fails_without_a_mutant() -> None:
-    (useless,) = control([Outcome(BUG, tests=Result("failed", "tests/risk/test_luck.py"))])
+def test_control_reports_what_fails_without_a_mutant(runner: Runner) -> None:
+    (useless,) = runner.control([Outcome(BUG, tests=Result("failed", "tests/risk/test_luck.py"))])
     assert useless.end == "error"
 
 
@@ -135,7 +140,7 @@ PASSED, FAILED, ERROR = Result("passed"), Result("failed", "tests/a.py::test_b",
 
 
 def test_totals_leave_equivalent_mutants_out_of_the_shares() -> None:
-    equivalent = run_one(_mutant("", "", equivalent="Nothing changes."))
+    equivalent = Outcome(_mutant("", "", equivalent="Nothing changes."))
     outcomes = [
         Outcome(BUG, FAILED, Result("hung", "7")),
         Outcome(BUG, PASSED, Result("failed", "3", "1: sold twice")),
