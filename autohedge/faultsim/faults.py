@@ -14,6 +14,7 @@ class MachineFault(StrEnum):
     CRASH_RECORD = auto()
     CRASH_SUBMIT = auto()
     CRASH_APPLY = auto()
+    CRASH_ORDER = auto()
     CRASH_WRITE = auto()
     CRASH_RECOVERY = auto()
     CRASH_RECONCILIATION = auto()

@@ -37,6 +37,7 @@ FREQUENCIES: dict[F | M, float] = {
     M.CRASH_RECORD: 1.5,
     M.CRASH_SUBMIT: 1,
     M.CRASH_APPLY: 1,
+    M.CRASH_ORDER: 1,
     M.CRASH_WRITE: 1,
     M.CRASH_RECOVERY: 1,
     M.CRASH_RECONCILIATION: 1,
@@ -80,9 +81,9 @@ def _strikes_of(fault: F | M, draw: Randomness, sessions: Sessions) -> list[Stri
     if fault in {F.SKEW, M.INTERRUPT}:
         return [_strike(fault, draw, sessions)]
     strikes = [_strike(fault, draw, sessions) for _ in range(_count(FREQUENCIES[fault], draw))]
-    if fault is M.POWER_LOSS:  # right after a request has left, so that the line of an order may be lost
+    if fault is M.POWER_LOSS:  # half of them right after an order has left, whose line is then lost
         strikes += [
-            msgspec.structs.replace(strike, fault=str(M.CRASH_APPLY), skip=0) for strike in strikes[::2]
+            msgspec.structs.replace(strike, fault=str(M.CRASH_ORDER), skip=0) for strike in strikes[::2]
         ]
     return strikes
 

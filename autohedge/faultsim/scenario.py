@@ -463,6 +463,8 @@ class _CheckedVenue:
         scenario = self._scenario
         scenario.checker.on_command(command, scenario.engine)
         self._venue.send(command, now_ns)
+        if isinstance(command, SubmitOrder):
+            scenario.crash_point(M.CRASH_ORDER)
         scenario.crash_point(M.CRASH_APPLY)
 
 
