@@ -110,6 +110,11 @@ class MutableVenue(SimulatedVenue):
         self._fill(known.order, self._lots[known.order.symbol], fills[-1].price or ZERO, now_ns, at_once=True)
         return True
 
+    def is_partly_filled(self, order_id: str) -> bool:
+        """Whether an order has filled in part."""
+        known = self._known[order_id]
+        return ZERO < known.filled < known.order.quantity
+
     def late_fill(self, order_id: str, now_ns: int) -> bool:
         """Fills half of what an ended order left, and reports its end again; returns whether it was filled."""
         known = self._known[order_id]
@@ -158,6 +163,8 @@ class FaultInjector:
         self._down = ""
         self._placed_ns: dict[str, int] = {}
         self._undone: set[str] = set()
+        self._late_fills: dict[str, Strike] = {}
+        self._muted: set[str] = set()
         self._loses_cancels_until_ns = 0
         skew = schedule.take(F.SKEW, NEVER)
         self.skew_ns = int(skew.between(-2, 2) * NS_PER_S) if skew else 0
@@ -312,9 +319,38 @@ class FaultInjector:
         while (answer := self.venue.poll()) is not None:
             if isinstance(answer, ExecutionReport):
                 answer = msgspec.structs.replace(answer, ts_ns=answer.ts_ns + self.skew_ns)
+            if self._withholds(answer):
+                continue
             self._schedule_undo(answer)
             if not (deaf and isinstance(answer, OrderAccepted)):
                 self._return(answer, answer.at_ns)
+
+    def _withholds(self, answer: VenueEvent) -> bool:
+        """Whether a report is late or lost around a fill that comes after the end of its order.
+
+        The report of the partial fill before the end is late, that of the fill after it gets lost.
+        """
+        if not isinstance(answer, ExecutionReport) or answer.kind == "bust":
+            return False
+        order_id, strike = answer.order_id, self._late_fills.get(answer.order_id)
+        if answer.kind == "fill":
+            if strike is None and order_id not in self._undone and self.venue.is_partly_filled(order_id):
+                strike = self._schedule.due(F.LATE_FILL, answer.at_ns)
+            if strike:
+                self._late_fills[order_id] = strike
+                self._at(answer.at_ns + _ns(strike, 0.5, 1.5), answer)
+            return strike is not None or order_id in self._muted
+        self._muted.discard(order_id)
+        if strike:
+            self._undone.add(order_id)
+            del self._late_fills[order_id]
+            due_ns = answer.at_ns + _ns(strike, 0.01, 0.4)
+            self._at(due_ns, lambda now_ns: self._fill_late(order_id, strike, now_ns))
+        return False
+
+    def _fill_late(self, order_id: str, strike: Strike, now_ns: int) -> None:
+        self._muted.add(order_id)
+        self._count_if(strike, happened=self.venue.late_fill(order_id, now_ns))
 
     def _return(self, answer: VenueEvent, now_ns: int) -> None:
         if self._down:
@@ -332,14 +368,12 @@ class FaultInjector:
                 self._at(now_ns + _ns(strike, 0.1, 3), answer)
 
     def _schedule_undo(self, answer: VenueEvent) -> None:
-        """Schedules a late reject, a bust, an overfill or a late fill for an answer, at most one per order."""
+        """Schedules a late reject, a bust or an overfill for an answer, at most one per order."""
         undo: dict[VenueFault, Callable[[str, int], bool]] = {}
         if isinstance(answer, OrderAccepted):
             undo = {F.LATE_REJECT: self.venue.late_reject}
         elif isinstance(answer, ExecutionReport) and answer.kind == "fill":
             undo = {F.BUST: self.venue.bust, F.OVERFILL: self.venue.overfill}
-        elif isinstance(answer, ExecutionReport) and answer.kind != "bust":
-            undo = {F.LATE_FILL: self.venue.late_fill}
         if not undo or not isinstance(answer, OrderAccepted | ExecutionReport):
             return
         order_id = answer.order_id
