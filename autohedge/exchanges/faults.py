@@ -29,6 +29,7 @@ class VenueFault(StrEnum):
     CANCEL_NOT_FOUND = auto()
     CANCELS_LOST = auto()
     LATE_FILL = auto()
+    TRANSFER = auto()
     ERROR_ACCEPTED = auto()
 
 

@@ -50,7 +50,7 @@ ON_THE_WAY_THERE = (
     F.GARBLED,
 )
 ON_THE_WAY_BACK = (F.DROP, F.DUPLICATE, F.REORDER, F.DELAY)
-SPONTANEOUS = (F.DISCONNECT, F.MAINTENANCE, F.EXTERNAL)
+SPONTANEOUS = (F.DISCONNECT, F.MAINTENANCE, F.EXTERNAL, F.TRANSFER)
 DEADLINE_NS = 2 * NS_PER_S  # the gateway's deadline for a request
 FORGETS_NS = 4 * NS_PER_S  # how long the venue may not show a new order: less than the visibility lag
 
@@ -213,7 +213,7 @@ class FaultInjector:
     @property
     def _spontaneous(self) -> tuple[VenueFault, ...]:
         """The faults that may happen now: without a trader there is no connection to lose."""
-        return SPONTANEOUS if self.attended else (F.EXTERNAL,)
+        return SPONTANEOUS if self.attended else (F.EXTERNAL, F.TRANSFER)
 
     @property
     def _spontaneous_ns(self) -> int:
@@ -399,6 +399,8 @@ class FaultInjector:
             self._count_if(strike, happened=True)
             if fault is F.EXTERNAL:
                 self._trade_externally(strike)
+            elif fault is F.TRANSFER:
+                self.venue.transfer(multiply(floor_to(self.venue.cash, Decimal(1)), _quarter(strike)))
             else:
                 self._disconnect("down" if fault is F.DISCONNECT else "maintenance", strike, now_ns)
 
@@ -422,14 +424,11 @@ class FaultInjector:
             self._arrived.append(ConnectionStatus(now_ns, "up"))
 
     def _trade_externally(self, strike: Strike) -> None:
-        """Moves cash, or a quarter of a position, in or out of the account."""
-        share = Decimal("0.25") if strike.between(0, 1, 1) < 0.5 else Decimal("-0.25")
+        """Buys or sells a quarter of a position."""
         symbols = [symbol for symbol, quantity in self.venue.held.items() if quantity > ZERO]
-        if not symbols or strike.between(0, 1) < 0.3:
-            self.venue.transfer(multiply(floor_to(self.venue.cash, Decimal(1)), share))
-            return
-        symbol = strike.choose(symbols)
-        self.venue.external_trade(symbol, multiply(self.venue.held[symbol], share))
+        if symbols:
+            symbol = strike.choose(symbols)
+            self.venue.external_trade(symbol, multiply(self.venue.held[symbol], _quarter(strike)))
 
     def _first_of(self, faults: tuple[VenueFault, ...], now_ns: int) -> Strike | None:
         return next((strike for each in faults if (strike := self._schedule.take(each, now_ns))), None)
@@ -444,6 +443,10 @@ class FaultInjector:
 
 def _ns(strike: Strike, least_s: float, most_s: float) -> int:
     return int(strike.between(least_s, most_s) * NS_PER_S)
+
+
+def _quarter(strike: Strike) -> Decimal:
+    return Decimal("0.25") if strike.between(0, 1, 1) < 0.5 else Decimal("-0.25")
 
 
 def _restamped(answer: VenueEvent, at_ns: int) -> VenueEvent:

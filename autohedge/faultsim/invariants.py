@@ -163,6 +163,12 @@ class InvariantChecker:
         elif isinstance(command, SubmitOrder):
             self._orders.on_exit(command)
 
+    def on_request(self, command: AnyTradingCommand, now_ns: int) -> None:
+        """Invariant 19: no request leaves before the end of a throttle or ban that is on record."""
+        if now_ns < self._account.quiet_until_ns:
+            left_s = (self._account.quiet_until_ns - now_ns) / 1e9
+            raise InvariantViolation(f"19: {type(command).__name__} leaves {left_s:.3f} s before a ban ends")
+
     def _fresh(self, symbol: str, engine: Engine) -> None:
         """Invariant 8: no entry is decided on a stale quote."""
         rows, lane = self._rows, self._lane_of[symbol]

@@ -31,6 +31,7 @@ FREQUENCIES: dict[F | M, float] = {
     F.OVERFILL: 2,
     F.FORGET: 2,
     F.EXTERNAL: 1,
+    F.TRANSFER: 1,
     F.SKEW: 1,
     F.MAINTENANCE: 1.5,
     F.DISCONNECT: 1.5,
@@ -54,6 +55,7 @@ SHARES: dict[F | M, float] = {
     F.OVERFILL: 0.4,
     F.LATE_FILL: 0.4,
     F.EXTERNAL: 0.4,
+    F.TRANSFER: 0.4,
     F.CANCELS_LOST: 0.5,
     M.INTERRUPT: 0.1,
     M.DISK_FULL: 0.4,
@@ -98,7 +100,9 @@ def _count(frequency: float, draw: Randomness) -> int:
 
 
 def _strike(fault: F | M, draw: Randomness, sessions: Sessions) -> Strike:
-    at_ns = sessions.at_ns(int(draw.uniform(0.0, 1.0) * sessions.trading_ns))
+    # Transfers come late, where no later order may lead to the reconciliation that finds them.
+    first = 0.8 if fault is F.TRANSFER else 0.0
+    at_ns = sessions.at_ns(int(draw.uniform(first, 1.0) * sessions.trading_ns))
     skip = int(draw.random() ** 3 * SKIPPED_MOST)
     values = tuple(round(draw.random(), 3) for _ in range(2))
     return Strike(str(fault), at_ns, skip, values)

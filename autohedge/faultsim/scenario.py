@@ -61,7 +61,13 @@ SLOW_NS = 2 * NS_PER_S
 LAST_ANSWERS_NS = 3 * 3600 * NS_PER_S  # more than two passes of reconciliation without rows
 M = MachineFault
 # Faults that change the account without an order: invariants on free cash and sales do not hold after them.
-ACCOUNT_FAULTS = (VenueFault.BUST, VenueFault.OVERFILL, VenueFault.LATE_FILL, VenueFault.EXTERNAL)
+ACCOUNT_FAULTS = (
+    VenueFault.BUST,
+    VenueFault.OVERFILL,
+    VenueFault.LATE_FILL,
+    VenueFault.EXTERNAL,
+    VenueFault.TRANSFER,
+)
 # Faults that may take the line of an order that was sent; the restarted engine adopts the order.
 LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 
@@ -462,7 +468,10 @@ class _CheckedVenue:
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         scenario = self._scenario
         scenario.checker.on_command(command, scenario.engine)
+        sent = len(self._venue.sent)
         self._venue.send(command, now_ns)
+        if len(self._venue.sent) > sent:
+            scenario.checker.on_request(command, now_ns)
         if isinstance(command, SubmitOrder):
             scenario.crash_point(M.CRASH_ORDER)
         scenario.crash_point(M.CRASH_APPLY)

@@ -14,8 +14,14 @@ from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.stats import RunStats
+from autohedge.gateway.admission import RequestAdmission
 from autohedge.risk import checks
 from tests.faultsim.mutants.planted_bugs import Plant
+from tests.faultsim.mutants.reverted_mends import (
+    adopted_entry_rests_for_ever,
+    only_the_first_nonce_known,
+    slices_go_on_after_an_exit,
+)
 
 
 def reservation_outlives_replace(patch: pytest.MonkeyPatch) -> None:
@@ -110,6 +116,11 @@ def cooldown_ends_with_halt(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(EntryGates, "_close", close)
 
 
+def ban_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """The gateway sends requests although the venue has asked to wait."""
+    patch.setattr(RequestAdmission, "hold_until", lambda *_: None)
+
+
 class PlantedBug(NamedTuple):
     """A bug, the number of the invariant that notices it, and a seed in which it does."""
 
@@ -119,12 +130,16 @@ class PlantedBug(NamedTuple):
 
 
 BUGS = (
-    PlantedBug(reservation_outlives_replace, 12, 18),
-    PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 21),
-    PlantedBug(exposure_unlimited, 14, 11),
-    PlantedBug(stop_lost_with_partial_exit, 15, 1),
-    PlantedBug(halt_overlooks_unanswered_entries, 16, 3),
-    PlantedBug(partial_exit_realizes_proceeds, 17, 1),
+    PlantedBug(reservation_outlives_replace, 12, 21),
+    PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 5),
+    PlantedBug(exposure_unlimited, 14, 0),
+    PlantedBug(stop_lost_with_partial_exit, 15, 0),
+    PlantedBug(halt_overlooks_unanswered_entries, 16, 14),
+    PlantedBug(partial_exit_realizes_proceeds, 17, 0),
     PlantedBug(second_fill_not_counted, 18, 0),
-    PlantedBug(cooldown_ends_with_halt, 20, 4),
+    PlantedBug(ban_forgotten, 19, 10),
+    PlantedBug(cooldown_ends_with_halt, 20, 7),
+    PlantedBug(slices_go_on_after_an_exit, 21, 1),
+    PlantedBug(adopted_entry_rests_for_ever, 22, 57),
+    PlantedBug(only_the_first_nonce_known, 23, 1),
 )
