@@ -1,6 +1,7 @@
 """Run folders: creates them for new runs, reads them back, replays and packs them."""
 
 import contextlib
+import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -26,7 +27,7 @@ from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
-from autohedge.journal.folder import to_json
+from autohedge.journal.folder import sync_names, to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
@@ -58,6 +59,7 @@ def open_record(
     try:
         genesis = _genesis(folder, settings, tape, agents, study)
         journal = Journal.begin(BufferedStore(folder.journal), genesis)
+        journal.sync()
         journal.close()
         if launch is not None:
             folder.write_launch(launch)
@@ -225,8 +227,20 @@ def pack(folder: RunFolder) -> list[Path]:
         target = folder.tape / f"{origin.content_hash}{source.suffix}"
         if origin.path and not target.exists():
             folder.tape.mkdir(exist_ok=True)
-            packed.append(shutil.copyfile(source, target))
+            sync_names(folder.path)
+            packed.append(_copy_whole(source, target))
     return packed
+
+
+def _copy_whole(source: Path, target: Path) -> Path:
+    """Copies a file whole or not at all; returns the copy, which survives a power failure."""
+    draft = target.with_name(f".{target.name}.tmp")
+    shutil.copyfile(source, draft)
+    with draft.open("rb") as file:
+        os.fsync(file.fileno())
+    draft.replace(target)
+    sync_names(target.parent)
+    return target
 
 
 def origins_of(genesis: Genesis) -> list[Origin]:

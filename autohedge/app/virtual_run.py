@@ -128,6 +128,7 @@ def _drive(
     finally:
         observer.close()
     extra = {"slow": agents.summary()} if agents else {}
+    run.journal.sync()  # the results name its last line
     return finish_run(run.folder, engine, run.settings, run.tape, run.journal, **extra)
 
 
@@ -229,7 +230,7 @@ def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | 
 def finish_run(
     folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **extra: Any
 ) -> dict[str, Any]:
-    """Writes and returns the results of a run whose record is complete and closed."""
+    """Writes and returns the results of a run whose record is complete and synced."""
     results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": folder.id}
     folder.write_results(results)
     return results

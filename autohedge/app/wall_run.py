@@ -197,6 +197,7 @@ def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullO
             origin.has_todays_texts,
         )
         how = in_loop(_run(run, nonce, record))
+    journal.sync()  # the results name its last line
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 

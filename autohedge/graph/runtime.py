@@ -1,5 +1,6 @@
 """The agents runtime of a run, in the run's process or in a worker process."""
 
+import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
@@ -9,6 +10,7 @@ from typing import Any, Protocol
 import msgspec
 
 from autohedge.config import Settings
+from autohedge.config.sections import NO_MODELS
 from autohedge.core.errors import Misconfigured, Unavailable
 from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged
 from autohedge.core.log import warn
@@ -59,6 +61,24 @@ def _genesis(ready: BackendInfo, sources: PromptFiles, store_file: StoreFile) ->
 
 def _who(ready: BackendInfo) -> dict[str, Any]:
     return {"provider": ready.provider, "model": ready.model, "server": ready.server}
+
+
+async def _inject_synced(
+    transcript: Transcript, path: Path, unsynced: "asyncio.Queue[Callable[[int], Decision]]", inject: Inject
+) -> None:
+    """Injects decisions in their order until cancelled, each after its lines are synced."""
+    while True:
+        decision = await unsynced.get()
+        try:
+            await asyncio.to_thread(transcript.sync)
+        except OSError as error:
+            _warn_dropped(path, error)
+        else:
+            inject(decision)
+
+
+def _warn_dropped(path: Path, error: OSError) -> None:
+    warn(f"an answer is dropped, {path} cannot be written: {error.strerror}; make room")
 
 
 def _untimed(call: Call) -> Call:
@@ -120,7 +140,12 @@ class InProcessRuntime:
     def decision_source(
         self, path: Path, first: Callable[[float], None] = lambda _: None
     ) -> SimulatedDecisions:
-        """Returns the source of the run's decisions, which writes the transcript at `path`."""
+        """Returns the source of the run's decisions, which writes the transcript at `path`.
+
+        Answers of a model are synced before their decision is known. Those that need no model are not: a run
+        that lost them is quickly repeated.
+        """
+        synced = self.ready.server not in NO_MODELS
         transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
 
         def write(
@@ -133,6 +158,8 @@ class InProcessRuntime:
             _require_same(recorded, lines)
             try:
                 written = transcript.append(lines[len(recorded) :])
+                if synced:
+                    transcript.sync()
             except OSError as error:
                 raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
             return (*(line.hash for line in recorded), *written)
@@ -215,16 +242,17 @@ class WorkerRuntime:
     async def serve(self, path: Path, inject: Inject) -> None:
         """Injects the worker's answers into the run until cancelled, and writes the transcript at `path`.
 
-        An answer that cannot be written is dropped: a decision without a record must not take effect.
+        An answer that cannot be written is dropped: a decision without a record must not take effect. The
+        answer is synced before its decision is journaled, in a thread, so that quotes do not wait for the disk.
         """
-        transcript = Transcript(path)
+        transcript, unsynced = Transcript(path), asyncio.Queue[Callable[[int], Decision]]()
 
         def take(question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult) -> None:
             result_fields = result.outcome, result.failure, result.cached_verdict
             try:
                 calls = transcript.append(lines_of(question.number, snapshot, result.calls, *result_fields))
             except OSError as error:
-                warn(f"an answer is dropped, {path} cannot be written: {error.strerror}; make room")
+                _warn_dropped(path, error)
                 return
 
             def decision(at_ns: int) -> Decision:
@@ -232,10 +260,10 @@ class WorkerRuntime:
                     self.worker.lessons.append(lesson)
                 return result.decision(question, at_ns, calls)
 
-            inject(decision)
+            unsynced.put_nowait(decision)
 
         with contextlib.closing(transcript):
-            await self.worker.serve(take)
+            await asyncio.gather(self.worker.serve(take), _inject_synced(transcript, path, unsynced, inject))
 
     def summary(self) -> dict[str, Any]:
         """Returns the backend, its usage, and the number of workers that died."""

@@ -168,10 +168,14 @@ class RunFolder:
         return cls(path)
 
     def publish(self, run_id: str) -> "RunFolder":
-        """Moves the draft to its place in one step."""
+        """Moves the draft to its place in one step, which survives a power failure wholly or not at all."""
         sync_names(self.path / FILES)
+        sync_names(self.path)
         RUNS.mkdir(exist_ok=True)
-        return RunFolder(self.path.rename(RUNS / run_id))
+        published = RunFolder(self.path.rename(RUNS / run_id))
+        sync_names(RUNS)
+        sync_names(RUNS.parent)
+        return published
 
     def discard(self) -> None:
         """Deletes a draft that will not be published."""
@@ -231,6 +235,8 @@ class RunFolder:
         draft = (self.path / LAUNCH).with_suffix(".tmp")
         _write_synced(draft, to_json(launch))
         draft.replace(self.path / LAUNCH)
+        # Before the first order: without it a restart could take another venue for that of the run.
+        sync_names(self.path)
 
     def read_launch(self) -> dict[str, Any]:
         """Returns how the run was started; empty for a run in virtual time.
@@ -254,6 +260,7 @@ class RunFolder:
         content = msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2)
         _write_synced(draft, content + b"\n")
         draft.replace(self.results)
+        sync_names(self.path)
         # A list of runs can do without the summary, so that neither a full disk nor odd results matter here.
         with contextlib.suppress(OSError, Corrupt):
             self._write_summary(self.summarize())

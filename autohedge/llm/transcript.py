@@ -19,7 +19,8 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import Snapshot
 from autohedge.journal.chain import closing_on_error, torn_tail_bytes
-from autohedge.journal.disk import append_whole
+from autohedge.journal.disk import LOCAL_DISK, append_whole
+from autohedge.journal.folder import sync_names
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call
@@ -180,15 +181,16 @@ def _closed(body: bytes) -> tuple[bytes, str]:
 class Transcript:
     """Appends to a new or existing transcript; an incomplete last line, left by a crash, is removed first.
 
-    Lines whose hashes were returned survive a crash of this process. Raises OSError if they cannot be
-    written; then nothing of them is in the file.
+    Lines whose hashes were returned survive a crash of this process, and after `sync` a power failure. Raises
+    OSError if they cannot be written; then nothing of them is in the file.
     """
 
     def __init__(self, path: Path) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._descriptor = LOCAL_DISK.open(path)
         with closing_on_error(self.close):
-            self._size = os.fstat(self._descriptor).st_size - torn_tail_bytes(path)
-            os.ftruncate(self._descriptor, self._size)
+            self._size = LOCAL_DISK.size(self._descriptor) - torn_tail_bytes(path)
+            LOCAL_DISK.truncate(self._descriptor, self._size)
+            sync_names(path.parent)
 
     def append(self, lines: Iterable[TranscriptEntry]) -> tuple[str, ...]:
         """Writes the lines of one deliberation in one step and returns their hashes."""
@@ -199,9 +201,13 @@ class Transcript:
         self._size += len(content)
         return tuple(digest for _, digest in whole)
 
+    def sync(self) -> None:
+        """Returns once all lines survive a power failure. Raises OSError if the disk fails."""
+        LOCAL_DISK.sync(self._descriptor)
+
     def close(self) -> None:
         """Closes the file."""
-        os.close(self._descriptor)
+        LOCAL_DISK.close(self._descriptor)
 
 
 def read(path: Path, tail_bytes: int | None = None) -> Iterator[TranscriptEntry]:

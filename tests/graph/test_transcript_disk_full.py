@@ -38,7 +38,7 @@ async def play():
         room(size)
         shown = snapshot(rows([100, 101]), number=number, symbol="X")
         agents.worker.request(DeliberationRequested(0, number, "gate", "X", shown.hash), shown)
-        while agents.worker.waiting and not serving.done():
+        while (agents.worker.waiting or number > 1 and not received) and not serving.done():
             await sleep(0.01)
     serving.cancel()
     await asyncio.gather(serving, return_exceptions=True)
