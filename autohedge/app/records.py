@@ -4,7 +4,7 @@ import contextlib
 import os
 import platform
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,14 +20,14 @@ from autohedge.app.trust import require_trust
 from autohedge.config import Settings
 from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
-from autohedge.core.events import JournalEntry
-from autohedge.core.ids import random_suffix
+from autohedge.core.events import JournalEntry, RunStarted
+from autohedge.core.ids import nonce_from_seed, random_suffix
 from autohedge.engine.engine import Engine
 from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
-from autohedge.journal.folder import sync_names, to_json
+from autohedge.journal.folder import LAUNCH, sync_names, to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
@@ -131,6 +131,10 @@ class InterruptedRun:
     store: DurableStore
     journal: Journal
 
+    def cut_torn_line(self) -> None:
+        """Moves an incomplete last line aside, before the next one is appended; nothing was changed until then."""
+        self.store.truncate_torn(torn_tail_bytes(self.folder.journal))
+
 
 @contextlib.contextmanager
 def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[InterruptedRun]:
@@ -146,14 +150,21 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
     with contextlib.closing(DurableStore(folder.journal, reserved=bool(folder.read_launch()))) as store:
         # Checked again under the store's lock, since the run may have finished before it was taken.
         _require_unfinished(folder)
-        # A crash can leave an incomplete last line, which must go before the next line is appended.
-        store.truncate_torn(torn_tail_bytes(folder.journal))
         first, *lines = read(folder.journal)
         genesis = Genesis.of(first)
         settings, tape = recorded_settings(folder, genesis), reopen(origins_of(genesis), folder.tape)
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else first.hash, len(lines) + 1)
-        yield InterruptedRun(folder, genesis, settings, tape, [line.entry for line in lines], store, journal)
+        record = [line.entry for line in lines]
+        _require_launch(folder, record, settings)
+        yield InterruptedRun(folder, genesis, settings, tape, record, store, journal)
+
+
+def _require_launch(folder: RunFolder, record: Sequence[JournalEntry], settings: Settings) -> None:
+    """Raises Corrupt if a run on a clock has lost how it was started, and with it which venue has its orders."""
+    in_virtual_time = not record or record[0].event == RunStarted(nonce_from_seed(settings.seed))
+    if not folder.read_launch() and not in_virtual_time:
+        raise Corrupt(f"{folder.path / LAUNCH} is missing, but the run was on a clock; restore the file")
 
 
 def _require_unfinished(folder: RunFolder) -> None:

@@ -57,6 +57,7 @@ class _Answers:
     named: dict[bytes, int] = field(default_factory=dict)
     asked: set[int] = field(default_factory=set)
     decided: set[int] = field(default_factory=set)
+    lost: set[int] = field(default_factory=set)
     lost_to: int = 0
 
     def apply(self, line: JournalLine) -> None:
@@ -66,8 +67,9 @@ class _Answers:
             case Decision(number=number, calls=calls):
                 self.decided.add(number)
                 self.named |= {_digest(call): number for call in calls}
-            case Restarted(last_number=number):
+            case Restarted(last_number=number, missing_answers=lost):
                 self.lost_to = max(self.lost_to, number)
+                self.lost.update(lost)
 
     def may_lack(self, number: int, *, finished: bool) -> bool:
         """Returns whether the transcript can have lines of this deliberation that no decision names.
@@ -155,7 +157,7 @@ def _missing(folder: RunFolder, origin: Origin) -> str:
 def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> RecordPart:
     """Compares the transcript with the hashes that the journal's decisions name."""
     path, missing, ahead, lines = folder.transcript, dict(answers.named), 0, 0
-    for number, digest in _digests(path, missing):
+    for number, digest in _digests(path, answers):
         lines += 1
         named_by = missing.pop(digest, None)
         if named_by is None:
@@ -164,24 +166,34 @@ def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> Reco
         elif named_by != number:
             raise Corrupt(f"{path}: decision {named_by} names line {lines} of deliberation {number}")
     for digest, number in missing.items():
+        if number in answers.lost:
+            continue
         gone = f"the line {digest.decode()}… that decision {number} names is missing"
         raise Corrupt(f"{path}: {gone}; restore the file")
     torn_bytes = torn_tail_bytes(path) if path.is_file() else 0
     if torn_bytes and finished:
         raise Corrupt(f"{path}: it ends with {torn_bytes} bytes of a torn line; restore the file")
-    if not lines and not torn_bytes:
+    if not lines and not torn_bytes and not missing:
         return RecordPart("none, and no decision names one")
     further = f", {ahead} of no decision in the journal" if ahead else ""
     torn = f", {torn_bytes} bytes of a torn last line left out" if torn_bytes else ""
-    counts = {"lines": lines, "named": len(answers.named), "unnamed": ahead, "torn_bytes": torn_bytes}
-    return RecordPart(f"{lines} lines, {len(answers.named)} named by decisions{further}{torn}", counts=counts)
+    lost = f", {len(missing)} that a restart found missing" if missing else ""
+    named = len(answers.named) - len(missing)
+    counts = {
+        "lines": lines,
+        "named": named,
+        "unnamed": ahead,
+        "lost": len(missing),
+        "torn_bytes": torn_bytes,
+    }
+    return RecordPart(f"{lines} lines, {named} named by decisions{further}{lost}{torn}", counts=counts)
 
 
-def _digests(path: Path, named: dict[bytes, int]) -> Iterator[tuple[int, bytes]]:
+def _digests(path: Path, answers: _Answers) -> Iterator[tuple[int, bytes]]:
     if path.is_file():
         return ((number, _digest(text)) for number, text in read_hashes(path))
-    if named:
-        raise Corrupt(f"{path} is missing, but decisions name {len(named)} lines of it; restore it")
+    if not answers.lost.issuperset(answers.named.values()):
+        raise Corrupt(f"{path} is missing, but decisions name {len(answers.named)} lines of it; restore it")
     return iter(())
 
 

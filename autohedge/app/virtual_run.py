@@ -80,6 +80,7 @@ def restart_on_tape(
     # A complete record has every answer, so that no server is needed to write its results.
     opening = contextlib.nullcontext() if ended(interrupted.record) else _open_recorded_agents(interrupted)
     with opening as agents:
+        interrupted.cut_torn_line()
         settings, tape = interrupted.settings, interrupted.tape
         run = _TapeRun(
             settings, tape, interrupted.folder, interrupted.journal, engine_for(settings, tape), agents

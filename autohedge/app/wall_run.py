@@ -16,14 +16,16 @@ from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
 from autohedge.config import Settings
 from autohedge.core.clock import ReplayClock
-from autohedge.core.errors import AutoHedgeError, Misconfigured
+from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
 from autohedge.core.events import JournalEntry, Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
+from autohedge.core.log import warn
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.durable import DurableStore
+from autohedge.journal.folder import LAUNCH
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
@@ -43,6 +45,7 @@ from autohedge.runtime.wall import WallRuntime, in_loop
 if TYPE_CHECKING:
     from autohedge.graph.prompt_builder import PromptFiles
     from autohedge.graph.runtime import AgentRuntime
+    from autohedge.llm.usage import TokenUsage
     from autohedge.tools.lessons import Lesson
 
 DEADLINE_LEAST_S = 1.0
@@ -63,6 +66,14 @@ class LaunchOptions(msgspec.Struct, frozen=True):
     venue_id: str = ""
     seeded: bool = False
     patience_s: float = PATIENCE_S
+
+    @classmethod
+    def of(cls, folder: RunFolder) -> "LaunchOptions":
+        """Returns the options of a run; the defaults without `launch.json`. Raises Corrupt if they are damaged."""
+        try:
+            return msgspec.convert(folder.read_launch(), cls)
+        except msgspec.ValidationError as error:
+            raise Corrupt(f"{folder.path / LAUNCH} is damaged: {error}; restore the file") from None
 
 
 @dataclass(slots=True)
@@ -94,17 +105,17 @@ def _open_agents(
         yield None
         return
     from autohedge.graph.prompt_builder import PromptFiles
-    from autohedge.graph.restore import restore_usage
     from autohedge.graph.runtime import InProcessRuntime, WorkerRuntime
     from autohedge.graph.worker import NO_USAGE
     from autohedge.prompts.hot_reload import PromptWatcher
 
     # Created before the prompts are read: an edit that comes in between is then seen as one.
     edits = PromptWatcher()
-    sources, lessons = (
-        _restored(recorded) if recorded else (PromptFiles.of(settings).for_markets(tape.content_hashes), [])
+    sources, lessons, before = (
+        _restored(recorded)
+        if recorded
+        else (PromptFiles.of(settings).for_markets(tape.content_hashes), [], NO_USAGE)
     )
-    before = restore_usage(recorded.folder.transcript) if recorded else NO_USAGE
     seeded = launch.seeded
     agents = (
         InProcessRuntime(settings, sources, spent=before)
@@ -116,15 +127,28 @@ def _open_agents(
         yield agents
 
 
-def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson]]":
-    """Returns the prompts and the lessons of a run at the end of its record."""
+def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson], TokenUsage]":
+    """Returns the prompts, the lessons and the usage of a run at the end of its record.
+
+    A transcript that a power failure has cut is no reason to leave positions alone: what it lacks is estimated.
+    """
     from autohedge.graph.prompt_builder import PromptFiles
-    from autohedge.graph.restore import prompts_in_force, restore_lessons
+    from autohedge.graph.restore import (
+        largest_usage,
+        missing_lines,
+        prompts_in_force,
+        restore_lessons,
+        restore_usage,
+    )
 
     manifest = run.genesis.slow or {}
     manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], run.record)}
-    lessons = restore_lessons(run.folder.transcript, run.record)
-    return PromptFiles.recorded(manifest, run.folder.stored_file), lessons
+    sources, path = PromptFiles.recorded(manifest, run.folder.stored_file), run.folder.transcript
+    try:
+        estimated = largest_usage(missing_lines(path, run.record), run.settings.llm)
+        return sources, restore_lessons(path, run.record), restore_usage(path) + estimated
+    except Corrupt as error:
+        raise Corrupt(f"{error}, or move it away: the restart then goes on without it") from None
 
 
 def start(
@@ -177,13 +201,15 @@ def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullO
     """Continues a run on a clock; returns the content of `results.json`."""
     folder, settings, tape = interrupted.folder, interrupted.settings, interrupted.tape
     record, origin, journal = interrupted.record, interrupted.genesis, interrupted.journal
-    engine, launch = engine_for(settings, tape), msgspec.convert(folder.read_launch(), LaunchOptions)
+    engine, launch = engine_for(settings, tape), LaunchOptions.of(folder)
+    _require_answers_of_record(interrupted)
     # A seeded run that died before its first event starts from its seed like a new one.
     nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
     with (
         _open_agents(settings, tape, launch, interrupted) as agents,
         contextlib.closing(IsolatedObserver(watch(engine, tape.rows, folder.id))) as observer,
     ):
+        interrupted.cut_torn_line()
         run = RunContext(
             settings,
             tape,
@@ -199,6 +225,16 @@ def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullO
         how = in_loop(_run(run, nonce, record))
     journal.sync()  # the results name its last line
     return finish_run(folder, engine, settings, tape, journal, **how)
+
+
+def _require_answers_of_record(run: InterruptedRun) -> None:
+    """Raises Corrupt if the transcript has answers but the journal no event: their numbers would come twice."""
+    path = run.folder.transcript
+    if not run.record and path.is_file() and path.stat().st_size:
+        raise Corrupt(
+            f"{run.folder.journal} ends with its first line, but {path} has answers; restore the journal, or "
+            "start a new run"
+        )
 
 
 def with_watchdogs(settings: Settings) -> Settings:
@@ -339,11 +375,7 @@ def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> Sta
     if record:
         over, reached_ns = rerun(runtime, record, rows)
         recorder.require_end()
-        first = (
-            None
-            if over
-            else Restarted(reached_ns, run.engine.pos, nonce, last_number=_last_number(run.folder))
-        )
+        first = None if over else _restarted(run, record, nonce, reached_ns, run.engine.pos)
     speed = run.launch.speed
     clock = ReplayClock.begin(reached_ns + 1, speed) if speed else None
     return StartPoint(runtime, clock, reached_ns, first, stopped=was_stopped(record))
@@ -362,14 +394,30 @@ def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remot
     now_ns = max(clock.now_ns(), last_ns(record, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
     over = ended(record) and not run.engine.orders.working
-    first = None if over else Restarted(now_ns, pos, nonce, lost, _last_number(run.folder))
+    first = None if over else _restarted(run, record, nonce, now_ns, pos, lost)
     return StartPoint(runtime, clock, now_ns, first, stopped=was_stopped(record))
 
 
-def _last_number(folder: RunFolder) -> int:
-    """Returns the highest number of a deliberation in the transcript; 0 without a transcript."""
-    if not folder.transcript.is_file():
-        return 0
-    from autohedge.llm.transcript import TranscriptIndex
+def _restarted(
+    run: RunContext,
+    record: list[JournalEntry],
+    nonce: str,
+    at_ns: int,
+    pos: int,
+    lost_at_crash: tuple[str, ...] = (),
+) -> Restarted:
+    """Returns the first input after a restart; warns of answers that the transcript has lost."""
+    restarted = Restarted(at_ns, pos, nonce, lost_at_crash)
+    if run.agents is None:
+        return restarted
+    from autohedge.graph.restore import last_number, missing_answers
 
-    return max(TranscriptIndex(folder.transcript).deliberations, default=0)
+    path = run.folder.transcript
+    missing = missing_answers(path, record)
+    if missing:
+        warn(
+            f"{path} lacks the answers of {len(missing)} decisions, as a power failure can lose them: the run "
+            "goes on without their texts and lessons, and its budget counts the most that they can have used",
+            deliberations=", ".join(map(str, missing)),
+        )
+    return msgspec.structs.replace(restarted, last_number=last_number(path), missing_answers=missing)

@@ -44,6 +44,7 @@ def of_conversation(conversation: Conversation) -> dict[str, Any]:
         "ended": msgspec.to_builtins(conversation.ended),
         "trips": [_trip(trip) for trip in conversation.trips],
         "calls": [_call(call) for call in conversation.calls],
+        "lost": conversation.lost,
     }
 
 

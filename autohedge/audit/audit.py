@@ -30,7 +30,10 @@ from autohedge.records.round_trips import TripStats
 
 @dataclass(slots=True)
 class CallStats:
-    """Counts of all calls that decisions name; `unclaimed` counts transcript lines of no decision."""
+    """Counts of all calls that decisions name; `unclaimed` counts transcript lines of no decision.
+
+    `lost` counts lines that decisions name and a restart found missing.
+    """
 
     calls: int = 0
     sent: int = 0
@@ -41,6 +44,7 @@ class CallStats:
     slowest_ms: float = 0.0
     longest_queue_ms: float = 0.0
     unclaimed: int = 0
+    lost: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     models: Counter[str] = field(default_factory=Counter)
 
@@ -119,7 +123,8 @@ def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
     conversations = reading.questions.finish()
     _require_number(folder, wanted, reading.questions.stats)
     missing = reading.questions.named
-    return reading.audited(conversations, _calls(folder.transcript, missing), missing)
+    calls = _calls(folder.transcript, missing, reading.questions.lost)
+    return reading.audited(conversations, calls, missing)
 
 
 def audit_end(folder: RunFolder, wanted: AuditFilter) -> Audit:
@@ -266,18 +271,21 @@ def _match_transcript(
         if conversation and (number is not None) is (conversation.decision is not None):
             conversation.calls.append(call)
     for gone, number in missing.items():
-        raise Corrupt(
-            f"{path}: the call {gone.decode()} that decision {number} names is missing; restore the file"
-        )
+        if number not in questions.lost:
+            raise Corrupt(
+                f"{path}: the call {gone.decode()} that decision {number} names is missing; restore the file"
+            )
+        call_stats.lost += 1
     for conversation in shown.values():
+        conversation.lost = conversation.number in questions.lost
         conversation.calls.sort(key=lambda call: call.call)
     return call_stats, requests
 
 
-def _calls(path: Path, named: Mapping[bytes, int]) -> Iterable[Call]:
+def _calls(path: Path, named: Mapping[bytes, int], lost: set[int]) -> Iterable[Call]:
     if path.is_file():
         return read_transcript(path)
-    if named:
+    if not lost.issuperset(named.values()):
         raise Corrupt(
             f"{path} is missing, but the journal's decisions name {len(named)} lines of it; restore it"
         )

@@ -48,7 +48,7 @@ class Conversation:
     In hybrid mode `gate` is the change that followed, `state` the state of the gate after it, and `ended` the
     change that ended or prolonged an opening. In llm mode `disposed` is the code of the proposal's outcome,
     and `sent` is its order. `trips` are the round trips that the verdict allowed. `calls` are the entries of
-    the transcript, if they were requested.
+    the transcript, if they were requested; `lost` is whether a restart found some of them missing.
     """
 
     question: DeliberationRequested
@@ -62,6 +62,7 @@ class Conversation:
     sent: TrackedOrder | None = None
     trips: list[RoundTrip] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    lost: bool = False
 
     @property
     def number(self) -> int:
@@ -134,6 +135,7 @@ class ConversationProjection:
         self.gates: dict[str, Timeline] = {}
         self.named: dict[bytes, int] = {}
         self.snapshots: dict[int, str] = {}
+        self.lost: set[int] = set()
         self.first_ns = self.last_ns = 0
         self._wanted = wanted
         self._settings = settings
@@ -341,6 +343,8 @@ class ConversationProjection:
 
     def _on_interruption(self, event: Halted | Restarted) -> None:
         why = "restarted" if isinstance(event, Restarted) else "halted"
+        if isinstance(event, Restarted):
+            self.lost.update(event.missing_answers)
         for conversation in self._waiting.values():
             conversation.given_up = why
             self._mark_deliberating(conversation, on=False)

@@ -98,6 +98,8 @@ def prompt_facts(audit: Audit) -> Iterator[Fact]:
 def _cautions(audit: Audit) -> Iterator[Fact]:
     if unclaimed := audit.call_stats.unclaimed:
         yield Fact("Transcript", f"{count(unclaimed, 'request')} without a decision, as the run ended first")
+    if lost := audit.call_stats.lost:
+        yield Fact("Missing", f"{count(lost, 'line')} of the transcript, as a restart found it")
     if not audit.finished:
         yield Fact("Status", "not finished: shown as far as the journal goes")
 

@@ -86,8 +86,10 @@ def cache_note(conversation: Conversation) -> str:
 
 
 def no_call_reason(conversation: Conversation) -> str:
-    """Returns why no request was sent; empty if one was, if the cache answered, or if that is not known."""
+    """Returns why no request is shown; empty if one is, if the cache answered, or if that is not known."""
     decision = conversation.decision
+    if conversation.lost:
+        return "requests missing from the transcript, as a restart found it"
     if decision is None or any(call.request for call in conversation.calls):
         return ""
     code = one_line(decision.code)

@@ -306,7 +306,7 @@ def _deliberation_replay_text(reread: "DeliberationReplay") -> str:
     exactly = "" if reread.versions and reread.versions.differences else " to the byte"
     summary = f"{reread.reread} deliberations reread, {reread.requests} requests rendered again{exactly}"
     others = {"never came to the agents": reread.taken_over, "unanswered": reread.unanswered}
-    others["in the transcript alone"] = reread.ahead
+    others |= {"in the transcript alone": reread.ahead, "missing from the transcript": reread.lost}
     return ", ".join([summary, *(f"{count} {what}" for what, count in others.items() if count)]) + versions
 
 

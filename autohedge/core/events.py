@@ -182,7 +182,9 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
     Rows before `pos` that the engine had not taken are skipped. Later ids derive from `nonce`, so that an id
     lost with the end of the record is never used twice. `lost_at_crash` are the orders that recovery derived
     beyond the end of the record; they were not sent. Later deliberations have numbers above `last_number`: the
-    transcript may have lines of deliberations whose requests were lost with the end of the record.
+    transcript may have lines of deliberations whose requests were lost with the end of the record. The other
+    way round, `missing_answers` are the deliberations whose decision names lines that the transcript lacks, apart
+    from those that an earlier restart named: a power failure can lose them, and the run goes on without them.
     """
 
     at_ns: int
@@ -190,6 +192,7 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
     nonce: str
     lost_at_crash: tuple[str, ...] = ()
     last_number: int = 0
+    missing_answers: tuple[int, ...] = ()
 
 
 class Continued(Input, frozen=True, gc=False, tag="continued"):

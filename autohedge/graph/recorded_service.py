@@ -101,5 +101,5 @@ def _require_lines(recorded: TranscriptIndex, path: Path, record: Iterable[Journ
         if not {line.hash for line in recorded.lines(decision.number)}.issuperset(decision.calls):
             raise Corrupt(
                 f"{path}: lines of deliberation {decision.number} are lost, as a power failure can lose them;"
-                " the run cannot continue, start it again"
+                " restore the file, or start the run again: in virtual time nothing else depends on it"
             )

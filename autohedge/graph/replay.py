@@ -39,7 +39,7 @@ class DeliberationReplay:
     `reread` counts deliberations that were replayed, `requests` their requests, which were rendered to the
     same bytes. `taken_over` counts those whose outcome was accepted as recorded (TRUSTED_CODES). `unanswered`
     deliberations have neither a decision nor a line. `ahead` counts deliberations in the transcript of a
-    killed run that its journal does not have. `versions` is set for a run of another version, and has the
+    killed run that its journal does not have, `lost` those whose lines a restart found missing. `versions` is set for a run of another version, and has the
     differences that this explains; `difference` is the first other one.
     """
 
@@ -48,6 +48,7 @@ class DeliberationReplay:
     taken_over: int = 0
     unanswered: int = 0
     ahead: int = 0
+    lost: int = 0
     difference: DeliberationDifference | None = None
     versions: VersionDifferences | None = None
 
@@ -62,6 +63,7 @@ class _RecordedDeliberation:
     question: DeliberationRequested | None = None
     prompts: dict[str, str] = field(default_factory=dict)
     decisions: list[Decision] = field(default_factory=list)
+    lost: bool = False
 
     @property
     def decision(self) -> Decision | None:
@@ -118,6 +120,8 @@ def _recorded_deliberations(
                 prompts = _changed(prompts, changed, folder)
             case Restarted() as restarted:
                 lost_to = max(lost_to, restarted.last_number)
+                for number in restarted.missing_answers:
+                    questions.setdefault(number, _RecordedDeliberation()).lost = True
     return questions, lost_to
 
 
@@ -185,6 +189,9 @@ class _Replayer:
 
     async def _one(self, number: int) -> DeliberationDifference | None:
         recorded, lines = self._questions.get(number, _RecordedDeliberation()), self._transcript.lines(number)
+        if recorded.lost:
+            self._found.lost += 1
+            return None
         if not lines and recorded.question and not recorded.decisions:
             self._found.unanswered += 1
             return None

@@ -1,13 +1,15 @@
 """Restores prompts, lessons and usage of a run after a restart."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from autohedge.agents import learning
-from autohedge.core.events import Decision, JournalEntry, PromptsChanged
+from autohedge.config.sections import LLMSettings
+from autohedge.core.events import Decision, JournalEntry, PromptsChanged, Restarted
 from autohedge.core.units import NS_PER_MINUTE
+from autohedge.engine.deliberations.scheduler import BYPASS, CACHE
 from autohedge.llm.parsing import parse_answer
-from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, read
+from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, read, read_hashes
 from autohedge.llm.usage import TokenUsage, total_usage
 from autohedge.tools.lessons import Lesson
 
@@ -37,6 +39,39 @@ def restore_usage(path: Path) -> TokenUsage:
         if path.is_file()
         else TokenUsage()
     )
+
+
+def last_number(path: Path) -> int:
+    """Returns the highest number of a deliberation in a transcript; 0 without lines."""
+    return max((number for number, _ in read_hashes(path)), default=0) if path.is_file() else 0
+
+
+def missing_lines(path: Path, record: Iterable[JournalEntry]) -> dict[Decision, int]:
+    """Returns the decisions of a record whose lines a transcript lacks, each with the number of these lines.
+
+    Raises Corrupt if the transcript is damaged.
+    """
+    known = {line_hash for _, line_hash in read_hashes(path)} if path.is_file() else set()
+    decisions = (entry.event for entry in record if isinstance(entry.event, Decision))
+    return {decision: count for decision in decisions if (count := len(set(decision.calls) - known))}
+
+
+def missing_answers(path: Path, record: Sequence[JournalEntry]) -> tuple[int, ...]:
+    """Returns the deliberations whose lines a transcript lacks, apart from those that a restart named before."""
+    named = {
+        number
+        for entry in record
+        if isinstance(entry.event, Restarted)
+        for number in entry.event.missing_answers
+    }
+    return tuple(sorted({decision.number for decision in missing_lines(path, record)} - named))
+
+
+def largest_usage(missing: Mapping[Decision, int], llm: LLMSettings) -> TokenUsage:
+    """Returns the largest usage that missing lines can have: every retry made, the whole context used."""
+    calls = sum(count for decision, count in missing.items() if decision.source not in (BYPASS, CACHE))
+    tries = calls * (1 + llm.retries)
+    return TokenUsage(tries, tries * llm.context_tokens, 0)
 
 
 def lesson_of(decision: Decision, lines: list[TranscriptEntry]) -> Lesson | None:

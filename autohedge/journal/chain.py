@@ -188,7 +188,7 @@ def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
         previous = line.hash
         yield line
     if previous == NO_HASH:
-        msg = f"{path} is empty"
+        msg = f"{path} is empty; restore the file"
         raise Corrupt(msg)
 
 
@@ -226,7 +226,7 @@ def _verified(raw: bytes, previous: str, path: Path, number: int) -> JournalLine
     body = raw[: -_TAIL_BYTES - 1]
     if seal(body, previous)[0] != raw:
         line = f"line {number}" if number else "a line near the end"
-        msg = f"{path}: {line} is damaged: its hash does not match its text and the line before"
+        msg = f"{path}: {line} is damaged: its hash does not match its text and the line before; restore the file"
         raise Corrupt(msg)
     try:
         return _decode(raw)

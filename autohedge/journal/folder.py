@@ -23,6 +23,7 @@ LAST = "last"
 RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
 TRANSCRIPT, SUMMARY = "transcript.jsonl", "summary.json"
+REWRITTEN = "delete the file, and a restart of the run writes it again"
 OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # the names of file and key up to version 0.1.0
 
 _BEGUN = re.compile(r"(?<!\d)\d{8}T\d{6}(?!\d)")  # as `compact_utc` writes it
@@ -130,11 +131,13 @@ class RunFolder:
         """Returns the folder of a run by its id or path.
 
         `last` is the newest in the working directory that no what-if simulated, and among several the newest
-        that is `preferred`. Raises Misconfigured if there is none.
+        that is `preferred`. Raises Misconfigured if there is none, Corrupt for a run without its journal.
         """
         for path in (RUNS / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
+            if (path / FILES).is_dir():
+                raise Corrupt(f"{path / JOURNAL} is missing; restore the file")
         known = cls.all()
         own = (folder for folder in reversed(known) if folder.study is None)
         last = next(own, None)
@@ -205,10 +208,10 @@ class RunFolder:
         """
         path = self.path / FILES / name
         if not path.is_file():
-            msg = f"{path} is missing, but the journal names it"
+            msg = f"{path} is missing, but the journal names it; restore the file"
             raise Corrupt(msg)
         if content_name(path.read_bytes(), path.suffix) != name:
-            msg = f"{path} was changed: its content does not match its name"
+            msg = f"{path} was changed: its content does not match its name; restore the file"
             raise Corrupt(msg)
         return path
 
@@ -241,7 +244,7 @@ class RunFolder:
     def read_launch(self) -> dict[str, Any]:
         """Returns how the run was started; empty for a run in virtual time.
 
-        Raises Corrupt if the file cannot be parsed.
+        Raises Corrupt if the file is damaged.
         """
         path = next((path for path in (self.path / LAUNCH, self.path / OLD_LAUNCH) if path.is_file()), None)
         if path is None:
@@ -249,9 +252,9 @@ class RunFolder:
         try:
             launch = json.loads(path.read_bytes())
         except ValueError as error:
-            raise Corrupt(f"{path} is damaged: {error}") from None
-        if not isinstance(launch, dict):
-            return {}
+            raise Corrupt(f"{path} is damaged: {error}; restore the file") from None
+        if not isinstance(launch, dict) or not launch:
+            raise Corrupt(f"{path} is damaged: it does not have how the run was started; restore the file")
         return {"venue_id" if key == OLD_VENUE_ID else key: value for key, value in launch.items()}
 
     def write_results(self, results: Mapping[str, Any]) -> None:
@@ -313,10 +316,9 @@ class RunFolder:
         try:
             results: dict[str, Any] = json.loads(self.results.read_bytes())
         except ValueError as error:
-            msg = f"{self.results} is damaged: {error}"
-            raise Corrupt(msg) from None
+            raise Corrupt(f"{self.results} is damaged: {error}; {REWRITTEN}") from None
         if not isinstance(results, dict) or not isinstance(results.get("fills", []), list):
-            raise Corrupt(f"{self.results} is damaged: it does not have the results of a run")
+            raise Corrupt(f"{self.results} is damaged: it does not have the results of a run; {REWRITTEN}")
         return results
 
     def require_single_keys(self) -> None:

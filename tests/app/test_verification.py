@@ -144,7 +144,7 @@ def test_a_changed_stored_file_is_named(folder: RunFolder, suffix: str) -> None:
 def test_a_missing_prompt_is_named(folder: RunFolder) -> None:
     path = next(path for path in folder.files() if path.suffix == ".md")
     path.unlink()
-    assert damaged_part(folder) == ("files", f"{path} is missing, but the journal names it")
+    assert damaged_part(folder) == ("files", f"{path} is missing, but the journal names it; restore the file")
 
 
 def test_damage_to_the_journal_is_named_beside_that_of_files(folder: RunFolder) -> None:
