@@ -286,6 +286,8 @@ def test_run_on_a_clock_without_its_launch_is_refused(launch: bytes | None, work
     folder.results.unlink()
     path = folder.path / "launch.json"
     path.unlink() if launch is None else path.write_bytes(launch)
+    with pytest.raises(Corrupt, match="is missing" if launch is None else "is damaged"):
+        restart(folder)
     assert not _goes_on(folder, [path])
 
 
