@@ -251,10 +251,10 @@ class FaultScenario:
         """Runs the rest without faults and checks that ledger and venue agree and no order is unknown."""
         self._apply(ScheduledCommand(self.history.calm_ns, "halt"))
         self.runtime.advance(NEVER)
-        self.runtime.finish()
+        self._settle()
 
     def _settle(self) -> None:
-        """Takes the last answers after a stop, which takes no more rows."""
+        """Takes the last answers, once no more rows are taken."""
         self.runtime.settle(self.now_ns + LAST_ANSWERS_NS)
         self.runtime.finish()
 

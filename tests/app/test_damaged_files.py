@@ -292,7 +292,7 @@ def test_run_on_a_clock_without_its_launch_is_refused(launch: bytes | None, work
 
 
 @pytest.mark.parametrize("file", ["journal", "settings", "prompt", "launch"])
-def test_refused_restart_sends_nothing_to_the_venue(file: str, kill: Kill, workplace: Path) -> None:
+def test_refused_restart_makes_no_connection_to_the_venue(file: str, kill: Kill, workplace: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as venue:
         venue.setblocking(False)
         folder = kill("llm", on_clock=True)
