@@ -27,7 +27,13 @@ NEAREST = {
     "gateway": ("tests/gateway",),
     "journal": ("tests/journal", "tests/runtime/test_recovery.py", "tests/app/test_restart_on_tape.py"),
     "runtime": ("tests/runtime", "tests/engine/test_known_answers.py", "tests/engine/test_run_properties.py"),
-    "app": ("tests/app",),
+    # Only real processes continue a run on a clock.
+    "app": (
+        "tests/app/test_restart_on_tape.py",
+        "tests/app/test_wall_run.py",
+        "-m",
+        "not soak and not model",
+    ),
 }
 
 
@@ -55,10 +61,11 @@ def caught(result: Result | None) -> bool:
 
 
 def nearest_tests(file: str) -> list[str]:
-    """Returns the tests to run for a changed file, nearest first."""
+    """Returns the arguments of pytest for a changed file: its own tests first."""
     folder, _, name = file.rpartition("/")
-    places = (f"tests/{folder}/test_{name}", *NEAREST[file.partition("/")[0]])
-    return list(dict.fromkeys(place for place in places if (ROOT / place).exists()))
+    mirror = f"tests/{folder}/test_{name}"
+    places = [mirror] if (ROOT / mirror).exists() else []
+    return [*places, *NEAREST[file.partition("/")[0]]]
 
 
 class Runner:
