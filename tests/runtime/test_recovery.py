@@ -9,12 +9,18 @@ from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
+    AnyInput,
+    Continued,
     Decision,
     DeliberationRequested,
     EndOfTape,
     JournalEntry,
+    LoopLag,
     OperatorCommand,
+    PromptsChanged,
+    Restarted,
     RunStarted,
+    SystemFault,
 )
 from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.units import NS_PER_S
@@ -24,7 +30,7 @@ from autohedge.faultsim.scripted_decisions import DecisionFault, ScriptedDecisio
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.market import Tape
 from autohedge.market.tape import Rows
-from autohedge.runtime.recovery import VerifyingRecorder, last_ns, rerun
+from autohedge.runtime.recovery import VerifyingRecorder, has_outside_inputs, last_ns, rerun
 from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime
 from tests.run_harness import Recording, quotes_tape, settings
 
@@ -175,3 +181,19 @@ def test_question_cancelled_in_its_own_step_is_not_forwarded() -> None:
     runtime.drain()
     assert [entry.event.number for entry in record if isinstance(entry.event, DeliberationRequested)] == [1]
     assert forwarded == []
+
+
+@pytest.mark.parametrize(
+    "outside",
+    [
+        OperatorCommand(1, "halt", "a person"),
+        SystemFault(1, "the disk is full"),
+        LoopLag(1, 1.0),
+        Restarted(1, 0, "m"),
+        PromptsChanged(1, {}),
+    ],
+)
+def test_record_with_an_input_from_outside_cannot_be_repeated(outside: AnyInput) -> None:
+    begun, ended = JournalEntry(1, 0, RunStarted("n")), JournalEntry(3, 0, EndOfTape())
+    assert not has_outside_inputs([begun, JournalEntry(2, 0, Continued(1, "m")), ended])
+    assert has_outside_inputs([begun, JournalEntry(2, 0, outside), ended])

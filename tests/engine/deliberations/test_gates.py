@@ -160,6 +160,16 @@ def test_gate_verdict_past_ttl_expires_and_requests_a_new_one() -> None:
     assert harness.engine.codes()["gate_expired"] == 2
 
 
+@pytest.mark.parametrize(("decided_s", "valid_s"), [(-20, 40), (None, 60), (3600, 60)])
+def test_verdict_counts_from_its_own_request_but_never_later(decided_s: int | None, valid_s: int) -> None:
+    harness = GateHarness()
+    question = harness.next_question()
+    decided_ns = 0 if decided_s is None else question.at_ns + decided_s * NS_PER_S
+    (opened,) = harness.decide("trade", question, decided_ns=decided_ns)
+    assert isinstance(opened, GateChanged)
+    assert opened.valid_until_ns == question.at_ns + valid_s * NS_PER_S
+
+
 def test_gate_verdict_arriving_after_its_ttl_is_stale() -> None:
     harness = GateHarness(hybrid__verdict_ttl_s=10, hybrid__deadline_s=1000)
     question = harness.next_question()
@@ -214,6 +224,15 @@ def test_restart_closes_the_gate() -> None:
     assert ("closed", "restarted") in _gates(harness.drain())
 
 
+def test_questions_after_a_restart_skip_the_numbers_that_were_lost() -> None:
+    harness = GateHarness()
+    assert harness.next_question().number == 1
+    now_ns, pos = harness.engine.now_ns, harness.engine.pos
+    harness.step(Restarted(now_ns, pos, "m", last_number=3))
+    assert harness.next_question().number == 4
+    assert harness.engine.deliberations and harness.engine.deliberations.result()["asked"] == 2
+
+
 def test_closing_gate_cancels_the_resting_entry() -> None:
     harness = GateHarness(execution__time_in_force="gtc")
     harness.decide("trade")
@@ -231,6 +250,13 @@ def test_decision_for_unrequested_symbol_or_number_is_ignored() -> None:
     ):
         assert harness.decide("trade", unrequested) == []
     assert harness.state == "closed"
+
+
+def test_decision_with_number_zero_does_not_open_a_gate_without_question() -> None:
+    harness = GateHarness()
+    harness.decide("keep")
+    assert harness.decide("trade", DeliberationRequested(0, 0, "gate", "X", "")) == []
+    assert harness.engine.deliberations and harness.engine.deliberations.result()["late"] == 1
 
 
 def test_decision_with_number_zero_is_ignored() -> None:

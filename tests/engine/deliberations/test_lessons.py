@@ -66,6 +66,9 @@ def test_lesson_scheduler_batches_trades_with_one_pending_request() -> None:
     harness.scheduler.cancel(0)
     harness.round_trip(6)
     assert [[trade.closed_ns for trade in trips] for trips in harness.snapshots] == [[1, 2], [3, 4, 5, 6]]
+    assert {
+        (trade.quantity, trade.realized, trade.fees) for trips in harness.snapshots for trade in trips
+    } == {(D(1), D(1), D(1))}
 
 
 def test_lesson_wait_ends_on_pending_answer_and_counts_only_lessons() -> None:

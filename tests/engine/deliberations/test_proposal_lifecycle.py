@@ -17,6 +17,7 @@ from autohedge.core.events import (
     Halted,
     OperatorCommand,
     Proposal,
+    ProposalResolved,
     ReplaceOrder,
     Restarted,
     SubmitOrder,
@@ -74,7 +75,19 @@ def test_resting_entry_on_answer_timeout_is_cancelled() -> None:
     question = harness.next_question()
     events = harness.fire_timers_until(question.at_ns + DEADLINE_S * NS_PER_S)
     assert [each.order_id for each in events_of(CancelOrder, events)] == [order.order_id]
-    assert resolution_codes(events) == ["timeout"]
+    assert events_of(ProposalResolved, events) == [
+        ProposalResolved(harness.engine.now_ns, question.number, "X", "timeout")
+    ]
+
+
+def test_snapshot_leaves_out_the_money_of_a_resting_entry() -> None:
+    harness, order = _resting()
+    question = harness.next_question()
+    assert harness.engine.deliberations
+    snapshot = harness.engine.deliberations.snapshots[question.number]
+    reserved = harness.engine.orders.reserved
+    assert reserved >= order.quantity * (order.limit or 0) > 0
+    assert (snapshot.cash - snapshot.buying_power, snapshot.exposure) == (reserved, reserved)
 
 
 @pytest.mark.parametrize("verdict", ["keep", "trade"])
