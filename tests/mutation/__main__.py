@@ -1,6 +1,6 @@
 """Mutation testing: applies small changes to the package and reports which of them nobody notices.
 
-For each mutant of the catalogue it runs the tests nearest to the changed file, and 60 seeds of the simulation.
+For each mutant of the catalogue it runs 60 seeds of the simulation, and the tests nearest to the changed file.
 Exits with 1 if a mutant survives, with 2 if the catalogue does not fit the package or a run proves nothing.
 """
 
@@ -69,7 +69,7 @@ def _options(args: Sequence[str] | None) -> argparse.Namespace:
         "--slice", action="store_true", help="run ten fixed mutants, and ten chosen by a hash of the sources"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="run the simulation only for what the tests do not catch"
+        "--quick", action="store_true", help="run the tests only for what the simulation does not catch"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
     parser.add_argument(

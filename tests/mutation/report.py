@@ -57,9 +57,10 @@ def summary(outcomes: Sequence[Outcome], *, quick: bool) -> str:
     """Returns the totals as text."""
     counts = totals(outcomes)
     text = f"{counts['mutants']} mutants, {counts['equivalent']} equivalent: {counts['caught']} of {counts['run']}"
-    text += f" caught ({counts['caught_pct']} %), {counts['by_tests']} by tests"
-    if not quick:  # otherwise the simulation did not see what the tests had caught
-        text += f", {counts['by_simulation']} by the simulation ({counts['by_simulation_pct']} %)"
+    text += f" caught ({counts['caught_pct']} %), {counts['by_simulation']} by the simulation"
+    text += f" ({counts['by_simulation_pct']} %)"
+    if not quick:  # otherwise the tests did not see what the simulation had caught
+        text += f", {counts['by_tests']} by tests"
     return text + "".join(
         f"\n{kind}: {', '.join(counts[kind])}" for kind in ("survived", "errors") if counts[kind]
     )

@@ -1,4 +1,4 @@
-"""Runs mutants: the tests nearest to the changed file, then seeds of the simulation."""
+"""Runs mutants: seeds of the simulation, then the tests nearest to the changed file."""
 
 import os
 import signal
@@ -80,7 +80,7 @@ class Runner:
     def run_all(self, mutants: Sequence[Mutant], *, quick: bool = False) -> Iterator[Outcome]:
         """Yields the outcomes of mutants, in their order.
 
-        With `quick` the simulation does not run for what the tests have caught.
+        With `quick` the tests do not run for what the simulation has caught.
         """
         with ThreadPoolExecutor(self._jobs) as pool:
             yield from pool.map(partial(self.run_one, quick=quick), mutants)
@@ -89,10 +89,10 @@ class Runner:
         """Runs one mutant, unless it is equivalent."""
         if mutant.equivalent:
             return Outcome(mutant)
-        tests = self.run(mutant, "tests", nearest_tests(mutant.file))
-        if quick and caught(tests):
-            return Outcome(mutant, tests)
-        return Outcome(mutant, tests, self.run(mutant, "seeds", SEEDS))
+        seeds = self.run(mutant, "seeds", SEEDS)
+        if quick and caught(seeds):
+            return Outcome(mutant, seeds=seeds)
+        return Outcome(mutant, self.run(mutant, "tests", nearest_tests(mutant.file)), seeds)
 
     def control(self, outcomes: Sequence[Outcome]) -> list[Result]:
         """Runs what caught a mutant on the package as it is; returns what fails there too, so proves nothing."""
