@@ -29,7 +29,7 @@ from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.exit_levels import STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, Levels, Trail, levels_met
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
-from autohedge.faultsim.taken_quotes import Quote
+from autohedge.faultsim.taken_quotes import TakenQuote
 
 TIME_STOP = "time_stop"
 AT_A_QUOTE = frozenset({TAKE_PROFIT, STOP_LOSS, TRAILING_STOP})
@@ -126,7 +126,7 @@ class ExitChecker:
                     self._missed(symbol, position)
         self._pos = pos
 
-    def _quoted(self, symbol: str, position: _Position, quote: Quote) -> None:
+    def _quoted(self, symbol: str, position: _Position, quote: TakenQuote) -> None:
         if position.must:
             self._missed(symbol, position)
         free = self._is_free(symbol) and not (position.refused and quote.ts_ns <= position.retry_ns)
@@ -236,7 +236,7 @@ class ExitChecker:
                 position.levels = self._levels[booking.order.order_id]
             elif not booking.bust:
                 position.refused = 0
-            if held > ZERO and (booking.order.buys or booking.bust):
+            if held > ZERO and booking.order.buys is not booking.bust:  # it grew
                 self._start_time_stop(position)
             _ended(position, held)
         for change, price in self._account.external:

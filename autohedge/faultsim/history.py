@@ -23,7 +23,7 @@ class Quotes(msgspec.Struct, frozen=True):
     ask_size: list[float]
 
 
-class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+class ScriptedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """What the agents answer to one question, `delay` (a share of the deadline) after it was asked."""
 
     delay: float
@@ -57,7 +57,7 @@ class History(msgspec.Struct, frozen=True):
     market: list[Quotes]
     strikes: list[Strike]
     commands: list[ScheduledCommand] = []
-    answers: dict[str, list[Answer]] = {}
+    answers: dict[str, list[ScriptedAnswer]] = {}
 
 
 def read_history(path: Path) -> History:

@@ -1,4 +1,4 @@
-"""Invariants 12, 13 and 16: what is reserved, known and asked back of the working orders.
+"""Invariants 12, 13 and 16: what is reserved, known and cancelled of the working orders.
 
 Reserved money is what working orders need, every working order is known to its instrument, and no entry rests
 without a cancel request while the account is halted.

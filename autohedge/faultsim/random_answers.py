@@ -12,7 +12,7 @@ from autohedge.core.ids import Randomness
 from autohedge.core.snapshots import AgentLimits, DeliberationKind
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import agent_limits
-from autohedge.faultsim.history import Answer
+from autohedge.faultsim.history import ScriptedAnswer
 from autohedge.faultsim.random_market import ROWS, Sessions
 from autohedge.faultsim.scripted_decisions import DecisionFault, answers_of
 from autohedge.faultsim.strikes import Strike
@@ -44,7 +44,9 @@ _OUTSIDE: tuple[dict[str, Any], ...] = (
 )
 
 
-def random_answers(draw: Randomness, settings: Settings, symbols: Sequence[str]) -> dict[str, list[Answer]]:
+def random_answers(
+    draw: Randomness, settings: Settings, symbols: Sequence[str]
+) -> dict[str, list[ScriptedAnswer]]:
     """Draws the answers to the questions of each symbol and kind; none in hft mode."""
     if settings.trading.mode == "hft":
         return {}
@@ -55,7 +57,7 @@ def random_answers(draw: Randomness, settings: Settings, symbols: Sequence[str])
         answers[answers_of(symbol, kind)] = [_verdict(draw, kind, bounds) for _ in range(ANSWERS)]
         if settings.hybrid.learn_every_trades:
             answers[answers_of(symbol, "learning")] = [
-                Answer(_delay(draw), **draw.choice(_LESSONS)) for _ in range(LESSONS)
+                ScriptedAnswer(_delay(draw), **draw.choice(_LESSONS)) for _ in range(LESSONS)
             ]
     return answers
 
@@ -88,10 +90,10 @@ def _expected_questions(settings: Settings, symbols: int, sessions: Sessions) ->
     return symbols * trading_s / pause_s
 
 
-def _verdict(draw: Randomness, kind: DeliberationKind, bounds: AgentLimits) -> Answer:
+def _verdict(draw: Randomness, kind: DeliberationKind, bounds: AgentLimits) -> ScriptedAnswer:
     (verdict_fields,) = draw.choices(_VERDICTS, _WEIGHTS)
     proposal = _proposal(draw, bounds) if kind == "trade" else None
-    return Answer(_delay(draw), **verdict_fields, proposal=proposal)
+    return ScriptedAnswer(_delay(draw), **verdict_fields, proposal=proposal)
 
 
 def _delay(draw: Randomness) -> float:

@@ -76,8 +76,8 @@ LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 class ScenarioResult:
     """The result of a history: how often each fault struck, and the first violation, if any.
 
-    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end, `moments` the times
-    at which orders were sent.
+    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end, `order_times_ns` the
+    times at which orders were sent.
     """
 
     seed: int = 0
@@ -88,7 +88,7 @@ class ScenarioResult:
     violation: str | None = None
     digest: str = ""
     ended_ns: int = 0
-    moments: tuple[int, ...] = ()
+    order_times_ns: tuple[int, ...] = ()
 
 
 def run_history(history: History) -> ScenarioResult:
@@ -103,7 +103,7 @@ def run_history(history: History) -> ScenarioResult:
         scenario.outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
     scenario.outcome.ended_ns = scenario.now_ns
     sent = (command.at_ns for command in scenario.venue.sent if isinstance(command, SubmitOrder))
-    scenario.outcome.moments = tuple(sent)
+    scenario.outcome.order_times_ns = tuple(sent)
     return scenario.outcome
 
 

@@ -13,7 +13,7 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import Decision, DeliberationRequested, Proposal
 from autohedge.core.snapshots import DeliberationKind, Snapshot
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.history import Answer
+from autohedge.faultsim.history import ScriptedAnswer
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 
 
@@ -42,7 +42,7 @@ class ScriptedDecisions:
         self,
         settings: Settings,
         symbols: tuple[str, ...],
-        answers: Mapping[str, Sequence[Answer]],
+        answers: Mapping[str, Sequence[ScriptedAnswer]],
         schedule: FaultSchedule,
     ) -> None:
         self._deadline_ns = round(settings.hybrid.deadline_s * NS_PER_S)
@@ -78,7 +78,7 @@ class ScriptedDecisions:
         """Drops the pending answers: the process that asked is gone."""
         self._due.clear()
 
-    def _decision(self, question: DeliberationRequested, answer: Answer) -> Decision:
+    def _decision(self, question: DeliberationRequested, answer: ScriptedAnswer) -> Decision:
         verdict_fields = msgspec.structs.asdict(answer)
         delay_ns = int(verdict_fields.pop("delay") * self._deadline_ns)
         return Decision(

@@ -7,7 +7,7 @@ import msgspec
 
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.history import Answer, History, Quotes
+from autohedge.faultsim.history import History, Quotes, ScriptedAnswer
 from autohedge.faultsim.scenario import run_history
 from autohedge.faultsim.strikes import Strike
 
@@ -39,7 +39,7 @@ def shrink(history: History, progress: Callable[[History], None] = lambda _: Non
         _later_start,
         _fewer_commands,
         _fewer_strikes,
-        _other_moments,
+        _other_times,
         _later_start,
         _earlier_end,
     ):
@@ -96,12 +96,12 @@ def _later_start(history: History, fails: Fails) -> History:
     return history
 
 
-def _other_moments(history: History, fails: Fails) -> History:
-    """Looks for fewer faults at other moments, where leaving one out alone hides the failure."""
-    draw = seeded_random(history.nonce, "moments")
+def _other_times(history: History, fails: Fails) -> History:
+    """Looks for fewer faults at other times, where leaving one out alone hides the failure."""
+    draw = seeded_random(history.nonce, "times")
     while len(history.strikes) > 1:
-        moments = run_history(history).moments
-        candidates = (_at_other_moments(history, moments, draw) for _ in range(TRIES))
+        times_ns = run_history(history).order_times_ns
+        candidates = (_at_other_times(history, times_ns, draw) for _ in range(TRIES))
         found = next((candidate for candidate in candidates if fails(candidate)), None)
         if found is None:
             break
@@ -109,13 +109,13 @@ def _other_moments(history: History, fails: Fails) -> History:
     return history
 
 
-def _at_other_moments(history: History, moments: Sequence[int], draw: Randomness) -> History:
+def _at_other_times(history: History, times_ns: Sequence[int], draw: Randomness) -> History:
     """A few of the faults, together at another moment at which an order was sent."""
     count = draw.randint(1, min(len(history.strikes) - 1, FEW))
     # Mostly the last ones, which are the likeliest causes.
     last = history.strikes[-count:]
     kept = last if draw.random() < 0.6 else draw.sample(history.strikes, count)
-    shift_ns = draw.choice(moments) - draw.choice(kept).at_ns if moments and draw.random() < 0.8 else 0
+    shift_ns = draw.choice(times_ns) - draw.choice(kept).at_ns if times_ns and draw.random() < 0.8 else 0
     moved = [_moved(strike, shift_ns, draw) for strike in kept]
     return msgspec.structs.replace(history, strikes=sorted(moved, key=lambda strike: strike.at_ns))
 
@@ -169,7 +169,7 @@ def _part(quotes: Quotes, first_ns: int, end_ns: int) -> Quotes:
     return Quotes(quotes.symbol, **columns)
 
 
-def _used_answers(history: History) -> dict[str, list[Answer]]:
+def _used_answers(history: History) -> dict[str, list[ScriptedAnswer]]:
     symbols = {quotes.symbol for quotes in history.market}
     return {key: answers for key, answers in history.answers.items() if key.rpartition(" ")[0] in symbols}
 

@@ -116,7 +116,11 @@ class SimulatedDisk:
         """Writes a whole file; raises OSError on a full disk."""
         if self._now_ns() < self._full_until_ns:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.files[path] = _File(bytearray(content))
+        self.files[path] = _File(bytearray(content), len(content))
+
+    def occupy(self, path: Path, size: int) -> None:  # noqa: ARG002 - the room that it gives is `RESERVE_ROOM`
+        """Creates a file; raises OSError on a full disk."""
+        self.create(path, b"")
 
     def delete(self, path: Path) -> None:
         """Deletes a file; what it occupied is room for new lines."""

@@ -55,6 +55,10 @@ class Disk(Protocol):
         """Writes a whole file."""
         ...
 
+    def occupy(self, path: Path, size: int) -> None:
+        """Creates a file that occupies `size` bytes."""
+        ...
+
     def delete(self, path: Path) -> None:
         """Deletes a file if it exists."""
         ...
@@ -104,6 +108,13 @@ class LocalDisk:
     def create(self, path: Path, content: bytes) -> None:
         """Writes a whole file."""
         path.write_bytes(content)
+
+    def occupy(self, path: Path, size: int) -> None:
+        """Creates a file of `size` bytes, in whole MiB."""
+        with path.open("wb") as file:
+            # Real zero bytes: a sparse file would not occupy the disk.
+            for _ in range(size >> 20):
+                file.write(bytes(1 << 20))
 
     def delete(self, path: Path) -> None:
         """Deletes a file if it exists."""

@@ -61,8 +61,7 @@ class DurableStore:
     def reserve(self) -> bool:
         """Creates the reserve for a full disk; returns whether there was room."""
         try:
-            # Real zero bytes: a sparse file would not occupy the disk.
-            self._disk.create(self._reserve, bytes(RESERVE_BYTES))
+            self._disk.occupy(self._reserve, RESERVE_BYTES)
         except OSError as error:
             self._disk.delete(self._reserve)
             self.fault = f"no room for the journal's reserve: {error.strerror}"

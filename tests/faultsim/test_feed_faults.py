@@ -62,9 +62,7 @@ def test_leaving_one_strike_out_changes_no_other_quote(strikes: list[Strike], da
 
 @budget(max_examples=40, deadline=None)
 @given(lists, gap_lists)
-def test_gaps_delay_all_later_quotes_and_change_nothing_else(
-    strikes: list[Strike], gaps: list[Strike]
-) -> None:
+def test_gaps_delay_all_later_quotes_and_keep_the_rest(strikes: list[Strike], gaps: list[Strike]) -> None:
     for stream, other in zip(_streams([*gaps, *strikes]), _streams(strikes), strict=True):
         ts = other.columns["ts"]
         late_ns = sum((np.where(ts > gap.at_ns, gap_ns(gap), 0) for gap in gaps), np.zeros_like(ts))

@@ -96,7 +96,7 @@ def test_settings_of_every_history_are_valid_and_its_strategy_can_be_built() -> 
         assert len(build(settings, tape.streams).lanes) == len(tape.symbols)
 
 
-def test_histories_have_midnights_several_days_and_instruments_of_very_different_price() -> None:
+def test_histories_have_midnights_days_and_instruments_of_different_price() -> None:
     seen: Counter[str] = Counter()
     for history in map(_history, SEEDS):
         last_ns = history.start_ns + history.market[0].after_ns[-1]

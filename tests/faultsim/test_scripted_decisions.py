@@ -16,7 +16,7 @@ from autohedge.core.snapshots import DeliberationKind, Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import agent_limits
 from autohedge.engine.deliberations.proposals import within_limits
-from autohedge.faultsim.history import Answer
+from autohedge.faultsim.history import ScriptedAnswer
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
 from autohedge.faultsim.random_history import random_history, settings_of
 from autohedge.faultsim.random_market import Sessions
@@ -24,8 +24,16 @@ from autohedge.faultsim.scripted_decisions import GARBAGE, DecisionFault, Script
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 
 SYMBOLS = ("A/USD", "B/USD")
-BUY, KEEP, REFUSE = Answer(0.5, "trade", "long"), Answer(0.25, "keep"), Answer(0.5, "no_trade")
-ANSWERS = {"A/USD gate": [BUY, KEEP], "B/USD gate": [REFUSE], "A/USD learning": [Answer(0.1, "lesson")]}
+BUY, KEEP, REFUSE = (
+    ScriptedAnswer(0.5, "trade", "long"),
+    ScriptedAnswer(0.25, "keep"),
+    ScriptedAnswer(0.5, "no_trade"),
+)
+ANSWERS = {
+    "A/USD gate": [BUY, KEEP],
+    "B/USD gate": [REFUSE],
+    "A/USD learning": [ScriptedAnswer(0.1, "lesson")],
+}
 HYBRID = settings_of(
     next(h for h in map(random_history, range(40)) if h.settings["trading"]["mode"] == "hybrid")
 )

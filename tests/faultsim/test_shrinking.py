@@ -1,0 +1,47 @@
+"""Shrinking finds the faults and the part of the market that a failure needs."""
+
+from pathlib import Path
+
+import pytest
+
+from autohedge.faultsim import shrinking
+from autohedge.faultsim.history import read_history
+from autohedge.faultsim.scenario import run_history
+from autohedge.faultsim.shrinking import ended_at, shrink
+from tests.faultsim.mutants.planted_bugs import crash_point_skipped
+from tests.faultsim.mutants.reverted_mends import second_exit_forgotten
+
+pytestmark = pytest.mark.process
+
+FOLDER = Path(__file__).with_name("histories")
+
+
+def test_history_that_holds_is_not_shrunk() -> None:
+    assert shrink(read_history(FOLDER / "flat_account.json")) is None
+
+
+def test_failure_without_any_fault_shrinks_to_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    crash_point_skipped(monkeypatch)
+    history = read_history(FOLDER / "flat_account.json")
+    shrunk = shrink(history)
+    assert shrunk and shrunk.note.startswith("4: ") and shrunk.strikes == []
+    quotes = sum(len(each.after_ns) for each in shrunk.market)
+    assert len(shrunk.market) == 1 and quotes < 400
+    assert run_history(shrunk).violation == shrunk.note
+
+
+def test_double_sale_keeps_three_faults_and_loses_symbols(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shrinking, "TRIES", 2)
+    second_exit_forgotten(monkeypatch)
+    shrunk = shrink(read_history(FOLDER / "double_sale.json"))
+    assert shrunk and len(shrunk.strikes) <= 3
+    assert run_history(shrunk).violation == shrunk.note
+
+
+def test_market_ends_two_minutes_after_its_faults() -> None:
+    history = read_history(FOLDER / "flat_account.json")
+    calm_ns = history.start_ns + 20 * 10**9
+    ended = ended_at(history, calm_ns)
+    assert ended.calm_ns == calm_ns
+    assert all(quotes.after_ns[-1] <= 140 * 10**9 for quotes in ended.market)
+    assert all(strike.at_ns < calm_ns for strike in ended.strikes)
