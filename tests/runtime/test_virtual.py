@@ -9,6 +9,7 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     AnyTradingCommand,
     Decision,
+    EndOfTape,
     ExecutionReport,
     OrderAccepted,
     OrderMassStatus,
@@ -120,30 +121,45 @@ def test_venue_owes_an_answer_until_it_has_accepted_the_order() -> None:
 
 
 class AnsweringVenue(UnansweringVenue):
-    """A remote venue with one answer in transit."""
+    """A remote venue with answers in transit."""
 
-    def __init__(self, due_ns: int) -> None:
-        self.next_due_ns = due_ns
+    def __init__(self, *due_ns: int) -> None:
+        self._due_ns = [*due_ns, NEVER]
         self._arrived: list[VenueEvent] = []
 
+    @property
+    def next_due_ns(self) -> int:  # type: ignore[override]
+        return self._due_ns[0]
+
     def advance(self) -> None:
-        self._arrived.append(OrderMassStatus(self.next_due_ns, 0, ()))
-        self.next_due_ns = NEVER
+        self._arrived.append(OrderMassStatus(self._due_ns.pop(0), 0, ()))
 
     def poll(self) -> VenueEvent | None:
         return self._arrived.pop() if self._arrived else None
 
 
-def test_of_one_time_the_venue_comes_first_then_timers_then_decisions() -> None:
-    record, engine = Recording(), engine_for(settings(), TAPE)
-    decisions = RecordedDecisions()
-    runtime = VirtualRuntime(engine, AnsweringVenue(2 * S), TAPE.rows, record, decisions)
+def test_of_one_time_rows_come_first_then_venue_timers_and_decisions() -> None:
+    tape = quotes_tape([(n * S, 100.0, 101.0) for n in range(1, 5)])
+    record, engine, decisions = Recording(), engine_for(settings(), tape), RecordedDecisions()
+    runtime = VirtualRuntime(engine, AnsweringVenue(2 * S), tape.rows, record, decisions)
     runtime.begin("n")
     assert engine.next_deadline_ns == 2 * S
     decisions.add(Decision(2 * S, 1, "gate", "X", 0, "no_trade"))
     runtime.advance(2 * S)
-    inputs = [entry.event for entry in record if isinstance(entry.event, OrderMassStatus | Timer | Decision)]
-    assert [type(event) for event in inputs] == [OrderMassStatus, Timer, Decision]
+    inputs = [entry for entry in record if isinstance(entry.event, OrderMassStatus | Timer | Decision)]
+    assert [(entry.pos, type(entry.event)) for entry in inputs] == [
+        (2, OrderMassStatus),
+        (2, Timer),
+        (2, Decision),
+    ]
+
+
+def test_run_ends_after_all_that_was_in_transit_has_arrived() -> None:
+    tape, record = quotes_tape([(S, 100.0, 101.0)]), Recording()
+    venue = AnsweringVenue(2 * S, 3 * S, 4 * S)
+    VirtualRuntime(engine_for(settings(), tape), venue, tape.rows, record).run("n")
+    inputs = [entry.event for entry in record if isinstance(entry.event, OrderMassStatus | EndOfTape)]
+    assert [type(event) for event in inputs] == [*[OrderMassStatus] * 3, EndOfTape]
 
 
 def test_resting_order_fills_at_the_row_that_touches_it() -> None:
