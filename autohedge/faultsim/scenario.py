@@ -25,6 +25,7 @@ from autohedge.core.events import (
     LoopLag,
     OperatorCommand,
     OrderMassStatus,
+    QueryAccount,
     QueryFills,
     Reconciled,
     Restarted,
@@ -76,8 +77,8 @@ LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
 class ScenarioResult:
     """The result of a history: how often each fault struck, and the first violation, if any.
 
-    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end, `order_times_ns` the
-    times at which orders were sent.
+    `digest` is the hash of the journal, `ended_ns` the time of the violation or of the end, `order_times_ns` and
+    `pass_times_ns` the times at which orders were sent and passes of reconciliation began.
     """
 
     seed: int = 0
@@ -88,23 +89,25 @@ class ScenarioResult:
     violation: str | None = None
     digest: str = ""
     ended_ns: int = 0
-    order_times_ns: tuple[int, ...] = ()
+    order_times_ns: list[int] = field(default_factory=list)
+    pass_times_ns: list[int] = field(default_factory=list)
 
 
 def run_history(history: History) -> ScenarioResult:
     """Runs a history; the same history gives the same journal."""
     scenario = FaultScenario(history)
+    outcome = scenario.outcome
     try:
         scenario.play()
     except InvariantViolation as violated:
-        scenario.outcome.violation = str(violated)
+        outcome.violation = str(violated)
     # What the engine raises on bad input is a violation too; other exceptions are bugs of the simulator.
     except (AutoHedgeError, ArithmeticError, LookupError) as error:
-        scenario.outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
-    scenario.outcome.ended_ns = scenario.now_ns
-    sent = (command.at_ns for command in scenario.venue.sent if isinstance(command, SubmitOrder))
-    scenario.outcome.order_times_ns = tuple(sent)
-    return scenario.outcome
+        outcome.violation = f"the engine stopped: {type(error).__name__}: {error}"
+    outcome.ended_ns = scenario.now_ns
+    for kind, times_ns in ((SubmitOrder, outcome.order_times_ns), (QueryAccount, outcome.pass_times_ns)):
+        times_ns += [command.at_ns for command in scenario.venue.sent if isinstance(command, kind)]
+    return outcome
 
 
 class FaultScenario:

@@ -8,14 +8,13 @@ import msgspec
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.history import History, Quotes, ScriptedAnswer
-from autohedge.faultsim.scenario import run_history
+from autohedge.faultsim.scenario import ScenarioResult, run_history
 from autohedge.faultsim.strikes import Strike
 
 T = TypeVar("T")
 CALM_NS = 120 * NS_PER_S
 TRIES = 1_000
 FEW = 3
-LAST = 5  # orders: a failure that shows at the end is often due to one of them
 
 
 def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History | None:
@@ -35,13 +34,12 @@ def shrink(history: History, progress: Callable[[History], None] = lambda _: Non
 
     for reduce in (
         _fewer_strikes,
+        _other_times,
         _earlier_end,
         _fewer_symbols,
         _later_start,
         _fewer_commands,
         _fewer_strikes,
-        _other_times,
-        _later_start,
         _earlier_end,
     ):
         history = reduce(history, fails)
@@ -101,8 +99,8 @@ def _other_times(history: History, fails: Fails) -> History:
     """Looks for fewer faults at other times, where leaving one out alone hides the failure."""
     draw = seeded_random(history.nonce, "times")
     while len(history.strikes) > FEW:
-        times_ns = run_history(history).order_times_ns
-        candidates = (_at_other_times(history, times_ns, draw) for _ in range(TRIES))
+        outcome = run_history(history)
+        candidates = (_at_other_times(history, outcome, draw) for _ in range(TRIES))
         found = next((candidate for candidate in candidates if fails(candidate)), None)
         if found is None:
             break
@@ -110,16 +108,20 @@ def _other_times(history: History, fails: Fails) -> History:
     return history
 
 
-def _at_other_times(history: History, times_ns: Sequence[int], draw: Randomness) -> History:
-    """A few of the faults, together at another moment at which an order was sent."""
+def _at_other_times(history: History, outcome: ScenarioResult, draw: Randomness) -> History:
+    """A few of the faults, together at a time when an order was sent or a reconciliation began."""
     count = draw.randint(1, min(len(history.strikes) - 1, FEW))
     # Mostly the last ones, which are the likeliest causes.
     last = history.strikes[-count:]
     kept = last if draw.random() < 0.6 else draw.sample(history.strikes, count)
-    times_ns = times_ns[-LAST:] if draw.random() < 0.5 else times_ns
-    shift_ns = draw.choice(times_ns) - draw.choice(kept).at_ns if times_ns and draw.random() < 0.8 else 0
+    sent_ns = draw.choice([outcome.order_times_ns, outcome.pass_times_ns])
+    times_ns = [at_ns for at_ns in sent_ns if history.start_ns <= at_ns < history.calm_ns]
+    shift_ns = draw.choice(times_ns) - kept[0].at_ns if times_ns and draw.random() < 0.8 else 0
     moved = [_moved(strike, shift_ns, draw) for strike in kept]
-    return msgspec.structs.replace(history, strikes=sorted(moved, key=lambda strike: strike.at_ns))
+    moved.sort(key=lambda strike: strike.at_ns)
+    if draw.random() < 0.5:  # no entry after the faults, whose orders could hide what they did
+        history = ended_at(history, moved[-1].at_ns + int(draw.uniform(1, 5) * NS_PER_S))
+    return msgspec.structs.replace(history, strikes=moved)
 
 
 def _moved(strike: Strike, shift_ns: int, draw: Randomness) -> Strike:
