@@ -45,7 +45,7 @@ def _run(runner: Runner, mutants: Sequence[Mutant], wanted: argparse.Namespace) 
     useless = runner.control(outcomes)
     for result in useless:
         print(f"fails without any mutant too: {result.at}: {result.message}", file=sys.stderr)
-    verdicts = {outcome.verdict for outcome in outcomes}
+    verdicts = {outcome.verdict for outcome in outcomes if not outcome.mutant.missed}
     return 2 if useless or "error" in verdicts else int("survived" in verdicts)
 
 

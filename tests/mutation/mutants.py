@@ -24,8 +24,8 @@ class InvalidCatalogue(Exception):
 class Mutant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """One change of one file of the package: `old`, which occurs once in `file`, becomes `new`.
 
-    `like` says which bug it is like. `equivalent` is the reason why no test can notice it, else empty. The
-    mutants with `fixed` are in every slice.
+    `like` says which bug it is like. `equivalent` is the reason why no test can notice it, else empty. `missed`
+    says why nobody notices it yet; it survives without failing the run. Mutants with `fixed` are in every slice.
     """
 
     name: str
@@ -34,6 +34,7 @@ class Mutant(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defau
     new: str
     like: str
     equivalent: str = ""
+    missed: str = ""
     fixed: bool = False
 
     @property
@@ -93,8 +94,8 @@ def chosen(mutants: Sequence[Mutant], names: Sequence[str]) -> list[Mutant]:
 
 
 def slice_of(mutants: Sequence[Mutant], key: str) -> list[Mutant]:
-    """Returns the fixed mutants, and `CHOSEN` others that `key` chooses; equivalent ones are left out."""
-    run = [mutant for mutant in mutants if not mutant.equivalent]
+    """Returns the fixed mutants, and `CHOSEN` others that `key` chooses; equivalent and missed ones are left out."""
+    run = [mutant for mutant in mutants if not mutant.equivalent and not mutant.missed]
     others = sorted(
         (mutant for mutant in run if not mutant.fixed), key=lambda mutant: _digest(key, mutant.name)
     )
