@@ -243,6 +243,20 @@ def test_input_with_earlier_time_moves_neither_clock_nor_position(late: Any) -> 
     assert engine.pos == pos
 
 
+def test_row_with_earlier_time_moves_position_but_not_clock() -> None:
+    engine, rows = _engine()
+    engine.step(OperatorCommand(LATER_NS, "halt", "lunch"))
+    engine.scan(rows, 0, 1)
+    assert (engine.now_ns, engine.pos) == (LATER_NS, 1)
+
+
+def test_result_ends_at_the_last_event_after_the_last_row() -> None:
+    engine, rows = _engine()
+    engine.scan(rows, 0, 1)
+    engine.step(OperatorCommand(LATER_NS, "halt", "lunch"))
+    assert (engine.result()["first_ns"], engine.result()["last_ns"]) == (START_NS, LATER_NS)
+
+
 def test_automatic_halt_is_resumed_only_with_its_halt_id() -> None:
     engine, _ = _engine()
     engine.step(SystemFault(START_NS, "disk full"))

@@ -364,6 +364,20 @@ def test_feed_gap_reduces_until_next_row_for_any_batch_size(cut: int) -> None:
     assert active.pos == 4
 
 
+def test_feed_gap_after_an_event_in_the_first_gap_reduces_again() -> None:
+    times_s = [0, 1, 2, 100, 101, 300]
+    engine, rows = _engine([(START_NS + each * S, 100.0, 100.1) for each in times_s], risk__silent_feed_s=30)
+    order = _ordered(engine, rows)
+    _step(engine, _fill(order, engine.now_ns))
+    engine.scan(rows, engine.pos, 3)
+    _fire_timers_until(engine, START_NS + 50 * S)
+    _step(engine, _fill(order, engine.now_ns))  # repeated
+    while engine.pos < 5:
+        engine.scan(rows, engine.pos, 5)
+    events = _fire_timers_until(engine, START_NS + 299 * S)
+    assert Reducing(("silent",)) in events
+
+
 def test_lost_link_reduces_until_reconciled_after_reconnection() -> None:
     engine, rows = _engine()
     order = _ordered(engine, rows)
