@@ -80,8 +80,8 @@ def random_strikes(seed: int, sessions: Sessions) -> list[Strike]:
 def _strikes_of(fault: F | M, draw: Randomness, sessions: Sessions) -> list[Strike]:
     if draw.random() >= SHARES.get(fault, SHARE):
         return []
-    if fault in {F.SKEW, M.INTERRUPT}:
-        return [_strike(fault, draw, sessions)]
+    if fault in {F.SKEW, M.INTERRUPT, M.SECOND_PROCESS}:  # once, at their time
+        return [msgspec.structs.replace(_strike(fault, draw, sessions), skip=0)]
     strikes = [_strike(fault, draw, sessions) for _ in range(_count(FREQUENCIES[fault], draw))]
     if fault is M.POWER_LOSS:  # half of them right after an order has left, whose line is then lost
         strikes += [

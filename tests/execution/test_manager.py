@@ -398,3 +398,14 @@ def test_loop_lag_reduces_and_cancels_resting_entries() -> None:
     events = _step(engine, LoopLag(engine.now_ns, 5_000.0))
     assert [type(event) for event in events] == [Reducing, CancelOrder]
     assert _step(engine, LoopLag(engine.now_ns, 1.0)) == [Active()]
+
+
+def test_position_that_was_sold_too_far_alerts_and_halts() -> None:
+    engine, _, entry = _held()
+    _step(engine, OperatorCommand(engine.now_ns, "flatten", "enough"))
+    exit_ = next(iter(engine.orders.working.values()))
+    assert exit_.command
+    engine.step(OperatorCommand(engine.now_ns, "resume", "go on"))
+    events = _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity + 1), "t2"))
+    assert [alert.code for alert in _kinds(events, Alert)] == ["short"]
+    assert _kinds(events, Halted) and engine.halt_id

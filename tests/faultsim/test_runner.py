@@ -55,6 +55,7 @@ WITH = {
     "torn_tail": ["crash_apply"],
     "power_loss": ["crash_apply"],
     "crash_recovery": ["crash_apply"],
+    "sync_error": ["crash_apply"],
 }
 
 

@@ -35,7 +35,7 @@ def test_power_loss_keeps_what_was_synced_and_a_part_of_the_rest() -> None:
     assert machine.disk.read(PATH) == b"synced\n01234"
 
 
-def test_power_loss_long_after_the_last_write_loses_nothing() -> None:
+def test_power_loss_long_after_the_last_write_loses_no_line() -> None:
     machine = Machine()
     machine.store().write(b"line\n")
     machine.now_ns = NS_PER_S
