@@ -17,6 +17,7 @@ from autohedge.core.events import (
     ExternalChange,
     Halted,
     LoopLag,
+    OperatorCommand,
     OrderAccepted,
     OrderAdopted,
     OrderMassStatus,
@@ -409,3 +410,13 @@ def test_position_that_was_sold_too_far_alerts_and_halts() -> None:
     events = _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity + 1), "t2"))
     assert [alert.code for alert in _kinds(events, Alert)] == ["short"]
     assert _kinds(events, Halted) and engine.halt_id
+
+
+def test_partly_filled_exit_forgets_earlier_refusals() -> None:
+    engine, _, entry = _held()
+    _step(engine, OperatorCommand(engine.now_ns, "flatten", "enough"))
+    (exit_,) = engine.orders.exits_of(0)
+    assert exit_.command
+    engine.instruments[0].refused = 3
+    _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity / 2), "t2"))
+    assert engine.instruments[0].refused == 0
