@@ -46,7 +46,20 @@ def cancel_given_up(ended: Ended) -> list[Check]:
     ]
 
 
+def two_exits(ended: Ended) -> list[Check]:
+    """The second exit of a symbol stays known when the first one ends."""
+    told = ended.out.strip()
+    return [must(ended.exit_code == 0 and "adopted exit works: True" in told, "both exits are known", told)]
+
+
+def seeds(ended: Ended) -> list[Check]:
+    """Seeds that once broke an invariant hold."""
+    return [must(ended.exit_code == 0 and not ended.out, "every invariant holds", ended.out)]
+
+
 DECISIONS: dict[str, Decide] = {
     "cancel_given_up": cancel_given_up,
+    "seeds": seeds,
+    "two_exits": two_exits,
     "damaged_jit_cache": damaged_jit_cache,
 }

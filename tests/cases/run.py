@@ -47,9 +47,6 @@ MOUNT = "mount"
 NEEDS = {"c16_audit_page_narrow": "chromium", "full_disk_transcript": MOUNT}
 """What a case needs besides the package: a program, or that root may mount a file system."""
 
-LATER = ("seeds", "two_exits")
-"""Cases that need changes of the engine and are turned on with them."""
-
 ENGINE_NAMES = {
     "tests.support": "tests.run_harness",
     "Accepted": "OrderAccepted",
@@ -65,7 +62,8 @@ ENGINE_NAMES = {
 RENAMED = {
     "poisoned_cache": {"ask.f8": "columns"},
     "cancel_given_up": ENGINE_NAMES,
-    "two_exits": ENGINE_NAMES,
+    # A lane had one exit then.
+    "two_exits": ENGINE_NAMES | {"orders.exit": "(lambda lane: orders.exits_of(lane)[0])"},
 }
 """The names in a script, of files or of classes, and what they are today."""
 TAPE_CASES = ("full_disk_transcript", "poisoned_cache")
@@ -154,8 +152,6 @@ def _source(path: Path) -> tuple[str, ...]:
 
 def _unmet(name: str) -> str:
     """Returns why a case is not run here, or an empty text."""
-    if name in LATER:
-        return "it comes with the changes of the engine that it needs"
     needed = NEEDS.get(name, "")
     if needed == MOUNT:
         return "" if _may_mount() else "it needs root, which mounts a small file system"
