@@ -145,8 +145,13 @@ class InvariantChecker:
                 raise InvariantViolation(f"1: order {order.id} is overfilled without `OrderOverfilled`")
 
     def _free_cash(self, engine: Engine) -> None:
-        # A bust, an overfill or an external trade may take cash that was free when the order was checked.
-        if not self.account_altered and subtract(engine.ledger.cash, engine.orders.reserved) < ZERO:
+        # A bust, an overfill, an external trade, or a fill whose order's lines were lost with the power may take
+        # cash that was free when the order was checked.
+        if (
+            not self.account_altered
+            and not self.lines_lost
+            and subtract(engine.ledger.cash, engine.orders.reserved) < ZERO
+        ):
             raise InvariantViolation("3: more is reserved than there is cash")
 
     def _alive(self, engine: Engine) -> None:
