@@ -315,15 +315,16 @@ class OrderManager:
 
     def _on_replaced(self, order: Order, answer: OrderReplaced) -> None:
         version, before = (answer.limit, answer.quantity), (order.intent.worst_price, order.intent.quantity)
-        # The answer to an earlier request may be repeated, also while another one is pending.
-        if version in order.superseded and version != order.pending_replace:
-            return
+        is_known, answers = version in order.superseded, order.pending_replace in (None, version)
+        if is_known and version != order.pending_replace:
+            return  # the answer to an earlier request is repeated
         order.superseded = (order.superseded | {before}) - {version}
         order.intent = msgspec.structs.replace(
             order.intent, limit=answer.limit, price=answer.limit, quantity=answer.quantity
         )
-        if order.pending_replace in (None, version):
-            order.pending_replace = None
+        if answers:
+            # Asked for twice: it may answer the first request, so what was in force until now may still be.
+            order.pending_replace = before if is_known else None
             self._apply_proven(order, OrderTrigger.REPLACE)
 
     def _on_change_rejected(self, order: Order) -> None:

@@ -54,6 +54,7 @@ class _Position:
     time_stop_ns: int | None = None
     overdue: bool = False
     carried: bool = False
+    doubtful: bool = False
     dust: bool = False
     refused: int = 0
     retry_ns: int = 0
@@ -139,10 +140,9 @@ class ExitChecker:
             if self._repeats:
                 position.trail.follow(quote.bid, position.levels.trail_from, certain=False)
             return
+        must, position.may = levels_met(quote.bid, position.levels, position.trail)
         if position.carried:
-            must, position.may = "an exit is carried through", frozenset()
-        else:
-            must, position.may = levels_met(quote.bid, position.levels, position.trail)
+            must = "" if position.doubtful else "an exit is carried through"
         position.may_row = quote.row
         if must:
             self._require(symbol, position, must, to_decimal(quote.bid), quote.row)
@@ -199,6 +199,7 @@ class ExitChecker:
         if not self._repeats:
             self._justify(order, position, pos)
         position.must, position.carried = "", order.reason in CARRIED_THROUGH
+        position.doubtful = False
 
     def _justify(self, order: SubmitOrder, position: _Position, pos: int) -> None:
         symbol = order.symbol
@@ -257,6 +258,8 @@ class ExitChecker:
         for symbol, position in self._positions.items():
             if position.carried and not self._account.held[symbol]:
                 position.carried = any(True for _ in self._account.working_in(symbol, buys=True))
+                # When a record is applied again, these entries may have been proven absent before.
+                position.doubtful |= position.carried and self._repeats
 
     def _start_time_stop(self, position: _Position) -> None:
         """Sets the time stop of a new position; later purchases do not postpone one that is still to come."""

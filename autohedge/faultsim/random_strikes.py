@@ -46,7 +46,7 @@ FREQUENCIES: dict[F | M, float] = {
     M.POWER_LOSS: 2,
     M.DISK_FULL: 0.7,
     M.DISK_SLOW: 1,
-    M.SYNC_ERROR: 0.7,
+    M.SYNC_ERROR: 1,
     M.SECOND_PROCESS: 1,
     M.INTERRUPT: 1,
 }
@@ -59,7 +59,6 @@ SHARES: dict[F | M, float] = {
     F.CANCELS_LOST: 0.5,
     M.INTERRUPT: 0.1,
     M.DISK_FULL: 0.4,
-    M.SYNC_ERROR: 0.2,
 }
 """The share of the histories that have a fault, where it is not `SHARE`.
 

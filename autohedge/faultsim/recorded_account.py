@@ -238,12 +238,13 @@ class RecordedAccount:
 
     def _replaced(self, order: RecordedOrder, version: tuple[Decimal, Decimal]) -> None:
         # The answer to an earlier replace may be repeated, also while a later one is pending.
-        if version in order.superseded and version != order.pending:
+        is_known, before = version in order.superseded, (order.price, order.quantity)
+        if is_known and version != order.pending:
             return
-        order.superseded = (order.superseded | {(order.price, order.quantity)}) - {version}
+        order.superseded = (order.superseded | {before}) - {version}
         order.price, order.quantity = version
-        if order.pending == version:
-            order.pending = None
+        if order.pending in {None, version}:
+            order.pending = before if is_known else None
 
     # reports
 

@@ -364,7 +364,7 @@ class FaultScenario:
         end_ns = int(self.rows.ts[cut - 1])
         short = FaultScenario(self.history, cut)
         short.run_until(end_ns + 1)
-        before = list(takewhile(lambda entry: getattr(entry.event, "at_ns", 0) <= end_ns, short.entries))
+        before = list(takewhile(lambda entry: _is_before(entry, cut, end_ns), short.entries))
         if before != self.entries[: len(before)]:
             raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
 
@@ -478,6 +478,10 @@ class _CheckedVenue:
         if isinstance(command, SubmitOrder):
             scenario.crash_point(M.CRASH_ORDER)
         scenario.crash_point(M.CRASH_APPLY)
+
+
+def _is_before(entry: JournalEntry, pos: int, at_ns: int) -> bool:
+    return entry.pos < pos and getattr(entry.event, "at_ns", 0) <= at_ns
 
 
 def _first(rows: Rows, count: int) -> Rows:

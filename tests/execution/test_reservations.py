@@ -139,8 +139,10 @@ def test_reserved_equals_what_working_orders_need_after_any_events(
             if isinstance(event, OrderReplaced) and event.limit in superseded - {requested}:
                 pass  # the answer to an earlier request is repeated
             elif isinstance(event, OrderReplaced):
-                superseded = (superseded | {limit}) - {event.limit}
-                limit, requested = event.limit, D(0) if event.limit == requested else requested
+                is_known, earlier = event.limit in superseded, limit
+                superseded, limit = (superseded | {earlier}) - {event.limit}, event.limit
+                if requested in {D(0), limit}:
+                    requested = earlier if is_known else D(0)
             elif event is REFUSED and not order.cancel_requested:  # else it may be the cancel that is refused
                 requested = D(0)
             elif isinstance(event, ExecutionReport) and event.trade_id and event.quantity:
