@@ -9,11 +9,13 @@ from autohedge.core.events import (
     AccountState,
     Event,
     ExecutionReport,
+    ExternalChange,
     OperatorCommand,
     OrderMassStatus,
     RequestThrottled,
     Restarted,
     SubmitOrder,
+    Timer,
     VenueOrderStatus,
 )
 from autohedge.core.ids import client_order_id
@@ -138,3 +140,35 @@ def test_both_entries_of_a_lane_count_against_its_position_limit() -> None:
     _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
     context = harness.engine.planner._risk_context(0, 0, D(0), 0)
     assert context.position_notional == harness.engine.orders.reserved > own.quantity * D("100.1") + D(100)
+
+
+def test_all_fills_before_the_adoption_of_their_order_are_booked() -> None:
+    harness, _ = entered(**GTC)
+    engine, now_ns = harness.engine, harness.engine.now_ns
+    lost_id = client_order_id("n", engine.seq + 7)
+    harness.step(Restarted(now_ns, engine.pos, "second"))
+    for trade, quantity in (("t8", "0.1"), ("t9", "0.2")):
+        fill = ExecutionReport(now_ns, lost_id, "fill", now_ns, trade, D(quantity), D(100), D(0))
+        harness.step(fill)
+    _reconciled(harness, listed(lost_id, BUY, D(1)))
+    assert engine.ledger.position("X").quantity == D("0.3")
+
+
+def _account(harness: EngineHarness, asked_ns: int, quantity: Decimal) -> list[Event]:
+    """An account state that shows another position than the ledger; it was asked for at a time."""
+    engine = harness.engine
+    return harness.step(AccountState(engine.now_ns, asked_ns, engine.ledger.cash, {"X": quantity}))
+
+
+@pytest.mark.parametrize("works", [True, False])
+def test_difference_counts_only_while_no_order_works_and_none_moved_since(works: bool) -> None:
+    harness, entry = entered(**GTC, reconciliation__external="adopt")
+    engine = harness.engine
+    if not works:
+        harness.fill(entry)
+    # After the last event while the order works, else before the fill.
+    asked_s = (1, 61) if works else (-60, 0)
+    times_ns = [engine.now_ns + each * NS_PER_S for each in asked_s]
+    harness.step(Timer(engine.now_ns + 90 * NS_PER_S))
+    for asked_ns in times_ns:
+        assert not [event for event in _account(harness, asked_ns, D(9)) if isinstance(event, ExternalChange)]
