@@ -339,6 +339,8 @@ class ExecutionManager:
             self.tracker.track(order, now_ns)
             differences += 1
             yield order.intent.lane
+        for external_order in self._external_orders.values():
+            external_order.listed = True
         if self._on_reconciliation_part("orders", answer.asked_ns, differences, now_ns):
             yield from range(len(self.instruments))
 
@@ -404,6 +406,9 @@ class ExecutionManager:
 
     def _is_idle(self, subject: str, since_ns: int) -> bool:
         """Whether no order works in a symbol and none moved since `since_ns`; for cash, in all symbols."""
+        # An unknown order may be a lost one, until the venue's list shows what it is.
+        if any(order.fills and not order.listed for order in self._external_orders.values()):
+            return False
         lane = self._lane_of.get(subject)
         lanes = range(len(self.instruments)) if subject == CASH else [] if lane is None else [lane]
         busy = {order.intent.lane for order in self.orders.working.values()}

@@ -66,12 +66,14 @@ class ReconciliationPolicy:
 class ExternalOrder:
     """An order id of the venue without an intent here, with its fills so far.
 
-    `alerted` and `judged` are true once an alert was emitted and the `external` policy was applied.
+    `alerted` and `judged` are true once an alert was emitted and the `external` policy was applied, `listed` once
+    a list of the venue has come that should have it.
     """
 
     fills: list[ExecutionReport]
     alerted: bool = False
     judged: bool = False
+    listed: bool = False
 
 
 class Reconciliation:

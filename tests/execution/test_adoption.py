@@ -172,3 +172,20 @@ def test_difference_counts_only_while_no_order_works_and_none_moved_since(works:
     harness.step(Timer(engine.now_ns + 90 * NS_PER_S))
     for asked_ns in times_ns:
         assert not [event for event in _account(harness, asked_ns, D(9)) if isinstance(event, ExternalChange)]
+
+
+def test_fill_of_a_lost_order_is_no_external_change_while_no_list_has_come() -> None:
+    harness, _ = entered(**GTC, reconciliation__external="adopt")
+    engine, now_ns = harness.engine, harness.engine.now_ns
+    lost_id = client_order_id("n", engine.seq + 7)
+    harness.step(Restarted(now_ns, engine.pos, "second"))
+    harness.step(ExecutionReport(now_ns, lost_id, "canceled", now_ns, filled=D(0)))
+    _report(harness, lost_id, "fill", "0.4")
+    for each in list(engine.orders.working.values()):
+        harness.step(ExecutionReport(now_ns, each.id, "canceled", now_ns, filled=D(0)))
+    changes = []
+    for late_s in (30, 60, 90):
+        changes += _account(harness, now_ns + late_s * NS_PER_S, D("0.4"))
+    assert not [event for event in changes if isinstance(event, ExternalChange)]
+    _reconciled(harness, listed(lost_id, BUY, D(1)))
+    assert engine.ledger.position("X").quantity == D("0.4")

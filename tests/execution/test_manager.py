@@ -420,3 +420,12 @@ def test_partly_filled_exit_forgets_earlier_refusals() -> None:
     engine.instruments[0].refused = 3
     _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity / 2), "t2"))
     assert engine.instruments[0].refused == 0
+
+
+def test_exit_by_time_stop_that_fills_in_part_starts_no_new_time_stop() -> None:
+    engine, _, entry = _held(exits__max_hold_s=5)
+    _fire_timers_until(engine, engine.now_ns + 6 * S)
+    (exit_,) = engine.orders.exits_of(0)
+    assert exit_.command and exit_.intent.reason == "time_stop"
+    _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity / 2), "t2"))
+    assert ("time_stop", 0) not in engine.timers
