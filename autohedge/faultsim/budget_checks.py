@@ -25,7 +25,7 @@ from autohedge.core.units import NS_PER_MINUTE, NS_PER_S
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
-from autohedge.faultsim.recorded_account import Booking, RecordedAccount
+from autohedge.faultsim.recorded_account import BookedFill, RecordedAccount
 
 
 class StateChecker:
@@ -182,7 +182,7 @@ class BudgetChecker:
 
     # lessons
 
-    def _booked(self, booking: Booking) -> None:
+    def _booked(self, booking: BookedFill) -> None:
         """Counts a closed round trip; requires a lesson after enough of them."""
         if booking.bust:
             return

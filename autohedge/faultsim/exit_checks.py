@@ -26,10 +26,17 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, multiply, to_decimal
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.exit_levels import STOP_LOSS, TAKE_PROFIT, TRAILING_STOP, Levels, Trail, levels_met
+from autohedge.faultsim.exit_levels import (
+    STOP_LOSS,
+    TAKE_PROFIT,
+    TRAILING_STOP,
+    ExitLevels,
+    TrailingStop,
+    levels_met,
+)
 from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.received_quotes import ReceivedQuote
 from autohedge.faultsim.recorded_account import RecordedAccount
-from autohedge.faultsim.taken_quotes import TakenQuote
 
 TIME_STOP = "time_stop"
 AT_A_QUOTE = frozenset({TAKE_PROFIT, STOP_LOSS, TRAILING_STOP})
@@ -48,8 +55,8 @@ class _Position:
 
     exits: ExitsSettings
     min_notional: Decimal
-    levels: Levels | None = None
-    trail: Trail = field(default_factory=Trail)
+    levels: ExitLevels | None = None
+    trail: TrailingStop = field(default_factory=TrailingStop)
     proposal: Proposal | None = None
     time_stop_ns: int | None = None
     overdue: bool = False
@@ -76,7 +83,7 @@ class ExitChecker:
         for symbol in symbols:
             own = settings.for_symbol(symbol)
             self._positions[symbol] = _Position(own.exits, own.instrument(symbol).min_notional)
-        self._levels: dict[str, Levels] = {}
+        self._levels: dict[str, ExitLevels] = {}
         self._exits: dict[str, str] = {}  # the exits that worked before an event which may reject them
         self._pos = 0
         self._repeats = True  # until the first step: an exit that ended without a report seems to work
@@ -127,7 +134,7 @@ class ExitChecker:
                     self._missed(symbol, position)
         self._pos = pos
 
-    def _quoted(self, symbol: str, position: _Position, quote: TakenQuote) -> None:
+    def _quoted(self, symbol: str, position: _Position, quote: ReceivedQuote) -> None:
         if position.must:
             self._missed(symbol, position)
         free = self._is_free(symbol) and not (position.refused and quote.ts_ns <= position.retry_ns)
@@ -188,8 +195,8 @@ class ExitChecker:
         reference = float(self._account.orders[found.order_id].price)
         self._levels[found.order_id] = self._levels_at(found.symbol, reference, None)
 
-    def _levels_at(self, symbol: str, reference: float, proposal: Proposal | None) -> Levels:
-        return Levels.of(reference, self._positions[symbol].exits, proposal)
+    def _levels_at(self, symbol: str, reference: float, proposal: Proposal | None) -> ExitLevels:
+        return ExitLevels.of(reference, self._positions[symbol].exits, proposal)
 
     def _left(self, order: SubmitOrder, pos: int) -> None:
         """Checks an exit that leaves: its cause, and that it sells all that is not on its way to be sold."""

@@ -7,12 +7,12 @@ from autohedge.config.sections import ExitsSettings
 from autohedge.core.events import Proposal
 
 TAKE_PROFIT, STOP_LOSS, TRAILING_STOP = "take_profit", "stop_loss", "trailing_stop"
-# Levels are float64: within this share of one, a bid may count as meeting it or not.
+# ExitLevels are float64: within this share of one, a bid may count as meeting it or not.
 ROUNDING = 1e-12
 
 
 @dataclass(frozen=True, slots=True)
-class Levels:
+class ExitLevels:
     """Target, stop, and the start of the trail, as prices; `trail_keep` is the trail's share of the peak."""
 
     take_profit: float
@@ -21,7 +21,7 @@ class Levels:
     trail_keep: float
 
     @classmethod
-    def of(cls, reference: float, exits: ExitsSettings, proposal: Proposal | None) -> "Levels":
+    def of(cls, reference: float, exits: ExitsSettings, proposal: Proposal | None) -> "ExitLevels":
         """The levels of an entry at a mid of `reference`; a proposal sets target and stop."""
         gain_bps = proposal.take_profit_bps if proposal else exits.take_profit_bps
         loss_bps = proposal.stop_loss_bps if proposal else exits.stop_loss_bps
@@ -34,7 +34,7 @@ class Levels:
         )
 
 
-class Trail:
+class TrailingStop:
     """The peak of a trailing stop: the least that it must be, and the most that it may be."""
 
     def __init__(self) -> None:
@@ -61,7 +61,7 @@ class Trail:
         return self._most is not None and bid <= self._most * keep * (1.0 + ROUNDING)
 
 
-def levels_met(bid: float, levels: Levels, trail: Trail) -> tuple[str, frozenset[str]]:
+def levels_met(bid: float, levels: ExitLevels, trail: TrailingStop) -> tuple[str, frozenset[str]]:
     """Follows one bid; returns the level that it certainly meets, or "", and those that it may meet."""
     must, may = "", set()
     if bid >= levels.take_profit * (1.0 - ROUNDING):

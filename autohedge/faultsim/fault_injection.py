@@ -9,6 +9,7 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 import msgspec
@@ -345,7 +346,7 @@ class FaultInjector:
             self._undone.add(order_id)
             del self._late_fills[order_id]
             due_ns = answer.at_ns + _ns(strike, 0.01, 0.4)
-            self._at(due_ns, lambda now_ns: self._fill_late(order_id, strike, now_ns))
+            self._at(due_ns, partial(self._fill_late, order_id, strike))
         return False
 
     def _fill_late(self, order_id: str, strike: Strike, now_ns: int) -> None:
@@ -382,13 +383,11 @@ class FaultInjector:
         for fault, do in undo.items():
             if strike := self._schedule.due(fault, answer.at_ns):
                 self._undone.add(order_id)
-                self._at(
-                    answer.at_ns + _ns(strike, 0.01, 2),
-                    lambda due_ns, do=do, strike=strike: self._count_if(  # type: ignore[misc]
-                        strike, happened=do(order_id, due_ns)
-                    ),
-                )
+                self._at(answer.at_ns + _ns(strike, 0.01, 2), partial(self._undo, strike, do, order_id))
                 return
+
+    def _undo(self, strike: Strike, do: Callable[[str, int], bool], order_id: str, now_ns: int) -> None:
+        self._count_if(strike, happened=do(order_id, now_ns))
 
     # faults without a message
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autohedge.core.ids import Randomness
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.history import Quotes
-from autohedge.faultsim.random_market import MOST_GAPS_S, Sessions
+from autohedge.faultsim.random_market import MOST_GAPS_S, TradingSessions
 from autohedge.faultsim.strikes import Strike
 from autohedge.market import Stream
 
@@ -38,7 +38,7 @@ SPOILS = frozenset({FeedFault.CROSSED, FeedFault.NAN, FeedFault.ZERO, FeedFault.
 Column = NDArray[np.float64]
 
 
-def random_feed_strikes(draw: Randomness, sessions: Sessions) -> list[Strike]:
+def random_feed_strikes(draw: Randomness, sessions: TradingSessions) -> list[Strike]:
     """Draws the strikes of the feed: a few gaps and silences, and several short bursts of bad quotes."""
     counts = {
         FeedFault.GAP: draw.randint(1, MOST_GAPS),
@@ -51,7 +51,7 @@ def random_feed_strikes(draw: Randomness, sessions: Sessions) -> list[Strike]:
     return [_strike(draw, fault, sessions) for fault, count in counts.items() for _ in range(count)]
 
 
-def _strike(draw: Randomness, fault: FeedFault, sessions: Sessions) -> Strike:
+def _strike(draw: Randomness, fault: FeedFault, sessions: TradingSessions) -> Strike:
     # Not later, so that a burst or a silence ends before the calm.
     traded_ns = int(draw.uniform(0.02, 0.8) * sessions.trading_ns)
     values = tuple(round(draw.random(), 3) for _ in range(3))

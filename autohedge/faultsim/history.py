@@ -61,10 +61,12 @@ class History(msgspec.Struct, frozen=True):
 
 
 def read_history(path: Path) -> History:
-    """Reads a history file. Raises Misconfigured if the file is none."""
+    """Reads a history file. Raises Misconfigured if it cannot be read or holds no history."""
     try:
         return msgspec.json.decode(path.read_bytes(), type=History)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}; name a file that --shrink has written") from None
+    except msgspec.MsgspecError as error:
         raise Misconfigured(f"{path}: this is no history of the simulation: {error}") from None
 
 

@@ -23,11 +23,11 @@ from autohedge.faultsim.limit_checks import LimitChecker
 from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
+from autohedge.faultsim.received_quotes import ReceivedQuotes
 from autohedge.faultsim.recorded_account import RecordedAccount
-from autohedge.faultsim.rest_checks import RestChecker
+from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.statement_checks import StatementChecker
-from autohedge.faultsim.taken_quotes import TakenQuotes
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
 
@@ -40,7 +40,7 @@ class InvariantChecker:
         self._rows = rows
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._venue = venue
-        self._quotes = TakenQuotes(rows, symbols)
+        self._quotes = ReceivedQuotes(rows, symbols)
         self.account_altered = self.lines_lost = False
         self.reset()
 
@@ -56,7 +56,7 @@ class InvariantChecker:
         self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)
         self._slices = SliceChecker(self._account)
-        self._rests = RestChecker(self._settings, self._account)
+        self._rests = RestingOrderChecker(self._settings, self._account)
         self._state = StateChecker(self._settings, self._account)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()

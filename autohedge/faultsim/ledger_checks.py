@@ -8,7 +8,7 @@ from autohedge.core.events import ExternalChange
 from autohedge.core.money import ZERO, add, multiply, subtract
 from autohedge.execution.ledger import Ledger
 from autohedge.faultsim.question_checks import InvariantViolation
-from autohedge.faultsim.recorded_account import Booking, RecordedAccount
+from autohedge.faultsim.recorded_account import BookedFill, RecordedAccount
 
 _WIDE = Context(prec=60)
 # The ledger rounds shares of a cost to 28 digits.
@@ -64,7 +64,7 @@ class LedgerChecker:
             if abs(subtract(here, recorded)) > ROUNDING:
                 raise InvariantViolation(f"17: {name} are {here}, the record makes {recorded:f}")
 
-    def _booked(self, booking: Booking) -> None:
+    def _booked(self, booking: BookedFill) -> None:
         sign = Decimal(-1 if booking.bust else 1)
         self.fees = add(self.fees, multiply(booking.fee, sign))
         signed = multiply(booking.quantity, sign if booking.order.buys else sign.copy_negate())

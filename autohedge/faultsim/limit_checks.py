@@ -190,7 +190,7 @@ class OrderPace:
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event; an order that is sent again under its id is none."""
         for booking in self._account.bookings:
-            if not booking.order.buys:
+            if not booking.order.buys and not booking.bust:
                 self._sold_ns[booking.order.symbol] = self._account.now_ns
         event = entry.event
         is_new = isinstance(event, SubmitOrder) and not self._account.resent

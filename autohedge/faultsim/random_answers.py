@@ -13,7 +13,7 @@ from autohedge.core.snapshots import AgentLimits, DeliberationKind
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import agent_limits
 from autohedge.faultsim.history import ScriptedAnswer
-from autohedge.faultsim.random_market import ROWS, Sessions
+from autohedge.faultsim.random_market import ROWS, TradingSessions
 from autohedge.faultsim.scripted_decisions import DecisionFault, answers_of
 from autohedge.faultsim.strikes import Strike
 
@@ -63,7 +63,7 @@ def random_answers(
 
 
 def random_decision_strikes(
-    draw: Randomness, settings: Settings, symbols: Sequence[str], sessions: Sessions
+    draw: Randomness, settings: Settings, symbols: Sequence[str], sessions: TradingSessions
 ) -> list[Strike]:
     """Draws the faults of about a fifth of the answers."""
     if settings.trading.mode == "hft":
@@ -79,7 +79,7 @@ def random_decision_strikes(
     ]
 
 
-def _expected_questions(settings: Settings, symbols: int, sessions: Sessions) -> float:
+def _expected_questions(settings: Settings, symbols: int, sessions: TradingSessions) -> float:
     """About how many questions will be asked."""
     trading_s = sessions.trading_ns / NS_PER_S
     if settings.trading.mode == "llm":

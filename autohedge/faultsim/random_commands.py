@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from autohedge.core.ids import Randomness
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.history import CommandName, ScheduledCommand
-from autohedge.faultsim.random_market import Sessions
+from autohedge.faultsim.random_market import TradingSessions
 
 RESUMES = 24
 
 
-def random_commands(draw: Randomness, sessions: Sessions) -> list[ScheduledCommand]:
+def random_commands(draw: Randomness, sessions: TradingSessions) -> list[ScheduledCommand]:
     """Draws the commands of a history, in order."""
     commands = [*_resumes(draw, sessions), *_halts(draw, sessions), *_flattens(draw, sessions)]
     if draw.random() < 0.2:
@@ -18,7 +18,7 @@ def random_commands(draw: Randomness, sessions: Sessions) -> list[ScheduledComma
     return sorted(commands, key=lambda command: command.at_ns)
 
 
-def _resumes(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+def _resumes(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
     """Regular resumes: a history that stays halted after its first fault tests no entries."""
     for step in range(1, RESUMES):
         yield ScheduledCommand(sessions.at_ns(sessions.trading_ns * step // RESUMES), "resume")
@@ -27,7 +27,7 @@ def _resumes(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]
         yield from (_command(sessions, first_ns, 2.0 * count, "resume") for count in range(12))
 
 
-def _halts(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+def _halts(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
     """A halt or none; sometimes repeated, sometimes lifted soon."""
     if draw.random() < 0.5:
         first_ns = _random_ns(draw, sessions)
@@ -38,7 +38,7 @@ def _halts(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
             yield _command(sessions, first_ns, draw.uniform(0, 6), "resume")
 
 
-def _flattens(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+def _flattens(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
     """Up to three times: a resume, a flatten while entries go on, perhaps a second one, and a resume."""
     for _ in range(draw.choice([0, 0, 1, 1, 2, 3])):
         first_ns = _random_ns(draw, sessions)
@@ -51,17 +51,19 @@ def _flattens(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand
             yield _command(sessions, first_ns, after_s + draw.uniform(0, 8), "resume")
 
 
-def _lag(draw: Randomness, sessions: Sessions) -> Iterator[ScheduledCommand]:
+def _lag(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
     """A lag beyond the limit, and its end."""
     first_ns = _random_ns(draw, sessions)
     yield ScheduledCommand(sessions.at_ns(first_ns), "lag", 5_000.0)
     yield ScheduledCommand(sessions.at_ns(first_ns + int(draw.uniform(0.5, 20) * NS_PER_S)), "lag", 1.0)
 
 
-def _random_ns(draw: Randomness, sessions: Sessions) -> int:
+def _random_ns(draw: Randomness, sessions: TradingSessions) -> int:
     """A time of trading that leaves room for what follows the first command."""
     return int(draw.uniform(0.02, 0.75) * sessions.trading_ns)
 
 
-def _command(sessions: Sessions, first_ns: int, after_s: float, command: CommandName) -> ScheduledCommand:
+def _command(
+    sessions: TradingSessions, first_ns: int, after_s: float, command: CommandName
+) -> ScheduledCommand:
     return ScheduledCommand(sessions.at_ns(first_ns + int(after_s * NS_PER_S)), command)

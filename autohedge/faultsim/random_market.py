@@ -30,7 +30,7 @@ class MarketInstrument(NamedTuple):
     weight: float
 
 
-class Sessions(NamedTuple):
+class TradingSessions(NamedTuple):
     """When the market trades: `trading_ns` from `start_ns` on, with breaks.
 
     A break is how much trading comes before it, and its length, both in ns.
@@ -73,24 +73,24 @@ def random_instruments(draw: Randomness) -> tuple[MarketInstrument, ...]:
     )
 
 
-def random_sessions(draw: Randomness) -> Sessions:
+def random_sessions(draw: Randomness) -> TradingSessions:
     """Draws when the market trades: within a day, over one midnight, or on several days."""
     trading_ns = draw.choice([110, 155, 240]) * NS_PER_S
     kind = draw.random()
     if kind < 0.5:
-        return Sessions(FIRST_DAY_NS + draw.randrange(23 * NS_PER_HOUR), trading_ns)
+        return TradingSessions(FIRST_DAY_NS + draw.randrange(23 * NS_PER_HOUR), trading_ns)
     if kind < 0.75:
         before_midnight_ns = int(draw.uniform(0.05, 0.95) * trading_ns)
-        return Sessions(FIRST_DAY_NS + NS_PER_DAY - before_midnight_ns, trading_ns)
+        return TradingSessions(FIRST_DAY_NS + NS_PER_DAY - before_midnight_ns, trading_ns)
     start_ns = FIRST_DAY_NS + draw.randrange(12 * NS_PER_HOUR, 23 * NS_PER_HOUR)
     count = draw.randint(1, 3)
     ends = sorted(draw.uniform(0.1, 0.9) for _ in range(count))
     breaks = ((int(end * trading_ns), int(draw.uniform(2, 30) * NS_PER_HOUR)) for end in ends)
-    return Sessions(start_ns, trading_ns, tuple(breaks))
+    return TradingSessions(start_ns, trading_ns, tuple(breaks))
 
 
 def random_market(
-    draw: Randomness, instruments: tuple[MarketInstrument, ...], sessions: Sessions
+    draw: Randomness, instruments: tuple[MarketInstrument, ...], sessions: TradingSessions
 ) -> list[Quotes]:
     """Draws the quotes of each instrument: a random walk with short trends, then a calm of thin quotes."""
     weights = sum(instrument.weight for instrument in instruments)
@@ -106,7 +106,7 @@ def random_market(
 
 
 def _quotes(
-    instrument: MarketInstrument, sessions: Sessions, count: int, chance: np.random.Generator
+    instrument: MarketInstrument, sessions: TradingSessions, count: int, chance: np.random.Generator
 ) -> Quotes:
     traded_ns = _times(sessions.trading_ns, count, chance)
     mid = _walk(instrument.price, traded_ns, sessions, chance)
@@ -133,7 +133,7 @@ def _times(trading_ns: int, count: int, chance: np.random.Generator) -> Times:
     return np.concatenate([stormy, trading_ns + seconds * NS_PER_S])
 
 
-def _walk(price: float, traded_ns: Times, sessions: Sessions, chance: np.random.Generator) -> Floats:
+def _walk(price: float, traded_ns: Times, sessions: TradingSessions, chance: np.random.Generator) -> Floats:
     """Mid prices: a random walk that may rise or fall, with short trends and a jump where a session opens."""
     count = len(traded_ns)
     volatility = chance.choice([1.5e-4, 4e-4, 4e-4, 1.5e-3])

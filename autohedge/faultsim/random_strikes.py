@@ -7,7 +7,7 @@ import msgspec
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.exchanges.faults import VenueFault as F
 from autohedge.faultsim.faults import MachineFault as M
-from autohedge.faultsim.random_market import Sessions
+from autohedge.faultsim.random_market import TradingSessions
 from autohedge.faultsim.strikes import Strike
 
 # How often each fault strikes in a history that has it, on average.
@@ -68,7 +68,7 @@ SHARE = 0.7
 SKIPPED_MOST = 12  # opportunities of one moment: what happens in it is not always the first
 
 
-def random_strikes(seed: int, sessions: Sessions) -> list[Strike]:
+def random_strikes(seed: int, sessions: TradingSessions) -> list[Strike]:
     """Draws the strikes of a history, each fault from a random stream of its own."""
     stream = partial(seeded_random, str(seed))
     return [
@@ -76,7 +76,7 @@ def random_strikes(seed: int, sessions: Sessions) -> list[Strike]:
     ]
 
 
-def _strikes_of(fault: F | M, draw: Randomness, sessions: Sessions) -> list[Strike]:
+def _strikes_of(fault: F | M, draw: Randomness, sessions: TradingSessions) -> list[Strike]:
     if draw.random() >= SHARES.get(fault, SHARE):
         return []
     if fault in {F.SKEW, M.INTERRUPT, M.SECOND_PROCESS}:  # once, at their time
@@ -98,7 +98,7 @@ def _count(frequency: float, draw: Randomness) -> int:
     return count
 
 
-def _strike(fault: F | M, draw: Randomness, sessions: Sessions) -> Strike:
+def _strike(fault: F | M, draw: Randomness, sessions: TradingSessions) -> Strike:
     # Transfers come late, where no later order may lead to the reconciliation that finds them.
     first = 0.8 if fault is F.TRANSFER else 0.0
     at_ns = sessions.at_ns(int(draw.uniform(first, 1.0) * sessions.trading_ns))

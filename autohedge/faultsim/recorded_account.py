@@ -34,7 +34,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, TimeInForce
-from autohedge.faultsim.taken_quotes import TakenQuotes
+from autohedge.faultsim.received_quotes import ReceivedQuotes
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class RecordedOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Booking:
+class BookedFill:
     """One fill, or with `bust` the reversal of one, that moved the account; `held` is the position after it."""
 
     order: RecordedOrder
@@ -101,13 +101,13 @@ class RecordedAccount:
     request.
     """
 
-    def __init__(self, initial_cash: Decimal, quotes: TakenQuotes) -> None:
+    def __init__(self, initial_cash: Decimal, quotes: ReceivedQuotes) -> None:
         self.quotes = quotes
         self.cash = initial_cash
         self.held: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.orders: dict[str, RecordedOrder] = {}
         self.working: dict[str, RecordedOrder] = {}
-        self.bookings: list[Booking] = []
+        self.bookings: list[BookedFill] = []
         self.external: list[tuple[ExternalChange, Decimal]] = []
         self.acknowledged: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.may_be_absent: set[str] = set()
@@ -292,14 +292,14 @@ class RecordedAccount:
         ):
             self.working.pop(order.order_id, None)
         if trade_id not in order.busted:
-            self._book(Booking(order, *fill))
+            self._book(BookedFill(order, *fill))
 
     def _busted(self, order: RecordedOrder, trade_id: str) -> None:
         if trade_id not in order.busted and trade_id in order.fills:
-            self._book(Booking(order, *order.fills[trade_id], bust=True))
+            self._book(BookedFill(order, *order.fills[trade_id], bust=True))
         order.busted.add(trade_id)
 
-    def _book(self, booking: Booking) -> None:
+    def _book(self, booking: BookedFill) -> None:
         sign = Decimal(-1 if booking.bust else 1)
         signed = multiply(booking.quantity, sign if booking.order.buys else sign.copy_negate())
         symbol = booking.order.symbol

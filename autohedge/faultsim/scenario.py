@@ -7,6 +7,7 @@ one behind `FaultInjector`, the disk is in memory.
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
@@ -45,7 +46,7 @@ from autohedge.faultsim.history import History, ScheduledCommand
 from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.random_history import settings_of, tape_of_history
-from autohedge.faultsim.rest_checks import check_not_external
+from autohedge.faultsim.resting_checks import check_not_external
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
 from autohedge.faultsim.strikes import FaultSchedule
@@ -211,8 +212,7 @@ class FaultScenario:
     def _scheduled_acts(self) -> list[tuple[int, Callable[[], None]]]:
         """What operators and the machine do, with the times, in order."""
         acts: list[tuple[int, Callable[[], None]]] = [
-            (command.at_ns, lambda command=command: self._apply(command))  # type: ignore[misc]
-            for command in self.history.commands
+            (command.at_ns, partial(self._apply, command)) for command in self.history.commands
         ]
         for strike in self.history.strikes:
             if strike.fault == M.SECOND_PROCESS:

@@ -1,6 +1,7 @@
 """Shrinks a history that fails to the fewest faults and the shortest market with which it still fails."""
 
 from collections.abc import Callable, Iterator, Sequence
+from itertools import chain, product
 from typing import TypeVar
 
 import msgspec
@@ -100,12 +101,26 @@ def _other_times(history: History, fails: Fails) -> History:
     draw = seeded_random(history.nonce, "times")
     while len(history.strikes) > FEW:
         outcome = run_history(history)
-        candidates = (_at_other_times(history, outcome, draw) for _ in range(TRIES))
+        by_chance = (_at_other_times(history, outcome, draw) for _ in range(TRIES))
+        candidates = chain(_in_reconciliations(history, outcome), by_chance)
         found = next((candidate for candidate in candidates if fails(candidate)), None)
         if found is None:
             break
         history = _fewer_strikes(found, fails)
     return history
+
+
+def _in_reconciliations(history: History, outcome: ScenarioResult) -> Iterator[History]:
+    """The last few faults from the beginning of each pass on, where many answers come at one time."""
+    passes = [at_ns for at_ns in outcome.pass_times_ns if history.start_ns <= at_ns < history.calm_ns]
+    for at_ns, count in product(passes, range(1, FEW + 1)):
+        first, *others = history.strikes[-count:]
+        shift_ns = at_ns - first.at_ns
+        strikes = [msgspec.structs.replace(first, at_ns=at_ns, skip=0)]
+        strikes += [msgspec.structs.replace(other, at_ns=other.at_ns + shift_ns) for other in others]
+        moved = msgspec.structs.replace(history, strikes=strikes)
+        yield moved
+        yield ended_at(moved, strikes[-1].at_ns + 2 * NS_PER_S)
 
 
 def _at_other_times(history: History, outcome: ScenarioResult, draw: Randomness) -> History:

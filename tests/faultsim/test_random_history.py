@@ -17,7 +17,7 @@ from autohedge.faultsim.feed_faults import FeedFault, random_feed_strikes
 from autohedge.faultsim.history import History, Quotes, read_history, write_history
 from autohedge.faultsim.random_commands import random_commands
 from autohedge.faultsim.random_history import random_history, settings_of, tape_of_history
-from autohedge.faultsim.random_market import CALM_S, ROWS, Sessions, random_sessions
+from autohedge.faultsim.random_market import CALM_S, ROWS, TradingSessions, random_sessions
 from autohedge.strategies import build
 
 SEEDS = range(120)
@@ -84,7 +84,7 @@ def test_a_calm_without_faults_ends_the_tape(seed: int, gaps: bool) -> None:
 def test_times_of_trading_are_the_same_one_by_one_and_as_a_column(
     breaks: list[tuple[int, int]], traded: list[int]
 ) -> None:
-    sessions = Sessions(7, 10**12, tuple(breaks))
+    sessions = TradingSessions(7, 10**12, tuple(breaks))
     column = sessions.with_breaks(np.array(traded, np.int64)) + sessions.start_ns
     assert column.tolist() == [sessions.at_ns(each) for each in traded]
 

@@ -19,7 +19,7 @@ from autohedge.engine.deliberations.proposals import within_limits
 from autohedge.faultsim.history import ScriptedAnswer
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
 from autohedge.faultsim.random_history import random_history, settings_of
-from autohedge.faultsim.random_market import Sessions
+from autohedge.faultsim.random_market import TradingSessions
 from autohedge.faultsim.scripted_decisions import GARBAGE, DecisionFault, ScriptedDecisions
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 
@@ -158,5 +158,5 @@ def test_about_a_fifth_of_the_questions_is_struck(mode: str) -> None:
         update={name: getattr(HYBRID, name).model_copy(update=keys) for name, keys in plain.items()}
     )
     draw = seeded_random("1", "decisions")
-    strikes = random_decision_strikes(draw, settings, SYMBOLS, Sessions(0, 200 * NS_PER_S))
+    strikes = random_decision_strikes(draw, settings, SYMBOLS, TradingSessions(0, 200 * NS_PER_S))
     assert len(strikes) <= 40 and (len(strikes) > 10) is (mode != "hft")

@@ -8,7 +8,7 @@ from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
 
 
-class RestChecker:
+class RestingOrderChecker:
     """Follows how long entries rest; every method raises InvariantViolation."""
 
     def __init__(self, settings: Settings, account: RecordedAccount) -> None:

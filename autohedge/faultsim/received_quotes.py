@@ -9,7 +9,7 @@ import numpy as np
 from autohedge.market.tape import Rows
 
 
-class TakenQuote(NamedTuple):
+class ReceivedQuote(NamedTuple):
     """A valid quote, and its row on the tape."""
 
     row: int
@@ -18,21 +18,21 @@ class TakenQuote(NamedTuple):
     ask: float
 
 
-class TakenQuotes:
+class ReceivedQuotes:
     """The valid quotes of each symbol, for one record at a time."""
 
     def __init__(self, rows: Rows, symbols: tuple[str, ...]) -> None:
         self._ts: list[int] = rows.ts.tolist()
         # NaN fails every comparison, so a quote without a side is not valid either.
         valid = (rows.bid > 0.0) & (rows.ask >= rows.bid) & (rows.ask < np.inf)
-        self._quotes: dict[str, list[TakenQuote]] = {}
+        self._quotes: dict[str, list[ReceivedQuote]] = {}
         self._rows: dict[str, list[int]] = {}
         for lane, symbol in enumerate(symbols):
             (at,) = np.nonzero(valid & (rows.lane == lane))
             columns = (at, rows.ts[at], rows.bid[at], rows.ask[at])
             self._rows[symbol] = at.tolist()
             self._quotes[symbol] = [
-                TakenQuote(*each) for each in zip(*(c.tolist() for c in columns), strict=True)
+                ReceivedQuote(*each) for each in zip(*(c.tolist() for c in columns), strict=True)
             ]
         self._missed: list[tuple[int, int]] = []
 
@@ -54,14 +54,14 @@ class TakenQuotes:
         """The time of a row; 0 before the first, and for a row that was missed."""
         return 0 if row < 0 or self._was_missed(row) else self._ts[row]
 
-    def last(self, symbol: str, pos: int) -> TakenQuote | None:
+    def last(self, symbol: str, pos: int) -> ReceivedQuote | None:
         """The last valid quote that came before row `pos`."""
         at = bisect_left(self._rows[symbol], pos) - 1
         while at >= 0 and self._was_missed(self._rows[symbol][at]):
             at -= 1
         return self._quotes[symbol][at] if at >= 0 else None
 
-    def between(self, symbol: str, start: int, end: int) -> Iterator[TakenQuote]:
+    def between(self, symbol: str, start: int, end: int) -> Iterator[ReceivedQuote]:
         """The valid quotes in the rows from `start` to `end`."""
         rows = self._rows[symbol]
         for quote in self._quotes[symbol][bisect_left(rows, start) : bisect_left(rows, end)]:
