@@ -23,7 +23,7 @@ def _simulate(*options: str) -> Result:
     return CliRunner().invoke(app, ["simulate", *options])
 
 
-def test_history_of_a_file_that_holds_says_so() -> None:
+def test_history_of_a_file_that_holds_is_reported() -> None:
     result = _simulate("--history", str(FLAT))
     assert result.exit_code == 0
     assert re.search(r"flat_account.json: every invariant holds \(736 quotes, \d+ orders\)", result.output)
