@@ -9,7 +9,7 @@ from autohedge.faultsim.history import read_history
 from autohedge.faultsim.scenario import run_history
 from autohedge.faultsim.shrinking import ended_at, shrink
 from tests.faultsim.mutants.planted_bugs import crash_point_skipped
-from tests.faultsim.mutants.reverted_mends import second_exit_forgotten
+from tests.faultsim.mutants.reverted_mends import flat_account_not_reconciled, second_exit_forgotten
 
 pytestmark = pytest.mark.process
 
@@ -45,3 +45,11 @@ def test_market_ends_two_minutes_after_its_faults() -> None:
     assert ended.calm_ns == calm_ns
     assert all(quotes.after_ns[-1] <= 140 * 10**9 for quotes in ended.market)
     assert all(strike.at_ns < calm_ns for strike in ended.strikes)
+
+
+@pytest.mark.soak
+def test_whole_history_of_an_unreconciled_account_keeps_three_faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    flat_account_not_reconciled(monkeypatch)
+    shrunk = shrink(read_history(FOLDER / "seed_9100868.json"))
+    assert shrunk and 0 < len(shrunk.strikes) <= 3
+    assert run_history(shrunk).violation == shrunk.note
