@@ -104,6 +104,16 @@ def test_difference_seen_twice_a_visibility_lag_apart_counts() -> None:
     assert timers.deadline_ns(RECONCILE) == NEVER
 
 
+def test_difference_that_went_and_came_back_must_be_confirmed_anew() -> None:
+    reconciliation, _, _ = _requested()
+    for pass_, cash in enumerate((104, 100, 104)):
+        asked_ns = pass_ * LAG_NS
+        reconciliation.request(asked_ns, 0)
+        assert _compare(reconciliation, asked_ns + 10, cash, rests=True) == []
+    reconciliation.request(3 * LAG_NS, 0)
+    assert _compare(reconciliation, 3 * LAG_NS + 10, 104, rests=True) == [("", D(4))]
+
+
 def test_difference_without_a_price_is_deferred_and_rechecked() -> None:
     reconciliation, timers, _ = _requested()
     reconciliation.defer("X", D(1), 0)
