@@ -3,11 +3,10 @@
 It applies venue events, queries missing answers, reconciles the ledger, and halts or reduces entries.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-import numpy as np
-from numpy.typing import NDArray
+import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.events import (
@@ -17,7 +16,6 @@ from autohedge.core.events import (
     ConnectionStatus,
     ExecutionReport,
     ExternalChange,
-    FillBooked,
     OrderAccepted,
     OrderAdopted,
     OrderEvent,
@@ -35,13 +33,12 @@ from autohedge.core.orders import BUY, GTC, SELL, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
-from autohedge.execution.ledger import Ledger
-from autohedge.execution.lost_orders import LostOrderIds
 from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
+from autohedge.execution.portfolio import Portfolio, PositionChange
+from autohedge.execution.reconciler import Adopt, External, Known, Lost, Missing, Reconciler
 from autohedge.execution.reconciliation import (
     CASH,
     RECONCILE,
-    ExternalOrder,
     Reconciliation,
     ReconciliationPolicy,
     status_evidence,
@@ -51,62 +48,77 @@ from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, Time
 from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
 
-EXTERNAL_ORDERS_MAX = 1_000  # bounds memory and alerts if a venue keeps reporting unknown ids
 ERRORS = (OrderRejected, RequestUnknown, RequestThrottled)
 
 
+class Applied(msgspec.Struct, frozen=True, gc=False):
+    """What an event of the venue has changed.
+
+    `order` is None for an order that is not in the record. `change` is a booked fill; `is_fill` tells it from
+    the reversal of a busted one. With a `halt_reason` entries must halt.
+    """
+
+    event: OrderEvent | None = None
+    order: Order | None = None
+    change: PositionChange | None = None
+    is_fill: bool = False
+    was_working: bool = False
+    was_unknown: bool = False
+    halt_reason: str = ""
+
+
+NOTHING = Applied()
+
+
 class ExecutionManager:
-    """The orders, positions and open questions of one account at one venue."""
+    """The orders and open questions of one account at one venue.
+
+    The caller takes each `Applied` into account and then calls `follow_up` with it, before it goes on.
+    `touched` has the lanes whose orders, position or exits may have changed.
+    """
 
     def __init__(
         self,
         settings: Settings,
         instruments: list[InstrumentState],
+        portfolio: Portfolio,
         timers: TimerQueue[TimerKey],
         emit: Callable[[AnyOutput], None],
-        mark: Callable[[int], Decimal],
-        new_halt_id: Callable[[], str],
     ) -> None:
-        self._mark = mark
-        self._new_halt_id = new_halt_id
-        self.ledger = Ledger(settings.simulated.initial_cash)
+        self.instruments, self.portfolio = instruments, portfolio
         self.orders = OrderManager(emit, settings.simulated.fee_bps)
         self.state = TradingState(emit)
         self.stats = RunStats()
-        self.instruments = instruments
-        self.held: NDArray[np.float64] = np.zeros(len(instruments))
-        self.holding = 0
+        self.touched: set[int] = set()
         self.last_fill_ns = 0
+        policy, symbols = ReconciliationPolicy.of(settings), [each.instrument.symbol for each in instruments]
         self.tracker = OrderTracker(QueryTimeouts.of(settings), self.orders, timers, emit)
-        self.reconciliation = Reconciliation(ReconciliationPolicy.of(settings), timers, emit)
+        self.reconciliation = Reconciliation(policy, timers, emit)
+        self.reconciler = Reconciler(policy.external, symbols, self.orders, self.tracker)
         self._timers = timers
         self._emit = emit
-        self._lane_of = {
-            instrument_state.instrument.symbol: lane for lane, instrument_state in enumerate(instruments)
-        }
+        self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._moved_ns = [0] * len(instruments)
         self._errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
         execution = settings.execution
         expiry_ns = execution.limit_order_expiration_days * NS_PER_DAY
         self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
         self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
-        self._lost_ids = LostOrderIds()
-        self._external_orders: dict[str, ExternalOrder] = {}
         self.exits_wait = False
-        self.on_fill: Callable[..., None] | None = None
-        self.on_halt: Callable[[int], None] | None = None
 
     @property
     def has_exposure(self) -> bool:
         """Whether an order works or a position is held."""
-        return bool(self.orders.working or self.holding)
+        return bool(self.orders.working or self.portfolio.holding)
 
     # requests
 
     def submit(self, approved: Approved, order_id: str, now_ns: int) -> None:
         """Submits an approved order and tracks it to its end."""
         order = self.orders.submit(approved, order_id, now_ns)
-        self._moved_ns[order.intent.lane] = now_ns
+        lane = order.intent.lane
+        self._moved_ns[lane] = now_ns
+        self.touched.add(lane)
         self.tracker.track(order, now_ns)
         if order.intent.time_in_force is GTC:
             self._timers.schedule(("cancel", order_id), now_ns + self._rest_ns)
@@ -131,11 +143,6 @@ class ExecutionManager:
         self.cancel_entries("entries halted", now_ns)
         for lane in range(len(self.instruments)):
             self.cancel_slices(lane)
-        if self.on_halt:
-            self.on_halt(now_ns)
-
-    def _halt_automatically(self, reason: str, now_ns: int) -> None:
-        self.halt(reason, self._new_halt_id(), now_ns)
 
     def cancel_entries(self, reason: str, now_ns: int, lane: int | None = None) -> None:
         """Cancels all resting entries, or those of one lane."""
@@ -154,8 +161,9 @@ class ExecutionManager:
         The dead process may have passed `rows` more rows and sent orders whose ids derive from `nonce` and from
         `seq` on.
         """
-        self._lost_ids.add(nonce, seq, rows)
+        self.reconciler.lost_ids.add(nonce, seq, rows)
         self.exits_wait = True  # an exit may be in flight whose journal line was lost
+        self._touch_all()
         self.reconcile(now_ns)
         self.tracker.restarted_ns = now_ns
         for order in list(self.orders.working.values()):
@@ -175,47 +183,43 @@ class ExecutionManager:
         else:
             self.reconciliation.request(now_ns, self.last_fill_ns)
 
-    # events
+    def _touch_all(self) -> None:
+        self.touched.update(range(len(self.instruments)))
 
-    def on_order_event(self, answer: OrderEvent, now_ns: int) -> int:
-        """Applies an event of one order; returns its lane, -1 for an unknown order."""
-        self._count_error(answer, now_ns)
-        order = self.orders.find(answer.order_id)
-        if order is None:
-            self._on_external_order(answer, now_ns)
-            return -1
-        self._apply(answer, order, now_ns)
-        return order.intent.lane
+    # events of one order
 
-    def _apply(self, answer: OrderEvent, order: Order, now_ns: int) -> None:
+    def error_limit_reached(self, event: OrderEvent, now_ns: int) -> bool:
+        """Counts an event that reports an error; returns whether entries must halt because of their number."""
+        if not isinstance(event, ERRORS):
+            return False
+        reached = not self._errors.has_room(now_ns)
+        self._errors.record(now_ns)
+        return reached
+
+    def apply(self, event: OrderEvent, now_ns: int) -> Applied:
+        """Applies an event to its order and books its fill."""
+        if order := self.orders.find(event.order_id):
+            return self._apply(event, order, now_ns)
+        if self.reconciler.on_unknown_order(event):
+            text = "the venue reported an order that this run did not send"
+            self._emit(Alert("external_order", event.order_id, text))
+            self.reconcile(now_ns)
+        return NOTHING
+
+    def _apply(self, event: OrderEvent, order: Order, now_ns: int) -> Applied:
         lane, was_working, was_unknown = order.intent.lane, order.working, order.state is OrderState.UNKNOWN
-        news = self.orders.apply(answer, order)
-        if was_working or news:
+        effect = self.orders.apply(event, order)
+        if was_working or effect:
             self._moved_ns[lane] = now_ns
-        if isinstance(answer, ExecutionReport):
-            self._on_report(answer, order, news, now_ns)
-        match answer:
-            case ExecutionReport() | OrderAccepted() | OrderReplaced():
-                self.tracker.on_seen(order)
-            case OrderNotFound():
-                self.tracker.on_not_found(order, answer, now_ns)
-            case RequestThrottled():
-                self._on_throttled(order, answer, now_ns)
-            case OrderRejected() if order.intent.side is SELL and was_working:
-                self._on_exit_rejected(order, now_ns)
-        self.tracker.track(order, now_ns)
-        if was_unknown and order.state is OrderState.PENDING_CANCEL:  # it rests: the cancel was lost
-            self.tracker.requery(order, now_ns)
-        if was_working and order.intent.time_in_force is GTC and not order.working:
-            self._timers.cancel(("cancel", order.id))
-            self._timers.cancel(("reprice", order.id))
-        self._clear_pending_exit(lane)
-
-    def _on_report(self, report: ExecutionReport, order: Order, news: BookEffect, now_ns: int) -> None:
-        if news:
-            self._book_fill(order, report, news, now_ns)
-        elif not order.working:  # a second report of its end may tell of more fills than the first
-            self._query_missing_fills(order, report.filled or ZERO, now_ns)
+        self.touched.add(lane)
+        change = None
+        if isinstance(event, ExecutionReport):
+            if effect:
+                change = self._book(order, event, effect, now_ns)
+            elif not order.working:  # a second report of its end may tell of more fills than the first
+                self._query_missing_fills(order, event.filled or ZERO, now_ns)
+        halt_reason = self._short(lane) if change and change.held < ZERO else ""
+        return Applied(event, order, change, effect is FILL, was_working, was_unknown, halt_reason)
 
     def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
         """Queries the fills of an order if the venue reports more of it `filled` than is known here."""
@@ -223,44 +227,36 @@ class ExecutionManager:
             since_ns = max(order.sent_ns - self.reconciliation.policy.overlap_ns, 0)
             self._emit(QueryFills(now_ns, since_ns))
 
-    def _book_fill(self, order: Order, report: ExecutionReport, news: BookEffect, now_ns: int) -> None:
+    def _book(self, order: Order, report: ExecutionReport, effect: BookEffect, now_ns: int) -> PositionChange:
         """Books one fill, or the reversal of a busted one."""
-        lane, symbol = order.intent.lane, order.intent.symbol
-        quantity, price, fee = order.trades[report.trade_id or ""]
-        side = order.intent.side
-        if news is BUST:  # the opposite trade, with the fee refunded
-            side, fee = SELL if side is BUY else BUY, fee.copy_negate()
-        realized = self.ledger.book_fill(symbol, side, quantity, price, fee)
+        lane, side = order.intent.lane, order.intent.side
+        trade = order.trades[report.trade_id or ""]
+        if effect is BUST:  # the opposite trade, with the fee refunded
+            side = SELL if side is BUY else BUY
+            trade = (trade[0], trade[1], trade[2].copy_negate())
+        change = self.portfolio.book(lane, side, trade, report.ts_ns)
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
-        self._on_position_changed(lane, now_ns)
-        if news is FILL:
+        self._on_position_changed(lane, change.held, now_ns, grew=change.grew)
+        if effect is FILL:
             self._set_exit_levels(order, now_ns)
-            self.stats.record_fill(order, report, realized)
-        position = self.ledger.position(symbol)
-        if self.on_fill and news is FILL:
-            held, reason = position.quantity, order.intent.reason
-            self.on_fill(lane, side, quantity, price, fee, realized, held, reason, now_ns)
-        self._emit(
-            FillBooked(order.id, position.quantity, position.cost, self.ledger.cash, self.ledger.realized)
-        )
+        return change
 
-    def _on_position_changed(self, lane: int, now_ns: int) -> None:
+    def _on_position_changed(self, lane: int, held: Decimal, now_ns: int, *, grew: bool) -> None:
         instrument_state = self.instruments[lane]
-        quantity = self.ledger.position(instrument_state.instrument.symbol).quantity
-        self.holding += bool(quantity) - bool(self.held[lane])
-        grew = float(quantity) > self.held[lane]
-        self.held[lane] = float(quantity)
         instrument_state.dust = False
-        if quantity > ZERO:
+        if held > ZERO:
             if grew:
                 self._schedule_time_stop(lane, now_ns)
-        elif not quantity:
+        elif not held:
             self._timers.cancel(("time_stop", lane))
             instrument_state.refused = 0
-        else:
-            text = f"{instrument_state.instrument.symbol}: position {quantity}, more sold than held"
-            self._emit(Alert("short", instrument_state.instrument.symbol, text))
-            self._halt_automatically(text, now_ns)
+
+    def _short(self, lane: int) -> str:
+        """Alerts that a position is short; returns why entries must halt."""
+        symbol = self.instruments[lane].instrument.symbol
+        text = f"{symbol}: position {self.portfolio.position(lane).quantity}, more sold than held"
+        self._emit(Alert("short", symbol, text))
+        return text
 
     def _set_exit_levels(self, order: Order, now_ns: int) -> None:
         """Sets the exit levels after a buy; after a sell stores its time."""
@@ -271,17 +267,39 @@ class ExecutionManager:
             instrument_state.last_exit_ns = now_ns
             instrument_state.refused = 0
 
-    def _clear_pending_exit(self, lane: int) -> None:
-        """Forgets the exit that is to be repeated, once the lane is flat and no entry of it can still fill."""
-        instrument_state = self.instruments[lane]
-        done = instrument_state.pending_exit_reason and not self.held[lane]
-        if done and not self.orders.entries_of(lane):
-            instrument_state.pending_exit_reason = ""
-
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
         until_ns = now_ns + self.instruments[lane].max_hold_ns  # 0 means no time stop
         if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)
+
+    def follow_up(self, applied: Applied, now_ns: int) -> None:
+        """Sends the queries and sets the timers that an applied event calls for."""
+        event, order = applied.event, applied.order
+        if event is None or order is None:
+            return
+        match event:
+            case ExecutionReport() | OrderAccepted() | OrderReplaced():
+                self.tracker.on_seen(order)
+            case OrderNotFound():
+                self.tracker.on_not_found(order, event, now_ns)
+            case RequestThrottled():
+                self._on_throttled(order, event, now_ns)
+            case OrderRejected() if order.intent.side is SELL and applied.was_working:
+                self._on_exit_rejected(order, now_ns)
+        self.tracker.track(order, now_ns)
+        if applied.was_unknown and order.state is OrderState.PENDING_CANCEL:  # it rests: the cancel was lost
+            self.tracker.requery(order, now_ns)
+        if applied.was_working and order.intent.time_in_force is GTC and not order.working:
+            self._timers.cancel(("cancel", order.id))
+            self._timers.cancel(("reprice", order.id))
+        self._clear_pending_exit(order.intent.lane)
+
+    def _clear_pending_exit(self, lane: int) -> None:
+        """Forgets the exit that is to be repeated, once the lane is flat and no entry of it can still fill."""
+        instrument_state = self.instruments[lane]
+        done = instrument_state.pending_exit_reason and not self.portfolio.held[lane]
+        if done and not self.orders.entries_of(lane):
+            instrument_state.pending_exit_reason = ""
 
     def _on_throttled(self, order: Order, answer: RequestThrottled, now_ns: int) -> None:
         """Reduces and sends no queries until `answer.until_ns`; then resubmits an exit under its id."""
@@ -301,157 +319,120 @@ class ExecutionManager:
         )
         instrument_state.refused += 1
 
-    def _count_error(self, answer: OrderEvent, now_ns: int) -> None:
-        if not isinstance(answer, ERRORS):
-            return
-        if not self._errors.has_room(now_ns) and not self.state.halted:
-            self._halt_automatically("request error limit reached", now_ns)
-        self._errors.record(now_ns)
+    # reconciliation
 
-    # orders that are not in the record
-
-    def _on_external_order(self, answer: OrderEvent, now_ns: int) -> None:
-        """Keeps the fills of an unknown order until the venue's list shows what it is."""
-        if answer.order_id not in self._external_orders and len(self._external_orders) >= EXTERNAL_ORDERS_MAX:
-            return
-        external_order = self._external_orders.setdefault(answer.order_id, ExternalOrder([]))
-        if isinstance(answer, ExecutionReport):
-            external_order.fills.append(answer)
-        if not external_order.alerted:
-            external_order.alerted = True
-            text = "the venue reported an order that this run did not send"
-            self._emit(Alert("external_order", answer.order_id, text))
-            self.reconcile(now_ns)
-
-    def on_mass_status(self, answer: OrderMassStatus, now_ns: int) -> Iterator[int]:
-        """Applies the venue's list of orders; yields the lanes whose state may have changed."""
+    def on_mass_status(self, listed: OrderMassStatus, now_ns: int) -> Iterator[Applied]:
+        """Applies the venue's list of orders; yields fills of adopted orders and reasons to halt."""
         differences = 0
-        for found in answer.orders:
-            order = self.orders.find(found.order_id)
-            if order is None:
-                differences += self._reconcile_unknown(found, now_ns)
-                yield self._lane_of.get(found.symbol, -1)
-            elif self._reconcile_known(found, order, now_ns):
-                differences += 1
-                yield order.intent.lane
-        for order in self.tracker.absent_in(answer):
-            self.orders.prove_absent(order)
-            self.tracker.track(order, now_ns)
+        for finding in self.reconciler.compare(listed):
+            match finding:
+                case Known(found, order):
+                    differences += self._apply_listed_status(found, order, now_ns)
+                    continue
+                case Lost() | Adopt():
+                    yield from self._adopt(finding, now_ns)
+                case External(found, halts):
+                    text = f"{found.side} {found.quantity} {found.symbol}: external order"
+                    self._emit(Alert("external_order", found.order_id, text))
+                    if halts:
+                        yield Applied(halt_reason=f"{found.symbol}: external order")
+                case Missing(order):
+                    self.orders.prove_absent(order)
+                    self.tracker.track(order, now_ns)
+                    self.touched.add(order.intent.lane)
             differences += 1
-            yield order.intent.lane
-        for external_order in self._external_orders.values():
-            external_order.listed = True
-        if self._on_reconciliation_part("orders", answer.asked_ns, differences, now_ns):
-            yield from range(len(self.instruments))
+        self._on_reconciliation_part("orders", listed.asked_ns, differences, now_ns)
 
-    def _reconcile_known(self, found: VenueOrderStatus, order: Order, now_ns: int) -> bool:
-        """Applies the listed status of a known order; returns whether its state changed."""
+    def _apply_listed_status(self, found: VenueOrderStatus, order: Order, now_ns: int) -> bool:
+        """Applies the listed status of an order; returns whether its state changed."""
         before = order.state
         self._query_missing_fills(order, found.filled, now_ns)
         if evidence := status_evidence(found, order, now_ns):
-            self._apply(evidence, order, now_ns)
+            self.follow_up(self._apply(evidence, order, now_ns), now_ns)
         return order.state is not before
 
-    def _reconcile_unknown(self, found: VenueOrderStatus, now_ns: int) -> int:
-        """Adopts, alerts or halts for a listed order that is unknown here; returns the differences."""
-        external_order = self._external_orders.setdefault(found.order_id, ExternalOrder([]))
-        lane = self._lane_of.get(found.symbol)
-        if lane is not None and found.order_id in self._lost_ids:
-            self._adopt(found, lane, external_order, now_ns, lost=True)
-            return 1
-        if found.status != "open" or external_order.judged:
-            return 0
-        external_order.alerted = external_order.judged = True
-        policy = self.reconciliation.policy.external
-        if policy == "adopt" and lane is not None:
-            self._adopt(found, lane, external_order, now_ns, lost=False)
-            return 1
-        text = f"{found.side} {found.quantity} {found.symbol}: external order"
-        self._emit(Alert("external_order", found.order_id, text))
-        if policy == "halt":
-            self._halt_automatically(f"{found.symbol}: external order", now_ns)
-        return 1
-
-    def _adopt(
-        self, found: VenueOrderStatus, lane: int, external_order: ExternalOrder, now_ns: int, *, lost: bool
-    ) -> None:
-        self._emit(OrderAdopted(found, "lost_intent" if lost else "external"))
-        intent = self.instruments[lane].intent_of(found, lane, self._mark(lane))
+    def _adopt(self, finding: Lost | Adopt, now_ns: int) -> Iterator[Applied]:
+        found, lane = finding.found, finding.lane
+        is_lost = isinstance(finding, Lost)
+        self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external"))
+        intent = self.instruments[lane].intent_of(found, lane, self.portfolio.market.mark(lane))
         order = self.orders.adopt(found, intent, now_ns)
-        del self._external_orders[found.order_id]
+        self.touched.add(lane)
         # Fills first: the listed status may be an end, which counts once all of its fills are known.
-        for fill in external_order.fills:
-            self._apply(fill, order, now_ns)
-        if found.time_in_force is GTC and lost:  # an external order keeps its own lifetime
+        for fill in finding.fills:
+            yield self._apply(fill, order, now_ns)
+        if found.time_in_force is GTC and is_lost:  # an external order keeps its own lifetime
             self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
-        self._reconcile_known(found, order, now_ns)
+        self._apply_listed_status(found, order, now_ns)
         self.tracker.track(order, now_ns)
         if order.intent.side is SELL:
             self.cancel_slices(lane)
         elif self.state.halted:
             self.cancel(order, "entries halted", now_ns)
 
-    # positions and cash
-
-    def on_account_state(self, answer: AccountState, now_ns: int) -> Iterator[int]:
-        """Compares the ledger with the venue's account; yields the lanes that change."""
-        differences = 0
-        for subject, amount in list(  # adopting a difference changes what the generator reads
-            self.reconciliation.confirmed_differences(answer, self.ledger, self._is_idle)
-        ):
-            differences += 1
-            yield self._apply_external_change(subject, amount, now_ns)
-        if self._on_reconciliation_part("account", answer.asked_ns, differences, now_ns):
-            yield from range(len(self.instruments))
+    def on_account_state(self, account: AccountState, now_ns: int) -> Iterator[Applied]:
+        """Compares the ledger with the venue's account; yields reasons to halt."""
+        confirmed = self.reconciliation.confirmed_differences(account, self.portfolio.ledger, self._is_idle)
+        differences = list(confirmed)  # adopting a difference changes what the generator reads
+        for subject, amount in differences:
+            if reason := self._apply_external_change(subject, amount, now_ns):
+                yield Applied(halt_reason=reason)
+        self._on_reconciliation_part("account", account.asked_ns, len(differences), now_ns)
 
     def _is_idle(self, subject: str, since_ns: int) -> bool:
         """Whether no order works in a symbol and none moved since `since_ns`; for cash, in all symbols."""
-        # An unknown order may be a lost one, until the venue's list shows what it is.
-        if any(order.fills and not order.listed for order in self._external_orders.values()):
+        if self.reconciler.has_unlisted_fills:
             return False
         lane = self._lane_of.get(subject)
-        lanes = range(len(self.instruments)) if subject == CASH else [] if lane is None else [lane]
+        lanes: Iterable[int] = range(len(self.instruments)) if subject == CASH else []
+        lanes = lanes if lane is None else [lane]
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
-    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> int:
-        """Adopts, alerts or halts for a difference that no order explains; returns its lane or -1."""
+    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> str:
+        """Adopts, alerts or halts for a difference that no order explains; returns why entries must halt."""
         policy = self.reconciliation.policy.external
         lane = self._lane_of.get(subject, -1)
-        if policy == "adopt" and lane >= 0 and not self._mark(lane):  # no quote yet to value it
+        mark = self.portfolio.market.mark(lane) if lane >= 0 else ZERO
+        if policy == "adopt" and lane >= 0 and not mark:  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
-            return -1
+            return ""
         self._emit(ExternalChange("cash" if subject == CASH else "position", subject, amount, policy))
         if policy == "adopt" and subject == CASH:
-            self.ledger.adjust_cash(amount)
+            self.portfolio.ledger.adjust_cash(amount)
         elif policy == "adopt" and lane >= 0:
-            self.adopt_position(lane, amount, self._mark(lane), now_ns)
+            return self.adopt_position(lane, amount, mark, now_ns)
         else:
             self.reconciliation.acknowledge(subject, amount)
-        if policy == "halt":
-            self._halt_automatically(f"{subject or 'cash'} differs from the venue by {amount}", now_ns)
-        return lane
+        return f"{subject or 'cash'} differs from the venue by {amount}" if policy == "halt" else ""
 
-    def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> None:
-        """Books a position change at `price` without cash; a new position gets exit levels from there."""
-        instrument_state, was_flat = self.instruments[lane], self.held[lane] <= 0.0
-        self.ledger.adjust_position(instrument_state.instrument.symbol, amount, price)
-        self._on_position_changed(lane, now_ns)
+    def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> str:
+        """Books a position change at `price` without cash; a new position gets exit levels from there.
+
+        Returns why entries must halt, empty if they need not.
+        """
+        instrument_state, was_flat = self.instruments[lane], self.portfolio.held[lane] <= 0.0
+        grew = self.portfolio.adopt_position(lane, amount, price)
+        held = self.portfolio.position(lane).quantity
+        self._on_position_changed(lane, held, now_ns, grew=grew)
+        self.touched.add(lane)
         if was_flat:
             instrument_state.set_exit_levels(*instrument_state.exit_levels(float(price)))
         if amount < ZERO:  # someone else sells: this run buys no more slices
             self.cancel_slices(lane)
         self._clear_pending_exit(lane)
+        return self._short(lane) if held < ZERO else ""
 
-    def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> bool:
-        """Notes one part of the pass; returns whether the pass is complete and exits waited for it."""
+    def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> None:
+        """Notes one part of the pass; with the last one, entries and exits need not wait any more."""
         if not self.reconciliation.on_part(
             what, requested_ns, differences, now_ns, at_stake=self.has_exposure
         ):
-            return False
+            return
         self.state.clear(ReduceCause.RECONCILING)
-        waited, self.exits_wait = self.exits_wait, False
-        return waited
+        if self.exits_wait:
+            self.exits_wait = False
+            self._touch_all()
 
     def on_connection(self, answer: ConnectionStatus, now_ns: int) -> None:
         """Reduces while the connection is down; reconciles and queries working orders when it is up."""
@@ -467,16 +448,14 @@ class ExecutionManager:
 
     # timers
 
-    def query_order(self, order_id: str, now_ns: int) -> int:
-        """Queries an order; halts entries if that is of no avail for too long. Returns its lane or -1."""
+    def query_order(self, order_id: str, now_ns: int) -> str:
+        """Queries an order; returns why entries must halt if that is of no avail for too long, else empty."""
         order = self.orders.working.get(order_id)
         if order is None or ("resend", order_id) in self._timers:  # throttled: sent again, not queried
-            return -1
+            return ""
         self.tracker.query(order, now_ns)
-        reason = self.tracker.halt_reason(order, now_ns)
-        if reason and not self.state.halted:
-            self._halt_automatically(reason, now_ns)
-        return order.intent.lane
+        self.touched.add(order.intent.lane)
+        return self.tracker.halt_reason(order, now_ns)
 
     def resubmit(self, order_id: str, now_ns: int) -> None:
         """Sends a throttled exit again under its id; the venue did not process the first request."""
@@ -486,9 +465,8 @@ class ExecutionManager:
         if now_ns < self.tracker.hold_until_ns:
             self._timers.schedule(("resend", order_id), self.tracker.hold_until_ns)
             return
-        intent = order.intent
-        held = self.ledger.position(intent.symbol).quantity
-        if intent.quantity > held or len(self.orders.exits_of(intent.lane)) > 1:
+        held = self.portfolio.position(order.intent.lane).quantity
+        if order.intent.quantity > held or len(self.orders.exits_of(order.intent.lane)) > 1:
             # Meanwhile an adopted exit or another account sold: ended only by proof, then the rest is sold.
             self.orders.mark_unknown(order)
             self.tracker.track(order, now_ns)

@@ -62,20 +62,6 @@ class ReconciliationPolicy:
         )
 
 
-@dataclass(slots=True)
-class ExternalOrder:
-    """An order id of the venue without an intent here, with its fills so far.
-
-    `alerted` and `judged` are true once an alert was emitted and the `external` policy was applied, `listed` once
-    a list of the venue has come that should have it.
-    """
-
-    fills: list[ExecutionReport]
-    alerted: bool = False
-    judged: bool = False
-    listed: bool = False
-
-
 class Reconciliation:
     """Runs reconciliation passes: pending parts, differences seen before, and the time of the next pass."""
 

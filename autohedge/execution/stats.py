@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from autohedge.core.events import ExecutionReport
 from autohedge.core.money import ZERO, add
 from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.reasons import Reason
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import Order, OrderManager
+from autohedge.execution.portfolio import PositionChange
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False):
@@ -56,21 +56,21 @@ class RunStats:
         """Counts a refused exit; its row keeps the code of the exit."""
         self.exit_refusals[code.label] += 1
 
-    def record_fill(self, order: Order, report: ExecutionReport, realized: Decimal) -> None:
+    def record_fill(self, order: Order, change: PositionChange) -> None:
         """Stores one fill and counts it by side and reason."""
         intent = order.intent
         self.counts[intent.side, intent.reason] += 1
-        self.winning_exits += intent.side is SELL and realized > ZERO
+        self.winning_exits += intent.side is SELL and change.realized > ZERO
         fill = Fill(
             symbol=intent.symbol,
             side=intent.side,
-            ts_ns=report.ts_ns,
-            qty=report.quantity or ZERO,
-            price=report.price or ZERO,
-            fee=report.fee or ZERO,
+            ts_ns=change.ts_ns,
+            qty=change.quantity,
+            price=change.price,
+            fee=change.fee,
             reason=intent.reason,
             order_id=order.id,
-            realized=realized,
+            realized=change.realized,
         )
         self.fill_lines.append(_encode(fill))
 

@@ -73,7 +73,7 @@ class QuestionChecker:
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks that the engine's pending questions are those of the record."""
         for symbol in self._pending:
-            waits_for = deliberations.gates.pending_id(symbol)
+            waits_for = deliberations.scheduler.pending_id(symbol)
             if waits_for != self.waits_for(symbol) and not self.over:
                 raise InvariantViolation(
                     f"11: {symbol} waits for {waits_for}, in the record for {self.waits_for(symbol)}"

@@ -252,17 +252,12 @@ class VirtualRuntime:
             self._recorder.append(entry)
             if isinstance(entry.event, TradingCommand):
                 self._venue.send(entry.event, self._engine.now_ns)
-            elif isinstance(entry.event, DeliberationRequested):
-                self._forward_question(entry.event)
             elif isinstance(entry.event, PromptsChanged) and self.on_prompts:
                 self.on_prompts(entry.event)
-
-    def _forward_question(self, question: DeliberationRequested) -> None:
-        """Passes a question on with its snapshot."""
-        deliberations = self._engine.deliberations
-        # Without a snapshot, the step that asked the question has dropped it again, as a halt does.
-        if deliberations and (snapshot := deliberations.snapshots.get(question.number)):
-            self.decisions.request(question, snapshot)
+        questions = self._engine.questions
+        while questions:
+            request, snapshot = questions.popleft()
+            self.decisions.request(request, snapshot)
 
 
 def advance_unattended(venue: SimulatedClockedVenue, rows: Rows, until_ns: int) -> None:

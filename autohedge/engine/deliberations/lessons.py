@@ -1,14 +1,14 @@
-"""Requests lessons: collects closed round trips until there are enough to learn from."""
+"""Collects closed round trips until there are enough to learn from."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 
-from autohedge.core.events import AnyOutput, Decision, DeliberationRequested
+from autohedge.core.events import Decision
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import BUY, Side
+from autohedge.core.orders import BUY
 from autohedge.core.snapshots import ClosedTrade
 from autohedge.core.timers import TimerQueue
+from autohedge.execution.portfolio import PositionChange
 from autohedge.execution.tracking import TimerKey
 from autohedge.records.round_trips import TripTotals
 
@@ -26,55 +26,41 @@ class _SymbolLessons:
 
 
 class LessonScheduler:
-    """Requests a lesson after `every_trades` round trips of a symbol, one question at a time."""
+    """Decides when a lesson is due: after `every_trades` round trips of a symbol, one question at a time."""
 
     def __init__(
-        self,
-        symbols: list[str],
-        every_trades: int,
-        deadline_ns: int,
-        timers: TimerQueue[TimerKey],
-        emit: Callable[[AnyOutput], None],
-        number: Callable[[], int],
-        take_snapshot: Callable[[int, int, int, tuple[ClosedTrade, ...]], str],
+        self, symbols: Sequence[str], every_trades: int, deadline_ns: int, timers: TimerQueue[TimerKey]
     ) -> None:
         self._symbols = symbols
         self._every = every_trades
         self._deadline_ns = deadline_ns
         self._timers = timers
-        self._emit = emit
-        self._number = number
-        self._take_snapshot = take_snapshot
         self._symbol_states = [_SymbolLessons() for _ in symbols]
         self.lessons = 0
 
-    def on_fill(
-        self,
-        lane: int,
-        side: Side,
-        quantity: Decimal,
-        price: Decimal,
-        fee: Decimal,
-        realized: Decimal,
-        held: Decimal,
-        reason: str,
-        now_ns: int,
-    ) -> None:
-        """Follows one booked fill; `held` is the position after it."""
-        symbol_state = self._symbol_states[lane]
+    def on_fill(self, change: PositionChange, reason: str, now_ns: int) -> tuple[ClosedTrade, ...]:
+        """Follows one booked fill; returns the trades to learn from if a lesson is due, else none."""
+        symbol_state = self._symbol_states[change.lane]
         trip = symbol_state.trip
-        trip.realized = add(trip.realized, realized)
-        if side is BUY:
-            trip.buy(quantity, price, fee, now_ns)
-        else:
-            trip.sell(quantity, price, fee)
+        trip.realized = add(trip.realized, change.realized)
+        if change.side is BUY:
+            trip.buy(change.quantity, change.price, change.fee, now_ns)
+            return ()
+        trip.sell(change.quantity, change.price, change.fee)
         # An adopted position was not bought here: it has no entry price to learn from.
-        if side is not BUY and held == ZERO and trip.bought > ZERO:
-            symbol_state.closed = [*symbol_state.closed, self._closed_trade(lane, trip, reason, now_ns)][
-                -CLOSED_TRADES_MAX:
-            ]
-            symbol_state.trip = TripTotals()
-            self._request_if_due(lane, now_ns)
+        if change.held != ZERO or trip.bought <= ZERO:
+            return ()
+        closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, reason, now_ns)]
+        symbol_state.closed = closed[-CLOSED_TRADES_MAX:]
+        symbol_state.trip = TripTotals()
+        is_due = not symbol_state.waits_for and len(symbol_state.closed) >= self._every
+        return tuple(symbol_state.closed) if is_due else ()
+
+    def on_asked(self, lane: int, number: int, now_ns: int) -> None:
+        """Notes the question `number` as pending, until its deadline."""
+        # A failed request is not repeated: the next lesson comes after as many new round trips.
+        self._symbol_states[lane].waits_for, self._symbol_states[lane].closed = number, []
+        self._timers.schedule((LEARNED, lane), now_ns + self._deadline_ns)
 
     def on_decision(self, decision: Decision, lane: int) -> None:
         """Counts a lesson if the decision answers the pending question."""
@@ -99,14 +85,3 @@ class LessonScheduler:
             fees=trip.fees,
             reason=reason,
         )
-
-    def _request_if_due(self, lane: int, now_ns: int) -> None:
-        symbol_state = self._symbol_states[lane]
-        if symbol_state.waits_for or len(symbol_state.closed) < self._every:
-            return
-        symbol_state.waits_for = number = self._number()
-        snapshot = self._take_snapshot(lane, number, now_ns, tuple(symbol_state.closed))
-        # A failed request is not repeated: the next lesson comes after as many new round trips.
-        symbol_state.closed = []
-        self._timers.schedule((LEARNED, lane), now_ns + self._deadline_ns)
-        self._emit(DeliberationRequested(now_ns, number, "learning", self._symbols[lane], snapshot))

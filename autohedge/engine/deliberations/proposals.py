@@ -5,90 +5,73 @@ entry smaller or its limit lower. Every answer other than `keep` that proposes n
 cancels the resting entry.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from typing import Any
 
-from autohedge.config.sections import HybridSettings, LLMSettings
 from autohedge.core.events import CooldownChanged, Decision, Proposal, ProposalResolved
 from autohedge.core.reasons import Reason
 from autohedge.core.snapshots import AgentLimits, DeliberationKind
-from autohedge.engine.deliberations.scheduler import (
-    REQUEST,
-    VERDICTS,
-    Cadence,
-    DeliberationScheduler,
-    RequestState,
-    SchedulerContext,
-)
+from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
+from autohedge.engine.outbox import Outbox
+from autohedge.engine.trade_actions import TradeActions
 
 IDLE, WAITING, COOLING = int(Reason.NO_SIGNAL), int(Reason.DELIBERATING), int(Reason.AGENTS_COOLDOWN)
+WITHDRAWN = "withdrawn by the agents"
 
 
-@dataclass(frozen=True, slots=True)
-class TradeActions:
-    """The actions of a proposal: an entry, an exit of the position, the cancel of a resting entry.
-
-    `enter` returns the code in which the proposal ends; `exit` whether there was a position to sell.
-    """
-
-    enter: Callable[[int, Proposal, int], Reason]
-    exit: Callable[[int], bool]
-    cancel_entry: Callable[[int, int], None]
-
-
-class ProposalHandler(DeliberationScheduler):
-    """Requests proposals for each lane as often as `llm` allows, and resolves the answers."""
+class ProposalHandler:
+    """Resolves the answers of the agents to entries, exits and cancels."""
 
     kind: DeliberationKind = "trade"
 
     def __init__(
         self,
-        llm: LLMSettings,
-        hybrid: HybridSettings,
-        context: SchedulerContext,
+        cooldown_quotes: int,
         bounds: Sequence[AgentLimits],
+        symbols: Sequence[str],
+        scheduler: DeliberationScheduler,
         actions: TradeActions,
+        outbox: Outbox,
     ) -> None:
-        self._lanes = [RequestState() for _ in context.symbols]
-        super().__init__(Cadence(1, llm.min_interval_s, hybrid.deadline_s), context, self._lanes)
-        self._cooldown_quotes = llm.no_trade_cooldown_quotes
-        self._bounds, self._actions = bounds, actions
-        self._code[:] = IDLE
+        self._cooldown_quotes = cooldown_quotes
+        self._bounds, self._symbols = bounds, symbols
+        self._scheduler, self._stats = scheduler, scheduler.stats
+        self._actions, self._outbox = actions, outbox
 
     def state(self, lane: int) -> str:
         """The state of a lane, as its snapshot shows it: `open` or `cooldown`."""
-        return "cooldown" if self._lanes[lane].cooling else "open"
+        return "cooldown" if self._scheduler.states[lane].cooling else "open"
 
-    def on_timer(self, kind: str, lane: int, now_ns: int) -> None:
-        """Handles a timer of this lane: the next request, or the deadline of the pending one."""
-        if kind == REQUEST:
-            self._request_if_due(lane, now_ns)
-            return
-        number = self._lanes[lane].pending_id
-        self._clear_pending(lane)
-        self.stats.abstentions["timeout"] += 1
-        self._actions.cancel_entry(lane, now_ns)
+    def code(self, lane: int) -> int:
+        """The reason code in which the quotes of a lane end."""
+        state = self._scheduler.states[lane]
+        return COOLING if state.cooling else WAITING if state.pending_id else IDLE
+
+    def figures(self) -> dict[str, Any]:
+        """The figures of proposals for the result."""
+        return {"disposed": dict(sorted(self._stats.disposed.items()))}
+
+    def on_timeout(self, lane: int, number: int, now_ns: int) -> None:
+        """Handles the deadline of question `number`."""
+        self._stats.abstentions["timeout"] += 1
+        self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
         self._resolve(lane, number, "timeout", now_ns)
-        self._request_if_due(lane, now_ns)
 
-    def on_decision(self, decision: Decision, now_ns: int) -> None:
-        """Applies a decision if it answers the pending question; others are counted as late."""
-        lane = self._match(decision)
-        if lane < 0:
-            return
-        self._clear_pending(lane)
+    def on_decision(self, lane: int, decision: Decision, now_ns: int) -> None:
+        """Applies the answer to the pending question."""
         if decision.verdict in VERDICTS:
-            self.stats.verdicts[decision.verdict] += 1
+            self._stats.verdicts[decision.verdict] += 1
         else:
-            self.stats.abstentions[decision.code or "unexplained"] += 1
+            self._stats.abstentions[decision.code or "unexplained"] += 1
         self._resolve(lane, decision.number, self._apply(lane, decision, now_ns), now_ns)
-        self._request_if_due(lane, now_ns)
 
-    def close_all(self, why: str, now_ns: int) -> None:  # noqa: ARG002 - one signature with EntryGates
-        """Drops every pending question and cancels resting entries, after a halt or a restart."""
-        for lane in range(len(self._lanes)):
-            self._cancel_pending(lane)
-            self._actions.cancel_entry(lane, now_ns)
+    def close(self, lane: int, why: str, now_ns: int) -> None:  # noqa: ARG002 - one signature with EntryGates
+        """Cancels resting entries, after a halt or a restart."""
+        self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
+
+    def on_cooldown_over(self, lane: int, now_ns: int) -> None:
+        """Handles the quote that ends the cooldown."""
+        self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], 0, "expired"))
 
     def _apply(self, lane: int, decision: Decision, now_ns: int) -> str:
         """Carries out a decision; returns the code in which it ends."""
@@ -97,9 +80,9 @@ class ProposalHandler(DeliberationScheduler):
         if decision.verdict == "trade" and decision.direction == "long":
             return self._enter(lane, decision.proposal, now_ns)
         # Fail closed: whatever else the answer is, it no longer supports the entry that rests.
-        self._actions.cancel_entry(lane, now_ns)
+        self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
         if decision.verdict == "trade" and decision.direction == "exit":
-            return Reason.EXIT_SIGNAL.label if self._actions.exit(lane) else "nothing_held"
+            return Reason.EXIT_SIGNAL.label if self._actions.exit_for_agents(lane, now_ns) else "nothing_held"
         if decision.verdict == "trade":
             return "no_short"
         if decision.verdict == "no_trade":
@@ -108,38 +91,21 @@ class ProposalHandler(DeliberationScheduler):
         return decision.code or "unexplained"
 
     def _enter(self, lane: int, proposal: Proposal | None, now_ns: int) -> str:
-        if proposal is None or not within_limits(proposal, self._bounds[lane]):
-            self._actions.cancel_entry(lane, now_ns)
+        bounds = self._bounds[lane]
+        if proposal is None or not within_limits(proposal, bounds):
+            self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
             return "bad_proposal"
-        return self._actions.enter(lane, proposal, now_ns).label
+        return self._actions.enter_proposal(lane, proposal, bounds.max_spread_bps, now_ns).label
 
     def _cool_down(self, lane: int, why: str, now_ns: int) -> None:
         """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""
         if self._cooldown_quotes:
-            self._start_cooldown(lane, self._cooldown_quotes)
-            self._publish(lane)
-            self._emit(CooldownChanged(now_ns, self._symbols[lane], self._cooldown_quotes, why))
-
-    def _on_cooldown_over(self, lane: int, now_ns: int) -> None:
-        self._publish(lane)
-        self._emit(CooldownChanged(now_ns, self._symbols[lane], 0, "expired"))
+            self._scheduler.start_cooldown(lane, self._cooldown_quotes)
+            self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], self._cooldown_quotes, why))
 
     def _resolve(self, lane: int, number: int, code: str, now_ns: int) -> None:
-        self.stats.disposed[code] += 1
-        self._emit(ProposalResolved(now_ns, number, self._symbols[lane], code))
-
-    def _request(self, lane: int, now_ns: int) -> None:
-        super()._request(lane, now_ns)
-        self._publish(lane)
-
-    def _clear_pending(self, lane: int) -> None:
-        super()._clear_pending(lane)
-        self._publish(lane)
-
-    def _publish(self, lane: int) -> None:
-        """Writes the code in which this lane's quotes end into the kernel's record."""
-        state = self._lanes[lane]
-        self._code[lane] = COOLING if state.cooling else WAITING if state.pending_id else IDLE
+        self._stats.disposed[code] += 1
+        self._outbox.emit(ProposalResolved(now_ns, number, self._symbols[lane], code))
 
 
 def within_limits(proposal: Proposal, bounds: AgentLimits) -> bool:

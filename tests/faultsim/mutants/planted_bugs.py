@@ -11,7 +11,6 @@ from autohedge.core.events import (
     AccountState,
     CancelOrder,
     Decision,
-    DeliberationRequested,
     ExecutionReport,
     RequestThrottled,
     RequestUnknown,
@@ -131,9 +130,9 @@ def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
             entry = self._engine.log.popleft()
             if isinstance(entry.event, TradingCommand):
                 self._venue.send(entry.event, self._engine.now_ns)
-            elif isinstance(entry.event, DeliberationRequested):
-                self._forward_question(entry.event)
             self._recorder.append(entry)
+        while self._engine.questions:
+            self.decisions.request(*self._engine.questions.popleft())
 
     patch.setattr(VirtualRuntime, "_dispatch_log", dispatch_log)
 

@@ -1,0 +1,56 @@
+"""Publishes the state of instruments to the kernel's records, once after each step of the engine."""
+
+import numpy as np
+
+from autohedge.core.timers import TimerQueue
+from autohedge.execution.manager import ExecutionManager
+from autohedge.execution.tracking import TimerKey
+from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING
+
+
+class KernelPublisher:
+    """Writes status and exit prices of the lanes that a step has touched."""
+
+    def __init__(self, execution: ExecutionManager, timers: TimerQueue[TimerKey]) -> None:
+        lanes = execution.portfolio.market.lanes
+        self._execution, self._timers = execution, timers
+        self._instruments, self._orders = execution.instruments, execution.orders
+        self._held, self._touched = execution.portfolio.held, execution.touched
+        self._status = lanes["status"]
+        self._take_profit, self._stop_loss = lanes["take_profit"], lanes["stop_loss"]
+        self._trail_from = lanes["trail_from"]
+        # The trailing stop is this share of the highest bid.
+        lanes["trail_keep"] = [1.0 - each.trailing_distance_bps / 10_000.0 for each in self._instruments]
+
+    def publish(self) -> None:
+        """Publishes the touched lanes."""
+        while self._touched:
+            self._publish_lane(self._touched.pop())
+
+    def _publish_lane(self, lane: int) -> None:
+        instrument_state = self._instruments[lane]
+        status, take_profit, stop_loss = FLAT, np.inf, -np.inf
+        held = self._held.item(lane) > 0.0
+        # Every bid meets a take-profit of -inf. With EXITING the kernel then counts `exit_pending`; with OPEN
+        # the scan stops, and the engine sends the pending exit.
+        if self._exit_is_pending(lane, held=held):
+            status, take_profit = EXITING, -np.inf
+        elif held and not instrument_state.dust:
+            status, take_profit, stop_loss = OPEN, instrument_state.take_profit, instrument_state.stop_loss
+            if instrument_state.pending_exit_reason:
+                take_profit = -np.inf
+        elif self._orders.entries_of(lane):
+            status = PENDING
+        self._status[lane] = status
+        self._take_profit[lane] = take_profit
+        self._stop_loss[lane] = stop_loss
+        if not held or instrument_state.dust:
+            self._trail_from[lane] = np.inf
+        elif self._trail_from.item(lane) > -np.inf:  # at -inf the kernel has activated the trail: keep it
+            self._trail_from[lane] = instrument_state.trail_from
+
+    def _exit_is_pending(self, lane: int, *, held: bool) -> bool:
+        """Whether an exit works, or none may be sent yet: after a restart, or right after a rejected one."""
+        if self._orders.exits_of(lane) or (held and self._execution.exits_wait):
+            return True
+        return bool(self._instruments[lane].refused and ("exit", lane) in self._timers)

@@ -1,0 +1,136 @@
+"""The portfolio of one account: positions, cash, equity and exposure, and the equity at the day's start.
+
+The books are exact decimals (`Ledger`). Limits see positions at the last bids in float64 (ADR 6).
+"""
+
+from decimal import Decimal
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
+from autohedge.core.orders import Side
+from autohedge.execution.ledger import Ledger, Position
+from autohedge.execution.market_view import MarketView
+from autohedge.execution.orders import Trade
+from autohedge.kernels.state import net_and_gross
+
+
+class PositionChange(msgspec.Struct, frozen=True, gc=False):
+    """A booked fill, or the reversal of a busted one, and the account after it.
+
+    `ts_ns` is the venue's time of the fill. `realized` is the P&L of this fill before fees, `total_realized` that of the run. `held` and `cost` are
+    the position's. `grew` is whether more is held than before.
+    """
+
+    lane: int
+    ts_ns: int
+    side: Side
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    realized: Decimal
+    held: Decimal
+    cost: Decimal
+    cash: Decimal
+    total_realized: Decimal
+    grew: bool
+
+
+class Portfolio:
+    """The positions and the cash of one account; a lane is an instrument's index.
+
+    `held` has the position of each lane as float64, `holding` the number of lanes that are not flat.
+    """
+
+    def __init__(self, initial_cash: Decimal, symbols: list[str], market: MarketView) -> None:
+        self.ledger = Ledger(initial_cash)
+        self.market = market
+        self.held: NDArray[np.float64] = np.zeros(len(symbols))
+        self.holding = 0
+        self._symbols = symbols
+        self._day_start_equity = self.ledger.cash
+        self._day_start_deposits = self.ledger.deposits
+
+    def position(self, lane: int) -> Position:
+        """The position of a lane."""
+        return self.ledger.position(self._symbols[lane])
+
+    # bookings
+
+    def book(self, lane: int, side: Side, trade: Trade, ts_ns: int) -> PositionChange:
+        """Books one fill, or with the opposite side and a negative fee the reversal of one."""
+        ledger, (quantity, price, fee) = self.ledger, trade
+        realized = ledger.book_fill(self._symbols[lane], side, quantity, price, fee)
+        position = self.position(lane)
+        grew = self._hold(lane, position.quantity)
+        return PositionChange(
+            lane,
+            ts_ns,
+            side,
+            quantity,
+            price,
+            fee,
+            realized,
+            position.quantity,
+            position.cost,
+            ledger.cash,
+            ledger.realized,
+            grew,
+        )
+
+    def adopt_position(self, lane: int, amount: Decimal, price: Decimal) -> bool:
+        """Books a position difference that no fill explains, without cash; returns whether it grew."""
+        self.ledger.adjust_position(self._symbols[lane], amount, price)
+        return self._hold(lane, self.position(lane).quantity)
+
+    def _hold(self, lane: int, quantity: Decimal) -> bool:
+        held, before = float(quantity), self.held.item(lane)
+        self.holding += bool(held) - bool(before)
+        self.held[lane] = held
+        return held > before
+
+    # values
+
+    def holdings_value(self) -> tuple[Decimal, Decimal]:
+        """The net and gross value of all positions at the last bids; shorts count negative in the net."""
+        if not self.holding:
+            return ZERO, ZERO
+        # In float64, for limits only (ADR 6): hundreds of decimal products per decision would cost too much.
+        net, gross = net_and_gross(self.market.lanes, self.held)
+        worth = to_decimal(net)
+        return worth, worth if gross == net else to_decimal(gross)
+
+    def position_value(self, lane: int) -> Decimal:
+        """The size of a lane's position at the last bid, for limits."""
+        held = self.held.item(lane)
+        return to_decimal(abs(held * self.market.bids.item(lane))) if held else ZERO
+
+    def equity(self) -> Decimal:
+        """Cash plus positions at the last bids, for limits."""
+        return add(self.ledger.cash, self.holdings_value()[0])
+
+    def unrealized(self) -> Decimal:
+        """The unrealized P&L for the books: positions at the last valid bids less their cost, exactly."""
+        total = ZERO
+        for lane in range(len(self._symbols)):
+            position = self.position(lane)
+            if position.quantity:
+                worth = multiply(position.quantity, to_decimal(self.market.bids[lane]))
+                total = add(total, subtract(worth, position.cost))
+        return total
+
+    # days
+
+    def start_day(self) -> None:
+        """Starts a trading day: the daily loss is measured from the equity at this time."""
+        self._day_start_equity = self.equity()
+        self._day_start_deposits = self.ledger.deposits
+
+    def day_start_equity(self) -> Decimal:
+        """Equity at the day's start plus later deposits, less withdrawals: they are not a gain or loss."""
+        deposits = self.ledger.deposits
+        if deposits == self._day_start_deposits:
+            return self._day_start_equity
+        return add(self._day_start_equity, subtract(deposits, self._day_start_deposits))
