@@ -15,7 +15,8 @@ from autohedge.core.events import (
     Timer,
 )
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
-from autohedge.engine.engine import MIDNIGHT, Engine
+from autohedge.engine.engine import Engine
+from autohedge.engine.watchdogs import MIDNIGHT
 from autohedge.runtime.recovery import rehydrate
 from tests.engine.harness import START_NS, EngineHarness
 from tests.execution.trading_factory import EAGER, FLAT, entered
@@ -49,7 +50,7 @@ def _restarted_engine(at_ns: int) -> Engine:
 
 def test_restart_on_the_same_day_keeps_base_and_latch_of_the_daily_loss() -> None:
     engine = _restarted_engine(MIDNIGHT_NS - 5 * NS_PER_S)
-    assert engine.planner._day_start_equity() == 10_000 > engine.ledger.cash
+    assert engine.portfolio.day_start_equity() == 10_000 > engine.ledger.cash
     assert engine.state.causes == {"daily_loss"}
     engine.step(Timer(MIDNIGHT_NS))
     assert engine.state.causes == set()
@@ -58,13 +59,13 @@ def test_restart_on_the_same_day_keeps_base_and_latch_of_the_daily_loss() -> Non
 def test_restart_after_midnight_starts_the_day_with_the_equity_of_then() -> None:
     engine = _restarted_engine(MIDNIGHT_NS + 3 * NS_PER_DAY)
     engine.step(Timer(engine.now_ns))
-    assert engine.planner._day_start_equity() == engine.ledger.cash < 10_000
+    assert engine.portfolio.day_start_equity() == engine.ledger.cash < 10_000
     assert engine.state.causes == set()
 
 
 def _loss(harness: EngineHarness) -> Decimal:
     """The loss since midnight, as the limit sees it."""
-    return harness.engine.planner._day_start_equity() - harness.engine.planner.equity()
+    return harness.engine.portfolio.day_start_equity() - harness.engine.portfolio.equity()
 
 
 @pytest.mark.parametrize("bid", [90.0, 100.0, 110.0])
@@ -81,12 +82,12 @@ def test_deposit_or_withdrawal_changes_no_loss(
     harness.fill(entry)
     harness.quotes(1)
     if new_day:
-        harness.engine.planner.start_new_day()
+        harness.engine.portfolio.start_day()
     before, held = _loss(harness), {"X": entry.quantity + quantity}
     _adopt(harness, harness.engine.ledger.cash + cash, held)
     assert harness.engine.ledger.position("X").quantity == held["X"]
     assert _loss(harness) == pytest.approx(before, abs=D("1e-9"))
-    harness.engine.planner.start_new_day()
+    harness.engine.portfolio.start_day()
     assert _loss(harness) == 0
 
 

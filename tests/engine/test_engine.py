@@ -31,7 +31,8 @@ from autohedge.core.events import (
 )
 from autohedge.core.orders import OrderState
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
-from autohedge.engine.engine import MIDNIGHT, Engine
+from autohedge.engine.engine import Engine
+from autohedge.engine.watchdogs import MIDNIGHT
 from autohedge.exchanges.simulated import Fault
 from autohedge.market import Rows
 from tests.run_harness import Quotes, begun, columns_tape, play, quotes_tape, settings
@@ -372,7 +373,7 @@ def test_without_a_valid_quote_equity_is_cash() -> None:
     played = play(settings(), quotes_tape([(START_NS, None, 1.0), (START_NS, 2.0, 1.0)]))
     assert played.result["equity"] == "10000"
     assert played.result["codes"]["bad_quote"] == 2
-    assert np.isnan(played.engine._bid[0])
+    assert np.isnan(played.engine.market.bids[0])
 
 
 def test_venue_event_at_equal_time_precedes_engine_timer() -> None:

@@ -66,8 +66,8 @@ def _caused(harness: EngineHarness, reason: str) -> list[Event]:
         return harness.fire_timers_until(harness.engine.now_ns + NS_PER_S)
     if reason == "flatten":
         return harness.step(OperatorCommand(harness.engine.now_ns, "flatten", "storm"))
-    harness.engine._exit_position(0, reason)
-    harness.engine._publish_kernel_state(0)
+    harness.engine.actions.exit_position(0, reason, harness.engine.now_ns)
+    harness.engine._settle()
     return harness.drain()
 
 
@@ -129,10 +129,10 @@ def test_no_second_exit_leaves_while_the_first_is_partly_filled(reason: str, aga
     harness, first = _exiting(reason)
     harness.fill(first, D("0.4"))
     if again == "stop_loss":
-        harness.engine.planner.plan_exit(0, again, harness.engine.now_ns)
+        harness.engine.actions.exit(0, again, harness.engine.now_ns)
         events = harness.drain()
     elif again == "time_stop":
-        harness.engine._time_stop(0)
+        harness.engine._on_time_stop(0)
         events = harness.drain()
     else:
         events = _caused(harness, again)
@@ -197,7 +197,7 @@ def test_position_closed_by_somebody_else_leaves_no_exit_for_the_next_one() -> N
     held = harness.engine.ledger.position("X").quantity
     harness.engine.execution.adopt_position(0, -held, D(100), harness.engine.now_ns)
     harness.engine.execution.adopt_position(0, held, D(100), harness.engine.now_ns)
-    harness.engine._publish_kernel_state(0)
+    harness.engine._settle()
     assert submitted(harness.quotes(3)) == []
 
 

@@ -66,7 +66,7 @@ class InvariantRecorder:
         engine = self.engine
         held = engine.ledger.position(engine.instruments[lane].instrument.symbol).quantity
         assert held >= 0
-        assert engine._held[lane] == float(held)
+        assert engine.portfolio.held[lane] == float(held)
         expected = FLAT
         if engine.orders.exits_of(lane) or ("exit", lane) in engine.timers:
             expected = EXITING
@@ -74,7 +74,7 @@ class InvariantRecorder:
             expected = OPEN
         elif engine.orders.entries_of(lane):
             expected = PENDING
-        assert engine._status[lane] == expected
+        assert engine.kernel_states["status"][lane] == expected
         working = [o for o in engine.orders.working.values() if o.intent.lane == lane]
         assert sum(o.intent.side is SELL for o in working) <= 1
         assert sum(o.intent.side is BUY for o in working) <= 1
@@ -83,12 +83,18 @@ class InvariantRecorder:
         """Checks after an entry was sent that all limits hold even if every order fills."""
         engine, reserved = self.engine, self._reserved()
         assert reserved <= engine.ledger.cash
-        marked = [Decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        marked = [
+            Decimal(float(h * b)) for h, b in zip(engine.portfolio.held, engine.market.bids, strict=True) if h
+        ]
         assert sum(marked) + reserved <= EXPOSURE_MAX + NEARLY
         assert sum(at > sent_ns - NS_PER_MINUTE for at in self.sent_ns[:-1]) < ORDERS_MAX
         for lane in range(len(engine.instruments)):
             if engine.orders.entries_of(lane):
-                held = Decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+                held = (
+                    Decimal(float(engine.portfolio.held[lane] * engine.market.bids[lane]))
+                    if engine.portfolio.held[lane]
+                    else ZERO
+                )
                 assert held + engine.orders.reserved_in(lane) <= POSITION_MAX + NEARLY
 
 

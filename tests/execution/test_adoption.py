@@ -131,7 +131,7 @@ def test_exit_cancels_every_entry_of_its_lane() -> None:
     harness, own = entered(**GTC)
     harness.fill(own, D("0.4"))
     lost_id, _ = _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
-    harness.engine.planner.plan_exit(0, "stop_loss", harness.engine.now_ns)
+    harness.engine.actions.exit(0, "stop_loss", harness.engine.now_ns)
     assert cancelled(harness.drain()) == [own.order_id, lost_id]
 
 

@@ -204,7 +204,7 @@ def test_adopted_external_position_gets_exit_levels() -> None:
     for pause in (1, 7):
         _reconcile(engine, engine.now_ns + pause * NS_PER_S, engine.ledger.cash, {"X": D(1)})
     assert engine.ledger.position("X").quantity == 1
-    assert engine._stop_loss[0] > 0
+    assert engine.kernel_states["stop_loss"][0] > 0
 
 
 def test_cash_withdrawal_is_not_a_daily_loss() -> None:
@@ -223,4 +223,4 @@ def test_equity_for_limits_with_short_position_matches_result() -> None:
     for trade in ("t2", "t3"):
         engine.step(msgspec.structs.replace(_filled(order, engine.now_ns), trade_id=trade))
     assert engine.ledger.position("X").quantity == -order.quantity
-    assert engine.planner.equity() == D(engine.result()["equity"])
+    assert engine.portfolio.equity() == D(engine.result()["equity"])

@@ -90,7 +90,7 @@ def flatten(harness: EngineHarness) -> None:
 
 
 def agents_exit(harness: EngineHarness) -> None:
-    harness.engine._exit_position(0, "exit_signal")
+    harness.engine.actions.exit_position(0, "exit_signal", harness.engine.now_ns)
     (exit_order,) = submitted(harness.drain())
     harness.fill(exit_order)
 

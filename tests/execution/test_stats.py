@@ -2,11 +2,11 @@
 
 from decimal import Decimal
 
-from autohedge.core.events import ExecutionReport
 from autohedge.core.orders import BUY, SELL
 from autohedge.core.reasons import Reason
 from autohedge.execution.orders import Order
 from autohedge.execution.stats import RunStats
+from tests.execution.trading_factory import position_change
 from tests.risk.intent_factory import buy, sell
 
 D = Decimal
@@ -15,7 +15,7 @@ D = Decimal
 def test_only_an_exit_with_a_profit_counts_as_winning() -> None:
     stats = RunStats()
     for intent, realized in ((buy(), D(1)), (sell(), D(-1)), (sell(), D(0)), (sell(), D("0.01"))):
-        report = ExecutionReport(1, "a", "fill", 1, "t", D(1), D(100), D(0))
-        stats.record_fill(Order("a", intent), report, realized)
+        change = position_change(intent.side, D(1), D(100), realized, D(0))
+        stats.record_fill(Order("a", intent), change)
     assert stats.winning_exits == 1
     assert (stats.count(BUY), stats.count(SELL), stats.count(SELL, Reason.STOP_LOSS)) == (1, 3, 3)

@@ -7,6 +7,7 @@ from typing import Any
 from autohedge.core.events import CancelOrder, Event, SubmitOrder, VenueOrderStatus
 from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, Side
 from autohedge.core.units import NS_PER_S
+from autohedge.execution.portfolio import PositionChange
 from tests.engine.harness import START_NS, EngineHarness
 from tests.run_harness import Quotes
 
@@ -44,3 +45,11 @@ def listed(order_id: str, side: Side, quantity: Decimal) -> VenueOrderStatus:
     if side is BUY:
         return VenueOrderStatus(order_id, "X", BUY, LIMIT, GTC, Decimal("100.1"), quantity, none, "open")
     return VenueOrderStatus(order_id, "X", SELL, MARKET, IOC, None, quantity, none, "open")
+
+
+def position_change(
+    side: Side, quantity: Decimal, price: Decimal, realized: Decimal, held: Decimal
+) -> PositionChange:
+    """Returns a booked fill of the first lane with a fee of 0.5."""
+    amounts = (quantity, price, Decimal("0.5"), realized, held, Decimal(0), Decimal(0), realized)
+    return PositionChange(0, 1, side, *amounts, grew=side is BUY)

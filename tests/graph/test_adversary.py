@@ -113,9 +113,17 @@ class OrderChecker:
     def _limits(self, lane: int) -> None:
         """Checks the limits as if all open orders were filled."""
         engine = self.engine
-        worth = [to_decimal(float(h * b)) for h, b in zip(engine._held, engine._bid, strict=True) if h]
+        worth = [
+            to_decimal(float(h * b))
+            for h, b in zip(engine.portfolio.held, engine.market.bids, strict=True)
+            if h
+        ]
         assert add(sum(worth, ZERO), engine.orders.reserved) <= EXPOSURE_MAX + Decimal("1e-9")
-        held = to_decimal(float(engine._held[lane] * engine._bid[lane])) if engine._held[lane] else ZERO
+        held = (
+            to_decimal(float(engine.portfolio.held[lane] * engine.market.bids[lane]))
+            if engine.portfolio.held[lane]
+            else ZERO
+        )
         assert add(held, engine.orders.reserved_in(lane)) <= POSITION_MAX + Decimal("1e-9")
 
 

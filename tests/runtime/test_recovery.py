@@ -175,7 +175,7 @@ def test_question_cancelled_in_its_own_step_is_not_forwarded() -> None:
     runtime = _runtime(0, tape, record, RecordingDecisions())
     runtime.begin("n")
     engine = runtime._engine
-    while engine.deliberations and not engine.deliberations.snapshots:
+    while not engine.questions:
         engine.scan(tape.rows, engine.pos, engine.pos + 1)
     engine.step(OperatorCommand(engine.now_ns, "halt", "at that moment"))
     runtime.drain()

@@ -278,8 +278,7 @@ def test_gate_given_lesson_instead_of_verdict_closes() -> None:
 def test_snapshot_contains_only_quotes_up_to_the_request() -> None:
     harness = GateHarness()
     question = harness.next_question()
-    assert harness.engine.deliberations
-    snapshot = harness.engine.deliberations.snapshots[question.number]
+    snapshot = harness.engine.questions[-1].snapshot
     assert snapshot.hash == question.snapshot
     assert [quote.ts_ns for quote in snapshot.quotes] == [ts for ts, _, _ in FLAT[:REFRESH]]
     assert (snapshot.seen, snapshot.at_ns, snapshot.gate) == (REFRESH, FLAT[REFRESH - 1][0], "closed")

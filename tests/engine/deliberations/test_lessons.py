@@ -3,43 +3,31 @@
 from decimal import Decimal
 
 from autohedge.core.clock import NEVER
-from autohedge.core.events import AnyOutput, Decision, DeliberationRequested
+from autohedge.core.events import Decision
 from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.snapshots import ClosedTrade
 from autohedge.core.timers import TimerQueue
 from autohedge.engine.deliberations.lessons import LEARNED, LessonScheduler
 from autohedge.execution.tracking import TimerKey
+from tests.execution.trading_factory import position_change
 
 D = Decimal
 DEADLINE_NS = 100
 
 
 class LessonHarness:
-    """A lesson scheduler for two symbols, with its outputs, snapshots and timers."""
+    """A lesson scheduler for two symbols, with the trades of each question and the timers."""
 
     def __init__(self, every_trades: int) -> None:
-        self.events: list[AnyOutput] = []
-        self.snapshots: list[tuple[ClosedTrade, ...]] = []
+        self.questions: list[tuple[ClosedTrade, ...]] = []
         self.timers: TimerQueue[TimerKey] = TimerQueue()
-        numbers = iter(range(1, 99))
-        self.scheduler = LessonScheduler(
-            ["A", "B"],
-            every_trades,
-            DEADLINE_NS,
-            self.timers,
-            self.events.append,
-            lambda: next(numbers),
-            self._take_snapshot,
-        )
-
-    def _take_snapshot(self, lane: int, number: int, now_ns: int, closed: tuple[ClosedTrade, ...]) -> str:
-        self.snapshots.append(closed)
-        return f"{lane} {number} {now_ns}"
+        self.scheduler = LessonScheduler(["A", "B"], every_trades, DEADLINE_NS, self.timers)
 
     def fill(self, side: Side, quantity: str, price: str, realized: str, held: str, now_ns: int) -> None:
-        self.scheduler.on_fill(
-            0, side, D(quantity), D(price), D("0.5"), D(realized), D(held), "take_profit", now_ns
-        )
+        change = position_change(side, D(quantity), D(price), D(realized), D(held))
+        if closed := self.scheduler.on_fill(change, "take_profit", now_ns):
+            self.questions.append(closed)
+            self.scheduler.on_asked(0, len(self.questions), now_ns)
 
     def round_trip(self, now_ns: int) -> None:
         self.fill(BUY, "1", "100", "0", "1", now_ns)
@@ -51,10 +39,9 @@ def test_round_trip_in_parts_has_mean_prices_fees_and_times() -> None:
     harness.fill(BUY, "1", "100", "0", "1", 10)
     harness.fill(BUY, "3", "104", "0", "4", 20)
     harness.fill(SELL, "2", "110", "14", "2", 30)
-    assert harness.snapshots == []
+    assert harness.questions == []
     harness.fill(SELL, "2", "100", "-6", "0", 40)
-    assert harness.snapshots == [(ClosedTrade("A", 10, 40, D(4), 103.0, 105.0, D(8), D(2), "take_profit"),)]
-    assert harness.events == [DeliberationRequested(40, 1, "learning", "A", "0 1 40")]
+    assert harness.questions == [(ClosedTrade("A", 10, 40, D(4), 103.0, 105.0, D(8), D(2), "take_profit"),)]
     assert harness.timers.deadline_ns((LEARNED, 0)) == 40 + DEADLINE_NS
 
 
@@ -62,12 +49,12 @@ def test_lesson_scheduler_batches_trades_with_one_pending_request() -> None:
     harness = LessonHarness(2)
     for now_ns in range(1, 6):
         harness.round_trip(now_ns)
-    assert [len(trades) for trades in harness.snapshots] == [2]
+    assert [len(trades) for trades in harness.questions] == [2]
     harness.scheduler.cancel(0)
     harness.round_trip(6)
-    assert [[trade.closed_ns for trade in trips] for trips in harness.snapshots] == [[1, 2], [3, 4, 5, 6]]
+    assert [[trade.closed_ns for trade in trips] for trips in harness.questions] == [[1, 2], [3, 4, 5, 6]]
     assert {
-        (trade.quantity, trade.realized, trade.fees) for trips in harness.snapshots for trade in trips
+        (trade.quantity, trade.realized, trade.fees) for trips in harness.questions for trade in trips
     } == {(D(1), D(1), D(1))}
 
 

@@ -82,9 +82,8 @@ def test_resting_entry_on_answer_timeout_is_cancelled() -> None:
 
 def test_snapshot_leaves_out_the_money_of_a_resting_entry() -> None:
     harness, order = _resting()
-    question = harness.next_question()
-    assert harness.engine.deliberations
-    snapshot = harness.engine.deliberations.snapshots[question.number]
+    harness.next_question()
+    snapshot = harness.engine.questions[-1].snapshot
     reserved = harness.engine.orders.reserved
     assert reserved >= order.quantity * (order.limit or 0) > 0
     assert (snapshot.cash - snapshot.buying_power, snapshot.exposure) == (reserved, reserved)

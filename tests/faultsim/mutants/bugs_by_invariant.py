@@ -6,13 +6,14 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from autohedge.core.events import ExecutionReport, OrderReplaced, VenueOrderStatus
+from autohedge.core.events import OrderReplaced, VenueOrderStatus
 from autohedge.core.money import add, divide, multiply
 from autohedge.core.orders import SELL, Intent, OrderState, Side
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
+from autohedge.execution.portfolio import PositionChange
 from autohedge.execution.stats import RunStats
 from autohedge.gateway.admission import RequestAdmission
 from autohedge.risk import checks
@@ -99,9 +100,9 @@ def second_fill_not_counted(patch: pytest.MonkeyPatch) -> None:
     """The results count one fill for each order."""
     original = RunStats.record_fill
 
-    def record_fill(self: RunStats, order: Order, report: ExecutionReport, realized: Decimal) -> None:
+    def record_fill(self: RunStats, order: Order, change: PositionChange) -> None:
         if len(order.trades) == 1:
-            original(self, order, report, realized)
+            original(self, order, change)
 
     patch.setattr(RunStats, "record_fill", record_fill)
 
@@ -113,7 +114,7 @@ def cooldown_ends_with_halt(patch: pytest.MonkeyPatch) -> None:
         self._timers.cancel(("verdict", lane))
         self._transition(lane, "closed", why, now_ns)
 
-    patch.setattr(EntryGates, "_close", close)
+    patch.setattr(EntryGates, "close", close)
 
 
 def ban_forgotten(patch: pytest.MonkeyPatch) -> None:

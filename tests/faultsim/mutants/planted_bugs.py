@@ -21,7 +21,7 @@ from autohedge.core.money import ZERO
 from autohedge.core.orders import OrderState
 from autohedge.engine.deliberations import proposals
 from autohedge.engine.deliberations.gates import EntryGates
-from autohedge.engine.deliberations.proposals import ProposalHandler
+from autohedge.engine.deliberations.scheduler import DeliberationScheduler
 from autohedge.execution import planner
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
@@ -145,38 +145,33 @@ def stale_book_traded(patch: pytest.MonkeyPatch) -> None:
 
 def late_verdict_accepted(patch: pytest.MonkeyPatch) -> None:
     """A verdict is accepted after its deadline."""
-    original = EntryGates.on_decision
+    _accept_late(patch, "gate")
 
-    def on_decision(self: EntryGates, decision: Decision, now_ns: int) -> None:
+
+def _accept_late(patch: pytest.MonkeyPatch, kind: str) -> None:
+    original = DeliberationScheduler.match
+
+    def match(self: DeliberationScheduler, decision: Decision) -> int:
         lane = self._lane_of.get(decision.symbol, -1)
-        if lane >= 0 and not self.gates[lane].pending_id:
-            self.gates[lane].pending_id = decision.number
-        original(self, decision, now_ns)
+        if decision.kind == kind and lane >= 0 and not self.states[lane].pending_id:
+            self.states[lane].pending_id = decision.number
+        return original(self, decision)
 
-    patch.setattr(EntryGates, "on_decision", on_decision)
+    patch.setattr(DeliberationScheduler, "match", match)
 
 
 def gate_outlives_verdict(patch: pytest.MonkeyPatch) -> None:
     """The gate stays open after its verdict has expired."""
 
-    def expire(self: EntryGates, lane: int, now_ns: int) -> None:
-        self.gates[lane].due = True
-        self._request_if_due(lane, now_ns)
+    def expire(self: EntryGates, lane: int, _: int) -> None:
+        self._scheduler.states[lane].due = True
 
-    patch.setattr(EntryGates, "_expire", expire)
+    patch.setattr(EntryGates, "expire", expire)
 
 
 def late_proposal_accepted(patch: pytest.MonkeyPatch) -> None:
     """A proposal is carried out after its deadline."""
-    original = ProposalHandler.on_decision
-
-    def on_decision(self: ProposalHandler, decision: Decision, now_ns: int) -> None:
-        lane = self._lane_of.get(decision.symbol, -1)
-        if lane >= 0 and not self._lanes[lane].pending_id:
-            self._lanes[lane].pending_id = decision.number
-        original(self, decision, now_ns)
-
-    patch.setattr(ProposalHandler, "on_decision", on_decision)
+    _accept_late(patch, "trade")
 
 
 def risk_size_ignored(patch: pytest.MonkeyPatch) -> None:

@@ -1,19 +1,19 @@
 """Mends of faults that the simulation once missed or found, each reverted by a patch."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
 from autohedge.core.events import AnyOutput, CancelOrder, ExecutionReport, OrderReplaced, Restarted
 from autohedge.core.money import ZERO
 from autohedge.engine.engine import Engine
+from autohedge.engine.trade_actions import TradeActions
 from autohedge.execution.lost_orders import LostOrderIds
-from autohedge.execution.manager import ExecutionManager
+from autohedge.execution.manager import Applied, ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
-from autohedge.execution.planner import OrderPlanner
+from autohedge.execution.reconciler import Adopt, Lost
 from autohedge.execution.reconciliation import Reconciliation
 from autohedge.execution.tracking import OrderTracker
 from autohedge.risk.state import ReduceCause
@@ -109,7 +109,7 @@ def day_begins_with_restart(patch: pytest.MonkeyPatch) -> None:
 
     def on_restarted(self: Engine, restarted: Restarted) -> None:
         original(self, restarted)
-        self.planner.start_new_day()
+        self.portfolio.start_day()
 
     patch.setattr(Engine, "_on_restarted", on_restarted)
 
@@ -137,9 +137,9 @@ def second_exit_beside_a_partial_one(patch: pytest.MonkeyPatch) -> None:
 
 def slices_go_on_after_an_exit(patch: pytest.MonkeyPatch) -> None:
     """The rest of a sliced entry is bought although its position was sold."""
-    original = OrderPlanner.plan_exit
+    original = TradeActions.exit
 
-    def plan_exit(self: OrderPlanner, lane: int, reason: str, now_ns: int) -> None:
+    def exit_(self: TradeActions, lane: int, reason: str, now_ns: int) -> None:
         cancel_slices = self._execution.cancel_slices
         self._execution.cancel_slices = lambda _: None  # type: ignore[assignment, method-assign]
         try:
@@ -147,18 +147,16 @@ def slices_go_on_after_an_exit(patch: pytest.MonkeyPatch) -> None:
         finally:
             self._execution.cancel_slices = cancel_slices  # type: ignore[method-assign]
 
-    patch.setattr(OrderPlanner, "plan_exit", plan_exit)
+    patch.setattr(TradeActions, "exit", exit_)
 
 
 def adopted_entry_rests_for_ever(patch: pytest.MonkeyPatch) -> None:
     """An adopted entry of the run gets no end of its rest, and a halt leaves it alone."""
     original = ExecutionManager._adopt
 
-    def adopt(
-        self: ExecutionManager, found: Any, lane: int, external: Any, now_ns: int, *, lost: bool
-    ) -> None:
-        original(self, found, lane, external, now_ns, lost=lost)
-        self._timers.cancel(("cancel", found.order_id))
+    def adopt(self: ExecutionManager, finding: Lost | Adopt, now_ns: int) -> Iterator[Applied]:
+        yield from original(self, finding, now_ns)
+        self._timers.cancel(("cancel", finding.found.order_id))
 
     patch.setattr(ExecutionManager, "_adopt", adopt)
 
