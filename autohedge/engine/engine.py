@@ -206,8 +206,11 @@ class Engine:
 
     def _settle(self) -> None:
         """Publishes what has changed to the kernel, and watches the account if it has exposure."""
-        self._publisher.publish()
-        self._watchdogs.arm(self.now_ns, has_exposure=self.execution.has_exposure)
+        execution, watchdogs = self.execution, self._watchdogs
+        if execution.touched:
+            self._publisher.publish()
+        if not watchdogs.armed and execution.has_exposure:
+            watchdogs.arm(self.now_ns)
 
     def result(self) -> dict[str, Any]:
         """The results of the run so far, in the form of `results.json`."""

@@ -9,7 +9,7 @@ SILENCE: TimerKey = ("silence", "")
 
 
 class Watchdogs:
-    """Arms both timers while an order works or a position is held; an idle run would wake for nothing.
+    """Both timers, to be armed while an order works or a position is held; an idle run would wake for nothing.
 
     `row_ns` is the time of the last row, `feed_timed_out` whether none has come within the timeout.
     """
@@ -17,15 +17,13 @@ class Watchdogs:
     def __init__(self, timers: TimerQueue[TimerKey], feed_timeout_ns: int) -> None:
         self._timers = timers
         self._feed_timeout_ns = feed_timeout_ns
-        self._armed = False
+        self.armed = False
         self.row_ns = 0
         self.feed_timed_out = False
 
-    def arm(self, now_ns: int, *, has_exposure: bool) -> None:
-        """Sets the timers that are not set, if there is exposure."""
-        if self._armed or not has_exposure:
-            return
-        self._armed = True
+    def arm(self, now_ns: int) -> None:
+        """Sets the timers that are not set."""
+        self.armed = True
         if MIDNIGHT not in self._timers:
             self._timers.schedule(MIDNIGHT, next_midnight_ns(now_ns))
         if self._feed_timeout_ns and SILENCE not in self._timers and not self.feed_timed_out:
@@ -35,13 +33,13 @@ class Watchdogs:
 
     def on_midnight(self) -> None:
         """Lets the next midnight be set."""
-        self._armed = False
+        self.armed = False
 
     def on_silence(self, now_ns: int) -> bool:
         """Handles the timeout; returns whether the feed is silent. If a row came meanwhile, it is set again."""
-        self._armed = False
+        self.armed = False
         return self.row_ns + self._feed_timeout_ns <= now_ns
 
     def on_row_after_timeout(self) -> None:
         """Ends the timeout."""
-        self.feed_timed_out = self._armed = False
+        self.feed_timed_out = self.armed = False
