@@ -104,7 +104,7 @@ def test_difference_seen_twice_a_visibility_lag_apart_counts() -> None:
     assert timers.deadline_ns(RECONCILE) == NEVER
 
 
-def test_difference_that_went_and_came_back_must_be_confirmed_anew() -> None:
+def test_difference_that_went_and_came_back_needs_two_more_account_states() -> None:
     reconciliation, _, _ = _requested()
     for pass_, cash in enumerate((104, 100, 104)):
         asked_ns = pass_ * LAG_NS
