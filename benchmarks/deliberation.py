@@ -15,10 +15,12 @@ from typing import Any
 
 import msgspec
 
+from autohedge.agents.specs import AGENTS
+from autohedge.config import Settings
 from autohedge.core.events import DeliberationRequested
 from autohedge.core.snapshots import AgentLimits, PositionView, QuoteRow, Snapshot
 from autohedge.core.units import NS_PER_S
-from autohedge.graph.build import AGENTS, NodeContext, State
+from autohedge.graph.build import NodeContext, State
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.graph.service import DeliberationService
@@ -28,6 +30,7 @@ from autohedge.llm.backends.openai_compatible import OpenAICompatible
 from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.cache.memory import CachedVerdict, MemoryVerdictCache
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import Transcript, lines_of
 from benchmarks import session
 from benchmarks.process import surroundings
@@ -37,7 +40,6 @@ from benchmarks.row import Timed as Times
 DELIBERATION_BOUND_MS, BYPASS_BOUND_MS, CALL_BOUND_MS = 5.0, 0.3, 4.0
 QUOTES, SYMBOL, START_NS = 50, "BTC/USD", 1_700_000_000 * NS_PER_S
 ROUNDS, EACH = 25, 12
-END = "__end__"
 ANSWER = msgspec.json.encode(
     {
         "decision": "trade",
@@ -62,19 +64,9 @@ def deliberations(quotes: int) -> list[Row]:
 
 
 def bypasses(quotes: int) -> list[Row]:
-    """Measures questions that a bypass or a cached verdict answers, less an empty graph of the same shape."""
+    """Measures questions that a bypass or a cached verdict answers."""
     own = asyncio.run(_bypasses())
-    graph = own.pop("graph")
-    return [_above(name, times, graph) for name, times in own.items()]
-
-
-def _above(name: str, times: Times, graph: Times) -> Row:
-    least, median = times.least - graph.least, times.median - graph.median
-    note = (
-        f"of {times.median * 1e3:.2f} ms (least {times.least * 1e3:.2f}), "
-        f"LangGraph's own part {graph.median * 1e3:.2f} (least {graph.least * 1e3:.2f})"
-    )
-    return _row(name, BYPASS_BOUND_MS, Times((least, median, median)), note)
+    return [_row(name, BYPASS_BOUND_MS, times, "") for name, times in own.items()]
 
 
 def calls(quotes: int) -> list[Row]:
@@ -121,10 +113,10 @@ async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
 async def _deliberations() -> dict[str, Times]:
     settings = session.settings(["llm.provider=scripted"])
     prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
-    client = LLMClient(ScriptedBackend([ANSWER]), settings.llm)
-    service = DeliberationService(client, prompt_builder, {}, settings.hybrid.deadline_s)
+    client = _client(settings)
+    service = DeliberationService(GraphRunner(client, prompt_builder, settings.hybrid.deadline_s))
     moving = snapshot(0.25)
-    trivial, context = _trivial("director"), NodeContext(client, prompt_builder)
+    trivial, context = _trivial(), NodeContext(client, prompt_builder)
     with (
         tempfile.TemporaryDirectory() as folder,
         closing(Transcript(Path(folder) / "transcript.jsonl")) as written,
@@ -140,8 +132,8 @@ async def _deliberations() -> dict[str, Times]:
 async def _bypasses() -> dict[str, Times]:
     settings = session.settings(["llm.provider=scripted"])
     prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
-    client, memory = LLMClient(ScriptedBackend([ANSWER]), settings.llm), MemoryVerdictCache()
-    graph_runner = GraphRunner(client, prompt_builder, "scripted", 60.0, memory, "script")
+    client, memory = _client(settings), MemoryVerdictCache()
+    graph_runner = GraphRunner(client, prompt_builder, 60.0, memory)
     moving, still = snapshot(0.25), snapshot(0.0)
     # One deliberation, for the key under which its verdict is then found again.
     result = await graph_runner.run(moving, ())
@@ -149,7 +141,6 @@ async def _bypasses() -> dict[str, Times]:
     await memory.put(
         CachedVerdict(result.flight, result.answer or {}, moving.at_ns, valid_ns, moving.at_ns, "scripted")
     )
-    trivial, context = _trivial(END), NodeContext(client, prompt_builder)
 
     async def bypassed(shown: Snapshot, source: str) -> None:
         if (await graph_runner.run(shown, ())).source != source:
@@ -161,9 +152,12 @@ async def _bypasses() -> dict[str, Times]:
         {
             "bypass": lambda: bypassed(still, "bypass"),
             "cached verdict": lambda: bypassed(moving, "cache"),
-            "graph": lambda: trivial.ainvoke({"snapshot": still, "lessons": ()}, context=context),
         }
     )
+
+
+def _client(settings: Settings) -> LLMClient:
+    return LLMClient(ServerSender(ScriptedBackend([ANSWER]), settings.llm), settings.llm)
 
 
 def _deliberating(service: DeliberationService, shown: Snapshot, written: Transcript, verdict: str) -> Action:
@@ -211,32 +205,27 @@ def snapshot(step: float) -> Snapshot:
     )
 
 
-def _trivial(after: str) -> Any:
-    """Returns the deliberation graph with nodes that do nothing; the first one continues with `after`."""
+def _trivial() -> Any:
+    """Returns the deliberation graph with nodes that do nothing and end."""
     tracing.disable_tracing()
     from langgraph.errors import NodeError
-    from langgraph.graph import START, StateGraph
+    from langgraph.graph import END, START, StateGraph
     from langgraph.runtime import Runtime
     from langgraph.types import Command
 
     async def way(state: State) -> str:
-        return "fast_path"
+        return "director"
 
-    async def first(state: State, runtime: Runtime[NodeContext]) -> Any:
-        return Command(goto=after)
-
-    async def second(state: State, runtime: Runtime[NodeContext]) -> State:
-        return {"failure": ""}
+    async def node(state: State, runtime: Runtime[NodeContext]) -> Any:
+        return Command(goto=END)
 
     async def fallback(state: State, error: NodeError) -> State:
         return {"failure": ""}
 
     graph: Any = StateGraph(State, context_schema=NodeContext)
-    graph.add_node("fast_path", first, destinations=("director", END), error_handler=fallback)
     for agent in AGENTS:
-        graph.add_node(agent, second, error_handler=fallback)
-        graph.add_edge(agent, END)
-    graph.add_conditional_edges(START, way, ["fast_path", "learning"])
+        graph.add_node(agent, node, destinations=(END,), error_handler=fallback)
+    graph.add_conditional_edges(START, way, ["director", "learning"])
     return graph.compile()
 
 

@@ -17,12 +17,13 @@ import msgspec
 from autohedge.core.events import DeliberationRequested
 from autohedge.core.snapshots import QuoteRow, Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
-from autohedge.graph.runner import DeliberationResult
+from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.graph.service import DeliberationService
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.client import LLMClient
 from autohedge.llm.policy import sleep
+from autohedge.llm.senders import ServerSender
 from benchmarks import deliberation, session
 from benchmarks.row import Row
 
@@ -73,9 +74,9 @@ async def _measured() -> list[Row]:
     settings = session.settings([*llm, "agents.director.min_confidence_pct=0"])
     shown: dict[str, Snapshot] = {}
     model = DelayedRulesBackend(shown.__getitem__)
-    client = LLMClient(model, settings.llm)
+    client = LLMClient(ServerSender(model, settings.llm), settings.llm)
     prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
-    service = DeliberationService(client, prompt_builder, shown, DEADLINE_S)
+    service = DeliberationService(GraphRunner(client, prompt_builder, DEADLINE_S, shown=shown))
     symbols = [Symbol(f"S{number:03}") for number in range(SYMBOLS)]
     began, before_kb = time.perf_counter(), _memory_kb()
     tasks = [asyncio.ensure_future(_query_symbol(service, symbol, began)) for symbol in symbols]

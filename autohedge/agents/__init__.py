@@ -1,3 +1,3 @@
-"""The five agents: the answer schema, the checks and the `ask` function of each. Import the modules."""
+"""The five agents: a table of them, and the answer schema and the checks of each. Import the modules."""
 
 __all__: list[str] = []

@@ -6,11 +6,7 @@ from pydantic import BaseModel, Field
 
 from autohedge.agents.schema import Percent, Symbol, check_reason, check_symbol
 from autohedge.core.snapshots import Snapshot
-from autohedge.llm.backend import LLMRequest
-from autohedge.llm.client import LLMClient
-from autohedge.llm.outcome import Outcome
 
-NAME = "director"
 SCHEMA_VERSION = 2
 
 
@@ -30,14 +26,6 @@ class Verdict(BaseModel):
     horizon_minutes: Annotated[int, Field(ge=1, le=10_080)]
 
 
-async def ask(
-    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
-) -> Outcome[Verdict]:
-    """Asks the Director about a snapshot; rejects another symbol and a thesis against the decision."""
-
-    def check(verdict: Verdict) -> tuple[str, str] | None:
-        return check_symbol(verdict.symbol, snapshot) or check_reason(verdict.thesis, verdict.decision)
-
-    # A newer request under the same key replaces one that still waits in the queue.
-    key = (snapshot.symbol, NAME)
-    return await client.ask(request, Verdict, lane="gate", key=key, deadline_s=deadline_s, check=check)
+def check_verdict(verdict: Verdict, snapshot: Snapshot) -> tuple[str, str] | None:
+    """Returns the error of a verdict on another symbol, or with a thesis against its decision, or None."""
+    return check_symbol(verdict.symbol, snapshot) or check_reason(verdict.thesis, verdict.decision)

@@ -6,11 +6,6 @@ from pydantic import BaseModel, Field
 
 from autohedge.agents.schema import Symbol, check_symbol
 from autohedge.core.snapshots import AgentLimits, Snapshot
-from autohedge.llm.backend import LLMRequest
-from autohedge.llm.client import LLMClient
-from autohedge.llm.outcome import Outcome
-
-NAME = "execution"
 
 
 class Placement(BaseModel):
@@ -37,18 +32,9 @@ def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
     return {"offset_bps": (0, bounds.most_offset_bps)}
 
 
-async def ask(
-    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
-) -> Outcome[Placement]:
-    """Asks for limit and time in force; rejects an offset outside the bounds."""
+def check_placement(placement: Placement, snapshot: Snapshot) -> tuple[str, str] | None:
+    """Returns the error of an offset outside the bounds, or of another symbol, as code and text, or None."""
     most = snapshot.bounds.most_offset_bps
-
-    def check(placement: Placement) -> tuple[str, str] | None:
-        if placement.limit_offset_bps > most:
-            return "out_of_bounds", f'"offset_bps" must be from 0 to {most}'
-        return check_symbol(placement.symbol, snapshot)
-
-    key = (snapshot.symbol, NAME)
-    return await client.ask(
-        request, Placement, lane="continuation", key=key, deadline_s=deadline_s, check=check
-    )
+    if placement.limit_offset_bps > most:
+        return "out_of_bounds", f'"offset_bps" must be from 0 to {most}'
+    return check_symbol(placement.symbol, snapshot)

@@ -6,11 +6,7 @@ from pydantic import BaseModel
 
 from autohedge.agents.schema import Percent, Symbol, check_symbol
 from autohedge.core.snapshots import Snapshot
-from autohedge.llm.backend import LLMRequest
-from autohedge.llm.client import LLMClient
-from autohedge.llm.outcome import Outcome
 
-NAME = "quant"
 LEAST_SUPPORT_PCT = 50
 
 
@@ -41,22 +37,10 @@ class Finding(BaseModel):
         return 100 if self.thesis == "supported" else self.technical_score_pct
 
 
-async def ask(
-    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
-) -> Outcome[Finding]:
-    """Asks whether the indicators support the thesis; rejects what `check_finding` does, and another symbol."""
-
-    def check(finding: Finding) -> tuple[str, str] | None:
-        return check_symbol(finding.symbol, snapshot) or check_finding(finding, snapshot)
-
-    key = (snapshot.symbol, NAME)
-    return await client.ask(
-        request, Finding, lane="continuation", key=key, deadline_s=deadline_s, check=check
-    )
-
-
 def check_finding(finding: Finding, snapshot: Snapshot) -> tuple[str, str] | None:
-    """Returns the error of levels or a score that cannot be, as code and text, or None."""
+    """Returns the error of another symbol, or of impossible levels or scores, as code and text, or None."""
+    if wrong := check_symbol(finding.symbol, snapshot):
+        return wrong
     least, most = snapshot.plausible_prices
     for name in ("support", "resistance"):
         if not least <= getattr(finding, name) <= most:

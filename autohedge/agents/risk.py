@@ -6,11 +6,7 @@ from pydantic import BaseModel, Field
 
 from autohedge.agents.schema import Percent, Reason, Symbol, check_reason, check_symbol
 from autohedge.core.snapshots import AgentLimits, Snapshot
-from autohedge.llm.backend import LLMRequest
-from autohedge.llm.client import LLMClient
-from autohedge.llm.outcome import Outcome
 
-NAME = "risk"
 Bps = Annotated[int, Field(ge=1, le=100_000)]
 
 
@@ -41,21 +37,12 @@ def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
     return {"size_pct": (1, 100)} | exits
 
 
-async def ask(
-    snapshot: Snapshot, request: LLMRequest, client: LLMClient, deadline_s: float | None = None
-) -> Outcome[Assessment]:
-    """Asks for size and exits; rejects an approval outside the bounds, and a reason that contradicts it."""
-
-    def check(found: Assessment) -> tuple[str, str] | None:
-        return (
-            check_symbol(found.symbol, snapshot)
-            or check_reason(found.reason, found.decision)
-            or check_limits(found, snapshot.bounds)
-        )
-
-    key = (snapshot.symbol, NAME)
-    return await client.ask(
-        request, Assessment, lane="continuation", key=key, deadline_s=deadline_s, check=check
+def check_assessment(found: Assessment, snapshot: Snapshot) -> tuple[str, str] | None:
+    """Returns the error of another symbol, a contradiction, or an approval outside the bounds, or None."""
+    return (
+        check_symbol(found.symbol, snapshot)
+        or check_reason(found.reason, found.decision)
+        or check_limits(found, snapshot.bounds)
     )
 
 

@@ -17,6 +17,8 @@ def majority(samples: Sequence[Outcome[Verdict]], wanted: int) -> tuple[Outcome[
     none; if all failed, the code is that of the first failure. The outcome has the calls of all samples in
     order.
     """
+    if wanted == 1:
+        return samples[0], 100 if samples[0].answer else 0
     calls: tuple[Call, ...] = tuple(call for outcome in samples for call in outcome.calls)
     votes = Counter(_vote(each.answer) for each in samples if each.answer)
     if not votes:

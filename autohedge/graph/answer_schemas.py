@@ -4,28 +4,17 @@ Servers that enforce a schema make the model fill it. So it must not allow an an
 tokens for it: a model that fills a long text is cut off in the middle.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
 from pydantic import BaseModel
 
-from autohedge.agents import director, execution, learning, quant, risk
-from autohedge.core.snapshots import AgentLimits, Snapshot
+from autohedge.agents.specs import AGENTS
+from autohedge.core.snapshots import Snapshot
 
 Schema = dict[str, Any]
 
-ANSWERS: dict[str, type[BaseModel]] = {
-    director.NAME: director.Verdict,
-    quant.NAME: quant.Finding,
-    risk.NAME: risk.Assessment,
-    execution.NAME: execution.Placement,
-    learning.NAME: learning.LessonAnswer,
-}
-RANGES: dict[str, Callable[[AgentLimits], dict[str, tuple[int, int]]]] = {
-    risk.NAME: risk.ranges,
-    execution.NAME: execution.ranges,
-}
 # A key takes one token per four letters, with four for its quotation marks, colon, comma and line break.
 KEY_TOKENS, LETTERS_PER_TOKEN = 4, 4
 # A number or literal. With some tokenizers each digit is one token.
@@ -40,8 +29,8 @@ def request_schema(agent: str, snapshot: Snapshot, max_tokens: int) -> Schema:
     With one token per character the longest answer that it allows takes at most `max_tokens`, if its fields
     without texts do.
     """
-    schema = _schema_of(ANSWERS[agent])
-    ranges = RANGES[agent](snapshot.bounds) if agent in RANGES else {}
+    spec = AGENTS[agent]
+    schema, ranges = _schema_of(spec.answer), spec.ranges(snapshot.bounds)
     properties = {
         name: _pinned(name, prop, snapshot.symbol) | _range(ranges, name)
         for name, prop in schema["properties"].items()

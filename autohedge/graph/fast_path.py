@@ -1,4 +1,4 @@
-"""The first node: skips the model where no answer could change the outcome.
+"""Skips the model where no answer could change the outcome.
 
 It leaves a gate as it is or closes it, and never opens one.
 """

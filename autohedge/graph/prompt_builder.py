@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
+from autohedge.agents.specs import AGENTS
 from autohedge.config import Settings
 from autohedge.config.sections import AgentSettings, AgentsSettings, ToolsSettings
 from autohedge.core.errors import Corrupt
 from autohedge.core.snapshots import Snapshot
-from autohedge.graph.answer_schemas import ANSWERS, request_schema
+from autohedge.graph.answer_schemas import request_schema
 from autohedge.llm.backend import LLMRequest, Message
 from autohedge.llm.lossless_repairs import symbol_letters
 from autohedge.prompts.library import FOLDER, Prompt, parse, read, render, require_known_prompts
@@ -38,7 +39,7 @@ class PromptFiles(msgspec.Struct, frozen=True):
     def of(cls, settings: Settings) -> "PromptFiles":
         """Reads the files of the settings and `./prompts`. Raises Misconfigured if one cannot be read."""
         require_known_prompts(FOLDER)
-        prompts = {name: read(name) for name in ANSWERS}
+        prompts = {name: read(name) for name in AGENTS}
         return cls(prompts, settings.tools.headlines)
 
     def for_markets(self, markets: Mapping[str, str]) -> "PromptFiles":

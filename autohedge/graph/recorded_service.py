@@ -8,15 +8,17 @@ from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Unavailable
 from autohedge.core.events import Decision, DeliberationRequested, JournalEntry
 from autohedge.core.snapshots import Snapshot
-from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
+from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.replay import TRUSTED_CODES
 from autohedge.graph.restore import restore_usage
-from autohedge.graph.runner import DeliberationResult, abstention
+from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
 from autohedge.graph.runtime import InProcessRuntime
-from autohedge.graph.service import DeliberationService, open_model, open_shared_for, ttl_s
+from autohedge.graph.service import DeliberationService, kept_verdicts, open_model, open_shared_for
 from autohedge.journal.genesis import AgentsManifest
 from autohedge.llm.cache.shared import SharedResources
-from autohedge.llm.replay_client import RecordFirstClient, ReplayClient
+from autohedge.llm.client import LLMClient
+from autohedge.llm.replay_senders import RecordFirstSender, ReplaySender
+from autohedge.llm.tape_sender import TapeSender
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
 from autohedge.tools.lessons import Lesson
 
@@ -29,16 +31,15 @@ class ReplayingService(DeliberationService):
 
     def __init__(
         self,
-        client: ReplayClient | RecordFirstClient,
-        prompt_builder: PromptBuilder,
-        shown: dict[str, Snapshot],
+        graph_runner: GraphRunner,
+        sender: ReplaySender | RecordFirstSender,
         known: Known,
-        deadline_s: float | None = None,
         shared: SharedResources | None = None,
         ttl_s: float = 0.0,
     ) -> None:
-        super().__init__(client, prompt_builder, shown, deadline_s, shared, ttl_s)
-        self.client = client
+        """`sender` is the one of the client of `graph_runner`."""
+        super().__init__(graph_runner, shared, ttl_s)
+        self.sender = sender
         self._known = known
 
     async def deliberate(
@@ -49,7 +50,7 @@ class ReplayingService(DeliberationService):
         # It abstained without a request, as when its queue was full; a snapshot cannot show that again.
         if lines and lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
             return abstention(lines[0].outcome)
-        self.client.begin([line for line in lines if line.request])
+        self.sender.begin([line for line in lines if line.request])
         return await super().deliberate(question, snapshot, lessons)
 
 
@@ -69,9 +70,10 @@ async def continuing_service(
             f"{backend.model}; start the former, then restart"
         )
     shared = await open_shared_for(settings, backend, on_tape=True)
-    client = RecordFirstClient(backend, settings.llm)
-    deadline_s = settings.hybrid.deadline_s
-    return ReplayingService(client, prompt_builder, shown, known, deadline_s, shared, ttl_s(settings))
+    sender, hybrid = RecordFirstSender(TapeSender(backend, settings.llm)), settings.hybrid
+    client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
+    graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
+    return ReplayingService(graph_runner, sender, known, shared, hybrid.verdict_ttl_s)
 
 
 def continuing_runtime(

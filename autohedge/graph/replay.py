@@ -6,7 +6,7 @@ the transcript. No model, server or key is needed.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +24,8 @@ from autohedge.graph.restore import lesson_of
 from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import AgentsManifest, Genesis
-from autohedge.llm.replay_client import RecordedVerdicts, ReplayClient
+from autohedge.llm.client import LLMClient
+from autohedge.llm.replay_senders import NullBackend, RecordedVerdicts, ReplaySender
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, lines_of
 from autohedge.tools.lessons import Lesson
 
@@ -86,8 +87,8 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
     sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)
     first = PromptBuilder.of(sources, settings.tools, settings.resolved_agents)
     found = DeliberationReplay(versions=VersionDifferences.of(genesis))
-    deliberators = _Deliberators(manifest, first, folder.stored_file)
-    reader = _Replayer(transcript, questions, settings, deliberators, found)
+    deliberator = _Deliberator(settings, manifest, first, folder.stored_file, found)
+    reader = _Replayer(transcript, questions, deliberator, found)
     with _untraced():
         return asyncio.run(reader.read(finished=folder.results.is_file(), lost_to=lost_to))
 
@@ -133,24 +134,38 @@ def _changed(prompts: dict[str, str], changed: PromptsChanged, folder: RunFolder
     return prompts | changed.prompts
 
 
-class _Deliberators:
-    """Creates one graph runner for each set of prompts that a run had."""
+class _Deliberator:
+    """Repeats deliberations from their lines, with one graph runner for each set of prompts of the run."""
 
     def __init__(
-        self, manifest: AgentsManifest, first: PromptBuilder, stored_file: Callable[[str], Path]
+        self,
+        settings: Settings,
+        manifest: AgentsManifest,
+        first: PromptBuilder,
+        stored_file: Callable[[str], Path],
+        found: DeliberationReplay,
     ) -> None:
-        self._manifest, self._first, self._stored_file = manifest, first, stored_file
+        changed = found.versions.changed if found.versions else ()
+        self._cache = RecordedVerdicts(checks_keys="schema" not in changed)
+        backend = NullBackend(manifest.provider, manifest.model)
+        self._sender = ReplaySender(settings.llm.context_tokens, backend)
+        client = LLMClient(self._sender, settings.llm)
+        self._first, self._stored_file = GraphRunner(client, first, verdicts=self._cache), stored_file
         self._made: dict[tuple[tuple[str, str], ...], GraphRunner] = {}
 
-    def of(self, prompts: Mapping[str, str], replaying: ReplayClient, cache: RecordedVerdicts) -> GraphRunner:
-        """Returns the runner for the prompts in these files. Raises Misconfigured if one cannot be read."""
+    async def run(
+        self, prompts: Mapping[str, str], lines: list[TranscriptEntry], lessons: Sequence[Lesson]
+    ) -> DeliberationResult:
+        """Repeats the deliberation of these lines. Raises Misconfigured if a prompt cannot be read."""
+        assert lines[0].snapshot
+        self._sender.begin(lines)
+        self._cache.verdict = lines[0].kept
+        return await self._runner(prompts).run(lines[0].snapshot, lessons)
+
+    def _runner(self, prompts: Mapping[str, str]) -> GraphRunner:
         key = tuple(sorted(prompts.items()))
         if key not in self._made:
-            prompt_builder = self._first.with_prompts(recorded_prompts(prompts, self._stored_file))
-            manifest = self._manifest
-            self._made[key] = GraphRunner(
-                replaying, prompt_builder, manifest.provider, verdicts=cache, model=manifest.model
-            )
+            self._made[key] = self._first.with_prompts(recorded_prompts(prompts, self._stored_file))
         return self._made[key]
 
 
@@ -161,15 +176,12 @@ class _Replayer:
         self,
         transcript: TranscriptIndex,
         questions: Mapping[int, _RecordedDeliberation],
-        settings: Settings,
-        deliberators: _Deliberators,
+        deliberator: _Deliberator,
         found: DeliberationReplay,
     ) -> None:
         self._transcript, self._questions = transcript, questions
-        self._replaying = ReplayClient(settings.llm)
         self._changed = found.versions.changed if found.versions else ()
-        self._cache = RecordedVerdicts(checks_keys="schema" not in self._changed)
-        self._deliberators = deliberators
+        self._deliberator = deliberator
         self._lessons: list[Lesson] = []
         self._lesson_lost = False
         self._found = found
@@ -200,7 +212,7 @@ class _Replayer:
             return DeliberationDifference(number, _symbol(recorded, lines), call, *parting)
         assert recorded.question
         assert lines[0].snapshot
-        result = await self._resolution(recorded.prompts, lines[0].snapshot, lines)
+        result = await self._result(recorded.prompts, lines)
         return self._compared(recorded.question, recorded.decision, lines, lines[0].snapshot, result)
 
     def _compared(
@@ -238,16 +250,11 @@ class _Replayer:
         decision = comparison.decision
         return self._decided(question, decision, lines, comparison) if decision else None
 
-    async def _resolution(
-        self, prompts: Mapping[str, str], snapshot: Snapshot, lines: list[TranscriptEntry]
-    ) -> DeliberationResult:
+    async def _result(self, prompts: Mapping[str, str], lines: list[TranscriptEntry]) -> DeliberationResult:
         if lines[0].request is None and lines[0].outcome in TRUSTED_CODES:
             self._found.taken_over += 1
             return abstention(lines[0].outcome)
-        self._replaying.begin(lines)
-        self._cache.verdict = lines[0].kept
-        graph_runner = self._deliberators.of(prompts, self._replaying, self._cache)
-        return await graph_runner.run(snapshot, self._lessons)
+        return await self._deliberator.run(prompts, lines, self._lessons)
 
     def _decided(
         self,

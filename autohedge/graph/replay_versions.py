@@ -22,7 +22,7 @@ from autohedge.graph.runner import DeliberationResult
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.versions import Part
 from autohedge.llm.backend import LLMRequest
-from autohedge.llm.replay_client import OVERFLOW
+from autohedge.llm.replay_senders import OVERFLOW
 from autohedge.llm.transcript import TranscriptEntry
 
 PROMPT_MESSAGES = 2  # system and user; a repair adds the answer and what is wrong with it

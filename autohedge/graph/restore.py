@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from autohedge.agents import learning
+from autohedge.agents.learning import LessonAnswer
 from autohedge.config.sections import LLMSettings
 from autohedge.core.events import Decision, JournalEntry, PromptsChanged, Restarted
 from autohedge.core.units import NS_PER_MINUTE
@@ -79,7 +79,7 @@ def lesson_of(decision: Decision, lines: list[TranscriptEntry]) -> Lesson | None
     last = lines[-1] if lines else None
     if last is None or last.request is None or last.response is None:
         return None
-    answer = parse_answer(last.response, last.request, learning.LessonAnswer).answer
+    answer = parse_answer(last.response, last.request, LessonAnswer).answer
     if answer is None:
         return None
     expires_ns = decision.at_ns + answer.valid_for_minutes * NS_PER_MINUTE

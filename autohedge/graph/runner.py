@@ -1,21 +1,24 @@
 """Runs one deliberation from snapshot to result; every failure becomes an abstention."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from copy import copy
 from typing import Any, Literal
 
 import msgspec
 
+from autohedge.agents.specs import DIRECTOR
+from autohedge.agents.state import DeliberationState, add_verdict
 from autohedge.core.events import Decision, DeliberationRequested, Proposal
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.graph.build import NodeContext, State, build
+from autohedge.graph.fast_path import bypass
 from autohedge.graph.prompt_builder import PromptBuilder
-from autohedge.graph.state import DeliberationState, after_director
-from autohedge.graph.verdict_keys import SingleFlight, decode_verdict
+from autohedge.graph.verdict_keys import SingleFlight, decode_verdict, verdict_key
 from autohedge.llm.cache.memory import CachedVerdict, VerdictCache
 from autohedge.llm.client import LLMClient
-from autohedge.llm.outcome import ACCEPTED, Call, Outcome
+from autohedge.llm.outcome import Call
 from autohedge.tools.lessons import Lesson
 
 HELD = "in_position"
@@ -89,32 +92,39 @@ class DeliberationResult(msgspec.Struct, frozen=True):
 
 
 class GraphRunner:
-    """Runs the graph; `source` names the backend, and `deadline_s` limits each whole deliberation."""
+    """Runs deliberations, and enters the graph only where a model must be asked.
+
+    `deadline_s` limits each whole deliberation, `verdicts` is the cache of verdicts. `shown` holds the
+    snapshots that agents are being asked about, by hash, for a backend that answers from them.
+    """
 
     def __init__(
         self,
         client: LLMClient,
         prompt_builder: PromptBuilder,
-        source: str,
         deadline_s: float | None = None,
         verdicts: VerdictCache | None = None,
-        model: str = "",
+        shown: dict[str, Snapshot] | None = None,
     ) -> None:
         self._graph = build()
-        self._client, self._prompt_builder, self._model = client, prompt_builder, model
-        self._verdicts = verdicts
-        self._source = source
+        self.client, self.verdicts = client, verdicts
+        self._prompt_builder = prompt_builder
         self._deadline_s = math.inf if deadline_s is None else deadline_s
+        self._shown = {} if shown is None else shown
+
+    def with_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> "GraphRunner":
+        """Returns a runner with all prompts replaced. Raises Misconfigured with file and line."""
+        runner = copy(self)
+        runner._prompt_builder = self._prompt_builder.with_prompts(prompts)  # noqa: SLF001  its own copy
+        return runner
 
     async def run(self, snapshot: Snapshot, lessons: Sequence[Lesson]) -> DeliberationResult:
         """Deliberates about a snapshot; failures of models and prompts never raise."""
-        until, flight = self._client.now() + self._deadline_s, SingleFlight(self._verdicts)
-        context = NodeContext(self._client, self._prompt_builder, self._model, flight)
+        until, flight = self.client.now() + self._deadline_s, SingleFlight(self.verdicts)
         try:
-            state: State = await self._graph.ainvoke(
-                {"snapshot": snapshot, "lessons": lessons, "until": until}, context=context
-            )
-            result = self._resolution(snapshot, state)
+            result = await self._without_model(snapshot, flight, until)
+            if result is None:
+                result = await self._by_agents(snapshot, lessons, until)
         except Exception as error:  # noqa: BLE001  any failure becomes an abstention with a code
             result = abstention("graph_error", f"{type(error).__name__}: {error}")
         except BaseException:  # cancelled: there is no result to publish, and others would wait for it
@@ -122,32 +132,62 @@ class GraphRunner:
             raise
         return msgspec.structs.replace(result, flight=flight.key)
 
-    def _resolution(self, snapshot: Snapshot, state: State) -> DeliberationResult:
-        trail = state.get("trail", DeliberationState())
-        # First: a failed node outweighs the answers of the nodes before it.
-        if "failure" in state:
-            return abstention("node_error", state["failure"], trail.calls)
-        if "bypass" in state:
-            how, code = state["bypass"]
-            return DeliberationResult("keep" if how == "keep" else "abstain", code, "bypass")
-        if "cached_verdict" in state:
-            return self._from_cache(state["cached_verdict"])
-        # The Director wants to buy what is held already: the position stays as it is.
-        if trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity:
-            return msgspec.structs.replace(_resolved(trail, self._source), verdict="keep", code=HELD)
-        return _resolved(trail, self._source)
+    async def _without_model(
+        self, snapshot: Snapshot, flight: SingleFlight, until: float
+    ) -> DeliberationResult | None:
+        """Returns the result of a bypass or a cached verdict; None if a model must be asked."""
+        if snapshot.kind == "learning":
+            return None
+        try:
+            if found := bypass(snapshot):
+                how, code = found
+                return DeliberationResult("keep" if how == "keep" else "abstain", code, "bypass")
+            cached = await self._cached_verdict(snapshot, flight, until)
+        except Exception as error:  # noqa: BLE001  like that of a node of the graph
+            return abstention("node_error", f"{type(error).__name__}: {error}")
+        return self._from_cache(snapshot, cached) if cached else None
 
-    def _from_cache(self, cached: CachedVerdict) -> DeliberationResult:
+    async def _cached_verdict(
+        self, snapshot: Snapshot, flight: SingleFlight, until: float
+    ) -> CachedVerdict | None:
+        """Returns a valid cached verdict for the snapshot, or None."""
+        if self.verdicts is None:
+            return None
+        builder = self._prompt_builder
+        prompt, market = builder.prompts[DIRECTOR.name], builder.markets.get(snapshot.symbol, "")
+        key = verdict_key(snapshot, prompt, builder.agents, self.client.backend.model, market)
+        return await flight.get(key, snapshot.at_ns, until - self.client.now())
+
+    def _from_cache(self, snapshot: Snapshot, cached: CachedVerdict) -> DeliberationResult:
         """Returns the result of a cached verdict under the current settings.
 
         No claims are checked: its confidence was already lowered when it was new.
         """
-        outcome, least_pct = (
-            Outcome(decode_verdict(cached), ACCEPTED, ()),
-            self._prompt_builder.agents.director,
+        verdict = decode_verdict(cached)
+        assert verdict
+        trail = add_verdict(
+            DeliberationState(), verdict, self._prompt_builder.agents.director.min_confidence_pct
         )
-        trail = after_director(DeliberationState(), outcome, 100, (), (), least_pct.min_confidence_pct)
-        return msgspec.structs.replace(_resolved(trail, CACHE), cached_verdict=cached)
+        return msgspec.structs.replace(_resolved(snapshot, trail, CACHE), cached_verdict=cached)
+
+    async def _by_agents(
+        self, snapshot: Snapshot, lessons: Sequence[Lesson], until: float
+    ) -> DeliberationResult:
+        """Returns the result of asking the agents in the order of the graph."""
+        key = snapshot.hash
+        self._shown[key] = snapshot
+        try:
+            state: State = await self._graph.ainvoke(
+                {"snapshot": snapshot, "lessons": lessons, "until": until},
+                context=NodeContext(self.client, self._prompt_builder),
+            )
+        finally:
+            self._shown.pop(key, None)
+        trail = state.get("trail", DeliberationState())
+        # First: a failed node outweighs the answers of the nodes before it.
+        if "failure" in state:
+            return abstention("node_error", state["failure"], trail.calls)
+        return _resolved(snapshot, trail, self.client.backend.name)
 
 
 def abstention(code: str, failure: str = "", calls: tuple[Call, ...] = ()) -> DeliberationResult:
@@ -155,16 +195,19 @@ def abstention(code: str, failure: str = "", calls: tuple[Call, ...] = ()) -> De
     return DeliberationResult("abstain", code, "", calls, failure=failure)
 
 
-def _resolved(trail: DeliberationState, source: str) -> DeliberationResult:
+def _resolved(snapshot: Snapshot, trail: DeliberationState, source: str) -> DeliberationResult:
     """Returns a trail's result: abstention, lesson, or the Director's verdict unless an agent refused."""
     if trail.lesson:
         return DeliberationResult("lesson", "", source, trail.calls, answer=trail.lesson.model_dump())
     verdict, share = trail.verdict, trail.agreement_pct
     if verdict is None or trail.abstention:
         return DeliberationResult("abstain", trail.abstention, source, trail.calls, agreement_pct=share)
+    # The Director wants to buy what is held already: the position stays as it is.
+    keeps = trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity
+    decided: Literal["trade", "no_trade"] = "no_trade" if trail.refusal else verdict.decision
     return DeliberationResult(
-        verdict="no_trade" if trail.refusal else verdict.decision,
-        code=trail.refusal,
+        verdict="keep" if keeps else decided,
+        code=HELD if keeps else trail.refusal,
         source=source,
         calls=trail.calls,
         direction=verdict.direction,

@@ -19,10 +19,11 @@ from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.api_keys import key_for_server
 from autohedge.llm.backends.factory import open_backend
 from autohedge.llm.backends.rules import RulesBackend
-from autohedge.llm.cache.memory import CachedVerdict
+from autohedge.llm.cache.memory import CachedVerdict, VerdictCache
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources
 from autohedge.llm.client import LLMClient
-from autohedge.llm.tape_client import TapeClient
+from autohedge.llm.senders import ServerSender
+from autohedge.llm.tape_sender import TapeSender
 from autohedge.llm.usage import TokenUsage
 from autohedge.tools.lessons import Lesson
 
@@ -41,21 +42,13 @@ class DeliberationService:
     """Runs deliberations; to be created by `open` in the event loop that uses it."""
 
     def __init__(
-        self,
-        client: LLMClient,
-        prompt_builder: PromptBuilder,
-        shown: dict[str, Snapshot],
-        deadline_s: float | None = None,
-        shared: SharedResources | None = None,
-        ttl_s: float = 0.0,
+        self, graph_runner: GraphRunner, shared: SharedResources | None = None, ttl_s: float = 0.0
     ) -> None:
-        backend, verdicts = client.backend, shared.verdicts if shared and ttl_s else None
-        self._client = client
-        self._shown = shown
-        self._shared, self._verdicts, self._ttl_ns = shared, verdicts, round(ttl_s * NS_PER_S)
-        self._deadline_s = deadline_s
-        self._graph_runner = self._with(prompt_builder)
-        self._prompt_builder = prompt_builder
+        """Takes over the client of `graph_runner`; a cached verdict is valid for `ttl_s`."""
+        self._graph_runner, self._client = graph_runner, graph_runner.client
+        self._shared, self._verdicts = shared, graph_runner.verdicts
+        self._ttl_ns = round(ttl_s * NS_PER_S)
+        backend = self._client.backend
         self.ready = BackendInfo(backend.name, backend.model, backend.server)
 
     @classmethod
@@ -68,48 +61,33 @@ class DeliberationService:
         backend, prompt_builder, shown = await open_model(settings, sources, on_tape=on_tape)
         shared = await open_shared_for(settings, backend, on_tape=on_tape)
         client = (
-            TapeClient(backend, settings.llm)
+            LLMClient(TapeSender(backend, settings.llm), settings.llm)
             if on_tape
-            else LLMClient(backend, _process_share(settings), slots=shared.slots)
+            else LLMClient(ServerSender(backend, settings.llm), _process_share(settings), shared.slots)
         )
-        return cls(client, prompt_builder, shown, settings.hybrid.deadline_s, shared, ttl_s(settings))
+        verdicts, hybrid = kept_verdicts(settings, shared), settings.hybrid
+        graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
+        return cls(graph_runner, shared, hybrid.verdict_ttl_s)
 
     def update_prompts(self, prompts: Mapping[str, tuple[str, str]]) -> None:
         """Uses these prompts from now on; deliberations that have started keep theirs.
 
         Raises Misconfigured with file and line.
         """
-        self._prompt_builder = self._prompt_builder.with_prompts(prompts)
-        self._graph_runner = self._with(self._prompt_builder)
-
-    def _with(self, prompt_builder: PromptBuilder) -> GraphRunner:
-        backend = self._client.backend
-        terms = (self._deadline_s, self._verdicts, backend.model)
-        return GraphRunner(self._client, prompt_builder, backend.name, *terms)
+        self._graph_runner = self._graph_runner.with_prompts(prompts)
 
     def deliberate(
-        self, question: DeliberationRequested, snapshot: Snapshot, lessons: Sequence[Lesson]
+        self,
+        question: DeliberationRequested,  # noqa: ARG002  a service that answers from a record needs it
+        snapshot: Snapshot,
+        lessons: Sequence[Lesson],
     ) -> Coroutine[Any, Any, DeliberationResult]:
         """Returns a coroutine that deliberates with the prompts in force at this call.
 
-        Failures of models and prompts never raise.
+        Failures of models and prompts never raise. The caller must then call `publish_verdict`.
         """
-        # The runner is bound here and not in the coroutine, which may start after `update_prompts`.
-        return self._deliberate(self._graph_runner, question, snapshot, lessons)
-
-    async def _deliberate(
-        self,
-        graph_runner: GraphRunner,
-        question: DeliberationRequested,
-        snapshot: Snapshot,
-        lessons: Sequence[Lesson],
-    ) -> DeliberationResult:
-        """Deliberates; the caller must then call `publish_verdict`."""
-        self._shown[question.snapshot] = snapshot
-        try:
-            return await graph_runner.run(snapshot, lessons)
-        finally:
-            del self._shown[question.snapshot]
+        # Not a coroutine function: one that starts after `update_prompts` would use the new prompts.
+        return self._graph_runner.run(snapshot, lessons)
 
     async def publish_verdict(self, snapshot: Snapshot, result: DeliberationResult, known_ns: int) -> None:
         """Caches a verdict from `known_ns` on; without a verdict, ends the flight so that others may ask."""
@@ -166,9 +144,9 @@ async def open_model(
     return backend, prompt_builder, shown
 
 
-def ttl_s(settings: Settings) -> float:
-    """Returns how long a verdict is cached, in seconds; 0 disables the cache."""
-    return settings.hybrid.verdict_ttl_s if settings.hybrid.cache_verdicts else 0.0
+def kept_verdicts(settings: Settings, shared: SharedResources) -> VerdictCache | None:
+    """Returns the cache of verdicts; None if the settings disable it."""
+    return shared.verdicts if settings.hybrid.cache_verdicts else None
 
 
 async def open_shared_for(settings: Settings, backend: LLMBackend, *, on_tape: bool) -> SharedResources:

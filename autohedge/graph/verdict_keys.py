@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from autohedge.agents import director
-from autohedge.agents.director import Verdict
+from autohedge.agents.director import SCHEMA_VERSION, Verdict
 from autohedge.config.sections import AgentsSettings
 from autohedge.core.regimes import UNKNOWN, regime
 from autohedge.core.snapshots import Snapshot
@@ -31,7 +30,7 @@ def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, mode
     model_settings = f"{terms.model or model} temperature={terms.temperature} samples={terms.samples}"
     own = {name: getattr(terms, name) for name in OF_ANSWERS}
     model_settings += "".join(f" {name}={value}" for name, value in own.items() if value and value != "auto")
-    version = str(director.SCHEMA_VERSION)
+    version = str(SCHEMA_VERSION)
     return VerdictKey(f"{VENUE} {market}", snapshot.symbol, prompt.hash, model_settings, version, band).text
 
 

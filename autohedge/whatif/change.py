@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from autohedge import config
+from autohedge.agents.specs import AGENTS
 from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
 from autohedge.core.errors import Misconfigured
-from autohedge.graph.answer_schemas import ANSWERS
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.prompts.library import read, require_known_prompts
 from autohedge.whatif.recorded_run import Record
@@ -200,7 +200,7 @@ def _recorded(record: Record, settings: Settings) -> PromptFiles:
     manifest = record.manifest
     known = {"prompts": manifest.prompts, "headlines": manifest.headlines, "markets": manifest.markets}
     recorded = PromptFiles.recorded(known, record.folder.stored_file)
-    missing = {name: read(name) for name in ANSWERS if name not in recorded.prompts}
+    missing = {name: read(name) for name in AGENTS if name not in recorded.prompts}
     headlines = recorded.headlines if manifest.provider else settings.tools.headlines
     return msgspec.structs.replace(recorded, prompts=missing | recorded.prompts, headlines=headlines)
 
@@ -210,9 +210,9 @@ def _own(folder: Path | None) -> dict[str, tuple[str, str]]:
     if folder is None:
         return {}
     require_known_prompts(folder)
-    own = {name: read(name, folder) for name in ANSWERS if (folder / f"{name}.md").is_file()}
+    own = {name: read(name, folder) for name in AGENTS if (folder / f"{name}.md").is_file()}
     if not own:
-        names = ", ".join(f"{name}.md" for name in ANSWERS)
+        names = ", ".join(f"{name}.md" for name in AGENTS)
         raise Misconfigured(
             f"--prompts {folder}: it contains none of {names}; copy one with `autohedge prompts show`"
         )

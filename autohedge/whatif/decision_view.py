@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from autohedge.agents import director
+from autohedge.agents.specs import DIRECTOR
 from autohedge.core.abstentions import describe
 from autohedge.core.events import Decision, Proposal
 from autohedge.llm.errors import one_line
@@ -73,7 +73,7 @@ def view_of(decision: Decision, lines: Sequence[TranscriptEntry] = ()) -> Decisi
 
 def _why(decision: Decision, lines: Sequence[TranscriptEntry]) -> str:
     """Returns the Director's thesis; for an abstention or without one, the failure or the code's text."""
-    theses = (_thesis(line) for line in lines if line.agent == director.NAME)
+    theses = (_thesis(line) for line in lines if line.agent == DIRECTOR.name)
     thesis = "" if decision.verdict == "abstain" else next(filter(None, theses), "")
     if thesis:
         return thesis

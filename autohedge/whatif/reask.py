@@ -12,7 +12,7 @@ from autohedge.graph.recorded_service import ReplayingService
 from autohedge.graph.restore import lesson_of
 from autohedge.graph.service import BackendInfo
 from autohedge.llm.errors import one_line
-from autohedge.llm.replay_client import RecordFirstClient
+from autohedge.llm.replay_senders import RecordFirstSender
 from autohedge.llm.transcript import TranscriptEntry, lines_of
 from autohedge.tools.lessons import Lesson
 from autohedge.whatif.change import Plan
@@ -198,12 +198,12 @@ class _Reasker:
 
     def _announce_duration(self, service: ReplayingService, left: int) -> None:
         """Announces the expected duration, once, after the first question that was sent to a model."""
-        client, found = service.client, self._found
-        assert isinstance(client, RecordFirstClient)
-        first = client.sent_count and not found.sent_count
-        found.reused, found.sent_count, found.service_ms = client.reused, client.sent_count, client.service_ms
+        sender, found = service.sender, self._found
+        assert isinstance(sender, RecordFirstSender)
+        first = sender.sent_count and not found.sent_count
+        found.reused, found.sent_count, found.service_ms = sender.reused, sender.sent_count, sender.service_ms
         if first and service.ready.server not in NO_MODELS:
-            ms = client.service_ms
+            ms = sender.service_ms
             self._notify(
                 f"[LLM] the first question took {ms / 1e3:.1f} s;"
                 f" {left} more take about {left * ms / 6e4:.1f} minutes"

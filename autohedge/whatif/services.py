@@ -5,12 +5,15 @@ from autohedge.core.errors import Unavailable
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.recorded_service import Known, ReplayingService
-from autohedge.graph.service import open_shared_for, ttl_s
+from autohedge.graph.runner import GraphRunner
+from autohedge.graph.service import kept_verdicts, open_shared_for
 from autohedge.llm.backend import LLMBackend, LLMError
 from autohedge.llm.backends.api_keys import key_for_server
 from autohedge.llm.backends.factory import open_backend
 from autohedge.llm.backends.rules import RulesBackend
-from autohedge.llm.replay_client import NullBackend, RecordFirstClient, ReplayClient
+from autohedge.llm.client import LLMClient
+from autohedge.llm.replay_senders import NullBackend, RecordFirstSender, ReplaySender
+from autohedge.llm.tape_sender import TapeSender
 from autohedge.whatif.change import Plan
 from autohedge.whatif.recorded_run import Record
 
@@ -22,12 +25,14 @@ async def recorded_service(
     manifest = record.manifest
     # Named like the recorded backend: the name goes into every decision, which must equal the recorded one.
     null_backend = NullBackend(manifest.provider, manifest.model, f"the record of {record.folder.id}")
-    client = ReplayClient(settings.llm, null_backend)
+    sender = ReplaySender(settings.llm.context_tokens, null_backend)
     prompt_builder, shared = (
         PromptBuilder.of(sources, settings.tools, settings.resolved_agents),
         await open_shared_for(settings, null_backend, on_tape=True),
     )
-    return ReplayingService(client, prompt_builder, {}, known, None, shared, ttl_s(settings))
+    client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
+    graph_runner = GraphRunner(client, prompt_builder, verdicts=verdicts)
+    return ReplayingService(graph_runner, sender, known, shared, settings.hybrid.verdict_ttl_s)
 
 
 async def variant_service(
@@ -55,11 +60,12 @@ async def variant_service(
             f"the recorded run used {was}, but now there is {backend.name} · {backend.model};"
             " start the former or choose --provider"
         )
-    client = RecordFirstClient(backend, settings.llm)
+    sender = RecordFirstSender(TapeSender(backend, settings.llm))
     shared = await open_shared_for(settings, backend, on_tape=True) if cache_verdicts else None
-    return ReplayingService(
-        client, prompt_builder, shown, known, settings.hybrid.deadline_s, shared, ttl_s(settings)
-    )
+    verdicts, hybrid = kept_verdicts(settings, shared) if shared else None, settings.hybrid
+    client = LLMClient(sender, settings.llm)
+    graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
+    return ReplayingService(graph_runner, sender, known, shared, hybrid.verdict_ttl_s)
 
 
 def _same_backend(record: Record, backend: LLMBackend) -> bool:

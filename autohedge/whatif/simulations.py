@@ -19,7 +19,7 @@ from autohedge.graph.service import DeliberationService
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
 from autohedge.journal.genesis import StudyMark
-from autohedge.llm.replay_client import RecordFirstClient
+from autohedge.llm.replay_senders import RecordFirstSender
 from autohedge.llm.transcript import TranscriptEntry
 from autohedge.whatif.change import Plan
 from autohedge.whatif.decision_view import DecisionView, view_of
@@ -120,10 +120,10 @@ def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str
 
     with _open_agents(plan.settings, plan.sources, opening) as agents:
         results = _played(record, plan.settings, agents, positions, "variant")
-    client = services[0].client if services else None
+    sender = services[0].sender if services else None
     return (
-        (results, client.reused, client.sent_count)
-        if isinstance(client, RecordFirstClient)
+        (results, sender.reused, sender.sent_count)
+        if isinstance(sender, RecordFirstSender)
         else (results, 0, 0)
     )
 

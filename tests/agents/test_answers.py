@@ -1,44 +1,37 @@
 """The validation of each agent's answer, and the answers that are refusals."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 import msgspec
 import pytest
 
-from autohedge.agents import director, execution, learning, quant, risk
+from autohedge.agents import execution, risk
 from autohedge.agents.execution import Placement
 from autohedge.agents.quant import Finding
 from autohedge.agents.risk import Assessment, check_limits
 from autohedge.agents.schema import check_reason
+from autohedge.agents.specs import AGENTS
 from autohedge.graph.answer_schemas import request_schema
-from autohedge.llm.backend import LLMRequest
 from autohedge.llm.backends.scripted import ScriptedBackend
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
+from autohedge.llm.senders import ServerSender
 from tests.graph.team_harness import ANSWERS, agent_answer
 from tests.llm.request_factory import make_request
 from tests.run_harness import settings
 from tests.snapshot_factory import AGENT_LIMITS, rows, snapshot
 
-AgentFunction = Callable[[Any, LLMRequest, LLMClient], Awaitable[Outcome[Any]]]
-AGENT_FUNCTIONS: dict[str, AgentFunction] = {
-    "director": director.ask,
-    "quant": quant.ask,
-    "risk": risk.ask,
-    "execution": execution.ask,
-    "learning": learning.ask,
-}
 SEEN = snapshot(rows([100.0]), symbol="X")
 
 
 def _outcome(agent: str, text: str) -> Outcome[Any]:
     async def ask() -> Outcome[Any]:
-        client = LLMClient(ScriptedBackend([text]), settings().llm)
+        llm = settings().llm
+        client = LLMClient(ServerSender(ScriptedBackend([text]), llm), llm)
         schema = request_schema(agent, SEEN, 300)
         request = msgspec.structs.replace(make_request(agent=agent), symbol=SEEN.symbol, schema=schema)
-        return await AGENT_FUNCTIONS[agent](SEEN, request, client)
+        return await AGENTS[agent].ask(SEEN, request, client)
 
     return asyncio.run(ask())
 
@@ -51,13 +44,13 @@ def _assessment(**changes: Any) -> Assessment:
     return Assessment.model_validate(ANSWERS["risk"] | changes)
 
 
-@pytest.mark.parametrize("agent", AGENT_FUNCTIONS)
+@pytest.mark.parametrize("agent", AGENTS)
 def test_a_good_answer_is_taken_as_it_stands(agent: str) -> None:
     outcome = _outcome(agent, agent_answer(agent))
     assert outcome.answer and outcome.answer.model_dump() == ANSWERS[agent]
 
 
-@pytest.mark.parametrize("agent", AGENT_FUNCTIONS)
+@pytest.mark.parametrize("agent", AGENTS)
 @pytest.mark.parametrize("field", sorted({field for answer in ANSWERS.values() for field in answer}))
 def test_every_field_is_needed(agent: str, field: str) -> None:
     if field in ANSWERS[agent]:
@@ -65,7 +58,7 @@ def test_every_field_is_needed(agent: str, field: str) -> None:
         assert (outcome.answer, outcome.code) == (None, "invalid")
 
 
-@pytest.mark.parametrize("agent", sorted(AGENT_FUNCTIONS.keys() - {"learning"}))
+@pytest.mark.parametrize("agent", sorted(AGENTS.keys() - {"learning"}))
 @pytest.mark.parametrize(
     ("symbol", "code"),
     [("Y", "wrong_symbol"), (" x ", "accepted"), ("X/", "accepted"), ("x" * 41, "invalid")],

@@ -15,11 +15,12 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
-from autohedge.graph.runner import DeliberationResult
+from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.graph.service import DeliberationService
 from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import Transcript, TranscriptEntry, lines_of, read
 from autohedge.market import Tape
 from autohedge.runtime.virtual import Recorder, VirtualRuntime
@@ -122,13 +123,9 @@ def ran(
     transcript, loop = Transcript(folder / "transcript.jsonl"), LoopThread()
 
     async def opened() -> DeliberationService:
-        client = LLMClient(model(), wanted.llm)
-        return DeliberationService(
-            client,
-            change_builder(PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents)),
-            {},
-            wanted.hybrid.deadline_s,
-        )
+        client = LLMClient(ServerSender(model(), wanted.llm), wanted.llm)
+        builder = change_builder(PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents))
+        return DeliberationService(GraphRunner(client, builder, wanted.hybrid.deadline_s))
 
     def write(
         question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult

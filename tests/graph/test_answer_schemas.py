@@ -6,15 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autohedge.agents import specs
 from autohedge.config.sections import AgentsSettings, ToolsSettings
-from autohedge.graph.answer_schemas import ANSWERS, request_schema
+from autohedge.graph.answer_schemas import request_schema
 from autohedge.graph.prompt_builder import PromptBuilder
 from autohedge.prompts import load
 from tests.graph.team_harness import ANSWERS as GOOD
 from tests.run_harness import settings
 from tests.snapshot_factory import AGENT_LIMITS, snapshot
 
-AGENTS = sorted(ANSWERS)
+AGENTS = sorted(specs.AGENTS)
 
 
 def _fields(agent: str, max_tokens: int = 300, symbol: str = "BTC/USD") -> dict[str, Any]:
@@ -47,7 +48,7 @@ def test_longest_allowed_answer_fits_the_tokens_of_the_prompt(agent: str, symbol
 def test_lengths_fit_any_limit_and_never_exceed_the_answers_own(agent: str, max_tokens: int) -> None:
     fields = _fields(agent, max_tokens)
     assert _longest(fields) <= max_tokens
-    own = ANSWERS[agent].model_json_schema()["properties"]
+    own = specs.AGENTS[agent].answer.model_json_schema()["properties"]
     for name, field in fields.items():
         for bound in ("maxLength", "maxItems"):
             assert field.get(bound, 0) <= own[name].get(bound, field.get(bound, 0))
@@ -55,7 +56,7 @@ def test_lengths_fit_any_limit_and_never_exceed_the_answers_own(agent: str, max_
 
 @pytest.mark.parametrize("agent", AGENTS)
 def test_limit_with_room_to_spare_leaves_the_answers_own_lengths(agent: str) -> None:
-    own = ANSWERS[agent].model_json_schema()["properties"]
+    own = specs.AGENTS[agent].answer.model_json_schema()["properties"]
     for name, field in _fields(agent, 5000).items():
         for bound in {"maxLength", "maxItems"} & field.keys():
             assert field[bound] == own[name][bound]

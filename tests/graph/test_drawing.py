@@ -29,9 +29,9 @@ def test_draw_offline_prints_the_graph_as_text_only() -> None:
         [sys.executable, "-c", OFFLINE], env=env, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("---\nconfig:") and "graph TD;" in done.stdout
-    for node in ("director", "learning", "fast_path"):
+    for node in ("director", "quant", "learning"):
         assert f"\t{node}({node})\n" in done.stdout
-    assert "fast_path -.-> director;" in done.stdout
+    assert "__start__ -.-> director;" in done.stdout
     assert not done.stderr
 
 

@@ -27,6 +27,7 @@ from autohedge.llm.backends.chaos import FAULTS, ChaosBackend
 from autohedge.llm.backends.openai_compatible import OpenAICompatible
 from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from autohedge.runtime.replay import replay
 from tests.graph.hybrid_harness import EAGER, END_S, SECOND_RISE_S, START_NS, Ran, answer, market, ran
 from tests.llm.imitation_server import CLOSED, Imitation, Reply, completion, json_reply, llama_cpp
@@ -259,11 +260,9 @@ class Waiting:
     def __init__(self, snapshot: Snapshot) -> None:
         wanted = settings(**EAGER, llm__max_concurrent=1)
         self.model = Stuck(response(answer()), response(answer()))
-        self.service = DeliberationService(
-            LLMClient(self.model, wanted.llm),
-            PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents),
-            {},
-        )
+        client = LLMClient(ServerSender(self.model, wanted.llm), wanted.llm)
+        builder = PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents)
+        self.service = DeliberationService(GraphRunner(client, builder))
         self._snapshot = snapshot
 
     def ask(self, number: int) -> "asyncio.Future[DeliberationResult]":
@@ -358,9 +357,8 @@ def test_failing_graph_node_closes_gate(tmp_path: Path) -> None:
 def test_failing_graph_abstains_with_graph_error() -> None:
     wanted = settings(**EAGER)
     runner = GraphRunner(
-        LLMClient(ScriptedBackend([answer()]), wanted.llm),
+        LLMClient(ServerSender(ScriptedBackend([answer()]), wanted.llm), wanted.llm),
         PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents),
-        "scripted",
     )
     result = asyncio.run(runner.run(cast("Snapshot", None), ()))
     assert (result.verdict, result.code) == ("abstain", "graph_error")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autohedge.graph.answer_schemas import ANSWERS
+from autohedge.agents.specs import AGENTS
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.llm.backend import LLMRequest
 from tests.run_harness import settings
@@ -29,4 +29,4 @@ def test_reasoning_and_body_of_the_settings_go_into_requests() -> None:
     requests = _requests(llm__reasoning="high", agents__learning__reasoning="off", llm__keep_alive="5m")
     assert [request.reasoning for request in requests.values()] == ["high", "off"]
     assert {request.keep_alive for request in requests.values()} == {"5m"}
-    assert set(ANSWERS) > requests.keys()
+    assert set(AGENTS) > requests.keys()

@@ -11,6 +11,7 @@ from autohedge.graph.runner import GraphRunner
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import MemoryVerdictCache
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from tests.run_harness import settings
 from tests.snapshot_factory import rows, snapshot
 
@@ -45,9 +46,9 @@ def test_cancelled_deliberation_releases_its_flight_and_queue_slot(
     async def play() -> None:
         wanted, seen = settings(trading__mode="hybrid"), snapshot(RISING)
         memory, model = MemoryVerdictCache(), Cut(cuts=cuts)
-        client = LLMClient(model, wanted.llm)
+        client = LLMClient(ServerSender(model, wanted.llm), wanted.llm)
         prompt_builder = PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents)
-        runner = GraphRunner(client, prompt_builder, "cut", 60.0, memory)
+        runner = GraphRunner(client, prompt_builder, 60.0, memory)
         task = asyncio.ensure_future(_deliberated(runner, seen))
         await model.requested.wait()
         task.cancel()

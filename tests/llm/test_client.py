@@ -13,6 +13,7 @@ from autohedge.llm.backend import FailureCode, LLMError, LLMRequest, LLMResponse
 from autohedge.llm.client import QUOTED_CHARS, LLMClient
 from autohedge.llm.context_window import min_tokens, overflow_error, prompt_tokens, truncation_error
 from autohedge.llm.outcome import Outcome
+from autohedge.llm.senders import ServerSender
 from tests.llm.request_factory import (
     GOOD,
     Clock,
@@ -34,7 +35,8 @@ class ClientHarness:
     def __init__(self, *replies: Reply, backend: Script | None = None, **changed: Any) -> None:
         self.clock = Clock()
         self.script = backend or Script(*replies)
-        self.client = LLMClient(self.script, llm(**changed), self.clock, pause=self.clock.pause)
+        terms = llm(**changed)
+        self.client = LLMClient(ServerSender(self.script, terms, self.clock, pause=self.clock.pause), terms)
 
     async def ask(self, **how: Any) -> Outcome[Verdict]:
         request = how.pop("request", make_request())
@@ -454,7 +456,8 @@ def test_answer_within_timeout_is_accepted() -> None:
 
 
 def test_deadline_within_timeout_ends_call_as_deadline() -> None:
-    got = asyncio.run(LLMClient(Stuck(), llm()).ask(hurried(60.0), Verdict, lane="gate", deadline_s=0.05))
+    client = LLMClient(ServerSender(Stuck(), llm()), llm())
+    got = asyncio.run(client.ask(hurried(60.0), Verdict, lane="gate", deadline_s=0.05))
     assert got.code == "deadline"
 
 

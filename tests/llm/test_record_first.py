@@ -8,7 +8,9 @@ import pytest
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Call, Outcome
-from autohedge.llm.replay_client import RecordFirstClient
+from autohedge.llm.replay_senders import RecordFirstSender
+from autohedge.llm.senders import ServerSender
+from autohedge.llm.tape_sender import TapeSender
 from autohedge.llm.transcript import TranscriptEntry, line_of
 from tests.llm.request_factory import GOOD, Clock, Reply, Script, Verdict, llm, make_request, make_response
 
@@ -25,13 +27,20 @@ def _outcome(client: LLMClient, request: LLMRequest) -> Outcome[Verdict]:
     return asyncio.run(client.ask(request, Verdict, lane="gate", deadline_s=DEADLINE_S))
 
 
+def _record_first(backend: Script) -> tuple[RecordFirstSender, LLMClient]:
+    sender = RecordFirstSender(TapeSender(backend, llm(retries=0)))
+    return sender, LLMClient(sender, llm(retries=0))
+
+
 def _untimed(outcome: Outcome[Verdict]) -> list[Call]:
     return [msgspec.structs.replace(call, queue_ms=0.0) for call in outcome.calls]
 
 
 def _lines(*replies: Reply) -> tuple[Outcome[Verdict], list[TranscriptEntry]]:
     CLOCK.now_s = 0.0
-    then = _outcome(LLMClient(Script(*replies), llm(retries=0), CLOCK), make_request())
+    then = _outcome(
+        LLMClient(ServerSender(Script(*replies), llm(retries=0), CLOCK), llm(retries=0)), make_request()
+    )
     return then, [line_of(1, number, call, 0) for number, call in enumerate(then.calls)]
 
 
@@ -50,38 +59,38 @@ def _lines(*replies: Reply) -> tuple[Outcome[Verdict], list[TranscriptEntry]]:
 def test_recorded_request_yields_same_outcome_without_sending(replies: list[Reply], code: str) -> None:
     then, lines = _lines(*replies)
     backend = Script()
-    client = RecordFirstClient(backend, llm(retries=0))
-    client.begin(lines)
+    sender, client = _record_first(backend)
+    sender.begin(lines)
     now = _outcome(client, make_request())
     assert (now.answer, now.code, _untimed(now)) == (then.answer, code, _untimed(then))
-    assert (backend.requests, client.reused, client.sent_count, client.service_ms) == ([], len(lines), 0, 0.0)
+    assert (backend.requests, sender.reused, sender.sent_count, sender.service_ms) == ([], len(lines), 0, 0.0)
 
 
 def test_unrecorded_request_is_sent() -> None:
     _, lines = _lines(make_response(GOOD))
     backend = Script(make_response(GOOD))
-    client = RecordFirstClient(backend, llm(retries=0))
-    client.begin(lines)
+    sender, client = _record_first(backend)
+    sender.begin(lines)
     assert _outcome(client, make_request("Another question")).code == "accepted"
-    assert (len(backend.requests), client.reused, client.sent_count, client.service_ms) == (1, 0, 1, 12.5)
+    assert (len(backend.requests), sender.reused, sender.sent_count, sender.service_ms) == (1, 0, 1, 12.5)
 
 
 def test_recorded_answer_is_reused_once_and_only_in_its_deliberation() -> None:
     _, lines = _lines(make_response(GOOD))
     backend = Script(make_response(GOOD), make_response(GOOD))
-    client = RecordFirstClient(backend, llm(retries=0))
-    client.begin(lines)
+    sender, client = _record_first(backend)
+    sender.begin(lines)
     for _ in range(2):
         assert _outcome(client, make_request()).code == "accepted"
-    client.begin([])
+    sender.begin([])
     assert _outcome(client, make_request()).code == "accepted"
-    assert (client.reused, client.sent_count) == (1, 2)
+    assert (sender.reused, sender.sent_count) == (1, 2)
 
 
 def test_recorded_late_answer_expires_only_its_own_deliberation() -> None:
     _, lines = _lines(_late)
-    client = RecordFirstClient(Script(make_response(GOOD)), llm(retries=0))
-    client.begin(lines)
+    sender, client = _record_first(Script(make_response(GOOD)))
+    sender.begin(lines)
     assert _outcome(client, make_request()).code == "deadline"
-    client.begin([])
+    sender.begin([])
     assert _outcome(client, make_request()).code == "accepted"

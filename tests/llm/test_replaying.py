@@ -8,7 +8,8 @@ import pytest
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse, Usage
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Call, Outcome
-from autohedge.llm.replay_client import NullBackend, ReplayClient
+from autohedge.llm.replay_senders import NullBackend, ReplaySender
+from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import line_of
 from tests.llm.request_factory import GOOD, Clock, Reply, Script, Verdict, llm, make_request, make_response
 
@@ -26,9 +27,10 @@ def _outcome(client: LLMClient, request: LLMRequest) -> Outcome[Verdict]:
 
 
 def _replayed(calls: tuple[Call, ...], request: LLMRequest, **changed: Any) -> Outcome[Verdict]:
-    client = ReplayClient(llm(**changed))
-    client.begin([line_of(1, number, call, 0) for number, call in enumerate(calls)])
-    return _outcome(client, request)
+    terms = llm(**changed)
+    sender = ReplaySender(terms.context_tokens)
+    sender.begin([line_of(1, number, call, 0) for number, call in enumerate(calls)])
+    return _outcome(LLMClient(sender, terms), request)
 
 
 @pytest.mark.parametrize(
@@ -55,7 +57,8 @@ def test_replayed_request_yields_same_outcome(
 ) -> None:
     CLOCK.now_s = 0.0
     request = make_request("Trade BTC/USD? " * 200 if "context_tokens" in changed else "Trade?" * 20)
-    then = _outcome(LLMClient(Script(*replies), llm(retries=0, **changed), CLOCK), request)
+    terms = llm(retries=0, **changed)
+    then = _outcome(LLMClient(ServerSender(Script(*replies), terms, CLOCK), terms), request)
     assert then.code == code
     assert _replayed(then.calls, request, **changed) == then
 
@@ -63,7 +66,8 @@ def test_replayed_request_yields_same_outcome(
 def test_replay_of_a_cached_prompt_needs_no_memory_of_the_one_before() -> None:
     request = make_request("Trade BTC/USD or not? " * 30)
     full, cached = Usage(200, 9), Usage(1, 9)
-    client = LLMClient(Script(*(make_response(GOOD, usage=each) for each in (full, cached))), llm(), CLOCK)
+    script = Script(*(make_response(GOOD, usage=each) for each in (full, cached)))
+    client = LLMClient(ServerSender(script, llm(), CLOCK), llm())
     assert _outcome(client, request).code == "accepted"
     again = _outcome(client, request)
     assert again.code == "accepted" and _replayed(again.calls, request) == again

@@ -10,6 +10,7 @@ from autohedge.core.ids import seeded_random
 from autohedge.llm.backend import Usage
 from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from autohedge.llm.usage import TokenUsage, total_usage, usage_of
 from tests.llm.request_factory import GOOD, Clock, Verdict, llm, make_request, make_response
 
@@ -29,14 +30,9 @@ async def _no_time(_: float) -> None:
 @pytest.mark.parametrize("answers", CASES.values(), ids=CASES)
 def test_usage_read_from_calls_equals_usage_counted_by_client(answers: Sequence[str | ScriptLine]) -> None:
     async def both() -> tuple[TokenUsage, TokenUsage]:
-        clock = Clock()
-        client = LLMClient(
-            ScriptedBackend(answers),
-            llm(retries=1),
-            clock,
-            jitter=seeded_random("n", "retries"),
-            pause=_no_time,
-        )
+        terms, jitter = llm(retries=1), seeded_random("n", "retries")
+        sender = ServerSender(ScriptedBackend(answers), terms, Clock(), jitter=jitter, pause=_no_time)
+        client = LLMClient(sender, terms)
         outcome = await client.ask(make_request(), Verdict, lane="gate")
         counts = client.counts
         return TokenUsage(counts.calls, counts.prompt_tokens, counts.completion_tokens), total_usage(
@@ -58,7 +54,8 @@ def test_thoughts_that_no_server_counts_are_estimated() -> None:
 
 def test_usage_carried_over_counts_against_budget() -> None:
     async def code() -> str:
-        client = LLMClient(ScriptedBackend([GOOD]), llm(max_calls=5), Clock())
+        terms = llm(max_calls=5)
+        client = LLMClient(ServerSender(ScriptedBackend([GOOD]), terms, Clock()), terms)
         client.carry_usage(TokenUsage(4, 10, 10) + TokenUsage(1))
         return (await client.ask(make_request(), Verdict, lane="gate")).code
 

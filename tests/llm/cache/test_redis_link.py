@@ -13,6 +13,7 @@ from autohedge.llm.cache.leases import FLIGHT
 from autohedge.llm.cache.redis_link import RedisLink, RedisUnavailable
 from autohedge.llm.client import LLMClient
 from autohedge.llm.queue import Dropped
+from autohedge.llm.senders import ServerSender
 from tests.llm.redis_server import (
     A_VERDICT,
     IN_TIME_S,
@@ -75,7 +76,8 @@ def test_redis_killed_during_request_leaks_no_slot(password: str) -> None:
     async def play() -> None:
         async with process(server.url) as shared:
             stuck = Stuck(make_response(GOOD), make_response(GOOD))
-            client = LLMClient(stuck, llm(max_concurrent=1), slots=shared.slots)
+            terms = llm(max_concurrent=1)
+            client = LLMClient(ServerSender(stuck, terms), terms, shared.slots)
             question = asyncio.create_task(client.ask(make_request(), Verdict, lane="gate"))
             await stuck.requested.wait()
             server.kill()

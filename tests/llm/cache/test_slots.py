@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from autohedge.llm.cache.leases import DROP_SLOT, FLIGHT, SEEN, SLOTS, TAKE_SLOT, WAITING
 from autohedge.llm.cache.shared import SharedResources
 from autohedge.llm.client import LLMClient
+from autohedge.llm.senders import ServerSender
 from tests.llm.redis_server import (
     IN_TIME_S,
     Server,
@@ -135,7 +136,8 @@ def test_slots_are_granted_in_order_and_never_above_limit(
 def test_client_takes_shared_slot_within_queue_slot_and_frees_both(redis_server: Server) -> None:
     async def play() -> None:
         async with process(redis_server.url, llm__max_concurrent=1) as shared:
-            client = LLMClient(Script(make_response(GOOD)), llm(max_concurrent=1), slots=shared.slots)
+            terms = llm(max_concurrent=1)
+            client = LLMClient(ServerSender(Script(make_response(GOOD)), terms), terms, shared.slots)
             async with slots(shared).acquire():
                 late = await client.ask(make_request(), Verdict, lane="gate", deadline_s=0.05)
             assert (late.answer, late.code, late.calls[0].tries) == (None, "deadline", 0)

@@ -1,5 +1,6 @@
 """The effect of each answer: it can end a deliberation or reduce its size, but not undo another answer."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,23 +12,25 @@ from autohedge.agents.execution import Placement
 from autohedge.agents.learning import LessonAnswer
 from autohedge.agents.quant import Finding
 from autohedge.agents.risk import Assessment
-from autohedge.core.events import Proposal
-from autohedge.graph.state import (
+from autohedge.agents.state import (
+    Asked,
     DeliberationState,
+    add_verdict,
     after_director,
     after_execution,
     after_learning,
     after_quant,
     after_risk,
 )
+from autohedge.core.events import Proposal
 from autohedge.llm.outcome import Outcome
 from autohedge.tools.claims import claims
-from tests.graph.hybrid_harness import TRADE
 from tests.graph.team_harness import ANSWERS
 from tests.llm.backends.test_rules import HELD
 from tests.snapshot_factory import snapshot
 
 FLAT = snapshot(kind="trade")
+ASKED = Asked(FLAT, "", 10, 50)
 Changes = dict[str, Any]
 
 
@@ -36,17 +39,16 @@ def _outcome(model: Any, agent: str, changes: Changes) -> Outcome[Any]:
 
 
 def _after_director(unsupported: tuple[str, ...] = (), least: int = 50, **changes: Any) -> DeliberationState:
-    outcome = _outcome(Verdict, "director", changes)
-    made = claims(changes.get("thesis", TRADE["thesis"]))
-    return after_director(DeliberationState(), outcome, 100, made, unsupported, least)
+    verdict = Verdict.model_validate(ANSWERS["director"] | changes)
+    return add_verdict(DeliberationState(), verdict, least, claims(verdict.thesis), unsupported)
 
 
 def _whole(
     quant: Changes | None = None, risk: Changes | None = None, execution: Changes | None = None
 ) -> DeliberationState:
-    state = after_quant(_after_director(), _outcome(Finding, "quant", quant or {}))
-    state = after_risk(state, _outcome(Assessment, "risk", risk or {}))
-    return after_execution(state, _outcome(Placement, "execution", execution or {}))
+    state = after_quant(_after_director(), _outcome(Finding, "quant", quant or {}), ASKED)
+    state = after_risk(state, _outcome(Assessment, "risk", risk or {}), ASKED)
+    return after_execution(state, _outcome(Placement, "execution", execution or {}), ASKED)
 
 
 def test_proposal_combines_answers_of_all_agents() -> None:
@@ -62,9 +64,9 @@ def test_proposal_combines_answers_of_all_agents() -> None:
 def test_proposal_is_absent_before_execution_agent_answers() -> None:
     state = _after_director()
     assert state.proposal is None and state.continues(FLAT)
-    state = after_quant(state, _outcome(Finding, "quant", {}))
+    state = after_quant(state, _outcome(Finding, "quant", {}), ASKED)
     assert state.proposal is None and state.continues(FLAT)
-    state = after_risk(state, _outcome(Assessment, "risk", {}))
+    state = after_risk(state, _outcome(Assessment, "risk", {}), ASKED)
     assert state.proposal is None and state.continues(FLAT)
 
 
@@ -95,18 +97,20 @@ def test_refusal_code_ends_the_deliberation(state: DeliberationState, refusal: s
 
 
 def test_quant_refusal_ends_the_deliberation() -> None:
-    state = after_quant(_after_director(), _outcome(Finding, "quant", {"volatility": "fail"}))
+    state = after_quant(_after_director(), _outcome(Finding, "quant", {"volatility": "fail"}), ASKED)
     assert (state.refusal, state.continues(FLAT)) == ("too_volatile", False)
 
 
 @pytest.mark.parametrize("follow", [after_quant, after_risk, after_execution, after_learning])
 def test_missing_answer_of_any_agent_is_an_abstention(follow: Any) -> None:
-    state = follow(_after_director(), Outcome(None, "no_json", ()))
+    state = follow(_after_director(), Outcome(None, "no_json", ()), ASKED)
     assert (state.abstention, state.finished, state.proposal) == ("no_json", True, None)
 
 
 def test_a_failure_of_the_director_leaves_no_verdict() -> None:
-    state = after_director(DeliberationState(), Outcome(None, "no_agreement", ()), 50, [], (), 50)
+    state = after_director(
+        DeliberationState(), Outcome(None, "no_agreement", ()), replace(ASKED, agreement_pct=50)
+    )
     assert (state.verdict, state.abstention, state.agreement_pct) == (None, "no_agreement", 50)
 
 
@@ -138,7 +142,7 @@ def test_prior_answers_show_only_answers_given_so_far() -> None:
 
 
 def test_learning_answer_is_stored_as_lesson() -> None:
-    lesson = after_learning(DeliberationState(), _outcome(LessonAnswer, "learning", {})).lesson
+    lesson = after_learning(DeliberationState(), _outcome(LessonAnswer, "learning", {}), ASKED).lesson
     assert lesson and lesson.lesson == "Patience pays."
 
 

@@ -5,23 +5,25 @@ import asyncio
 import pytest
 
 from autohedge.llm.backend import LLMError
+from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
-from autohedge.llm.tape_client import TapeClient
+from autohedge.llm.tape_sender import TapeSender
 from tests.llm.request_factory import GOOD, Reply, Script, Verdict, llm, make_request, make_response
 
 DOWN = LLMError("server_error", "loading")
 SETTINGS = {"retries": 0, "breaker_failures": 2, "breaker_pause_s": 0.05}
 
 
-def _client(*replies: Reply, lines: list[str] | None = None, **changes: float) -> TapeClient:
-    return TapeClient(Script(*replies), llm(**SETTINGS | changes), ([] if lines is None else lines).append)
+def _client(*replies: Reply, lines: list[str] | None = None, **changes: float) -> LLMClient:
+    terms = llm(**SETTINGS | changes)
+    return LLMClient(TapeSender(Script(*replies), terms, ([] if lines is None else lines).append), terms)
 
 
-async def _asked(client: TapeClient, deadline_s: float = 10.0) -> Outcome[Verdict]:
+async def _asked(client: LLMClient, deadline_s: float = 10.0) -> Outcome[Verdict]:
     return await client.ask(make_request(), Verdict, lane="gate", deadline_s=deadline_s)
 
 
-async def _codes(client: TapeClient, count: int) -> list[str]:
+async def _codes(client: LLMClient, count: int) -> list[str]:
     return [(await _asked(client)).code for _ in range(count)]
 
 
@@ -42,7 +44,7 @@ def test_used_up_allowance_ends_questions_in_breaker_open() -> None:
 def test_no_pause_is_made_for_a_backend_without_a_server(name: str) -> None:
     backend = Script(DOWN, DOWN)
     backend.name = name
-    client = TapeClient(backend, llm(**SETTINGS), pytest.fail)
+    client = LLMClient(TapeSender(backend, llm(**SETTINGS), pytest.fail), llm(**SETTINGS))
     assert asyncio.run(_codes(client, 3)) == ["server_error", "server_error", "breaker_open"]
 
 

@@ -1,4 +1,4 @@
-"""The LLM client of a run on a tape, which waits for a server that has failed."""
+"""The sender of a run on a tape, which waits for a server that has failed."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,12 +7,12 @@ from autohedge.config.sections import NO_MODELS, LLMSettings
 from autohedge.core.clock import monotonic_s
 from autohedge.core.log import warn
 from autohedge.llm.backend import LLMBackend, LLMRequest
-from autohedge.llm.client import Attempt, LLMClient
-from autohedge.llm.policy import Breaker, sleep
+from autohedge.llm.policy import Breaker, Budget, sleep
+from autohedge.llm.senders import Attempt, ServerSender
 
 
-class TapeClient(LLMClient):
-    """An LLM client that waits while its circuit breaker is open, at most `llm.max_wait_s` in all.
+class TapeSender:
+    """A sender to a server that waits while the circuit breaker is open, at most `llm.max_wait_s` in all.
 
     The tape stands still meanwhile, so that an outage costs time and not the rest of the tape. Pauses of the
     breaker and before retries do not count towards the deadline of a deliberation.
@@ -21,25 +21,36 @@ class TapeClient(LLMClient):
     def __init__(
         self, backend: LLMBackend, settings: LLMSettings, notify: Callable[[str], None] = warn
     ) -> None:
-        super().__init__(backend, settings, self._time, pause=self._rest)
-        # Its pause must end while the client's own time stands still.
+        self.backend = backend
+        # Its pause must end while the sender's own time stands still.
         self._breaker = Breaker(settings.breaker_failures, settings.breaker_pause_s, monotonic_s)
+        self._server = ServerSender(backend, settings, self.now, pause=self._rest, breaker=self._breaker)
         self._notify = notify
         self._max_wait_s = self._left_s = 0.0 if backend.name in NO_MODELS else settings.max_wait_s
         self._rested_s = 0.0
         self._outage = asyncio.Lock()
 
+    @property
+    def budget(self) -> Budget:
+        """The budget of the run, and its usage so far."""
+        return self._server.budget
+
+    def now(self) -> float:
+        """Returns the monotonic time in seconds, less all pauses."""
+        return monotonic_s() - self._rested_s
+
+    def refusal(self, request: LLMRequest) -> Attempt | None:
+        """Returns why a request must not be sent, or None."""
+        return self._server.refusal(request, waits=self._left_s > 0)
+
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:
         """Sends a request, after the breaker's pause if there is one."""
         if not self._breaker.reason_blocked():
-            return await super().send(request, deadline)
+            return await self._server.send(request, deadline)
         # One at a time, until the trial call of the first has shown whether the server is back.
         async with self._outage:
             await self._wait_for_trial()
-            return await super().send(request, deadline)
-
-    def _blocked(self) -> str:
-        return "" if self._left_s else super()._blocked()
+            return await self._server.send(request, deadline, waits=self._left_s > 0)
 
     async def _wait_for_trial(self) -> None:
         wait_s = min(self._breaker.wait_s, self._left_s)
@@ -54,6 +65,3 @@ class TapeClient(LLMClient):
         began_s = monotonic_s()
         await sleep(seconds)
         self._rested_s += monotonic_s() - began_s
-
-    def _time(self) -> float:
-        return monotonic_s() - self._rested_s

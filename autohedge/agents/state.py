@@ -16,7 +16,7 @@ from autohedge.agents.risk import Assessment
 from autohedge.core.events import Proposal
 from autohedge.core.snapshots import Snapshot
 from autohedge.llm.outcome import Call, Outcome
-from autohedge.tools.claims import Claim
+from autohedge.tools.claims import Claim, claims, implausible_levels, unsupported
 from autohedge.tools.prior_answers import PriorAnswers, assessment_text, finding_text, thesis_text
 
 
@@ -94,58 +94,85 @@ class DeliberationState:
         )
 
 
-def after_director(
-    trail: DeliberationState,
-    outcome: Outcome[Verdict],
-    agreement_pct: int,
-    claims: Sequence[Claim],
-    unsupported: tuple[str, ...],
-    min_confidence_pct: int,
-) -> DeliberationState:
-    """Adds the Director's answer; unsupported claims lower the confidence by their share of all claims."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What an agent was asked, and how its answer is judged.
+
+    `shown` is the text of the prompt, with the last `table_rows` quotes. `agreement_pct` is the share of the
+    samples that agreed.
+    """
+
+    snapshot: Snapshot
+    shown: str
+    table_rows: int
+    min_confidence_pct: int
+    agreement_pct: int = 100
+
+
+def after_director(state: DeliberationState, outcome: Outcome[Verdict], asked: Asked) -> DeliberationState:
+    """Adds the Director's answer, judged by the claims that neither the data nor the prompt support.
+
+    The Director chooses confidence and horizon itself, so these count as supported; its price levels do not.
+    """
+    state = replace(_with_calls(state, outcome), agreement_pct=asked.agreement_pct)
     verdict = outcome.answer
     if verdict is None:
-        return replace(_with_calls(trail, outcome), agreement_pct=agreement_pct)
+        return state
+    own = f"{verdict.confidence_pct}% {verdict.horizon_minutes}"
+    wrong = unsupported(verdict.thesis, asked.snapshot, asked.table_rows, (asked.shown, own))
+    state = add_verdict(state, verdict, asked.min_confidence_pct, claims(verdict.thesis), wrong)
+    return replace(state, implausible_levels=implausible_levels(verdict.key_levels, asked.snapshot))
+
+
+def add_verdict(
+    state: DeliberationState,
+    verdict: Verdict,
+    min_confidence_pct: int,
+    made: Sequence[Claim] = (),
+    wrong: tuple[str, ...] = (),
+) -> DeliberationState:
+    """Adds a verdict; the unsupported claims `wrong` lower the confidence by their share of those `made`."""
     confidence_pct = verdict.confidence_pct
-    if unsupported:
-        supported = sum(claim.text not in unsupported for claim in claims)
-        confidence_pct = confidence_pct * supported // len(claims)
+    if wrong:
+        supported = sum(claim.text not in wrong for claim in made)
+        confidence_pct = confidence_pct * supported // len(made)
     # Low confidence must not prevent an exit.
     buys = verdict.decision == "trade" and verdict.direction != "exit"
     return replace(
-        _with_calls(trail, outcome),
+        state,
         verdict=verdict,
         confidence_pct=confidence_pct,
-        agreement_pct=agreement_pct,
-        unsupported=unsupported,
+        unsupported=wrong,
         refusal="low_confidence" if buys and confidence_pct < min_confidence_pct else "",
     )
 
 
-def after_quant(trail: DeliberationState, outcome: Outcome[Finding]) -> DeliberationState:
+def after_quant(state: DeliberationState, outcome: Outcome[Finding], asked: Asked) -> DeliberationState:
     """Adds the Quant's answer."""
     refusal = outcome.answer.refusal if outcome.answer else ""
-    return replace(_with_calls(trail, outcome), finding=outcome.answer, refusal=refusal)
+    return replace(_with_calls(state, outcome), finding=outcome.answer, refusal=refusal)
 
 
-def after_risk(trail: DeliberationState, outcome: Outcome[Assessment]) -> DeliberationState:
+def after_risk(state: DeliberationState, outcome: Outcome[Assessment], asked: Asked) -> DeliberationState:
     """Adds Risk's answer; a combined size of zero is a refusal."""
-    updated = replace(_with_calls(trail, outcome), assessment=outcome.answer)
+    updated = replace(_with_calls(state, outcome), assessment=outcome.answer)
     if outcome.answer is None:
         return updated
     return replace(updated, refusal=outcome.answer.refusal or ("" if updated.size_pct else "no_size"))
 
 
-def after_execution(trail: DeliberationState, outcome: Outcome[Placement]) -> DeliberationState:
+def after_execution(state: DeliberationState, outcome: Outcome[Placement], asked: Asked) -> DeliberationState:
     """Adds Execution's answer."""
-    return replace(_with_calls(trail, outcome), placement=outcome.answer)
+    return replace(_with_calls(state, outcome), placement=outcome.answer)
 
 
-def after_learning(trail: DeliberationState, outcome: Outcome[LessonAnswer]) -> DeliberationState:
+def after_learning(
+    state: DeliberationState, outcome: Outcome[LessonAnswer], asked: Asked
+) -> DeliberationState:
     """Adds Learning's answer."""
-    return replace(_with_calls(trail, outcome), lesson=outcome.answer)
+    return replace(_with_calls(state, outcome), lesson=outcome.answer)
 
 
-def _with_calls(trail: DeliberationState, outcome: Outcome[Any]) -> DeliberationState:
+def _with_calls(state: DeliberationState, outcome: Outcome[Any]) -> DeliberationState:
     abstention = "" if outcome.answer is not None else outcome.code
-    return replace(trail, calls=(*trail.calls, *outcome.calls), abstention=abstention)
+    return replace(state, calls=(*state.calls, *outcome.calls), abstention=abstention)

@@ -1,4 +1,4 @@
-"""Clients that take a model's answers from a transcript and repeat all other steps.
+"""Senders that take a model's answers from a transcript and repeat all other steps.
 
 Rendering, validation and the one repair run as in a live run. Taken from the record are the model's answers
 and failures, and the reasons why a request was not sent or its answer came too late: these depend on a clock,
@@ -8,12 +8,11 @@ on other requests and on a server, which a replay does not have.
 import math
 from collections.abc import Sequence
 
-from autohedge.config.sections import LLMSettings
 from autohedge.llm import context_window
 from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
-from autohedge.llm.client import DEADLINE, Attempt, LLMClient
-from autohedge.llm.tape_client import TapeClient
+from autohedge.llm.policy import Budget
+from autohedge.llm.senders import DEADLINE, Attempt, Sender
 from autohedge.llm.transcript import TranscriptEntry, request_bytes
 
 UNRECORDED = "unrecorded"
@@ -21,7 +20,7 @@ OVERFLOW = "context_overflow"
 
 
 class NullBackend:
-    """A backend that never answers, for clients that send no requests."""
+    """A backend that never answers, for senders that send no requests."""
 
     def __init__(self, name: str = "replay", model: str = "replay", server: str = "replay") -> None:
         self.name, self.model, self.server = name, model, server
@@ -34,19 +33,17 @@ class NullBackend:
         """Does nothing: there is no connection."""
 
 
-class ReplayClient(LLMClient):
+class ReplaySender:
     """Answers the n-th request of a deliberation from the n-th recorded line.
 
-    The caller compares the requests with those of the record. The client's time stands still; it becomes
-    infinite where the record has an answer that came too late. `instead_of` names the backend that gave the
-    answers.
+    The caller compares the requests with those of the record. The sender's time stands still; it becomes
+    infinite where the record has an answer that came too late. `backend` names the one that gave the answers.
     """
 
-    def __init__(self, settings: LLMSettings, instead_of: NullBackend | None = None) -> None:
-        # The record shows which limits applied; `send` repeats the context check only.
-        unlimited = {"max_calls": 0, "max_tokens": 0, "context_tokens": 1 << 62}
-        super().__init__(instead_of or NullBackend(), settings.model_copy(update=unlimited), self._time)
-        self._tokens = settings.context_tokens
+    def __init__(self, context_tokens: int, backend: NullBackend | None = None) -> None:
+        self.backend = backend or NullBackend()
+        self.budget = Budget(0, 0)
+        self._context_tokens = context_tokens
         self._lines: Sequence[TranscriptEntry] = ()
         self._turn = 0
         self._late = False
@@ -54,6 +51,14 @@ class ReplayClient(LLMClient):
     def begin(self, lines: Sequence[TranscriptEntry]) -> None:
         """Starts the deliberation that these lines record."""
         self._lines, self._turn, self._late = lines, 0, False
+
+    def now(self) -> float:
+        """Returns 0 until a recorded answer came too late."""
+        return math.inf if self._late else 0.0
+
+    def refusal(self, request: LLMRequest) -> Attempt | None:  # noqa: ARG002
+        """Returns None: the record shows which limits applied."""
+        return None
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:  # noqa: ARG002
         """Returns the recorded result; code `unrecorded` if the record has no such request."""
@@ -64,42 +69,57 @@ class ReplayClient(LLMClient):
         self._late = line.response is not None and line.outcome == DEADLINE
         # Of the reasons for not sending, only the context check can be repeated. A line without tries may
         # have been refused before it (budget, breaker, deadline): then the recorded reason is returned.
-        too_long = context_window.overflow_error(request, self._tokens)
+        too_long = context_window.overflow_error(request, self._context_tokens)
         if too_long and (line.tries or line.outcome == OVERFLOW):
             return Attempt(None, OVERFLOW, too_long)
         if line.outcome == OVERFLOW and not (too_long or line.tries):
             return Attempt(None, UNRECORDED, "the request fits the context")
         return Attempt(line.response, line.outcome, line.failure, line.tries)
 
-    def _time(self) -> float:
-        return math.inf if self._late else 0.0
 
-
-class RecordFirstClient(TapeClient):
-    """Answers a request from the first unused recorded line with an equal request, or from the model.
+class RecordFirstSender:
+    """Answers a request from the first unused recorded line with an equal request, else sends it.
 
     `reused` counts requests that were in the record, `sent_count` those that were sent, whose answers took
     `service_ms`. Where a line has an answer that came too late, the time of the deliberation ends, as it did
     in the record.
     """
 
-    def __init__(self, backend: LLMBackend, settings: LLMSettings) -> None:
-        super().__init__(backend, settings)
+    def __init__(self, sender: Sender) -> None:
+        self._sender = sender
         self._lines: list[TranscriptEntry] = []
         self._late = False
         self.reused = self.sent_count = 0
         self.service_ms = 0.0
 
+    @property
+    def backend(self) -> LLMBackend:
+        """The backend of requests that are not in the record."""
+        return self._sender.backend
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of the requests that are sent."""
+        return self._sender.budget
+
     def begin(self, lines: Sequence[TranscriptEntry]) -> None:
         """Starts a deliberation whose recorded lines are these."""
         self._lines, self._late = [line for line in lines if line.request], False
+
+    def now(self) -> float:
+        """Returns the time of the sender, infinite once a recorded answer came too late."""
+        return math.inf if self._late else self._sender.now()
+
+    def refusal(self, request: LLMRequest) -> Attempt | None:
+        """Returns why a request must not be sent, or None."""
+        return self._sender.refusal(request)
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:
         """Returns the recorded result of an equal request, else the model's."""
         line = self._known(request_bytes(request))
         if line is None:
             self.sent_count += 1
-            sent = await super().send(request, deadline)
+            sent = await self._sender.send(request, deadline)
             self.service_ms += sent.response.service_ms if sent.response else 0.0
             return sent
         self.reused += 1
@@ -109,9 +129,6 @@ class RecordFirstClient(TapeClient):
 
     def _known(self, wanted: bytes) -> TranscriptEntry | None:
         return next((line for line in self._lines if request_bytes(line) == wanted), None)
-
-    def _time(self) -> float:
-        return math.inf if self._late else super()._time()
 
 
 class RecordedVerdicts:

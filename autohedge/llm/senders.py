@@ -1,0 +1,191 @@
+"""How a client's requests are sent: `Sender`, and the sender to a server with budget, breaker and retries."""
+
+import asyncio
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from autohedge.config.sections import LLMSettings
+from autohedge.core.clock import monotonic_s
+from autohedge.core.ids import Randomness, fresh_nonce, seeded_random
+from autohedge.core.redaction import redacted
+from autohedge.llm import context_window
+from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, answer_tokens
+from autohedge.llm.parsing import one_line
+from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, sleep
+from autohedge.llm.redaction import clean_response
+from autohedge.llm.usage import usage_of
+
+FAILURE_CHARS = 300
+DEADLINE = "deadline"
+LATE_TEXT = "the deadline passed before the answer came"
+
+
+@dataclass(slots=True)
+class Attempt:
+    """The result of sending a request: the response, or the code and the description of the failure."""
+
+    response: LLMResponse | None = None
+    code: str = ""
+    text: str = ""
+    tries: int = 0
+
+
+class Sender(Protocol):
+    """Sends the requests of a client: to a server, or to a record in its place.
+
+    `budget` counts what was sent. Deadlines are in the sender's own time.
+    """
+
+    @property
+    def backend(self) -> LLMBackend:
+        """The backend that the answers come from."""
+        ...
+
+    @property
+    def budget(self) -> Budget:
+        """The budget of the run, and its usage so far."""
+        ...
+
+    def now(self) -> float:
+        """Returns the sender's monotonic time in seconds."""
+        ...
+
+    def refusal(self, request: LLMRequest) -> Attempt | None:
+        """Returns why a request must not be sent, or None."""
+        ...
+
+    async def send(self, request: LLMRequest, deadline: float) -> Attempt:
+        """Sends a request; failures of model and server never raise."""
+        ...
+
+
+class _Broken(Exception):
+    """A backend raised an exception other than LLMError."""
+
+
+class _Spent(Exception):
+    """The budget does not allow a further try."""
+
+
+class ServerSender:
+    """Sends requests to a backend within budget, circuit breaker, context window and retries.
+
+    `now` is monotonic, in seconds; `pause` waits between tries. `breaker` replaces that of the settings.
+    """
+
+    def __init__(
+        self,
+        backend: LLMBackend,
+        settings: LLMSettings,
+        now: Callable[[], float] = monotonic_s,
+        *,
+        pause: Callable[[float], Awaitable[None]] = sleep,
+        jitter: Randomness | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        self.backend = backend
+        self.budget = Budget(settings.max_calls, settings.max_tokens)
+        self.now = now
+        self._context_tokens = settings.context_tokens
+        jitter = jitter or seeded_random(fresh_nonce(), "retries")
+        self._retries = Retries(settings.retries, now, jitter, pause)
+        self._breaker = breaker or Breaker(settings.breaker_failures, settings.breaker_pause_s, now)
+        self._read_prompts = context_window.ReadPrompts()
+
+    def refusal(self, request: LLMRequest, *, waits: bool = False) -> Attempt | None:
+        """Returns why a request must not be sent, or None.
+
+        An open breaker is no reason for a caller that `waits` for the server.
+        """
+        # In this order: the first reason is the one that is reported.
+        reasons = {
+            "budget": self.budget.reason_blocked(self._worst_tokens(request)),
+            "breaker_open": "" if waits else self._breaker.reason_blocked(),
+            "context_overflow": context_window.overflow_error(request, self._context_tokens),
+        }
+        return next((Attempt(None, code, text) for code, text in reasons.items() if text), None)
+
+    async def send(self, request: LLMRequest, deadline: float, *, waits: bool = False) -> Attempt:
+        """Sends a request under budget, breaker and retries; `waits` is as in `refusal`."""
+        if self.now() >= deadline:
+            return Attempt(None, DEADLINE, LATE_TEXT)
+        refused = self.refusal(request, waits=waits)
+        if refused is not None:
+            return refused
+        # Every way out must leave the breaker: a trial that stays open would block all calls for ever.
+        sent, trial = Attempt(), self._breaker.enter()
+        try:
+            await self._send_with_retries(request, sent, deadline)
+        finally:
+            self._breaker.leave(trial=trial)
+        self._notify_breaker(sent, trial=trial)
+        return sent
+
+    def _worst_tokens(self, request: LLMRequest) -> int:
+        return context_window.prompt_tokens(request) + answer_tokens(self.backend, request)
+
+    def _notify_breaker(self, sent: Attempt, *, trial: bool) -> None:
+        """Reports to the breaker what a call showed about the server."""
+        # A deadline or budget of our own shows nothing about the server.
+        if sent.response is not None or sent.code in OF_THE_REQUEST:
+            self._breaker.on_success()
+        elif sent.code not in {DEADLINE, "budget"}:
+            self._breaker.on_failure(trial=trial)
+
+    async def _send_with_retries(self, request: LLMRequest, sent: Attempt, deadline: float) -> None:
+        async def once() -> LLMResponse:
+            # Each try by itself: the sender's time may stand still during the pauses between them.
+            async with asyncio.timeout(None if math.isinf(deadline) else deadline - self.now()):
+                return await self._attempt(request, sent)
+
+        try:
+            sent.response = await self._retries.run(once, deadline)
+        except LLMError as failure:
+            sent.code, sent.text = failure.code, _error_line(failure)
+        except _Broken as broken:
+            sent.code, sent.text = "backend_error", _error_line(broken)
+        except _Spent as spent:
+            sent.code, sent.text = "budget", str(spent)
+        except TimeoutError:
+            sent.code, sent.text = DEADLINE, LATE_TEXT
+
+    async def _attempt(self, request: LLMRequest, sent: Attempt) -> LLMResponse:
+        # Checked for each try: other calls may have used up the budget during the pause.
+        worst = self._worst_tokens(request)
+        spent = self.budget.reason_blocked(worst)
+        if spent:
+            raise _Spent(spent)
+        sent.tries += 1
+        self.budget.reserve(worst)
+        response: LLMResponse | None = None
+        try:
+            response = await self._complete(request)
+        finally:
+            self.budget.settle(worst, usage_of(request, response))
+        return response
+
+    async def _complete(self, request: LLMRequest) -> LLMResponse:
+        try:
+            async with asyncio.timeout(request.timeout_s or None) as limit:
+                response = clean_response(await self.backend.complete(request))
+                return self._read_prompts.counted(request, response)
+        except LLMError:
+            raise
+        except Exception as error:
+            # A backend may raise a TimeoutError of its own, which is an error in the backend.
+            if isinstance(error, TimeoutError) and limit.expired():
+                raise LLMError("timeout", _over_time(request)) from None
+            raise _Broken(f"{type(error).__name__}: {error}") from error
+
+
+def _over_time(request: LLMRequest) -> str:
+    return (
+        f"{request.agent} had no answer in {request.timeout_s:g} s; "
+        "raise its timeout_s or name it a smaller model"
+    )
+
+
+def _error_line(error: Exception) -> str:
+    return one_line(redacted(str(error)), FAILURE_CHARS)
