@@ -301,7 +301,9 @@ def test_genesis_with_malformed_agents_part_is_damage(
         app.replay_deliberations(folder)
 
 
-CHANGED = st.tuples(st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 10**6), st.characters(codec="utf-8"))
+CHANGED = st.tuples(
+    st.integers(0, 10**6), st.integers(0, 2), st.integers(0, 10**6), st.characters(codec="utf-8")
+)
 
 
 @given(CHANGED, st.booleans())
