@@ -18,7 +18,7 @@ from autohedge.journal.genesis import AgentsManifest
 from autohedge.llm.cache.shared import SharedResources
 from autohedge.llm.client import LLMClient
 from autohedge.llm.replay_senders import RecordFirstSender, ReplaySender
-from autohedge.llm.tape_sender import TapeSender
+from autohedge.llm.senders import TapeSender
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
 from autohedge.tools.lessons import Lesson
 

@@ -22,8 +22,7 @@ from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.cache.memory import CachedVerdict, VerdictCache
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources
 from autohedge.llm.client import LLMClient
-from autohedge.llm.senders import ServerSender
-from autohedge.llm.tape_sender import TapeSender
+from autohedge.llm.senders import ServerSender, TapeSender
 from autohedge.llm.usage import TokenUsage
 from autohedge.tools.lessons import Lesson
 

@@ -13,7 +13,7 @@ from autohedge.llm.backends.factory import open_backend
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.client import LLMClient
 from autohedge.llm.replay_senders import NullBackend, RecordFirstSender, ReplaySender
-from autohedge.llm.tape_sender import TapeSender
+from autohedge.llm.senders import TapeSender
 from autohedge.whatif.change import Plan
 from autohedge.whatif.recorded_run import Record
 

@@ -9,8 +9,7 @@ from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Call, Outcome
 from autohedge.llm.replay_senders import RecordFirstSender
-from autohedge.llm.senders import ServerSender
-from autohedge.llm.tape_sender import TapeSender
+from autohedge.llm.senders import ServerSender, TapeSender
 from autohedge.llm.transcript import TranscriptEntry, line_of
 from tests.llm.request_factory import GOOD, Clock, Reply, Script, Verdict, llm, make_request, make_response
 

@@ -7,7 +7,7 @@ import pytest
 from autohedge.llm.backend import LLMError
 from autohedge.llm.client import LLMClient
 from autohedge.llm.outcome import Outcome
-from autohedge.llm.tape_sender import TapeSender
+from autohedge.llm.senders import TapeSender
 from tests.llm.request_factory import GOOD, Reply, Script, Verdict, llm, make_request, make_response
 
 DOWN = LLMError("server_error", "loading")
