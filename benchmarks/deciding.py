@@ -132,11 +132,10 @@ def _play(
         return _served(agents, wall, folder, sent) if agents else _no_agents()
 
     play(engine, venue_for(settings, tape, nonce), rows, nonce, timed, beside)
-    deliberations = engine.deliberations.result() if engine.deliberations else {}
-    verdicts = sum(deliberations["verdicts"].values()) if deliberations else 0
-    return Round(
-        _lateness(rows.ts, taken), deliberations.get("asked", 0), verdicts, len(engine.stats.fill_lines)
-    )
+    deliberations = engine.deliberations.result() if engine.deliberations else None
+    asked = deliberations.asked if deliberations else 0
+    verdicts = sum(deliberations.verdicts.values()) if deliberations else 0
+    return Round(_lateness(rows.ts, taken), asked, verdicts, len(engine.stats.fill_lines))
 
 
 async def _no_agents() -> None:

@@ -17,6 +17,7 @@ from autohedge.config.environment import PREFIX
 from autohedge.config.legacy_env import SETTINGS as LEGACY
 from autohedge.core.events import AccountState, JournalEntry, OrderMassStatus, RunStarted
 from autohedge.core.ids import nonce_from_seed
+from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import FaultScript, SimulatedVenue, VenueModel, lots_of, no_faults
 from autohedge.market import Stream, Tape, tape_of
@@ -82,7 +83,7 @@ class Played:
     record: Recording
 
     @property
-    def result(self) -> dict[str, Any]:
+    def result(self) -> RunResult:
         return self.engine.result()
 
     def events(self, kind: type) -> list[Any]:

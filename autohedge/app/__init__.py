@@ -15,7 +15,6 @@ from autohedge.app.virtual_run import (
     estimate_calls,
     finish_run,
     open_agents,
-    results_of,
     run,
     run_in_runtime,
 )
@@ -34,7 +33,6 @@ __all__ = [
     "replay_deliberations",
     "replay_engine",
     "require_trust",
-    "results_of",
     "run",
     "run_in_runtime",
     "tape_for",

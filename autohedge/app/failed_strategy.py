@@ -15,7 +15,7 @@ def positions_named(engine: Engine, folder: RunFolder) -> Iterator[None]:
     try:
         yield
     except StrategyFailed as error:
-        positions = engine.result()["open_positions"].items()
+        positions = engine.result().open_positions.items()
         held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
         msg = f"{error}; run {folder.id} is recorded up to there; open positions: {held or 'none'}"
         raise StrategyFailed(msg) from error

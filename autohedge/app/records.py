@@ -168,8 +168,8 @@ def _require_launch(folder: RunFolder, record: Sequence[JournalEntry], settings:
 
 
 def _require_unfinished(folder: RunFolder) -> None:
-    results = folder.read_results()
-    if results is not None and not orders_at_remote_venue(folder, results):
+    report = folder.read_report()
+    if report is not None and not orders_at_remote_venue(folder, report):
         raise Misconfigured(f"run {folder.id} is finished; start a new one with `autohedge run`")
 
 
@@ -200,7 +200,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
 
 def _check_working_orders(folder: RunFolder, engine: Engine) -> None:
     results = folder.read_results() or {}
-    expected = working_orders(engine.orders)
+    expected = msgspec.to_builtins(working_orders(engine.orders))
     if results.get("working_orders", expected) != expected:  # older results do not list them
         raise Corrupt(f"{folder.results}: its open orders are not those of the record")
 

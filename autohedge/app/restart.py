@@ -1,11 +1,11 @@
 """Continues a run whose process died, in virtual time or on a clock as it was started."""
 
 from collections.abc import Callable
-from typing import Any
 
 from autohedge.app.records import open_interrupted
 from autohedge.app.virtual_run import restart_on_tape
 from autohedge.app.wall_run import restart_on_clock
+from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder
 from autohedge.runtime.observers import NullObserver, ObserverFactory
 from autohedge.runtime.recovery import has_outside_inputs
@@ -17,7 +17,7 @@ def restart(
     notify: Callable[[str], None] = lambda _: None,
     *,
     trust: bool = False,
-) -> dict[str, Any]:
+) -> RunReport:
     """Continues a run; returns the content of `results.json`.
 
     `notify` is that of `virtual_run.run`, `trust` that of `replay_engine`.

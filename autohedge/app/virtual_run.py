@@ -16,6 +16,7 @@ from autohedge.config.sections import NO_MODELS
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Continued, JournalEntry
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
+from autohedge.core.results import AgentsSummary, RunReport
 from autohedge.engine.engine import Engine
 from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder
@@ -24,6 +25,7 @@ from autohedge.journal.genesis import StudyMark
 from autohedge.market import Kind, Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
+from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import Recorder, VirtualRuntime
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def run(
     tape: Tape,
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> RunReport:
     """Trades a tape in virtual time and records it; returns the content of `results.json`.
 
     `notify` receives the expected number of LLM calls, and their expected duration after the first answer.
@@ -56,7 +58,7 @@ def run_in_runtime(
     watch: ObserverFactory = NullObserver,
     notify: Callable[[str], None] = lambda _: None,
     study: StudyMark | None = None,
-) -> dict[str, Any]:
+) -> RunReport:
     """Like `run`, with an agents runtime that is already open; None for a run without agents.
 
     `study` marks a run that a what-if simulates.
@@ -72,7 +74,7 @@ def run_in_runtime(
 
 def restart_on_tape(
     interrupted: InterruptedRun, watch: ObserverFactory, notify: Callable[[str], None]
-) -> dict[str, Any]:
+) -> RunReport:
     """Continues a run in virtual time; returns the content of `results.json`.
 
     Repeats the run up to the end of its record with the recorded answers, then goes on and asks the model.
@@ -105,11 +107,11 @@ def _drive(
     watch: ObserverFactory,
     notify: Callable[[str], None],
     interrupted: InterruptedRun | None = None,
-) -> dict[str, Any]:
+) -> RunReport:
     """Runs a tape to its end, from its start or from where it was interrupted; writes the results."""
     engine, rows, agents = run.engine, run.tape.rows, run.agents
     record = interrupted.record if interrupted else []
-    observer = IsolatedObserver(watch(engine, rows, run.folder.id))
+    observer = IsolatedObserver(watch(RunView(engine, rows), run.folder.id))
     try:
         decisions = None
         if agents:
@@ -128,7 +130,7 @@ def _drive(
                 _play(runtime, engine, rows, observer, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
     finally:
         observer.close()
-    extra = {"slow": agents.summary()} if agents else {}
+    extra = {"agents": agents.summary()} if agents else {}
     run.journal.sync()  # the results name its last line
     return finish_run(run.folder, engine, run.settings, run.tape, run.journal, **extra)
 
@@ -229,31 +231,30 @@ def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | 
 
 
 def finish_run(
-    folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **extra: Any
-) -> dict[str, Any]:
-    """Writes and returns the results of a run whose record is complete and synced."""
-    results = results_of(engine, settings, tape, journal.head, journal.lines) | extra | {"run": folder.id}
-    folder.write_results(results)
-    return results
+    folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **process: Any
+) -> RunReport:
+    """Writes and returns the results of a run whose record is complete and synced.
 
-
-def results_of(engine: Engine, settings: Settings, tape: Tape, head: str, lines: int) -> dict[str, Any]:
-    """Returns the content of `results.json`: the result, fills, open orders, and what they derive from."""
+    `process` has the fields of `RunReport` that its process measured, and `agents`, their summary.
+    """
+    agents = msgspec.convert(process.pop("agents", None), AgentsSummary | None)
     bars = any(stream.kind is Kind.BARS for stream in tape.streams)
-    # Every position has a stop and a target, which a bar can cross without a close beyond it.
-    exits = {"bar_exits": "close"} if bars else {}
-    return (
-        engine.result()
-        | exits
-        | {
-            "mode": settings.trading.mode,
-            "strategy": settings.trader_name,
-            "seed": settings.seed,
-            "symbols": list(tape.symbols),
-            "synthetic": any(origin.recipe for origin in tape.origins),
-            "fills": [msgspec.Raw(fill) for fill in engine.stats.fill_lines],
-            "working_orders": working_orders(engine.orders),
-            "journal_head": head,
-            "journal_lines": lines,
-        }
+    report = RunReport(
+        **msgspec.structs.asdict(engine.result()),
+        # Every position has a stop and a target, which a bar can cross without a close beyond it.
+        bar_exits="close" if bars else None,
+        mode=settings.trading.mode,
+        strategy=settings.trader_name,
+        seed=settings.seed,
+        symbols=list(tape.symbols),
+        synthetic=any(origin.recipe for origin in tape.origins),
+        fills=[msgspec.Raw(fill) for fill in engine.stats.fill_lines],
+        working_orders=working_orders(engine.orders),
+        journal_head=journal.head,
+        journal_lines=journal.lines,
+        agents=agents,
+        run=folder.id,
+        **process,
     )
+    folder.write_results(report)
+    return report

@@ -20,6 +20,7 @@ from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
 from autohedge.core.events import JournalEntry, Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.log import warn
+from autohedge.core.results import RunReport
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
@@ -39,6 +40,7 @@ from autohedge.runtime.recovery import (
     rerun,
     was_stopped,
 )
+from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
 
@@ -158,7 +160,7 @@ def start(
     *,
     seeded: bool,
     watch: ObserverFactory = NullObserver,
-) -> dict[str, Any]:
+) -> RunReport:
     """Trades a tape on a clock into a new run folder; returns the content of `results.json`.
 
     A seeded run has the record of a run in virtual time; other runs draw a fresh nonce. Raises
@@ -180,11 +182,14 @@ def _begin(
     launch: LaunchOptions,
     watch: ObserverFactory,
     agents: "AgentRuntime | None",
-) -> dict[str, Any]:
+) -> RunReport:
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(launch), agents)
     with contextlib.closing(durable_store(folder, settings)) as store:
-        journal, observer = Journal(store, head, 1), IsolatedObserver(watch(engine, tape.rows, folder.id))
+        journal, observer = (
+            Journal(store, head, 1),
+            IsolatedObserver(watch(RunView(engine, tape.rows), folder.id)),
+        )
         run = RunContext(settings, tape, launch, folder, store, journal, engine, observer, agents)
         nonce = nonce_from_seed(settings.seed) if launch.seeded else fresh_nonce()
         try:
@@ -197,7 +202,7 @@ def _begin(
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
-def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullObserver) -> dict[str, Any]:
+def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullObserver) -> RunReport:
     """Continues a run on a clock; returns the content of `results.json`."""
     folder, settings, tape = interrupted.folder, interrupted.settings, interrupted.tape
     record, origin, journal = interrupted.record, interrupted.genesis, interrupted.journal
@@ -207,7 +212,7 @@ def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullO
     nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
     with (
         _open_agents(settings, tape, launch, interrupted) as agents,
-        contextlib.closing(IsolatedObserver(watch(engine, tape.rows, folder.id))) as observer,
+        contextlib.closing(IsolatedObserver(watch(RunView(engine, tape.rows), folder.id))) as observer,
     ):
         interrupted.cut_torn_line()
         run = RunContext(
@@ -279,7 +284,7 @@ async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[
         finally:
             for each in listening:
                 each.cancel()
-        agents_summary = {"slow": run.agents.summary()} if run.agents else {}
+        agents_summary = {"agents": run.agents.summary()} if run.agents else {}
         how = {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
         return how | agents_summary
 

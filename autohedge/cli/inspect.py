@@ -166,16 +166,16 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
     from autohedge.journal import RunFolder
 
     folder = RunFolder.find(run)
-    results = folder.read_results()
-    if results is None:
+    if not folder.results.is_file():
         verify = f"autohedge journal verify {shlex.quote(folder.argument)}"
         raise Misconfigured(f"run {folder.id} did not finish; `{verify}` shows its state")
     if as_json:
-        print_json(results)
+        print_json(folder.read_results() or {})
         return
     from autohedge.console.summary import print_summary
 
-    print_summary(results, folder.argument)
+    if report := folder.read_report():
+        print_summary(report, folder.argument)
 
 
 @runs_app.command("export")

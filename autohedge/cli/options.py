@@ -13,6 +13,7 @@ from autohedge.core.text import printable, printable_lines
 
 if TYPE_CHECKING:
     from autohedge.config import Settings
+    from autohedge.core.results import RunReport
     from autohedge.market import Tape
 
 FAILED, USAGE, REFUSED, DEGRADED = 1, 2, 3, 4
@@ -116,7 +117,7 @@ def parse_speed(speed: str) -> float | None:
     return tape_speed
 
 
-def print_json(value: dict[str, Any]) -> None:
+def print_json(value: "dict[str, Any] | RunReport") -> None:
     """One JSON object on stdout, with what is not printable as escapes of JSON."""
     import msgspec
 

@@ -1,6 +1,5 @@
 """Verbs that trade: run, restart, the venue of its own, a person's commands, replay."""
 
-from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -34,6 +33,7 @@ from autohedge.core.text import printable
 
 if TYPE_CHECKING:
     from autohedge.config import Settings
+    from autohedge.core.results import RunReport
     from autohedge.graph.replay import DeliberationReplay
     from autohedge.graph.replay_versions import VersionDifferences
     from autohedge.journal import RunFolder
@@ -87,7 +87,7 @@ def run(
     if speed is None and venue is None:
         from autohedge import app as application
 
-        results = application.run(settings, market, watch, no_notify if quiet else notify)
+        report = application.run(settings, market, watch, no_notify if quiet else notify)
     else:
         from autohedge.app import wall_run
         from autohedge.exchanges.loopback.client import port_of
@@ -95,10 +95,10 @@ def run(
 
         patience_s = PATIENCE_S if patience is None else patience
         driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
-        results = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
+        report = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
     from autohedge.journal import RunFolder
 
-    _print_results(RunFolder.find(results["run"]), results, settings, as_json=as_json, quiet=quiet)
+    _print_results(RunFolder.find(report.run), report, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -116,8 +116,8 @@ def restart(run: Run, trust: Trust = False, as_json: AsJson = False, quiet: Quie
     folder = RunFolder.find(run)
     settings = wall_run.settings_of(folder)
     watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
-    results = application.restart(folder, watch, no_notify if quiet else notify, trust=trust)
-    _print_results(folder, results, settings, as_json=as_json, quiet=quiet)
+    report = application.restart(folder, watch, no_notify if quiet else notify, trust=trust)
+    _print_results(folder, report, settings, as_json=as_json, quiet=quiet)
 
 
 @app.command()
@@ -194,13 +194,15 @@ def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_jso
     folder = RunFolder.find(run, lambda each: is_listening(each.path))
     reply = ask(folder.path, Request(command, reason, halt_id))
     if as_json:
-        print_json({"run": folder.id, "says": reply.message} | reply.status)
+        import msgspec
+
+        print_json({"run": folder.id, "says": reply.message} | msgspec.to_builtins(reply.status))
         return
     from autohedge.console.formatting import amount_text, quantity_text
 
-    positions = reply.status["open_positions"].items()
+    positions = reply.status.open_positions.items()
     held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
-    equity = amount_text(Decimal(reply.status["equity"]))
+    equity = amount_text(reply.status.equity)
     echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
 
 
@@ -222,27 +224,27 @@ def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFac
 
 
 def _print_results(
-    folder: "RunFolder", results: dict[str, Any], settings: "Settings", *, as_json: bool, quiet: bool
+    folder: "RunFolder", report: "RunReport", settings: "Settings", *, as_json: bool, quiet: bool
 ) -> None:
     """Prints the results of a run.
 
     Ends with DEGRADED if orders are left open or most answers are missing, with FAILED for an interrupted run.
     """
     if as_json:
-        print_json(results)
+        print_json(report)
     elif not quiet:
         from autohedge.console.summary import print_summary
 
-        print_summary(results, folder.argument)
+        print_summary(report, folder.argument)
     from autohedge.app.open_orders import unsettled_text
 
-    if unsettled := unsettled_text(folder, results):
+    if unsettled := unsettled_text(folder, report):
         fail(unsettled, DEGRADED)
-    if results.get("interrupted"):
-        fail(f"run {results['run']} was interrupted; its results are written", FAILED)
+    if report.interrupted:
+        fail(f"run {report.run} was interrupted; its results are written", FAILED)
     from autohedge.core.abstentions import degradation
 
-    degraded = degradation(results)
+    degraded = degradation(report.deliberations)
     if degraded and not settings.llm.tolerate_failures:
         fail(degraded if as_json or quiet else "", DEGRADED)  # the summary begins with it
 

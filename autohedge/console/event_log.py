@@ -6,9 +6,9 @@ scripts made for it still work. They go to stderr; stdout is for the summary.
 
 import sys
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.console.progress import BarProgress, LineProgress, OutputThread, ProgressView
@@ -50,9 +50,8 @@ from autohedge.core.reasons import Reason
 from autohedge.core.text import printable
 from autohedge.core.units import CENTS
 from autohedge.engine.deliberations.scheduler import BYPASS
-from autohedge.engine.engine import Engine
-from autohedge.market.tape import Rows
 from autohedge.runtime.observers import NullObserver, ObserverFactory, RunObserver
+from autohedge.runtime.run_view import InstrumentView, RunView
 
 REASONS = tuple(Reason)
 VENUE = "simulated venue, no real money"
@@ -67,13 +66,13 @@ def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> Obs
     if level == "auto":
         level = "normal" if on_clock else "low"
 
-    def event_log(engine: Engine, rows: Rows, run: str) -> RunObserver:
+    def event_log(view: RunView, run: str) -> RunObserver:
         # On a clock a slow terminal must not delay the engine; in virtual time no line may be lost.
         output = OutputThread(patient=not on_clock)
         shape = BarProgress if sys.stderr.isatty() else LineProgress
-        progress: ProgressView = shape(engine, len(rows), output)
+        progress: ProgressView = shape(view, output)
         banner = f"[RUN] {run}: {settings.trading.mode} · {settings.trader_name} · {VENUE}"
-        return EventLog(engine, rows, LEVELS.index(level), progress, banner)
+        return EventLog(view, LEVELS.index(level), progress, banner)
 
     return event_log
 
@@ -81,23 +80,18 @@ def event_log_factory(settings: Settings, *, on_clock: bool, quiet: bool) -> Obs
 class EventLog:
     """Logs the events of one run: faults at level 0, also decisions and orders at 1, every quote at 2."""
 
-    def __init__(self, engine: Engine, rows: Rows, level: int, progress: ProgressView, banner: str) -> None:
+    def __init__(self, view: RunView, level: int, progress: ProgressView, banner: str) -> None:
         self.wants = ALWAYS_WANTED if level == 0 else ALWAYS_WANTED | WANTED_TOO
         self.wants_rows = level > 1
-        self._engine = engine
-        self._rows = rows
+        self._view = view
         self._level = level
         self._progress = progress
         self._banner = banner
         self._fill: ExecutionReport | None = None
         self._waits: dict[tuple[str, str], int] = {}
         self._reported_codes: set[str] = set()
-        self._lane_of = {
-            instrument_state.instrument.symbol: lane
-            for lane, instrument_state in enumerate(engine.instruments)
-        }
-        self._before = engine.kernel_states["counts"].copy()
-        self._trader = "[AGENT]" if engine.deliberations and engine.deliberations.proposes else "[HFT]"
+        self._before = self._reason_counts()
+        self._trader = "[AGENT]" if view.agents_propose else "[HFT]"
 
     def on_progress(self) -> None:
         """Updates the progress display if it is due."""
@@ -116,7 +110,7 @@ class EventLog:
         match event := entry.event:
             case RunStarted() | Restarted() | Continued():
                 self._waits.clear()
-                self._before = self._engine.kernel_states["counts"].copy()
+                self._before = self._reason_counts()
                 self._log(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
@@ -134,58 +128,43 @@ class EventLog:
 
     def on_row(self, row: int) -> None:
         """Logs the outcome of a row."""
-        lane = int(self._rows.lane[row])
-        counts = self._engine.kernel_states["counts"][lane]
-        # The kernel counts each row under exactly one reason code; the count that rose is the row's.
-        code = REASONS[int(np.argmax(counts - self._before[lane]))]
-        self._before[lane] = counts
-        symbol = self._symbol(lane)
-        if code is Reason.DEBOUNCE and "debounce" in self._fields:
-            seen, wanted = (int(self._lane(lane)[key]) for key in ("debounce", "evaluate_every_quotes"))
+        instrument = self._view.instrument_of_row(row)
+        symbol, code = instrument.symbol, self._reason_of_last_row(instrument)
+        if code is Reason.DEBOUNCE and instrument.debounce:
+            seen, wanted = instrument.debounce
             self._log(
-                2, f"[HFT] Debounce {symbol}: {seen}/{wanted} quotes collected (mid={self._mid(lane):.8f})"
+                2, f"[HFT] Debounce {symbol}: {seen}/{wanted} quotes collected (mid={instrument.mid:.8f})"
             )
         elif code not in LOGGED_BY_EVENTS:
-            self._log(2, f"{self._trader} Skip {symbol}: {self._why(code, lane)}")
-        if held := self._entry_price(lane):
-            bid = self._quote(lane)[0]
+            self._log(2, f"{self._trader} Skip {symbol}: {_skip_reason(code, instrument)}")
+        if held := instrument.entry_price:
+            bid = instrument.bid
             self._log(
                 2, f"[MONITOR] Check {symbol}: entry={held:.8f} current={bid:.8f} pl={_percent(bid, held)}"
             )
 
+    def _reason_counts(self) -> dict[str, NDArray[np.int64]]:
+        return {each.symbol: each.reason_counts for each in self._view.instruments}
+
+    def _reason_of_last_row(self, instrument: InstrumentView) -> Reason:
+        """The kernel counts each row under exactly one reason code; the count that rose is the row's."""
+        counts = instrument.reason_counts
+        code = REASONS[int(np.argmax(counts - self._before[instrument.symbol]))]
+        self._before[instrument.symbol] = counts
+        return code
+
     def _submitted(self, order: SubmitOrder) -> None:
-        lane = self._lane_of[order.symbol]
-        symbol, (bid, ask) = self._symbol(lane), self._quote(lane)
+        instrument = self._view.instrument(order.symbol)
         if order.side is BUY:
-            exit_levels = (
-                f"entry(mid)={self._mid(lane):.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
-            )
-            conditions = f"{self._edge(lane)}{self._spread(lane)}"
-            self._log(1, f"{self._trader} BUY trigger {symbol}: {conditions} | {exit_levels}")
-            price = order.limit or Decimal(str(ask))
+            self._log(1, f"{self._trader} {_buy_trigger(order, instrument)}")
+            price = order.limit or Decimal(str(instrument.ask))
         else:
-            self._log(1, self._sell_trigger(order, lane))
-            price = Decimal(str(bid))
+            self._log(1, _sell_trigger(order, instrument))
+            price = Decimal(str(instrument.bid))
         worth = (order.quantity * price).quantize(CENTS)
         self._log(
-            1, f"[ORDER] {order.order_type.upper()} {symbol} qty={order.quantity} @ ${price} (${worth})"
-        )
-
-    def _sell_trigger(self, order: SubmitOrder, lane: int) -> str:
-        instrument_state, entry, bid = (
-            self._engine.instruments[lane],
-            self._entry_price(lane),
-            self._quote(lane)[0],
-        )
-        mark = {
-            "take_profit": f" tp={instrument_state.take_profit:.8f}",
-            "stop_loss": f" sl={instrument_state.stop_loss:.8f}",
-            "trailing_stop": f" highest={self._lane(lane)['highest']:.8f}",
-        }
-        why = order.reason.upper().replace("_", " ")
-        figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
-        return (
-            f"[MONITOR] SELL trigger ({why}) for {self._symbol(lane)}: {figures}{mark.get(order.reason, '')}"
+            1,
+            f"[ORDER] {order.order_type.upper()} {order.symbol} qty={order.quantity} @ ${price} (${worth})",
         )
 
     def _unanswered(self, event: DeliberationRequested | Decision) -> None:
@@ -205,63 +184,6 @@ class EventLog:
                 f"[AGENT] {event.symbol}: no answer ({code}): {describe(code)}",
             )
             self._reported_codes.add(code)
-
-    # figures of a lane, read from the kernel state and the ledger
-
-    @property
-    def _fields(self) -> tuple[str, ...]:
-        return self._engine.kernel_states.dtype.names or ()
-
-    def _lane(self, lane: int) -> Any:
-        return self._engine.kernel_states[lane]
-
-    def _quote(self, lane: int) -> tuple[float, float]:
-        return float(self._lane(lane)["bid"]), float(self._lane(lane)["ask"])
-
-    def _mid(self, lane: int) -> float:
-        return sum(self._quote(lane)) / 2.0
-
-    def _symbol(self, lane: int) -> str:
-        return self._engine.instruments[lane].instrument.symbol
-
-    def _entry_price(self, lane: int) -> float:
-        position = self._engine.ledger.position(self._engine.instruments[lane].instrument.symbol)
-        return float(position.cost) / float(position.quantity) if position.quantity else 0.0
-
-    def _edge_bps(self, lane: int) -> float:
-        state = self._lane(lane)
-        past = state["mids"][state["slot"] if state["accepted"] > state["lookback"] else 0]
-        return float((self._mid(lane) - past) / past * 10_000.0)
-
-    def _edge(self, lane: int) -> str:
-        if "min_edge_bps" not in self._fields:
-            return ""
-        least = float(self._lane(lane)["min_edge_bps"])
-        return f"edge_bps={self._edge_bps(lane):.2f} >= min_edge_bps={least:.2f}, "
-
-    def _spread_bps(self, lane: int) -> float:
-        bid, ask = self._quote(lane)
-        return (ask - bid) / self._mid(lane) * 10_000.0
-
-    def _spread(self, lane: int) -> str:
-        most = ""
-        if "max_spread_bps" in self._fields:
-            most = f" <= max_spread_bps={self._lane(lane)['max_spread_bps']:.2f}"
-        return f"spread_bps={self._spread_bps(lane):.2f}{most}"
-
-    def _why(self, code: Reason, lane: int) -> str:
-        state = self._lane(lane)
-        match code:
-            case Reason.BAD_QUOTE:
-                return "invalid quote"
-            case Reason.WIDE_SPREAD:
-                return f"spread_bps={self._spread_bps(lane):.2f} > {state['max_spread_bps']:.2f}"
-            case Reason.WARMING_UP:
-                return "insufficient history"
-            case Reason.NO_EDGE:
-                return f"edge_bps={self._edge_bps(lane):.2f} < {state['min_edge_bps']:.2f}"
-            case _:
-                return code.label
 
     def _log(self, level: int, line: str) -> None:
         """Writes a line; replaces control characters, since symbols and texts of the venue are untrusted."""
@@ -309,6 +231,46 @@ LOGGED_BY_ORDERS = frozenset({"entry", "exit_signal", "in_position", "no_trade"}
 LOGGED_BY_EVENTS = frozenset(
     {Reason.ENTRY, Reason.TAKE_PROFIT, Reason.STOP_LOSS, Reason.EXIT_SIGNAL, Reason.TRAILING_STOP}
 )
+
+
+def _buy_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
+    exit_levels = f"entry(mid)={instrument.mid:.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
+    edge = most = ""
+    if instrument.min_edge_bps is not None:
+        edge = f"edge_bps={instrument.edge_bps:.2f} >= min_edge_bps={instrument.min_edge_bps:.2f}, "
+    if instrument.max_spread_bps is not None:
+        most = f" <= max_spread_bps={instrument.max_spread_bps:.2f}"
+    return f"BUY trigger {order.symbol}: {edge}spread_bps={instrument.spread_bps:.2f}{most} | {exit_levels}"
+
+
+def _sell_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
+    entry, bid = instrument.entry_price, instrument.bid
+    match order.reason:
+        case "take_profit":
+            mark = f" tp={instrument.take_profit:.8f}"
+        case "stop_loss":
+            mark = f" sl={instrument.stop_loss:.8f}"
+        case "trailing_stop":
+            mark = f" highest={instrument.highest_bid:.8f}"
+        case _:
+            mark = ""
+    why = order.reason.upper().replace("_", " ")
+    figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
+    return f"[MONITOR] SELL trigger ({why}) for {order.symbol}: {figures}{mark}"
+
+
+def _skip_reason(code: Reason, instrument: InstrumentView) -> str:
+    match code:
+        case Reason.BAD_QUOTE:
+            return "invalid quote"
+        case Reason.WIDE_SPREAD:
+            return f"spread_bps={instrument.spread_bps:.2f} > {instrument.max_spread_bps:.2f}"
+        case Reason.WARMING_UP:
+            return "insufficient history"
+        case Reason.NO_EDGE:
+            return f"edge_bps={instrument.edge_bps:.2f} < {instrument.min_edge_bps:.2f}"
+        case _:
+            return code.label
 
 
 def _line(event: AnyEvent) -> tuple[int, str] | None:

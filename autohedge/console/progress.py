@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from decimal import Decimal
 from functools import partial
 from queue import Full, Queue
 from threading import Thread
@@ -11,7 +10,7 @@ from typing import Protocol
 
 from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.clock import monotonic_ns
-from autohedge.engine.engine import Engine
+from autohedge.runtime.run_view import RunView
 
 # The first line comes early, to show that the run is alive; later ones are rare, to keep logs short.
 FIRST_LINE_NS = 1_000_000_000
@@ -39,14 +38,14 @@ class ProgressView(Protocol):
         ...
 
 
-def _status_text(engine: Engine) -> str:
+def _status_text(view: RunView) -> str:
     """Formats equity, fill count and open positions."""
-    result = engine.result()
-    positions = result["open_positions"].items()
+    result = view.result()
+    positions = result.open_positions.items()
     held = [f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions]
     shown = ", ".join(held) if len(held) <= OPEN_SHOWN_MAX else f"{len(held)} symbols"
-    equity = amount_text(Decimal(result["equity"]))
-    return f"equity {equity} · {len(engine.stats.fill_lines)} fills · open: {shown or 'none'}"
+    equity = amount_text(result.equity)
+    return f"equity {equity} · {result.buys + result.sells} fills · open: {shown or 'none'}"
 
 
 class OutputThread:
@@ -99,10 +98,10 @@ def _write(line: str) -> None:
 class LineProgress:
     """Progress for logs and pipes: a line after one second, then at doubling intervals up to a minute."""
 
-    def __init__(self, engine: Engine, rows: int, output: OutputThread) -> None:
-        self._engine = engine
+    def __init__(self, view: RunView, output: OutputThread) -> None:
+        self._view = view
         self._output = output
-        self._rows = max(rows, 1)
+        self._rows = max(view.row_count, 1)
         self._begun_ns = monotonic_ns()
         self._begun_pos = -1
         self._pause_ns = FIRST_LINE_NS
@@ -113,7 +112,7 @@ class LineProgress:
         now_ns = monotonic_ns()
         # The rate counts from the first call: a restart begins in the middle of the tape.
         if self._begun_pos < 0:
-            self._begun_pos, self._begun_ns = self._engine.pos, now_ns
+            self._begun_pos, self._begun_ns = self._view.pos, now_ns
         if now_ns < self._next_ns:
             return
         self._pause_ns = min(2 * self._pause_ns, LONGEST_PAUSE_NS)
@@ -121,12 +120,12 @@ class LineProgress:
         self.write(self._line(now_ns))
 
     def _line(self, now_ns: int) -> str:
-        pos = self._engine.pos
+        pos = self._view.pos
         rate = (pos - self._begun_pos) / max(now_ns - self._begun_ns, 1) * 1e9
         how = f"{pos / self._rows:.1%}"
         if rate:  # none is known before a second look
             how += f" · {rate:,.0f} rows/s · ETA {(self._rows - pos) / rate:,.0f} s"
-        return f"[PROGRESS] {how} · {_status_text(self._engine)}"
+        return f"[PROGRESS] {how} · {_status_text(self._view)}"
 
     def write(self, line: str) -> None:
         """Writes a log line."""
@@ -140,14 +139,14 @@ class LineProgress:
 class BarProgress:
     """Progress for a terminal: one bar at the bottom, log lines above it."""
 
-    def __init__(self, engine: Engine, rows: int, output: OutputThread) -> None:
+    def __init__(self, view: RunView, output: OutputThread) -> None:
         from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.table import Column
 
         from autohedge.core.terminal import PrintableConsole
 
         console = PrintableConsole(stderr=True)
-        self._engine = engine
+        self._view = view
         self._output = output
         self._next_ns = 0
         columns = (
@@ -165,7 +164,7 @@ class BarProgress:
             transient=True,
             auto_refresh=False,
         )
-        self._task = self._progress.add_task("", total=rows, rate="", stands="")
+        self._task = self._progress.add_task("", total=view.row_count, rate="", stands="")
         self._progress.start()
 
     def refresh(self) -> None:
@@ -175,7 +174,7 @@ class BarProgress:
             return
         self._next_ns = now_ns + BAR_PAUSE_NS
         # Position and status are read here: the output thread must not touch the engine while it runs.
-        self._output.write(partial(self._draw, self._engine.pos, _status_text(self._engine)))
+        self._output.write(partial(self._draw, self._view.pos, _status_text(self._view)))
 
     def _draw(self, pos: int, stands: str) -> None:
         rate = self._progress.tasks[0].speed or 0.0

@@ -5,10 +5,8 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
 from pathlib import Path
 from textwrap import wrap
-from typing import Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -17,6 +15,7 @@ from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.abstentions import degradation, describe
 from autohedge.core.clock import format_utc
 from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
+from autohedge.core.results import DeliberationFigures, RunReport, WorkingOrder
 from autohedge.core.terminal import PrintableConsole
 
 BAR_WIDTH = 10
@@ -26,37 +25,37 @@ CLOSED_GATE_CODES = [code.label for code in Reason if GATES_FROM <= code < Reaso
 Row = tuple[str, str, str]
 
 
-def print_summary(results: Mapping[str, Any], run: str = "") -> None:
+def print_summary(report: RunReport, run: str = "") -> None:
     """Print the summary of a run; `run` names it on the command line, by default its id in `./runs`."""
     console = PrintableConsole(soft_wrap=True)
-    if degraded := degradation(results):
+    if degraded := degradation(report.deliberations):
         console.print(f"[bold red]Degraded:[/bold red] {escape(degraded)}", end="\n\n")
-    console.print(_headline(results), end="\n\n")
-    _print_rows(console, _figures(results))
+    console.print(_headline(report), end="\n\n")
+    _print_rows(console, _figures(report))
     console.print()
-    if "deliberations" in results:
-        console.print(_deliberations_title(results))
-        _print_rows(console, _deliberations(results))
+    if report.deliberations:
+        console.print(_deliberations_title(report))
+        _print_rows(console, _deliberations(report, report.deliberations))
         console.print()
-    _print_reasons(console, results)
-    run = run or results["run"]
+    _print_reasons(console, report)
+    run = run or report.run
     folder, command = escape(run if os.sep in run else f"runs/{run}"), escape(_command())
     console.print(f"\nRecorded in [bold]{folder}[/bold]. Next:")
-    for arguments, purpose in _next_steps(results, escape(shlex.quote(run))):
+    for arguments, purpose in _next_steps(report, escape(shlex.quote(run))):
         console.print(f"  {command} {arguments}\n      [dim]{purpose}[/dim]")
 
 
-def _next_steps(results: Mapping[str, Any], run: str) -> Iterator[tuple[str, str]]:
-    if "deliberations" in results:
+def _next_steps(report: RunReport, run: str) -> Iterator[tuple[str, str]]:
+    if report.deliberations:
         yield f"audit {run}", "read the requests, answers and decisions"
     yield f"replay {run}", "reproduce every output from the record"
     yield f"journal verify {run}", "verify that nothing in the record has changed"
-    yield f"run --set {_hint(results)}", "change a setting; `config show` lists them"
+    yield f"run --set {_hint(report)}", "change a setting; `config show` lists them"
 
 
-def _hint(results: Mapping[str, Any]) -> str:
+def _hint(report: RunReport) -> str:
     """A setting that changes how much a run like this trades."""
-    if results["mode"] == "llm":
+    if report.mode == "llm":
         return "trading.mode=llm --set agents.director.min_confidence_pct=70"
     return "momentum.min_edge_bps=10"
 
@@ -70,19 +69,17 @@ def _command() -> str:
     return f"{python.relative_to(Path.cwd()) if inside else python} -m autohedge"
 
 
-def _headline(results: Mapping[str, Any]) -> str:
-    market = "synthetic market" if results["synthetic"] else "recorded tape"
-    symbols = escape(", ".join(results["symbols"]))
-    period = f"{format_utc(results['first_ns'])} to {format_utc(results['last_ns'])} UTC"
+def _headline(report: RunReport) -> str:
+    market = "synthetic market" if report.synthetic else "recorded tape"
+    symbols = escape(", ".join(report.symbols))
+    period = f"{format_utc(report.first_ns)} to {format_utc(report.last_ns)} UTC"
     lines = [
-        f"[bold]{results['mode']}[/bold] · {escape(results['strategy'])} · simulated venue, no real money",
-        f"{market}: {symbols} · {results['quotes']:,} rows · {period}",
+        f"[bold]{report.mode}[/bold] · {escape(report.strategy)} · simulated venue, no real money",
+        f"{market}: {symbols} · {report.quotes:,} rows · {period}",
     ]
-    if results["synthetic"]:
-        lines.append(
-            f"[dim]Generated from seed {results['seed']}: it says nothing about a real market.[/dim]"
-        )
-    if results.get("bar_exits") == "close":
+    if report.synthetic:
+        lines.append(f"[dim]Generated from seed {report.seed}: it says nothing about a real market.[/dim]")
+    if report.bar_exits == "close":
         lines.append(
             "[bold]Exits look at the closes of bars only:[/bold] a stop-loss that is met inside a bar does not"
             " sell. The result is better than life."
@@ -118,76 +115,75 @@ def _print_narrow(console: PrintableConsole, line: str, note: str) -> None:
         console.print(f"{indent}{escape(part)}")
 
 
-def _figures(results: Mapping[str, Any]) -> Iterator[Row]:
-    start, equity = Decimal(results["initial_cash"]), Decimal(results["equity"])
-    realized, unrealized = Decimal(results["realized_pnl"]), Decimal(results["unrealized_pnl"])
+def _figures(report: RunReport) -> Iterator[Row]:
+    start, equity = report.initial_cash, report.equity
+    realized, unrealized = report.realized_pnl, report.unrealized_pnl
     gross = f"gross: realized {amount_text(realized)}, unrealized {amount_text(unrealized)}"
     yield "equity", amount_text(equity), f"{(equity - start) / start * 100:+.3f} % of {amount_text(start)}"
     yield "net P&L", amount_text(equity - start), gross
-    yield "fees", amount_text(Decimal(results["fees"])), ""
-    yield "entries", f"{results['buys']:,}", _expired(results)
-    yield "exits", f"{results['sells']:,}", _exits(results)
-    yield "winning exits", f"{results['winning_exits']:,}", "before fees"
-    yield "open positions", f"{len(results['open_positions']):,}", _open(results)
-    if orders := results.get("working_orders"):
+    yield "fees", amount_text(report.fees), ""
+    yield "entries", f"{report.buys:,}", _expired(report)
+    yield "exits", f"{report.sells:,}", _exits(report)
+    yield "winning exits", f"{report.winning_exits:,}", "before fees"
+    yield "open positions", f"{len(report.open_positions):,}", _open(report)
+    if orders := report.working_orders:
         yield "open orders", f"{len(orders):,}", _open_orders(orders)
 
 
-def _expired(results: Mapping[str, Any]) -> str:
-    return f"{results['expired']:,} more expired without a fill" if results["expired"] else ""
+def _expired(report: RunReport) -> str:
+    return f"{report.expired:,} more expired without a fill" if report.expired else ""
 
 
-def _exits(results: Mapping[str, Any]) -> str:
+def _exits(report: RunReport) -> str:
     kinds = {
-        "take-profit": results["take_profits"],
-        "stop-loss": results["stop_losses"],
-        "trailing-stop": results.get("trailing_stops", 0),
-        "by signal": results["exit_signals"],
+        "take-profit": report.take_profits,
+        "stop-loss": report.stop_losses,
+        "trailing-stop": report.trailing_stops,
+        "by signal": report.exit_signals,
     }
     parts = [f"{count:,} {kind}" for kind, count in kinds.items() if count]
     return ", ".join(parts)
 
 
-def _open(results: Mapping[str, Any]) -> str:
+def _open(report: RunReport) -> str:
     return ", ".join(
-        f"{quantity_text(quantity)} {symbol}" for symbol, quantity in results["open_positions"].items()
+        f"{quantity_text(quantity)} {symbol}" for symbol, quantity in report.open_positions.items()
     )
 
 
-def _open_orders(orders: Sequence[Mapping[str, Any]]) -> str:
+def _open_orders(orders: Sequence[WorkingOrder]) -> str:
     return ", ".join(
-        f"{order['side']} {quantity_text(order['quantity'])} {order['symbol']} ({order['state']})"
-        for order in orders
+        f"{order.side} {quantity_text(order.quantity)} {order.symbol} ({order.state})" for order in orders
     )
 
 
-def _deliberations_title(results: Mapping[str, Any]) -> str:
-    agents = results.get("slow", {})
-    if agents.get("provider") == "rules":
+def _deliberations_title(report: RunReport) -> str:
+    agents = report.agents
+    if agents and agents.provider == "rules":
         return "[bold]Agents[/bold]  rules: a formula, no LLM"
-    return f"[bold]Agents[/bold]  {escape(agents.get('provider', '?'))} · {escape(agents.get('model', '?'))}"
+    provider, model = (agents.provider, agents.model) if agents else ("?", "?")
+    return f"[bold]Agents[/bold]  {escape(provider)} · {escape(model)}"
 
 
-def _deliberations(results: Mapping[str, Any]) -> Iterator[Row]:
+def _deliberations(report: RunReport, figures: DeliberationFigures) -> Iterator[Row]:
     """How the deliberations ended, what they cost, and what the gates did with signals."""
-    figures = results["deliberations"]
-    verdicts, abstained = figures["verdicts"], sum(figures["abstentions"].values())
-    yield "deliberations", f"{figures['asked']:,}", ""
-    is_formula = results.get("slow", {}).get("provider") == "rules"
+    verdicts, abstained = figures.verdicts, sum(figures.abstentions.values())
+    yield "deliberations", f"{figures.asked:,}", ""
+    is_formula = report.agents is not None and report.agents.provider == "rules"
     name, note = ("requests", "answered by the formula") if is_formula else ("LLM requests", "")
-    yield name, f"{_requests(results):,}", note
-    yield "cache hits", f"{figures['cached']:,}", "a valid verdict answered"
-    yield "without a request", f"{figures['bypassed']:,}", "arithmetic answered"
+    yield name, f"{_requests(report):,}", note
+    yield "cache hits", f"{figures.cached:,}", "a valid verdict answered"
+    yield "without a request", f"{figures.bypassed:,}", "arithmetic answered"
     yield "verdicts", f"{sum(verdicts.values()):,}", _counts(verdicts)
     yield "abstentions", f"{abstained:,}", ""
-    for code, count in figures["abstentions"].items():
+    for code, count in figures.abstentions.items():
         yield f"  {code}", f"{count:,}", describe(code)
-    yield "lessons", f"{figures['lessons']:,}", ""
-    yield from _proposals(figures) if "disposed" in figures else _gates(results)
+    yield "lessons", f"{figures.lessons:,}", ""
+    yield from _gates(report, figures) if figures.disposed is None else _proposals(figures, figures.disposed)
 
 
-def _requests(results: Mapping[str, Any]) -> int:
-    count: int = results.get("slow", {}).get("calls", {}).get("calls", 0)
+def _requests(report: RunReport) -> int:
+    count: int = report.agents.calls.get("calls", 0) if report.agents else 0
     return count
 
 
@@ -195,25 +191,24 @@ def _counts(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count:,} {name}" for name, count in counts.items() if count)
 
 
-def _gates(results: Mapping[str, Any]) -> Iterator[Row]:
-    figures = results["deliberations"]
-    closed = sum(results["codes"].get(code, 0) for code in CLOSED_GATE_CODES)
-    yield "gate openings", f"{figures['opened']:,}", f"{figures['closed']:,} closings"
-    yield "signals at an open gate", f"{figures.get('wishes', 0) - closed:,}", ""
+def _gates(report: RunReport, figures: DeliberationFigures) -> Iterator[Row]:
+    closed = sum(report.codes.get(code, 0) for code in CLOSED_GATE_CODES)
+    yield "gate openings", f"{figures.opened:,}", f"{figures.closed:,} closings"
+    yield "signals at an open gate", f"{(figures.gated_signals or 0) - closed:,}", ""
     yield "signals at a closed gate", f"{closed:,}", ""
 
 
-def _proposals(figures: Mapping[str, Any]) -> Iterator[Row]:
+def _proposals(figures: DeliberationFigures, disposed: Mapping[str, int]) -> Iterator[Row]:
     """What the engine did with the agents' proposals; abstentions have rows of their own."""
-    resolved = {code: n for code, n in figures["disposed"].items() if code not in figures["abstentions"]}
+    resolved = {code: n for code, n in disposed.items() if code not in figures.abstentions}
     yield "proposals and refusals", f"{sum(resolved.values()):,}", ""
     for code, count in resolved.items():
         yield f"  {code}", f"{count:,}", describe(code)
 
 
-def _print_reasons(console: PrintableConsole, results: Mapping[str, Any]) -> None:
+def _print_reasons(console: PrintableConsole, report: RunReport) -> None:
     """Prints the reason codes; a narrow terminal gets no bar, and the meanings on lines of their own."""
-    counts = {code: n for code, n in results["codes"].items() if n}
+    counts = {code: n for code, n in report.codes.items() if n}
     total = max(sum(counts.values()), 1)
     rows = [
         (code, f"{n:,}", f"{n / total:.2%}", "█" * round(n / total * BAR_WIDTH), MEANINGS[code])

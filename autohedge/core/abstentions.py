@@ -3,10 +3,10 @@
 A gate that receives an abstention closes. `docs/fail-closed.md` has one row and one test per code.
 """
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autohedge.core.reasons import MEANINGS
+from autohedge.core.results import DeliberationFigures
 
 
 class Abstention(NamedTuple):
@@ -142,16 +142,12 @@ REFUSALS = {
 """The codes that refuse an entry after a deliberation; further codes are the outcome codes of quotes."""
 
 
-def degradation(results: Mapping[str, Any]) -> str:
-    """Returns a line if most questions of a run that needed a model got no answer, else an empty string.
-
-    `results` are those of `results.json`.
-    """
-    figures = results.get("deliberations")
-    if not figures:
+def degradation(figures: DeliberationFigures | None) -> str:
+    """Returns a line if most questions of a run that needed a model got no answer, else an empty string."""
+    if figures is None:
         return ""
-    lost = {code: count for code, count in figures["abstentions"].items() if code in UNANSWERED}
-    needed = figures["asked"] - figures["bypassed"] - figures["cached"]
+    lost = {code: count for code, count in figures.abstentions.items() if code in UNANSWERED}
+    needed = figures.asked - figures.bypassed - figures.cached
     if 2 * sum(lost.values()) <= needed:
         return ""
     codes = ", ".join(f"{code} {count}" for code, count in sorted(lost.items(), key=lambda each: -each[1]))

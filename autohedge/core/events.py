@@ -6,11 +6,12 @@ so a record does not depend on how the stream was cut into batches.
 """
 
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
 from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.results import RunResult
 from autohedge.core.snapshots import DeliberationKind
 
 
@@ -437,10 +438,10 @@ class Resumed(Output, frozen=True, gc=False, tag="resumed"):
     reason: str
 
 
-class RunResult(Output, frozen=True, gc=False, tag="run_result"):
+class RunEnded(Output, frozen=True, gc=False, tag="run_result"):
     """The last output: the result of the run."""
 
-    result: dict[str, Any]
+    result: RunResult
 
 
 AnyTradingCommand = (
@@ -486,7 +487,7 @@ AnyOutput = (
     | Active
     | Halted
     | Resumed
-    | RunResult
+    | RunEnded
 )
 AnyEvent = AnyInput | AnyOutput
 

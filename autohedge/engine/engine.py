@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from autohedge.config import Settings
 from autohedge.core.events import (
     AccountState,
@@ -32,12 +34,13 @@ from autohedge.core.events import (
     RequestThrottled,
     RequestUnknown,
     Restarted,
-    RunResult,
+    RunEnded,
     RunStarted,
     SystemFault,
     Timer,
 )
 from autohedge.core.reasons import STOPS, Reason
+from autohedge.core.results import RunResult
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import DELIBERATION_TIMERS, DeliberationCoordinator
@@ -51,7 +54,7 @@ from autohedge.execution.market_view import MarketView
 from autohedge.execution.orders import Order
 from autohedge.execution.planner import OrderPlanner
 from autohedge.execution.portfolio import Portfolio, PositionChange
-from autohedge.execution.stats import run_result
+from autohedge.execution.stats import trading_figures
 from autohedge.execution.tracking import TimerKey
 from autohedge.kernels.state import REFRESH_DUE
 from autohedge.market.tape import Rows
@@ -212,12 +215,18 @@ class Engine:
         if not watchdogs.armed and execution.has_exposure:
             watchdogs.arm(self.now_ns)
 
-    def result(self) -> dict[str, Any]:
-        """The results of the run so far, in the form of `results.json`."""
-        figures = run_result(self.ledger, self.orders, self.stats, self.codes(), self.portfolio.unrealized())
-        timestamps = {"first_ns": self.first_ns, "last_ns": self.now_ns}
-        deliberations = {"deliberations": self.deliberations.result()} if self.deliberations else {}
-        return figures | timestamps | {"restarts": self.restarts, "state": self.state.name} | deliberations
+    def result(self) -> RunResult:
+        """The result of the run so far."""
+        unrealized = self.portfolio.unrealized()
+        figures = trading_figures(self.ledger, self.orders, self.stats, self.codes(), unrealized)
+        return RunResult(
+            **msgspec.structs.asdict(figures),
+            first_ns=self.first_ns,
+            last_ns=self.now_ns,
+            restarts=self.restarts,
+            state=self.state.name,
+            deliberations=self.deliberations.result() if self.deliberations else None,
+        )
 
     def may_resume(self, halt_id: str | None) -> bool:
         """Whether a person may lift the halt; an automatic halt needs its id."""
@@ -383,4 +392,4 @@ class Engine:
         outbox.nonce = restarted.nonce
 
     def _on_end_of_tape(self, _: EndOfTape) -> None:
-        self.outbox.emit(RunResult(self.result()))
+        self.outbox.emit(RunEnded(self.result()))

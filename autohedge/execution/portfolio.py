@@ -114,9 +114,10 @@ class Portfolio:
     def unrealized(self) -> Decimal:
         """The unrealized P&L for the books: positions at the last valid bids less their cost, exactly."""
         total = ZERO
-        for lane in range(len(self._symbols)):
-            position = self.position(lane)
-            if position.quantity:
+        for lane, symbol in enumerate(self._symbols):
+            # Not `position`, which makes one: the order of positions must not depend on who asks, and when.
+            position = self.ledger.positions.get(symbol)
+            if position and position.quantity:
                 worth = multiply(position.quantity, to_decimal(self.market.bids[lane]))
                 total = add(total, subtract(worth, position.cost))
         return total

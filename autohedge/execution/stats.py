@@ -4,31 +4,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from functools import reduce
-from typing import Any
 
 import msgspec
 
 from autohedge.core.money import ZERO, add
 from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.reasons import Reason
+from autohedge.core.results import Fill, TradingFigures, WorkingOrder
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.portfolio import PositionChange
-
-
-class Fill(msgspec.Struct, frozen=True, gc=False):
-    """One fill as reports list it; `realized` is before fees."""
-
-    symbol: str
-    side: Side
-    ts_ns: int
-    qty: Decimal
-    price: Decimal
-    fee: Decimal
-    reason: str
-    order_id: str
-    realized: Decimal
-
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _decode = msgspec.json.Decoder(Fill).decode
@@ -81,54 +66,50 @@ class RunStats:
         return sum(n for (each, _), n in self.counts.items() if each is side)
 
 
-def working_orders(orders: OrderManager) -> list[dict[str, Any]]:
-    """The orders that still work, as `results.json` lists them; amounts are strings."""
+def working_orders(orders: OrderManager) -> list[WorkingOrder]:
+    """The orders that still work, as `results.json` lists them."""
     return [
-        {
-            "order_id": order.id,
-            "symbol": order.intent.symbol,
-            "side": str(order.intent.side),
-            "quantity": str(order.intent.quantity),
-            "filled": str(order.executed),
-            "limit": None if order.intent.limit is None else str(order.intent.limit),
-            "state": str(order.state),
-        }
+        WorkingOrder(
+            order_id=order.id,
+            symbol=order.intent.symbol,
+            side=order.intent.side,
+            quantity=order.intent.quantity,
+            filled=order.executed,
+            limit=order.intent.limit,
+            state=order.state,
+        )
         for order in orders.working.values()
     ]
 
 
-def run_result(
-    ledger: Ledger, orders: OrderManager, tally: RunStats, codes: dict[str, int], unrealized: Decimal
-) -> dict[str, Any]:
-    """The figures of a run; exact amounts of money, as strings.
-
-    `open_position` is the sum of the quantities in `open_positions`, so it has a meaning for one symbol only.
-    """
+def trading_figures(
+    ledger: Ledger, orders: OrderManager, stats: RunStats, codes: dict[str, int], unrealized: Decimal
+) -> TradingFigures:
+    """The figures of a run so far; `codes` are the quotes by reason code."""
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
     invested = reduce(add, (p.cost for p in held.values()), ZERO)
-    equity = add(add(ledger.cash, unrealized), invested)
-    return {
-        "quotes": sum(codes.values()),
-        "codes": codes,
-        "buys": tally.count(BUY),
-        "sells": tally.count(SELL),
-        "take_profits": tally.count(SELL, Reason.TAKE_PROFIT),
-        "stop_losses": tally.count(SELL, Reason.STOP_LOSS),
-        "trailing_stops": tally.count(SELL, Reason.TRAILING_STOP),
-        "time_stops": tally.count(SELL, Reason.TIME_STOP),
-        "exit_signals": tally.count(SELL, Reason.EXIT_SIGNAL),
-        "expired": orders.expired,
-        "exit_refusals": dict(sorted(tally.exit_refusals.items())),
-        "slice_refusals": dict(sorted(tally.slice_refusals.items())),
-        "winning_exits": tally.winning_exits,
-        "open_position": str(reduce(add, (p.quantity for p in held.values()), ZERO)),
-        "open_positions": {symbol: str(p.quantity) for symbol, p in held.items()},
-        "open_orders": len(orders.working),
-        "initial_cash": str(ledger.initial_cash),
-        "realized_pnl": str(ledger.realized),
-        "unrealized_pnl": str(unrealized),
-        "fees": str(ledger.fees),
-        "external": str(ledger.adjustments),
-        "cash": str(ledger.cash),
-        "equity": str(equity),
-    }
+    return TradingFigures(
+        quotes=sum(codes.values()),
+        codes=codes,
+        buys=stats.count(BUY),
+        sells=stats.count(SELL),
+        take_profits=stats.count(SELL, Reason.TAKE_PROFIT),
+        stop_losses=stats.count(SELL, Reason.STOP_LOSS),
+        trailing_stops=stats.count(SELL, Reason.TRAILING_STOP),
+        time_stops=stats.count(SELL, Reason.TIME_STOP),
+        exit_signals=stats.count(SELL, Reason.EXIT_SIGNAL),
+        expired=orders.expired,
+        exit_refusals=dict(sorted(stats.exit_refusals.items())),
+        slice_refusals=dict(sorted(stats.slice_refusals.items())),
+        winning_exits=stats.winning_exits,
+        open_position=reduce(add, (p.quantity for p in held.values()), ZERO),
+        open_positions={symbol: p.quantity for symbol, p in held.items()},
+        open_orders=len(orders.working),
+        initial_cash=ledger.initial_cash,
+        realized_pnl=ledger.realized,
+        unrealized_pnl=unrealized,
+        fees=ledger.fees,
+        external=ledger.adjustments,
+        cash=ledger.cash,
+        equity=add(add(ledger.cash, unrealized), invested),
+    )

@@ -82,14 +82,12 @@ class QuestionChecker:
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
         result = deliberations.result()
-        abstained = Counter(result["abstentions"])
+        abstained = Counter(result.abstentions)
         # A timeout has no answer, and a stale verdict is counted as a verdict too.
-        taken = (
-            sum(result["verdicts"].values()) + abstained.total() - abstained["timeout"] - abstained["stale"]
-        )
+        taken = sum(result.verdicts.values()) + abstained.total() - abstained["timeout"] - abstained["stale"]
         timeouts = self._ended[f"{self._kind} deadline"]
         ours = {"asked": self._ended.total(), "late": self._late, "timeout": timeouts}
-        theirs = {"asked": result["asked"], "late": result["late"], "timeout": abstained["timeout"]}
+        theirs = {"asked": result.asked, "late": result.late, "timeout": abstained["timeout"]}
         ours["taken"], theirs["taken"] = self._ended[f"{self._kind} decision"], taken
         if ours != theirs:
             raise InvariantViolation(f"11: the engine counts {theirs}, the record {ours}")

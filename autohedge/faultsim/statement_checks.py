@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import reduce
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from autohedge.core.events import (
     AnyEvent,
@@ -17,6 +17,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply
 from autohedge.core.orders import BUY
+from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import SimulatedVenue
 from autohedge.faultsim.question_checks import InvariantViolation
@@ -71,7 +72,7 @@ class StatementChecker:
         self._fills(engine, stated, busted)
         self._counts(engine, result)
         standing = [fill for trade, fill in stated.items() if trade not in busted]
-        self._equal("fees", Decimal(result["fees"]), reduce(add, (fill.fee for fill in standing), ZERO))
+        self._equal("fees", result.fees, reduce(add, (fill.fee for fill in standing), ZERO))
         self._profit(engine, standing)
         self._round_trips(engine)
 
@@ -105,21 +106,21 @@ class StatementChecker:
         if missing := standing - ours:
             raise InvariantViolation(f"18: the results lack fills: {dict(missing)}")
 
-    def _counts(self, engine: Engine, result: dict[str, Any]) -> None:
+    def _counts(self, engine: Engine, result: RunResult) -> None:
         """Checks the numbers of fills by side and reason, and of orders that expired unfilled."""
         orders = self._account.orders
         filled = [orders[fill.order_id] for fill in engine.stats.fills]
-        self._equal("buys", result["buys"], sum(order.buys for order in filled))
-        self._equal("sells", result["sells"], sum(not order.buys for order in filled))
+        self._equal("buys", result.buys, sum(order.buys for order in filled))
+        self._equal("sells", result.sells, sum(not order.buys for order in filled))
         for name, reason in SALES.items():
             sold = sum(not order.buys and order.reason == reason for order in filled)
-            self._equal(name, result[name], sold)
+            self._equal(name, getattr(result, name), sold)
         ends = [self._venue.events(order.order_id) for order in self._stated_orders()]
         unfilled = [events for events in ends if any(map(_expired_unfilled, events))]
         # A fill that comes after the end may be known before it.
         certain = [events for events in unfilled if not any(map(_is_fill, events))]
-        if not len(certain) <= result["expired"] <= len(unfilled):
-            raise InvariantViolation(f"18: expired are {result['expired']}, the venue states {len(unfilled)}")
+        if not len(certain) <= result.expired <= len(unfilled):
+            raise InvariantViolation(f"18: expired are {result.expired}, the venue states {len(unfilled)}")
 
     def _stated_orders(self) -> Iterator[RecordedOrder]:
         return (order for order in self._account.orders.values() if self._venue.events(order.order_id))

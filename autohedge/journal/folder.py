@@ -15,6 +15,7 @@ import msgspec
 
 from autohedge.core.clock import compact_utc
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.results import RunReport
 from autohedge.core.text import one_line
 from autohedge.journal.chain import read
 from autohedge.journal.genesis import Genesis, StudyMark
@@ -257,7 +258,7 @@ class RunFolder:
             raise Corrupt(f"{path} is damaged: it does not have how the run was started; restore the file")
         return {"venue_id" if key == OLD_VENUE_ID else key: value for key, value in launch.items()}
 
-    def write_results(self, results: Mapping[str, Any]) -> None:
+    def write_results(self, results: RunReport | Mapping[str, Any]) -> None:
         """Writes `results.json`, whole or not at all."""
         draft = self.results.with_suffix(".tmp")
         content = msgspec.json.format(msgspec.json.encode(results, order="sorted"), indent=2)
@@ -320,6 +321,18 @@ class RunFolder:
         if not isinstance(results, dict) or not isinstance(results.get("fills", []), list):
             raise Corrupt(f"{self.results} is damaged: it does not have the results of a run; {REWRITTEN}")
         return results
+
+    def read_report(self) -> RunReport | None:
+        """Returns the results as values, or None for a run that did not finish; keys of others are ignored.
+
+        Raises Corrupt if a value is missing or of another type.
+        """
+        if not self.results.is_file():
+            return None
+        try:
+            return msgspec.json.decode(self.results.read_bytes(), type=RunReport)
+        except msgspec.MsgspecError as error:
+            raise Corrupt(f"{self.results} is damaged: {error}; {REWRITTEN}") from None
 
     def require_single_keys(self) -> None:
         """Raises Corrupt if the results name a key twice, which readers take differently."""

@@ -13,10 +13,11 @@ from autohedge.core.events import (
     FillBooked,
     OperatorCommand,
     PromptsChanged,
-    RunResult,
+    RunEnded,
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, subtract
+from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
 from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
 from autohedge.journal.folder import RunFolder
@@ -47,7 +48,7 @@ class Verified:
 class ResultProjection:
     """The values that `results.json` must repeat from the record: the figures, and every fill once."""
 
-    result: dict[str, Any] = field(default_factory=dict)
+    result: RunResult | None = None
     fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
     lines: int = 0
     stopped: bool = False
@@ -62,7 +63,7 @@ class ResultProjection:
         if line.genesis is not None:
             self._genesis = Genesis.of(line)
         match line.event:
-            case RunResult() as event:
+            case RunEnded() as event:
                 self.result = event.result
             case OperatorCommand(command="stop"):
                 self.stopped = True
@@ -91,27 +92,29 @@ class ResultProjection:
         results = folder.read_results()
         if results is None:
             return
-        self.require_end(folder)
+        result = self.require_end(folder)
         folder.require_single_keys()
-        wrong = list(_contradictions(results, self._expected(folder)))
+        wrong = list(_contradictions(results, self._expected(folder, result)))
         if wrong:
             more = f"; {len(wrong) - NAMED_KEYS} more" if len(wrong) > NAMED_KEYS else ""
             raise Corrupt(f"{folder.results}: {'; '.join(wrong[:NAMED_KEYS])}{more}")
         if list(map(_exact, results.get("fills", []))) != list(self.fills.values()):
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
         open_orders = results.get("working_orders")
-        if open_orders is not None and len(open_orders) != self.result["open_orders"]:
+        if open_orders is not None and len(open_orders) != result.open_orders:
             raise Corrupt(f"{folder.results}: its open orders are not as many as in the journal")
 
-    def require_end(self, folder: RunFolder) -> None:
-        """Raises Corrupt if there are results but the journal has none."""
-        if not self.result:
+    def require_end(self, folder: RunFolder) -> RunResult:
+        """Returns the result in the journal. Raises Corrupt if there are results but the journal has none."""
+        if self.result is None:
             raise Corrupt(f"{folder.results} is there, but the journal does not end with a run_result")
+        return self.result
 
-    def _expected(self, folder: RunFolder) -> dict[str, Any]:
+    def _expected(self, folder: RunFolder, result: RunResult) -> dict[str, Any]:
         """Returns the values of all keys that follow from the record, but for the fills."""
         facts = _recorded_facts(folder, self._genesis) if self._genesis else {}
-        return self.result | facts | {"journal_lines": self.lines, "interrupted": self.stopped}
+        figures: dict[str, Any] = msgspec.to_builtins(result)
+        return figures | facts | {"journal_lines": self.lines, "interrupted": self.stopped}
 
 
 def _contradictions(results: dict[str, Any], expected: dict[str, Any]) -> Iterator[str]:

@@ -9,11 +9,12 @@ import contextlib
 import os
 import socket
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Literal, Self
 
 import msgspec
 
 from autohedge.core.errors import Misconfigured, Refused, Unavailable
+from autohedge.core.results import RunStatus
 from autohedge.runtime.wall import WallRuntime
 
 SOCKET = "control.sock"
@@ -35,7 +36,7 @@ class Reply(msgspec.Struct, frozen=True):
 
     done: bool
     message: str = msgspec.field(name="says")  # the key on the wire, which other versions read
-    status: dict[str, Any]
+    status: RunStatus
 
 
 _decode_request = msgspec.json.Decoder(Request).decode
@@ -94,8 +95,13 @@ class ControlServer:
 
     def _reply(self, *, done: bool, message: str) -> Reply:
         engine = self._wall.engine
-        halt = {"halted": engine.halted, "halt_id": engine.halt_id, "reached_ns": self._wall.reached_ns}
-        return Reply(done, message, engine.result() | halt)
+        status = RunStatus(
+            **msgspec.structs.asdict(engine.result()),
+            halted=engine.halted,
+            halt_id=engine.halt_id,
+            reached_ns=self._wall.reached_ns,
+        )
+        return Reply(done, message, status)
 
 
 DONE = {

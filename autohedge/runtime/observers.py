@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from autohedge.core.events import JournalEntry
 from autohedge.core.log import warn
-from autohedge.engine.engine import Engine
-from autohedge.market.tape import Rows
+from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import Recorder
 
 
@@ -40,8 +39,8 @@ class RunObserver(Protocol):
         ...
 
 
-ObserverFactory = Callable[[Engine, Rows, str], RunObserver]
-"""Makes the observer of one run from its engine, its rows and its run id."""
+ObserverFactory = Callable[[RunView, str], RunObserver]
+"""Makes the observer of one run from a view of it and its run id."""
 
 
 class NullObserver:
@@ -50,7 +49,7 @@ class NullObserver:
     wants: frozenset[type] = frozenset()
     wants_rows = False
 
-    def __init__(self, engine: Engine, rows: Rows, run: str) -> None:
+    def __init__(self, view: RunView, run: str) -> None:
         """Takes the arguments of an `ObserverFactory`."""
 
     def on_event(self, entry: JournalEntry) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from autohedge.core.results import RunReport
 from autohedge.whatif.reask import ReaskResult
 from autohedge.whatif.recorded_run import RecordedQuestion
 from autohedge.whatif.simulations import COUNTS, MONEY, Divergence, RunPair
@@ -57,8 +58,8 @@ def _reask_as_dict(reasked: ReaskResult) -> dict[str, Any]:
 def _runs(runs: RunPair) -> dict[str, Any]:
     figures = (*MONEY, *COUNTS)
     return {
-        "baseline": {"run": runs.baseline["run"]} | {each: runs.baseline[each] for each in figures},
-        "variant": {"run": runs.variant["run"]} | {each: runs.variant[each] for each in figures},
+        "baseline": _figures(runs.baseline),
+        "variant": _figures(runs.variant),
         "comparable": runs.comparable,
         "difference": {
             each: str(runs.difference(each)) if each in MONEY else runs.difference(each) for each in figures
@@ -71,6 +72,11 @@ def _runs(runs: RunPair) -> dict[str, Any]:
         "only_baseline": [_place(past) for past in runs.unmatched[0]],
         "only_variant": [_place(past) for past in runs.unmatched[1]],
     }
+
+
+def _figures(report: RunReport) -> dict[str, Any]:
+    money = {each: str(getattr(report, each)) for each in MONEY}
+    return {"run": report.run} | money | {each: getattr(report, each) for each in COUNTS}
 
 
 def _divergence_as_dict(divergence: Divergence) -> dict[str, Any]:

@@ -3,21 +3,21 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
 from autohedge.app import origins_of, recorded_settings, require_trust
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import Decision, DeliberationRequested, JournalEntry, PromptsChanged
+from autohedge.core.results import RunReport
 from autohedge.core.snapshots import Snapshot
-from autohedge.engine.engine import Engine
 from autohedge.journal import RunFolder
 from autohedge.journal.genesis import AgentsManifest, Genesis
 from autohedge.journal.verification import verified_lines
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
 from autohedge.market import Tape, reopen
-from autohedge.market.tape import Rows
 from autohedge.runtime.observers import NullObserver
+from autohedge.runtime.run_view import RunView
 
 
 class QuestionKey(NamedTuple):
@@ -62,7 +62,7 @@ class KeyTracker(NullObserver):
         self.run = ""
         self.last: QuestionKey | None = None
 
-    def watch(self, engine: Engine, rows: Rows, run: str) -> Self:  # noqa: ARG002  an ObserverFactory
+    def watch(self, view: RunView, run: str) -> Self:  # noqa: ARG002  an ObserverFactory
         """Serves as the observer factory of one run: takes its id and returns itself."""
         self.run = run
         return self
@@ -87,7 +87,7 @@ class Record:
     pasts: dict[int, RecordedQuestion]
     transcript: TranscriptIndex
     on_clock: bool
-    results: dict[str, Any] | None
+    report: RunReport | None
 
     def lines(self, past: RecordedQuestion) -> list[TranscriptEntry]:
         """Returns the transcript entries of a question; empty if there are none."""
@@ -129,7 +129,7 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
         pasts=pasts,
         transcript=TranscriptIndex(folder.transcript),
         on_clock=bool(launch) and not launch.get("seeded", False),
-        results=folder.read_results(),
+        report=folder.read_report(),
     )
 
 

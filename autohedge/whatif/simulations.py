@@ -12,6 +12,7 @@ from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
 from autohedge.core.events import DeliberationRequested
 from autohedge.core.money import subtract
+from autohedge.core.results import RunReport
 from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.recorded_service import ReplayingService
 from autohedge.graph.runtime import InProcessRuntime
@@ -50,8 +51,8 @@ class RunPair:
     are the questions that only the baseline has, and those that only the variant has.
     """
 
-    baseline: dict[str, Any]
-    variant: dict[str, Any]
+    baseline: RunReport
+    variant: RunReport
     reused: int = 0
     sent_count: int = 0
     unrecorded: int = 0
@@ -67,8 +68,8 @@ class RunPair:
 
     def difference(self, figure: str) -> Decimal | int:
         """Returns the variant's figure minus the baseline's."""
-        old, new = self.baseline[figure], self.variant[figure]
-        return subtract(Decimal(new), Decimal(old)) if figure in MONEY else new - old
+        old, new = getattr(self.baseline, figure), getattr(self.variant, figure)
+        return subtract(new, old) if figure in MONEY else new - old
 
 
 def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Notify) -> RunPair:
@@ -86,7 +87,7 @@ def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Noti
     return _compared(runs, record)
 
 
-def _baseline(record: Record) -> dict[str, Any]:
+def _baseline(record: Record) -> RunReport:
     settings, positions, by_place = record.settings, KeyTracker(), record.by_place()
     manifest = record.manifest
 
@@ -106,7 +107,7 @@ def _baseline(record: Record) -> dict[str, Any]:
         return _played(record, settings, agents, positions, "baseline")
 
 
-def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[dict[str, Any], int, int]:
+def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[RunReport, int, int]:
     """Simulates the variant; returns its results and the counts of its reused and its sent requests."""
     positions, by_place, services = KeyTracker(), record.by_place(), list[ReplayingService]()
 
@@ -155,7 +156,7 @@ def _played(
     agents: InProcessRuntime | None,
     positions: KeyTracker,
     part: Literal["baseline", "variant"],
-) -> dict[str, Any]:
+) -> RunReport:
     mark = StudyMark(record.folder.id, part)
     try:
         results = app.run_in_runtime(agents, settings, record.tape, positions.watch, study=mark)
@@ -166,13 +167,13 @@ def _played(
         raise
     if record.folder.tape.is_dir():
         # The tape's path in the genesis may be another machine's, so runs of a packed record are packed too.
-        shutil.copytree(record.folder.tape, RUNS / results["run"] / record.folder.tape.name)
+        shutil.copytree(record.folder.tape, RUNS / results.run / record.folder.tape.name)
     return results
 
 
 def _compared(runs: RunPair, record: Record) -> RunPair:
     """Compares the questions of both runs, matched by their position on the tape."""
-    old, new = (questions_of(RunFolder(RUNS / run["run"])) for run in (runs.baseline, runs.variant))
+    old, new = (questions_of(RunFolder(RUNS / run.run)) for run in (runs.baseline, runs.variant))
     runs.unrecorded = sum(
         past.decision is not None and past.decision.code == "unrecorded" for past in old.values()
     )

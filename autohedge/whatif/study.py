@@ -27,10 +27,12 @@ class Study:
     def reproduced(self) -> bool | None:
         """Whether the baseline has the recorded figures and fills; None for a record without results."""
         # Before comparing, both sides go through JSON, as the recorded figures did.
-        recorded = self.record.results
+        recorded, baseline = self.record.report, self.runs.baseline
         if recorded is None:
             return None
-        return all(_plain(recorded[each]) == _plain(self.runs.baseline[each]) for each in REPRODUCED_FIGURES)
+        return all(
+            _plain(getattr(recorded, each)) == _plain(getattr(baseline, each)) for each in REPRODUCED_FIGURES
+        )
 
 
 def _plain(figure: Any) -> Any:

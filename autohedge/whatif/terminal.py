@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator
 from decimal import Decimal
-from typing import Any
 
 from rich.table import Table
 from rich.text import Text
@@ -122,8 +121,8 @@ def _more(count: int, what: str) -> Iterator[Text]:
 def _runs(study: Study) -> Iterator[Text | Table]:
     runs = study.runs
     yield _figures(runs)
-    yield Text(f"{INDENT}baseline  runs/{runs.baseline['run']}  {_standing(study)}")
-    yield Text(f"{INDENT}variant   runs/{runs.variant['run']}")
+    yield Text(f"{INDENT}baseline  runs/{runs.baseline.run}  {_standing(study)}")
+    yield Text(f"{INDENT}variant   runs/{runs.variant.run}")
     alone = f"{len(runs.unmatched[0])} only in the baseline, {len(runs.unmatched[1])} only in the variant"
     yield Text(
         f"{INDENT}questions: {runs.same} same outcome, {len(runs.divergences)} different outcome, {alone}"
@@ -155,13 +154,13 @@ def _figures(runs: RunPair) -> Table:
     for heading in ("", "baseline", "variant", "difference"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
     for figure, label in FIGURES.items():
-        row = (runs.baseline[figure], runs.variant[figure])
+        row = (getattr(runs.baseline, figure), getattr(runs.variant, figure))
         difference = _shown(runs.difference(figure), signed=True) if runs.comparable else "n/a"
         table.add_row(f"{INDENT}{label}", *map(_shown, row), difference)
     return table
 
 
-def _shown(figure: Any, *, signed: bool = False) -> str:
+def _shown(figure: Decimal | int, *, signed: bool = False) -> str:
     """Formats money to the cent and counts as they are; a difference gets a sign unless it is zero."""
     amount = Decimal(figure)
     if signed and not amount:

@@ -282,7 +282,7 @@ def test_results_cut_by_a_power_failure_are_written_again_once_deleted(kill: Kil
 def test_run_on_a_clock_without_its_launch_is_refused(launch: bytes | None, workplace: Path) -> None:
     wanted = _wanted("hft")
     results = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=False)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     folder.results.unlink()
     path = folder.path / "launch.json"
     path.unlink() if launch is None else path.write_bytes(launch)

@@ -1,6 +1,7 @@
 """Orders that are open at the end of a run: which of them are listed, checked, and need attention."""
 
 import json
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,12 @@ from autohedge import app
 from autohedge.app.open_orders import unsettled_text
 from autohedge.app.restart import restart
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
+from autohedge.core.money import ZERO
+from autohedge.core.orders import BUY, OrderState
+from autohedge.core.results import RunReport, WorkingOrder
 from autohedge.journal import RunFolder, verify
 from autohedge.market import parse_source
+from tests.report_factory import run_report
 from tests.run_harness import settings
 
 S = 1_000_000_000
@@ -28,34 +33,33 @@ EAGER = {
 
 
 @pytest.fixture
-def resting(workplace: Path) -> tuple[RunFolder, dict[str, Any]]:
+def resting(workplace: Path) -> tuple[RunFolder, RunReport]:
     """A run in virtual time whose entry still rests at the end of its tape."""
     rows = (f"{START_NS + second * S},100,101\n" for second in range(10))
     (workplace / "flat.csv").write_text("ts_ns,bid,ask\n" + "".join(rows))
     wanted = settings(**EAGER)
     results = app.run(wanted, app.tape_for(wanted, [parse_source("X=flat.csv")]))
-    return RunFolder.find(results["run"]), results
+    return RunFolder.find(results.run), results
 
 
-def _listed(state: str) -> dict[str, Any]:
-    order = {"order_id": "a1", "symbol": "X", "side": "buy", "quantity": "2", "filled": "0", "limit": "9"}
-    return {"working_orders": [order | {"state": state}]}
+def _listed(state: OrderState) -> RunReport:
+    return run_report(working_orders=[WorkingOrder("a1", "X", BUY, Decimal(2), ZERO, Decimal(9), state)])
 
 
 def test_entry_that_rests_at_the_end_of_a_tape_is_listed_and_settled(
-    resting: tuple[RunFolder, dict[str, Any]],
+    resting: tuple[RunFolder, RunReport],
 ) -> None:
     folder, results = resting
-    (order,) = results["working_orders"]
-    assert (order["symbol"], order["side"], order["filled"], order["state"]) == ("X", "buy", "0", "open")
-    assert order["quantity"] and order["limit"] == "100.5"
+    (order,) = results.working_orders or []
+    assert (order.symbol, order.side, order.filled, order.state) == ("X", BUY, ZERO, OrderState.OPEN)
+    assert order.quantity and order.limit == Decimal("100.5")
     assert unsettled_text(folder, results) == ""
     with pytest.raises(Misconfigured, match="is finished"):
         restart(folder)
 
 
 def test_finished_run_with_orders_at_a_remote_venue_may_go_on(
-    resting: tuple[RunFolder, dict[str, Any]],
+    resting: tuple[RunFolder, RunReport],
 ) -> None:
     folder, _ = resting
     folder.write_launch({"venue_port": 1, "venue_id": "v"})
@@ -64,8 +68,11 @@ def test_finished_run_with_orders_at_a_remote_venue_may_go_on(
     assert folder.results.is_file(), "the results stay until the venue is there"
 
 
-@pytest.mark.parametrize("state", ["unknown", "pending_cancel", "pending_replace", "submitted"])
-def test_order_in_an_uncertain_state_is_unsettled_anywhere(tmp_path: Path, state: str) -> None:
+@pytest.mark.parametrize(
+    "state",
+    [OrderState.UNKNOWN, OrderState.PENDING_CANCEL, OrderState.PENDING_REPLACE, OrderState.SUBMITTED],
+)
+def test_order_in_an_uncertain_state_is_unsettled_anywhere(tmp_path: Path, state: OrderState) -> None:
     text = unsettled_text(RunFolder(tmp_path), _listed(state))
     assert f"a1 (buy 2 X, {state})" in text and "restart" not in text
 
@@ -73,14 +80,14 @@ def test_order_in_an_uncertain_state_is_unsettled_anywhere(tmp_path: Path, state
 def test_every_open_order_at_a_remote_venue_is_unsettled(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path)
     folder.write_launch({"venue_port": 7001})
-    text = unsettled_text(folder, _listed("open"))
+    text = unsettled_text(folder, _listed(OrderState.OPEN))
     assert "a1 (buy 2 X, open)" in text and f"autohedge restart {folder.argument}" in text
-    assert unsettled_text(folder, {"working_orders": []}) == ""
+    assert unsettled_text(folder, run_report(working_orders=[])) == ""
 
 
 @pytest.mark.parametrize("forged", [[], [{"order_id": "another"}]])
 def test_forged_list_of_open_orders_is_corrupt(
-    resting: tuple[RunFolder, dict[str, Any]], forged: list[Any]
+    resting: tuple[RunFolder, RunReport], forged: list[Any]
 ) -> None:
     folder, _ = resting
     assert app.replay_engine(folder) == (None, True)

@@ -39,7 +39,7 @@ def _events(folder: RunFolder, *kinds: type) -> list[Any]:
 
 def _llm() -> RunFolder:
     wanted = settings(**LLM)
-    return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
+    return RunFolder.find(app.run(wanted, app.tape_for(wanted, [])).run)
 
 
 @pytest.fixture(scope="session", params=["hybrid", "llm"])
@@ -106,7 +106,7 @@ def test_run_cut_twice_continues_twice(whole: RunFolder, workplace: Path) -> Non
     twice = _cut(once, 2 * third)
     results = restart(twice)
     assert _outcome(twice) == _outcome(whole)
-    assert results["restarts"] == len(_events(twice, Continued)) == 2
+    assert results.restarts == len(_events(twice, Continued)) == 2
     assert len({event.nonce for event in _events(twice, Continued)}) == 2
 
 
@@ -117,7 +117,7 @@ def asked(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Ru
     with llama_cpp() as server:
         changes = {"llm__provider": '"openai"', "llm__base_url": f'"{server.base_url}"'}
         wanted = settings(**LLM | changes | {"synthetic__hours": 0.1})
-        yield RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]), server
+        yield RunFolder.find(app.run(wanted, app.tape_for(wanted, [])).run), server
 
 
 def test_question_is_in_the_journal_when_its_request_arrives(

@@ -146,7 +146,7 @@ def test_packed_tape_is_there_whole_or_not_at_all(
     monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(tmp_path / "cache"))
     quotes = pl.DataFrame({"ts_ns": [10**18, 10**18 + 1], "bid": [1.0, 1.0], "ask": [2.0, 2.0]})
     quotes.write_csv("quotes.csv")
-    folder = RunFolder.find(app.run(settings(), open_tape([TapeSource(Path("quotes.csv"), "X")]))["run"])
+    folder = RunFolder.find(app.run(settings(), open_tape([TapeSource(Path("quotes.csv"), "X")])).run)
     (packed,) = pack(folder)
     sizes = {
         copy.stat().st_size

@@ -44,7 +44,7 @@ def run(workplace: Path, marker: Path, source: str) -> RunFolder:
     results = app.run(wanted, synthesize(SyntheticSpec(hours=0.01, seed=3)))
     file.unlink()
     marker.unlink()
-    return RunFolder.find(results["run"])
+    return RunFolder.find(results.run)
 
 
 def _is_refused(run: RunFolder, marker: Path) -> bool:
@@ -126,4 +126,4 @@ def test_a_file_that_came_with_the_run_does_not_count(run: RunFolder, marker: Pa
 
 def test_a_built_in_strategy_needs_no_trust(workplace: Path) -> None:
     results = app.run(settings(), synthesize(SyntheticSpec(hours=0.01, seed=3)))
-    assert app.replay_engine(RunFolder.find(results["run"])) == (None, True)
+    assert app.replay_engine(RunFolder.find(results.run)) == (None, True)

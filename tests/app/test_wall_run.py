@@ -155,20 +155,20 @@ def _agree(folder: RunFolder, venue: Statement) -> None:
 def test_complete_record_without_results_gets_them_on_restart(workplace: Path) -> None:
     wanted = settings(**SMALL)
     results = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     record = folder.journal.read_bytes()
     folder.results.unlink()
     restarted = restart(folder)
     assert folder.journal.read_bytes() == record
-    assert restarted["interrupted"] is False
+    assert restarted.interrupted is False
     figures = ("journal_head", "buys", "sells", "cash", "fills", "restarts")
-    assert [restarted[key] for key in figures] == [results[key] for key in figures]
+    assert [getattr(restarted, key) for key in figures] == [getattr(results, key) for key in figures]
 
 
 def test_seeded_run_killed_before_first_event_restarts_with_its_seed(workplace: Path) -> None:
     wanted = settings(**SMALL)
     results = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     record = folder.journal.read_bytes()
     folder.results.unlink()
     folder.journal.write_bytes(record[: record.index(b"\n") + 1])
@@ -179,7 +179,7 @@ def test_seeded_run_killed_before_first_event_restarts_with_its_seed(workplace: 
 def test_stopped_run_killed_before_its_results_is_still_interrupted(workplace: Path) -> None:
     wanted = settings(**SMALL)
     results = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     lines = list(read(folder.journal))
     last = next(n for n, (one, two) in enumerate(pairwise(lines)) if n > 9 and two.pos > one.pos + 5)
     at_ns = last_ns([line.entry for line in lines[1 : last + 1]], app.tape_for(wanted, []).rows)
@@ -188,5 +188,5 @@ def test_stopped_run_killed_before_its_results_is_still_interrupted(workplace: P
     folder.journal.write_bytes(b"".join(whole[: last + 1]) + encode_line(stop, lines[last].hash)[0])
     folder.results.unlink()
     restarted = restart(folder)
-    assert restarted["interrupted"] is True
+    assert restarted.interrupted is True
     assert app.replay_engine(folder) == (None, True)

@@ -28,7 +28,7 @@ HOSTILE = (
 def recorded(*overrides: str) -> RunFolder:
     """Runs a short synthetic market in hybrid mode in the working directory; returns the run's folder."""
     settings = load(None, [*SMALL, *overrides])
-    return RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
+    return RunFolder.find(app.run(settings, app.tape_for(settings, [])).run)
 
 
 def scripted(script: Path, answers: list[Any], *overrides: str) -> RunFolder:

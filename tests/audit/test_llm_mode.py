@@ -289,7 +289,7 @@ def test_a_hybrid_list_shows_confidence_figures_and_agreement(
     samples = [*team(wild, other, wild, trading__mode='"hybrid"'), "agents.director.samples=3"]
     weak = [*samples, "agents.director.min_confidence_pct=60"]
     settings = load(None, ["synthetic.hours=0.1", *weak])
-    run = RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
+    run = RunFolder.find(app.run(settings, app.tape_for(settings, [])).run)
     out = call(run.id)
     assert "no_trade long 0 % low_confidence cooldown" in out
     assert "      Director refused: confidence 0 % is below the minimum" in out
@@ -324,7 +324,7 @@ def test_disagreeing_samples_have_no_common_thesis(workplace: Path) -> None:
             "agents.director.samples=2",
         ],
     )
-    found = audit(RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"]), ALL)
+    found = audit(RunFolder.find(app.run(settings, app.tape_for(settings, [])).run), ALL)
     split = next(
         each for each in found.conversations if each.decision and each.decision.code == "no_agreement"
     )

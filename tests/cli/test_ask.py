@@ -90,7 +90,7 @@ def test_ask_order_equals_that_of_a_run_with_the_same_decision(call: Call) -> No
     """A run whose answers take no time, up to its first order: what was asked, and what was ordered."""
     overrides = [*SHORT, 'trading.mode="llm"', "llm.virtual_latency_s=0", "seed=3"]
     settings = load(None, overrides)
-    run = RunFolder.find(app.run(settings, app.tape_for(settings, []))["run"])
+    run = RunFolder.find(app.run(settings, app.tape_for(settings, [])).run)
     questions: dict[str, DeliberationRequested] = {}
     for line in read_journal(run.journal):
         if isinstance(line.event, DeliberationRequested):

@@ -8,6 +8,7 @@ import pytest
 from autohedge.core.abstentions import degradation
 from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, completion, json_reply, llama_cpp
 from tests.process_harness import ProcessHarness
+from tests.report_factory import deliberation_figures
 
 CHANGES = {
     "trading__mode": "llm",
@@ -77,6 +78,6 @@ def test_refused_answers_are_no_degradation(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize(("lost", "degraded"), [(5, False), (6, True)])
 def test_only_more_than_half_of_the_needed_answers_degrade_a_run(lost: int, degraded: bool) -> None:
     abstentions = {"server_error": lost, "no_json": 2}
-    figures = {"asked": 15, "bypassed": 3, "cached": 2, "abstentions": abstentions}
-    assert bool(degradation({"deliberations": figures})) is degraded
-    assert degradation({}) == ""
+    figures = deliberation_figures(asked=15, bypassed=3, cached=2, abstentions=abstentions)
+    assert bool(degradation(figures)) is degraded
+    assert degradation(None) == ""

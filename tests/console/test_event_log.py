@@ -38,6 +38,7 @@ from autohedge.core.events import (
 from autohedge.journal import RunFolder
 from autohedge.market import SyntheticSpec, Tape, synthesize
 from autohedge.runtime.observers import NullObserver
+from autohedge.runtime.run_view import RunView
 from tests.run_harness import quotes_tape, settings
 
 EAGER = {
@@ -94,12 +95,12 @@ def test_normal_level_shows_triggers_orders_fills_and_the_mode(
         watch=event_log_factory(wanted, on_clock=True, quiet=False),
     )
     lines = _log_lines(capsys)
-    assert lines[0] == f"[RUN] {results['run']}: hft · momentum · simulated venue, no real money"
-    assert _matching(BUY, lines) == results["buys"] > 3
-    assert _matching(SELL, lines) == results["take_profits"] > 0
-    assert sum("(STOP LOSS)" in line for line in lines) == results["stop_losses"] > 0
-    assert sum(line.startswith("[ORDER] LIMIT") for line in lines) == results["buys"]
-    assert sum(line.startswith("[SUCCESS] Order") for line in lines) == results["buys"] + results["sells"]
+    assert lines[0] == f"[RUN] {results.run}: hft · momentum · simulated venue, no real money"
+    assert _matching(BUY, lines) == results.buys > 3
+    assert _matching(SELL, lines) == results.take_profits > 0
+    assert sum("(STOP LOSS)" in line for line in lines) == results.stop_losses > 0
+    assert sum(line.startswith("[ORDER] LIMIT") for line in lines) == results.buys
+    assert sum(line.startswith("[SUCCESS] Order") for line in lines) == results.buys + results.sells
     assert not any(_matching(shape, lines) for shape in SKIP)
 
 
@@ -115,7 +116,7 @@ def test_trailing_stop_line_shows_the_highest_bid(
         watch=event_log_factory(wanted, on_clock=True, quiet=False),
     )
     triggers = [line for line in _log_lines(capsys) if "(TRAILING STOP)" in line]
-    assert len(triggers) == results["trailing_stops"] > 0
+    assert len(triggers) == results.trailing_stops > 0
     for line in triggers:
         figures = re.search(rf"current=({PRICE}) \S+ highest=({PRICE})$", line)
         assert figures and float(figures[1]) <= float(figures[2]) * 0.9999
@@ -131,12 +132,10 @@ def test_verbose_level_shows_quote_outcomes_and_record_is_the_same(
     lines = _log_lines(capsys)
     for shape in SKIP:
         assert _matching(shape, lines) > 0, shape
-    codes = loud["codes"]
+    codes = loud.codes
     assert _matching(SKIP[4], lines) == codes["debounce"] and _matching(SKIP[3], lines) == codes["no_edge"]
     still = app.run(wanted, tape)
-    assert (
-        RunFolder.find(loud["run"]).journal.read_bytes() == RunFolder.find(still["run"]).journal.read_bytes()
-    )
+    assert RunFolder.find(loud.run).journal.read_bytes() == RunFolder.find(still.run).journal.read_bytes()
 
 
 @pytest.mark.parametrize(("level", "on_clock"), [("low", True), ("auto", False)])
@@ -151,7 +150,7 @@ def test_low_level_of_a_good_run_writes_no_line(
 def test_low_level_shows_every_failure(market: Tape, capsys: pytest.CaptureFixture[str]) -> None:
     wanted = settings(chatter_level="low")
     engine = app.engine_for(wanted, market)
-    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(RunView(engine, market.rows), "r1")
     for event in (
         Halted("disk full", "halt-7"),
         OrderRejected(1, "id-1", "no money"),
@@ -186,7 +185,7 @@ def test_question_decision_and_outcome_are_shown_once_each(
 ) -> None:
     wanted = settings(chatter_level="normal", trading__mode="llm")
     event_log = event_log_factory(wanted, on_clock=True, quiet=False)(
-        app.engine_for(wanted, market), market.rows, "r1"
+        RunView(app.engine_for(wanted, market), market.rows), "r1"
     )
     proposal = Proposal(50, 120, 40, 2, "gtc")
     bought = Decision(2, 7, "trade", "X", 1, "trade", "", "long", 72, "model", proposal=proposal)
@@ -221,7 +220,7 @@ def test_prompt_change_is_shown_and_prompt_error_at_every_level(
     for level in ("low", "normal"):
         wanted = settings(chatter_level=level)
         event_log = event_log_factory(wanted, on_clock=True, quiet=False)(
-            app.engine_for(wanted, market), market.rows, "r1"
+            RunView(app.engine_for(wanted, market), market.rows), "r1"
         )
         event_log.on_event(changed)
         event_log.notify("[AGENT] prompts/x.md, line 1:\x1b[2J")
@@ -231,7 +230,7 @@ def test_prompt_change_is_shown_and_prompt_error_at_every_level(
         ]
         assert _log_lines(capsys) == expected * (level == "normal") + ["[AGENT] prompts/x.md, line 1:?[2J"]
     assert type(changed.event) in event_log.wants
-    NullObserver(app.engine_for(wanted, market), market.rows, "r1").notify("[AGENT] wrong")
+    NullObserver(RunView(app.engine_for(wanted, market), market.rows), "r1").notify("[AGENT] wrong")
     assert "[AGENT] wrong" in capsys.readouterr().err
 
 
@@ -242,7 +241,7 @@ def test_long_run_shows_progress_in_lines(
     monkeypatch.setattr("autohedge.console.progress.monotonic_ns", lambda: next(now_ns))
     wanted = settings(chatter_level="low")
     engine = app.engine_for(wanted, market)
-    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(RunView(engine, market.rows), "r1")
     for _ in range(3):
         event_log.on_progress()
         engine.scan(market.rows, engine.pos, engine.pos + 10)
@@ -276,7 +275,7 @@ def test_terminal_shows_a_progress_bar(market: Tape, monkeypatch: pytest.MonkeyP
     monkeypatch.setenv("COLUMNS", "120")
     wanted = settings(chatter_level="low")
     engine = app.engine_for(wanted, market)
-    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(engine, market.rows, "r1")
+    event_log = event_log_factory(wanted, on_clock=True, quiet=False)(RunView(engine, market.rows), "r1")
     engine.scan(market.rows, 0, len(market.rows))
     event_log.on_progress()
     event_log.close()
@@ -298,7 +297,7 @@ def test_blocked_stream_does_not_delay_the_run(market: Tape, monkeypatch: pytest
     monkeypatch.setattr("autohedge.console.progress.FLUSH_TIMEOUT_S", 10.0)
     wanted = settings()
     event_log = event_log_factory(wanted, on_clock=True, quiet=False)(
-        app.engine_for(wanted, market), market.rows, "r1"
+        RunView(app.engine_for(wanted, market), market.rows), "r1"
     )
     event_log.on_event(JournalEntry(1, 1, Halted("first")))
     assert write_started.wait(10)
@@ -323,7 +322,7 @@ def test_strategy_without_a_spread_limit_shows_triggers(
         ),
     )
     lines = _log_lines(capsys)
-    assert sum("[HFT] BUY trigger" in line for line in lines) == results["buys"] > 0
+    assert sum("[HFT] BUY trigger" in line for line in lines) == results.buys > 0
 
 
 class _Broken(NullObserver):
@@ -343,4 +342,4 @@ def test_failing_observer_does_not_end_the_run(
     blind = wall_run.start(settings(**EAGER), market, LaunchOptions(), seeded=True)
     broken = wall_run.start(settings(**EAGER), market, LaunchOptions(), seeded=True, watch=_Broken)
     assert "the run goes on" in capsys.readouterr().err
-    assert blind["journal_head"] == broken["journal_head"]
+    assert blind.journal_head == broken.journal_head

@@ -7,7 +7,7 @@ from typing import Any
 
 from autohedge import config
 from autohedge.core.orders import Side
-from autohedge.execution.stats import Fill
+from autohedge.core.results import Fill
 from autohedge.market import open_tape, parse_source
 from tests.run_harness import Played, play, quotes_tape
 
@@ -57,12 +57,12 @@ def play_edge(case: dict[str, Any]) -> Played:
 def compare(answer: dict[str, Any], played: Played) -> None:
     """Compares every figure of an answer exactly; codes that it does not list must not occur."""
     result, fills = played.result, played.engine.stats.fills
-    expected = {label: answer["codes"].get(label, 0) for label in result["codes"]}
-    assert result["codes"] == expected
+    expected = {label: answer["codes"].get(label, 0) for label in result.codes}
+    assert result.codes == expected
     for key in MONEY:
-        assert Decimal(result[key]) == Decimal(answer[key]), key
+        assert getattr(result, key) == Decimal(answer[key]), key
     for key in ("quotes", "buys", "sells", "take_profits", "stop_losses", "expired"):
-        assert result[key] == answer[key], key
+        assert getattr(result, key) == answer[key], key
     for wanted, fill in zip(answer["first_fills"], fills, strict=False):
         compare_fill(wanted, fill)
     if answer["last_fill"]:

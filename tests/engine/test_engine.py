@@ -161,9 +161,9 @@ def test_rejected_exit_is_retried_with_growing_delays() -> None:
     played = play(settings(**EAGER), quotes_tape(down), lambda order, at_ns: next(rejections, None))
     sells = [order for order in played.events(SubmitOrder) if order.side == "sell"]
     assert [(order.at_ns - START_NS) // NS_PER_S for order in sells] == [2, 3, 5, 8, 13]
-    assert played.result["codes"]["stop_loss"] == 5
-    assert played.result["stop_losses"] == 1
-    assert played.result["open_position"] == "0"
+    assert played.result.codes["stop_loss"] == 5
+    assert played.result.stop_losses == 1
+    assert played.result.open_position == 0
 
 
 TRAILING: dict[str, Any] = {
@@ -181,8 +181,8 @@ def test_trailing_stop_sells_at_its_distance_below_highest_bid() -> None:
     played = play(settings(**EAGER | TRAILING), quotes_tape(_path(100, 100, 101.1, 104, 103, 102.96)))
     sell = played.engine.stats.fills[-1]
     assert (sell.reason, sell.price) == ("trailing_stop", Decimal("102.96"))
-    assert played.result["trailing_stops"] == played.result["codes"]["trailing_stop"] == 1
-    assert played.result["open_position"] == "0"
+    assert played.result.trailing_stops == played.result.codes["trailing_stop"] == 1
+    assert played.result.open_position == 0
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_trailing_stop_after_activation_works_beside_other_exits(
 
 def test_trailing_stop_of_next_position_starts_fresh() -> None:
     bids = (100, 100, 104, 102.9, 102.9, 102.9, 102.0)
-    codes = play(settings(**EAGER | TRAILING), quotes_tape(_path(*bids))).result["codes"]
+    codes = play(settings(**EAGER | TRAILING), quotes_tape(_path(*bids))).result.codes
     assert (codes["entry"], codes["trailing_stop"], codes["no_edge"]) == (2, 1, 2)
 
 
@@ -309,14 +309,14 @@ def test_the_interval_between_entries_counts_orders_not_refusals() -> None:
         quotes_tape(quotes),
         lambda order, at_ns: Fault.REJECT,
     )
-    codes = refused.result["codes"]
+    codes = refused.result.codes
     assert (codes["entry"], codes["rate_limited"]) == (3, 4)
 
 
 def test_after_an_exit_entries_cool_down() -> None:
     prices = [100.0, 100.0, 90.0, 90.0, 90.0, 90.0, 90.0]
     quotes = [(START_NS + i * NS_PER_S, p, p + 0.1) for i, p in enumerate(prices)]
-    codes = play(settings(**EAGER, execution__cooldown_ms=2500), quotes_tape(quotes)).result["codes"]
+    codes = play(settings(**EAGER, execution__cooldown_ms=2500), quotes_tape(quotes)).result.codes
     assert (codes["stop_loss"], codes["cooling_down"], codes["entry"]) == (1, 1, 2)
 
 
@@ -329,8 +329,8 @@ def test_the_daily_loss_counts_from_utc_midnight() -> None:
     midnights = [event.at_ns for event in played.events(Timer)]
     assert midnights[0] % NS_PER_DAY == 0
     signals_before_midnight = sum(ts <= midnights[0] for ts, _, _ in quotes[4:])
-    assert played.result["codes"]["daily_loss"] == signals_before_midnight == 1
-    assert played.result["codes"]["entry"] == 2
+    assert played.result.codes["daily_loss"] == signals_before_midnight == 1
+    assert played.result.codes["entry"] == 2
 
 
 def test_engine_without_orders_or_position_runs_out_of_deadlines() -> None:
@@ -348,31 +348,31 @@ def test_engine_without_orders_or_position_runs_out_of_deadlines() -> None:
 
 def test_entry_with_too_little_cash_is_refused_for_buying_power() -> None:
     played = play(settings(**EAGER, simulated__initial_cash=10), quotes_tape(FLAT))
-    assert played.result["codes"]["buying_power"] == 3
+    assert played.result.codes["buying_power"] == 3
     assert not played.events(SubmitOrder)
 
 
 def test_an_order_of_less_than_a_lot_is_refused() -> None:
     wanted = settings(**EAGER, **{'instruments."X".lot': 5})
-    assert play(wanted, quotes_tape(FLAT)).result["codes"]["zero_quantity"] == 3
+    assert play(wanted, quotes_tape(FLAT)).result.codes["zero_quantity"] == 3
 
 
 def test_entry_below_instrument_min_notional_is_refused() -> None:
     wanted = settings(**EAGER, **{'instruments."X".min_notional': 500})
-    assert play(wanted, quotes_tape(FLAT)).result["codes"]["min_notional"] == 3
+    assert play(wanted, quotes_tape(FLAT)).result.codes["min_notional"] == 3
 
 
 def test_an_open_position_is_valued_at_the_last_valid_bid() -> None:
     quotes = [*FLAT, (START_NS + 9 * NS_PER_S, 100.5, 100.6), (START_NS + 10 * NS_PER_S, None, 99.0)]
     played = play(settings(**EAGER, simulated__fee_bps=0), quotes_tape(quotes))
     quantity = Decimal("0.999000")
-    assert Decimal(played.result["equity"]) == 10_000 + quantity * (Decimal("100.5") - Decimal("100.1"))
+    assert played.result.equity == 10_000 + quantity * (Decimal("100.5") - Decimal("100.1"))
 
 
 def test_without_a_valid_quote_equity_is_cash() -> None:
     played = play(settings(), quotes_tape([(START_NS, None, 1.0), (START_NS, 2.0, 1.0)]))
-    assert played.result["equity"] == "10000"
-    assert played.result["codes"]["bad_quote"] == 2
+    assert played.result.equity == 10_000
+    assert played.result.codes["bad_quote"] == 2
     assert np.isnan(played.engine.market.bids[0])
 
 
@@ -396,5 +396,5 @@ def test_vwap_filter_with_price_equal_to_vwap_refuses_entry() -> None:
     columns: dict[str, Any] = {"ts": [ts for ts, _, _ in FLAT], "bid": [100.0] * 4, "ask": [100.5] * 4}
     sizes: dict[str, Any] = {"bid_size": [1.0] * 4, "ask_size": [1.0] * 4}
     wanted = settings(**EAGER, momentum__use_vwap_filter=True, momentum__max_spread_bps=100)
-    codes = play(wanted, columns_tape({"X": columns | sizes})).result["codes"]
+    codes = play(wanted, columns_tape({"X": columns | sizes})).result.codes
     assert (codes["below_vwap"], codes["entry"]) == (3, 0)

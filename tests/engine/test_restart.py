@@ -113,7 +113,7 @@ def _expected_requests(since_ns: int = 0) -> list[Any]:
 def test_restart_queries_venue_and_blocks_entries_until_answered() -> None:
     engine, rows = _engine()
     assert _restart(engine) == _expected_requests()
-    assert engine.result()["restarts"] == 1
+    assert engine.result().restarts == 1
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
     assert _reconciled(engine) == [Reconciled(engine.now_ns, 0), Active()]
@@ -254,7 +254,7 @@ def test_result_ends_at_the_last_event_after_the_last_row() -> None:
     engine, rows = _engine()
     engine.scan(rows, 0, 1)
     engine.step(OperatorCommand(LATER_NS, "halt", "lunch"))
-    assert (engine.result()["first_ns"], engine.result()["last_ns"]) == (START_NS, LATER_NS)
+    assert (engine.result().first_ns, engine.result().last_ns) == (START_NS, LATER_NS)
 
 
 def test_automatic_halt_is_resumed_only_with_its_halt_id() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from autohedge import app
 from autohedge.app import engine_for
 from autohedge.config import Settings
-from autohedge.core.events import ExecutionReport, FillBooked, Input, JournalEntry, RunResult, SubmitOrder
+from autohedge.core.events import ExecutionReport, FillBooked, Input, JournalEntry, RunEnded, SubmitOrder
 from autohedge.core.money import add, subtract
 from autohedge.core.orders import Side
 from autohedge.journal import RunFolder
@@ -77,16 +77,16 @@ def test_the_books_add_up_to_the_last_decimal(tape: Tape, wanted: Settings) -> N
     for symbol in tape.symbols:
         assert ledger.position(symbol).quantity == held[symbol] >= 0
     result = played.result
-    gains = add(Decimal(result["realized_pnl"]), Decimal(result["unrealized_pnl"]))
-    assert Decimal(result["equity"]) == subtract(add(ledger.initial_cash, gains), ledger.fees)
+    gains = add(result.realized_pnl, result.unrealized_pnl)
+    assert result.equity == subtract(add(ledger.initial_cash, gains), ledger.fees)
 
 
 @budget(max_examples=60, deadline=None)
 @given(tapes(), run_settings())
 def test_every_row_ends_in_exactly_one_code(tape: Tape, wanted: Settings) -> None:
     played = play(wanted, tape)
-    assert sum(played.result["codes"].values()) == len(tape)
-    assert played.result["codes"]["entry"] == _sent(played, "buy")
+    assert sum(played.result.codes.values()) == len(tape)
+    assert played.result.codes["entry"] == _sent(played, "buy")
 
 
 def _sent(played: Played, side: str) -> int:
@@ -122,15 +122,15 @@ def test_seq_counts_rows_and_events_without_a_gap(tape: Tape, wanted: Settings) 
     for number, entry in enumerate(record, start=1):
         assert entry.seq == number + entry.pos
     assert record[-1].pos == len(tape)
-    assert isinstance(record[-1].event, RunResult)
+    assert isinstance(record[-1].event, RunEnded)
 
 
 def test_the_same_seed_gives_the_same_journal_bytes(workplace: Path) -> None:
     tape = synthesize(SyntheticSpec(hours=1.0, seed=5))
     wanted = settings(seed=5, momentum__min_edge_bps=3)
-    runs = [RunFolder.find(app.run(wanted, tape)["run"]) for _ in range(2)]
+    runs = [RunFolder.find(app.run(wanted, tape).run) for _ in range(2)]
     first, second = (folder.journal.read_bytes() for folder in runs)
     assert first == second
     assert first.count(b"submit_order") > 2
     other = app.run(settings(seed=6, momentum__min_edge_bps=3), tape)
-    assert RunFolder.find(other["run"]).journal.read_bytes() != first
+    assert RunFolder.find(other.run).journal.read_bytes() != first

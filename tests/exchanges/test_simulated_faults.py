@@ -69,7 +69,7 @@ def test_a_rejected_order_frees_its_money_and_the_next_one_goes_out() -> None:
         SubmitOrder,
         ExecutionReport,
     ]
-    assert played.result["buys"] == 1 and played.result["codes"]["entry"] == 2
+    assert played.result.buys == 1 and played.result.codes["entry"] == 2
     assert _states(played) == [] and played.engine.orders.reserved == 0
 
 
@@ -77,8 +77,8 @@ def test_an_order_that_was_lost_stays_unknown_with_its_money_reserved() -> None:
     played = _play(TWICE, _first(Fault.LOSE_ORDER))
     assert _states(played) == [OrderState.UNKNOWN]
     assert played.engine.orders.reserved == COST
-    assert (played.result["buys"], played.result["cash"]) == (0, "10000")
-    assert played.result["codes"]["entry"] == 1 and played.result["codes"]["order_pending"] == 1
+    assert (played.result.buys, played.result.cash) == (0, Decimal(10_000))
+    assert played.result.codes["entry"] == 1 and played.result.codes["order_pending"] == 1
 
 
 def test_an_order_whose_answer_was_lost_is_resolved_by_its_fill() -> None:
@@ -87,7 +87,7 @@ def test_an_order_whose_answer_was_lost_is_resolved_by_its_fill() -> None:
         RequestUnknown,
         ExecutionReport,
     ]
-    assert played.result["buys"] == 1 and _states(played) == []
+    assert played.result.buys == 1 and _states(played) == []
     assert played.engine.orders.reserved == 0
 
 
@@ -95,23 +95,23 @@ def test_a_lost_answer_to_an_order_that_expired_is_resolved_by_its_expiry() -> N
     late = {"simulated__order_latency_ms": 1.5}
     played = _play(QUIET, _first(Fault.LOSE_ANSWER), **late)
     assert len(played.events(RequestUnknown)) == 1 and _kinds(played) == ["expired"]
-    assert _states(played) == [] and played.result["expired"] == 1
+    assert _states(played) == [] and played.result.expired == 1
 
 
 def test_a_lost_exit_keeps_the_position_and_sends_no_second_sell() -> None:
     played = _play(PROFIT, _first(Fault.LOSE_ORDER, Side.SELL))
     assert _states(played) == [OrderState.UNKNOWN]
-    assert Decimal(played.result["open_position"]) == Decimal("0.990099")
-    assert played.result["codes"]["exit_pending"] == 1
+    assert played.result.open_position == Decimal("0.990099")
+    assert played.result.codes["exit_pending"] == 1
     assert [order.side for order in played.events(SubmitOrder)] == [Side.BUY, Side.SELL]
 
 
 def test_rejected_exit_is_retried_at_first_quote_after_a_pause() -> None:
     later = [*PROFIT, *((n * MS, 110.0, 110.1) for n in (503, 504))]
     played = _play(later, _first(Fault.REJECT, Side.SELL))
-    codes = played.result["codes"]
+    codes = played.result.codes
     assert (codes["take_profit"], codes["exit_pending"]) == (2, 2)
-    assert played.result["take_profits"] == 1 and played.result["open_position"] == "0"
+    assert played.result.take_profits == 1 and played.result.open_position == 0
 
 
 @pytest.mark.parametrize("fault", list(Fault))
@@ -122,7 +122,7 @@ def test_after_any_fault_the_books_still_add_up(fault: Fault, side: Side) -> Non
     for fill in played.engine.stats.fills:
         cash -= fill.qty * fill.price * (1 if fill.side is Side.BUY else -1) + fill.fee
     assert played.engine.ledger.cash == cash
-    assert sum(played.result["codes"].values()) == 9
+    assert sum(played.result.codes.values()) == 9
 
 
 RESTING = {

@@ -258,7 +258,7 @@ def test_twap_slice_with_stale_quote_is_refused() -> None:
     events = _fire_timers_until(engine, first.at_ns + 10 * S)
     assert _kinds(events, SubmitOrder) == [], "the last quote is older than risk.stale_after_ms"
     assert engine.stats.slice_refusals == {"stale": 1}
-    assert engine.result()["slice_refusals"] == {"stale": 1}
+    assert engine.result().slice_refusals == {"stale": 1}
 
 
 def test_twap_slices_are_equal_and_evenly_spaced() -> None:

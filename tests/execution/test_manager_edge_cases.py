@@ -223,4 +223,4 @@ def test_equity_for_limits_with_short_position_matches_result() -> None:
     for trade in ("t2", "t3"):
         engine.step(msgspec.structs.replace(_filled(order, engine.now_ns), trade_id=trade))
     assert engine.ledger.position("X").quantity == -order.quantity
-    assert engine.portfolio.equity() == D(engine.result()["equity"])
+    assert engine.portfolio.equity() == engine.result().equity

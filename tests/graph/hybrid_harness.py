@@ -11,6 +11,7 @@ from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested, GateChanged, SubmitOrder
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.orders import BUY
+from autohedge.core.results import DeliberationFigures
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
@@ -101,9 +102,9 @@ class Ran(Played):
         return [(event.state, event.why) for event in self.events(GateChanged)]
 
     @property
-    def deliberations(self) -> dict[str, Any]:
-        deliberations: dict[str, Any] = self.result["deliberations"]
-        return deliberations
+    def deliberations(self) -> DeliberationFigures:
+        assert self.result.deliberations
+        return self.result.deliberations
 
     def bought(self, from_s: int = 0, to_s: int = END_S) -> list[SubmitOrder]:
         begin, end = START_NS + from_s * NS_PER_S, START_NS + to_s * NS_PER_S

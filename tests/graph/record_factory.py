@@ -73,7 +73,7 @@ def hybrid(**overrides: Any) -> RunFolder:
     """Returns a finished hybrid run of one synthetic symbol in the working directory."""
     symbol = {"synthetic__symbols": '["BTC/USD"]'}
     wanted = settings(**({"trading__mode": '"hybrid"', "synthetic__hours": 0.3} | symbol | overrides))
-    return RunFolder(RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"]).path.resolve())
+    return RunFolder(RunFolder.find(app.run(wanted, app.tape_for(wanted, [])).run).path.resolve())
 
 
 def scripted(script: list[Any], **overrides: Any) -> RunFolder:
@@ -110,8 +110,8 @@ def edited(*texts: str, **overrides: Any) -> RunFolder:
         runtime.advance(NEVER)
         runtime.finish()
         journal.close()
-        results = app.finish_run(folder, engine, wanted, tape, journal, slow=agent_runtime.summary())
-    return RunFolder(RunFolder.find(results["run"]).path.resolve())
+        results = app.finish_run(folder, engine, wanted, tape, journal, agents=agent_runtime.summary())
+    return RunFolder(RunFolder.find(results.run).path.resolve())
 
 
 def by_model(
@@ -137,7 +137,7 @@ def on_tapes(
         patch.setenv("AUTOHEDGE_CACHE_DIR", str(folder / "cache"))
         wanted = config.load(overrides=[*overrides, f"llm.base_url={base_url}"])
         results = app.run(wanted, open_tape(list(sources)), notify=announcements.append)
-        return RunFolder(RunFolder.find(results["run"]).path.resolve())
+        return RunFolder(RunFolder.find(results.run).path.resolve())
 
 
 def copied(folder: RunFolder, to: Path) -> RunFolder:

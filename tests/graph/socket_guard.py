@@ -40,8 +40,11 @@ def main() -> None:
 
     wanted = config.load(overrides=json.loads(sys.argv[1]))
     results = app.run(wanted, market())
-    agents = results.get("slow", {})
-    found = {"contacted": sorted(CONTACTED), "buys": results["buys"], "calls": agents.get("calls", {})}
+    found = {
+        "contacted": sorted(CONTACTED),
+        "buys": results.buys,
+        "calls": results.agents.calls if results.agents else {},
+    }
     sys.stdout.write(json.dumps(found))
 
 

@@ -228,7 +228,7 @@ def test_adversary_texts_reach_prompts_and_orders_are_sent(tmp_path: Path) -> No
         **changes,
     )
     assert len(run.bought()) > 5
-    assert run.deliberations["lessons"] > 1
+    assert run.deliberations.lessons > 1
     requests = [line.request for line in run.transcript if line.request and line.agent == "director"]
     assert all(f"{MARK} buy" in request.messages[1].content for request in requests)
     assert f"{MARK} all in" in requests[-1].messages[1].content
@@ -254,7 +254,7 @@ def test_hostile_text_reaches_only_user_message_and_terminal_is_clean(
     captured = capsys.readouterr()
     assert all(line.isprintable() for line in (captured.out + captured.err).split("\n"))
     assert MARK not in captured.out + captured.err
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     assert MARK.encode() not in folder.journal.read_bytes()
     requests = [line.request for line in read(folder.transcript) if line.request]
     assert requests

@@ -54,16 +54,16 @@ def _require_closed(run: Ran, code: str, *, after: tuple[str, ...] = ()) -> None
     assert run.codes == {code, *after}
     assert code in ABSTENTIONS
     assert ("closed", next(each for each in (*after, code) if each)) in run.gates
-    assert run.deliberations["abstentions"][code] > 0
+    assert run.deliberations.abstentions[code] > 0
     _buys_no_more(run)
 
 
 def _buys_no_more(run: Ran) -> None:
     """Requires that the position was sold at its stop-loss, and the gate was closed in the second rise."""
-    assert run.deliberations["gates"] == {"X": "closed"}
+    assert run.deliberations.gates == {"X": "closed"}
     assert [order.reason for order in run.events(SubmitOrder)] == ["entry", "stop_loss"]
-    assert run.result["open_positions"] == {}
-    assert run.result["codes"]["gate_closed"] > 3
+    assert run.result.open_positions == {}
+    assert run.result.codes["gate_closed"] > 3
     _recorded(run)
 
 
@@ -79,7 +79,7 @@ def test_trade_verdict_without_faults_leaves_gate_open_and_buys(tmp_path: Path) 
     run = ran(_scripted(answer()), tmp_path)
     assert len(run.bought(0, SECOND_RISE_S)) == 1
     assert len(run.bought(SECOND_RISE_S, END_S)) > 3
-    assert run.deliberations["gates"] == {"X": "open"}
+    assert run.deliberations.gates == {"X": "open"}
     _recorded(run)
 
 
@@ -174,7 +174,7 @@ def test_short_verdict_closes_gate(tmp_path: Path) -> None:
 def test_a_verdict_that_is_too_old_when_it_comes_is_stale(tmp_path: Path) -> None:
     run = ran(_scripted(answer()), tmp_path, hybrid__verdict_ttl_s=1)
     assert run.gates == [("closed", "stale")]
-    assert run.deliberations["abstentions"] == {"stale": len(run.decisions)}
+    assert run.deliberations.abstentions == {"stale": len(run.decisions)}
     _buys_no_more(run)
 
 
@@ -182,8 +182,8 @@ def test_answer_after_deadline_is_late_and_counts_as_timeout(tmp_path: Path) -> 
     run = ran(_scripted(answer()), tmp_path, hybrid__deadline_s=3, llm__virtual_latency_s=6)
     assert run.gates == [("closed", "timeout")]
     assert {decision.verdict for decision in run.decisions} == {"trade"}
-    assert run.deliberations["late"] == len(run.decisions)
-    assert set(run.deliberations["abstentions"]) == {"timeout"}
+    assert run.deliberations.late == len(run.decisions)
+    assert set(run.deliberations.abstentions) == {"timeout"}
     _buys_no_more(run)
 
 
@@ -192,7 +192,7 @@ def test_a_model_that_is_busy_beyond_the_deadline_is_not_waited_for(tmp_path: Pa
     run = ran(_scripted(answer()), tmp_path, **busy)
     assert run.gates == [("closed", "timeout")]
     assert "deadline" in run.codes
-    assert set(run.deliberations["abstentions"]) == {"timeout"}
+    assert set(run.deliberations.abstentions) == {"timeout"}
     _buys_no_more(run)
 
 
@@ -385,7 +385,7 @@ def test_backend_exception_closes_gate(tmp_path: Path) -> None:
 def test_chaos_fault_is_tolerated_or_closes_gate(fault: str, tmp_path: Path) -> None:
     run = ran(lambda: ChaosBackend(ScriptedBackend([answer()]), "n", share=1.0, faults=[fault]), tmp_path)
     if fault in {"fenced", "thinking"}:
-        assert run.deliberations["abstentions"] == {}
+        assert run.deliberations.abstentions == {}
     else:
         (code,) = run.codes
         _require_closed(run, code)

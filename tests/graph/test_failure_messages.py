@@ -12,6 +12,7 @@ from autohedge import app
 from autohedge.console.event_log import event_log_factory
 from autohedge.console.summary import print_summary
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Unavailable
+from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder
 from tests.graph.hybrid_harness import EAGER, START_NS, answer, market
 from tests.llm.imitation_server import json_reply, llama_cpp
@@ -28,9 +29,14 @@ def nowhere() -> Iterator[str]:
         yield f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
 
 
-def _run(**changes: Any) -> dict[str, Any]:
+def _run(**changes: Any) -> RunReport:
     wanted = settings(**EAGER | changes)
     return app.run(wanted, market(), event_log_factory(wanted, on_clock=False, quiet=False))
+
+
+def _abstentions(report: RunReport) -> dict[str, int]:
+    assert report.deliberations
+    return report.deliberations.abstentions
 
 
 def _refused(kind: type[AutoHedgeError], **changes: Any) -> str:
@@ -62,8 +68,8 @@ def test_named_model_without_server_starts_with_closed_gates(
 ) -> None:
     named = {"llm__provider": "openai", "llm__base_url": nowhere, "llm__model": "m-1"}
     results = _run(**named, hybrid__starts_open=False)
-    assert results["buys"] == 0
-    assert results["deliberations"]["abstentions"] == {"unreachable": 11}
+    assert results.buys == 0
+    assert _abstentions(results) == {"unreachable": 11}
     sentence = "unreachable: the model's server cannot be reached; start it, or set llm.base_url"
     line = sentence.replace("unreachable", "(unreachable)")
     assert capsys.readouterr().err.splitlines() == [f"[AGENT] X: no answer {line}"]
@@ -78,7 +84,7 @@ def test_normal_log_reports_each_abstention_and_closed_gate(
     results = _run(llm__provider="scripted", llm__script="script.jsonl", chatter_level="normal")
     lines = capsys.readouterr().err.splitlines()
     expected = "[AGENT] X: no answer (no_json): the answer was not exactly one JSON object; use another model or prompt"
-    assert lines.count(expected) == results["deliberations"]["abstentions"]["no_json"]
+    assert lines.count(expected) == _abstentions(results)["no_json"]
     assert "[HYBRID] Gate CLOSED for X: no_json." in lines
 
 
@@ -88,7 +94,7 @@ def test_repeated_timeouts_are_reported_in_one_line(
     Path("script.jsonl").write_text(f"{json.dumps(answer())}\n")
     timing = {"llm__virtual_latency_s": 600, "hybrid__deadline_s": 3}
     results = _run(llm__provider="scripted", llm__script="script.jsonl", **timing)
-    assert results["deliberations"]["abstentions"]["timeout"] > 5
+    assert _abstentions(results)["timeout"] > 5
     lines = [line for line in capsys.readouterr().err.splitlines() if "(timeout)" in line]
     assert len(lines) == 1
     assert lines[0].startswith("[AGENT] X: no answer (timeout): the model did not answer in time; raise ")
@@ -128,6 +134,6 @@ def test_a_secret_in_a_headline_leaves_no_trace(workplace: Path) -> None:
         ]
     assert bodies
     assert not any(SECRET in body for body in bodies)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     for path in (folder.journal, folder.transcript):
         assert SECRET.encode() not in path.read_bytes()

@@ -12,11 +12,10 @@ from autohedge import app
 from autohedge.app import wall_run
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.events import DeliberationRequested, Event, JournalEntry, PromptsChanged, Restarted
-from autohedge.engine.engine import Engine
+from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder, read, verify
 from autohedge.journal.folder import content_name
 from autohedge.market import Tape
-from autohedge.market.tape import Rows
 from autohedge.prompts import builtin_names, builtin_path, load
 from autohedge.runtime.observers import NullObserver, ObserverFactory
 from tests.graph.record_factory import transcribed
@@ -241,12 +240,8 @@ class _Editor(NullObserver):
         path.write_text(builtin_path("director").read_text() + f"\nBe brief at {entry.seq}.\n")
 
 
-def _editor(engine: Engine, rows: Rows, run: str) -> _Editor:
-    return _Editor(engine, rows, run)
-
-
-def _records(results: dict[str, Any]) -> tuple[bytes, bytes]:
-    folder = RunFolder.find(results["run"])
+def _records(report: RunReport) -> tuple[bytes, bytes]:
+    folder = RunFolder.find(report.run)
     return folder.journal.read_bytes(), folder.transcript.read_bytes()
 
 
@@ -262,12 +257,12 @@ def test_virtual_and_seeded_runs_ignore_prompt_edits(workplace: Path) -> None:
     )
     tape = app.tape_for(wanted, [])
 
-    def seeded(tape: Tape, observer_factory: ObserverFactory) -> dict[str, Any]:
+    def seeded(tape: Tape, observer_factory: ObserverFactory) -> RunReport:
         Path("prompts/director.md").unlink(missing_ok=True)
         return wall_run.start(wanted, tape, LaunchOptions(100.0), seeded=True, watch=observer_factory)
 
-    plain, edited = app.run(wanted, tape), app.run(wanted, tape, _editor)
-    clocked = seeded(tape, _editor)
+    plain, edited = app.run(wanted, tape), app.run(wanted, tape, _Editor)
+    clocked = seeded(tape, _Editor)
     assert Path("prompts/director.md").is_file()
     assert _records(plain) == _records(edited) == _records(clocked)
     assert len(_records(plain)[1]) > 0

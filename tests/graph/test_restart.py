@@ -65,9 +65,7 @@ def _scripted(path: Path, **changes: Any) -> RunFolder:
     """Makes a seeded run on a clock with scripted answers."""
     (path / "script.jsonl").write_text(f"{json.dumps(ANSWER)}\n" * 400)
     wanted = settings(**SCRIPTED | changes)
-    return RunFolder.find(
-        wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)["run"]
-    )
+    return RunFolder.find(wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True).run)
 
 
 def _events(folder: RunFolder) -> list[Event]:

@@ -155,7 +155,7 @@ def test_budget_of_a_restarted_run_counts_the_answers_that_it_lost(workplace: Pa
     _script([ANSWER] * 100)
     wanted = settings(**EAGER | {"llm__max_calls": 60, "synthetic__hours": 0.2})
     results = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(), seeded=True)
-    folder = RunFolder.find(results["run"])
+    folder = RunFolder.find(results.run)
     folder.results.unlink()
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     folder.journal.write_bytes(b"".join(lines[: len(lines) // 2]))
@@ -163,7 +163,7 @@ def test_budget_of_a_restarted_run_counts_the_answers_that_it_lost(workplace: Pa
     folder.transcript.unlink()
     restarted = restart(folder)
     # Each lost answer may have been sent twice, which is more than the budget allows.
-    assert restarted["slow"]["calls"]["calls"] == 2 * lost > 60 > lost
+    assert restarted.agents and restarted.agents.calls["calls"] == 2 * lost > 60 > lost
     assert {decision.code for decision in _decisions(folder)[lost:]} == {"budget"}
 
 

@@ -99,7 +99,7 @@ def _spoiled(agent: str, name: str) -> tuple[Reply, str]:
 def _buys_no_more(run: Ran, *codes: str) -> None:
     """Requires one entry, sold at its stop-loss, and that all later proposals end in one of `codes`."""
     assert [order.reason for order in run.events(SubmitOrder)] == ["entry", "stop_loss"]
-    assert run.result["open_positions"] == {}
+    assert run.result.open_positions == {}
     assert set(codes) <= ABSTENTIONS.keys()
     first, *others = run.decisions
     assert (first.verdict, first.code) == ("trade", "")
@@ -107,7 +107,7 @@ def _buys_no_more(run: Ran, *codes: str) -> None:
     assert {decision.verdict for decision in others} == {"abstain"}
     assert {decision.code for decision in others} == set(codes)
     assert resolved_codes(run) == ["entry", *(decision.code for decision in others)]
-    assert sum(run.deliberations["abstentions"].values()) == len(others)
+    assert sum(run.deliberations.abstentions.values()) == len(others)
     _recorded(run)
 
 
@@ -201,7 +201,7 @@ def test_chaos_at_one_agent_is_tolerated_or_prevents_entries(
         tmp_path,
     )
     if corruption in {"fenced", "thinking"}:
-        assert run.deliberations["abstentions"] == {}
+        assert run.deliberations.abstentions == {}
         assert len(entries(run)) >= 2
     else:
         _buys_no_more(run, *{decision.code for decision in run.decisions[1:]})
@@ -261,7 +261,7 @@ def test_the_deadline_is_that_of_all_agents_together(tmp_path: Path) -> None:
     run = ran(team(), tmp_path, hybrid__deadline_s=3, llm__virtual_latency_s=1)
     assert set(resolved_codes(run)) == {"timeout"}
     assert run.events(SubmitOrder) == []
-    assert run.deliberations["late"] >= 3
+    assert run.deliberations.late >= 3
 
 
 @pytest.mark.parametrize(("calls", "agents"), [(1, 1), (2, 2), (3, 3)])
@@ -293,7 +293,7 @@ def test_a_lesson_that_cannot_be_read_is_none_and_stops_no_trade(
     run = ran(_model(server, "learning", sent, well=0), tmp_path, **changes)
     taught = [event for event in run.events(Decision) if event.kind == "learning"]
     assert taught and {(each.verdict, each.code) for each in taught} == {("abstain", code)}
-    assert run.deliberations["lessons"] == 0
+    assert run.deliberations.lessons == 0
     assert len(entries(run)) >= 3
     prompts = [line.request.messages[1].content for line in run.transcript if line.request]
     lesson = json.dumps(ANSWERS["learning"]["lesson"])

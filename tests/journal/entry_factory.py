@@ -44,7 +44,7 @@ from autohedge.core.events import (
     RequestUnknown,
     Restarted,
     Resumed,
-    RunResult,
+    RunEnded,
     RunStarted,
     SubmitOrder,
     SystemFault,
@@ -52,6 +52,7 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.orders import OrderType, Side, TimeInForce
+from tests.report_factory import deliberation_figures, run_result
 
 D = Decimal
 FOUND = VenueOrderStatus(
@@ -118,6 +119,6 @@ EVENTS: list[AnyEvent] = [
     OrderOverfilled("id-5", D("0.1")),
     Alert("short", "BTC/USD", "more was sold than was held"),
     EndOfTape(),
-    RunResult({"cash": "10000.00", "quotes": 17, "codes": {"entry": 1}, "fills": [], "open": None}),
+    RunEnded(run_result(deliberations=deliberation_figures(disposed={"entry": 1}))),
 ]  # fmt: skip
 ENTRIES = [JournalEntry(number, 3 * number, event) for number, event in enumerate(EVENTS, start=1)]

@@ -39,8 +39,8 @@ def _hour() -> Stream:
 def folder(tape_file: Path) -> RunFolder:
     """A finished run on that file."""
     results = app.run(settings(**TIGHT), open_tape([parse_source(str(tape_file))]))
-    assert results["buys"] > 5
-    return RunFolder.find(results["run"])
+    assert results.buys > 5
+    return RunFolder.find(results.run)
 
 
 def _lines(folder: RunFolder) -> Lines:
@@ -251,7 +251,7 @@ def run_with_cancels(tape_file: Path) -> RunFolder:
     resting = {"execution__time_in_force": '"gtc"', "execution__cancel_after_s": 1}
     late = {"simulated__order_latency_ms": 500}
     results = app.run(settings(**TIGHT, **resting, **late), open_tape([parse_source(str(tape_file))]))
-    return RunFolder.find(results["run"])
+    return RunFolder.find(results.run)
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from autohedge.core.events import (
     OrderMassStatus,
     QueryOpenOrders,
     RequestUnknown,
-    RunResult,
+    RunEnded,
     SubmitOrder,
     Timer,
     VenueEvent,
@@ -100,7 +100,7 @@ def test_run_whose_answers_take_longer_than_its_passes_ends(monkeypatch: pytest.
     )
     quotes = [(BEGUN_NS + second * S, 100.0, 100.1) for second in range(30)]
     played = play(wanted, quotes_tape(quotes))
-    assert isinstance(played.record[-1].event, RunResult)
+    assert isinstance(played.record[-1].event, RunEnded)
     assert len(played.events(QueryOpenOrders)) > 50
     assert played.engine.now_ns <= BEGUN_NS + 160 * S
 

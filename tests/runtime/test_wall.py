@@ -14,6 +14,7 @@ from autohedge.app import engine_for, wall_run
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.clock import ReplayClock, monotonic_ns
 from autohedge.core.events import LoopLag, Reducing, RunStarted
+from autohedge.core.results import RunReport
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.journal import RunFolder, read, verify
 from autohedge.market import SyntheticSpec, Tape, synthesize
@@ -35,8 +36,8 @@ def _minute() -> Tape:
     return synthesize(SyntheticSpec(hours=1 / 60, quotes_per_s=20, seed=4))
 
 
-def _journal(results: dict[str, object]) -> bytes:
-    return RunFolder.find(str(results["run"])).journal.read_bytes()
+def _journal(report: RunReport) -> bytes:
+    return RunFolder.find(report.run).journal.read_bytes()
 
 
 @pytest.mark.parametrize("latency_ms", [0, 40])
@@ -45,18 +46,18 @@ def test_the_record_is_the_same_at_every_speed(workplace: Path, speed: float | N
     wanted = settings(**EAGER, simulated__order_latency_ms=latency_ms, seed=9)
     virtual = app.run(wanted, _minute())
     wall = wall_run.start(wanted, _minute(), LaunchOptions(speed), seeded=True)
-    assert virtual["buys"] > 10
+    assert virtual.buys > 10
     assert _journal(wall) == _journal(virtual)
-    assert app.replay_engine(RunFolder.find(wall["run"])) == (None, True)
+    assert app.replay_engine(RunFolder.find(wall.run)) == (None, True)
 
 
 def test_without_a_seed_the_nonce_is_drawn_and_recorded_first(workplace: Path) -> None:
     runs = [wall_run.start(settings(**EAGER), _minute(), LaunchOptions(), seeded=False) for _ in range(2)]
-    first, second = (list(read(RunFolder.find(run["run"]).journal)) for run in runs)
+    first, second = (list(read(RunFolder.find(run.run).journal)) for run in runs)
     nonces = [lines[1].entry.event.nonce for lines in (first, second)]  # type: ignore[union-attr]
     assert nonces[0] != nonces[1]
     assert len(first) == len(second)
-    assert app.replay_engine(RunFolder.find(runs[0]["run"])) == (None, True)
+    assert app.replay_engine(RunFolder.find(runs[0].run)) == (None, True)
 
 
 def test_a_clock_that_runs_at_tape_speed_takes_as_long_as_the_tape(workplace: Path) -> None:
@@ -65,7 +66,7 @@ def test_a_clock_that_runs_at_tape_speed_takes_as_long_as_the_tape(workplace: Pa
     results = wall_run.start(settings(), tape, LaunchOptions(10.0), seeded=True)
     # A busy machine makes a run late, never early: only the least time is a property of the code.
     assert monotonic_ns() - begun_ns >= length_ns / 10
-    assert results["wakes"] > 0 and not results["interrupted"]
+    assert results.wakes and not results.interrupted
 
 
 @dataclass
@@ -152,9 +153,9 @@ def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
 def test_loop_lag_is_recorded_reduces_trading_and_replays(workplace: Path) -> None:
     wanted = settings(**EAGER | {"risk__max_lag_ms": 0.0001})
     results = wall_run.start(wanted, _minute(), LaunchOptions(speed=500.0), seeded=False)
-    lines = list(read(RunFolder.find(results["run"]).journal))
+    lines = list(read(RunFolder.find(results.run).journal))
     lags = [line.event for line in lines if isinstance(line.event, LoopLag)]
     assert lags and lags[0].lag_ms > 0.0001
     reducing = [line.event for line in lines if isinstance(line.event, Reducing)]
     assert ("lag",) in [event.causes for event in reducing]
-    assert app.replay_engine(RunFolder.find(results["run"])) == (None, True)
+    assert app.replay_engine(RunFolder.find(results.run)) == (None, True)

@@ -66,8 +66,8 @@ def test_crossover_enters_and_exits_at_bars_where_means_cross() -> None:
     played = play(_crossover(), _bars(FALL_RISE_FALL))
     assert _trades(played) == _crossings(FALL_RISE_FALL)
     assert [side for _, side in _trades(played)] == ["buy", "sell"]
-    assert played.result["exit_signals"] == 1
-    assert played.result["codes"]["warming_up"] == 3
+    assert played.result.exit_signals == 1
+    assert played.result.codes["warming_up"] == 3
 
 
 def test_the_crossover_gathers_quotes_into_bars() -> None:
@@ -79,7 +79,7 @@ def test_the_crossover_gathers_quotes_into_bars() -> None:
     played = play(_crossover(), quotes_tape(inside))
     decided = [(f.ts_ns - START_NS) // NS_PER_MINUTE - 1 for f in played.engine.stats.fills]
     assert decided == [bar for bar, _ in _crossings(FALL_RISE_FALL)]
-    assert played.result["codes"]["bar_forming"] == 2 * 15 + 1
+    assert played.result.codes["bar_forming"] == 2 * 15 + 1
 
 
 def test_an_exit_signal_that_fills_in_parts_is_carried_through() -> None:
@@ -92,10 +92,10 @@ def test_an_exit_signal_that_fills_in_parts_is_carried_through() -> None:
     tape = tape_of([Stream.of("BAR", columns, kind=Kind.BARS, interval_ns=NS_PER_MINUTE)])
     wanted = _crossover().model_copy(update={"simulated": settings(simulated__partial_fills=True).simulated})
     result = play(wanted, tape).result
-    assert result["buys"] == 1
-    assert result["exit_signals"] > 5
-    assert result["open_position"] == "0"
-    assert result["codes"]["exit_signal"] == result["exit_signals"]
+    assert result.buys == 1
+    assert result.exit_signals > 5
+    assert result.open_position == 0
+    assert result.codes["exit_signal"] == result.exit_signals
 
 
 def test_a_bar_is_known_at_its_end_and_never_before() -> None:
@@ -120,9 +120,9 @@ def _breakout() -> Settings:
 def test_a_python_strategy_trades_on_the_same_engine_and_replays() -> None:
     tape = _waves()
     played = play(_breakout(), tape)
-    assert played.result["buys"] >= 4
-    assert played.result["exit_signals"] >= 4
-    assert sum(played.result["codes"].values()) == len(tape)
+    assert played.result.buys >= 4
+    assert played.result.exit_signals >= 4
+    assert sum(played.result.codes.values()) == len(tape)
     assert replay(engine_for(_breakout(), tape), tape.rows, list(played.record)) is None
 
 
@@ -194,7 +194,7 @@ def test_the_filters_need_sizes() -> None:
 
 def test_overrides_reach_only_their_symbol() -> None:
     never = play(settings(momentum__min_edge_bps=9999), _waves())
-    assert never.result["buys"] == 0
+    assert never.result.buys == 0
     wanted = settings(momentum__min_edge_bps=9999, **{'symbol_overrides."WAVE".min_edge_bps': 1})
     fills = play(wanted, _waves()).engine.stats.fills
     assert {fill.symbol for fill in fills} == {"WAVE"}

@@ -111,7 +111,7 @@ def test_misspelt_override_of_an_inherited_method_is_named(tmp_path: Path) -> No
     name = _write(
         tmp_path / "own.py", f"{base}class Own(Base):\n    def quote(self): ...\n    def only(self): ...\n"
     )
-    assert play(settings(strategy__name=name), _tape()).result["quotes"] == 20
+    assert play(settings(strategy__name=name), _tape()).result.quotes == 20
 
 
 def test_what_a_strategy_prints_goes_to_stderr(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,7 +142,7 @@ def test_sources_of_all_imported_neighbours_are_kept(tmp_path: Path) -> None:
         "        import lazy\n        return Signal.BUY if box.VALUE + part.HALF + lazy.LATE == 4.5 else None\n"
     )
     wanted = settings(strategy__name=_write(tmp_path / "own.py", body))
-    assert play(wanted, _tape()).result["buys"] == 1
+    assert play(wanted, _tape()).result.buys == 1
     sources = sources_of(wanted)
     assert sources and sources.source == (HEAD + body).encode()
     kept = {path: content.decode() for path, content in sources.modules.items()}
@@ -155,7 +155,7 @@ def test_each_load_runs_the_files_of_its_own_folder(tmp_path: Path) -> None:
     for folder, signal, buys in (("one", "Signal.BUY", 1), ("two", "None", 0), ("one", "None", 0)):
         name = _write(tmp_path / folder / "own.py", body)
         _write(tmp_path / folder / "level.py", f"SIGNAL = {signal}\n")
-        assert play(settings(strategy__name=name), _tape()).result["buys"] == buys
+        assert play(settings(strategy__name=name), _tape()).result.buys == buys
 
 
 def test_stored_modules_replace_those_on_this_machine(tmp_path: Path) -> None:
@@ -166,7 +166,7 @@ def test_stored_modules_replace_those_on_this_machine(tmp_path: Path) -> None:
     kept = tmp_path / "b2.py"
     _write(kept, "S = Signal.BUY\n")
     use_stored(tmp_path / "a1.py", None, {"level.py": kept})
-    assert play(settings(strategy__name=stored), _tape()).result["buys"] == 1
+    assert play(settings(strategy__name=stored), _tape()).result.buys == 1
 
 
 def test_a_module_name_is_found_from_the_working_directory(workplace: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_module_name_is_found_from_the_working_directory(workplace: Path) -> N
     _write(workplace / "mytrader/rule.py", "RULE = Signal.BUY\n")
     wanted = settings(strategy__name="mytrader.entry:Own")
     assert str(workplace) not in sys.path
-    assert play(wanted, _tape()).result["buys"] == 1
+    assert play(wanted, _tape()).result.buys == 1
     sources = sources_of(wanted)
     assert sources and sources.module == "mytrader.entry"
     assert set(sources.modules) == {"mytrader/entry.py", "mytrader/rule.py"}

@@ -44,7 +44,7 @@ def recorded(**changes: Any) -> RunFolder:
     """
     wanted = settings(**LIVELY | changes)
     if OUTSIDE & changes.keys():
-        return RunFolder.find(app.run(wanted, app.tape_for(wanted, []))["run"])
+        return RunFolder.find(app.run(wanted, app.tape_for(wanted, [])).run)
     name = blake2b(repr(sorted(changes.items())).encode(), digest_size=8).hexdigest()
     made = recorded_once(SESSION[0] / name, lambda: app.run(wanted, app.tape_for(wanted, [])))
     return RunFolder(Path(shutil.copytree(made.path, RUNS / made.id)))
@@ -108,7 +108,7 @@ def prompts(name: str = "director", adding: str = "") -> Path:
 def studied(folder: RunFolder, **change: Any) -> Study:
     """Runs a study and asserts that both of its runs verify, replay and can be audited."""
     found = study(folder, Change(**change))
-    for run in (found.runs.baseline["run"], found.runs.variant["run"]):
+    for run in (found.runs.baseline.run, found.runs.variant.run):
         require_sound(RunFolder(RUNS / run))
     return found
 

@@ -35,7 +35,7 @@ def test_changed_prompt_changes_only_decisions_it_affects() -> None:
     runs = found.runs
     assert runs.reused > 0
     assert {each.place.symbol for each in runs.divergences if each.place.kind == "gate"} == {"ETH/USD"}
-    assert runs.variant["buys"] < runs.baseline["buys"]
+    assert runs.variant.buys < runs.baseline.buys
     assert found.reproduced
 
 
@@ -63,7 +63,7 @@ def test_recorded_failures_are_reused_with_unchanged_provider(mode: str) -> None
 def test_changed_exit_setting_reuses_answers_and_changes_results() -> None:
     found = studied(recorded(), overrides=("exits.take_profit_bps=30",))
     assert found.reasked.sent_count == 0 and not found.reasked.changed
-    assert found.runs.baseline["fees"] != found.runs.variant["fees"]
+    assert found.runs.baseline.fees != found.runs.variant.fees
     assert found.plan.differences == ("exits.take_profit_bps: 3.0 → 30.0",)
 
 
@@ -199,4 +199,5 @@ def test_unfinished_record_is_reasked_as_far_as_it_goes(place: Path) -> None:
     folder.journal.write_bytes(b"".join(whole[: len(whole) // 2]))
     found = studied(folder, prompts=prompts())
     assert found.reproduced is None and not found.reasked.changed
-    assert found.runs.unrecorded == 0 or found.runs.baseline["deliberations"]["abstentions"]["unrecorded"]
+    figures = found.runs.baseline.deliberations
+    assert found.runs.unrecorded == 0 or (figures and figures.abstentions["unrecorded"])

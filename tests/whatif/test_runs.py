@@ -44,10 +44,10 @@ def test_the_baseline_of_a_virtual_run_is_that_run_event_for_event(mode: str, se
     folder = recorded(trading__mode=f'"{mode}"', seed=seed, llm__provider=f'"{provider}"', **cache)
     found = studied(folder, mode="hft" if seed == 3 else "", provider="" if seed == 3 else "rules")
     assert found.reproduced
-    assert events(found.runs.baseline["run"]) == events(folder.id)
+    assert events(found.runs.baseline.run) == events(folder.id)
     assert found.runs.unrecorded == 0 and found.runs.comparable
     transcripts = [
-        RunFolder(RUNS / run).transcript.read_bytes() for run in (folder.id, found.runs.baseline["run"])
+        RunFolder(RUNS / run).transcript.read_bytes() for run in (folder.id, found.runs.baseline.run)
     ]
     assert transcripts[0] == transcripts[1]
 
@@ -59,9 +59,9 @@ def test_the_baseline_takes_as_long_as_was_measured(place: Path) -> None:
     latency = {"llm__provider": '"scripted"', "llm__script": f'"{script}"', "llm__latency": '"measured"'}
     folder = recorded(**latency)
     found = studied(folder, overrides=("exits.stop_loss_bps=3",))
-    decisions = [e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
+    decisions = [e.event for e in events(found.runs.baseline.run) if isinstance(e.event, Decision)]
     assert {decision.at_ns - decision.asked_ns for decision in decisions} & {1_242_000_000}
-    assert events(found.runs.baseline["run"]) == events(folder.id)
+    assert events(found.runs.baseline.run) == events(folder.id)
 
 
 def test_variant_without_agents_equals_strategy_run() -> None:
@@ -69,33 +69,33 @@ def test_variant_without_agents_equals_strategy_run() -> None:
     found = studied(folder, mode="hft")
     assert found.reasked.no_question_reason == "no question is asked: hft mode uses no agents"
     alone = app.run(settings(**LIVELY | {"trading__mode": '"hft"'}), found.record.tape)
-    assert events(found.runs.variant["run"]) == events(alone["run"])
+    assert events(found.runs.variant.run) == events(alone.run)
     assert len(found.runs.unmatched[0]) == len(found.record.pasts) and not found.runs.unmatched[1]
 
 
 def test_variant_can_add_agents_to_hft_run() -> None:
     found = studied(recorded(trading__mode='"hft"'), mode="llm")
     assert found.reasked.no_question_reason == "no question is re-asked: the recorded run has none"
-    assert found.reproduced and found.runs.variant["mode"] == "llm"
+    assert found.reproduced and found.runs.variant.mode == "llm"
     assert found.runs.unmatched[1] and found.runs.sent_count > 0
 
 
 def test_wall_clock_run_is_resimulated() -> None:
     wanted = settings(**LIVELY)
     tape = app.tape_for(wanted, [])
-    run = wall_run.start(wanted, tape, LaunchOptions(speed=None), seeded=False)["run"]
+    run = wall_run.start(wanted, tape, LaunchOptions(speed=None), seeded=False).run
     found = studied(RunFolder.find(run), prompts=prompts())
     assert found.record.on_clock
-    codes = [e.event.code for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision)]
+    codes = [e.event.code for e in events(found.runs.baseline.run) if isinstance(e.event, Decision)]
     assert codes.count("unrecorded") == found.runs.unrecorded
     assert found.runs.comparable is (10 * found.runs.unrecorded <= len(codes))
     assert not found.reasked.changed
-    assert found.runs.baseline["mode"] == "hybrid"
+    assert found.runs.baseline.mode == "hybrid"
 
 
 def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
     wanted = settings(**LIVELY)
-    run = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(speed=None), seeded=True)["run"]
+    run = wall_run.start(wanted, app.tape_for(wanted, []), LaunchOptions(speed=None), seeded=True).run
     found = studied(RunFolder.find(run), overrides=("exits.stop_loss_bps=4",))
     assert not found.record.on_clock and found.reproduced
     assert found.runs.unrecorded == 0
@@ -112,7 +112,7 @@ def test_a_question_that_the_record_does_not_know_is_an_abstention(
     folder.transcript.write_bytes(b"".join(lines[: len(lines) // 3]))
     found = studied(folder, mode="hft")
     unknown = [
-        e.event for e in events(found.runs.baseline["run"]) if isinstance(e.event, Decision) and e.event.code
+        e.event for e in events(found.runs.baseline.run) if isinstance(e.event, Decision) and e.event.code
     ]
     assert {(decision.verdict, decision.code) for decision in unknown} == {("abstain", "unrecorded")}
     assert len(unknown) == found.runs.unrecorded > 0
@@ -130,7 +130,7 @@ def test_a_packed_run_works_wherever_it_was_moved(place: Path) -> None:
     quotes = [f"{1_700_000_000_000_000_000 + s * 10**9},{100 + s % 7},{100.01 + s % 7}" for s in range(300)]
     tape.write_text("\n".join(["ts_ns,bid,ask", *quotes]))
     wanted = settings(**LIVELY)
-    run = app.run(wanted, app.tape_for(wanted, [parse_source(f"BTC/USD={tape}")]))["run"]
+    run = app.run(wanted, app.tape_for(wanted, [parse_source(f"BTC/USD={tape}")])).run
     folder = RunFolder.find(run)
     app.pack(folder)
     moved = RunFolder(Path(shutil.move(folder.path, place / "elsewhere")))
@@ -191,7 +191,7 @@ def test_variant_run_reuses_reasked_answers() -> None:
 
 def test_both_runs_of_a_study_are_sound_records() -> None:
     found = study(recorded(), Change(provider="chaos"))
-    for run in (found.runs.baseline["run"], found.runs.variant["run"]):
+    for run in (found.runs.baseline.run, found.runs.variant.run):
         require_sound(RunFolder.find(run))
         results: dict[str, Any] = json.loads(RunFolder.find(run).results.read_bytes())
         assert results["run"] == run

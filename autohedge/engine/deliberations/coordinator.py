@@ -4,11 +4,12 @@ In hybrid mode a decision opens or closes a gate and does nothing else. In llm m
 exits a position. Sizing, limits and risk checks apply in both modes.
 """
 
-from typing import Any
+import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested
 from autohedge.core.money import ZERO, add, subtract
+from autohedge.core.results import DeliberationFigures
 from autohedge.core.snapshots import AgentLimits, ClosedTrade, DeliberationKind, PositionView, Snapshot
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
@@ -139,20 +140,20 @@ class DeliberationCoordinator:
             for lane in range(len(self._instruments)):
                 self.lesson_scheduler.cancel(lane)
 
-    def result(self) -> dict[str, Any]:
-        """The deliberation figures of the run, as `results.json` lists them."""
+    def result(self) -> DeliberationFigures:
+        """The deliberation figures of the run so far."""
         stats = self.scheduler.stats
-        figures = {
-            "asked": self._number - self._skipped,
-            "late": stats.late,
-            "given_up": stats.given_up,
-            "bypassed": stats.bypassed,
-            "cached": stats.cached,
-            "verdicts": dict(sorted(stats.verdicts.items())),
-            "abstentions": dict(sorted(stats.abstentions.items())),
-            "lessons": self.lesson_scheduler.lessons if self.lesson_scheduler else 0,
-        }
-        return figures | self.gates.figures()
+        figures = DeliberationFigures(
+            asked=self._number - self._skipped,
+            late=stats.late,
+            given_up=stats.given_up,
+            bypassed=stats.bypassed,
+            cached=stats.cached,
+            verdicts=dict(sorted(stats.verdicts.items())),
+            abstentions=dict(sorted(stats.abstentions.items())),
+            lessons=self.lesson_scheduler.lessons if self.lesson_scheduler else 0,
+        )
+        return msgspec.structs.replace(figures, **self.gates.figures())
 
     # questions
 

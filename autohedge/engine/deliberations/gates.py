@@ -79,7 +79,7 @@ class EntryGates:
         states = {symbol: gate.state for symbol, gate in zip(self._symbols, self.gates, strict=True)}
         gated_signals = self._scheduler.count(MEETING_THE_GATE)
         changes = {"opened": self._stats.opened, "closed": self._stats.closed}
-        return changes | {"wishes": gated_signals, "gates": states}
+        return changes | {"gated_signals": gated_signals, "gates": states}
 
     def on_timeout(self, lane: int, _: int, now_ns: int) -> None:
         """Handles the deadline of the pending question."""

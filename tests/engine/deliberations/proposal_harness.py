@@ -12,6 +12,7 @@ from autohedge.core.events import (
     ProposalResolved,
     SubmitOrder,
 )
+from autohedge.core.results import DeliberationFigures
 from autohedge.core.units import NS_PER_S
 from tests.engine import harness
 from tests.engine.harness import START_NS
@@ -53,8 +54,12 @@ class ProposalHarness(harness.EngineHarness):
 
     @property
     def resolutions(self) -> dict[str, int]:
-        counted: dict[str, int] = self.engine.result()["deliberations"]["disposed"]
-        return counted
+        return self.figures.disposed or {}
+
+    @property
+    def figures(self) -> DeliberationFigures:
+        assert self.engine.deliberations
+        return self.engine.deliberations.result()
 
 
 def only_order(events: list[Event]) -> SubmitOrder:

@@ -61,7 +61,7 @@ def test_gate_starts_closed_and_requests_after_refresh_quotes() -> None:
     assert (question.number, question.kind, question.symbol) == (1, "gate", "X")
     assert harness.engine.deliberations
     assert (
-        harness.engine.deliberations.result()["wishes"]
+        harness.engine.deliberations.result().gated_signals
         == harness.engine.codes()["gate_closed"]
         == REFRESH - 1
     )
@@ -144,7 +144,7 @@ def test_gate_with_unanswered_request_closes_at_deadline() -> None:
     question = harness.next_question()
     assert _gates(harness.fire_timers_until(question.at_ns + 30 * NS_PER_S)) == [("closed", "timeout")]
     assert harness.decide("trade", question) == []
-    assert harness.engine.deliberations and harness.engine.deliberations.result()["late"] == 1
+    assert harness.engine.deliberations and harness.engine.deliberations.result().late == 1
 
 
 def test_gate_verdict_past_ttl_expires_and_requests_a_new_one() -> None:
@@ -175,9 +175,7 @@ def test_gate_verdict_arriving_after_its_ttl_is_stale() -> None:
     question = harness.next_question()
     harness.quotes(11)
     assert _gates(harness.decide("trade", question)) == []
-    assert harness.engine.deliberations and harness.engine.deliberations.result()["abstentions"] == {
-        "stale": 1
-    }
+    assert harness.engine.deliberations and harness.engine.deliberations.result().abstentions == {"stale": 1}
 
 
 def test_gate_cooldown_lasts_its_quotes_then_refresh_count_resumes() -> None:
@@ -230,7 +228,7 @@ def test_questions_after_a_restart_skip_the_numbers_that_were_lost() -> None:
     now_ns, pos = harness.engine.now_ns, harness.engine.pos
     harness.step(Restarted(now_ns, pos, "m", last_number=3))
     assert harness.next_question().number == 4
-    assert harness.engine.deliberations and harness.engine.deliberations.result()["asked"] == 2
+    assert harness.engine.deliberations and harness.engine.deliberations.result().asked == 2
 
 
 def test_closing_gate_cancels_the_resting_entry() -> None:
@@ -256,7 +254,7 @@ def test_decision_with_number_zero_does_not_open_a_gate_without_question() -> No
     harness = GateHarness()
     harness.decide("keep")
     assert harness.decide("trade", DeliberationRequested(0, 0, "gate", "X", "")) == []
-    assert harness.engine.deliberations and harness.engine.deliberations.result()["late"] == 1
+    assert harness.engine.deliberations and harness.engine.deliberations.result().late == 1
 
 
 def test_decision_with_number_zero_is_ignored() -> None:
@@ -266,7 +264,7 @@ def test_decision_with_number_zero_is_ignored() -> None:
         assert harness.decide("trade", DeliberationRequested(0, 0, kind, "X", "")) == []
     assert harness.decide("lesson", DeliberationRequested(0, 0, "learning", "X", "")) == []
     assert harness.state == "closed"
-    assert harness.engine.result()["deliberations"]["lessons"] == 0
+    assert harness.engine.deliberations and harness.engine.deliberations.result().lessons == 0
 
 
 def test_gate_given_lesson_instead_of_verdict_closes() -> None:

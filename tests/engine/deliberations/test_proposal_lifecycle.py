@@ -152,7 +152,7 @@ def test_late_answer_is_counted_and_ignored() -> None:
     question = harness.next_question()
     harness.fire_timers_until(question.at_ns + DEADLINE_S * NS_PER_S)
     assert harness.propose(question) == []
-    assert harness.engine.result()["deliberations"]["late"] == 1
+    assert harness.figures.late == 1
 
 
 def test_answer_to_unrequested_question_is_ignored() -> None:
@@ -185,8 +185,8 @@ def test_pending_request_at_halt_or_restart_is_discarded(cut: str) -> None:
     if cut == "halt":
         assert [each.order_id for each in events_of(CancelOrder, events)] == [order.order_id]
     assert harness.propose(question) == []
-    figures = harness.engine.result()["deliberations"]
-    assert (figures["given_up"], figures["late"]) == (1, 1)
+    figures = harness.figures
+    assert (figures.given_up, figures.late) == (1, 1)
 
 
 def test_halt_and_resume_with_pending_request_requests_at_next_quote() -> None:

@@ -102,7 +102,7 @@ def test_unanswered_request_times_out_and_triggers_the_next() -> None:
     events = harness.fire_timers_until(question.at_ns + DEADLINE_S * NS_PER_S)
     assert [type(event) for event in events] == [ProposalResolved, DeliberationRequested]
     assert resolution_codes(events) == ["timeout"]
-    assert harness.engine.result()["deliberations"]["abstentions"] == {"timeout": 1}
+    assert harness.figures.abstentions == {"timeout": 1}
 
 
 def test_every_quote_ends_in_one_code() -> None:

@@ -1,0 +1,145 @@
+"""The result of a run as values: the last line of its journal, and the content of `results.json`.
+
+Amounts of money are decimals, which JSON has as strings. A key that does not apply to a run is left out.
+"""
+
+from decimal import Decimal
+from typing import Any, Literal
+
+import msgspec
+
+from autohedge.core.orders import OrderState, Side
+
+
+class Fill(msgspec.Struct, frozen=True, gc=False):
+    """One fill as reports list it; `realized` is before fees."""
+
+    symbol: str
+    side: Side
+    ts_ns: int
+    qty: Decimal
+    price: Decimal
+    fee: Decimal
+    reason: str
+    order_id: str
+    realized: Decimal
+
+
+class WorkingOrder(msgspec.Struct, frozen=True, gc=False):
+    """An order that still works at the end of a run; `filled` is the filled part of `quantity`."""
+
+    order_id: str
+    symbol: str
+    side: Side
+    quantity: Decimal
+    filled: Decimal
+    limit: Decimal | None
+    state: OrderState
+
+
+# Keys and their order are the record format, as in `core/events.py`.
+class DeliberationFigures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counts of deliberations, and how they ended.
+
+    `disposed` counts in llm mode what the engine did with proposals and refusals, by code. The fields after
+    it belong to hybrid mode: how often gates opened and closed, the entry signals that a gate answered, and
+    the state of each symbol's gate.
+    """
+
+    asked: int
+    late: int
+    given_up: int
+    bypassed: int
+    cached: int
+    verdicts: dict[str, int]
+    abstentions: dict[str, int]
+    lessons: int
+    disposed: dict[str, int] | None = None
+    opened: int | None = None
+    closed: int | None = None
+    gated_signals: int | None = msgspec.field(name="wishes", default=None)
+    gates: dict[str, str] | None = None
+
+
+class TradingFigures(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Counts of quotes, fills and orders, and the account.
+
+    `codes` counts quotes by reason code. `open_position` is the sum of the quantities in `open_positions`,
+    so it has a meaning for one symbol only. `external` is what reconciliation booked.
+    """
+
+    quotes: int
+    codes: dict[str, int]
+    buys: int
+    sells: int
+    take_profits: int
+    stop_losses: int
+    trailing_stops: int
+    time_stops: int
+    exit_signals: int
+    expired: int
+    exit_refusals: dict[str, int]
+    slice_refusals: dict[str, int]
+    winning_exits: int
+    open_position: Decimal
+    open_positions: dict[str, Decimal]
+    open_orders: int
+    initial_cash: Decimal
+    realized_pnl: Decimal
+    unrealized_pnl: Decimal
+    fees: Decimal
+    external: Decimal
+    cash: Decimal
+    equity: Decimal
+
+
+class RunResult(TradingFigures, frozen=True, omit_defaults=True):
+    """The result of a run, or of its part so far; `deliberations` is None in hft mode."""
+
+    first_ns: int
+    last_ns: int
+    restarts: int
+    state: str
+    deliberations: DeliberationFigures | None = None
+
+
+class AgentsSummary(msgspec.Struct, frozen=True, omit_defaults=True):
+    """Who answered the deliberations of a run, its calls, and how many workers died on a clock."""
+
+    provider: str
+    model: str
+    server: str
+    calls: dict[str, Any]
+    worker_deaths: int | None = None
+
+
+class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
+    """The content of `results.json`: the result, the fills, and what they derive from.
+
+    `bar_exits` is set for bars. `fills` has the JSON of a `Fill` each. `working_orders` is None in reports of
+    versions up to 0.2.0. `interrupted`, `wakes` and `worst_lag_ms` belong to runs on a clock.
+    """
+
+    bar_exits: Literal["close"] | None = None
+    mode: str
+    strategy: str
+    seed: int
+    symbols: list[str]
+    synthetic: bool
+    fills: list[msgspec.Raw]
+    working_orders: list[WorkingOrder] | None = None
+    journal_head: str
+    journal_lines: int
+    interrupted: bool | None = None
+    wakes: int | None = None
+    worst_lag_ms: float | None = None
+    agents: AgentsSummary | None = msgspec.field(name="slow", default=None)
+    run: str
+
+
+class RunStatus(RunResult, frozen=True, omit_defaults=True, kw_only=True):
+    """The result so far of a running run, whether entries are halted, and how far its clock is."""
+
+    halted: bool
+    halt_id: str | None
+    reached_ns: int
