@@ -45,8 +45,7 @@ RETIRED = (
 )
 RETIRED_PHRASE = re.compile(rf"\b({'|'.join(RETIRED)})(s|es|ed|ing)?\b", re.IGNORECASE)
 EXCEPTIONS = {
-    ("autohedge/console/summary.py", "wish"): "a key of results.json",
-    ("autohedge/engine/deliberations/coordinator.py", "wish"): "a key of results.json",
+    ("autohedge/core/results.py", "wish"): "a key of results.json",
 }
 
 

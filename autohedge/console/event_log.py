@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from autohedge.config import Settings
 from autohedge.console.progress import BarProgress, LineProgress, OutputThread, ProgressView
 from autohedge.core.abstentions import describe
+from autohedge.core.bookings import FillBookings
 from autohedge.core.clock import format_utc
 from autohedge.core.events import (
     Active,
@@ -87,7 +88,7 @@ class EventLog:
         self._level = level
         self._progress = progress
         self._banner = banner
-        self._fill: ExecutionReport | None = None
+        self._bookings = FillBookings()
         self._waits: dict[tuple[str, str], int] = {}
         self._reported_codes: set[str] = set()
         self._before = self._reason_counts()
@@ -107,6 +108,9 @@ class EventLog:
 
     def on_event(self, entry: JournalEntry) -> None:
         """Logs an event if it has a line at this level."""
+        # A venue may report a fill twice; it is logged when booked, which happens once.
+        if (fill := self._bookings.apply(entry.event)) and fill.report.kind == "fill":
+            self._log(1, _fill_line(fill.report))
         match event := entry.event:
             case RunStarted() | Restarted() | Continued():
                 self._waits.clear()
@@ -114,11 +118,6 @@ class EventLog:
                 self._log(1, self._banner)
             case SubmitOrder() if self._level:
                 self._submitted(event)
-            # A venue may report a fill twice; it is logged when booked, which happens once.
-            case ExecutionReport(kind="fill"):
-                self._fill = event
-            case FillBooked() if self._fill:
-                self._log(1, _fill_line(self._fill))
             case DeliberationRequested() | Decision():
                 self._unanswered(event)
             case Halted():

@@ -7,16 +7,15 @@ from typing import Any
 
 import msgspec
 
+from autohedge.core.bookings import FillBookings, RecordedFill
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
-    ExecutionReport,
-    FillBooked,
     OperatorCommand,
+    OrderAdopted,
     PromptsChanged,
     RunEnded,
     SubmitOrder,
 )
-from autohedge.core.money import ZERO, subtract
 from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
 from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
@@ -30,6 +29,7 @@ CHECKED_APART = frozenset({"fills", "journal_head", "working_orders"})
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "slow"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
 AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
+ADOPTED = "adopted"  # the reason of an order that the venue's list named
 NAMED_KEYS = 3
 SHOWN_CHARS = 80
 
@@ -46,43 +46,45 @@ class Verified:
 
 @dataclass(slots=True)
 class ResultProjection:
-    """The values that `results.json` must repeat from the record: the figures, and every fill once."""
+    """The values that `results.json` must repeat from the record: the figures, and every booked fill."""
 
     result: RunResult | None = None
-    fills: dict[tuple[str, str | None], dict[str, Any]] = field(default_factory=dict)
+    fills: list[dict[str, Any]] = field(default_factory=list)
     lines: int = 0
     stopped: bool = False
     _genesis: Genesis | None = None
-    _orders: dict[str, SubmitOrder] = field(default_factory=dict)
-    _realized: Decimal = ZERO
-    _last: dict[str, Any] = field(default_factory=dict)
+    _orders: dict[str, dict[str, Any]] = field(default_factory=dict)
+    _bookings: FillBookings = field(default_factory=FillBookings)
 
     def apply(self, line: JournalLine) -> None:
         """Updates the projection with one line."""
         self.lines += 1
         if line.genesis is not None:
             self._genesis = Genesis.of(line)
+        if (fill := self._bookings.apply(line.event)) and fill.report.kind == "fill":
+            self.fills.append(self._fill(fill))
         match line.event:
             case RunEnded() as event:
                 self.result = event.result
             case OperatorCommand(command="stop"):
                 self.stopped = True
-            case SubmitOrder() as event:
-                self._orders[event.order_id] = event
-            case ExecutionReport(kind="fill") as event:
-                # The venue may report a fill twice; the engine books it once.
-                self._last = self.fills.setdefault((event.order_id, event.trade_id), self._fill(event))
-            case FillBooked() as event:  # follows the report of its fill, which is `_last`
-                self._last["realized"] = subtract(event.realized, self._realized)
-                self._realized = event.realized
+            case SubmitOrder() as order:
+                facts = {"symbol": order.symbol, "side": str(order.side), "reason": order.reason}
+                self._orders[order.order_id] = facts
+            case OrderAdopted(order=found):
+                facts = {"symbol": found.symbol, "side": str(found.side), "reason": ADOPTED}
+                self._orders[found.order_id] = facts
 
-    def _fill(self, report: ExecutionReport) -> dict[str, Any]:
-        order = self._orders.get(report.order_id)
-        fill: dict[str, Any] = {"order_id": report.order_id, "ts_ns": report.ts_ns}
-        fill |= {"qty": report.quantity, "price": report.price, "fee": report.fee}
-        if order is None:
-            return fill
-        return fill | {"symbol": order.symbol, "side": str(order.side), "reason": order.reason}
+    def _fill(self, fill: RecordedFill) -> dict[str, Any]:
+        report = fill.report
+        figures = {
+            "qty": report.quantity,
+            "price": report.price,
+            "fee": report.fee,
+            "realized": fill.realized,
+        }
+        place = {"order_id": report.order_id, "ts_ns": report.ts_ns}
+        return place | figures | self._orders.get(report.order_id, {})
 
     def check(self, folder: RunFolder) -> None:
         """Compares `results.json` with the record; a run without results passes.
@@ -98,7 +100,7 @@ class ResultProjection:
         if wrong:
             more = f"; {len(wrong) - NAMED_KEYS} more" if len(wrong) > NAMED_KEYS else ""
             raise Corrupt(f"{folder.results}: {'; '.join(wrong[:NAMED_KEYS])}{more}")
-        if list(map(_exact, results.get("fills", []))) != list(self.fills.values()):
+        if list(map(_exact, results.get("fills", []))) != self.fills:
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
         open_orders = results.get("working_orders")
         if open_orders is not None and len(open_orders) != result.open_orders:

@@ -7,10 +7,10 @@ the orders and fills of a journal into trips.
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from autohedge.core.bookings import FillBookings, RecordedFill
 from autohedge.core.events import (
     AnyEvent,
     ExecutionReport,
-    FillBooked,
     OrderAccepted,
     OrderAdopted,
     OrderRejected,
@@ -182,8 +182,7 @@ class RoundTrips:
         self.groups: dict[str, TripStats] = {}
         self._current: dict[str, RoundTrip] = {}
         self._orders: dict[str, tuple[RoundTrip, TrackedOrder]] = {}
-        self._report: ExecutionReport | None = None
-        self._realized = ZERO
+        self._bookings = FillBookings()
 
     def on_submit(self, order: SubmitOrder, verdict: int, group: str) -> RoundTrip:
         """Assigns an order to its trip; an entry starts one if the symbol has none that accepts it."""
@@ -209,15 +208,15 @@ class RoundTrips:
 
     def apply(self, event: AnyEvent) -> None:
         """Follows the events of orders; ignores all others."""
+        if fill := self._bookings.apply(event):
+            self._book(fill)
         match event:
             case ExecutionReport(kind="fill" | "bust"):
-                self._report = event
+                pass  # counts once it is booked
             case ExecutionReport() | OrderRejected():
                 self._end(event.order_id, event.kind if isinstance(event, ExecutionReport) else "rejected")
             case OrderAccepted() | RequestUnknown(about="submit"):
                 self._set_state(event.order_id, "working" if isinstance(event, OrderAccepted) else "unknown")
-            case FillBooked():
-                self._book(event)
             case OrderAdopted(order=order):
                 figures = (0, order.quantity, order.limit, "adopted")
                 self._place(TrackedOrder(order.order_id, order.symbol, order.side, *figures), 0, NO_VERDICT)
@@ -263,13 +262,10 @@ class RoundTrips:
         if order_id in self._orders and self._orders[order_id][1].working:
             self._orders[order_id][1].state = state
 
-    def _book(self, booked: FillBooked) -> None:
-        """Adds a fill once it is booked: queries may repeat its report, but it is booked only once."""
-        realized = subtract(booked.realized, self._realized)
-        self._realized = booked.realized
-        # A booking follows its report within one step. One without that report cannot be attributed.
-        report, self._report = self._report, None
-        if report is None or report.order_id != booked.order_id or booked.order_id not in self._orders:
+    def _book(self, fill: RecordedFill) -> None:
+        """Adds a fill, or takes back a busted one."""
+        report, booked, realized = fill
+        if booked.order_id not in self._orders:
             return
         trip, tracked = self._orders[booked.order_id]
         _take_back(trip, tracked, report) if report.kind == "bust" else _fill(trip, tracked, report, realized)
