@@ -1,0 +1,65 @@
+"""The view of a run: its figures are those of the engine, and looking at them changes nothing."""
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from numpy.typing import ArrayLike
+
+from autohedge.app import engine_for
+from autohedge.core.orders import BUY
+from autohedge.core.reasons import Reason
+from autohedge.runtime.run_view import RunView
+from tests.run_harness import begun, columns_tape, play, quotes_tape, settings
+
+S = 10**9
+EAGER = {
+    "momentum__evaluate_every_quotes": 1,
+    "momentum__lookback": 1,
+    "momentum__warmup_count": 0,
+    "momentum__min_edge_bps": 0,
+}
+RISE = [(S * n, 100.0 + n / 100, 100.02 + n / 100) for n in range(1, 6)]
+
+
+def test_quote_and_momentum_of_an_instrument_are_those_of_the_last_row() -> None:
+    tape = quotes_tape(RISE)
+    engine = begun(engine_for(settings(**EAGER | {"momentum__min_edge_bps": 50}), tape))
+    view = RunView(engine, tape.rows)
+    engine.scan(tape.rows, 0, 3)
+    x = view.instrument_of_row(2)
+    assert x is view.instrument("X") is view.instruments[0]
+    assert (view.pos, view.row_count, x.bid, x.ask) == (3, 5, RISE[2][1], RISE[2][2])
+    assert x.spread_bps == (x.ask - x.bid) / x.mid * 10_000
+    assert x.edge_bps and 0.9 < x.edge_bps < 1.1 and x.min_edge_bps == 50
+    assert x.reason_counts[Reason.NO_EDGE] == view.result().codes["no_edge"] > 0
+
+
+def test_position_of_an_instrument_is_that_of_the_ledger() -> None:
+    tape = quotes_tape(RISE)
+    played = play(settings(**EAGER), tape)
+    x = RunView(played.engine, tape.rows).instrument("X")
+    (fill,) = played.engine.stats.fills
+    assert x.entry_price == pytest.approx(float(fill.price))
+    assert 0 < x.stop_loss < x.entry_price < x.take_profit
+
+
+def test_what_a_strategy_does_not_measure_is_none() -> None:
+    tape = quotes_tape(RISE)
+    x = RunView(engine_for(settings(strategy__name="crossover"), tape), tape.rows).instrument("X")
+    assert (x.edge_bps, x.min_edge_bps, x.debounce, x.entry_price) == (None, None, None, 0.0)
+
+
+def test_looking_at_a_run_changes_no_byte_of_its_result() -> None:
+    columns: dict[str, ArrayLike] = {"ts": [1], "bid": [100.0], "ask": [100.02]}
+    tape, results = columns_tape({"A": columns, "B": columns}), []
+    for looks in (False, True):
+        engine = begun(engine_for(settings(), tape))
+        if looks:
+            view = RunView(engine, tape.rows)
+            assert view.result().open_positions == {}
+            assert [each.entry_price for each in view.instruments] == [0.0, 0.0]
+        for symbol in ("B", "A"):
+            engine.ledger.book_fill(symbol, BUY, Decimal(1), Decimal(100), Decimal(0))
+        results.append(msgspec.json.encode(engine.result()))
+    assert results[0] == results[1]
