@@ -15,7 +15,11 @@ import autohedge
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "autohedge"
-FILE_LINES_MAX, FUNCTION_LINES_MAX = 500, 60
+FILE_LINES_MAX, FUNCTION_LINES_MAX, PARAMETERS_MAX = 500, 60, 6
+MANY_PARAMETERS = (
+    "autohedge/kernels/",
+    "autohedge/cli/",
+)  # compiled loops over columns; options of a command
 PACKAGES = [module.name for module in pkgutil.walk_packages(autohedge.__path__, "autohedge.") if module.ispkg]
 WITHOUT_EXPORTS = {
     "autohedge.agents": "loads LangChain",
@@ -185,3 +189,22 @@ def test_no_file_or_function_is_too_long() -> None:
         and (node.end_lineno or 0) - node.lineno + 1 > FUNCTION_LINES_MAX
     ]
     assert long_files + long_functions == []
+
+
+def _parameters(function: ast.FunctionDef | ast.AsyncFunctionDef) -> list[str]:
+    """Returns the names of a function's parameters without `self` and `cls`."""
+    arguments = function.args
+    names = [each.arg for each in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
+    return [name for name in names if name not in {"self", "cls"}]
+
+
+def test_no_function_has_too_many_parameters() -> None:
+    found = [
+        f"{path}:{node.lineno} {node.name}: {len(_parameters(node))}"
+        for path, tree in _trees("autohedge")
+        if not path.startswith(MANY_PARAMETERS)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and len(_parameters(node)) > PARAMETERS_MAX
+    ]
+    assert found == []

@@ -152,12 +152,13 @@ class Rows:
         bid: ArrayLike,
         ask: ArrayLike,
         lane: ArrayLike | None = None,
-        bid_size: ArrayLike | None = None,
-        ask_size: ArrayLike | None = None,
+        sizes: tuple[ArrayLike | None, ArrayLike | None] = (None, None),
         *,
         lanes: int = 1,
     ) -> Self:
         """Returns rows from arrays in memory; `lanes` is the number of instruments that `lane` may refer to.
+
+        `sizes` are those at bid and ask.
 
         Raises Misconfigured if lengths differ, time decreases or a lane is out of range.
         """
@@ -171,8 +172,8 @@ class Rows:
             lane=numbers,
             bid=sized(bid, rows, "bid"),
             ask=sized(ask, rows, "ask"),
-            bid_size=optional(bid_size, rows, np.float64, "bid_size"),
-            ask_size=optional(ask_size, rows, np.float64, "ask_size"),
+            bid_size=optional(sizes[0], rows, np.float64, "bid_size"),
+            ask_size=optional(sizes[1], rows, np.float64, "ask_size"),
         )
 
     def __len__(self) -> int:

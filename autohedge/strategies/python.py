@@ -28,6 +28,7 @@ from autohedge.strategies.user_code import StrategyModuleFinder, described
 METHODS = {Kind.QUOTES: "on_quote", Kind.BARS: "on_bar"}
 _OTHER = {Kind.QUOTES: Kind.BARS, Kind.BARS: Kind.QUOTES}
 CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
+_Row = tuple[int, int, float, float, float, float]  # lane, time, bid, ask, bid size, ask size
 
 
 @unique
@@ -102,14 +103,13 @@ class PythonStrategyRunner:
         with self._code.running():
             for first in range(start, stop, CHUNK_ROWS):
                 for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
-                    if self._must_stop(row[0], self._step(i, *row)):
+                    if self._must_stop(row[0], self._step(i, row)):
                         return i
         return stop
 
-    def _step(
-        self, i: int, lane: int, ts: int, bid: float, ask: float, bid_size: float, ask_size: float
-    ) -> int:
+    def _step(self, i: int, row: _Row) -> int:
         """Processes one row; returns exactly one code, as a compiled step does."""
+        lane, ts, bid, ask, bid_size, ask_size = row
         checked: int = check_one(self.lanes, lane, bid, ask)
         if checked >= 0:
             return checked
@@ -152,7 +152,7 @@ class PythonStrategyRunner:
         return Bar(stream.symbol, ts, *prices)
 
 
-def _as_python(rows: Rows, start: int, stop: int) -> Iterator[tuple[Any, ...]]:
+def _as_python(rows: Rows, start: int, stop: int) -> Iterator[_Row]:
     """Yields the rows as plain numbers, which Python handles faster than numpy scalars."""
     columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.bid_size, rows.ask_size)
     return zip(*(column[start:stop].tolist() for column in columns), strict=True)

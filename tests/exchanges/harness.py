@@ -24,7 +24,7 @@ def rows_of(books: Sequence[Book], sizes: Sequence[float] | None = None) -> Rows
     """Rows from (ts in ms, bid, ask), with the same size on both sides."""
     ts, bid, ask = zip(*books, strict=True)
     shown = None if sizes is None else np.array(sizes, dtype=np.float64)
-    return Rows.of(np.array(ts) * MS, np.array(bid), np.array(ask), bid_size=shown, ask_size=shown)
+    return Rows.of(np.array(ts) * MS, np.array(bid), np.array(ask), sizes=(shown, shown))
 
 
 @dataclass

@@ -46,7 +46,7 @@ def test_rows_may_be_empty() -> None:
         {"ts": [2, 1], "bid": [1, 2], "ask": [1, 2]},
         {"ts": [1, 2], "bid": [1, 2], "ask": [1, 2], "lane": [0, 1]},
         {"ts": [1, 2], "bid": [1, 2], "ask": [1, 2], "lane": [-1, 0]},
-        {"ts": [1, 2], "bid": [1, 2], "ask": [1, 2], "bid_size": [[1, 2]]},
+        {"ts": [1, 2], "bid": [1, 2], "ask": [1, 2], "sizes": ([[1, 2]], None)},
     ],
 )
 def test_rows_that_do_not_fit_together_are_refused(columns: dict[str, Any]) -> None:
