@@ -29,7 +29,7 @@ from autohedge.core.events import (
     SubmitOrder,
     Timer,
 )
-from autohedge.core.orders import OrderState
+from autohedge.core.orders import BUY, OrderState
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.engine.watchdogs import MIDNIGHT
@@ -398,3 +398,15 @@ def test_vwap_filter_with_price_equal_to_vwap_refuses_entry() -> None:
     wanted = settings(**EAGER, momentum__use_vwap_filter=True, momentum__max_spread_bps=100)
     codes = play(wanted, columns_tape({"X": columns | sizes})).result.codes
     assert (codes["below_vwap"], codes["entry"]) == (3, 0)
+
+
+def test_a_look_at_the_result_changes_no_byte_of_a_later_one() -> None:
+    columns: dict[str, Any] = {"ts": [1], "bid": [100.0], "ask": [100.02]}
+    encoded = set()
+    for looks in range(2):
+        engine = begun(engine_for(settings(), columns_tape({"A": columns, "B": columns})))
+        assert [engine.result().open_positions for _ in range(looks)] == [{}] * looks
+        for symbol in ("B", "A"):
+            engine.ledger.book_fill(symbol, BUY, Decimal(1), Decimal(100), Decimal(0))
+        encoded.add(msgspec.json.encode(engine.result()))
+    assert len(encoded) == 1
