@@ -66,7 +66,7 @@ def _samples() -> list[Sample]:
         gc.collect()
         venue = SimulatedVenue(VenueModel.of(settings), lots_of(settings, symbols), rows, nonce=nonce)
         store = DurableStore(Path(folder) / "journal.jsonl")
-        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}), clock=venue)
         first_ns, samples = int(rows.ts[0]), list[Sample]()
 
         def watch() -> None:

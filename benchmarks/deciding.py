@@ -75,7 +75,9 @@ def _warm(tape: Tape, more: list[str]) -> None:
     """Runs once in virtual time: loading the machine code takes seconds, which no clock may count."""
     settings, nonce = session.settings([*EAGER, *more]), nonce_from_seed(0)
     venue = venue_for(settings, tape, nonce)
-    VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.InMemoryRecord()).run(nonce)
+    VirtualRuntime(engine_for(settings, tape), venue, tape.rows, session.InMemoryRecord(), clock=venue).run(
+        nonce
+    )
 
 
 def _row(name: str, rounds: list[Round], hft: list[Round]) -> Row:

@@ -37,7 +37,8 @@ class InMemoryRecord(list[JournalEntry]):
 def play(wanted: Settings, market: Tape, recorder: Journal | InMemoryRecord) -> Engine:
     """Runs in virtual time. Raises AssertionError if a limit refused an entry, as refusals cost less."""
     engine, nonce = engine_for(wanted, market), nonce_from_seed(wanted.seed)
-    VirtualRuntime(engine, venue_for(wanted, market, nonce), market.rows, recorder).run(nonce)
+    venue = venue_for(wanted, market, nonce)
+    VirtualRuntime(engine, venue, market.rows, recorder, clock=venue).run(nonce)
     refusals = {reason for reason in Reason if reason > STOPS_FROM} - STOPS
     refused = {reason.label for reason in refusals if engine.codes()[reason.label]}
     if refused:

@@ -113,7 +113,7 @@ def play(
     """
     with tempfile.TemporaryDirectory() as folder:
         store = DurableStore(Path(folder) / "journal.jsonl")
-        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}))
+        runtime = VirtualRuntime(engine, venue, rows, Journal.begin(store, {"benchmark": True}), clock=venue)
         # One second before the first row, so that starting up delays no quote.
         first_ns = int(rows.ts[0]) - 10**9
         clock = ReplayClock.begin(first_ns, 1.0)

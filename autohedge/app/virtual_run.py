@@ -16,6 +16,7 @@ from autohedge.config.sections import NO_MODELS
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Continued, JournalEntry
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
+from autohedge.core.ports import Recorder
 from autohedge.core.results import AgentsSummary, RunReport
 from autohedge.engine.engine import Engine
 from autohedge.execution.stats import working_orders
@@ -26,7 +27,7 @@ from autohedge.market import Kind, Rows, Tape
 from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
 from autohedge.runtime.run_view import RunView
-from autohedge.runtime.virtual import Recorder, VirtualRuntime
+from autohedge.runtime.virtual import VirtualRuntime
 
 if TYPE_CHECKING:
     from autohedge.graph.runtime import InProcessRuntime
@@ -123,7 +124,7 @@ def _drive(
             recorder = VerifyingRecorder(record, recorder, compare_texts=same_texts)
         nonce = nonce_of(record) or nonce_from_seed(run.settings.seed)
         venue = venue_for(run.settings, run.tape, nonce)
-        runtime = VirtualRuntime(engine, venue, rows, recorder, decisions)
+        runtime = VirtualRuntime(engine, venue, rows, recorder, decisions, clock=venue)
         if not _begin(runtime, recorder, nonce, record, rows):
             runtime.on_row = observer.on_row if observer.wants_rows else None
             with positions_named(engine, run.folder):

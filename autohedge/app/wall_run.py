@@ -20,6 +20,7 @@ from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
 from autohedge.core.events import JournalEntry, Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.log import warn
+from autohedge.core.ports import RunObserver
 from autohedge.core.results import RunReport
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.loopback.client import LoopbackClient
@@ -30,7 +31,7 @@ from autohedge.journal.folder import LAUNCH
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
-from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, RunObserver, tee
+from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
 from autohedge.runtime.recovery import (
     VerifyingRecorder,
     ended,
@@ -375,7 +376,7 @@ def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> Sta
     rows, reached_ns = run.tape.rows, int(run.tape.rows.ts[0]) - 1
     venue = venue_for(run.settings, run.tape, nonce_of(record) or nonce)
     recorder = VerifyingRecorder(record, tee(run.journal, run.observer), compare_texts=run.compare_texts)
-    runtime = VirtualRuntime(run.engine, venue, rows, recorder)
+    runtime = VirtualRuntime(run.engine, venue, rows, recorder, clock=venue)
     first: RunStarted | Restarted | None = RunStarted(nonce)
     if record:
         over, reached_ns = rerun(runtime, record, rows)
@@ -389,7 +390,7 @@ def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> Sta
 def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remote: RemoteVenue) -> StartPoint:
     """Prepares a run with a remote venue, which outlives a crash: rows were missed, and it is queried."""
     rows, recorder, clock = run.tape.rows, tee(run.journal, run.observer), remote.clock
-    runtime = VirtualRuntime(run.engine, remote.gateway, rows, recorder)
+    runtime = VirtualRuntime(run.engine, remote.gateway, rows, recorder, clock=None)
     runtime.late_as_one = True
     if not record:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))

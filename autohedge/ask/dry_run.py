@@ -108,7 +108,8 @@ class DryRun:
         self._lane_of = {name: lane for lane, name in enumerate(tape.symbols)}
         self._events: list[AnyEvent] = []
         nonce = nonce_from_seed(settings.seed)
-        self._runtime = VirtualRuntime(engine, venue_for(settings, tape, nonce), tape.rows, self)
+        venue = venue_for(settings, tape, nonce)
+        self._runtime = VirtualRuntime(engine, venue, tape.rows, self, clock=venue)
         # Before the first row: otherwise the engine would ask questions on its own schedule.
         self._deliberations.pause()
         self._runtime.begin(nonce)

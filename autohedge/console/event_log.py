@@ -47,11 +47,12 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.orders import BUY
+from autohedge.core.ports import RunObserver
 from autohedge.core.reasons import Reason
 from autohedge.core.text import printable
 from autohedge.core.units import CENTS
 from autohedge.engine.deliberations.scheduler import BYPASS
-from autohedge.runtime.observers import NullObserver, ObserverFactory, RunObserver
+from autohedge.runtime.observers import NullObserver, ObserverFactory
 from autohedge.runtime.run_view import InstrumentView, RunView
 
 REASONS = tuple(Reason)

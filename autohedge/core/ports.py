@@ -3,7 +3,14 @@
 from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from autohedge.core.events import AnyTradingCommand, VenueEvent
+from autohedge.core.events import (
+    AnyTradingCommand,
+    Decision,
+    DeliberationRequested,
+    JournalEntry,
+    VenueEvent,
+)
+from autohedge.core.snapshots import Snapshot
 
 
 class Gateway(Protocol):
@@ -19,6 +26,32 @@ class Gateway(Protocol):
 
     def poll(self) -> VenueEvent | None:
         """Returns the next answer that has arrived, or None."""
+        ...
+
+
+class VenueClock(Protocol):
+    """The clock of a simulated venue in this process: its messages and fills follow from the tape's rows."""
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next message arrives, at the venue or at the engine; NEVER if none is in transit."""
+        ...
+
+    @property
+    def next_touch(self) -> int:
+        """The first row that fills a resting order; the tape's length, or NEVER, if none does."""
+        ...
+
+    def on_position(self, pos: int) -> None:
+        """Makes the rows before `pos` known to the venue."""
+        ...
+
+    def advance(self) -> None:
+        """Delivers the earliest message in transit."""
+        ...
+
+    def fill_resting(self, row: int) -> None:
+        """Fills the resting orders that this row touches."""
         ...
 
 
@@ -49,4 +82,59 @@ class ExecutionClient(Protocol):
 
     def close(self) -> None:
         """Closes the connection."""
+        ...
+
+
+class DecisionSource(Protocol):
+    """The agents as a runtime sees them: takes questions, returns decisions when they are due."""
+
+    @property
+    def next_due_ns(self) -> int:
+        """When the next decision is known; NEVER if none is pending in this process."""
+        ...
+
+    def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
+        """Takes a question that is already in the journal."""
+        ...
+
+    def poll(self, by_ns: int) -> Decision | None:
+        """Returns the next decision that is known by `by_ns`, or None."""
+        ...
+
+
+class Recorder(Protocol):
+    """Takes the record, event by event; a journal is one."""
+
+    def append(self, entry: JournalEntry) -> None:
+        """Appends one event; on return it is as durable as this recorder promises."""
+        ...
+
+
+class RunObserver(Protocol):
+    """Displays and logs a run: receives the events of the types in `wants`, and rows if `wants_rows`.
+
+    It changes nothing, so the record is the same with and without it.
+    """
+
+    wants: frozenset[type]
+    wants_rows: bool
+
+    def on_event(self, entry: JournalEntry) -> None:
+        """Handles a recorded event of a wanted type."""
+        ...
+
+    def on_row(self, row: int) -> None:
+        """Handles a row that was taken. `wants_rows` requests this; it slows the run."""
+        ...
+
+    def on_progress(self) -> None:
+        """Handles a wake of the run's loop."""
+        ...
+
+    def notify(self, line: str) -> None:
+        """Shows a person a message that is not an event."""
+        ...
+
+    def close(self) -> None:
+        """Handles the end of the run, successful or not."""
         ...

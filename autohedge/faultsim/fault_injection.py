@@ -170,7 +170,7 @@ class FaultInjector:
         skew = schedule.take(F.SKEW, NEVER)
         self.skew_ns = int(skew.between(-2, 2) * NS_PER_S) if skew else 0
 
-    # the venue interface of `VirtualRuntime`
+    # gateway and clock of `VirtualRuntime`
 
     @property
     def next_due_ns(self) -> int:

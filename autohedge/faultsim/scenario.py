@@ -378,7 +378,12 @@ class _Runtime(VirtualRuntime):
         self._reported_fault: str | None = None
         self._slow_since_ns = NEVER
         super().__init__(
-            scenario.engine, _CheckedVenue(scenario), scenario.rows, self.recorder, scenario.decisions
+            scenario.engine,
+            _CheckedGateway(scenario),
+            scenario.rows,
+            self.recorder,
+            scenario.decisions,
+            clock=scenario.venue,
         )
 
     def drain(self) -> None:
@@ -447,26 +452,13 @@ class _Recorder:
             scenario.crash_point(M.CRASH_SUBMIT)
 
 
-class _CheckedVenue:
-    """The venue, with each command checked before it arrives."""
+class _CheckedGateway:
+    """The way to the venue, with each command checked before it arrives."""
 
     def __init__(self, scenario: FaultScenario) -> None:
         self._scenario = scenario
         self._venue = scenario.venue
         self.poll: Callable[[], VenueEvent | None] = self._venue.poll
-        self.on_position, self.advance, self.fill_resting = (
-            self._venue.on_position,
-            self._venue.advance,
-            self._venue.fill_resting,
-        )
-
-    @property
-    def next_due_ns(self) -> int:
-        return self._venue.next_due_ns
-
-    @property
-    def next_touch(self) -> int:
-        return self._venue.next_touch
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         scenario = self._scenario

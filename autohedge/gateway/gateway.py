@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from autohedge.core.clock import NEVER, monotonic_ns
+from autohedge.core.clock import monotonic_ns
 from autohedge.core.errors import Refused, Retryable, Unavailable
 from autohedge.core.events import AnyTradingCommand, ConnectionStatus, ReplaceOrder, SubmitOrder, VenueEvent
 from autohedge.core.ids import seeded_random
@@ -60,11 +60,6 @@ class VenueGateway:
         self._arrived: deque[VenueEvent] = deque()
         self._wake: Callable[[], None] = lambda: None
 
-    # the venue interface of `VirtualRuntime`; rows and virtual time do not apply to a remote venue
-
-    next_due_ns = NEVER
-    next_touch = NEVER
-
     def send(
         self,
         command: AnyTradingCommand,
@@ -80,15 +75,6 @@ class VenueGateway:
     def poll(self) -> VenueEvent | None:
         """The next answer that has arrived, or None."""
         return self._arrived.popleft() if self._arrived else None
-
-    def on_position(self, pos: int) -> None:
-        """Does nothing: the venue has its own market data."""
-
-    def advance(self) -> None:
-        """Does nothing: no message is ever due in this process."""
-
-    def fill_resting(self, row: int) -> None:
-        """Does nothing: resting orders fill at the venue."""
 
     # the connection
 

@@ -1,13 +1,11 @@
 """Runtimes: drive the engine in virtual or wall time; recovery, replay, observers, control socket."""
 
-from autohedge.runtime.observers import NullObserver, ObserverFactory, RunObserver
-from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime
+from autohedge.runtime.observers import NullObserver, ObserverFactory
+from autohedge.runtime.virtual import NoDecisions, VirtualRuntime
 
 __all__ = [
-    "DecisionSource",
     "NoDecisions",
     "NullObserver",
     "ObserverFactory",
-    "RunObserver",
     "VirtualRuntime",
 ]

@@ -4,40 +4,12 @@ An observer displays and logs. It changes nothing, so the record is the same wit
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 from autohedge.core.events import JournalEntry
 from autohedge.core.log import warn
+from autohedge.core.ports import Recorder, RunObserver
 from autohedge.runtime.run_view import RunView
-from autohedge.runtime.virtual import Recorder
-
-
-class RunObserver(Protocol):
-    """Receives the events of the types in `wants`, and rows if `wants_rows`."""
-
-    wants: frozenset[type]
-    wants_rows: bool
-
-    def on_event(self, entry: JournalEntry) -> None:
-        """Handles a recorded event of a wanted type."""
-        ...
-
-    def on_row(self, row: int) -> None:
-        """Handles a row that was taken. `wants_rows` requests this; it slows the run."""
-        ...
-
-    def on_progress(self) -> None:
-        """Handles a wake of the run's loop."""
-        ...
-
-    def notify(self, line: str) -> None:
-        """Shows a person a message that is not an event."""
-        ...
-
-    def close(self) -> None:
-        """Handles the end of the run, successful or not."""
-        ...
-
 
 ObserverFactory = Callable[[RunView, str], RunObserver]
 """Makes the observer of one run from a view of it and its run id."""

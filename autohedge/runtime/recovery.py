@@ -24,11 +24,12 @@ from autohedge.core.events import (
     SubmitOrder,
     SystemFault,
 )
+from autohedge.core.ports import Recorder
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 from autohedge.runtime.replay import replay, same_entry
-from autohedge.runtime.virtual import Recorder, VirtualRuntime
+from autohedge.runtime.virtual import VirtualRuntime
 
 
 class VerifyingRecorder:

@@ -1,7 +1,6 @@
 """Virtual time: the tape is one large batch, and time jumps from one event to the next."""
 
 from collections.abc import Callable
-from typing import Protocol
 
 import numpy as np
 
@@ -11,14 +10,13 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     EndOfTape,
-    JournalEntry,
     PromptsChanged,
     RunStarted,
     Timer,
     TradingCommand,
 )
 from autohedge.core.orders import OrderState
-from autohedge.core.ports import Gateway
+from autohedge.core.ports import DecisionSource, Gateway, Recorder, VenueClock
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_DAY
 from autohedge.engine.engine import Engine
@@ -29,57 +27,6 @@ from autohedge.market.tape import Rows
 FINISH_NS = NS_PER_DAY
 # States in which the venue still has to answer.
 OWED = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PENDING_CANCEL})
-
-
-class SimulatedClockedVenue(Gateway, Protocol):
-    """A venue whose clock is the tape's time."""
-
-    @property
-    def next_due_ns(self) -> int:
-        """When the next message arrives, at the venue or at the engine; NEVER if none is in transit."""
-        ...
-
-    @property
-    def next_touch(self) -> int:
-        """The first row that fills a resting order; the tape's length if none does."""
-        ...
-
-    def on_position(self, pos: int) -> None:
-        """Makes the rows before `pos` known to the venue."""
-        ...
-
-    def advance(self) -> None:
-        """Delivers the earliest message in transit."""
-        ...
-
-    def fill_resting(self, row: int) -> None:
-        """Fills the resting orders that this row touches."""
-        ...
-
-
-class Recorder(Protocol):
-    """Takes the record, event by event; a journal is one."""
-
-    def append(self, entry: JournalEntry) -> None:
-        """Appends one event; on return it is as durable as this recorder promises."""
-        ...
-
-
-class DecisionSource(Protocol):
-    """The agents as a runtime sees them: takes questions, returns decisions when they are due."""
-
-    @property
-    def next_due_ns(self) -> int:
-        """When the next decision is known; NEVER if none is pending in this process."""
-        ...
-
-    def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Takes a question that is already in the journal."""
-        ...
-
-    def poll(self, by_ns: int) -> Decision | None:
-        """The next decision that is known by `by_ns`, or None."""
-        ...
 
 
 class NoDecisions:
@@ -95,8 +42,26 @@ class NoDecisions:
         return None
 
 
+class NoVenueClock:
+    """The clock of a venue in another process, which has its own time and market data: nothing is ever due."""
+
+    next_due_ns = NEVER
+    next_touch = NEVER
+
+    def on_position(self, pos: int) -> None:
+        """Does nothing: the venue has its own market data."""
+
+    def advance(self) -> None:
+        """Does nothing: no message is ever due in this process."""
+
+    def fill_resting(self, row: int) -> None:
+        """Does nothing: resting orders fill at the venue."""
+
+
 class VirtualRuntime:
     """Drives one engine and one venue over one tape.
+
+    `clock` is that of a simulated venue in this process, usually the venue itself; None for a venue elsewhere.
 
     What is due at a time happens after all rows up to that time and before the first later row. Of several
     things due at one time, the venue comes before the engine's timers, and these before decisions. Each event
@@ -110,13 +75,16 @@ class VirtualRuntime:
     def __init__(
         self,
         engine: Engine,
-        venue: SimulatedClockedVenue,
+        gateway: Gateway,
         rows: Rows,
         recorder: Recorder,
         decisions: DecisionSource | None = None,
+        *,
+        clock: VenueClock | None,
     ) -> None:
         self._engine = engine
-        self._venue = venue
+        self._gateway = gateway
+        self._clock: VenueClock = clock or NoVenueClock()
         self._rows = rows
         self._recorder = recorder
         self.decisions: DecisionSource = decisions or NoDecisions()
@@ -158,7 +126,7 @@ class VirtualRuntime:
     @property
     def _due_next_ns(self) -> int:
         """When the venue, an engine timer or a decision is due next."""
-        return min(self._venue.next_due_ns, self._engine.next_deadline_ns, self.decisions.next_due_ns)
+        return min(self._clock.next_due_ns, self._engine.next_deadline_ns, self.decisions.next_due_ns)
 
     def advance(self, until_ns: int) -> None:
         """Handles all rows and due events up to `until_ns`, as long as the tape lasts."""
@@ -188,14 +156,14 @@ class VirtualRuntime:
         """Delivers what is still in transit, and injects `EndOfTape`, which ends the run."""
         # Timers alone do not keep the run going: a resting order would be queried for ever.
         last_ns = self._engine.now_ns + FINISH_NS
-        while self._venue.next_due_ns <= last_ns:
+        while self._clock.next_due_ns <= last_ns:
             self._run_next_due()
         self.inject(EndOfTape())
 
     def _next_stop(self) -> int:
         """The first row before which something else happens."""
         # + 1: the engine decides at the touching row before the resting order fills at it.
-        stop = min(self._end, self._venue.next_touch + 1)
+        stop = min(self._end, self._clock.next_touch + 1)
         due_ns = self._due_next_ns
         return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
 
@@ -207,24 +175,24 @@ class VirtualRuntime:
         return self._due_row
 
     def _scan(self, stop: int) -> None:
-        engine, venue = self._engine, self._venue
-        touch = venue.next_touch
+        engine, clock = self._engine, self._clock
+        touch = clock.next_touch
         if self.on_row:
             stop = engine.pos + 1
         pos = engine.scan(self._rows, engine.pos, stop)
-        venue.on_position(pos)
+        clock.on_position(pos)
         if self.on_row:
             self.on_row(pos - 1)
         if pos == touch + 1:
-            venue.fill_resting(touch)
+            clock.fill_resting(touch)
         self.drain()
 
     def _run_next_due(self, reached_ns: int = 0) -> None:
         deadline_ns, decision_ns = self._engine.next_deadline_ns, self.decisions.next_due_ns
         # A venue's answer at its deadline is in time, a decision at its deadline is late. `recovery.rerun`
         # relies on this order to reproduce a record.
-        if self._venue.next_due_ns <= min(deadline_ns, decision_ns):
-            self._venue.advance()
+        if self._clock.next_due_ns <= min(deadline_ns, decision_ns):
+            self._clock.advance()
         elif deadline_ns <= decision_ns:
             self._engine.step(Timer(max(deadline_ns, reached_ns)))
         elif decision := self.decisions.poll(decision_ns):
@@ -234,7 +202,7 @@ class VirtualRuntime:
     def drain(self) -> None:
         """Records outputs, sends commands and takes answers in, until there are no more."""
         self._dispatch_log()
-        while (answer := self._venue.poll()) is not None:
+        while (answer := self._gateway.poll()) is not None:
             self._engine.step(answer)
             self._dispatch_log()
 
@@ -242,7 +210,7 @@ class VirtualRuntime:
     def awaiting_venue(self) -> bool:
         """Whether the venue owes an answer to an order and none is in transit in this process."""
         states = (order.state for order in self._engine.orders.working.values())
-        return self._venue.next_due_ns == NEVER and any(state in OWED for state in states)
+        return self._clock.next_due_ns == NEVER and any(state in OWED for state in states)
 
     def _dispatch_log(self) -> None:
         log = self._engine.log
@@ -251,7 +219,7 @@ class VirtualRuntime:
             # Before anything leaves: after a crash, an order at the venue must be in the journal.
             self._recorder.append(entry)
             if isinstance(entry.event, TradingCommand):
-                self._venue.send(entry.event, self._engine.now_ns)
+                self._gateway.send(entry.event, self._engine.now_ns)
             elif isinstance(entry.event, PromptsChanged) and self.on_prompts:
                 self.on_prompts(entry.event)
         questions = self._engine.questions
@@ -260,18 +228,18 @@ class VirtualRuntime:
             self.decisions.request(request, snapshot)
 
 
-def advance_unattended(venue: SimulatedClockedVenue, rows: Rows, until_ns: int) -> None:
+def advance_unattended(clock: VenueClock, rows: Rows, until_ns: int) -> None:
     """Advances a venue to `until_ns` without an engine: rows and messages in their order."""
     ts = rows.ts
     while True:
-        touch, due_ns = venue.next_touch, venue.next_due_ns
+        touch, due_ns = clock.next_touch, clock.next_due_ns
         touch_ns = int(ts[touch]) if touch < len(ts) else NEVER
         if min(touch_ns, due_ns) > until_ns:
             break
         if touch_ns <= due_ns:  # as in a run, a row comes before a message of the same time
-            venue.on_position(touch + 1)
-            venue.fill_resting(touch)
+            clock.on_position(touch + 1)
+            clock.fill_resting(touch)
         else:
-            venue.on_position(int(np.searchsorted(ts, due_ns, side="right")))
-            venue.advance()
-    venue.on_position(int(np.searchsorted(ts, until_ns, side="right")))
+            clock.on_position(int(np.searchsorted(ts, due_ns, side="right")))
+            clock.advance()
+    clock.on_position(int(np.searchsorted(ts, until_ns, side="right")))

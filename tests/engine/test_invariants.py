@@ -132,7 +132,7 @@ def test_money_lanes_and_limits_agree_after_every_event(
     lots = lots_of(tight, tape.symbols)
     faults = _faulty(seed, fault_rate)
     venue = SimulatedVenue(VenueModel.of(tight), lots, tape.rows, nonce=nonce, faults=faults)
-    VirtualRuntime(engine, venue, tape.rows, recorder).run(nonce)
+    VirtualRuntime(engine, venue, tape.rows, recorder, clock=venue).run(nonce)
     assert recorder.seen >= 3
     if fault_rate == 0 and not engine.orders.working:
         assert engine.orders.reserved == 0

@@ -6,7 +6,6 @@ from decimal import Decimal
 
 import pytest
 
-from autohedge.core.clock import NEVER
 from autohedge.core.errors import Ambiguous, Duplicate, Refused, Rejected, Retryable, Unavailable
 from autohedge.core.events import (
     AnyTradingCommand,
@@ -473,14 +472,3 @@ def test_closed_gateway_emits_no_more_events() -> None:
         assert harness.client.closed == 1
 
     _play(scenario, _never_answers)
-
-
-def test_gateway_ignores_rows_and_virtual_time() -> None:
-    async def scenario(harness: GatewayHarness) -> None:
-        gateway = harness.gateway
-        gateway.on_position(3)
-        gateway.fill_resting(3)
-        gateway.advance()
-        assert gateway.next_due_ns == gateway.next_touch == NEVER
-
-    _play(scenario, _accepts)

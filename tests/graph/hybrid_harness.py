@@ -11,6 +11,7 @@ from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested, GateChanged, SubmitOrder
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.orders import BUY
+from autohedge.core.ports import Recorder
 from autohedge.core.results import DeliberationFigures
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_S
@@ -24,7 +25,7 @@ from autohedge.llm.client import LLMClient
 from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import Transcript, TranscriptEntry, lines_of, read
 from autohedge.market import Tape
-from autohedge.runtime.virtual import Recorder, VirtualRuntime
+from autohedge.runtime.virtual import VirtualRuntime
 from tests.run_harness import Played, Recording, columns_tape, quotes_tape, settings
 
 START_NS = 1_700_000_000 * NS_PER_S
@@ -154,4 +155,4 @@ def _play(
 ) -> None:
     nonce, lots = nonce_from_seed(wanted.seed), lots_of(wanted, tape.symbols)
     venue = SimulatedVenue(VenueModel.of(wanted), lots, tape.rows, nonce=nonce)
-    VirtualRuntime(engine, venue, tape.rows, recorder, decision_source).run(nonce)
+    VirtualRuntime(engine, venue, tape.rows, recorder, decision_source, clock=venue).run(nonce)

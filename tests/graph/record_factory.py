@@ -99,7 +99,7 @@ def edited(*texts: str, **overrides: Any) -> RunFolder:
             agent_runtime.decision_source(folder.transcript),
             app.venue_for(wanted, tape, nonce),
         )
-        runtime = VirtualRuntime(engine, venue, tape.rows, journal, decision_source)
+        runtime = VirtualRuntime(engine, venue, tape.rows, journal, decision_source, clock=venue)
         runtime.begin(nonce)
         for number, text in enumerate(texts, start=1):
             at_ns = int(tape.rows.ts[len(tape.rows) * number // (len(texts) + 1)])

@@ -227,7 +227,8 @@ def test_prompt_change_is_recorded_first_and_leaves_engine_unchanged() -> None:
             happened.append(entry.event)
 
     engine = engine_for(WANTED, tape)
-    runtime = VirtualRuntime(engine, venue_for(WANTED, tape, "n"), tape.rows, EventRecorder())
+    venue = venue_for(WANTED, tape, "n")
+    runtime = VirtualRuntime(engine, venue, tape.rows, EventRecorder(), clock=venue)
     runtime.on_prompts = lambda changed: happened.append("changed")
     runtime.begin("n")
     runtime.advance(10**18 + 3)

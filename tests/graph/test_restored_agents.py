@@ -100,7 +100,7 @@ def lived(workplace: Path) -> tuple[RunFolder, StateRecorder]:
         decisions = agents.decision_source(folder.transcript)
         record = StateRecorder(folder.transcript, agents, decisions)
         engine, venue = app.engine_for(wanted, tape), app.venue_for(wanted, tape, nonce)
-        runtime = VirtualRuntime(engine, venue, tape.rows, record, decisions)
+        runtime = VirtualRuntime(engine, venue, tape.rows, record, decisions, clock=venue)
         runtime.begin(nonce)
         for part, text in ((0.3, "first"), (0.6, "second")):
             at_ns = int(tape.rows.ts[int(len(tape.rows) * part)])

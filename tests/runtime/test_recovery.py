@@ -23,6 +23,7 @@ from autohedge.core.events import (
     SystemFault,
 )
 from autohedge.core.ids import nonce_from_seed, seeded_random
+from autohedge.core.ports import DecisionSource
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.faultsim.random_answers import random_answers
@@ -31,7 +32,7 @@ from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.market import Tape
 from autohedge.market.tape import Rows
 from autohedge.runtime.recovery import VerifyingRecorder, has_outside_inputs, last_ns, rerun
-from autohedge.runtime.virtual import DecisionSource, NoDecisions, VirtualRuntime
+from autohedge.runtime.virtual import NoDecisions, VirtualRuntime
 from tests.run_harness import Recording, quotes_tape, settings
 
 START_NS = 1_700_000_000 * NS_PER_S
@@ -74,7 +75,7 @@ def _runtime(
     venue = SimulatedVenue(
         VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce=nonce_from_seed(seed)
     )
-    return VirtualRuntime(engine_for(wanted, tape), venue, tape.rows, recorder, decisions)
+    return VirtualRuntime(engine_for(wanted, tape), venue, tape.rows, recorder, decisions, clock=venue)
 
 
 def _played(seed: int, tape: Tape, stop_s: int | None, *, halted_last: bool = False) -> Recording:

@@ -21,7 +21,7 @@ from autohedge.core.events import (
     VenueEvent,
 )
 from autohedge.runtime.recovery import RecordedDecisions
-from autohedge.runtime.virtual import VirtualRuntime
+from autohedge.runtime.virtual import NoVenueClock, VirtualRuntime
 from tests.run_harness import Recording, begun, play, quotes_tape, settings
 
 S = 10**9
@@ -41,29 +41,17 @@ EAGER: dict[str, Any] = {
 class UnansweringVenue:
     """A remote venue that has not answered yet."""
 
-    next_due_ns = NEVER
-    next_touch = NEVER
-
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
         pass
 
     def poll(self) -> VenueEvent | None:
         return None
 
-    def on_position(self, pos: int) -> None:
-        pass
-
-    def advance(self) -> None:
-        pass
-
-    def fill_resting(self, row: int) -> None:
-        pass
-
 
 def _played(until_ns: int) -> tuple[VirtualRuntime, Recording]:
     wanted = settings()
     record = Recording()
-    runtime = VirtualRuntime(engine_for(wanted, TAPE), UnansweringVenue(), TAPE.rows, record)
+    runtime = VirtualRuntime(engine_for(wanted, TAPE), UnansweringVenue(), TAPE.rows, record, clock=None)
     runtime.late_as_one = True
     runtime.begin("n")
     runtime.advance(until_ns)
@@ -109,7 +97,7 @@ def test_venue_owes_an_answer_until_it_has_accepted_the_order() -> None:
     tape = quotes_tape([(BEGUN_NS + n * S, 100.0, 100.1) for n in range(60)])
     wanted = settings(**EAGER)
     engine, record = begun(engine_for(wanted, tape)), Recording()
-    runtime = VirtualRuntime(engine, UnansweringVenue(), tape.rows, record)
+    runtime = VirtualRuntime(engine, UnansweringVenue(), tape.rows, record, clock=None)
     assert not runtime.awaiting_venue
     runtime.advance(BEGUN_NS + S)
     (order,) = [entry.event for entry in record if isinstance(entry.event, SubmitOrder)]
@@ -120,8 +108,8 @@ def test_venue_owes_an_answer_until_it_has_accepted_the_order() -> None:
     assert not runtime.awaiting_venue
 
 
-class AnsweringVenue(UnansweringVenue):
-    """A remote venue with answers in transit."""
+class AnsweringVenue(UnansweringVenue, NoVenueClock):
+    """A venue of this process with answers in transit."""
 
     def __init__(self, *due_ns: int) -> None:
         self._due_ns = [*due_ns, NEVER]
@@ -141,7 +129,8 @@ class AnsweringVenue(UnansweringVenue):
 def test_of_one_time_rows_come_first_then_venue_timers_and_decisions() -> None:
     tape = quotes_tape([(n * S, 100.0, 101.0) for n in range(1, 5)])
     record, engine, decisions = Recording(), engine_for(settings(), tape), RecordedDecisions()
-    runtime = VirtualRuntime(engine, AnsweringVenue(2 * S), tape.rows, record, decisions)
+    venue = AnsweringVenue(2 * S)
+    runtime = VirtualRuntime(engine, venue, tape.rows, record, decisions, clock=venue)
     runtime.begin("n")
     assert engine.next_deadline_ns == 2 * S
     decisions.add(Decision(2 * S, 1, "gate", "X", 0, "no_trade"))
@@ -157,7 +146,7 @@ def test_of_one_time_rows_come_first_then_venue_timers_and_decisions() -> None:
 def test_run_ends_after_all_that_was_in_transit_has_arrived() -> None:
     tape, record = quotes_tape([(S, 100.0, 101.0)]), Recording()
     venue = AnsweringVenue(2 * S, 3 * S, 4 * S)
-    VirtualRuntime(engine_for(settings(), tape), venue, tape.rows, record).run("n")
+    VirtualRuntime(engine_for(settings(), tape), venue, tape.rows, record, clock=venue).run("n")
     inputs = [entry.event for entry in record if isinstance(entry.event, OrderMassStatus | EndOfTape)]
     assert [type(event) for event in inputs] == [*[OrderMassStatus] * 3, EndOfTape]
 

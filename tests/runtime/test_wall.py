@@ -98,7 +98,10 @@ def test_run_on_a_clock_wakes_for_each_row_and_takes_none_before_its_time() -> N
     wanted, tape = settings(), synthesize(SyntheticSpec(hours=1 / 3600, quotes_per_s=20, seed=4))
     engine, times = engine_for(wanted, tape), tape.rows.ts.tolist()
     venue = SimulatedVenue(VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce="n")
-    runtime, clock = VirtualRuntime(engine, venue, tape.rows, Recording()), SteppedClock(times[0])
+    runtime, clock = (
+        VirtualRuntime(engine, venue, tape.rows, Recording(), clock=venue),
+        SteppedClock(times[0]),
+    )
     taken: list[int] = []
     runtime.on_row = lambda _: taken.append(clock.reached_ns)
     wall = WallRuntime(engine, runtime, cast(ReplayClock, clock), times[0], WorkingDisk(), reports_lag=False)
@@ -117,7 +120,7 @@ def test_a_run_behind_its_clock_obeys_an_interrupt_soon() -> None:
     wanted, tape = settings(), synthesize(SyntheticSpec(hours=1, quotes_per_s=20, seed=4))
     engine, began_ns = engine_for(wanted, tape), int(tape.rows.ts[0])
     venue = SimulatedVenue(VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce="n")
-    runtime = VirtualRuntime(engine, venue, tape.rows, Recording())
+    runtime = VirtualRuntime(engine, venue, tape.rows, Recording(), clock=venue)
     # More than the work of one wake: the run is behind from its first row on.
     runtime.on_row = interrupt
     clock = ReplayClock.begin(began_ns, 1e9)

@@ -129,7 +129,7 @@ def crash_point_skipped(patch: pytest.MonkeyPatch) -> None:
         while self._engine.log:
             entry = self._engine.log.popleft()
             if isinstance(entry.event, TradingCommand):
-                self._venue.send(entry.event, self._engine.now_ns)
+                self._gateway.send(entry.event, self._engine.now_ns)
             self._recorder.append(entry)
         while self._engine.questions:
             self.decisions.request(*self._engine.questions.popleft())
