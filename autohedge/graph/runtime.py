@@ -16,13 +16,13 @@ from autohedge.core.events import Decision, DeliberationRequested, PromptsChange
 from autohedge.core.log import warn
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptFiles
+from autohedge.graph.result_recording import RecordedResult, record_result
 from autohedge.graph.runner import DeliberationResult
 from autohedge.graph.service import BackendInfo, DeliberationService
 from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
 from autohedge.graph.worker import NO_USAGE, Worker
-from autohedge.llm.outcome import Call
 from autohedge.llm.policy import sleep
-from autohedge.llm.transcript import Transcript, TranscriptEntry, TranscriptIndex, lines_of, request_bytes
+from autohedge.llm.transcript import Transcript, TranscriptIndex
 from autohedge.llm.usage import TokenUsage
 from autohedge.prompts.hot_reload import PromptWatcher
 from autohedge.tools.lessons import Lesson
@@ -63,36 +63,74 @@ def _who(ready: BackendInfo) -> dict[str, Any]:
     return {"provider": ready.provider, "model": ready.model, "server": ready.server}
 
 
-async def _inject_synced(
-    transcript: Transcript, path: Path, unsynced: "asyncio.Queue[Callable[[int], Decision]]", inject: Inject
-) -> None:
-    """Injects decisions in their order until cancelled, each after its lines are synced."""
-    while True:
-        decision = await unsynced.get()
+def _untimed(result: DeliberationResult) -> DeliberationResult:
+    """Returns a result without queueing times, which are real time and would differ in each run on a tape."""
+    calls = tuple(msgspec.structs.replace(call, queue_ms=0.0) for call in result.calls)
+    return msgspec.structs.replace(result, calls=calls)
+
+
+class _TapeTranscript:
+    """The transcript of a run on a tape, which cannot go on while it cannot be written.
+
+    Without `synced`, a power failure can lose answers that the run already acted on.
+    """
+
+    def __init__(self, path: Path, recorded: TranscriptIndex | None, *, synced: bool) -> None:
+        self._path, self._recorded, self._synced = path, recorded, synced
+        self._transcript = Transcript(path)
+
+    def record(
+        self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
+    ) -> RecordedResult:
+        """Records a result. Raises Unavailable if it cannot be written."""
+        recorded = self._recorded.lines(question.number) if self._recorded else []
         try:
-            await asyncio.to_thread(transcript.sync)
+            written = record_result(self._transcript, question, snapshot, _untimed(result), recorded)
+            if self._synced:
+                self._transcript.sync()
         except OSError as error:
-            _warn_dropped(path, error)
-        else:
-            inject(decision)
+            raise Unavailable(f"cannot write {self._path}: {error.strerror}; make room") from None
+        return written
+
+    def close(self) -> None:
+        """Closes the file."""
+        self._transcript.close()
 
 
-def _warn_dropped(path: Path, error: OSError) -> None:
-    warn(f"an answer is dropped, {path} cannot be written: {error.strerror}; make room")
+class _AnswerDelivery:
+    """Records the worker's answers at `path`, and injects each decision once it is synced.
 
+    An answer that cannot be written is dropped: a decision without a record must not take effect.
+    """
 
-def _untimed(call: Call) -> Call:
-    """Returns a call without its queueing time, which is real time and would differ in each run on a tape."""
-    return msgspec.structs.replace(call, queue_ms=0.0)
+    def __init__(self, path: Path, inject: Inject, lessons: list[Lesson]) -> None:
+        self._path, self._inject, self._lessons = path, inject, lessons
+        self._transcript, self._unsynced = Transcript(path), asyncio.Queue[RecordedResult]()
 
+    def take(self, question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult) -> None:
+        """Records an answer that has arrived."""
+        try:
+            self._unsynced.put_nowait(record_result(self._transcript, question, snapshot, result))
+        except OSError as error:
+            self._warn_dropped(error)
 
-def _require_same(recorded: list[TranscriptEntry], lines: list[TranscriptEntry]) -> None:
-    """Raises Misconfigured unless the recorded lines have the first of the requests that were made now."""
-    if list(map(request_bytes, recorded)) != list(map(request_bytes, lines[: len(recorded)])):
-        raise Misconfigured(
-            f"deliberation {recorded[0].deliberation} asks otherwise than recorded, as after an upgrade; "
-            "restart with the version that recorded the run, or start a new run"
-        )
+    async def inject_synced(self) -> None:
+        """Injects decisions in their order until cancelled; syncs in a thread, so that quotes do not wait."""
+        while True:
+            recorded = await self._unsynced.get()
+            try:
+                await asyncio.to_thread(self._transcript.sync)
+            except OSError as error:
+                self._warn_dropped(error)
+            else:
+                self._inject(partial(recorded.decision, lessons=self._lessons))
+
+    def close(self) -> None:
+        """Closes the transcript."""
+        self._transcript.close()
+
+    def _warn_dropped(self, error: OSError) -> None:
+        warn(f"an answer is dropped, {self._path} cannot be written: {error.strerror}; make room")
 
 
 class InProcessRuntime:
@@ -146,25 +184,11 @@ class InProcessRuntime:
         that lost them is quickly repeated.
         """
         synced = self.ready.server not in NO_MODELS
-        transcript = self._transcripts.enter_context(contextlib.closing(Transcript(path)))
-
-        def write(
-            question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
-        ) -> tuple[str, ...]:
-            calls = [_untimed(call) for call in result.calls]
-            result_fields = result.outcome, result.failure, result.cached_verdict
-            lines = lines_of(question.number, snapshot, calls, *result_fields)
-            recorded = self._recorded.lines(question.number) if self._recorded else []
-            _require_same(recorded, lines)
-            try:
-                written = transcript.append(lines[len(recorded) :])
-                if synced:
-                    transcript.sync()
-            except OSError as error:
-                raise Unavailable(f"cannot write {path}: {error.strerror}; make room") from None
-            return (*(line.hash for line in recorded), *written)
-
-        return SimulatedDecisions(self._service, self._settings, self._loop, write, first, self._lessons)
+        transcript = _TapeTranscript(path, self._recorded, synced=synced)
+        self._transcripts.enter_context(contextlib.closing(transcript))
+        return SimulatedDecisions(
+            self._service, self._settings, self._loop, transcript.record, first, self._lessons
+        )
 
     def summary(self) -> dict[str, Any]:
         """Returns the backend, and counts of all calls."""
@@ -242,28 +266,10 @@ class WorkerRuntime:
     async def serve(self, path: Path, inject: Inject) -> None:
         """Injects the worker's answers into the run until cancelled, and writes the transcript at `path`.
 
-        An answer that cannot be written is dropped: a decision without a record must not take effect. The
-        answer is synced before its decision is journaled, in a thread, so that quotes do not wait for the disk.
+        An answer that cannot be written is dropped. Each is synced before its decision is journaled.
         """
-        transcript, unsynced = Transcript(path), asyncio.Queue[Callable[[int], Decision]]()
-
-        def take(question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult) -> None:
-            result_fields = result.outcome, result.failure, result.cached_verdict
-            try:
-                calls = transcript.append(lines_of(question.number, snapshot, result.calls, *result_fields))
-            except OSError as error:
-                _warn_dropped(path, error)
-                return
-
-            def decision(at_ns: int) -> Decision:
-                if lesson := result.lesson(at_ns):
-                    self.worker.lessons.append(lesson)
-                return result.decision(question, at_ns, calls)
-
-            unsynced.put_nowait(decision)
-
-        with contextlib.closing(transcript):
-            await asyncio.gather(self.worker.serve(take), _inject_synced(transcript, path, unsynced, inject))
+        with contextlib.closing(_AnswerDelivery(path, inject, self.worker.lessons)) as delivery:
+            await asyncio.gather(self.worker.serve(delivery.take), delivery.inject_synced())
 
     def summary(self) -> dict[str, Any]:
         """Returns the backend, its usage, and the number of workers that died."""

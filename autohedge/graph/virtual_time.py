@@ -11,11 +11,12 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import Decision, DeliberationRequested
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_MS, NS_PER_S
+from autohedge.graph.result_recording import RecordedResult
 from autohedge.graph.runner import DeliberationResult, abstention
 from autohedge.graph.service import DeliberationService
-from autohedge.tools.lessons import Lesson
+from autohedge.tools.lessons import Lesson, drop_expired
 
-Write = Callable[[DeliberationRequested, Snapshot, DeliberationResult], tuple[str, ...]]
+Record = Callable[[DeliberationRequested, Snapshot, DeliberationResult], RecordedResult]
 
 
 class LoopThread:
@@ -84,7 +85,7 @@ class SimulatedDecisions:
         service: DeliberationService,
         settings: Settings,
         loop: LoopThread,
-        write: Write,
+        record: Record,
         first: Callable[[float], None] = lambda _: None,
         lessons: Sequence[Lesson] = (),
     ) -> None:
@@ -92,7 +93,7 @@ class SimulatedDecisions:
         self._first: Callable[[float], None] | None = first
         self._service = service
         self._loop = loop
-        self._write = write
+        self._record = record
         self._measured = llm.latency == "measured"
         self._latency_ns = round(llm.virtual_latency_s * NS_PER_S)
         patience_ns = round(settings.hybrid.deadline_s * NS_PER_S)
@@ -111,7 +112,7 @@ class SimulatedDecisions:
         if refused:
             result, due_ns = abstention(refused), start_ns
         else:
-            self._lessons = [lesson for lesson in self._lessons if lesson.expires_ns > question.at_ns]
+            drop_expired(self._lessons, question.at_ns)
             result = self._loop.run(self._service.deliberate(question, snapshot, self._lessons))
             due_ns = self._done_ns(question.at_ns, start_ns, result)
         if self._first and result.service_ms:
@@ -119,10 +120,8 @@ class SimulatedDecisions:
             self._first = None
         # Published with the virtual time of its end, so that no reader uses it earlier.
         self._loop.run(self._service.publish_verdict(snapshot, result, due_ns))
-        calls = self._write(question, snapshot, result)
-        if lesson := result.lesson(due_ns):
-            self._lessons.append(lesson)
-        heapq.heappush(self._due, (due_ns, question.number, result.decision(question, due_ns, calls)))
+        decision = self._record(question, snapshot, result).decision(due_ns, self._lessons)
+        heapq.heappush(self._due, (due_ns, question.number, decision))
 
     def poll(self, by_ns: int) -> Decision | None:
         """Returns the next decision that is due by `by_ns`, or None."""

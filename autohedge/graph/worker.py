@@ -27,7 +27,7 @@ from autohedge.graph.runner import DeliberationResult, abstention
 from autohedge.graph.service import BackendInfo, DeliberationService
 from autohedge.journal.chain import closing_on_error
 from autohedge.llm.usage import TokenUsage, total_usage
-from autohedge.tools.lessons import Lesson
+from autohedge.tools.lessons import Lesson, drop_expired
 
 # The worker imports LangGraph, loads headlines and may measure a model before it is ready.
 START_S = 60.0
@@ -199,7 +199,7 @@ class Worker:
         if pending.sources is not self._sent_sources:
             writer.write(frame(PromptsUpdated(pending.sources.prompts)))
             self._sent_sources = pending.sources
-        self.lessons = [lesson for lesson in self.lessons if lesson.expires_ns > pending.question.at_ns]
+        drop_expired(self.lessons, pending.question.at_ns)
         writer.write(frame(Question(pending.question, pending.snapshot, tuple(self.lessons))))
 
     def poll(self, by_ns: int) -> Decision | None:  # noqa: ARG002

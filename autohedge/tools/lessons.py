@@ -18,6 +18,11 @@ class Lesson(NamedTuple):
     text: str
 
 
+def drop_expired(lessons: list[Lesson], now_ns: int) -> None:
+    """Removes the lessons that are no longer valid at `now_ns`."""
+    lessons[:] = [lesson for lesson in lessons if lesson.expires_ns > now_ns]
+
+
 def lessons_for(snapshot: Snapshot, lessons: Sequence[Lesson], most: int) -> list[Lesson]:
     """Returns the newest lessons that are valid at the snapshot's timestamp, newest first."""
     at_ns = snapshot.at_ns

@@ -3,27 +3,28 @@
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from autohedge.app import engine_for
 from autohedge.config import Settings
-from autohedge.core.events import Decision, DeliberationRequested, GateChanged, SubmitOrder
+from autohedge.core.events import Decision, GateChanged, SubmitOrder
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.orders import BUY
 from autohedge.core.ports import Recorder
 from autohedge.core.results import DeliberationFigures
-from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
-from autohedge.graph.runner import DeliberationResult, GraphRunner
+from autohedge.graph.result_recording import record_result
+from autohedge.graph.runner import GraphRunner
 from autohedge.graph.service import DeliberationService
 from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.client import LLMClient
 from autohedge.llm.senders import ServerSender
-from autohedge.llm.transcript import Transcript, TranscriptEntry, lines_of, read
+from autohedge.llm.transcript import Transcript, TranscriptEntry, read
 from autohedge.market import Tape
 from autohedge.runtime.virtual import VirtualRuntime
 from tests.run_harness import Played, Recording, columns_tape, quotes_tape, settings
@@ -129,18 +130,11 @@ def ran(
         builder = change_builder(PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents))
         return DeliberationService(GraphRunner(client, builder, wanted.hybrid.deadline_s))
 
-    def write(
-        question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
-    ) -> tuple[str, ...]:
-        return transcript.append(
-            lines_of(question.number, snapshot, result.calls, result.outcome, result.failure)
-        )
-
     try:
         service = loop.run(opened())
         try:
             engine, record = engine_for(wanted, tape), Recording()
-            decision_source = SimulatedDecisions(service, wanted, loop, write)
+            decision_source = SimulatedDecisions(service, wanted, loop, partial(record_result, transcript))
             _play(wanted, tape, engine, recorder(engine, record), decision_source)
         finally:
             loop.run(service.close())
