@@ -120,16 +120,32 @@ def durable_store(folder: RunFolder, settings: Settings, *, reserved: bool = Tru
 
 
 @dataclass(frozen=True, slots=True)
-class InterruptedRun:
-    """A run whose process died, with its journal open to go on."""
+class RunRecord:
+    """The open record of a run; `entries` are its events from before an interruption, none of a new run.
+
+    With `compare_texts`, the texts of these events are those that today's code writes.
+    """
 
     folder: RunFolder
-    genesis: Genesis
+    journal: Journal
+    entries: Sequence[JournalEntry] = ()
+    compare_texts: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class InterruptedRun:
+    """A run whose process died, with its record open to go on."""
+
     settings: Settings
     tape: Tape
-    record: list[JournalEntry]
+    genesis: Genesis
+    record: RunRecord
     store: DurableStore
-    journal: Journal
+
+    @property
+    def folder(self) -> RunFolder:
+        """The folder of the run."""
+        return self.record.folder
 
     def cut_torn_line(self) -> None:
         """Moves an incomplete last line aside, before the next one is appended; nothing was changed until then."""
@@ -155,9 +171,9 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
         settings, tape = recorded_settings(folder, genesis), reopen(origins_of(genesis), folder.tape)
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else first.hash, len(lines) + 1)
-        record = [line.entry for line in lines]
-        _require_launch(folder, record, settings)
-        yield InterruptedRun(folder, genesis, settings, tape, record, store, journal)
+        record = RunRecord(folder, journal, [line.entry for line in lines], genesis.has_todays_texts)
+        _require_launch(folder, record.entries, settings)
+        yield InterruptedRun(settings, tape, genesis, record, store)
 
 
 def _require_launch(folder: RunFolder, record: Sequence[JournalEntry], settings: Settings) -> None:

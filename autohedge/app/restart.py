@@ -1,19 +1,19 @@
 """Continues a run whose process died, in virtual time or on a clock as it was started."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from autohedge.app.records import open_interrupted
 from autohedge.app.virtual_run import restart_on_tape
 from autohedge.app.wall_run import restart_on_clock
 from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder
-from autohedge.runtime.observers import NullObserver, ObserverFactory
+from autohedge.runtime.observers import ObserverFactory
 from autohedge.runtime.recovery import has_outside_inputs
 
 
 def restart(
     folder: RunFolder,
-    watch: ObserverFactory = NullObserver,
+    observers: Sequence[ObserverFactory] = (),
     notify: Callable[[str], None] = lambda _: None,
     *,
     trust: bool = False,
@@ -27,6 +27,6 @@ def restart(
     """
     with open_interrupted(folder, trust=trust) as interrupted:
         # Up to version 0.2.0 a restart continued a tape run on a clock; its answers cannot be repeated.
-        if folder.read_launch() or has_outside_inputs(interrupted.record):
-            return restart_on_clock(interrupted, watch)
-        return restart_on_tape(interrupted, watch, notify)
+        if folder.read_launch() or has_outside_inputs(interrupted.record.entries):
+            return restart_on_clock(interrupted, observers)
+        return restart_on_tape(interrupted, observers, notify)

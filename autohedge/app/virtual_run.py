@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,11 +9,12 @@ import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
-from autohedge.app.records import InterruptedRun, durable_store, open_record
+from autohedge.app.records import InterruptedRun, RunRecord, durable_store, open_record
+from autohedge.app.trading_run import TradingRun
 from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
 from autohedge.core.clock import NEVER
-from autohedge.core.events import Continued, JournalEntry
+from autohedge.core.events import Continued
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.ports import Recorder
 from autohedge.core.results import AgentsSummary, RunReport
@@ -23,10 +23,9 @@ from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
-from autohedge.market import Kind, Rows, Tape
-from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
+from autohedge.market import Kind, Tape
+from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
-from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 
 if TYPE_CHECKING:
@@ -41,7 +40,7 @@ AGENTS_AT_MOST = 4  # Director, Quant, Risk and Execution, each called once if n
 def run(
     settings: Settings,
     tape: Tape,
-    watch: ObserverFactory = NullObserver,
+    observers: Sequence[ObserverFactory] = (),
     notify: Callable[[str], None] = lambda _: None,
 ) -> RunReport:
     """Trades a tape in virtual time and records it; returns the content of `results.json`.
@@ -49,14 +48,14 @@ def run(
     `notify` receives the expected number of LLM calls, and their expected duration after the first answer.
     """
     with open_agents(settings, tape) as agents:
-        return run_in_runtime(agents, settings, tape, watch, notify)
+        return run_in_runtime(agents, settings, tape, observers, notify)
 
 
 def run_in_runtime(
     agents: "InProcessRuntime | None",
     settings: Settings,
     tape: Tape,
-    watch: ObserverFactory = NullObserver,
+    observers: Sequence[ObserverFactory] = (),
     notify: Callable[[str], None] = lambda _: None,
     study: StudyMark | None = None,
 ) -> RunReport:
@@ -69,95 +68,75 @@ def run_in_runtime(
     # Answers of a model can cost hours; without agents the run is quickly repeated.
     opened = durable_store(folder, settings, reserved=False) if agents else BufferedStore(folder.journal)
     with contextlib.closing(opened) as store:
-        run = _TapeRun(settings, tape, folder, Journal(store, head, 1), engine, agents)
-        return _drive(run, watch, notify)
+        record = RunRecord(folder, Journal(store, head, 1))
+        observer = open_observers(observers, RunView(engine, tape.rows), folder.id)
+        return _drive(TradingRun(settings, tape, engine, record, observer, agents), agents, notify)
 
 
 def restart_on_tape(
-    interrupted: InterruptedRun, watch: ObserverFactory, notify: Callable[[str], None]
+    interrupted: InterruptedRun, observers: Sequence[ObserverFactory], notify: Callable[[str], None]
 ) -> RunReport:
     """Continues a run in virtual time; returns the content of `results.json`.
 
     Repeats the run up to the end of its record with the recorded answers, then goes on and asks the model.
     """
+    settings, tape, record = interrupted.settings, interrupted.tape, interrupted.record
     # A complete record has every answer, so that no server is needed to write its results.
-    opening = contextlib.nullcontext() if ended(interrupted.record) else _open_recorded_agents(interrupted)
+    opening = contextlib.nullcontext() if ended(record.entries) else _open_recorded_agents(interrupted)
     with opening as agents:
         interrupted.cut_torn_line()
-        settings, tape = interrupted.settings, interrupted.tape
-        run = _TapeRun(
-            settings, tape, interrupted.folder, interrupted.journal, engine_for(settings, tape), agents
-        )
-        return _drive(run, watch, notify, interrupted)
+        engine = engine_for(settings, tape)
+        observer = open_observers(observers, RunView(engine, tape.rows), record.folder.id)
+        return _drive(TradingRun(settings, tape, engine, record, observer, agents), agents, notify)
 
 
-@dataclass(frozen=True, slots=True)
-class _TapeRun:
-    """The parts of a run in virtual time."""
-
-    settings: Settings
-    tape: Tape
-    folder: RunFolder
-    journal: Journal
-    engine: Engine
-    agents: "InProcessRuntime | None"
-
-
-def _drive(
-    run: _TapeRun,
-    watch: ObserverFactory,
-    notify: Callable[[str], None],
-    interrupted: InterruptedRun | None = None,
-) -> RunReport:
+def _drive(run: TradingRun, agents: "InProcessRuntime | None", notify: Callable[[str], None]) -> RunReport:
     """Runs a tape to its end, from its start or from where it was interrupted; writes the results."""
-    engine, rows, agents = run.engine, run.tape.rows, run.agents
-    record = interrupted.record if interrupted else []
-    observer = IsolatedObserver(watch(RunView(engine, rows), run.folder.id))
+    record = run.record
     try:
-        decisions = None
-        if agents:
-            announce = _announce_calls(agents, run.settings, run.tape, notify)
-            decisions = agents.decision_source(run.folder.transcript, announce)
-        recorder: Recorder = tee(run.journal, observer)
-        if interrupted:
-            same_texts = interrupted.genesis.has_todays_texts
-            recorder = VerifyingRecorder(record, recorder, compare_texts=same_texts)
-        nonce = nonce_of(record) or nonce_from_seed(run.settings.seed)
-        venue = venue_for(run.settings, run.tape, nonce)
-        runtime = VirtualRuntime(engine, venue, rows, recorder, decisions, clock=venue)
-        if not _begin(runtime, recorder, nonce, record, rows):
-            runtime.on_row = observer.on_row if observer.wants_rows else None
-            with positions_named(engine, run.folder):
-                _play(runtime, engine, rows, observer, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
+        _trade(run, agents, notify)
     finally:
-        observer.close()
+        run.observer.close()
     extra = {"agents": agents.summary()} if agents else {}
-    run.journal.sync()  # the results name its last line
-    return finish_run(run.folder, engine, run.settings, run.tape, run.journal, **extra)
+    record.journal.sync()  # the results name its last line
+    return finish_run(record.folder, run.engine, run.settings, run.tape, record.journal, **extra)
 
 
-def _begin(
-    runtime: VirtualRuntime, recorder: Recorder, nonce: str, record: Sequence[JournalEntry], rows: Rows
-) -> bool:
+def _trade(run: TradingRun, agents: "InProcessRuntime | None", notify: Callable[[str], None]) -> None:
+    settings, tape, entries = run.settings, run.tape, run.record.entries
+    decisions = None
+    if agents:
+        announce = _announce_calls(agents, settings, tape, notify)
+        decisions = agents.decision_source(run.record.folder.transcript, announce)
+    nonce = nonce_of(entries) or nonce_from_seed(settings.seed)
+    venue = venue_for(settings, tape, nonce)
+    recorder = run.verifying_recorder() if entries else run.recorder()
+    runtime = VirtualRuntime(run.engine, venue, tape.rows, recorder, decisions, clock=venue)
+    if not _begin(runtime, recorder, nonce, run):
+        runtime.on_row = run.observer.on_row if run.observer.wants_rows else None
+        with positions_named(run.engine, run.record.folder):
+            _play(runtime, run, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
+
+
+def _begin(runtime: VirtualRuntime, recorder: Recorder, nonce: str, run: TradingRun) -> bool:
     """Begins a run, or repeats it up to the end of its record; returns whether that ended it."""
-    if not record:
+    if not isinstance(recorder, VerifyingRecorder):
         runtime.begin(nonce)
         return False
-    over, reached_ns = (rerun if ended(record) else repeat)(runtime, record, rows)
-    if isinstance(recorder, VerifyingRecorder):
-        recorder.require_end()
+    entries = run.record.entries
+    over, reached_ns = (rerun if ended(entries) else repeat)(runtime, entries, run.tape.rows)
+    recorder.require_end()
     if not over:
         runtime.inject(Continued(reached_ns, fresh_nonce()))
     return over
 
 
-def _play(
-    runtime: VirtualRuntime, engine: Engine, rows: Rows, observer: IsolatedObserver, slice_rows: int
-) -> None:
+def _play(runtime: VirtualRuntime, run: TradingRun, slice_rows: int) -> None:
     """Runs the rest of a tape, slice by slice, and shows the progress in between."""
-    for row in range(engine.pos + slice_rows, len(rows), slice_rows):
+    rows = run.tape.rows
+    for row in range(run.engine.pos + slice_rows, len(rows), slice_rows):
         runtime.advance(int(rows.ts[row]))
-        observer.on_progress()
+        run.observer.on_progress()
     runtime.advance(NEVER)
     runtime.finish()
 
@@ -175,7 +154,7 @@ def _open_recorded_agents(interrupted: InterruptedRun) -> Iterator["InProcessRun
     sources = PromptFiles.recorded(genesis.slow or {}, folder.stored_file)
     with contextlib.closing(
         continuing_runtime(
-            interrupted.settings, sources, genesis.agents, folder.transcript, interrupted.record
+            interrupted.settings, sources, genesis.agents, folder.transcript, interrupted.record.entries
         )
     ) as agents:
         yield agents

@@ -11,18 +11,17 @@ import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
-from autohedge.app.records import InterruptedRun, durable_store, open_record, recorded_settings
+from autohedge.app.records import InterruptedRun, RunRecord, durable_store, open_record, recorded_settings
+from autohedge.app.trading_run import TradingRun
 from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
 from autohedge.config import Settings
 from autohedge.core.clock import ReplayClock
 from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
-from autohedge.core.events import JournalEntry, Restarted, RunStarted
+from autohedge.core.events import Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.log import warn
-from autohedge.core.ports import RunObserver
 from autohedge.core.results import RunReport
-from autohedge.engine.engine import Engine
 from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.journal import Journal, RunFolder, read
@@ -31,9 +30,8 @@ from autohedge.journal.folder import LAUNCH
 from autohedge.journal.genesis import Genesis
 from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
-from autohedge.runtime.observers import IsolatedObserver, NullObserver, ObserverFactory, tee
+from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import (
-    VerifyingRecorder,
     ended,
     last_ns,
     nonce_of,
@@ -77,22 +75,6 @@ class LaunchOptions(msgspec.Struct, frozen=True):
             return msgspec.convert(folder.read_launch(), cls)
         except msgspec.ValidationError as error:
             raise Corrupt(f"{folder.path / LAUNCH} is damaged: {error}; restore the file") from None
-
-
-@dataclass(slots=True)
-class RunContext:
-    """The parts of a run on a clock."""
-
-    settings: Settings
-    tape: Tape
-    launch: LaunchOptions
-    folder: RunFolder
-    store: DurableStore
-    journal: Journal
-    engine: Engine
-    observer: RunObserver
-    agents: "AgentRuntime | None"
-    compare_texts: bool = True
 
 
 @contextlib.contextmanager
@@ -144,12 +126,12 @@ def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson], Toke
         restore_usage,
     )
 
-    manifest = run.genesis.slow or {}
-    manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], run.record)}
+    manifest, entries = run.genesis.slow or {}, run.record.entries
+    manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], entries)}
     sources, path = PromptFiles.recorded(manifest, run.folder.stored_file), run.folder.transcript
     try:
-        estimated = largest_usage(missing_lines(path, run.record), run.settings.llm)
-        return sources, restore_lessons(path, run.record), restore_usage(path) + estimated
+        estimated = largest_usage(missing_lines(path, entries), run.settings.llm)
+        return sources, restore_lessons(path, entries), restore_usage(path) + estimated
     except Corrupt as error:
         raise Corrupt(f"{error}, or move it away: the restart then goes on without it") from None
 
@@ -160,7 +142,7 @@ def start(
     launch: LaunchOptions,
     *,
     seeded: bool,
-    watch: ObserverFactory = NullObserver,
+    observers: Sequence[ObserverFactory] = (),
 ) -> RunReport:
     """Trades a tape on a clock into a new run folder; returns the content of `results.json`.
 
@@ -174,14 +156,14 @@ def start(
     launch = msgspec.structs.replace(launch, seeded=seeded)
     settings = settings if launch.venue_port is None else with_watchdogs(settings)
     with _open_agents(settings, tape, launch, None) as agents:
-        return _begin(settings, tape, launch, watch, agents)
+        return _begin(settings, tape, launch, observers, agents)
 
 
 def _begin(
     settings: Settings,
     tape: Tape,
     launch: LaunchOptions,
-    watch: ObserverFactory,
+    observers: Sequence[ObserverFactory],
     agents: "AgentRuntime | None",
 ) -> RunReport:
     engine = engine_for(settings, tape)
@@ -189,12 +171,12 @@ def _begin(
     with contextlib.closing(durable_store(folder, settings)) as store:
         journal, observer = (
             Journal(store, head, 1),
-            IsolatedObserver(watch(RunView(engine, tape.rows), folder.id)),
+            open_observers(observers, RunView(engine, tape.rows), folder.id),
         )
-        run = RunContext(settings, tape, launch, folder, store, journal, engine, observer, agents)
+        run = TradingRun(settings, tape, engine, RunRecord(folder, journal), observer, agents)
         nonce = nonce_from_seed(settings.seed) if launch.seeded else fresh_nonce()
         try:
-            how = in_loop(_run(run, nonce, []))
+            how = in_loop(_run(run, launch, store, nonce))
         finally:
             observer.close()
             # Only the genesis was written: the run failed before its first input, so nothing is lost.
@@ -203,40 +185,29 @@ def _begin(
     return finish_run(folder, engine, settings, tape, journal, **how)
 
 
-def restart_on_clock(interrupted: InterruptedRun, watch: ObserverFactory = NullObserver) -> RunReport:
+def restart_on_clock(interrupted: InterruptedRun, observers: Sequence[ObserverFactory] = ()) -> RunReport:
     """Continues a run on a clock; returns the content of `results.json`."""
-    folder, settings, tape = interrupted.folder, interrupted.settings, interrupted.tape
-    record, origin, journal = interrupted.record, interrupted.genesis, interrupted.journal
-    engine, launch = engine_for(settings, tape), LaunchOptions.of(folder)
+    settings, tape, record = interrupted.settings, interrupted.tape, interrupted.record
+    folder, engine = record.folder, engine_for(settings, tape)
+    launch = LaunchOptions.of(folder)
     _require_answers_of_record(interrupted)
     # A seeded run that died before its first event starts from its seed like a new one.
-    nonce = nonce_from_seed(settings.seed) if launch.seeded and not record else fresh_nonce()
+    nonce = nonce_from_seed(settings.seed) if launch.seeded and not record.entries else fresh_nonce()
     with (
         _open_agents(settings, tape, launch, interrupted) as agents,
-        contextlib.closing(IsolatedObserver(watch(RunView(engine, tape.rows), folder.id))) as observer,
+        contextlib.closing(open_observers(observers, RunView(engine, tape.rows), folder.id)) as observer,
     ):
         interrupted.cut_torn_line()
-        run = RunContext(
-            settings,
-            tape,
-            launch,
-            folder,
-            interrupted.store,
-            journal,
-            engine,
-            observer,
-            agents,
-            origin.has_todays_texts,
-        )
-        how = in_loop(_run(run, nonce, record))
-    journal.sync()  # the results name its last line
-    return finish_run(folder, engine, settings, tape, journal, **how)
+        run = TradingRun(settings, tape, engine, record, observer, agents)
+        how = in_loop(_run(run, launch, interrupted.store, nonce))
+    record.journal.sync()  # the results name its last line
+    return finish_run(folder, engine, settings, tape, record.journal, **how)
 
 
 def _require_answers_of_record(run: InterruptedRun) -> None:
     """Raises Corrupt if the transcript has answers but the journal no event: their numbers would come twice."""
     path = run.folder.transcript
-    if not run.record and path.is_file() and path.stat().st_size:
+    if not run.record.entries and path.is_file() and path.stat().st_size:
         raise Corrupt(
             f"{run.folder.journal} ends with its first line, but {path} has answers; restore the journal, or "
             "start a new run"
@@ -261,26 +232,27 @@ def settings_of(folder: RunFolder) -> Settings:
     return recorded_settings(folder, Genesis.of(next(read(folder.journal))))
 
 
-async def _run(run: RunContext, nonce: str, record: list[JournalEntry]) -> dict[str, Any]:
-    """Starts a run, or continues it after `record`, to its end; returns figures for the results."""
-    async with _remote_venue(run, nonce) as remote:
-        start = _start_remote(run, nonce, record, remote) if remote else _start_local(run, nonce, record)
+async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonce: str) -> dict[str, Any]:
+    """Starts or continues a run, to its end; returns figures for the results."""
+    async with _remote_venue(run, launch, nonce) as remote:
+        start = _start_remote(run, nonce, remote) if remote else _start_local(run, launch, nonce)
         if start.first is None:
             return {"interrupted": start.stopped}
         if run.observer.wants_rows:
             start.runtime.on_row = run.observer.on_row
         wall = WallRuntime(
-            run.engine, start.runtime, start.clock, start.reached_ns, run.store, run.observer.on_progress
+            run.engine, start.runtime, start.clock, start.reached_ns, store, run.observer.on_progress
         )
         # How late the loop wakes differs from machine to machine, so a seeded run must not record it.
-        wall.stopped, wall.reports_lag = start.stopped, not run.launch.seeded
+        wall.stopped, wall.reports_lag = start.stopped, not launch.seeded
         wall.halts_at_end = remote is not None
         tasks = (_serve_venue(remote, wall), _connect_agents(run, wall), _watch_prompts(run, wall))
         listening = [asyncio.ensure_future(each) for each in tasks]
         try:
-            async with ControlServer(run.folder.path, wall):
-                with positions_named(run.engine, run.folder):
-                    run.folder.results.unlink(missing_ok=True)  # of a run that goes on for its open orders
+            folder = run.record.folder
+            async with ControlServer(folder.path, wall):
+                with positions_named(run.engine, folder):
+                    folder.results.unlink(missing_ok=True)  # of a run that goes on for its open orders
                     await wall.run(start.first)
         finally:
             for each in listening:
@@ -299,29 +271,31 @@ class RemoteVenue:
 
 
 @contextlib.asynccontextmanager
-async def _remote_venue(run: RunContext, nonce: str) -> AsyncIterator[RemoteVenue | None]:
+async def _remote_venue(
+    run: TradingRun, launch: LaunchOptions, nonce: str
+) -> AsyncIterator[RemoteVenue | None]:
     """Connects to the venue if it is another process; None otherwise."""
-    if run.launch.venue_port is None:
+    if launch.venue_port is None:
         yield None
         return
     venue = LoopbackClient(
-        run.launch.venue_port, handshake_for(run.settings, run.tape, run.folder.id, run.launch.venue_id)
+        launch.venue_port, handshake_for(run.settings, run.tape, run.record.folder.id, launch.venue_id)
     )
     await venue.connect()
-    clock, patience_s = venue.clock, run.launch.patience_s
+    clock, patience_s = venue.clock, launch.patience_s
     # DEADLINE_S is time on the venue's clock. The floor is real time, which a round trip takes at any speed.
     deadline_s = max(DEADLINE_S / clock.speed, DEADLINE_LEAST_S)
     gateway = VenueGateway(venue, clock.now_ns, nonce, deadline_s=deadline_s, patience_s=patience_s)
     try:
         # The first connection of a run settles its venue; a restart then accepts no other.
-        if not run.launch.venue_id:
-            run.folder.write_launch(msgspec.to_builtins(run.launch) | {"venue_id": venue.venue_id})
+        if not launch.venue_id:
+            run.record.folder.write_launch(msgspec.to_builtins(launch) | {"venue_id": venue.venue_id})
         yield RemoteVenue(gateway, clock)
     finally:
         gateway.close()
 
 
-def _connect_agents(run: RunContext, wall: WallRuntime) -> Coroutine[Any, Any, None]:
+def _connect_agents(run: TradingRun, wall: WallRuntime) -> Coroutine[Any, Any, None]:
     """Connects the agents to the run; returns the coroutine that delivers their answers."""
     if run.agents is None:
         return _no_agents()
@@ -329,21 +303,21 @@ def _connect_agents(run: RunContext, wall: WallRuntime) -> Coroutine[Any, Any, N
 
     if isinstance(run.agents, WorkerRuntime):
         wall.runtime.decisions, wall.runtime.on_prompts = run.agents.worker, run.agents.apply_prompts
-        return run.agents.serve(run.folder.transcript, wall.inject)
+        return run.agents.serve(run.record.folder.transcript, wall.inject)
     if isinstance(run.agents, InProcessRuntime):
-        wall.runtime.decisions = run.agents.decision_source(run.folder.transcript)
+        wall.runtime.decisions = run.agents.decision_source(run.record.folder.transcript)
     return _no_agents()
 
 
-async def _watch_prompts(run: RunContext, wall: WallRuntime) -> None:
+async def _watch_prompts(run: TradingRun, wall: WallRuntime) -> None:
     """Applies prompt edits while the run is on; only for agents in a worker process."""
-    if run.agents is None or run.launch.seeded:
+    if run.agents is None:
         return
     from autohedge.graph.runtime import WorkerRuntime
 
     if isinstance(run.agents, WorkerRuntime):
         await run.agents.watch_prompts(
-            lambda: wall.playing, run.folder.store_file, wall.inject, run.observer.notify
+            lambda: wall.playing, run.record.folder.store_file, wall.inject, run.observer.notify
         )
 
 
@@ -371,46 +345,40 @@ class StartPoint:
     stopped: bool = False
 
 
-def _start_local(run: RunContext, nonce: str, record: list[JournalEntry]) -> StartPoint:
+def _start_local(run: TradingRun, launch: LaunchOptions, nonce: str) -> StartPoint:
     """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
-    rows, reached_ns = run.tape.rows, int(run.tape.rows.ts[0]) - 1
-    venue = venue_for(run.settings, run.tape, nonce_of(record) or nonce)
-    recorder = VerifyingRecorder(record, tee(run.journal, run.observer), compare_texts=run.compare_texts)
+    rows, entries, reached_ns = run.tape.rows, run.record.entries, int(run.tape.rows.ts[0]) - 1
+    venue, recorder = venue_for(run.settings, run.tape, nonce_of(entries) or nonce), run.verifying_recorder()
     runtime = VirtualRuntime(run.engine, venue, rows, recorder, clock=venue)
     first: RunStarted | Restarted | None = RunStarted(nonce)
-    if record:
-        over, reached_ns = rerun(runtime, record, rows)
+    if entries:
+        over, reached_ns = rerun(runtime, entries, rows)
         recorder.require_end()
-        first = None if over else _restarted(run, record, nonce, reached_ns, run.engine.pos)
-    speed = run.launch.speed
+        first = None if over else _restarted(run, nonce, reached_ns, run.engine.pos)
+    speed = launch.speed
     clock = ReplayClock.begin(reached_ns + 1, speed) if speed else None
-    return StartPoint(runtime, clock, reached_ns, first, stopped=was_stopped(record))
+    return StartPoint(runtime, clock, reached_ns, first, stopped=was_stopped(entries))
 
 
-def _start_remote(run: RunContext, nonce: str, record: list[JournalEntry], remote: RemoteVenue) -> StartPoint:
+def _start_remote(run: TradingRun, nonce: str, remote: RemoteVenue) -> StartPoint:
     """Prepares a run with a remote venue, which outlives a crash: rows were missed, and it is queried."""
-    rows, recorder, clock = run.tape.rows, tee(run.journal, run.observer), remote.clock
+    rows, entries, recorder, clock = run.tape.rows, run.record.entries, run.recorder(), remote.clock
     runtime = VirtualRuntime(run.engine, remote.gateway, rows, recorder, clock=None)
     runtime.late_as_one = True
-    if not record:
+    if not entries:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))
-    lost = rehydrate(run.engine, record, rows, recorder, compare_texts=run.compare_texts)
+    lost = rehydrate(run.engine, entries, rows, recorder, compare_texts=run.record.compare_texts)
     remote.gateway.hold_until(run.engine.execution.tracker.hold_until_ns)
     # The clock may read earlier than the record, which must not go back in time.
-    now_ns = max(clock.now_ns(), last_ns(record, rows))
+    now_ns = max(clock.now_ns(), last_ns(entries, rows))
     pos = max(run.engine.pos, int(np.searchsorted(rows.ts, now_ns, side="right")))
-    over = ended(record) and not run.engine.orders.working
-    first = None if over else _restarted(run, record, nonce, now_ns, pos, lost)
-    return StartPoint(runtime, clock, now_ns, first, stopped=was_stopped(record))
+    over = ended(entries) and not run.engine.orders.working
+    first = None if over else _restarted(run, nonce, now_ns, pos, lost)
+    return StartPoint(runtime, clock, now_ns, first, stopped=was_stopped(entries))
 
 
 def _restarted(
-    run: RunContext,
-    record: list[JournalEntry],
-    nonce: str,
-    at_ns: int,
-    pos: int,
-    lost_at_crash: tuple[str, ...] = (),
+    run: TradingRun, nonce: str, at_ns: int, pos: int, lost_at_crash: tuple[str, ...] = ()
 ) -> Restarted:
     """Returns the first input after a restart; warns of answers that the transcript has lost."""
     restarted = Restarted(at_ns, pos, nonce, lost_at_crash)
@@ -418,8 +386,8 @@ def _restarted(
         return restarted
     from autohedge.graph.restore import last_number, missing_answers
 
-    path = run.folder.transcript
-    missing = missing_answers(path, record)
+    path = run.record.folder.transcript
+    missing = missing_answers(path, run.record.entries)
     if missing:
         warn(
             f"{path} lacks the answers of {len(missing)} decisions, as a power failure can lose them: the run "

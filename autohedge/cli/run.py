@@ -83,11 +83,11 @@ def run(
         raise Misconfigured("--patience is for a --venue in another process")
     settings, market = load_inputs(config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet)
     _require_no_money(settings, live=live)
-    watch = _watch(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
+    observers = _observers(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
     if speed is None and venue is None:
         from autohedge import app as application
 
-        report = application.run(settings, market, watch, no_notify if quiet else notify)
+        report = application.run(settings, market, observers, no_notify if quiet else notify)
     else:
         from autohedge.app import wall_run
         from autohedge.exchanges.loopback.client import port_of
@@ -95,7 +95,7 @@ def run(
 
         patience_s = PATIENCE_S if patience is None else patience
         driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
-        report = wall_run.start(settings, market, driven, seeded=seed is not None, watch=watch)
+        report = wall_run.start(settings, market, driven, seeded=seed is not None, observers=observers)
     from autohedge.journal import RunFolder
 
     _print_results(RunFolder.find(report.run), report, settings, as_json=as_json, quiet=quiet)
@@ -115,8 +115,8 @@ def restart(run: Run, trust: Trust = False, as_json: AsJson = False, quiet: Quie
 
     folder = RunFolder.find(run)
     settings = wall_run.settings_of(folder)
-    watch = _watch(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
-    report = application.restart(folder, watch, no_notify if quiet else notify, trust=trust)
+    observers = _observers(settings, on_clock=bool(folder.read_launch()), quiet=quiet)
+    report = application.restart(folder, observers, no_notify if quiet else notify, trust=trust)
     _print_results(folder, report, settings, as_json=as_json, quiet=quiet)
 
 
@@ -217,10 +217,10 @@ def _require_no_money(settings: "Settings", *, live: bool) -> None:
     raise Refused(f"{given} without {missing}: {needs}")
 
 
-def _watch(settings: "Settings", *, on_clock: bool, quiet: bool) -> "ObserverFactory":
+def _observers(settings: "Settings", *, on_clock: bool, quiet: bool) -> "list[ObserverFactory]":
     from autohedge.console.event_log import event_log_factory
 
-    return event_log_factory(settings, on_clock=on_clock, quiet=quiet)
+    return [event_log_factory(settings, on_clock=on_clock, quiet=quiet)]
 
 
 def _print_results(

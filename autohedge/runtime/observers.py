@@ -3,12 +3,13 @@
 An observer displays and logs. It changes nothing, so the record is the same with and without it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from autohedge.core.events import JournalEntry
 from autohedge.core.log import warn
 from autohedge.core.ports import Recorder, RunObserver
+from autohedge.journal.chain import closing_on_error
 from autohedge.runtime.run_view import RunView
 
 ObserverFactory = Callable[[RunView, str], RunObserver]
@@ -84,6 +85,50 @@ class IsolatedObserver:
             self._sound = False
             fault = f"{type(error).__name__}: {error}"
             warn("the display of this run failed and is switched off; the run goes on", fault=fault)
+
+
+class ObserverGroup:
+    """The observers of a run as one; one that fails is switched off, and the others go on."""
+
+    def __init__(self, observers: Iterable[RunObserver]) -> None:
+        self._observers = [IsolatedObserver(each) for each in observers]
+        self.wants = frozenset[type]().union(*(each.wants for each in self._observers))
+        self.wants_rows = any(each.wants_rows for each in self._observers)
+
+    def on_event(self, entry: JournalEntry) -> None:
+        """Passes an event on to those that want its type."""
+        for each in self._observers:
+            if type(entry.event) in each.wants:
+                each.on_event(entry)
+
+    def on_row(self, row: int) -> None:
+        """Passes a row on to those that want rows."""
+        for each in self._observers:
+            if each.wants_rows:
+                each.on_row(row)
+
+    def on_progress(self) -> None:
+        """Passes a wake on."""
+        for each in self._observers:
+            each.on_progress()
+
+    def notify(self, line: str) -> None:
+        """Passes a message on."""
+        for each in self._observers:
+            each.notify(line)
+
+    def close(self) -> None:
+        """Closes all observers."""
+        for each in self._observers:
+            each.close()
+
+
+def open_observers(factories: Sequence[ObserverFactory], view: RunView, run: str) -> ObserverGroup:
+    """Makes the observers of a run; without any, messages for a person are logged."""
+    opened: list[RunObserver] = []
+    with closing_on_error(lambda: ObserverGroup(opened).close()):
+        opened.extend(factory(view, run) for factory in factories or (NullObserver,))
+    return ObserverGroup(opened)
 
 
 class _Tee:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from selectors import SelectSelector
 from typing import Any, Literal, Protocol
 
@@ -61,31 +61,35 @@ class DiskStatus(Protocol):
         ...
 
 
-@dataclass(slots=True)
 class WallRuntime:
     """Runs a virtual runtime on a clock; without one, as fast as possible.
 
     `reached_ns` is the tape's time up to which everything has happened. `watch` is called at each wake.
-    `playing` is true from the first input until the rows end or a stop. With `reports_lag`, the engine
-    receives `LoopLag`; a seeded run must not depend on it. With `halts_at_end`, entries halt when the rows end
-    as at a stop, because nobody watches afterwards what rests at a venue that lives on.
+    `playing` is true from the first input until the rows end or a stop; `stopped` may be set before, for a run
+    that only has to end. With `reports_lag`, the engine receives `LoopLag`; a seeded run must not depend on it.
+    With `halts_at_end`, entries halt when the rows end as at a stop, because nobody watches afterwards what rests
+    at a venue that lives on.
     """
 
-    engine: Engine
-    runtime: VirtualRuntime
-    clock: ReplayClock | None
-    reached_ns: int
-    disk: DiskStatus
-    watch: Callable[[], None] = lambda: None
-    lag: LagStats = field(default_factory=LagStats)
-    stopped: bool = False
-    playing: bool = False
-    reports_lag: bool = True
-    halts_at_end: bool = False
-    failure: AutoHedgeError | None = None
-    _wake: asyncio.Event = field(default_factory=asyncio.Event)
-    _reported_fault: str | None = None
-    _late: bool = False
+    def __init__(
+        self,
+        engine: Engine,
+        runtime: VirtualRuntime,
+        clock: ReplayClock | None,
+        reached_ns: int,
+        disk: DiskStatus,
+        watch: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.engine, self.runtime = engine, runtime
+        self.clock, self.reached_ns = clock, reached_ns
+        self.disk, self.watch = disk, watch
+        self.lag = LagStats()
+        self.stopped = self.playing = self.halts_at_end = False
+        self.reports_lag = True
+        self.failure: AutoHedgeError | None = None
+        self._wake = asyncio.Event()
+        self._reported_fault: str | None = None
+        self._late = False
 
     def wake(self) -> None:
         """Wakes the loop now instead of at the next row, because an outside event has arrived."""

@@ -159,7 +159,7 @@ def _played(
 ) -> RunReport:
     mark = StudyMark(record.folder.id, part)
     try:
-        results = app.run_in_runtime(agents, settings, record.tape, positions.watch, study=mark)
+        results = app.run_in_runtime(agents, settings, record.tape, [positions.watch], study=mark)
     except BaseException:
         # Also KeyboardInterrupt: an unfinished run must not stay in ./runs.
         if positions.run:

@@ -92,7 +92,7 @@ def test_normal_level_shows_triggers_orders_fills_and_the_mode(
         market,
         LaunchOptions(),
         seeded=True,
-        watch=event_log_factory(wanted, on_clock=True, quiet=False),
+        observers=[event_log_factory(wanted, on_clock=True, quiet=False)],
     )
     lines = _log_lines(capsys)
     assert lines[0] == f"[RUN] {results.run}: hft · momentum · simulated venue, no real money"
@@ -113,7 +113,7 @@ def test_trailing_stop_line_shows_the_highest_bid(
         market,
         LaunchOptions(),
         seeded=True,
-        watch=event_log_factory(wanted, on_clock=True, quiet=False),
+        observers=[event_log_factory(wanted, on_clock=True, quiet=False)],
     )
     triggers = [line for line in _log_lines(capsys) if "(TRAILING STOP)" in line]
     assert len(triggers) == results.trailing_stops > 0
@@ -128,7 +128,7 @@ def test_verbose_level_shows_quote_outcomes_and_record_is_the_same(
     wide = [(10**9 * n, 100.0 + n % 7 * 0.05, 100.04 + n % 7 * 0.05) for n in range(1, 60)]
     tape = quotes_tape([wide[0], (2 * 10**9, 100.0, 101.0), (3 * 10**9, None, 101.0), *wide[3:]])
     wanted = settings(**EAGER, chatter_level="verbose")
-    loud = app.run(wanted, tape, event_log_factory(wanted, on_clock=False, quiet=False))
+    loud = app.run(wanted, tape, [event_log_factory(wanted, on_clock=False, quiet=False)])
     lines = _log_lines(capsys)
     for shape in SKIP:
         assert _matching(shape, lines) > 0, shape
@@ -143,7 +143,7 @@ def test_low_level_of_a_good_run_writes_no_line(
     workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str], level: str, on_clock: bool
 ) -> None:
     wanted = settings(**EAGER, chatter_level=level)
-    app.run(wanted, market, event_log_factory(wanted, on_clock=on_clock, quiet=False))
+    app.run(wanted, market, [event_log_factory(wanted, on_clock=on_clock, quiet=False)])
     assert _log_lines(capsys) == []
 
 
@@ -258,7 +258,7 @@ def test_control_characters_of_a_symbol_are_replaced(
 ) -> None:
     quotes = [(10**9 * n, 100.0 + n, 100.01 + n) for n in range(1, 9)]
     wanted = settings(**EAGER, chatter_level="normal")
-    app.run(wanted, quotes_tape(quotes, "A\x1b[2J"), event_log_factory(wanted, on_clock=True, quiet=False))
+    app.run(wanted, quotes_tape(quotes, "A\x1b[2J"), [event_log_factory(wanted, on_clock=True, quiet=False)])
     lines = _log_lines(capsys)
     assert any("BUY trigger A?[2J" in line for line in lines)
     assert "\x1b" not in "".join(lines)
@@ -317,9 +317,11 @@ def test_strategy_without_a_spread_limit_shows_triggers(
     results = app.run(
         wanted.model_copy(update={"chatter_level": "verbose"}),
         market,
-        event_log_factory(
-            wanted.model_copy(update={"chatter_level": "verbose"}), on_clock=False, quiet=False
-        ),
+        [
+            event_log_factory(
+                wanted.model_copy(update={"chatter_level": "verbose"}), on_clock=False, quiet=False
+            )
+        ],
     )
     lines = _log_lines(capsys)
     assert sum("[HFT] BUY trigger" in line for line in lines) == results.buys > 0
@@ -340,6 +342,6 @@ def test_failing_observer_does_not_end_the_run(
     workplace: Path, market: Tape, capsys: pytest.CaptureFixture[str]
 ) -> None:
     blind = wall_run.start(settings(**EAGER), market, LaunchOptions(), seeded=True)
-    broken = wall_run.start(settings(**EAGER), market, LaunchOptions(), seeded=True, watch=_Broken)
+    broken = wall_run.start(settings(**EAGER), market, LaunchOptions(), seeded=True, observers=[_Broken])
     assert "the run goes on" in capsys.readouterr().err
     assert blind.journal_head == broken.journal_head

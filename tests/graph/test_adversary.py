@@ -249,7 +249,7 @@ def test_hostile_text_reaches_only_user_message_and_terminal_is_clean(
         "chatter_level": "verbose",
     }
     wanted = settings(**EAGER | changes)
-    results = app.run(wanted, market(), event_log_factory(wanted, on_clock=False, quiet=False))
+    results = app.run(wanted, market(), [event_log_factory(wanted, on_clock=False, quiet=False)])
     print_summary(results)
     captured = capsys.readouterr()
     assert all(line.isprintable() for line in (captured.out + captured.err).split("\n"))

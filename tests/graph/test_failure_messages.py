@@ -31,7 +31,7 @@ def nowhere() -> Iterator[str]:
 
 def _run(**changes: Any) -> RunReport:
     wanted = settings(**EAGER | changes)
-    return app.run(wanted, market(), event_log_factory(wanted, on_clock=False, quiet=False))
+    return app.run(wanted, market(), [event_log_factory(wanted, on_clock=False, quiet=False)])
 
 
 def _abstentions(report: RunReport) -> dict[str, int]:

@@ -259,9 +259,9 @@ def test_virtual_and_seeded_runs_ignore_prompt_edits(workplace: Path) -> None:
 
     def seeded(tape: Tape, observer_factory: ObserverFactory) -> RunReport:
         Path("prompts/director.md").unlink(missing_ok=True)
-        return wall_run.start(wanted, tape, LaunchOptions(100.0), seeded=True, watch=observer_factory)
+        return wall_run.start(wanted, tape, LaunchOptions(100.0), seeded=True, observers=[observer_factory])
 
-    plain, edited = app.run(wanted, tape), app.run(wanted, tape, _Editor)
+    plain, edited = app.run(wanted, tape), app.run(wanted, tape, [_Editor])
     clocked = seeded(tape, _Editor)
     assert Path("prompts/director.md").is_file()
     assert _records(plain) == _records(edited) == _records(clocked)

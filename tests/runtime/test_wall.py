@@ -104,7 +104,8 @@ def test_run_on_a_clock_wakes_for_each_row_and_takes_none_before_its_time() -> N
     )
     taken: list[int] = []
     runtime.on_row = lambda _: taken.append(clock.reached_ns)
-    wall = WallRuntime(engine, runtime, cast(ReplayClock, clock), times[0], WorkingDisk(), reports_lag=False)
+    wall = WallRuntime(engine, runtime, cast(ReplayClock, clock), times[0], WorkingDisk())
+    wall.reports_lag = False
     in_loop(wall.run(RunStarted("n")))
     assert taken == times
     assert wall.lag.wakes >= len(set(times)) > 5
@@ -124,7 +125,8 @@ def test_a_run_behind_its_clock_obeys_an_interrupt_soon() -> None:
     # More than the work of one wake: the run is behind from its first row on.
     runtime.on_row = interrupt
     clock = ReplayClock.begin(began_ns, 1e9)
-    wall = WallRuntime(engine, runtime, clock, began_ns, WorkingDisk(), reports_lag=False)
+    wall = WallRuntime(engine, runtime, clock, began_ns, WorkingDisk())
+    wall.reports_lag = False
     in_loop(wall.run(RunStarted("n")))
     assert wall.stopped and engine.pos < len(tape.rows) / 2
 
