@@ -6,7 +6,7 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, team, wall
+from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, team, waking, wall
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -20,6 +20,7 @@ ROWS: dict[str, Measure] = {
     "checks": hot.checks,
     "journal": hot.journal,
     "start": wall.start,
+    "waking": waking.measure,
     "histories": orders.histories,
     "reconciling": orders.reconciling,
     "deliberation": deliberation.deliberations,

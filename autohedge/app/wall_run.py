@@ -42,6 +42,7 @@ from autohedge.runtime.recovery import (
 from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
+from autohedge.runtime.warm_up import warm_up
 
 if TYPE_CHECKING:
     from autohedge.graph.prompt_builder import PromptFiles
@@ -281,6 +282,7 @@ async def _remote_venue(
     venue = LoopbackClient(
         launch.venue_port, handshake_for(run.settings, run.tape, run.record.folder.id, launch.venue_id)
     )
+    warm_up(run.engine, run.tape.rows)  # before the venue's clock begins, or counts for this run
     await venue.connect()
     clock, patience_s = venue.clock, launch.patience_s
     # DEADLINE_S is time on the venue's clock. The floor is real time, which a round trip takes at any speed.
@@ -355,9 +357,15 @@ def _start_local(run: TradingRun, launch: LaunchOptions, nonce: str) -> StartPoi
         over, reached_ns = rerun(runtime, entries, rows)
         recorder.require_end()
         first = None if over else _restarted(run, nonce, reached_ns, run.engine.pos)
-    speed = launch.speed
-    clock = ReplayClock.begin(reached_ns + 1, speed) if speed else None
-    return StartPoint(runtime, clock, reached_ns, first, stopped=was_stopped(entries))
+    return StartPoint(runtime, _clock(run, launch, reached_ns + 1), reached_ns, first, was_stopped(entries))
+
+
+def _clock(run: TradingRun, launch: LaunchOptions, first_ns: int) -> ReplayClock | None:
+    """Begins the clock of a run with an in-process venue; None for a run as fast as possible."""
+    if not launch.speed:
+        return None
+    warm_up(run.engine, run.tape.rows)
+    return ReplayClock.begin(first_ns, launch.speed)
 
 
 def _start_remote(run: TradingRun, nonce: str, remote: RemoteVenue) -> StartPoint:

@@ -1,0 +1,31 @@
+"""What is done once before a run's clock starts, so that no quote has to wait for it."""
+
+import gc
+
+import numpy as np
+
+from autohedge.engine.engine import Engine
+from autohedge.kernels.matching import first_touch, last_valid, recent_valid
+from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
+from autohedge.market.tape import Rows
+
+
+def warm_up(engine: Engine, rows: Rows) -> None:
+    """Loads the machine code of a run, and takes the objects made so far out of later garbage collections."""
+    load_kernels(engine, rows)
+    gc.unfreeze()  # what an earlier run of this process has left
+    gc.collect()
+    gc.freeze()
+
+
+def load_kernels(engine: Engine, rows: Rows) -> None:
+    """Calls every kernel of a run once, on an empty range: its machine code is loaded at its first call."""
+    columns, states = (rows.lane, rows.bid, rows.ask), engine.kernel_states
+    engine.scan(rows, engine.pos, engine.pos)
+    last_valid(*columns, 0, 0)
+    first_touch(*columns, len(rows), 0, 1, 0.0)
+    net_and_gross(states, np.zeros(0))
+    if engine.deliberations:
+        recent_valid(*columns, 0, 0, np.zeros(0, np.int64))
+    if states.dtype == state_dtype([]):  # the states of a Python strategy, whose rows are checked one by one
+        check_one(new_states(states.dtype, 1), 0, np.nan, np.nan)
