@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.garbage import collection_paused
 from autohedge.core.text import printable, printable_lines
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def load_inputs(
 
     Prints a line about rules of symbols that are not on the tape, unless `quiet`.
     """
-    from autohedge import app as application
-    from autohedge.config import load, rules_not_applied
-    from autohedge.market import parse_source
+    with collection_paused():
+        from autohedge import app as application
+        from autohedge.config import load, rules_not_applied
+        from autohedge.market import parse_source
 
     wanted = list(overrides or [])
     if mode is not None:

@@ -4,6 +4,7 @@ import gc
 
 import numpy as np
 
+from autohedge.core.garbage import collection_paused
 from autohedge.engine.engine import Engine
 from autohedge.kernels.matching import first_touch, last_valid, recent_valid
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
@@ -12,7 +13,8 @@ from autohedge.market.tape import Rows
 
 def warm_up(engine: Engine, rows: Rows) -> None:
     """Loads the machine code of a run, and takes the objects made so far out of later garbage collections."""
-    load_kernels(engine, rows)
+    with collection_paused():  # the first kernel makes numba import much
+        load_kernels(engine, rows)
     gc.unfreeze()  # what an earlier run of this process has left
     gc.collect()
     gc.freeze()

@@ -84,6 +84,7 @@ def test_warm_up_changes_nothing_in_the_engine() -> None:
     engine = engine_for(wanted, TAPE)
     before = engine.kernel_states.copy(), engine.result(), engine.seq, engine.pos
     warm_up(engine, TAPE.rows)
+    assert gc.get_freeze_count() and gc.isenabled()
     gc.unfreeze()
     assert (engine.kernel_states.tobytes(), *before[1:]) == (
         before[0].tobytes(),

@@ -1,0 +1,14 @@
+"""Garbage collection is on again after a pause, whatever happened in it."""
+
+import gc
+
+import pytest
+
+from autohedge.core.garbage import collection_paused
+
+
+def test_collection_is_paused_within_and_on_again_after_an_error() -> None:
+    with pytest.raises(ImportError), collection_paused():
+        assert not gc.isenabled()
+        raise ImportError("no such module")
+    assert gc.isenabled()
