@@ -26,6 +26,7 @@ from autohedge.journal.genesis import StudyMark
 from autohedge.market import Kind, Tape
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
+from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 
 if TYPE_CHECKING:
