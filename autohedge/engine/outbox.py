@@ -8,7 +8,7 @@ from autohedge.core.ids import client_order_id
 from autohedge.core.snapshots import Snapshot
 
 
-class Question(NamedTuple):
+class DeliberationQuestion(NamedTuple):
     """A deliberation request and the snapshot that it is about; the journal has the snapshot's hash."""
 
     request: DeliberationRequested
@@ -26,7 +26,7 @@ class Outbox:
 
     def __init__(self) -> None:
         self.log: deque[JournalEntry] = deque()
-        self.questions: deque[Question] = deque()
+        self.questions: deque[DeliberationQuestion] = deque()
         self.seq = 1  # 0 is the genesis, the first line of the journal
         self.pos = 0
         self.input_seq = 0
@@ -51,7 +51,7 @@ class Outbox:
     def ask(self, request: DeliberationRequested, snapshot: Snapshot) -> None:
         """Adds a request for the agents."""
         self.emit(request)
-        self.questions.append(Question(request, snapshot))
+        self.questions.append(DeliberationQuestion(request, snapshot))
 
     def new_order_id(self) -> str:
         """The id of an order that is submitted next; it derives from the nonce and the sequence number."""

@@ -79,7 +79,7 @@ def test_run_calls_no_kernel_that_was_not_loaded(
     assert {name for name, _ in called} >= at_least
 
 
-def test_warm_up_changes_nothing_in_the_engine() -> None:
+def test_warm_up_leaves_the_engine_unchanged() -> None:
     wanted = settings(**EAGER)
     engine = engine_for(wanted, TAPE)
     before = engine.kernel_states.copy(), engine.result(), engine.seq, engine.pos
