@@ -114,6 +114,15 @@ def test_difference_that_went_and_came_back_needs_two_more_account_states() -> N
     assert _compare(reconciliation, 3 * LAG_NS + 10, 104, rests=True) == [("", D(4))]
 
 
+def test_difference_that_changes_between_two_account_states_is_unproven() -> None:
+    reconciliation, _, _ = _requested()
+    for pass_, cash in enumerate((104, 105)):
+        reconciliation.request(pass_ * LAG_NS, 0)
+        assert _compare(reconciliation, pass_ * LAG_NS + 10, cash, rests=True) == []
+    reconciliation.request(2 * LAG_NS, 0)
+    assert _compare(reconciliation, 2 * LAG_NS + 10, 105, rests=True) == [("", D(5))]
+
+
 def test_difference_without_a_price_is_deferred_and_rechecked() -> None:
     reconciliation, timers, _ = _requested()
     reconciliation.defer("X", D(1), 0)

@@ -117,6 +117,13 @@ def test_slices_end_with_a_sale_of_any_kind(sale: Callable[[EngineHarness], None
     assert _later(harness) == []
 
 
+def test_slices_end_while_an_exit_waits_for_the_venue() -> None:
+    harness, _ = _slicing()
+    harness.engine.execution.exits_wait = True
+    assert harness.engine.actions.exit_position(0, "time_stop", harness.engine.now_ns)
+    assert _later(harness) == []
+
+
 def operator_halt(harness: EngineHarness) -> None:
     harness.step(OperatorCommand(harness.engine.now_ns, "halt", "lunch"))
 

@@ -1,0 +1,68 @@
+"""The portfolio: what a booking changes, and two views of equity that agree."""
+
+from decimal import Decimal
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from autohedge.core.money import add
+from autohedge.core.orders import BUY, SELL
+from autohedge.execution.market_view import MarketView
+from autohedge.execution.portfolio import Portfolio
+from autohedge.kernels.state import new_states, state_dtype
+
+D = Decimal
+PRICES = st.integers(1, 10**6).map(lambda cents: D(cents).scaleb(-2))
+
+
+def _portfolio(bids: list[Decimal]) -> Portfolio:
+    lanes = new_states(state_dtype([]), len(bids))
+    lanes["bid"] = [float(bid) for bid in bids]
+    return Portfolio(D(1_000_000), [f"S{lane}" for lane in range(len(bids))], MarketView(lanes))
+
+
+def test_booking_returns_the_account_after_it() -> None:
+    portfolio = _portfolio([D(100)])
+    bought = portfolio.book(0, BUY, (D(2), D(100), D(1)), 7)
+    assert (bought.ts_ns, bought.held, bought.cost, bought.cash, bought.grew) == (7, 2, 200, 999_799, True)
+    sold = portfolio.book(0, SELL, (D(2), D(110), D(1)), 8)
+    assert (sold.realized, sold.total_realized, sold.held, sold.cash, sold.grew) == (
+        20,
+        20,
+        0,
+        1_000_018,
+        False,
+    )
+    assert portfolio.holding == 0 and portfolio.held[0] == 0.0
+
+
+def test_reversed_fill_restores_cash_and_position() -> None:
+    portfolio = _portfolio([D(100)])
+    portfolio.book(0, BUY, (D(2), D(100), D(1)), 7)
+    change = portfolio.book(0, SELL, (D(2), D(100), D(-1)), 7)
+    assert (change.held, change.cash, portfolio.holding) == (0, 1_000_000, 0)
+
+
+@given(
+    fills=st.lists(st.tuples(st.integers(0, 2), st.sampled_from([BUY, SELL]), st.integers(1, 50), PRICES)),
+    bids=st.lists(PRICES, min_size=3, max_size=3),
+)
+def test_equity_of_limits_equals_that_of_the_books(
+    fills: list[tuple[int, object, int, Decimal]], bids: list[Decimal]
+) -> None:
+    portfolio = _portfolio(bids)
+    for lane, side, quantity, price in fills:
+        portfolio.book(lane, side, (D(quantity), price, D(0)), 0)  # type: ignore[arg-type]
+    invested = sum((each.cost for each in portfolio.ledger.positions.values()), D(0))
+    exact = add(add(portfolio.ledger.cash, portfolio.unrealized()), invested)
+    assert np.isclose(float(portfolio.equity()), float(exact), rtol=1e-9, atol=1e-6)
+    assert portfolio.holding == sum(map(bool, portfolio.held))
+
+
+def test_value_of_a_lane_without_a_position_needs_no_quote() -> None:
+    portfolio = _portfolio([D(100), D(1)])
+    portfolio.market.bids[1] = np.nan
+    portfolio.book(0, BUY, (D(2), D(90), D(0)), 0)
+    assert [portfolio.position_value(lane) for lane in (0, 1)] == [200, 0]
+    assert portfolio.holdings_value() == (200, 200)
