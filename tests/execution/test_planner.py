@@ -33,7 +33,7 @@ def test_planner_submits_no_entry_of_its_own() -> None:
 
 
 def test_position_at_its_price_is_no_daily_loss() -> None:
-    harness, entry = entered(risk__max_daily_loss_pct=1, **OFTEN)
+    harness, entry = entered(risk__max_daily_loss_pct=D("0.5"), **OFTEN)
     harness.fill(entry)
     assert isinstance(_plan(harness), EntryPlan)
 
