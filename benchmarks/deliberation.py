@@ -34,7 +34,7 @@ from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import Transcript, lines_of
 from benchmarks import session
 from benchmarks.process import surroundings
-from benchmarks.row import Row
+from benchmarks.row import Row, Spent
 from benchmarks.row import Timed as Times
 
 DELIBERATION_BOUND_MS, BYPASS_BOUND_MS, CALL_BOUND_MS = 5.0, 0.3, 4.0
@@ -53,20 +53,27 @@ ANSWER = msgspec.json.encode(
 ).decode()
 
 Action = Callable[[], Awaitable[object]]
+Durations = dict[str, Times]
 
 
 def deliberations(quotes: int) -> list[Row]:
     """Measures one deliberation, from question to transcript line, with a backend that answers at once."""
-    own = asyncio.run(_deliberations())
+    own, wall = asyncio.run(_deliberations())
     whole, graph = own["whole"], own["graph"]
-    note = f"LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f})"
+    note = (
+        f"processor time; LangGraph's own part {graph.median * 1e3:.2f} ms (least {graph.least * 1e3:.2f}); "
+        f"wall {wall['whole'].median * 1e3:.2f} (least {wall['whole'].least * 1e3:.2f})"
+    )
     return [_row("deliberation", DELIBERATION_BOUND_MS, whole, note)]
 
 
 def bypasses(quotes: int) -> list[Row]:
     """Measures questions that a bypass or a cached verdict answers."""
-    own = asyncio.run(_bypasses())
-    return [_row(name, BYPASS_BOUND_MS, times, "") for name, times in own.items()]
+    own, wall = asyncio.run(_bypasses())
+    return [
+        _row(name, BYPASS_BOUND_MS, times, f"processor time; wall {wall[name].median * 1e3:.3f} ms")
+        for name, times in own.items()
+    ]
 
 
 def calls(quotes: int) -> list[Row]:
@@ -76,7 +83,7 @@ def calls(quotes: int) -> list[Row]:
     ) as server:
         try:
             port = int(server.stdout.readline()) if server.stdout else 0
-            own = asyncio.run(_calls(port))
+            _, own = asyncio.run(_calls(port))
         finally:
             server.kill()
     whole, bare = own["call"], own["bare"]
@@ -94,23 +101,28 @@ def _row(name: str, bound_ms: float, times: Times, note: str) -> Row:
     return Row(name, f"<= {bound_ms:g} ms", figure, median <= bound_ms, note)
 
 
-async def _interleaved(actions: Mapping[str, Action]) -> dict[str, Times]:
-    """Times single actions, a few of each in turn, so that changing load affects all of them alike."""
-    seconds: dict[str, list[float]] = {name: [] for name in actions}
+async def _interleaved(actions: Mapping[str, Action]) -> tuple[Durations, Durations]:
+    """Times single actions, a few of each in turn, so that changing load affects all of them alike.
+
+    Returns the processor times of all threads of this process, and the wall times.
+    """
+    spent: dict[str, list[Spent]] = {name: [] for name in actions}
     for turn in range(ROUNDS + 1):
         for name, action in actions.items():
             for _ in range(EACH):
-                began = time.perf_counter()
+                began, began_cpu = time.perf_counter(), time.process_time()
                 await action()
+                took = Spent(time.perf_counter() - began, time.process_time() - began_cpu)
                 # The first turn warms up and does not count.
-                seconds[name] += [time.perf_counter() - began] if turn else []
-    return {name: Times(tuple(each)) for name, each in seconds.items()}
+                spent[name] += [took] if turn else []
+    cpu, wall = ({name: way(each) for name, each in spent.items()} for way in (Times.cpu, Times.wall))
+    return cpu, wall
 
 
 # a deliberation
 
 
-async def _deliberations() -> dict[str, Times]:
+async def _deliberations() -> tuple[Durations, Durations]:
     settings = session.settings(["llm.provider=scripted"])
     prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
     client = _client(settings)
@@ -129,7 +141,7 @@ async def _deliberations() -> dict[str, Times]:
         return await _interleaved(actions)
 
 
-async def _bypasses() -> dict[str, Times]:
+async def _bypasses() -> tuple[Durations, Durations]:
     settings = session.settings(["llm.provider=scripted"])
     prompt_builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents)
     client, memory = _client(settings), MemoryVerdictCache()
@@ -232,7 +244,7 @@ def _trivial() -> Any:
 # a call
 
 
-async def _calls(port: int) -> dict[str, Times]:
+async def _calls(port: int) -> tuple[Durations, Durations]:
     settings = session.settings([])
     request = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.agents).request(
         "director", snapshot(0.25), ()

@@ -9,7 +9,7 @@ from autohedge.engine.engine import Engine
 from benchmarks import kernel, session
 from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 
-QUOTE_BOUND_NS, ORDER_BOUND_US = 6.0, 60.0
+QUOTE_BOUND_NS, ORDER_BOUND_US, ORDER_AIM_US = 6.0, 45.0, 35.0
 ROUNDS = 9
 
 
@@ -39,16 +39,17 @@ def _timed(run: Callable[[], Engine]) -> Callable[[], Spent]:
 
 
 def _quote_row(spent: dict[str, list[Spent]], quotes: int) -> Row:
-    times = {name: Timed.wall(runs) for name, runs in spent.items()}
-    quiet = times["quiet"]
+    times = {name: Timed.cpu(runs) for name, runs in spent.items()}
+    quiet, wall = times["quiet"], Timed.wall(spent["quiet"])
     median, least = (seconds / quotes * 1e9 for seconds in (quiet.median, quiet.least))
     ratios = ", ".join(
-        f"{quiet.median / times[name].median:.2f}x {label}"
-        for name, label in (("c", "C"), ("numba", "the kernel alone"))
+        f"{quiet.median / times[name].median:.2f}x (least {quiet.least / times[name].least:.2f}x) {label}"
+        for name, label in (("numba", "the kernel alone"), ("c", "C"))
         if name in times
     )
     figure = f"{median:.2f} ns (least {least:.2f})"
-    return Row("engine, a quote", f"<= {QUOTE_BOUND_NS:g} ns", figure, median <= QUOTE_BOUND_NS, ratios)
+    note = f"processor time; {ratios}; wall {wall.median / quotes * 1e9:.2f}"
+    return Row("engine, a quote", f"<= {QUOTE_BOUND_NS:g} ns", figure, median <= QUOTE_BOUND_NS, note)
 
 
 def _order_row(spent: dict[str, list[Spent]], orders: int) -> Row:
@@ -62,7 +63,8 @@ def _order_row(spent: dict[str, list[Spent]], orders: int) -> Row:
         f"processor time; wall {wall.median:.1f} (least {wall.least:.1f}); "
         f"{orders} orders, all filled; whole run {whole.median:.3f} s"
     )
-    return Row("engine, an order", f"<= {ORDER_BOUND_US:g} us", figure, added.median <= ORDER_BOUND_US, note)
+    bound = f"<= {ORDER_BOUND_US:g} us (aim {ORDER_AIM_US:g})"
+    return Row("engine, an order", bound, figure, added.median <= ORDER_BOUND_US, note)
 
 
 def _require_same_decisions(quotes: int, engine: Engine) -> None:

@@ -25,10 +25,11 @@ from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
 from benchmarks import session
 from benchmarks.process import surroundings
-from benchmarks.row import Row, percentile
+from benchmarks.row import Row, Spent, percentile
+from benchmarks.row import Timed as Times
 
 SYMBOLS, QUOTES_PER_S, SECONDS = 200, 2_000, 30
-COMMAND_BOUND_US, HELP_BOUND_S, FIRST_BOUND_S = 300.0, 0.3, 2.0
+COMMAND_BOUND_US, HELP_BOUND_S, FIRST_BOUND_S, FIRST_AIM_S = 300.0, 0.3, 0.9, 0.5
 ROUNDS = 9
 EAGER = [
     "momentum.min_edge_bps=2",
@@ -140,17 +141,21 @@ def start(quotes: int) -> list[Row]:
         helped.append(_seconds("-m", "autohedge", "--help"))
     more = statistics.median(helped) - statistics.median(empty)
     note = f"empty Python {statistics.median(empty):.3f} s"
-    first = [_first_quote_s() for _ in range(ROUNDS)]
+    first = [_first_quote() for _ in range(ROUNDS)]
     return [
         Row("autohedge --help", f"<= {HELP_BOUND_S:g} s more", f"{more:.2f} s", more <= HELP_BOUND_S, note),
-        Row(
-            "first quote",
-            f"<= {FIRST_BOUND_S:g} s",
-            f"{statistics.median(first):.2f} s (least {min(first):.2f})",
-            statistics.median(first) <= FIRST_BOUND_S,
-            "hft mode; from the start of the process to its first journaled order, caches warm",
-        ),
+        _first_row(Times.cpu(first), Times.wall(first)),
     ]
+
+
+def _first_row(cpu: Times, wall: Times) -> Row:
+    bound = f"<= {FIRST_BOUND_S:g} s (aim {FIRST_AIM_S:g})"
+    figure = f"{cpu.median:.2f} s (least {cpu.least:.2f})"
+    note = (
+        "processor time; hft mode, from the start of the process to its first journaled order, caches warm; "
+        f"wall {wall.median:.2f} (least {wall.least:.2f})"
+    )
+    return Row("first quote", bound, figure, cpu.median <= FIRST_BOUND_S, note)
 
 
 def _seconds(*arguments: str) -> float:
@@ -159,8 +164,8 @@ def _seconds(*arguments: str) -> float:
     return time.perf_counter() - started
 
 
-def _first_quote_s() -> float:
-    """Returns the seconds until a run on a clock journals an order, which a second quote triggers."""
+def _first_quote() -> Spent:
+    """Returns the time until a run on a clock journals an order, which a second quote triggers."""
     command = [sys.executable, "-m", "autohedge", "run", "--mode", "hft", "--speed", "real", "-q"]
     for setting in (*AT_ONCE, "synthetic.hours=0.1", "synthetic.quotes_per_s=100"):
         command += ["--set", setting]
@@ -172,6 +177,7 @@ def _first_quote_s() -> float:
             ):
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(0.002)
-            spent_s = time.perf_counter() - started
+            # The id of the clock of another process's processor time, as clock_getcpuclockid(3) computes it.
+            spent = Spent(time.perf_counter() - started, time.clock_gettime(~child.pid << 3 | 2))
             child.kill()
-    return spent_s
+    return spent

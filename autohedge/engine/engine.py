@@ -186,9 +186,9 @@ class Engine:
         if taken == start:
             return taken
         if self.first_ns == 0:
-            self.first_ns = int(rows.ts[start])
+            self.first_ns = rows.ts.item(start)
         self.outbox.count_rows(taken - start)
-        watchdogs.row_ns = row_ns = int(rows.ts[taken - 1])
+        watchdogs.row_ns = row_ns = rows.ts.item(taken - 1)
         self.market.advance(rows, taken)
         self.now_ns = max(self.now_ns, row_ns)
         if watchdogs.feed_timed_out:
@@ -196,7 +196,7 @@ class Engine:
             self.state.clear(ReduceCause.SILENT)
             self._settle()
         if at < stop:
-            self._on_kernel_stop(int(rows.lane[at]), int(rows.ts[at]))
+            self._on_kernel_stop(rows.lane.item(at), rows.ts.item(at))
         return taken
 
     def step(self, event: AnyInput) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 from autohedge.core.timers import TimerQueue
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.tracking import TimerKey
-from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING
+from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, scalars
 
 
 class KernelPublisher:
@@ -15,10 +15,10 @@ class KernelPublisher:
         lanes = execution.portfolio.market.lanes
         self._execution, self._timers = execution, timers
         self._instruments, self._orders = execution.instruments, execution.orders
-        self._held, self._touched = execution.portfolio.held, execution.touched
-        self._status = lanes["status"]
-        self._take_profit, self._stop_loss = lanes["take_profit"], lanes["stop_loss"]
-        self._trail_from = lanes["trail_from"]
+        self._held, self._touched = scalars(execution.portfolio.held), execution.touched
+        self._status = scalars(lanes["status"])
+        self._take_profit, self._stop_loss = scalars(lanes["take_profit"]), scalars(lanes["stop_loss"])
+        self._trail_from = scalars(lanes["trail_from"])
         # The trailing stop is this share of the highest bid.
         lanes["trail_keep"] = [1.0 - each.trailing_distance_bps / 10_000.0 for each in self._instruments]
 
@@ -30,7 +30,7 @@ class KernelPublisher:
     def _publish_lane(self, lane: int) -> None:
         instrument_state = self._instruments[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        held = self._held.item(lane) > 0.0
+        held = self._held[lane] > 0.0
         # Every bid meets a take-profit of -inf. With EXITING the kernel then counts `exit_pending`; with OPEN
         # the scan stops, and the engine sends the pending exit.
         if self._exit_is_pending(lane, held=held):
@@ -46,7 +46,7 @@ class KernelPublisher:
         self._stop_loss[lane] = stop_loss
         if not held or instrument_state.dust:
             self._trail_from[lane] = np.inf
-        elif self._trail_from.item(lane) > -np.inf:  # at -inf the kernel has activated the trail: keep it
+        elif self._trail_from[lane] > -np.inf:  # at -inf the kernel has activated the trail: keep it
             self._trail_from[lane] = instrument_state.trail_from
 
     def _exit_is_pending(self, lane: int, *, held: bool) -> bool:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from autohedge.core.money import ZERO, to_decimal
 from autohedge.core.snapshots import QuoteRow
 from autohedge.kernels.matching import last_valid, recent_valid
-from autohedge.kernels.state import KernelStates
+from autohedge.kernels.state import KernelStates, scalars
 from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
@@ -20,6 +20,7 @@ class MarketView:
     def __init__(self, lanes: KernelStates) -> None:
         self.lanes = lanes
         self.bids, self.asks = lanes["bid"], lanes["ask"]
+        self._bid, self._ask = scalars(self.bids), scalars(self.asks)
         self._rows: Rows | None = None
         self._taken = 0
         self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
@@ -30,11 +31,11 @@ class MarketView:
 
     def quote(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; zeros before the first."""
-        return self.bids.item(lane), self.asks.item(lane)
+        return self._bid[lane], self._ask[lane]
 
     def mark(self, lane: int) -> Decimal:
         """The bid of a lane's last valid quote, exactly; zero before the first."""
-        bid = self.bids.item(lane)
+        bid = self._bid[lane]
         return to_decimal(bid) if bid > 0.0 else ZERO
 
     def spread_bps(self, lane: int) -> float:

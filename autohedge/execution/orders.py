@@ -382,7 +382,8 @@ class OrderManager:
         if self.working.pop(order.id, None) is None:
             return
         side, lane = self._side(order.intent), order.intent.lane
-        side[lane] = tuple(other for other in side[lane] if other is not order)
+        orders = side[lane]
+        side[lane] = () if len(orders) == 1 else tuple(other for other in orders if other is not order)
         self._finished[order.id] = order
         if len(self._finished) > REMEMBERED_MAX:
             self._finished.popitem(last=False)

@@ -14,7 +14,7 @@ from autohedge.core.orders import Side
 from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.market_view import MarketView
 from autohedge.execution.orders import Trade
-from autohedge.kernels.state import net_and_gross
+from autohedge.kernels.state import net_and_gross, scalars
 
 
 class PositionChange(msgspec.Struct, frozen=True, gc=False):
@@ -48,6 +48,7 @@ class Portfolio:
         self.ledger = Ledger(initial_cash)
         self.market = market
         self.held: NDArray[np.float64] = np.zeros(len(symbols))
+        self._held = scalars(self.held)
         self.holding = 0
         self._symbols = symbols
         self._day_start_equity = self.ledger.cash
@@ -86,9 +87,9 @@ class Portfolio:
         return self._hold(lane, self.position(lane).quantity)
 
     def _hold(self, lane: int, quantity: Decimal) -> bool:
-        held, before = float(quantity), self.held.item(lane)
+        held, before = float(quantity), self._held[lane]
         self.holding += bool(held) - bool(before)
-        self.held[lane] = held
+        self._held[lane] = held
         return held > before
 
     # values
@@ -104,8 +105,8 @@ class Portfolio:
 
     def position_value(self, lane: int) -> Decimal:
         """The size of a lane's position at the last bid, for limits."""
-        held = self.held.item(lane)
-        return to_decimal(abs(held * self.market.bids.item(lane))) if held else ZERO
+        held = self._held[lane]
+        return to_decimal(abs(held * self.market.quote(lane)[0])) if held else ZERO
 
     def equity(self) -> Decimal:
         """Cash plus positions at the last bids, for limits."""
@@ -118,7 +119,7 @@ class Portfolio:
             # Not `position`, which makes one: the order of positions must not depend on who asks, and when.
             position = self.ledger.positions.get(symbol)
             if position and position.quantity:
-                worth = multiply(position.quantity, to_decimal(self.market.bids[lane]))
+                worth = multiply(position.quantity, to_decimal(self.market.quote(lane)[0]))
                 total = add(total, subtract(worth, position.cost))
         return total
 

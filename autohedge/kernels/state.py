@@ -10,7 +10,8 @@ engine turns it off when the position is closed.
 quotes the scan stops so that the engine can refresh the gate.
 """
 
-from typing import Any
+from collections.abc import MutableSequence
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -58,6 +59,11 @@ def state_dtype(own: list[Any]) -> np.dtype[np.void]:
     """Returns the record type of a lane: the shared fields, then the strategy's `own`."""
     # Aligned, so that every field is loaded at its natural boundary.
     return np.dtype(FIELDS + own, align=True)
+
+
+def scalars(column: NDArray[Any]) -> MutableSequence[Any]:
+    """Returns a view of a column for single values, which takes a third of the time of an array's."""
+    return cast("MutableSequence[Any]", memoryview(column))
 
 
 def new_states(dtype: np.dtype[np.void], count: int) -> KernelStates:

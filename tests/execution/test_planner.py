@@ -14,8 +14,12 @@ from tests.execution.trading_factory import EAGER, FLAT, entered, submitted
 
 D = Decimal
 OFTEN: dict[str, Any] = {"execution__cooldown_ms": 0, "execution__min_order_interval_ms": 0}
-SLICED = {"execution__twap_slices": 4, "execution__twap_s": 40, "risk__stale_after_ms": 60_000}
-RESTING = {"execution__time_in_force": '"gtc"', "execution__reprice_after_s": 3}
+SLICED: dict[str, Any] = {
+    "execution__twap_slices": 4,
+    "execution__twap_s": 40,
+    "risk__stale_after_ms": 60_000,
+}
+RESTING: dict[str, Any] = {"execution__time_in_force": '"gtc"', "execution__reprice_after_s": 3}
 
 
 def _plan(harness: EngineHarness) -> EntryPlan | Reason:
@@ -40,7 +44,7 @@ def test_position_at_its_price_is_no_daily_loss() -> None:
 
 def test_entry_at_a_lower_bid_than_the_daily_loss_allows_is_refused() -> None:
     quotes = [*FLAT[:2], (START_NS + 9 * NS_PER_S, 90.0, 90.1)]
-    wide = {"exits__stop_loss_bps": 5_000, "risk__max_daily_loss_pct": D("0.01")}
+    wide: dict[str, Any] = {"exits__stop_loss_bps": 5_000, "risk__max_daily_loss_pct": D("0.01")}
     harness, entry = entered(quotes, **OFTEN, **wide)
     harness.fill(entry)
     harness.quotes(1)
