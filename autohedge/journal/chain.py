@@ -50,7 +50,9 @@ _decode = msgspec.json.Decoder(JournalLine).decode
 
 def seal(body: bytes, previous: str) -> tuple[bytes, str]:
     """Closes an open JSON object with its hash; returns the whole line and the hash."""
-    digest = blake2b(previous.encode() + body, digest_size=32).hexdigest()
+    hashed = blake2b(previous.encode(), digest_size=32)
+    hashed.update(body)
+    digest = hashed.hexdigest()
     return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
 
 
@@ -150,9 +152,10 @@ class Journal:
         line, self.head = encode_line(entry, self.head)
         self._write(line)
         self.lines += 1
-        if isinstance(entry.event, SubmitOrder):
+        kind = type(entry.event)
+        if kind is SubmitOrder:
             self._store.flush_before_send()
-        elif isinstance(entry.event, SYNCED):
+        elif kind in SYNCED:
             self._store.sync()
 
     def sync(self) -> None:
