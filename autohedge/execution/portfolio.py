@@ -3,6 +3,7 @@
 The books are exact decimals (`Ledger`). Limits see positions at the last bids in float64 (ADR 6).
 """
 
+from collections.abc import MutableSequence
 from decimal import Decimal
 
 import msgspec
@@ -48,7 +49,7 @@ class Portfolio:
         self.ledger = Ledger(initial_cash)
         self.market = market
         self.held: NDArray[np.float64] = np.zeros(len(symbols))
-        self._held = scalars(self.held)
+        self._held: MutableSequence[float] = scalars(self.held)
         self.holding = 0
         self._symbols = symbols
         self._day_start_equity = self.ledger.cash

@@ -2,8 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
-
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     AnyInput,
@@ -131,7 +129,7 @@ class VirtualRuntime:
     def advance(self, until_ns: int) -> None:
         """Handles all rows and due events up to `until_ns`, as long as the tape lasts."""
         # side="right": a row at `until_ns` itself is included.
-        end = self._end if until_ns == NEVER else int(np.searchsorted(self._rows.ts, until_ns, side="right"))
+        end = self._end if until_ns == NEVER else int(self._rows.ts.searchsorted(until_ns, side="right"))
         while self._engine.pos < self._end:
             stop = min(self._next_stop(), end)
             if stop > self._engine.pos:
@@ -171,7 +169,7 @@ class VirtualRuntime:
         """The first row later than `due_ns`."""
         if due_ns != self._due_ns:  # one deadline usually lasts over many scans
             self._due_ns = due_ns
-            self._due_row = int(np.searchsorted(self._rows.ts, due_ns, side="right"))
+            self._due_row = int(self._rows.ts.searchsorted(due_ns, side="right"))
         return self._due_row
 
     def _scan(self, stop: int) -> None:
@@ -240,6 +238,6 @@ def advance_unattended(clock: VenueClock, rows: Rows, until_ns: int) -> None:
             clock.on_position(touch + 1)
             clock.fill_resting(touch)
         else:
-            clock.on_position(int(np.searchsorted(ts, due_ns, side="right")))
+            clock.on_position(int(ts.searchsorted(due_ns, side="right")))
             clock.advance()
-    clock.on_position(int(np.searchsorted(ts, until_ns, side="right")))
+    clock.on_position(int(ts.searchsorted(until_ns, side="right")))
