@@ -50,9 +50,14 @@ class Outcome(msgspec.Struct, frozen=True):
         results = [result for result in (self.tests, self.seeds) if result]
         if self.mutant.equivalent:
             return "equivalent"
-        if any(result.end == "error" for result in results):
+        if any(result.end == "error" or _names_what_is_gone(result) for result in results):
             return "error"
         return "caught" if any(map(caught, results)) else "survived"
+
+
+def _names_what_is_gone(result: Result) -> bool:
+    """Whether a mutant uses a name that the package no longer has; then it proves nothing."""
+    return result.message.startswith(("NameError", "AttributeError")) and "NoneType" not in result.message
 
 
 def caught(result: Result | None) -> bool:

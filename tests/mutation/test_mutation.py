@@ -170,3 +170,16 @@ def test_the_line_of_a_mutant_names_the_test_and_the_seed() -> None:
     text = line(Outcome(BUG, FAILED, Result("failed", "3", "1: sold twice")))
     assert text.split(maxsplit=2) == ["caught", "a_bug", "tests test_b: assert 0; seed 3: 1: sold twice"]
     assert line(Outcome(BUG, PASSED, PASSED)).endswith("It is like a bug.")
+
+
+@pytest.mark.parametrize(
+    ("message", "verdict"),
+    [
+        ("AttributeError: 'Engine' object has no attribute '_luck'", "error"),
+        ("NameError: name 'luck' is not defined", "error"),
+        ("AttributeError: 'NoneType' object has no attribute 'id'", "caught"),
+        ("4: an order leaves without a recorded intent", "caught"),
+    ],
+)
+def test_a_mutant_that_names_what_is_gone_proves_nothing(message: str, verdict: str) -> None:
+    assert Outcome(BUG, seeds=Result("failed", "0", message)).verdict == verdict
