@@ -181,6 +181,17 @@ def test_throttled_exit_is_resubmitted_under_its_id_after_throttle() -> None:
     assert _kinds(events, Active) == [Active()]
 
 
+def test_resubmitted_exit_without_an_answer_is_queried() -> None:
+    engine, rows, _ = _held(exits__stop_loss_bps=1, execution__ack_timeout_s=2)
+    engine.scan(rows, engine.pos, engine.pos + 1)
+    (sell,) = engine.orders.exits_of(0)
+    until_ns = engine.now_ns + 3 * S  # later than the first attempt's answer was due
+    _step(engine, RequestThrottled(engine.now_ns, sell.id, until_ns))
+    assert _kinds(_fire_timers_until(engine, until_ns), QueryOrder) == []
+    (query,) = _kinds(_fire_timers_until(engine, until_ns + 2 * S), QueryOrder)
+    assert (query.order_id, query.at_ns) == (sell.id, until_ns + 2 * S)
+
+
 def test_throttled_entry_is_not_resubmitted() -> None:
     engine, rows = _engine()
     order = _ordered(engine, rows)
@@ -312,6 +323,32 @@ def test_unexplained_position_seen_twice_follows_external_policy(policy: str) ->
     assert engine.ledger.position("X").quantity == order.quantity + (policy == "adopt")
     assert engine.halted is (policy == "halt")
     assert _kinds(_reconcile(engine, at_ns + 90 * S, engine.ledger.cash, there), ExternalChange, Halted) == []
+
+
+def test_position_is_not_adopted_before_a_quote_gives_its_price() -> None:
+    engine, rows = _engine(reconciliation__external="adopt", momentum__min_edge_bps=10**6)
+    there, cash = {"X": D(1)}, engine.ledger.cash
+    for at_ns in (START_NS, START_NS + 6 * S):
+        events = _step(engine, AccountState(at_ns, at_ns, cash, there))
+        assert _kinds(events, ExternalChange) == []
+    engine.scan(rows, 0, 1)
+    at_ns = START_NS + 12 * S
+    events = _step(engine, AccountState(at_ns, at_ns, cash, there))
+    assert _kinds(events, ExternalChange) == [ExternalChange("position", "X", D(1), "adopt")]
+    assert engine.ledger.position("X").cost == D(100)
+
+
+def test_account_states_from_before_a_late_fill_prove_no_external_change() -> None:
+    engine, rows = _engine(reconciliation__external="adopt")
+    order, cash = _ordered(engine, rows), engine.ledger.cash
+    ended_ns = engine.now_ns
+    _step(engine, ExecutionReport(ended_ns, order.order_id, "expired", ended_ns, filled=D(0)))
+    filled_ns = ended_ns + 60 * S
+    _step(engine, _fill(order, filled_ns))
+    for asked_ns in (ended_ns + 20 * S, ended_ns + 40 * S):
+        events = _step(engine, AccountState(filled_ns + S, asked_ns, cash, {}))
+        assert _kinds(events, ExternalChange) == []
+    assert engine.ledger.position("X").quantity == order.quantity
 
 
 def test_lost_intent_is_adopted_by_order_id_with_its_fills() -> None:
