@@ -54,7 +54,7 @@ from autohedge.execution.market_view import MarketView
 from autohedge.execution.orders import Order
 from autohedge.execution.planner import OrderPlanner
 from autohedge.execution.portfolio import Portfolio, PositionChange
-from autohedge.execution.stats import trading_figures
+from autohedge.execution.stats import RunStats, trading_figures
 from autohedge.execution.tracking import TimerKey
 from autohedge.kernels.state import REFRESH_DUE
 from autohedge.market.tape import Rows
@@ -95,9 +95,11 @@ class Engine:
             settings, self.instruments, self.portfolio, self.timers, self.outbox.emit
         )
         self.ledger, self.orders = self.portfolio.ledger, self.execution.orders
-        self.stats, self.state = self.execution.stats, self.execution.state
-        self.planner = OrderPlanner(settings, self.execution)
-        self.actions = TradeActions(settings, self.planner, self.execution, self.timers, self.outbox)
+        self.stats, self.state = RunStats(), self.execution.state
+        self.planner = OrderPlanner(settings, self.instruments, self.portfolio, self.orders, self.state)
+        self.actions = TradeActions(
+            settings, self.planner, self.execution, self.timers, self.outbox, self.stats
+        )
         self.deliberations: DeliberationCoordinator | None = None
         if settings.trading.mode != "hft":
             self.deliberations = DeliberationCoordinator(
@@ -217,8 +219,7 @@ class Engine:
 
     def result(self) -> RunResult:
         """The result of the run so far."""
-        unrealized = self.portfolio.unrealized()
-        figures = trading_figures(self.ledger, self.orders, self.stats, self.codes(), unrealized)
+        figures = trading_figures(self.portfolio, self.orders, self.stats, self.codes())
         return RunResult(
             **msgspec.structs.asdict(figures),
             first_ns=self.first_ns,
@@ -247,6 +248,7 @@ class Engine:
         # The kernel gives one reason per stop: a refresh that is due at the same row would be lost.
         if self.deliberations and (self._stop[lane] == REFRESH_DUE or self._refresh_in[lane] == 0):
             self.deliberations.on_refresh_due(lane, self.now_ns)
+            self._settle()
 
     def _on_signal(self, lane: int, quote_ns: int) -> None:
         code = REASONS[self._stop[lane]]
@@ -254,7 +256,7 @@ class Engine:
             pending_exit_reason = self.instruments[lane].pending_exit_reason
             code = Reason.EXIT_SIGNAL if pending_exit_reason else code
             self._counts[lane, code] += 1
-            self.actions.exit(lane, pending_exit_reason or code.label, self.now_ns)
+            self.actions.exit_now(lane, pending_exit_reason or code.label, self.now_ns)
         else:
             code = self.actions.enter(lane, quote_ns, self.now_ns)
             self._counts[lane, code] += 1
@@ -262,13 +264,15 @@ class Engine:
     # events of the venue
 
     def _on_order_event(self, event: OrderEvent) -> None:
-        if self.execution.error_limit_reached(event, self.now_ns) and not self.state.halted:
+        if self.execution.count_error(event, self.now_ns) and not self.state.halted:
             self._halt_automatically("request error limit reached")
         self._on_applied(self.execution.apply(event, self.now_ns))
 
     def _on_mass_status(self, listed: OrderMassStatus) -> None:
         for applied in self.execution.on_mass_status(listed, self.now_ns):
             self._on_applied(applied)
+            # A list can close a position and open the next one: the kernel must see the lane flat in between.
+            self._publisher.publish()
 
     def _on_account_state(self, account: AccountState) -> None:
         for applied in self.execution.on_account_state(account, self.now_ns):
@@ -298,6 +302,7 @@ class Engine:
     def _on_timer(self, timer: Timer) -> None:
         for kind, subject in self.timers.pop_due(timer.at_ns):
             self._timer_handlers[kind](subject)
+            self._settle()  # timers of the same time fire in the order in which they were set
 
     def _on_deliberation_timer(self, kind: str, lane: int) -> None:
         if self.deliberations:

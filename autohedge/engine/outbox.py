@@ -39,7 +39,6 @@ class Outbox:
 
     def record(self, event: AnyInput) -> None:
         """Adds an input, before any output that follows from it."""
-        self.questions.clear()  # asked before this input and not taken, as in a replay
         self.input_seq = self.seq
         self.emit(event)
 

@@ -13,6 +13,7 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.outbox import Outbox
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.planner import OrderPlanner
+from autohedge.execution.stats import RunStats
 from autohedge.execution.tracking import TimerKey
 from autohedge.execution.twap import ExecutionSchedule
 from autohedge.risk import Approved
@@ -33,11 +34,12 @@ class TradeActions:
         execution: ExecutionManager,
         timers: TimerQueue[TimerKey],
         outbox: Outbox,
+        stats: RunStats,
     ) -> None:
         self._planner, self._execution = planner, execution
         self._instruments, self._orders = execution.instruments, execution.orders
         self._held, self._market = execution.portfolio.held, execution.portfolio.market
-        self._timers, self._outbox = timers, outbox
+        self._timers, self._outbox, self._stats = timers, outbox, stats
         self._reprice_ns = round(settings.execution.reprice_after_s * NS_PER_S)
 
     # entries
@@ -83,7 +85,7 @@ class TradeActions:
                 self._submit(checked, now_ns)
             else:
                 self._on_entry_refused(checked, now_ns)
-                self._execution.stats.slice_refusals[checked.label] += 1
+                self._stats.slice_refusals[checked.label] += 1
 
     def reprice(self, order_id: str, now_ns: int) -> None:
         """Moves a resting entry to the current limit, if the checks would admit it there."""
@@ -119,7 +121,7 @@ class TradeActions:
 
     # exits
 
-    def exit(self, lane: int, reason: str, now_ns: int) -> None:
+    def exit_now(self, lane: int, reason: str, now_ns: int) -> None:
         """Sells the whole position; a refusal is counted apart, and the row keeps its code."""
         instrument_state = self._instruments[lane]
         instrument_state.pending_exit_reason = reason if reason in CARRIED_THROUGH else ""
@@ -129,7 +131,7 @@ class TradeActions:
         if not isinstance(checked, Approved):
             if checked is Reason.DUST:
                 instrument_state.dust, instrument_state.pending_exit_reason = True, ""
-            self._execution.stats.count_refused_exit(checked)
+            self._stats.count_refused_exit(checked)
             return
         self._execution.cancel_entries("position is being closed", now_ns, lane)
         self._submit(checked, now_ns)
@@ -142,7 +144,7 @@ class TradeActions:
         if self._orders.exits_of(lane) or self._execution.exits_wait:
             self._set_pending_exit(lane, reason)
         else:
-            self.exit(lane, reason, now_ns)
+            self.exit_now(lane, reason, now_ns)
         return True
 
     def exit_for_agents(self, lane: int, now_ns: int) -> bool:
@@ -154,7 +156,7 @@ class TradeActions:
         """Sells every position now; what an entry in flight still fills is sold at its next quote."""
         for lane in range(len(self._instruments)):
             if self._held[lane] > 0.0 and not self._execution.exits_wait:
-                self.exit(lane, FLATTEN, now_ns)
+                self.exit_now(lane, FLATTEN, now_ns)
             elif self._held[lane] > 0.0 or self._orders.entries_of(lane):
                 self._set_pending_exit(lane, FLATTEN)
 

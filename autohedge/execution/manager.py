@@ -43,7 +43,6 @@ from autohedge.execution.reconciliation import (
     ReconciliationPolicy,
     status_evidence,
 )
-from autohedge.execution.stats import RunStats
 from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, TimerKey
 from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
@@ -74,7 +73,7 @@ class ExecutionManager:
     """The orders and open questions of one account at one venue.
 
     The caller takes each `Applied` into account and then calls `follow_up` with it, before it goes on.
-    `touched` has the lanes whose orders, position or exits may have changed.
+    `touched` has the lanes whose orders, position or exits may have changed, until the engine has published them.
     """
 
     def __init__(
@@ -88,7 +87,6 @@ class ExecutionManager:
         self.instruments, self.portfolio = instruments, portfolio
         self.orders = OrderManager(emit, settings.simulated.fee_bps)
         self.state = TradingState(emit)
-        self.stats = RunStats()
         self.touched: set[int] = set()
         self.last_fill_ns = 0
         policy, symbols = ReconciliationPolicy.of(settings), [each.instrument.symbol for each in instruments]
@@ -188,7 +186,7 @@ class ExecutionManager:
 
     # events of one order
 
-    def error_limit_reached(self, event: OrderEvent, now_ns: int) -> bool:
+    def count_error(self, event: OrderEvent, now_ns: int) -> bool:
         """Counts an event that reports an error; returns whether entries must halt because of their number."""
         if not isinstance(event, ERRORS):
             return False
@@ -218,7 +216,7 @@ class ExecutionManager:
                 change = self._book(order, event, effect, now_ns)
             elif not order.working:  # a second report of its end may tell of more fills than the first
                 self._query_missing_fills(order, event.filled or ZERO, now_ns)
-        halt_reason = self._short(lane) if change and change.held < ZERO else ""
+        halt_reason = self._alert_short(lane) if change and change.held < ZERO else ""
         return Applied(event, order, change, effect is FILL, was_working, was_unknown, halt_reason)
 
     def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
@@ -251,7 +249,7 @@ class ExecutionManager:
             self._timers.cancel(("time_stop", lane))
             instrument_state.refused = 0
 
-    def _short(self, lane: int) -> str:
+    def _alert_short(self, lane: int) -> str:
         """Alerts that a position is short; returns why entries must halt."""
         symbol = self.instruments[lane].instrument.symbol
         text = f"{symbol}: position {self.portfolio.position(lane).quantity}, more sold than held"
@@ -347,7 +345,7 @@ class ExecutionManager:
         """Applies the listed status of an order; returns whether its state changed."""
         before = order.state
         self._query_missing_fills(order, found.filled, now_ns)
-        if evidence := status_evidence(found, order, now_ns):
+        if evidence := status_evidence(found, order, now_ns):  # never a fill, so nothing is booked
             self.follow_up(self._apply(evidence, order, now_ns), now_ns)
         return order.state is not before
 
@@ -421,7 +419,7 @@ class ExecutionManager:
         if amount < ZERO:  # someone else sells: this run buys no more slices
             self.cancel_slices(lane)
         self._clear_pending_exit(lane)
-        return self._short(lane) if held < ZERO else ""
+        return self._alert_short(lane) if held < ZERO else ""
 
     def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> None:
         """Notes one part of the pass; with the last one, entries and exits need not wait any more."""

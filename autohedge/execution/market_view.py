@@ -30,7 +30,7 @@ class MarketView:
         self._rows, self._taken = rows, taken
 
     def quote(self, lane: int) -> tuple[float, float]:
-        """Bid and ask of a lane's last valid quote; zeros before the first."""
+        """Bid and ask of a lane's last valid quote; NaN before the first."""
         return self._bid[lane], self._ask[lane]
 
     def mark(self, lane: int) -> Decimal:

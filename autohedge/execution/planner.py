@@ -1,7 +1,8 @@
 """The order planner: turns signals and proposals into orders that passed every check, or into a reason.
 
 Strategies, agents and exit rules decide when to trade. The planner reads the portfolio, the market and the
-state of the instrument; it submits nothing. The execution manager follows the orders.
+state of the instrument, and submits nothing. An approved order counts towards the order rate limit, and a planned
+slice leaves its schedule.
 """
 
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from autohedge.core.orders import BUY, IOC, LIMIT, MARKET, SELL, Intent, OrderSt
 from autohedge.core.reasons import Reason
 from autohedge.core.units import NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
-from autohedge.execution.manager import ExecutionManager
-from autohedge.execution.orders import Order
+from autohedge.execution.orders import Order, OrderManager
+from autohedge.execution.portfolio import Portfolio
 from autohedge.execution.sizing import entry_limit, quantity_for, scaled, with_offset
 from autohedge.execution.twap import ExecutionSchedule, Twap
 from autohedge.risk import Approved, Limits, RiskContext, Throttler, check_entry, check_exit
+from autohedge.risk.state import TradingState
 
 RESTS = frozenset({OrderState.OPEN, OrderState.PARTIAL})
 
@@ -37,10 +39,16 @@ class EntryPlan:
 class OrderPlanner:
     """Plans the orders of one account; each approved one counts towards the order rate limit."""
 
-    def __init__(self, settings: Settings, execution: ExecutionManager) -> None:
-        self._instruments, self._portfolio = execution.instruments, execution.portfolio
-        self._market, self._ledger = execution.portfolio.market, execution.portfolio.ledger
-        self._orders, self._state = execution.orders, execution.state
+    def __init__(
+        self,
+        settings: Settings,
+        instruments: list[InstrumentState],
+        portfolio: Portfolio,
+        orders: OrderManager,
+        state: TradingState,
+    ) -> None:
+        self._instruments, self._portfolio, self._market = instruments, portfolio, portfolio.market
+        self._orders, self._state = orders, state
         self.order_rate: Throttler = Limits.of(settings).rate()
         self._time_in_force = TimeInForce(settings.execution.time_in_force)
         self._twap = (settings.execution.twap_slices, round(settings.execution.twap_s * NS_PER_S))
@@ -109,7 +117,7 @@ class OrderPlanner:
         return checked
 
     def _buying_power(self) -> Decimal:
-        return subtract(self._ledger.cash, self._orders.reserved)
+        return self._portfolio.buying_power(self._orders.reserved)
 
     def _schedule_for(self, intent: Intent, instrument_state: InstrumentState, now_ns: int) -> Twap | None:
         """The TWAP schedule of an entry; None if it is sent whole."""
@@ -149,7 +157,7 @@ class OrderPlanner:
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
         """The figures for the risk checks of an entry."""
         instrument_state, (bid, ask) = self._instruments[lane], self._market.quote(lane)
-        net, gross = self._portfolio.holdings_value()
+        equity, exposure = self._portfolio.equity_and_exposure(self._orders.reserved)
         return RiskContext(
             now_ns=now_ns,
             quote_ns=quote_ns,
@@ -157,8 +165,8 @@ class OrderPlanner:
             halted=self._state.halted,
             buying_power=buying_power,
             position_notional=add(self._portfolio.position_value(lane), self._orders.reserved_in(lane)),
-            exposure=add(gross, self._orders.reserved),
-            equity=add(self._ledger.cash, net),
+            exposure=exposure,
+            equity=equity,
             equity_at_midnight=self._portfolio.day_start_equity(),
             last_entry_ns=instrument_state.last_entry_ns,
             last_exit_ns=instrument_state.last_exit_ns,

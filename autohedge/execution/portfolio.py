@@ -5,6 +5,7 @@ The books are exact decimals (`Ledger`). Limits see positions at the last bids i
 
 from collections.abc import MutableSequence
 from decimal import Decimal
+from functools import reduce
 
 import msgspec
 import numpy as np
@@ -21,8 +22,8 @@ from autohedge.kernels.state import net_and_gross, scalars
 class PositionChange(msgspec.Struct, frozen=True, gc=False):
     """A booked fill, or the reversal of a busted one, and the account after it.
 
-    `ts_ns` is the venue's time of the fill. `realized` is the P&L of this fill before fees, `total_realized` that of the run. `held` and `cost` are
-    the position's. `grew` is whether more is held than before.
+    `ts_ns` is the venue's time of the fill. `realized` is the P&L of this fill before fees, `total_realized` that
+    of the run. `held` and `cost` are the position's. `grew` is whether more is held than before.
     """
 
     lane: int
@@ -68,18 +69,18 @@ class Portfolio:
         position = self.position(lane)
         grew = self._hold(lane, position.quantity)
         return PositionChange(
-            lane,
-            ts_ns,
-            side,
-            quantity,
-            price,
-            fee,
-            realized,
-            position.quantity,
-            position.cost,
-            ledger.cash,
-            ledger.realized,
-            grew,
+            lane=lane,
+            ts_ns=ts_ns,
+            side=side,
+            quantity=quantity,
+            price=price,
+            fee=fee,
+            realized=realized,
+            held=position.quantity,
+            cost=position.cost,
+            cash=ledger.cash,
+            total_realized=ledger.realized,
+            grew=grew,
         )
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal) -> bool:
@@ -109,9 +110,23 @@ class Portfolio:
         held = self._held[lane]
         return to_decimal(abs(held * self.market.quote(lane)[0])) if held else ZERO
 
+    def equity_and_exposure(self, reserved: Decimal = ZERO) -> tuple[Decimal, Decimal]:
+        """Cash plus positions, and all positions plus the money reserved for orders; at the last bids, for limits."""
+        net, gross = self.holdings_value()
+        return add(self.ledger.cash, net), add(gross, reserved)
+
     def equity(self) -> Decimal:
         """Cash plus positions at the last bids, for limits."""
-        return add(self.ledger.cash, self.holdings_value()[0])
+        return self.equity_and_exposure()[0]
+
+    def exact_equity(self) -> Decimal:
+        """Cash plus positions at the last valid bids, exactly, for the books."""
+        invested = reduce(add, (each.cost for each in self.ledger.positions.values() if each.quantity), ZERO)
+        return add(add(self.ledger.cash, self.unrealized()), invested)
+
+    def buying_power(self, reserved: Decimal) -> Decimal:
+        """The cash that no working order needs."""
+        return subtract(self.ledger.cash, reserved)
 
     def unrealized(self) -> Decimal:
         """The unrealized P&L for the books: positions at the last valid bids less their cost, exactly."""

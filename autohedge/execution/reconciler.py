@@ -72,7 +72,7 @@ class Missing:
     order: Order
 
 
-Finding: TypeAlias = Known | Lost | Adopt | External | Missing
+OrderFinding: TypeAlias = Known | Lost | Adopt | External | Missing
 
 
 class Reconciler:
@@ -102,8 +102,11 @@ class Reconciler:
         is_new, external_order.alerted = not external_order.alerted, True
         return is_new
 
-    def compare(self, listed: OrderMassStatus) -> Iterator[Finding]:
-        """Yields the findings of a list; each must be applied before the next one."""
+    def compare(self, listed: OrderMassStatus) -> Iterator[OrderFinding]:
+        """Yields the findings of a list, and notes which unknown orders were judged and listed.
+
+        Each finding must be applied before the next one is made.
+        """
         for found in listed.orders:
             if order := self._orders.find(found.order_id):
                 yield Known(found, order)

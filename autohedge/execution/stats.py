@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from decimal import Decimal
 from functools import reduce
 
 import msgspec
@@ -11,9 +10,8 @@ from autohedge.core.money import ZERO, add
 from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.reasons import Reason
 from autohedge.core.results import Fill, TradingFigures, WorkingOrder
-from autohedge.execution.ledger import Ledger
 from autohedge.execution.orders import Order, OrderManager
-from autohedge.execution.portfolio import PositionChange
+from autohedge.execution.portfolio import Portfolio, PositionChange
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 _decode = msgspec.json.Decoder(Fill).decode
@@ -83,11 +81,11 @@ def working_orders(orders: OrderManager) -> list[WorkingOrder]:
 
 
 def trading_figures(
-    ledger: Ledger, orders: OrderManager, stats: RunStats, codes: dict[str, int], unrealized: Decimal
+    portfolio: Portfolio, orders: OrderManager, stats: RunStats, codes: dict[str, int]
 ) -> TradingFigures:
     """The figures of a run so far; `codes` are the quotes by reason code."""
+    ledger = portfolio.ledger
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
-    invested = reduce(add, (p.cost for p in held.values()), ZERO)
     return TradingFigures(
         quotes=sum(codes.values()),
         codes=codes,
@@ -107,9 +105,9 @@ def trading_figures(
         open_orders=len(orders.working),
         initial_cash=ledger.initial_cash,
         realized_pnl=ledger.realized,
-        unrealized_pnl=unrealized,
+        unrealized_pnl=portfolio.unrealized(),
         fees=ledger.fees,
         external=ledger.adjustments,
         cash=ledger.cash,
-        equity=add(add(ledger.cash, unrealized), invested),
+        equity=portfolio.exact_equity(),
     )

@@ -73,6 +73,7 @@ def _next_entry(engine: Engine, rows: Rows, recorded: JournalEntry) -> JournalEn
         engine.scan(rows, engine.pos, end)
     if not engine.log and isinstance(recorded.event, Input):
         engine.step(recorded.event)
+    engine.questions.clear()  # the record has their answers
     return engine.log.popleft() if engine.log else None
 
 

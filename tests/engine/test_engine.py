@@ -1,7 +1,7 @@
 """The engine step by step: orders, exits, timers, refusals, operator commands, lost answers."""
 
 from decimal import Decimal
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import numpy as np
@@ -12,6 +12,7 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     AccountState,
     Alert,
+    AnyInput,
     CancelOrder,
     ExecutionReport,
     FillBooked,
@@ -410,3 +411,8 @@ def test_a_look_at_the_result_changes_no_byte_of_a_later_one() -> None:
             engine.ledger.book_fill(symbol, BUY, Decimal(1), Decimal(100), Decimal(0))
         encoded.add(msgspec.json.encode(engine.result()))
     assert len(encoded) == 1
+
+
+def test_every_input_has_a_handler() -> None:
+    engine = engine_for(settings(), quotes_tape([(START_NS, 1.0, 1.1)]))
+    assert set(get_args(AnyInput)) == set(engine._handlers)

@@ -129,7 +129,7 @@ def test_no_second_exit_leaves_while_the_first_is_partly_filled(reason: str, aga
     harness, first = _exiting(reason)
     harness.fill(first, D("0.4"))
     if again == "stop_loss":
-        harness.engine.actions.exit(0, again, harness.engine.now_ns)
+        harness.engine.actions.exit_now(0, again, harness.engine.now_ns)
         events = harness.drain()
     elif again == "time_stop":
         harness.engine._on_time_stop(0)

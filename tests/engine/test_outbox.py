@@ -23,10 +23,10 @@ def test_order_ids_derive_from_nonce_and_sequence() -> None:
     assert outbox.new_order_id() == client_order_id("n", 2)
 
 
-def test_question_that_was_not_taken_ends_with_the_next_input() -> None:
+def test_question_carries_its_snapshot_until_it_is_taken() -> None:
     outbox, shown = Outbox(), snapshot()
     request = DeliberationRequested(1, 1, "gate", "X", shown.hash)
     outbox.ask(request, shown)
     assert [(each.request, each.snapshot) for each in outbox.questions] == [(request, shown)]
     outbox.record(Timer(1))
-    assert not outbox.questions and len(outbox.log) == 2
+    assert len(outbox.questions) == 1 and [entry.event for entry in outbox.log] == [request, Timer(1)]

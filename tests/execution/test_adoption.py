@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pytest
 
 from autohedge.core.events import (
@@ -21,7 +22,7 @@ from autohedge.core.events import (
 from autohedge.core.ids import client_order_id
 from autohedge.core.orders import BUY, SELL, OrderState, Side
 from autohedge.core.units import NS_PER_S
-from tests.engine.harness import EngineHarness
+from tests.engine.harness import START_NS, EngineHarness
 from tests.execution.trading_factory import cancelled, entered, listed, submitted
 
 D = Decimal
@@ -131,7 +132,7 @@ def test_exit_cancels_every_entry_of_its_lane() -> None:
     harness, own = entered(**GTC)
     harness.fill(own, D("0.4"))
     lost_id, _ = _restarted_with(harness, BUY, D(1), listed(own.order_id, BUY, own.quantity))
-    harness.engine.actions.exit(0, "stop_loss", harness.engine.now_ns)
+    harness.engine.actions.exit_now(0, "stop_loss", harness.engine.now_ns)
     assert cancelled(harness.drain()) == [own.order_id, lost_id]
 
 
@@ -189,3 +190,21 @@ def test_fill_of_a_lost_order_is_no_external_change_while_no_list_has_come() -> 
     assert not [event for event in changes if isinstance(event, ExternalChange)]
     _reconciled(harness, listed(lost_id, BUY, D(1)))
     assert engine.ledger.position("X").quantity == D("0.4")
+
+
+def test_trailing_stop_ends_with_its_position_although_one_list_opens_the_next() -> None:
+    path = (100.0, 100.0, 101.0, 101.0)
+    quotes = [(START_NS + i * NS_PER_S, bid, bid + 0.1) for i, bid in enumerate(path)]
+    trail = {"exits__trailing_activation_bps": 50, "exits__trailing_distance_bps": 500}
+    harness, entry = entered(quotes, reconciliation__external="adopt", **trail)
+    harness.fill(entry)
+    harness.quotes(1)
+    states = harness.engine.kernel_states
+    assert states["trail_from"][0] == -np.inf, "the quote has activated the trailing stop"
+    _report(harness, "their sale", "fill", str(entry.quantity))
+    _report(harness, "their purchase", "fill", "1")
+    now_ns = harness.engine.now_ns
+    orders = (listed("their sale", SELL, entry.quantity + 1), listed("their purchase", BUY, D(2)))
+    harness.step(OrderMassStatus(now_ns, now_ns, orders))
+    assert harness.engine.ledger.position("X").quantity == 1
+    assert states["trail_from"][0] > 100.0, "that of the new position is not active"

@@ -7,14 +7,14 @@ import pytest
 from autohedge.core.events import OrderMassStatus, OrderNotFound
 from autohedge.core.ids import client_order_id
 from autohedge.core.orders import BUY
-from autohedge.execution.reconciler import Adopt, External, Finding, Known, Lost, Missing
+from autohedge.execution.reconciler import Adopt, External, Known, Lost, Missing, OrderFinding
 from tests.engine.harness import EngineHarness
 from tests.execution.trading_factory import entered, listed
 
 LATER_NS = 10**10
 
 
-def _findings(harness: EngineHarness, *ids: str) -> list[Finding]:
+def _findings(harness: EngineHarness, *ids: str) -> list[OrderFinding]:
     now_ns = harness.engine.now_ns + LATER_NS
     orders = tuple(listed(each, BUY, Decimal(1)) for each in ids)
     return list(harness.engine.execution.reconciler.compare(OrderMassStatus(now_ns, now_ns, orders)))
@@ -27,7 +27,7 @@ def test_listed_order_of_the_run_is_known() -> None:
 
 
 @pytest.mark.parametrize(("policy", "kind"), [("adopt", Adopt), ("alert", External), ("halt", External)])
-def test_order_of_somebody_else_follows_the_policy_once(policy: str, kind: type[Finding]) -> None:
+def test_order_of_somebody_else_follows_the_policy_once(policy: str, kind: type[OrderFinding]) -> None:
     harness, _ = entered(reconciliation__external=policy)
     (finding,) = _findings(harness, "theirs")
     assert isinstance(finding, kind)

@@ -25,7 +25,7 @@ def _exiting() -> tuple[EngineHarness, str, Decimal]:
     """An engine whose exit has filled 0.3, the id of the exit, and what was held before it."""
     harness, entry = entered()
     harness.fill(entry)
-    harness.engine.actions.exit(0, "stop_loss", harness.engine.now_ns)
+    harness.engine.actions.exit_now(0, "stop_loss", harness.engine.now_ns)
     harness.drain()
     (exit_order,) = harness.engine.orders.exits_of(0)
     assert exit_order.command

@@ -8,17 +8,20 @@ import pytest
 
 from autohedge.core.events import (
     AccountState,
+    CancelOrder,
     ExecutionReport,
     OperatorCommand,
+    OrderAccepted,
     OrderMassStatus,
     RequestUnknown,
     SubmitOrder,
     SystemFault,
+    Timer,
 )
 from autohedge.core.orders import SELL
 from autohedge.core.units import NS_PER_S
 from tests.engine.harness import START_NS, EngineHarness
-from tests.execution.trading_factory import entered, listed, submitted
+from tests.execution.trading_factory import EAGER, entered, listed, submitted
 
 D = Decimal
 SLICED: dict[str, Any] = {
@@ -154,3 +157,30 @@ def test_slice_refused_for_the_daily_loss_turns_entries_off_until_midnight() -> 
     harness.fire_timers_until(first.at_ns + 10 * NS_PER_S)
     assert harness.engine.stats.slice_refusals == {"daily_loss": 1}
     assert harness.engine.state.causes == {"daily_loss"}
+
+
+def test_feed_that_is_watched_again_goes_before_a_later_timer_of_the_same_time() -> None:
+    minute_ns = 60 * NS_PER_S
+    changes: dict[str, Any] = SLICED | {
+        "execution__twap_slices": 3,
+        "execution__twap_s": 120,
+        "execution__time_in_force": "gtc",
+        "execution__cancel_after_s": 60,
+        "risk__silent_feed_s": 60,
+        "momentum__min_edge_bps": 10**6,
+    }
+    quotes = [(START_NS + at_s * NS_PER_S, 100.0, 100.1) for at_s in (0, 20, 60)]
+    harness = EngineHarness(EAGER | changes, quotes)
+    engine = harness.engine
+    harness.quotes(1)
+    engine.execution.adopt_position(0, D(1), D(100), engine.now_ns)
+    harness.step(OperatorCommand(engine.now_ns, "resume", "arms the watchdogs"))
+    harness.quotes(1)
+    engine.actions.enter(0, engine.now_ns, engine.now_ns)
+    (first,) = submitted(harness.drain())
+    harness.fill(first)
+    harness.quotes(1)  # with the time at which the feed would be silent and the next slice is due
+    (second,) = submitted(harness.step(Timer(START_NS + minute_ns)))
+    harness.step(OrderAccepted(engine.now_ns, second.order_id, "v"))
+    events = harness.fire_timers_until(START_NS + 2 * minute_ns)
+    assert [e.reason for e in events if isinstance(e, CancelOrder)] == ["market data timeout"]

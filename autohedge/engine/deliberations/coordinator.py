@@ -8,7 +8,7 @@ import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested
-from autohedge.core.money import ZERO, add, subtract
+from autohedge.core.money import ZERO
 from autohedge.core.results import DeliberationFigures
 from autohedge.core.snapshots import AgentLimits, ClosedTrade, DeliberationKind, PositionView, Snapshot
 from autohedge.core.timers import TimerQueue
@@ -186,20 +186,20 @@ class DeliberationCoordinator:
         kind: DeliberationKind,
         closed: tuple[ClosedTrade, ...] = (),
     ) -> Snapshot:
-        orders, ledger = self._execution.orders, self._portfolio.ledger
-        net, gross = self._portfolio.holdings_value()
+        portfolio, reserved = self._portfolio, self._execution.orders.reserved
+        equity, exposure = portfolio.equity_and_exposure(reserved)
         return Snapshot(
             number=number,
             kind=kind,
             symbol=self._symbols[lane],
             at_ns=now_ns,
-            quotes=self._portfolio.market.recent_quotes(lane),
+            quotes=portfolio.market.recent_quotes(lane),
             seen=self.scheduler.valid_quotes(lane),
             held=self._position_view(lane),
-            cash=ledger.cash,
-            equity=add(ledger.cash, net),
-            buying_power=subtract(ledger.cash, orders.reserved),
-            exposure=add(gross, orders.reserved),
+            cash=portfolio.ledger.cash,
+            equity=equity,
+            buying_power=portfolio.buying_power(reserved),
+            exposure=exposure,
             state=self._execution.state.name,
             gate=self.gates.state(lane),
             bounds=self._bounds[lane],

@@ -137,9 +137,9 @@ def second_exit_beside_a_partial_one(patch: pytest.MonkeyPatch) -> None:
 
 def slices_go_on_after_an_exit(patch: pytest.MonkeyPatch) -> None:
     """The rest of a sliced entry is bought although its position was sold."""
-    original = TradeActions.exit
+    original = TradeActions.exit_now
 
-    def exit_(self: TradeActions, lane: int, reason: str, now_ns: int) -> None:
+    def exit_now(self: TradeActions, lane: int, reason: str, now_ns: int) -> None:
         cancel_slices = self._execution.cancel_slices
         self._execution.cancel_slices = lambda _: None  # type: ignore[assignment, method-assign]
         try:
@@ -147,7 +147,7 @@ def slices_go_on_after_an_exit(patch: pytest.MonkeyPatch) -> None:
         finally:
             self._execution.cancel_slices = cancel_slices  # type: ignore[method-assign]
 
-    patch.setattr(TradeActions, "exit", exit_)
+    patch.setattr(TradeActions, "exit_now", exit_now)
 
 
 def adopted_entry_rests_for_ever(patch: pytest.MonkeyPatch) -> None:
