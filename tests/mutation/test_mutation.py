@@ -181,5 +181,5 @@ def test_the_line_of_a_mutant_names_the_test_and_the_seed() -> None:
         ("4: an order leaves without a recorded intent", "caught"),
     ],
 )
-def test_a_mutant_that_names_what_is_gone_proves_nothing(message: str, verdict: str) -> None:
+def test_a_mutant_with_a_name_that_is_gone_is_an_error(message: str, verdict: str) -> None:
     assert Outcome(BUG, seeds=Result("failed", "0", message)).verdict == verdict
