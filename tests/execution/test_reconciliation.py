@@ -3,6 +3,9 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pytest
+
 from autohedge.app import engine_for
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
@@ -11,8 +14,10 @@ from autohedge.core.events import (
     ConnectionStatus,
     ExecutionReport,
     OperatorCommand,
+    OrderAccepted,
     OrderMassStatus,
     OrderOverfilled,
+    OrderRejected,
     QueryAccount,
     QueryFills,
     QueryOpenOrders,
@@ -21,12 +26,21 @@ from autohedge.core.events import (
     SubmitOrder,
     Timer,
 )
+from autohedge.core.orders import BUY, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.execution.ledger import Ledger
-from autohedge.execution.reconciliation import RECONCILE, Reconciliation, ReconciliationPolicy
+from autohedge.execution.orders import Order
+from autohedge.execution.reconciliation import (
+    RECONCILE,
+    Reconciliation,
+    ReconciliationPolicy,
+    status_evidence,
+)
 from autohedge.execution.tracking import TimerKey
+from tests.execution.trading_factory import listed
+from tests.risk.intent_factory import buy
 from tests.run_harness import quotes_tape, settings
 
 D = Decimal
@@ -228,3 +242,29 @@ def _fill(engine: Engine, order: SubmitOrder, trade: str, quantity: Decimal) -> 
 
 def _outputs(engine: Engine, kind: type[Any]) -> list[Any]:
     return [entry.event for entry in engine.log if isinstance(entry.event, kind)]
+
+
+def test_differences_of_all_parts_of_a_pass_are_reported_together() -> None:
+    reconciliation, _, outputs = _requested()
+    reconciliation.on_part("orders", 0, 2, 1, at_stake=False)
+    reconciliation.on_part("account", 0, 3, 2, at_stake=False)
+    assert outputs[-1] == Reconciled(2, 5)
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "proves"),
+    [
+        (OrderState.SUBMITTED, "open", OrderAccepted),
+        (OrderState.UNKNOWN, "open", OrderAccepted),
+        (OrderState.NOT_PLACED, "open", OrderAccepted),
+        (OrderState.OPEN, "open", None),
+        (OrderState.OPEN, "filled", None),
+        (OrderState.OPEN, "canceled", ExecutionReport),
+        (OrderState.UNKNOWN, "rejected", OrderRejected),
+        (OrderState.FILLED, "canceled", None),
+    ],
+)
+def test_listed_status_proves_what_is_not_known(state: OrderState, status: Any, proves: type | None) -> None:
+    found = msgspec.structs.replace(listed("a", BUY, D(1)), status=status)
+    evidence = status_evidence(found, Order("a", buy(), state=state), 7)
+    assert (type(evidence) if evidence else None) is proves
