@@ -3,17 +3,23 @@
 import json
 import shutil
 from collections.abc import Callable
+from contextlib import closing
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from autohedge.app import replay_engine
+from autohedge.app import engine_for, finish_run, open_record, replay_engine, tape_for
 from autohedge.app.verification import check_as_dict, check_record, require_head
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.journal import RunFolder
+from autohedge.core.events import EndOfTape, ExecutionReport, OrderMassStatus, RunStarted, VenueOrderStatus
+from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.journal import Journal, RunFolder
+from autohedge.journal.chain import BufferedStore
 from tests.audit.run_factory import recorded
 from tests.forged_record_factory import Lines, first, rewrite
 from tests.made_once import recorded_once
+from tests.run_harness import settings
 
 
 @pytest.fixture
@@ -183,3 +189,25 @@ def test_a_changed_tape_is_damage(folder: RunFolder, tmp_path: Path) -> None:
 
     rewrite(folder, point_to_it)
     assert "differs from the recorded tape" in check_record(folder).parts["tape"].damage
+
+
+def test_record_with_two_fills_from_before_the_adoption_of_their_order_is_intact(workplace: Path) -> None:
+    wanted = settings(synthetic__hours=1 / 60, reconciliation__external="adopt")
+    tape = tape_for(wanted, [])
+    engine = engine_for(wanted, tape)
+    engine.step(RunStarted("n"))
+    engine.scan(tape.rows, 0, 100)  # every symbol has a price
+    now_ns, zero, price = engine.now_ns, Decimal(0), Decimal(100)
+    for trade in ("t1", "t2"):
+        engine.step(ExecutionReport(now_ns, "theirs", "fill", now_ns, trade, Decimal("0.3"), price, zero))
+    found = VenueOrderStatus("theirs", tape.symbols[0], BUY, LIMIT, GTC, price, Decimal(1), zero, "open")
+    engine.step(OrderMassStatus(now_ns, now_ns, (found,)))
+    engine.step(EndOfTape())
+    folder, head = open_record(wanted, tape)
+    with closing(Journal(BufferedStore(folder.journal), head, 1)) as journal:
+        for entry in engine.log:
+            journal.append(entry)
+        journal.sync()
+        results = finish_run(folder, engine, wanted, tape, journal)
+    assert len(results.fills) == 2
+    assert not check_record(folder).damage
