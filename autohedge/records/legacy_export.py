@@ -1,7 +1,7 @@
 """Export in the format of the earlier Rust bot: trades, a summary, statistics.
 
-The export is derived from the journal alone and corrects that bot's errors: each fill counts once, an
-accepted order is not a fill, and profit is after the fees of both sides.
+The export is derived from the journal alone and corrects that bot's errors: each fill counts once, and not if
+the venue busted it, an accepted order is not a fill, and profit is after the fees of both sides.
 """
 
 from collections.abc import Iterable, Iterator
@@ -9,14 +9,17 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from autohedge.core.bookings import FillBookings
 from autohedge.core.clock import format_utc
 from autohedge.core.events import (
     AnyEvent,
     ExecutionReport,
     OrderAccepted,
+    OrderAdopted,
     OrderRejected,
     RequestUnknown,
     SubmitOrder,
+    VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
 from autohedge.core.orders import BUY
@@ -24,6 +27,7 @@ from autohedge.core.units import NS_PER_MINUTE
 from autohedge.records.round_trips import TripTotals
 
 PERCENT = Decimal(100)
+BOOKED = frozenset({"filled", "busted"})
 
 
 @dataclass(slots=True)
@@ -39,8 +43,9 @@ class LegacyTradeExport:
         default_factory=lambda: dict.fromkeys(("orders", "reports", "buys", "sells", "rejected"), 0)
     )
     span_ns: list[int] = field(default_factory=list)
-    _orders: dict[str, SubmitOrder] = field(default_factory=dict)
-    _seen: set[tuple[str, str | None]] = field(default_factory=set)
+    _orders: dict[str, SubmitOrder | VenueOrderStatus] = field(default_factory=dict)
+    _bookings: FillBookings = field(default_factory=FillBookings)
+    _fills: dict[tuple[str, str | None], ExecutionReport] = field(default_factory=dict)
     _reported: set[tuple[str, str]] = field(default_factory=set)
 
     @classmethod
@@ -48,19 +53,21 @@ class LegacyTradeExport:
         """Collects a run's events, which must be in journal order."""
         trades = cls()
         for event in events:
-            trades.apply(event)
+            trades._apply(event)
+        for (order_id, _), report in trades._fills.items():
+            trades._fill(trades._orders[order_id], report)
         return trades
 
-    def apply(self, event: AnyEvent) -> None:
-        """Adds one event; ignores those that do not concern orders."""
+    def _apply(self, event: AnyEvent) -> None:
+        if fill := self._bookings.apply(event):
+            self._book(fill.report)
         match event:
             case SubmitOrder():
                 self._orders[event.order_id] = event
                 self.counts["orders"] += 1
                 self.lines.append(_request(event))
-            case ExecutionReport(kind="fill") if (event.order_id, event.trade_id) not in self._seen:
-                self._seen.add((event.order_id, event.trade_id))
-                self._fill(self._orders[event.order_id], event)
+            case OrderAdopted(order=found):
+                self._orders[found.order_id] = found
             case ExecutionReport(kind="expired" | "canceled"):
                 self._report(event, event.kind)
             case OrderAccepted() | OrderRejected() | RequestUnknown():
@@ -72,10 +79,10 @@ class LegacyTradeExport:
         status: str,
         **facts: Any,
     ) -> None:
-        order = self._orders[event.order_id]
+        order = self._orders.get(event.order_id)
         key = (event.order_id, status)
-        # Queries repeat answers. Partial fills share a status but are deduplicated by trade id.
-        if status != "filled" and key in self._reported:
+        # Queries repeat answers. Fills and busts share a status, but each was booked once.
+        if order is None or (status not in BOOKED and key in self._reported):
             return
         self._reported.add(key)
         self.counts["rejected"] += status == "rejected"
@@ -83,14 +90,22 @@ class LegacyTradeExport:
         line = {"ts": format_utc(event.at_ns), "symbol": order.symbol, "action": str(order.side)}
         self.lines.append(line | {"order_id": event.order_id, "status": status} | facts)
 
-    def _fill(self, order: SubmitOrder, report: ExecutionReport) -> None:
+    def _book(self, report: ExecutionReport) -> None:
+        """Adds the line of a fill or a bust; a fill counts at the end, unless it was busted by then."""
+        trade = (report.order_id, report.trade_id)
+        if report.kind == "bust":
+            fill = self._fills.pop(trade, report)
+            self._report(report, "busted", **_amounts(fill))
+        else:
+            self._fills[trade] = report
+            self._report(report, "filled", **_amounts(report))
+
+    def _fill(self, order: SubmitOrder | VenueOrderStatus, report: ExecutionReport) -> None:
         quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
         notional = multiply(quantity, price)
         self.notional = add(self.notional, notional)
         self.span_ns.append(report.ts_ns)
         self.counts["buys" if order.side is BUY else "sells"] += 1
-        facts = {"qty": str(quantity), "price": str(price), "notional": str(notional), "fee": str(fee)}
-        self._report(report, "filled", **facts)
         trip = self.trips.setdefault(order.symbol, TripTotals())
         if order.side is BUY:
             trip.buy(quantity, price, fee, report.ts_ns)
@@ -109,11 +124,17 @@ class LegacyTradeExport:
             "sell_price": str(report.price),
             "qty": str(quantity),
             "pnl": str(profit),
-            "pnl_percent": str(divide(multiply(profit, PERCENT), cost)),
+            "pnl_percent": str(divide(multiply(profit, PERCENT), cost)) if cost else None,
         }
         self.history.setdefault(symbol, []).append(closed)
         if trip.held == ZERO:
             self.trips[symbol] = TripTotals()
+
+
+def _amounts(fill: ExecutionReport) -> dict[str, str]:
+    quantity, price, fee = fill.quantity or ZERO, fill.price or ZERO, fill.fee or ZERO
+    notional = multiply(quantity, price)
+    return {"qty": str(quantity), "price": str(price), "notional": str(notional), "fee": str(fee)}
 
 
 def _request(order: SubmitOrder) -> dict[str, Any]:

@@ -3,8 +3,17 @@
 from decimal import Decimal
 from typing import Any
 
-from autohedge.core.events import AnyEvent, ExecutionReport, OrderRejected, SubmitOrder
-from autohedge.core.orders import BUY, IOC, LIMIT, MARKET, SELL
+from autohedge.core.events import (
+    AnyEvent,
+    ExecutionReport,
+    FillBooked,
+    OrderAdopted,
+    OrderMassStatus,
+    OrderRejected,
+    SubmitOrder,
+    VenueOrderStatus,
+)
+from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, Side
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.records.legacy_export import LegacyTradeExport, export_files, statistics, summary
 
@@ -20,22 +29,34 @@ def _order(order_id: str, at_ns: int, **changes: Any) -> SubmitOrder:
     return SubmitOrder(at_ns=at_ns, order_id=order_id, symbol="X", time_in_force=IOC, **facts)
 
 
-def _fill(order_id: str, at_ns: int, price: str, quantity: str = "2", trade: str = "t") -> ExecutionReport:
-    return ExecutionReport(at_ns, order_id, "fill", at_ns, trade + order_id, D(quantity), D(price), D("0.1"))
+def _report(order_id: str, at_ns: int, price: str, quantity: str = "2") -> ExecutionReport:
+    return ExecutionReport(at_ns, order_id, "fill", at_ns, f"t{order_id}", D(quantity), D(price), D("0.1"))
+
+
+def _fill(order_id: str, at_ns: int, price: str, quantity: str = "2") -> list[AnyEvent]:
+    return [_report(order_id, at_ns, price, quantity), _booked(order_id)]
+
+
+def _booked(order_id: str) -> FillBooked:
+    return FillBooked(order_id, D(0), D(0), D(0), D(0))
+
+
+def _bust(order_id: str) -> ExecutionReport:
+    return ExecutionReport(9 * NS_PER_MINUTE, order_id, "bust", 9 * NS_PER_MINUTE, f"t{order_id}")
 
 
 EVENTS: list[AnyEvent] = [
     _order("b1", 0),
-    _fill("b1", 0, "100"),
-    _fill("b1", 0, "100"),
+    *_fill("b1", 0, "100"),
+    _report("b1", 0, "100"),
     _order("s1", NS_PER_MINUTE),
-    _fill("s1", NS_PER_MINUTE, "103"),
+    *_fill("s1", NS_PER_MINUTE, "103"),
     _order("b2", 2 * NS_PER_MINUTE),
     OrderRejected(2 * NS_PER_MINUTE, "b2", "no"),
     _order("b3", 3 * NS_PER_MINUTE),
-    _fill("b3", 3 * NS_PER_MINUTE, "100"),
+    *_fill("b3", 3 * NS_PER_MINUTE, "100"),
     _order("s2", 4 * NS_PER_MINUTE, quantity=D(1)),
-    _fill("s2", 4 * NS_PER_MINUTE, "98", "1"),
+    *_fill("s2", 4 * NS_PER_MINUTE, "98", "1"),
 ]
 
 
@@ -90,3 +111,36 @@ def test_each_request_and_each_report_is_a_line() -> None:
 def test_rejection_repeated_after_a_restart_counts_once() -> None:
     repeated = OrderRejected(9 * NS_PER_MINUTE, "b2", "no")
     assert export_files(iter([*EVENTS, repeated])) == export_files(iter(EVENTS))
+
+
+def _adopted(side: Side) -> list[AnyEvent]:
+    """Two fills of an unknown order, the list of orders that names it, and its adoption with its fills."""
+    found = VenueOrderStatus("x", "X", side, LIMIT, GTC, D(100), D(4), D(0), "open")
+    reports = [ExecutionReport(0, "x", "fill", 0, trade, D(2), D(100), D(0)) for trade in ("t1", "t2")]
+    listing = [OrderMassStatus(0, 0, (found,)), OrderAdopted(found, "external")]
+    return [*reports, *listing, _booked("x"), _booked("x")]
+
+
+def test_fills_of_an_adopted_order_count() -> None:
+    made = LegacyTradeExport.of(_adopted(BUY))
+    assert [(line["symbol"], line["status"]) for line in made.lines] == [("X", "filled")] * 2
+    assert summary(made)["open_positions"] == {"X": "4"}
+
+
+def test_sale_of_what_was_never_bought_has_no_percentage() -> None:
+    closed = summary(LegacyTradeExport.of(_adopted(SELL)))["history"]["X"]
+    assert [(trade["pnl"], trade["pnl_percent"]) for trade in closed] == [("200", None)] * 2
+
+
+def test_a_busted_sale_leaves_the_position_open_and_earns_nothing() -> None:
+    busted = [_bust("s1"), _booked("s1")]
+    trades = LegacyTradeExport.of([*EVENTS[:7], *busted])
+    made = summary(trades)
+    assert (made["sells"], made["history"], made["open_positions"]) == (0, {}, {"X": "2"})
+    assert [line["status"] for line in trades.lines][-2:] == ["filled", "busted"]
+
+
+def test_a_fill_whose_bust_came_first_is_not_exported() -> None:
+    trades = LegacyTradeExport.of([_order("b1", 0), _bust("b1"), _report("b1", 0, "100")])
+    assert summary(trades)["filled"] == 0
+    assert [line["status"] for line in trades.lines] == ["order_created"]
