@@ -1,4 +1,4 @@
-"""Garbage collection is on again after a pause, whatever happened in it."""
+"""Garbage collection is what it was before a pause, whatever happened in it."""
 
 import gc
 
@@ -12,3 +12,13 @@ def test_collection_is_paused_within_and_on_again_after_an_error() -> None:
         assert not gc.isenabled()
         raise ImportError("no such module")
     assert gc.isenabled()
+
+
+def test_collection_that_was_off_stays_off() -> None:
+    gc.disable()
+    try:
+        with collection_paused():
+            pass
+        assert not gc.isenabled()
+    finally:
+        gc.enable()
