@@ -54,7 +54,7 @@ def measure(quotes: int) -> list[Row]:
         with tempfile.TemporaryDirectory() as folder:
             new.append(_child(Path(folder), "new"))
         with tempfile.TemporaryDirectory() as folder:
-            _child(Path(folder), "killed")
+            _run(Path(folder), "killed", -signal.SIGKILL)
             restarted.append(_child(Path(folder), "restarted"))
     return [_row("longest waking", new), _row("longest waking, restarted", restarted)]
 
@@ -67,9 +67,17 @@ def _row(name: str, rounds: Sequence[Longest]) -> Row:
 
 
 def _child(folder: Path, part: str) -> Longest:
+    return Longest(*json.loads(_run(folder, part, 0)))
+
+
+def _run(folder: Path, part: str, expected: int) -> bytes:
+    """Runs a child process; returns its output. Raises RuntimeError if it ends with another exit code."""
     command = [sys.executable, "-m", "benchmarks.waking", part]
     done = subprocess.run(command, cwd=folder, env=surroundings(), capture_output=True, check=False)
-    return Longest(*json.loads(done.stdout)) if done.stdout else Longest(0.0, 0.0)
+    if done.returncode != expected:
+        msg = f"{' '.join(command)} ended with {done.returncode}: {done.stderr.decode()}"
+        raise RuntimeError(msg)
+    return done.stdout
 
 
 # The child processes run the code below.
