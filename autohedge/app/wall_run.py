@@ -42,7 +42,7 @@ from autohedge.runtime.recovery import (
 from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
-from autohedge.runtime.warm_up import warm_up
+from autohedge.runtime.warm_up import freeze_objects, warm_up
 
 if TYPE_CHECKING:
     from autohedge.graph.prompt_builder import PromptFiles
@@ -376,6 +376,7 @@ def _start_remote(run: TradingRun, nonce: str, remote: RemoteVenue) -> StartPoin
     if not entries:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))
     lost = rehydrate(run.engine, entries, rows, recorder, compare_texts=run.record.compare_texts)
+    freeze_objects()  # what the replay of the record has made
     remote.gateway.hold_until(run.engine.execution.tracker.hold_until_ns)
     # The clock may read earlier than the record, which must not go back in time.
     now_ns = max(clock.now_ns(), last_ns(entries, rows))

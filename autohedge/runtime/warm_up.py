@@ -16,6 +16,11 @@ def warm_up(engine: Engine, rows: Rows) -> None:
     with collection_paused():  # the first kernel makes numba import much
         load_kernels(engine, rows)
     gc.unfreeze()  # what an earlier run of this process has left
+    freeze_objects()
+
+
+def freeze_objects() -> None:
+    """Takes the objects made so far out of later garbage collections."""
     gc.collect()
     gc.freeze()
 

@@ -1,9 +1,11 @@
 """Tests that killed and restarted runs lose no trade, double none, and keep one valid record."""
 
 import asyncio
+import gc
 import json
 import signal
 from collections import Counter
+from contextlib import closing
 from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
@@ -13,8 +15,12 @@ import pytest
 
 from autohedge import app
 from autohedge.app import wall_run
+from autohedge.app.records import RunRecord
 from autohedge.app.restart import restart
-from autohedge.app.wall_run import LaunchOptions
+from autohedge.app.trading_run import TradingRun
+from autohedge.app.venue_server import handshake_for
+from autohedge.app.wall_run import LaunchOptions, RemoteVenue
+from autohedge.core.clock import ReplayClock
 from autohedge.core.events import (
     ExecutionReport,
     JournalEntry,
@@ -24,13 +30,16 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.ids import seeded_random
-from autohedge.exchanges.loopback.client import fetch_statement
+from autohedge.exchanges.loopback.client import LoopbackClient, fetch_statement
 from autohedge.exchanges.loopback.protocol import Statement
-from autohedge.journal import RunFolder, read, verify
-from autohedge.journal.chain import encode_line
+from autohedge.gateway.gateway import VenueGateway
+from autohedge.journal import Journal, RunFolder, read, verify
+from autohedge.journal.chain import BufferedStore, encode_line
+from autohedge.runtime.observers import NullObserver
 from autohedge.runtime.recovery import last_ns
+from autohedge.runtime.run_view import RunView
 from tests.process_harness import Process, ProcessHarness, kill, wait
-from tests.run_harness import settings
+from tests.run_harness import play, settings
 
 pytestmark = pytest.mark.process
 
@@ -190,3 +199,25 @@ def test_stopped_run_killed_before_its_results_is_still_interrupted(workplace: P
     restarted = restart(folder)
     assert restarted.interrupted is True
     assert app.replay_engine(folder) == (None, True)
+
+
+def test_replayed_objects_are_frozen_before_a_run_goes_on_with_a_remote_venue(workplace: Path) -> None:
+    wanted = settings(**SMALL)
+    tape = app.tape_for(wanted, [])
+    folder, head = app.open_record(wanted, tape)
+    with closing(Journal(BufferedStore(folder.journal), head, 1)) as journal:
+        record = RunRecord(folder, journal, play(wanted, tape).record)
+        engine = app.engine_for(wanted, tape)
+        run = TradingRun(
+            wanted, tape, engine, record, NullObserver(RunView(engine, tape.rows), folder.id), None
+        )
+        clock = ReplayClock.begin(last_ns(record.entries, tape.rows), 1.0)
+        remote = RemoteVenue(
+            VenueGateway(LoopbackClient(0, handshake_for(wanted, tape, folder.id, "")), clock.now_ns, "n"),
+            clock,
+        )
+        gc.unfreeze()
+        wall_run._start_remote(run, "n", remote)
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()
+    assert frozen and gc.isenabled()
