@@ -116,8 +116,10 @@ def test_rejection_repeated_after_a_restart_counts_once() -> None:
 def _adopted(side: Side) -> list[AnyEvent]:
     """Two fills of an unknown order, the list of orders that names it, and its adoption with its fills."""
     found = VenueOrderStatus("x", "X", side, LIMIT, GTC, D(100), D(4), D(0), "open")
-    reports = [ExecutionReport(0, "x", "fill", 0, trade, D(2), D(100), D(0)) for trade in ("t1", "t2")]
-    listing = [OrderMassStatus(0, 0, (found,)), OrderAdopted(found, "external")]
+    reports: list[AnyEvent] = [
+        ExecutionReport(0, "x", "fill", 0, trade, D(2), D(100), D(0)) for trade in ("t1", "t2")
+    ]
+    listing: list[AnyEvent] = [OrderMassStatus(0, 0, (found,)), OrderAdopted(found, "external")]
     return [*reports, *listing, _booked("x"), _booked("x")]
 
 
@@ -133,7 +135,7 @@ def test_sale_of_what_was_never_bought_has_no_percentage() -> None:
 
 
 def test_a_busted_sale_leaves_the_position_open_and_earns_nothing() -> None:
-    busted = [_bust("s1"), _booked("s1")]
+    busted: list[AnyEvent] = [_bust("s1"), _booked("s1")]
     trades = LegacyTradeExport.of([*EVENTS[:7], *busted])
     made = summary(trades)
     assert (made["sells"], made["history"], made["open_positions"]) == (0, {}, {"X": "2"})
