@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
 import numpy as np
@@ -17,10 +17,9 @@ from autohedge.core.clock import NEVER
 from autohedge.core.events import Continued
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.ports import Recorder
-from autohedge.core.results import AgentsSummary, RunReport
-from autohedge.engine.engine import Engine
+from autohedge.core.results import ProcessFigures, RunReport
 from autohedge.execution.stats import working_orders
-from autohedge.journal import Journal, RunFolder
+from autohedge.journal import Journal
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.genesis import StudyMark
 from autohedge.market import Kind, Tape
@@ -31,6 +30,7 @@ from autohedge.runtime.virtual import VirtualRuntime
 
 if TYPE_CHECKING:
     from autohedge.graph.runtime import InProcessRuntime
+    from autohedge.graph.virtual_time import SimulatedDecisions
 
 # Progress is shown after each slice. With agents a row can cost an LLM call, so the slices are shorter.
 SLICE_ROWS = 1_000_000
@@ -71,7 +71,7 @@ def run_in_runtime(
     with contextlib.closing(opened) as store:
         record = RunRecord(folder, Journal(store, head, 1))
         observer = open_observers(observers, RunView(engine, tape.rows), folder.id)
-        return _drive(TradingRun(settings, tape, engine, record, observer, agents), agents, notify)
+        return _drive(TradingRun(settings, tape, engine, record, observer, agents), notify)
 
 
 def restart_on_tape(
@@ -88,27 +88,22 @@ def restart_on_tape(
         interrupted.cut_torn_line()
         engine = engine_for(settings, tape)
         observer = open_observers(observers, RunView(engine, tape.rows), record.folder.id)
-        return _drive(TradingRun(settings, tape, engine, record, observer, agents), agents, notify)
+        return _drive(TradingRun(settings, tape, engine, record, observer, agents), notify)
 
 
-def _drive(run: TradingRun, agents: "InProcessRuntime | None", notify: Callable[[str], None]) -> RunReport:
+def _drive(run: TradingRun, notify: Callable[[str], None]) -> RunReport:
     """Runs a tape to its end, from its start or from where it was interrupted; writes the results."""
-    record = run.record
     try:
-        _trade(run, agents, notify)
+        _trade(run, notify)
     finally:
         run.observer.close()
-    extra = {"agents": agents.summary()} if agents else {}
-    record.journal.sync()  # the results name its last line
-    return finish_run(record.folder, run.engine, run.settings, run.tape, record.journal, **extra)
+    run.record.journal.sync()  # the results name its last line
+    return finish_run(run, ProcessFigures(run.agents.summary() if run.agents else None))
 
 
-def _trade(run: TradingRun, agents: "InProcessRuntime | None", notify: Callable[[str], None]) -> None:
+def _trade(run: TradingRun, notify: Callable[[str], None]) -> None:
     settings, tape, entries = run.settings, run.tape, run.record.entries
-    decisions = None
-    if agents:
-        announce = _announce_calls(agents, settings, tape, notify)
-        decisions = agents.decision_source(run.record.folder.transcript, announce)
+    decisions = _decision_source(run, notify)
     nonce = nonce_of(entries) or nonce_from_seed(settings.seed)
     venue = venue_for(settings, tape, nonce)
     recorder = run.verifying_recorder() if entries else run.recorder()
@@ -116,7 +111,18 @@ def _trade(run: TradingRun, agents: "InProcessRuntime | None", notify: Callable[
     if not _begin(runtime, recorder, nonce, run):
         runtime.on_row = run.observer.on_row if run.observer.wants_rows else None
         with positions_named(run.engine, run.record.folder):
-            _play(runtime, run, THOUGHTFUL_SLICE_ROWS if agents else SLICE_ROWS)
+            _play(runtime, run, THOUGHTFUL_SLICE_ROWS if decisions else SLICE_ROWS)
+
+
+def _decision_source(run: TradingRun, notify: Callable[[str], None]) -> "SimulatedDecisions | None":
+    """Opens the source of a run's decisions, and announces its LLM calls; None in hft mode."""
+    if run.agents is None:
+        return None
+    from autohedge.graph.runtime import InProcessRuntime
+
+    assert isinstance(run.agents, InProcessRuntime)  # a worker answers in real time
+    announce = _announce_calls(run.agents, run.settings, run.tape, notify)
+    return run.agents.decision_source(run.record.folder.transcript, announce)
 
 
 def _begin(runtime: VirtualRuntime, recorder: Recorder, nonce: str, run: TradingRun) -> bool:
@@ -211,31 +217,25 @@ def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | 
         yield agents
 
 
-def finish_run(
-    folder: RunFolder, engine: Engine, settings: Settings, tape: Tape, journal: Journal, **process: Any
-) -> RunReport:
-    """Writes and returns the results of a run whose record is complete and synced.
-
-    `process` has the fields of `RunReport` that its process measured, and `agents`, their summary.
-    """
-    agents = msgspec.convert(process.pop("agents", None), AgentsSummary | None)
+def finish_run(run: TradingRun, process: ProcessFigures) -> RunReport:
+    """Writes and returns the results of a run whose record is complete and synced."""
+    engine, tape, journal = run.engine, run.tape, run.record.journal
     bars = any(stream.kind is Kind.BARS for stream in tape.streams)
     report = RunReport(
         **msgspec.structs.asdict(engine.result()),
         # Every position has a stop and a target, which a bar can cross without a close beyond it.
         bar_exits="close" if bars else None,
-        mode=settings.trading.mode,
-        strategy=settings.trader_name,
-        seed=settings.seed,
+        mode=run.settings.trading.mode,
+        strategy=run.settings.trader_name,
+        seed=run.settings.seed,
         symbols=list(tape.symbols),
         synthetic=any(origin.recipe for origin in tape.origins),
         fills=[msgspec.Raw(fill) for fill in engine.stats.fill_lines],
         working_orders=working_orders(engine.orders),
         journal_head=journal.head,
         journal_lines=journal.lines,
-        agents=agents,
-        run=folder.id,
-        **process,
+        run=run.record.folder.id,
+        **msgspec.structs.asdict(process),
     )
-    folder.write_results(report)
+    run.record.folder.write_results(report)
     return report

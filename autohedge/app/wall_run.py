@@ -21,7 +21,7 @@ from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
 from autohedge.core.events import Restarted, RunStarted
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.log import warn
-from autohedge.core.results import RunReport
+from autohedge.core.results import ProcessFigures, RunReport
 from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.journal import Journal, RunFolder, read
@@ -177,13 +177,13 @@ def _begin(
         run = TradingRun(settings, tape, engine, RunRecord(folder, journal), observer, agents)
         nonce = nonce_from_seed(settings.seed) if launch.seeded else fresh_nonce()
         try:
-            how = in_loop(_run(run, launch, store, nonce))
+            figures = in_loop(_run(run, launch, store, nonce))
         finally:
             observer.close()
             # Only the genesis was written: the run failed before its first input, so nothing is lost.
             if journal.lines == 1:
                 folder.discard()
-    return finish_run(folder, engine, settings, tape, journal, **how)
+    return finish_run(run, figures)
 
 
 def restart_on_clock(interrupted: InterruptedRun, observers: Sequence[ObserverFactory] = ()) -> RunReport:
@@ -200,9 +200,9 @@ def restart_on_clock(interrupted: InterruptedRun, observers: Sequence[ObserverFa
     ):
         interrupted.cut_torn_line()
         run = TradingRun(settings, tape, engine, record, observer, agents)
-        how = in_loop(_run(run, launch, interrupted.store, nonce))
+        figures = in_loop(_run(run, launch, interrupted.store, nonce))
     record.journal.sync()  # the results name its last line
-    return finish_run(folder, engine, settings, tape, record.journal, **how)
+    return finish_run(run, figures)
 
 
 def _require_answers_of_record(run: InterruptedRun) -> None:
@@ -233,12 +233,12 @@ def settings_of(folder: RunFolder) -> Settings:
     return recorded_settings(folder, Genesis.of(next(read(folder.journal))))
 
 
-async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonce: str) -> dict[str, Any]:
+async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonce: str) -> ProcessFigures:
     """Starts or continues a run, to its end; returns figures for the results."""
     async with _remote_venue(run, launch, nonce) as remote:
         start = _start_remote(run, nonce, remote) if remote else _start_local(run, launch, nonce)
         if start.first is None:
-            return {"interrupted": start.stopped}
+            return ProcessFigures(interrupted=start.stopped)
         if run.observer.wants_rows:
             start.runtime.on_row = run.observer.on_row
         wall = WallRuntime(
@@ -258,9 +258,8 @@ async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonc
         finally:
             for each in listening:
                 each.cancel()
-        agents_summary = {"agents": run.agents.summary()} if run.agents else {}
-        how = {"interrupted": wall.stopped, "wakes": wall.lag.wakes, "worst_lag_ms": wall.lag.worst_ns / 1e6}
-        return how | agents_summary
+        agents, lag = run.agents.summary() if run.agents else None, wall.lag
+        return ProcessFigures(agents, wall.stopped, lag.wakes, lag.worst_ns / 1e6)
 
 
 @dataclass(frozen=True, slots=True)

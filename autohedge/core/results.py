@@ -113,6 +113,15 @@ class AgentsSummary(msgspec.Struct, frozen=True, omit_defaults=True):
     worker_deaths: int | None = None
 
 
+class ProcessFigures(msgspec.Struct, frozen=True):
+    """What a report has from the process of a run: its agents, and if it ran on a clock, how that went."""
+
+    agents: AgentsSummary | None = None
+    interrupted: bool | None = None
+    wakes: int | None = None
+    worst_lag_ms: float | None = None
+
+
 class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     """The content of `results.json`: the result, the fills, and what they derive from.
 

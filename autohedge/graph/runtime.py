@@ -14,6 +14,7 @@ from autohedge.config.sections import NO_MODELS
 from autohedge.core.errors import Misconfigured, Unavailable
 from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged
 from autohedge.core.log import warn
+from autohedge.core.results import AgentsSummary
 from autohedge.core.snapshots import Snapshot
 from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.result_recording import RecordedResult, record_result
@@ -46,7 +47,7 @@ class AgentRuntime(Protocol):
         """Takes over the lessons from before a restart."""
         ...
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> AgentsSummary:
         """Returns the backend, and counts of all calls."""
         ...
 
@@ -56,11 +57,12 @@ class AgentRuntime(Protocol):
 
 
 def _genesis(ready: BackendInfo, sources: PromptFiles, store_file: StoreFile) -> dict[str, Any]:
-    return _who(ready) | sources.store_files(store_file)
+    backend = {"provider": ready.provider, "model": ready.model, "server": ready.server}
+    return backend | sources.store_files(store_file)
 
 
-def _who(ready: BackendInfo) -> dict[str, Any]:
-    return {"provider": ready.provider, "model": ready.model, "server": ready.server}
+def _summary(ready: BackendInfo, calls: dict[str, Any], worker_deaths: int | None = None) -> AgentsSummary:
+    return AgentsSummary(ready.provider, ready.model, ready.server, calls, worker_deaths)
 
 
 def _untimed(result: DeliberationResult) -> DeliberationResult:
@@ -190,9 +192,9 @@ class InProcessRuntime:
             self._service, self._settings, self._loop, transcript.record, first, self._lessons
         )
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> AgentsSummary:
         """Returns the backend, and counts of all calls."""
-        return _who(self.ready) | {"calls": self._service.counts()}
+        return _summary(self.ready, self._service.counts())
 
     def close(self) -> None:
         """Closes the transcript, the service, the loop and its thread."""
@@ -271,10 +273,10 @@ class WorkerRuntime:
         with contextlib.closing(_AnswerDelivery(path, inject, self.worker.lessons)) as delivery:
             await asyncio.gather(self.worker.serve(delivery.take), delivery.inject_synced())
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> AgentsSummary:
         """Returns the backend, its usage, and the number of workers that died."""
         calls = msgspec.structs.asdict(self.worker.spent) | {"kept": self.worker.cache_counts}
-        return _who(self.worker.ready) | {"calls": calls, "worker_deaths": self.worker.deaths}
+        return _summary(self.worker.ready, calls, self.worker.deaths)
 
     def close(self) -> None:
         """Ends the worker."""

@@ -10,12 +10,17 @@ from pathlib import Path
 import pytest
 
 from autohedge.app import engine_for, finish_run, open_record, replay_engine, tape_for
+from autohedge.app.records import RunRecord
+from autohedge.app.trading_run import TradingRun
 from autohedge.app.verification import check_as_dict, check_record, require_head
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.core.events import EndOfTape, ExecutionReport, OrderMassStatus, RunStarted, VenueOrderStatus
 from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.core.results import ProcessFigures
 from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
+from autohedge.runtime.observers import NullObserver
+from autohedge.runtime.run_view import RunView
 from tests.audit.run_factory import recorded
 from tests.forged_record_factory import Lines, first, rewrite
 from tests.made_once import recorded_once
@@ -208,6 +213,8 @@ def test_record_with_two_fills_from_before_the_adoption_of_their_order_is_intact
         for entry in engine.log:
             journal.append(entry)
         journal.sync()
-        results = finish_run(folder, engine, wanted, tape, journal)
+        observer = NullObserver(RunView(engine, tape.rows), folder.id)
+        run = TradingRun(wanted, tape, engine, RunRecord(folder, journal), observer, None)
+        results = finish_run(run, ProcessFigures())
     assert len(results.fills) == 2
     assert not check_record(folder).damage

@@ -12,9 +12,12 @@ import polars as pl
 import pytest
 
 from autohedge import app, config
+from autohedge.app.records import RunRecord
+from autohedge.app.trading_run import TradingRun
 from autohedge.core.clock import NEVER
 from autohedge.core.events import PromptsChanged
 from autohedge.core.ids import nonce_from_seed
+from autohedge.core.results import ProcessFigures
 from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.replay_diff import DeliberationDifference
 from autohedge.graph.runtime import InProcessRuntime
@@ -22,6 +25,8 @@ from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.llm.transcript import TranscriptEntry, encode_entry, read
 from autohedge.market import TapeSource, open_tape
+from autohedge.runtime.observers import NullObserver
+from autohedge.runtime.run_view import RunView
 from autohedge.runtime.virtual import VirtualRuntime
 from tests.forged_record_factory import Lines, rewrite
 from tests.run_harness import settings
@@ -110,7 +115,9 @@ def edited(*texts: str, **overrides: Any) -> RunFolder:
         runtime.advance(NEVER)
         runtime.finish()
         journal.close()
-        results = app.finish_run(folder, engine, wanted, tape, journal, agents=agent_runtime.summary())
+        observer = NullObserver(RunView(engine, tape.rows), folder.id)
+        run = TradingRun(wanted, tape, engine, RunRecord(folder, journal), observer, agent_runtime)
+        results = app.finish_run(run, ProcessFigures(agent_runtime.summary()))
     return RunFolder(RunFolder.find(results.run).path.resolve())
 
 
