@@ -37,7 +37,7 @@ class AgentSpec:
 
     name: str
     answer: type[BaseModel]
-    lane: Priority
+    priority: Priority
     effect: Callable[[DeliberationState, Outcome[Any], Asked], DeliberationState]
     check: Callable[[Any, Snapshot], tuple[str, str] | None] = lambda _answer, _snapshot: None
     ranges: Callable[[AgentLimits], dict[str, tuple[int, int]]] = lambda _: {}
@@ -49,7 +49,7 @@ class AgentSpec:
         return await client.ask(
             request,
             self.answer,
-            lane=self.lane,
+            lane=self.priority,
             # A newer request under the same key replaces one that still waits in the queue.
             key=(snapshot.symbol, self.name),
             deadline_s=deadline_s,
