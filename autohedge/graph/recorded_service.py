@@ -32,13 +32,14 @@ class ReplayingService(DeliberationService):
     def __init__(
         self,
         graph_runner: GraphRunner,
-        sender: ReplaySender | RecordFirstSender,
         known: Known,
         shared: SharedResources | None = None,
         ttl_s: float = 0.0,
     ) -> None:
-        """`sender` is the one of the client of `graph_runner`."""
+        """The sender of the client of `graph_runner` must be one that answers from known entries."""
         super().__init__(graph_runner, shared, ttl_s)
+        sender = graph_runner.client.sender
+        assert isinstance(sender, ReplaySender | RecordFirstSender)
         self.sender = sender
         self._known = known
 
@@ -73,7 +74,7 @@ async def continuing_service(
     sender, hybrid = RecordFirstSender(TapeSender(backend, settings.llm)), settings.hybrid
     client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
     graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
-    return ReplayingService(graph_runner, sender, known, shared, hybrid.verdict_ttl_s)
+    return ReplayingService(graph_runner, known, shared, hybrid.verdict_ttl_s)
 
 
 def continuing_runtime(

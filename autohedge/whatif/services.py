@@ -32,7 +32,7 @@ async def recorded_service(
     )
     client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
     graph_runner = GraphRunner(client, prompt_builder, verdicts=verdicts)
-    return ReplayingService(graph_runner, sender, known, shared, settings.hybrid.verdict_ttl_s)
+    return ReplayingService(graph_runner, known, shared, settings.hybrid.verdict_ttl_s)
 
 
 async def variant_service(
@@ -65,7 +65,7 @@ async def variant_service(
     verdicts, hybrid = kept_verdicts(settings, shared) if shared else None, settings.hybrid
     client = LLMClient(sender, settings.llm)
     graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
-    return ReplayingService(graph_runner, sender, known, shared, hybrid.verdict_ttl_s)
+    return ReplayingService(graph_runner, known, shared, hybrid.verdict_ttl_s)
 
 
 def _same_backend(record: Record, backend: LLMBackend) -> bool:
