@@ -16,7 +16,8 @@ REASONS = tuple(Reason)
 class InstrumentView:
     """One instrument: its last quote, its position and what its strategy measures, as they are now.
 
-    Prices are 0.0, and the mid is as well, before the first quote. What a strategy does not measure is None.
+    Before the first quote bid and ask are NaN, and so is what derives from them. What a strategy does not measure
+    is None.
     """
 
     def __init__(self, engine: Engine, lane: int) -> None:

@@ -1,5 +1,7 @@
 """The view of a run: its figures are those of the engine, and looking at them changes nothing."""
 
+import math
+
 import pytest
 
 from autohedge.app import engine_for
@@ -28,6 +30,12 @@ def test_quote_and_momentum_of_an_instrument_are_those_of_the_last_row() -> None
     assert x.spread_bps == (x.ask - x.bid) / x.mid * 10_000
     assert x.edge_bps and 0.9 < x.edge_bps < 1.1 and x.min_edge_bps == 50
     assert x.reason_counts[Reason.NO_EDGE] == view.result().codes["no_edge"] > 0
+
+
+def test_quote_before_the_first_one_is_nan() -> None:
+    tape = quotes_tape(RISE)
+    x = RunView(engine_for(settings(**EAGER), tape), tape.rows).instrument("X")
+    assert all(map(math.isnan, (x.bid, x.ask, x.mid, x.spread_bps, x.edge_bps or 0.0)))
 
 
 def test_position_of_an_instrument_is_that_of_the_ledger() -> None:
