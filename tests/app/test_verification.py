@@ -196,7 +196,7 @@ def test_a_changed_tape_is_damage(folder: RunFolder, tmp_path: Path) -> None:
     assert "differs from the recorded tape" in check_record(folder).parts["tape"].damage
 
 
-def test_record_with_two_fills_from_before_the_adoption_of_their_order_is_intact(workplace: Path) -> None:
+def test_record_with_fills_from_before_the_adoption_of_their_order_is_intact(workplace: Path) -> None:
     wanted = settings(synthetic__hours=1 / 60, reconciliation__external="adopt")
     tape = tape_for(wanted, [])
     engine = engine_for(wanted, tape)

@@ -201,7 +201,7 @@ def test_stopped_run_killed_before_its_results_is_still_interrupted(workplace: P
     assert app.replay_engine(folder) == (None, True)
 
 
-def test_replayed_objects_are_frozen_before_a_run_goes_on_with_a_remote_venue(workplace: Path) -> None:
+def test_replayed_objects_are_frozen_before_a_run_goes_on_at_a_remote_venue(workplace: Path) -> None:
     wanted = settings(**SMALL)
     tape = app.tape_for(wanted, [])
     folder, head = app.open_record(wanted, tape)

@@ -66,7 +66,7 @@ def test_a_booking_of_another_order_has_no_report() -> None:
     assert [fill.realized for fill in fills] == [D(6)]
 
 
-def test_fills_from_before_the_adoption_of_their_order_are_paired_in_their_order() -> None:
+def test_fills_from_before_the_adoption_of_their_order_are_paired_in_turn() -> None:
     early = [_theirs("fill", "t1"), _theirs("fill", "t2")]
     fills = _fills(*early, LIST, ADOPTED, _booked(1, "x"), _booked(3, "x"))
     assert [(fill.report, fill.realized) for fill in fills] == [(early[0], D(1)), (early[1], D(2))]
@@ -79,7 +79,7 @@ def test_fill_of_an_unknown_order_is_paired_after_a_fill_of_another_was_booked()
     assert [fill.report for fill in fills] == [SALE, early]
 
 
-def test_reports_that_the_engine_does_not_book_are_paired_with_nothing_after_an_adoption() -> None:
+def test_reports_that_the_engine_does_not_book_are_left_out_of_an_adoption() -> None:
     repeated = [_theirs("fill", "t1"), _theirs("fill", "t1")]
     busted_first = [_theirs("bust", "t2"), _theirs("fill", "t2"), _theirs("bust", "t2")]
     booked = [_booked(0, "x"), _booked(0, "x")]
