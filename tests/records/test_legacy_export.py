@@ -134,7 +134,7 @@ def test_sale_of_what_was_never_bought_has_no_percentage() -> None:
     assert [(trade["pnl"], trade["pnl_percent"]) for trade in closed] == [("200", None)] * 2
 
 
-def test_a_busted_sale_leaves_the_position_open_and_earns_nothing() -> None:
+def test_a_busted_sale_leaves_the_position_open_and_has_no_profit() -> None:
     busted: list[AnyEvent] = [_bust("s1"), _booked("s1")]
     trades = LegacyTradeExport.of([*EVENTS[:7], *busted])
     made = summary(trades)
