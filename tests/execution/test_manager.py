@@ -144,6 +144,8 @@ def test_unknown_order_absent_twice_beyond_visibility_lag_is_lost() -> None:
     early = OrderNotFound(at_ns + S, order.order_id, at_ns + S)
     assert _step(engine, early, OrderNotFound(at_ns + 2 * S, order.order_id, at_ns + 2 * S)) == []
     assert _step(engine, OrderMassStatus(at_ns + 3 * S, at_ns + 3 * S, ())) == []
+    slow = OrderNotFound(at_ns + 6 * S, order.order_id, at_ns + 3 * S)
+    assert _step(engine, slow) == []
     late = OrderNotFound(at_ns + 6 * S, order.order_id, at_ns + 6 * S)
     assert _step(engine, late) == [QueryOpenOrders(at_ns + 6 * S)]
     _step(engine, OrderMassStatus(at_ns + 7 * S, at_ns + 5 * S, ()))
