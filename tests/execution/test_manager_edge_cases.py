@@ -21,6 +21,7 @@ from autohedge.core.events import (
     OrderMassStatus,
     OrderNotFound,
     OrderRejected,
+    QueryOpenOrders,
     QueryOrder,
     Reducing,
     RequestThrottled,
@@ -99,6 +100,16 @@ def test_throttled_exit_is_resubmitted_once_at_the_given_time() -> None:
         engine.step(Timer(engine.next_deadline_ns))
         sent += [(engine.now_ns, event) for event in _drain_outputs(engine) if isinstance(event, SubmitOrder)]
     assert sent == [(until_ns, order)]
+
+
+def test_short_throttle_does_not_end_a_long_ban() -> None:
+    engine, _, order = _exiting_engine()
+    now_ns = engine.now_ns
+    engine.step(RequestThrottled(now_ns, order.order_id, now_ns + BAN_NS))
+    engine.step(RequestThrottled(now_ns, order.order_id, now_ns + NS_PER_S, "query"))
+    engine.step(ConnectionStatus(now_ns + 2 * NS_PER_S, "up"))
+    assert not [e for e in _drain_outputs(engine) if isinstance(e, QueryOrder | QueryOpenOrders)]
+    assert engine.execution.tracker.hold_until_ns == now_ns + BAN_NS
 
 
 def test_late_timer_still_resubmits_throttled_exit() -> None:
