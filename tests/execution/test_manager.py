@@ -289,6 +289,16 @@ def test_twap_slices_are_equal_and_evenly_spaced() -> None:
     assert len({order.quantity for order in orders[:-1]}) == 1
 
 
+def test_resting_entry_is_queried_from_time_to_time() -> None:
+    engine, rows = _engine(
+        execution__time_in_force='"gtc"', execution__audit_s=7, execution__cancel_after_s=60
+    )
+    order = _ordered(engine, rows)
+    _step(engine, OrderAccepted(engine.now_ns, order.order_id, "v"))
+    query, *_ = _kinds(_fire_timers_until(engine, engine.now_ns + 8 * S), QueryOrder)
+    assert (query.order_id, query.at_ns) == (order.order_id, order.at_ns + 7 * S)
+
+
 def test_resting_entry_is_repriced_to_the_current_ask() -> None:
     quotes = [*QUOTES[:3], *((START_NS + i * S, 99.0, 99.1) for i in range(3, 20))]
     engine, rows = _engine(quotes, execution__time_in_force='"gtc"', execution__reprice_after_s=3)
