@@ -15,6 +15,7 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
+from autohedge.faultsim.day_checks import DayChecker
 from autohedge.faultsim.exit_checks import ExitChecker
 from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
@@ -25,8 +26,10 @@ from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuotes
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.slice_checks import SliceChecker
+from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
 from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
@@ -58,6 +61,11 @@ class InvariantChecker:
         self._slices = SliceChecker(self._account)
         self._rests = RestingOrderChecker(self._settings, self._account)
         self._state = StateChecker(self._settings, self._account)
+        self._time = TimeChecker(self._account)
+        self._causes = CauseChecker(self._settings, self._account)
+        self._errors = ErrorChecker(self._settings, self._account)
+        self._day = DayChecker(self._account, lambda: self._ledger.deposits)
+        self._requests = RequestChecker(self._account)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
 
@@ -79,6 +87,7 @@ class InvariantChecker:
             self._agent_checker.note(entry)
         self._limits.before(entry)
         self._exits.before(entry)
+        self._day.before(entry)
         self._account.apply(entry)
         self._ledger.apply()
         self._slices.apply(entry)
@@ -87,6 +96,10 @@ class InvariantChecker:
         self._exits.after(entry)
         self._statement.apply(entry.event)
         self._state.apply(entry)
+        self._causes.apply(entry)
+        self._errors.apply(entry)
+        self._day.after()
+        self._requests.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
@@ -117,6 +130,11 @@ class InvariantChecker:
         self._free_cash(engine)
         self._alive(engine)
         self._state.step(engine)
+        self._time.step(engine.now_ns)
+        self._causes.step(engine)
+        self._errors.step()
+        self._day.step(engine.portfolio)
+        self._requests.step(engine)
         if self._agent_checker and self._budgets and engine.deliberations:
             self._agent_checker.step(engine.deliberations)
             self._budgets.step(engine.deliberations, engine.pos)
