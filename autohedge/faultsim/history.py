@@ -34,11 +34,15 @@ class ScriptedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class ScheduledCommand(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an operator or the machine does at a time: a command, or `lag` with its length."""
+    """What an operator or the machine does at a time: a command, or `lag` with its length.
+
+    A `resume` without `halt_id` names the halt in force.
+    """
 
     at_ns: int
     command: CommandName
     lag_ms: float = 0.0
+    halt_id: str | None = None
 
 
 class History(msgspec.Struct, frozen=True):

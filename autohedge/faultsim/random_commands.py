@@ -15,6 +15,7 @@ def random_commands(draw: Randomness, sessions: TradingSessions) -> list[Schedul
     commands = [*_resumes(draw, sessions), *_halts(draw, sessions), *_flattens(draw, sessions)]
     if draw.random() < 0.2:
         commands += _lag(draw, sessions)
+    commands += _wrong_resumes(draw, sessions)
     return sorted(commands, key=lambda command: command.at_ns)
 
 
@@ -25,6 +26,13 @@ def _resumes(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledC
     if draw.random() < 0.3:  # for a while every two seconds, soon after whatever halts
         first_ns = _random_ns(draw, sessions)
         yield from (_command(sessions, first_ns, 2.0 * count, "resume") for count in range(12))
+
+
+def _wrong_resumes(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
+    """Resumes that name no automatic halt, or another one than that in force."""
+    for _ in range(draw.choice([0, 4, 8])):
+        at_ns = sessions.at_ns(_random_ns(draw, sessions))
+        yield ScheduledCommand(at_ns, "resume", halt_id=draw.choice(["", "halt-0"]))
 
 
 def _halts(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:

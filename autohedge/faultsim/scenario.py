@@ -225,6 +225,8 @@ class FaultScenario:
         at_ns = max(command.at_ns, self.engine.now_ns)
         if command.command == "lag":
             self.runtime.inject(LoopLag(at_ns, command.lag_ms))
+        elif command.halt_id is not None:  # not of the halt in force: a resume that changes nothing
+            self.runtime.inject(OperatorCommand(at_ns, "resume", "wrong", command.halt_id or None))
         elif command.command == "resume":
             if self.store.fault:
                 self.store.reserve()

@@ -12,12 +12,14 @@ from autohedge.core.events import (
     Input,
     JournalEntry,
     LoopLag,
+    OperatorCommand,
     OrderRejected,
     Reconciled,
     Reducing,
     RequestThrottled,
     RequestUnknown,
     Restarted,
+    Resumed,
     RunStarted,
     Timer,
 )
@@ -122,7 +124,7 @@ class CauseChecker:
 
 
 class ErrorChecker:
-    """Invariant 26: too many errors in a minute halt entries, and an automatic halt keeps its id."""
+    """Invariant 26: too many errors in a minute halt entries, and only a resume with its id lifts such a halt."""
 
     def __init__(self, settings: Settings, account: RecordedAccount) -> None:
         self._account = account
@@ -139,7 +141,15 @@ class ErrorChecker:
                 self._failed()
         elif isinstance(event, Halted) and self._halt_id not in {None, event.halt_id}:
             raise InvariantViolation(f"26: a later halt drops the id {self._halt_id} of an automatic halt")
+        elif isinstance(event, Resumed):
+            self._resumed()
         self._halt_id = self._account.halt_id
+
+    def _resumed(self) -> None:
+        command = self._account.cause
+        named = command.halt_id if isinstance(command, OperatorCommand) else None
+        if self._halt_id not in {None, named}:
+            raise InvariantViolation(f"26: a resume that names {named} lifts the halt {self._halt_id}")
 
     def _failed(self) -> None:
         errors_ns, now_ns = self._errors_ns, self._account.now_ns
