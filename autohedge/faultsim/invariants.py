@@ -13,6 +13,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, add, subtract
+from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
 from autohedge.faultsim.day_checks import DayChecker
@@ -29,6 +30,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.slice_checks import SliceChecker
+from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
 from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.kernels.matching import last_valid
@@ -45,6 +47,7 @@ class InvariantChecker:
         self._venue = venue
         self._quotes = ReceivedQuotes(rows, symbols)
         self.account_altered = self.lines_lost = False
+        self.last_number = 0  # of the questions that agents received, also before a restart
         self.reset()
 
     def reset(self) -> None:
@@ -66,6 +69,7 @@ class InvariantChecker:
         self._errors = ErrorChecker(self._settings, self._account)
         self._day = DayChecker(self._account, lambda: self._ledger.deposits)
         self._requests = RequestChecker(self._account)
+        self._snapshots = SnapshotChecker(self._account, self._settings.simulated.fee_bps)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
 
@@ -100,6 +104,7 @@ class InvariantChecker:
         self._errors.apply(entry)
         self._day.after()
         self._requests.apply(entry)
+        self._snapshots.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
@@ -199,6 +204,13 @@ class InvariantChecker:
         if now_ns < self._account.quiet_until_ns:
             left_s = (self._account.quiet_until_ns - now_ns) / 1e9
             raise InvariantViolation(f"19: {type(command).__name__} leaves {left_s:.3f} s before a ban ends")
+
+    def on_question(self, snapshot: Snapshot) -> None:
+        """Checks a question that the agents receive."""
+        if snapshot.number <= self.last_number:
+            raise InvariantViolation(f"30: question {snapshot.number} comes after {self.last_number}")
+        self.last_number = snapshot.number
+        self._snapshots.on_request(snapshot)
 
     def _fresh(self, symbol: str, engine: Engine) -> None:
         """Invariant 8: no entry is decided on a stale quote."""

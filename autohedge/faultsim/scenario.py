@@ -49,6 +49,7 @@ from autohedge.faultsim.random_history import settings_of, tape_of_history
 from autohedge.faultsim.resting_checks import check_not_external
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
+from autohedge.faultsim.snapshot_checks import CheckedDecisions
 from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
@@ -336,7 +337,7 @@ class FaultScenario:
         self.venue.admission.hold_until(self.engine.execution.tracker.hold_until_ns)
         pos = max(self.engine.pos, int(np.searchsorted(self.rows.ts, now_ns, side="right")))
         nonce = nonce_from_seed(int(self._share("nonce", self.outcome.crashes) * 2**62))
-        self.runtime.inject(Restarted(now_ns, pos, nonce, lost))
+        self.runtime.inject(Restarted(now_ns, pos, nonce, lost, self.checker.last_number))
 
     # at the end
 
@@ -384,7 +385,7 @@ class _Runtime(VirtualRuntime):
             _CheckedGateway(scenario),
             scenario.rows,
             self.recorder,
-            scenario.decisions,
+            CheckedDecisions(scenario.decisions, scenario.checker.on_question),
             clock=scenario.venue,
         )
 
