@@ -6,17 +6,21 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from autohedge.core.events import OrderReplaced, VenueOrderStatus
+from autohedge.core.events import AnyInput, OrderReplaced, VenueOrderStatus
 from autohedge.core.money import add, divide, multiply
 from autohedge.core.orders import SELL, Intent, OrderState, Side
+from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.deliberations.gates import EntryGates
+from autohedge.engine.engine import Engine
 from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
-from autohedge.execution.portfolio import PositionChange
+from autohedge.execution.portfolio import Portfolio, PositionChange
 from autohedge.execution.stats import RunStats
+from autohedge.execution.tracking import OrderTracker
 from autohedge.gateway.admission import RequestAdmission
 from autohedge.risk import checks
+from autohedge.risk.state import ReduceCause, TradingState
 from tests.faultsim.mutants.planted_bugs import Plant
 from tests.faultsim.mutants.reverted_mends import (
     adopted_entry_rests_for_ever,
@@ -74,7 +78,7 @@ def halt_overlooks_unanswered_entries(patch: pytest.MonkeyPatch) -> None:
     original = ExecutionManager.cancel
 
     def cancel(self: ExecutionManager, order: Order | None, reason: str, now_ns: int) -> None:
-        if order is None or order.state is not OrderState.SUBMITTED:
+        if order is None or order.state is not OrderState.SUBMITTED or reason != "entries halted":
             original(self, order, reason, now_ns)
 
     patch.setattr(ExecutionManager, "cancel", cancel)
@@ -122,6 +126,60 @@ def ban_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(RequestAdmission, "hold_until", lambda *_: None)
 
 
+def late_event_sets_the_time_back(patch: pytest.MonkeyPatch) -> None:
+    """The time of the engine is that of the last event."""
+    original = Engine.step
+
+    def step(self: Engine, event: AnyInput) -> None:
+        original(self, event)
+        self.now_ns = getattr(event, "at_ns", self.now_ns)
+
+    patch.setattr(Engine, "step", step)
+
+
+def lag_does_not_reduce(patch: pytest.MonkeyPatch) -> None:
+    """Entries go on while the event loop lags."""
+    original = TradingState.reduce
+
+    def reduce(self: TradingState, cause: ReduceCause) -> bool:
+        return cause is not ReduceCause.LAG and original(self, cause)
+
+    patch.setattr(TradingState, "reduce", reduce)
+
+
+def errors_not_counted(patch: pytest.MonkeyPatch) -> None:
+    """Any number of errors is accepted."""
+    patch.setattr(ExecutionManager, "count_error", lambda *_: False)
+
+
+def day_never_starts(patch: pytest.MonkeyPatch) -> None:
+    """The daily loss is measured from the start of the run."""
+    patch.setattr(Portfolio, "start_day", lambda _: None)
+
+
+def queries_ignore_bans(patch: pytest.MonkeyPatch) -> None:
+    """Orders are queried during a ban."""
+    original = OrderTracker.query
+
+    def query(self: OrderTracker, order: Order, now_ns: int) -> None:
+        until_ns, self.hold_until_ns = self.hold_until_ns, 0
+        original(self, order, now_ns)
+        self.hold_until_ns = until_ns
+
+    patch.setattr(OrderTracker, "query", query)
+
+
+def halt_repeats_no_cancel(patch: pytest.MonkeyPatch) -> None:
+    """A halt leaves unanswered cancels to their back-off."""
+    patch.setattr(OrderTracker, "repeat_cancels", lambda *_: None)
+
+
+def lost_questions_forgotten(patch: pytest.MonkeyPatch) -> None:
+    """After a restart the numbers of questions continue from the record, which may have lost the last ones."""
+    original = DeliberationCoordinator.on_restart
+    patch.setattr(DeliberationCoordinator, "on_restart", lambda self, _, now_ns: original(self, 0, now_ns))
+
+
 class PlantedBug(NamedTuple):
     """A bug, the number of the invariant that notices it, and a seed in which it does."""
 
@@ -143,4 +201,11 @@ BUGS = (
     PlantedBug(slices_go_on_after_an_exit, 21, 1),
     PlantedBug(adopted_entry_rests_for_ever, 22, 57),
     PlantedBug(only_the_first_nonce_known, 23, 1),
+    PlantedBug(late_event_sets_the_time_back, 24, 0),
+    PlantedBug(lag_does_not_reduce, 25, 0),
+    PlantedBug(errors_not_counted, 26, 0),
+    PlantedBug(day_never_starts, 27, 1),
+    PlantedBug(queries_ignore_bans, 28, 0),
+    PlantedBug(halt_repeats_no_cancel, 29, 1),
+    PlantedBug(lost_questions_forgotten, 30, 2),
 )
