@@ -193,7 +193,7 @@ BUGS = (
     PlantedBug(adopted_exit_unknown_to_its_instrument, 13, 5),
     PlantedBug(exposure_unlimited, 14, 0),
     PlantedBug(stop_lost_with_partial_exit, 15, 0),
-    PlantedBug(halt_overlooks_unanswered_entries, 16, 14),
+    PlantedBug(halt_overlooks_unanswered_entries, 16, 85),
     PlantedBug(partial_exit_realizes_proceeds, 17, 0),
     PlantedBug(second_fill_not_counted, 18, 0),
     PlantedBug(ban_forgotten, 19, 10),
