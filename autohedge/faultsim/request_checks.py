@@ -30,7 +30,6 @@ class RequestChecker:
         self._account = account
         self._until_ns = 0
         self._strangers: set[str] = set()
-        self._due = ""
         self._queried: set[str] = set()
         self._cancelled: set[str] = set()
         self._pass_began = False
@@ -55,10 +54,13 @@ class RequestChecker:
 
     def _received(self, event: Input) -> None:
         self._cause = event
-        self._queried.clear()
-        self._cancelled.clear()
+        if self._queried or self._cancelled:
+            self._queried.clear()
+            self._cancelled.clear()
         self._pass_began = self._is_first = False
-        if isinstance(event, OrderEventBase) and event.order_id not in self._account.orders:
+        if not isinstance(event, OrderEventBase):
+            return
+        if event.order_id not in self._account.orders:
             self._is_first = event.order_id not in self._strangers
             self._strangers.add(event.order_id)
         elif isinstance(event, RequestThrottled):
@@ -73,6 +75,8 @@ class RequestChecker:
     def step(self, engine: Engine) -> None:
         """Invariant 29: what an interruption, a halt or an unknown order requires is sent in the same step."""
         cause, self._cause = self._cause, None
+        if cause is None:
+            return
         if isinstance(cause, Restarted):
             self._none_trusted(engine)
         if engine.now_ns < self._until_ns:

@@ -32,6 +32,10 @@ RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG = "reconciling", "link", "mainten
 SILENT = "silent"
 # The other causes depend on quotes and limits: a silent feed, the order rate, the day's loss.
 FROM_INPUTS = frozenset({RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG})
+CHANGES = frozenset(
+    {RunStarted, Restarted, ConnectionStatus, Reconciled, RequestThrottled, Timer, LoopLag, Reducing}
+)
+ERRORS = frozenset({OrderRejected, RequestUnknown, RequestThrottled})
 
 
 class TimeChecker:
@@ -63,11 +67,12 @@ class CauseChecker:
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event, after the account has."""
         event = entry.event
-        if isinstance(event, Input):
-            self._cancels_due = ""
+        if type(event) not in CHANGES:  # most events
+            return
         match event:
             case RunStarted() | Restarted():
                 self._causes.add(RECONCILING)
+                self._cancels_due = ""
             case ConnectionStatus():
                 self._connection_changed(event)
             case Reconciled():
@@ -137,7 +142,7 @@ class ErrorChecker:
         event = entry.event
         if isinstance(event, Input):
             self._must_halt = False
-            if isinstance(event, OrderRejected | RequestUnknown | RequestThrottled):
+            if type(event) in ERRORS:
                 self._failed()
         elif isinstance(event, Halted) and self._halt_id not in {None, event.halt_id}:
             raise InvariantViolation(f"26: a later halt drops the id {self._halt_id} of an automatic halt")
