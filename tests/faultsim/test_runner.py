@@ -108,11 +108,11 @@ def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_scenarios_have_enough_rows_orders_faults_and_crashes() -> None:
-    outcomes = [_outcome(seed) for seed in range(10)]
-    assert sum(outcome.rows >= 1_500 for outcome in outcomes) >= 9
-    assert sum(outcome.orders >= 20 for outcome in outcomes) >= 8
-    assert sum(outcome.fault_counts["decision_late"] > 0 for outcome in outcomes) >= 3
-    assert sum(outcome.crashes for outcome in outcomes) > 10
+    outcomes = [_outcome(seed) for seed in range(20)]
+    assert sum(outcome.rows >= 1_500 for outcome in outcomes) >= 18
+    assert sum(outcome.orders >= 20 for outcome in outcomes) >= 14
+    assert sum(outcome.fault_counts["decision_late"] > 0 for outcome in outcomes) >= 6
+    assert sum(outcome.crashes for outcome in outcomes) > 20
 
 
 @pytest.mark.parametrize("text", ["", "5", "5:5", "9:3", "a:b", "-1:4"])
