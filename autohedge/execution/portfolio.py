@@ -6,6 +6,7 @@ The books are exact decimals (`Ledger`). Limits see positions at the last bids i
 from collections.abc import MutableSequence
 from decimal import Decimal
 from functools import reduce
+from math import isnan
 
 import msgspec
 import numpy as np
@@ -97,18 +98,28 @@ class Portfolio:
     # values
 
     def holdings_value(self) -> tuple[Decimal, Decimal]:
-        """The net and gross value of all positions at the last bids; shorts count negative in the net."""
+        """The net and gross value of all positions at the last bids; shorts count negative in the net.
+
+        A position in a symbol that has had no quote yet is worth its cost.
+        """
         if not self.holding:
             return ZERO, ZERO
         # In float64, for limits only (ADR 6): hundreds of decimal products per decision would cost too much.
         net, gross = net_and_gross(self.market.lanes, self.held)
+        if isnan(net):
+            values = [self._value(lane) for lane in range(len(self._symbols))]
+            net, gross = sum(values), sum(map(abs, values))
         worth = to_decimal(net)
         return worth, worth if gross == net else to_decimal(gross)
 
     def position_value(self, lane: int) -> Decimal:
         """The size of a lane's position at the last bid, for limits."""
-        held = self._held[lane]
-        return to_decimal(abs(held * self.market.quote(lane)[0])) if held else ZERO
+        return to_decimal(abs(self._value(lane))) if self._held[lane] else ZERO
+
+    def _value(self, lane: int) -> float:
+        """The value of a lane's position at the last bid; its cost if the symbol has had no quote yet."""
+        bid = self.market.quote(lane)[0]
+        return self._held[lane] * bid if bid > 0.0 else float(self.position(lane).cost)
 
     def equity_and_exposure(self, reserved: Decimal = ZERO) -> tuple[Decimal, Decimal]:
         """Cash plus positions, and all positions plus the money reserved for orders; at the last bids, for limits."""
@@ -134,7 +145,9 @@ class Portfolio:
         for lane, symbol in enumerate(self._symbols):
             # Not `position`, which makes one: the order of positions must not depend on who asks, and when.
             position = self.ledger.positions.get(symbol)
-            if position and position.quantity:
+            if (
+                position and position.quantity and self.market.mark(lane)
+            ):  # without a quote, it is worth its cost
                 worth = multiply(position.quantity, to_decimal(self.market.quote(lane)[0]))
                 total = add(total, subtract(worth, position.cost))
         return total

@@ -5,6 +5,7 @@ import pytest
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.faults import FAULTS
 from autohedge.faultsim.runner import run_seed
+from autohedge.kernels.state import FLAT
 
 PUBLISHED = ["status", "take_profit", "stop_loss", "trail_from"]
 
@@ -13,7 +14,7 @@ PUBLISHED = ["status", "take_profit", "stop_loss", "trail_from"]
 def test_publishing_every_lane_after_a_step_changes_no_record(
     seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, steps = Engine._settle, []
+    original, steps, statuses = Engine._settle, [], set()
 
     def settle(self: Engine) -> None:
         original(self)
@@ -22,7 +23,9 @@ def test_publishing_every_lane_after_a_step_changes_no_record(
         original(self)
         assert self.kernel_states[PUBLISHED].tolist() == before
         steps.append(self.now_ns)
+        statuses.update(self.kernel_states["status"].tolist())
 
     monkeypatch.setattr(Engine, "_settle", settle)
     outcome = run_seed(seed, frozenset(FAULTS.values()))
     assert outcome.violation is None and len(steps) > 50
+    assert statuses - {FLAT}

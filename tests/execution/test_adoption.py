@@ -3,9 +3,11 @@
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
+from autohedge.app import engine_for
 from autohedge.core.events import (
     AccountState,
     Event,
@@ -23,7 +25,8 @@ from autohedge.core.ids import client_order_id
 from autohedge.core.orders import BUY, SELL, OrderState, Side
 from autohedge.core.units import NS_PER_S
 from tests.engine.harness import START_NS, EngineHarness
-from tests.execution.trading_factory import cancelled, entered, listed, submitted
+from tests.execution.trading_factory import EAGER, cancelled, entered, listed, submitted
+from tests.run_harness import begun, columns_tape, settings
 
 D = Decimal
 GTC: dict[str, Any] = {"execution__time_in_force": "gtc", "execution__cancel_after_s": 20}
@@ -208,3 +211,25 @@ def test_trailing_stop_ends_with_its_position_although_one_list_opens_the_next()
     harness.step(OrderMassStatus(now_ns, now_ns, orders))
     assert harness.engine.ledger.position("X").quantity == 1
     assert states["trail_from"][0] > 100.0, "that of the new position is not active"
+
+
+def test_adopted_fill_of_a_symbol_without_a_quote_leaves_limits_and_equity_finite() -> None:
+    quoted: dict[str, Any] = {
+        "ts": [START_NS + i * NS_PER_S for i in range(5)],
+        "bid": [100.0] * 5,
+        "ask": [100.1] * 5,
+    }
+    later: dict[str, Any] = {"ts": [START_NS + 99 * NS_PER_S], "bid": [10.0], "ask": [10.1]}
+    tape = columns_tape({"X": quoted, "Y": later})
+    engine = begun(engine_for(settings(**EAGER, reconciliation__external="adopt"), tape))
+    engine.scan(tape.rows, 0, 1)
+    now_ns = engine.now_ns
+    engine.step(ExecutionReport(now_ns, "theirs", "fill", now_ns, "t", D(1), D(10), D(0)))
+    theirs = msgspec.structs.replace(listed("theirs", BUY, D(2)), symbol="Y")
+    engine.step(OrderMassStatus(now_ns, now_ns, (theirs,)))
+    engine.step(AccountState(now_ns, now_ns, engine.ledger.cash, {"Y": D(1)}))
+    assert engine.result().equity == engine.portfolio.equity() == engine.ledger.initial_cash
+    engine.log.clear()
+    while engine.pos < 5:
+        engine.scan(tape.rows, engine.pos, 5)
+    assert [order.symbol for order in submitted(entry.event for entry in engine.log)] == ["X"]

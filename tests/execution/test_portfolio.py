@@ -1,6 +1,7 @@
 """The portfolio: what a booking changes, and two views of equity that agree."""
 
 from decimal import Decimal
+from functools import reduce
 
 import numpy as np
 from hypothesis import given, settings
@@ -51,10 +52,21 @@ def test_equity_of_limits_equals_that_of_the_books(
     portfolio = _portfolio(bids)
     for lane, side, quantity, price in fills:
         portfolio.book(lane, side, (D(quantity), price, D(0)), 0)  # type: ignore[arg-type]
-    invested = sum((each.cost for each in portfolio.ledger.positions.values()), D(0))
+    invested = reduce(add, (each.cost for each in portfolio.ledger.positions.values()), D(0))
     exact = add(add(portfolio.ledger.cash, portfolio.unrealized()), invested)
+    assert portfolio.exact_equity() == exact
     assert np.isclose(float(portfolio.equity()), float(exact), rtol=1e-9, atol=1e-6)
     assert portfolio.holding == sum(map(bool, portfolio.held))
+
+
+def test_position_without_a_quote_is_worth_its_cost() -> None:
+    portfolio = _portfolio([D(100), D(1)])
+    portfolio.market.bids[1] = np.nan
+    portfolio.book(0, BUY, (D(2), D(90), D(0)), 0)
+    portfolio.book(1, BUY, (D(3), D(10), D(0)), 0)
+    assert portfolio.position_value(1) == 30
+    assert list(portfolio.holdings_value()) == [230, 230]
+    assert portfolio.equity() == portfolio.exact_equity() == 1_000_020
 
 
 def test_value_of_a_lane_without_a_position_needs_no_quote() -> None:
