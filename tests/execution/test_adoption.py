@@ -213,7 +213,7 @@ def test_trailing_stop_ends_with_its_position_although_one_list_opens_the_next()
     assert states["trail_from"][0] > 100.0, "that of the new position is not active"
 
 
-def test_adopted_fill_of_a_symbol_without_a_quote_leaves_limits_and_equity_finite() -> None:
+def test_adopted_fill_of_a_symbol_without_a_quote_is_worth_its_cost() -> None:
     quoted: dict[str, Any] = {
         "ts": [START_NS + i * NS_PER_S for i in range(5)],
         "bid": [100.0] * 5,
