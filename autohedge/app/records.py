@@ -94,7 +94,7 @@ def _genesis(
         platform=platform.platform(),
         settings=folder.store_file(to_json(config.to_plain(settings)), ".json"),
         strategy=folder.store_file(strategy.source, ".py") if strategy else None,
-        tape=[asdict(origin) for origin in tape.origins],
+        tape=[origin.as_dict() for origin in tape.origins],
         slow=agents.manifest(folder.store_file) if agents else None,
         study=study,
         strategy_module=strategy.module if strategy else None,

@@ -15,7 +15,7 @@ from autohedge.runtime.wall import in_loop
 
 def handshake_for(settings: Settings, tape: Tape, run_id: str, venue_id: str) -> Hello:
     """Returns what a trader and its remote venue must agree on: tape, fees and venue."""
-    tapes = tuple(origin.content_hash for origin in tape.origins)
+    tapes = tuple(origin.rows_id for origin in tape.origins)
     return Hello(run_id, tapes, settings.simulated.fee_bps, venue_id)
 
 

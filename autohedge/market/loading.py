@@ -51,7 +51,12 @@ def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
     path. Raises Misconfigured if a source is missing, Corrupt if its content has changed.
     """
     require_distinct([origin.symbol for origin in origins])
-    return cached_tape_of([_reopen(origin, folder) for origin in origins])
+    return cached_tape_of([_reopen_window(origin, folder) for origin in origins])
+
+
+def _reopen_window(origin: Origin, folder: Path | None) -> Stream:
+    stream = _reopen(origin.whole(), folder)
+    return stream.between(*origin.window_ns) if origin.window_ns else stream
 
 
 def _from_source(source: TapeSource) -> Stream:

@@ -72,7 +72,7 @@ def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
 
 
 def _identity(origin: Origin) -> tuple[object, ...]:
-    return origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars
+    return origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars, origin.window_ns
 
 
 def _require_sound(lane: Column, streams: int) -> None:

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from autohedge.core.clock import format_utc
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bars import bad_bars, count_bad_bars
 from autohedge.market.columns import (
@@ -56,7 +57,8 @@ class Origin:
     absolute; `recipe` describes a synthetic stream; both are None for rows created in memory, which cannot be
     loaded again. `select` is the symbol whose rows were taken from a file with several. `interval_ns` is the
     length of a bar, 0 for quotes. `bad_bars` is the number of bars that contradict themselves and so are bad
-    quotes; 0 in a record of a version that traded them.
+    quotes; 0 in a record of a version that traded them. `window_ns` is the time of the rows that are used, from
+    the first number on and before the second; None for all. The other fields describe the whole source.
     """
 
     symbol: str
@@ -68,6 +70,28 @@ class Origin:
     interval_ns: int = 0
     select: str | None = None
     bad_bars: int = 0
+    window_ns: tuple[int, int] | None = None
+
+    @property
+    def rows_id(self) -> str:
+        """Identifies the rows that are used: the content hash, and the window if there is one."""
+        if self.window_ns is None:
+            return self.content_hash
+        return f"{self.content_hash}@{self.window_ns[0]}-{self.window_ns[1]}"
+
+    def between(self, t0_ns: int, t1_ns: int) -> "Origin":
+        """Returns the origin of the rows of this one from `t0_ns` on and before `t1_ns`."""
+        first_ns, end_ns = self.window_ns or (t0_ns, t1_ns)
+        return replace(self, window_ns=(max(t0_ns, first_ns), min(t1_ns, end_ns)))
+
+    def whole(self) -> "Origin":
+        """Returns the origin of all rows of the source."""
+        return replace(self, window_ns=None)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the origin as the genesis of a run has it: without a window if all rows are used."""
+        values = asdict(self)
+        return values if self.window_ns else {key: values[key] for key in values if key != "window_ns"}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -107,6 +131,12 @@ class Stream:
 
     def __len__(self) -> int:
         return len(self.columns["ts"])
+
+    def between(self, t0_ns: int, t1_ns: int) -> "Stream":
+        """Returns the rows with `t0_ns` <= ts < `t1_ns`, which may be none; the columns are views."""
+        window = _window(self.columns["ts"], t0_ns, t1_ns)
+        columns = {name: column[window] for name, column in self.columns.items()}
+        return Stream(self.kind, self.symbol, columns, self.origin.between(t0_ns, t1_ns))
 
     def as_quotes(self) -> dict[str, Column]:
         """Returns the columns of `Rows` other than lane: a bar becomes a quote of its close and volume.
@@ -202,8 +232,39 @@ class Tape:
         """The origin of each lane, in lane order."""
         return tuple(stream.origin for stream in self.streams)
 
+    def between(self, t0_ns: int, t1_ns: int) -> "Tape":
+        """Returns the rows with `t0_ns` <= ts < `t1_ns` as a tape with the same symbols.
+
+        A symbol without a row in that time keeps its lane. The columns are views; only the row numbers of a tape
+        with several streams are new, because they count from the start of the window.
+
+        Raises Misconfigured if no symbol has a row in that time.
+        """
+        window = _window(self.rows.ts, t0_ns, t1_ns)
+        if window.start == window.stop:
+            raise Misconfigured(
+                f"the tape has no row from {format_utc(t0_ns)} to {format_utc(t1_ns)}; its rows are from "
+                f"{format_utc(int(self.rows.ts[0]))} to {format_utc(int(self.rows.ts[-1]))}"
+            )
+        firsts = [int(stream.columns["ts"].searchsorted(t0_ns)) for stream in self.streams]
+        streams = tuple(stream.between(t0_ns, t1_ns) for stream in self.streams)
+        return Tape(streams, _cut(self.rows, window, np.array(firsts)))
+
     def __len__(self) -> int:
         return len(self.rows)
+
+
+def _window(ts: Column, t0_ns: int, t1_ns: int) -> slice:
+    first, end = ts.searchsorted((t0_ns, max(t0_ns, t1_ns)))
+    return slice(int(first), int(end))
+
+
+def _cut(rows: Rows, window: slice, firsts: NDArray[np.int64]) -> Rows:
+    """Returns the rows of a window; `firsts` has the number of each stream's first row in it."""
+    names = ("ts", "lane", "bid", "ask", "bid_size", "ask_size")
+    columns = {name: getattr(rows, name)[window] for name in names}
+    row = None if rows.row is None else frozen(rows.row[window] - firsts[columns["lane"]], np.int64)
+    return Rows(**columns, row=row)
 
 
 def require_distinct(symbols: Sequence[str]) -> None:

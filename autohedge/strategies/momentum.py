@@ -24,8 +24,8 @@ def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
     for i, stream in enumerate(streams):
         wanted = settings.for_symbol(stream.symbol).momentum
         filters = wanted.min_volume_ratio > 0 or wanted.use_vwap_filter
-        # A sample of the first rows: sources have sizes in most rows or in none.
-        if filters and not np.any(stream.columns["bid_size"][:1000] > 0):
+        # A sample of the first rows: sources have sizes in most rows or in none. A window may have no rows.
+        if filters and len(stream) and not np.any(stream.columns["bid_size"][:1000] > 0):
             cure = "set momentum.min_volume_ratio=0 and momentum.use_vwap_filter=false"
             msg = f"{stream.symbol} has no sizes for the momentum filters; {cure}"
             raise Misconfigured(msg)
