@@ -5,18 +5,18 @@ The books are exact decimals (`Ledger`). Limits see positions at the last bids i
 
 from collections.abc import MutableSequence
 from decimal import Decimal
-from functools import reduce
 from math import isnan
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
+from autohedge.core.money import ZERO, add, subtract, to_decimal
 from autohedge.core.orders import Side
 from autohedge.execution.ledger import Ledger, Position
 from autohedge.execution.market_view import MarketView
 from autohedge.execution.orders import Trade
+from autohedge.execution.valuation import Holding, exact_equity, exact_value
 from autohedge.kernels.state import net_and_gross, scalars
 
 
@@ -132,8 +132,13 @@ class Portfolio:
 
     def exact_equity(self) -> Decimal:
         """Cash plus positions at the last valid bids, exactly, for the books."""
-        invested = reduce(add, (each.cost for each in self.ledger.positions.values() if each.quantity), ZERO)
-        return add(add(self.ledger.cash, self.unrealized()), invested)
+        return exact_equity(self.ledger.cash, self.holdings(), self.market.quote)
+
+    def holdings(self) -> dict[int, Holding]:
+        """The positions that are not flat, by lane."""
+        # Not `position`, which makes one: the order of positions must not depend on who asks, and when.
+        positions = ((lane, self.ledger.positions.get(symbol)) for lane, symbol in enumerate(self._symbols))
+        return {lane: Holding(each.quantity, each.cost) for lane, each in positions if each and each.quantity}
 
     def buying_power(self, reserved: Decimal) -> Decimal:
         """The cash that no working order needs."""
@@ -142,14 +147,10 @@ class Portfolio:
     def unrealized(self) -> Decimal:
         """The unrealized P&L for the books: positions at the last valid bids less their cost, exactly."""
         total = ZERO
-        for lane, symbol in enumerate(self._symbols):
-            # Not `position`, which makes one: the order of positions must not depend on who asks, and when.
-            position = self.ledger.positions.get(symbol)
-            if (
-                position and position.quantity and self.market.mark(lane)
-            ):  # without a quote, it is worth its cost
-                worth = multiply(position.quantity, to_decimal(self.market.quote(lane)[0]))
-                total = add(total, subtract(worth, position.cost))
+        for lane, holding in self.holdings().items():
+            if self.market.mark(lane):  # without a quote, it is worth its cost
+                value = exact_value(holding, self.market.quote(lane))
+                total = add(total, subtract(value, holding.cost))
         return total
 
     # days
