@@ -4,7 +4,7 @@ import signal
 from pathlib import Path
 
 from autohedge.app import replay_engine
-from autohedge.core.events import Halted, Resumed, SubmitOrder, SystemFault
+from autohedge.core.events import SubmitOrder, SystemFault, TradingStateChanged
 from autohedge.core.orders import Side
 from autohedge.journal import RunFolder, read
 from tests.process_harness import ProcessHarness, wait
@@ -33,7 +33,7 @@ harness = ProcessHarness(Path.cwd(), EAGER)
 process = harness.start_interpreter("run", "--speed", "20", "-q")
 harness.wait_for(process, b"submit_order")
 _fill(Path("filler"))
-harness.wait_for(process, b'"halted"')
+harness.wait_for(process, b'"state":"halted"')
 journal = harness.journal()
 assert journal
 run = journal.parent.name
@@ -49,12 +49,12 @@ assert full.returncode == 3 and "no room" in full.stderr, full
 Path("filler").unlink()
 done = harness.call("resume", run, "--halt-id", halt_id, "--reason", "made room")
 assert done.returncode == 0, done
-harness.wait_for(process, b'"resumed"')
+harness.wait_for(process, b'"made room"')
 wait(process, 0.5)
 # Fill it again: the fault must be reported a second time, not only once per run.
 size = journal.stat().st_size
 _fill(Path("filler"))
-harness.wait_for(process, b'"trouble"', after=size)
+harness.wait_for(process, b'"system_fault"', after=size)
 Path("filler").unlink()
 halt_id = harness.call("resume", run).stderr.split()[-1]
 assert harness.call("resume", run, "--halt-id", halt_id).returncode == 0
@@ -63,9 +63,10 @@ process.send_signal(signal.SIGINT)
 process.communicate(timeout=60)
 assert process.returncode == 1
 events = [line.event for line in read(journal)]
-names = [type(event) for event in events]
-halted, resumed = names.index(Halted), names.index(Resumed)
-assert names[halted - 1] is SystemFault
+changes = [(at, event) for at, event in enumerate(events) if isinstance(event, TradingStateChanged)]
+halted = next(at for at, event in changes if event.is_halt)
+resumed = next(at for at, event in changes if event.is_resume)
+assert isinstance(events[halted - 1], SystemFault)
 # While halted the run may exit, but must not enter.
 between = [event for event in events[halted:resumed] if isinstance(event, SubmitOrder)]
 assert not any(event.side is Side.BUY for event in between), between

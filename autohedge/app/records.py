@@ -95,7 +95,7 @@ def _genesis(
         settings=folder.store_file(to_json(config.to_plain(settings)), ".json"),
         strategy=folder.store_file(strategy.source, ".py") if strategy else None,
         tape=[origin.as_dict() for origin in tape.origins],
-        slow=agents.manifest(folder.store_file) if agents else None,
+        agents=agents.manifest(folder.store_file) if agents else None,
         study=study,
         strategy_module=strategy.module if strategy else None,
         strategy_modules=_stored_modules(folder, strategy) if strategy else {},

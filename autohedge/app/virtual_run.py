@@ -158,10 +158,14 @@ def _open_recorded_agents(interrupted: InterruptedRun) -> Iterator["InProcessRun
     from autohedge.graph.recorded_service import continuing_runtime
 
     genesis, folder = interrupted.genesis, interrupted.folder
-    sources = PromptFiles.recorded(genesis.slow or {}, folder.stored_file)
+    sources = PromptFiles.recorded(genesis.agents or {}, folder.stored_file)
     with contextlib.closing(
         continuing_runtime(
-            interrupted.settings, sources, genesis.agents, folder.transcript, interrupted.record.entries
+            interrupted.settings,
+            sources,
+            genesis.agents_manifest,
+            folder.transcript,
+            interrupted.record.entries,
         )
     ) as agents:
         yield agents

@@ -127,7 +127,7 @@ def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson], Toke
         restore_usage,
     )
 
-    manifest, entries = run.genesis.slow or {}, run.record.entries
+    manifest, entries = run.genesis.agents or {}, run.record.entries
     manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], entries)}
     sources, path = PromptFiles.recorded(manifest, run.folder.stored_file), run.folder.transcript
     try:

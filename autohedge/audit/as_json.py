@@ -36,7 +36,7 @@ def of_conversation(conversation: Conversation) -> dict[str, Any]:
         "outcome": conversation.outcome,
         "given_up": conversation.given_up,
         "state": conversation.state,
-        "disposed": conversation.disposed,
+        "resolution": conversation.resolution,
         "sent": msgspec.to_builtins(conversation.sent),
         "question": msgspec.to_builtins(conversation.question),
         "decision": msgspec.to_builtins(conversation.decision),

@@ -185,7 +185,7 @@ class _Reading:
     ) -> Audit:
         """Returns the audit with the calls of these conversations; `missing` are those that must be there."""
         folder, questions, genesis = self.folder, self.questions, self.genesis
-        manifest: dict[str, Any] = genesis.slow or {}
+        manifest: dict[str, Any] = genesis.agents or {}
         whole = self.wanted.whole
         call_stats, requests = _match_transcript(
             folder.transcript, calls, missing, questions, conversations[-whole:] if whole else []
@@ -223,7 +223,7 @@ def _no_question_reason(settings: Settings, genesis: Genesis, stats: Conversatio
         return ""
     if settings.trading.mode == "hft":
         return "nothing was asked: it ran in hft mode, where no agent decides; --mode hybrid or llm asks"
-    if genesis.slow is None:
+    if genesis.agents is None:
         return "nothing was asked, and nobody was there to answer"
     return "nothing was asked: it ended before its symbols had quotes enough"
 

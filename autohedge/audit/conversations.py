@@ -18,12 +18,12 @@ from autohedge.core.events import (
     DeliberationRequested,
     FillBooked,
     GateChanged,
-    Halted,
     Input,
     ProposalResolved,
     Restarted,
     SubmitOrder,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.orders import BUY
 from autohedge.core.snapshots import DeliberationKind
@@ -46,7 +46,7 @@ class Conversation:
 
     `why` is why it was asked, `given_up` why its answer counts no more: `timeout`, `halted` or `restarted`.
     In hybrid mode `gate` is the change that followed, `state` the state of the gate after it, and `ended` the
-    change that ended or prolonged an opening. In llm mode `disposed` is the code of the proposal's outcome,
+    change that ended or prolonged an opening. In llm mode `resolution` is the code of how its proposal ended,
     and `sent` is its order. `trips` are the round trips that the verdict allowed. `calls` are the entries of
     the transcript, if they were requested; `lost` is whether a restart found some of them missing.
     """
@@ -58,7 +58,7 @@ class Conversation:
     state: str = ""
     gate: GateChanged | None = None
     ended: GateChanged | None = None
-    disposed: str = ""
+    resolution: str = ""
     sent: TrackedOrder | None = None
     trips: list[RoundTrip] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
@@ -119,7 +119,7 @@ class ConversationStats:
     outcomes: Counter[str] = field(default_factory=Counter)
     abstentions: Counter[str] = field(default_factory=Counter)
     refusals: Counter[str] = field(default_factory=Counter)
-    disposed: Counter[str] = field(default_factory=Counter)
+    proposals: Counter[str] = field(default_factory=Counter)
     saved: int = 0
     strays: int = 0
 
@@ -170,8 +170,11 @@ class ConversationProjection:
                 self._order(event)
             case Timer():
                 self._time(event.at_ns)
-            case Halted() | Restarted():
-                self._on_interruption(event)
+            case TradingStateChanged(is_halt=True):
+                self._on_interruption("halted")
+            case Restarted():
+                self.lost.update(event.missing_answers)
+                self._on_interruption("restarted")
             case ProposalResolved() | CooldownChanged() | FillBooked():
                 self._propose(event)
 
@@ -287,17 +290,17 @@ class ConversationProjection:
         """Takes in the events that llm mode has: outcomes of proposals, cooldowns, fills."""
         match event:
             case ProposalResolved():
-                self._dispose(event)
+                self._on_resolved(event)
             case CooldownChanged():
                 self._cool(event)
             case FillBooked():
                 self._on_fill_booked(event)
 
-    def _dispose(self, disposed: ProposalResolved) -> None:
-        self.stats.disposed[disposed.code] += 1
-        cause = self._causes.get(disposed.symbol)
-        if cause and cause.number == disposed.number:
-            cause.disposed = disposed.code
+    def _on_resolved(self, event: ProposalResolved) -> None:
+        self.stats.proposals[event.code] += 1
+        cause = self._causes.get(event.symbol)
+        if cause and cause.number == event.number:
+            cause.resolution = event.code
 
     def _cool(self, cooldown: CooldownChanged) -> None:
         symbol, begins = cooldown.symbol, bool(cooldown.quotes)
@@ -341,10 +344,7 @@ class ConversationProjection:
                 note = f"question {conversation.number} timed out"
                 self._caused_by(conversation, note)
 
-    def _on_interruption(self, event: Halted | Restarted) -> None:
-        why = "restarted" if isinstance(event, Restarted) else "halted"
-        if isinstance(event, Restarted):
-            self.lost.update(event.missing_answers)
+    def _on_interruption(self, why: str) -> None:
         for conversation in self._waiting.values():
             conversation.given_up = why
             self._mark_deliberating(conversation, on=False)

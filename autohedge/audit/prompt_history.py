@@ -32,7 +32,7 @@ class PromptHistory:
         """Starts with the prompts of the genesis. Raises Corrupt if a file is missing or was changed."""
         self._folder = folder
         self._last_question = 0
-        first = genesis.agents.prompts
+        first = genesis.agents_manifest.prompts
         self.files = [_prompt(folder, *named) for named in sorted(first.items())]
 
     def take(self, event: AnyEvent | None) -> None:

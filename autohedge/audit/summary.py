@@ -130,7 +130,7 @@ def _engine_codes(audit: Audit) -> Counter[str]:
     """Returns the engine's own codes: those of agents and of abstentions are counted apart."""
     stats = audit.stats
     counted = stats.refusals.keys() | stats.abstentions.keys()
-    return Counter({code: number for code, number in stats.disposed.items() if code not in counted})
+    return Counter({code: number for code, number in stats.proposals.items() if code not in counted})
 
 
 def _tokens(audit: Audit) -> str:

@@ -346,7 +346,7 @@ def proposal(conversation: Conversation) -> str:
 
 def engine_text(conversation: Conversation) -> str:
     """Returns how the engine resolved the deliberation: the code and its meaning; empty if it did not."""
-    code = conversation.disposed
+    code = conversation.resolution
     if not code:
         return ""
     meaning = describe(code)
@@ -355,7 +355,7 @@ def engine_text(conversation: Conversation) -> str:
 
 def engine_detail(conversation: Conversation) -> str:
     """Returns the resolution where neither the decision nor a refusal says the same."""
-    decision, code = conversation.decision, conversation.disposed
+    decision, code = conversation.decision, conversation.resolution
     # `no_trade` is the decision itself; the other codes that a decision has are explained by its refusal.
     known = decision and (code == decision.verdict or (code == decision.code and turns.refusal(conversation)))
     return "" if known else engine_text(conversation)
@@ -368,7 +368,7 @@ def in_trips(conversation: Conversation) -> bool:
 
 def engine_code(conversation: Conversation) -> str:
     """Returns the engine's code where the decision does not already have it."""
-    decision, code = conversation.decision, conversation.disposed
+    decision, code = conversation.decision, conversation.resolution
     return "" if decision and code in {decision.verdict, decision.code} else one_line(code)
 
 
@@ -381,7 +381,7 @@ def state_text(conversation: Conversation) -> str:
 def engine_note(conversation: Conversation) -> str:
     """Returns the meaning of the engine's code, where neither decision nor order explain it."""
     code = engine_code(conversation)
-    return "" if not code or code in SHOWN_BY_ORDER else f"engine: {describe(conversation.disposed)}"
+    return "" if not code or code in SHOWN_BY_ORDER else f"engine: {describe(conversation.resolution)}"
 
 
 def notes(conversation: Conversation) -> Iterator[str]:

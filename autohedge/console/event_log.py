@@ -16,7 +16,6 @@ from autohedge.core.abstentions import describe
 from autohedge.core.bookings import FillBookings
 from autohedge.core.clock import format_utc
 from autohedge.core.events import (
-    Active,
     Alert,
     AnyEvent,
     CancelOrder,
@@ -29,7 +28,6 @@ from autohedge.core.events import (
     ExternalChange,
     FillBooked,
     GateChanged,
-    Halted,
     JournalEntry,
     OrderAdopted,
     OrderNotFound,
@@ -37,14 +35,13 @@ from autohedge.core.events import (
     OrderRejected,
     PromptsChanged,
     ProposalResolved,
-    Reducing,
     ReplaceOrder,
     RequestThrottled,
     RequestUnknown,
     Restarted,
-    Resumed,
     RunStarted,
     SubmitOrder,
+    TradingStateChanged,
 )
 from autohedge.core.orders import BUY
 from autohedge.core.ports import RunObserver
@@ -121,7 +118,7 @@ class EventLog:
                 self._submitted(event)
             case DeliberationRequested() | Decision():
                 self._unanswered(event)
-            case Halted():
+            case TradingStateChanged(is_halt=True):
                 self._waits.clear()
         if message := _line(event):
             self._log(*message)
@@ -193,7 +190,7 @@ class EventLog:
 
 ALWAYS_WANTED: frozenset[type] = frozenset(
     {
-        Halted,
+        TradingStateChanged,
         OrderRejected,
         RequestUnknown,
         RequestThrottled,
@@ -215,9 +212,6 @@ WANTED_TOO: frozenset[type] = frozenset(
         ProposalResolved,
         CooldownChanged,
         PromptsChanged,
-        Resumed,
-        Reducing,
-        Active,
         SubmitOrder,
         CancelOrder,
         ReplaceOrder,
@@ -281,19 +275,23 @@ def _line(event: AnyEvent) -> tuple[int, str] | None:
 def _state_line(event: AnyEvent) -> tuple[int, str] | None:
     """Returns the line of a change of the trading state, or of a more specific kind of event."""
     match event:
-        case Halted():
-            known = f" (halt id {event.halt_id})" if event.halt_id else ""
-            return 0, f"[RISK] Entries halted: {event.reason}{known}"
+        case TradingStateChanged():
+            return _trading_state_line(event)
         case Restarted() | Continued():
             return 0, _restart_line(event)
-        case Resumed():
-            return 1, f"[RISK] Entries resumed: {event.reason}"
-        case Reducing():
-            return 1, f"[RISK] Entries paused: {', '.join(event.causes)}"
-        case Active():
-            return 1, "[RISK] Entries allowed again"
         case _:
             return _gate_line(event)
+
+
+def _trading_state_line(event: TradingStateChanged) -> tuple[int, str]:
+    if event.is_halt:
+        known = f" (halt id {event.halt_id})" if event.halt_id else ""
+        return 0, f"[RISK] Entries halted: {event.reason}{known}"
+    if event.is_resume:
+        return 1, f"[RISK] Entries resumed: {event.reason}"
+    if event.causes:
+        return 1, f"[RISK] Entries paused: {', '.join(event.causes)}"
+    return 1, f"[RISK] Entries {'still halted' if event.state == 'halted' else 'allowed again'}"
 
 
 def _restart_line(event: Restarted | Continued) -> str:

@@ -179,7 +179,9 @@ def _deliberations(report: RunReport, figures: DeliberationFigures) -> Iterator[
     for code, count in figures.abstentions.items():
         yield f"  {code}", f"{count:,}", describe(code)
     yield "lessons", f"{figures.lessons:,}", ""
-    yield from _gates(report, figures) if figures.disposed is None else _proposals(figures, figures.disposed)
+    yield from (
+        _gates(report, figures) if figures.proposals is None else _proposals(figures, figures.proposals)
+    )
 
 
 def _requests(report: RunReport) -> int:
@@ -198,9 +200,9 @@ def _gates(report: RunReport, figures: DeliberationFigures) -> Iterator[Row]:
     yield "signals at a closed gate", f"{closed:,}", ""
 
 
-def _proposals(figures: DeliberationFigures, disposed: Mapping[str, int]) -> Iterator[Row]:
+def _proposals(figures: DeliberationFigures, proposals: Mapping[str, int]) -> Iterator[Row]:
     """What the engine did with the agents' proposals; abstentions have rows of their own."""
-    resolved = {code: n for code, n in disposed.items() if code not in figures.abstentions}
+    resolved = {code: n for code, n in proposals.items() if code not in figures.abstentions}
     yield "proposals and refusals", f"{sum(resolved.values()):,}", ""
     for code, count in resolved.items():
         yield f"  {code}", f"{count:,}", describe(code)

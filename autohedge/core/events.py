@@ -10,26 +10,39 @@ from typing import Literal
 
 import msgspec
 
+from autohedge.core.commands import (
+    AnyTradingCommand,
+    CancelOrder,
+    QueryAccount,
+    QueryFills,
+    QueryOpenOrders,
+    QueryOrder,
+    ReplaceOrder,
+    SubmitOrder,
+    TradingCommand,
+)
+from autohedge.core.event_base import Event, Input, Output
 from autohedge.core.orders import OrderType, Side, TimeInForce
 from autohedge.core.results import RunResult
 from autohedge.core.snapshots import DeliberationKind
 
+__all__ = [  # beside the classes below: every event can be imported from here
+    "AnyTradingCommand",
+    "CancelOrder",
+    "Event",
+    "Input",
+    "Output",
+    "QueryAccount",
+    "QueryFills",
+    "QueryOpenOrders",
+    "QueryOrder",
+    "ReplaceOrder",
+    "SubmitOrder",
+    "TradingCommand",
+]
 
-# gc=False in this module: events hold no reference cycles, and the collector need not track them.
-# Tags, fields and their order are the record format: a change needs a new FORMAT in journal/genesis.py.
-class Event(msgspec.Struct, frozen=True, gc=False, tag_field="type"):
-    """Base of all journaled events; `type` in the JSON is the tag of the class."""
 
-
-class Input(Event, frozen=True, gc=False):
-    """Base of what the engine receives."""
-
-
-class Output(Event, frozen=True, gc=False):
-    """Base of what the engine emits."""
-
-
-class RunStarted(Input, frozen=True, gc=False, tag="run_nonce"):
+class RunStarted(Input, frozen=True, gc=False):
     """The first input of a run: the nonce from which its ids derive.
 
     `at_ns` is 0, before any row, unless the clock of a remote venue is already running.
@@ -46,52 +59,52 @@ class OrderEventBase(Input, frozen=True, gc=False):
     order_id: str
 
 
-class OrderAccepted(OrderEventBase, frozen=True, gc=False, tag="accepted"):
+class OrderAccepted(OrderEventBase, frozen=True, gc=False):
     """The venue has the order."""
 
     venue_order_id: str
 
 
-class OrderRejected(OrderEventBase, frozen=True, gc=False, tag="rejected"):
+class OrderRejected(OrderEventBase, frozen=True, gc=False):
     """The venue refused the order; it has no exposure."""
 
     reason: str
 
 
-class RequestUnknown(OrderEventBase, frozen=True, gc=False, tag="unknown"):
+class RequestUnknown(OrderEventBase, frozen=True, gc=False):
     """The answer to a request was lost: the request may have taken effect or not."""
 
     cause: str
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
-class RequestThrottled(OrderEventBase, frozen=True, gc=False, tag="throttled"):
+class RequestThrottled(OrderEventBase, frozen=True, gc=False):
     """The venue refused to process the request and accepts none before `until_ns`: a 429, or a ban (418)."""
 
     until_ns: int
     about: Literal["submit", "cancel", "replace", "query"] = "submit"
 
 
-class OrderNotFound(OrderEventBase, frozen=True, gc=False, tag="not_found"):
+class OrderNotFound(OrderEventBase, frozen=True, gc=False):
     """When queried at `asked_ns`, the venue knew no such order: it never arrived, or is not visible yet."""
 
     asked_ns: int
 
 
-class ChangeRejected(OrderEventBase, frozen=True, gc=False, tag="change_refused"):
+class ChangeRejected(OrderEventBase, frozen=True, gc=False):
     """The venue did not cancel or replace: the order may have ended already, or rests unchanged."""
 
     reason: str
 
 
-class OrderReplaced(OrderEventBase, frozen=True, gc=False, tag="replaced"):
+class OrderReplaced(OrderEventBase, frozen=True, gc=False):
     """The order rests with this new limit and total quantity."""
 
     limit: Decimal
     quantity: Decimal
 
 
-class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True, tag="report"):
+class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust cancels the fill `trade_id`. The report
@@ -121,7 +134,7 @@ class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
     status: Literal["open", "filled", "canceled", "expired", "rejected"]
 
 
-class OrderMassStatus(Input, frozen=True, gc=False, tag="order_list"):
+class OrderMassStatus(Input, frozen=True, gc=False):
     """All open and recently ended orders of the account, as requested at `asked_ns`."""
 
     at_ns: int
@@ -129,7 +142,7 @@ class OrderMassStatus(Input, frozen=True, gc=False, tag="order_list"):
     orders: tuple[VenueOrderStatus, ...]
 
 
-class AccountState(Input, frozen=True, gc=False, tag="account"):
+class AccountState(Input, frozen=True, gc=False):
     """The account at the venue, as requested at `asked_ns`: cash, and each quantity that is not zero."""
 
     at_ns: int
@@ -138,27 +151,27 @@ class AccountState(Input, frozen=True, gc=False, tag="account"):
     positions: dict[str, Decimal]
 
 
-class ConnectionStatus(Input, frozen=True, gc=False, tag="link"):
+class ConnectionStatus(Input, frozen=True, gc=False):
     """The state of the connection to the venue; while it is not `up`, answers may be missed."""
 
     at_ns: int
     state: Literal["up", "down", "maintenance"]
 
 
-class LoopLag(Input, frozen=True, gc=False, tag="lag"):
+class LoopLag(Input, frozen=True, gc=False):
     """The runtime is late by `lag_ms`; sent when the lag crosses the limit, in either direction."""
 
     at_ns: int
     lag_ms: float
 
 
-class Timer(Input, frozen=True, gc=False, tag="timer"):
+class Timer(Input, frozen=True, gc=False):
     """A deadline of the engine has passed."""
 
     at_ns: int
 
 
-class OperatorCommand(Input, frozen=True, gc=False, tag="operator"):
+class OperatorCommand(Input, frozen=True, gc=False):
     """A command of the operator; `halt_id` names the automatic halt that a `resume` lifts.
 
     After `stop` the engine takes no more rows: the run delivers what is in flight, and ends.
@@ -170,14 +183,14 @@ class OperatorCommand(Input, frozen=True, gc=False, tag="operator"):
     halt_id: str | None = None
 
 
-class SystemFault(Input, frozen=True, gc=False, tag="trouble"):
+class SystemFault(Input, frozen=True, gc=False):
     """The machine failed in a way that must stop entries, such as a full disk."""
 
     at_ns: int
     cause: str
 
 
-class Restarted(Input, frozen=True, gc=False, tag="restarted"):
+class Restarted(Input, frozen=True, gc=False):
     """The run continues after its process died.
 
     Rows before `pos` that the engine had not taken are skipped. Later ids derive from `nonce`, so that an id
@@ -196,7 +209,7 @@ class Restarted(Input, frozen=True, gc=False, tag="restarted"):
     missing_answers: tuple[int, ...] = ()
 
 
-class Continued(Input, frozen=True, gc=False, tag="continued"):
+class Continued(Input, frozen=True, gc=False):
     """A run in virtual time continues after its process died.
 
     Engine, venue and agents are what they were, since the run was repeated up to here: no order is unknown
@@ -221,7 +234,7 @@ class Proposal(msgspec.Struct, frozen=True, gc=False):
     time_in_force: Literal["ioc", "gtc"]
 
 
-class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision"):
+class Decision(Input, frozen=True, gc=False, omit_defaults=True):
     """The result of deliberation `number`, requested at `asked_ns` and known from `at_ns` on.
 
     `keep` has no effect. The `code` of an abstention gives the cause, the `code` of a `no_trade` the agent
@@ -248,7 +261,7 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True, tag="decision")
     unsupported: tuple[str, ...] = ()
 
 
-class PromptsChanged(Input, frozen=True, gc=False, tag="prompts_changed"):
+class PromptsChanged(Input, frozen=True, gc=False):
     """The user edited prompts: `prompts` maps the agents concerned to their new files in the run's folder.
 
     Requests made after this are rendered from the new files, those made before from the old ones, whenever
@@ -259,74 +272,11 @@ class PromptsChanged(Input, frozen=True, gc=False, tag="prompts_changed"):
     prompts: dict[str, str]
 
 
-class EndOfTape(Input, frozen=True, gc=False, tag="end_of_tape"):
+class EndOfTape(Input, frozen=True, gc=False):
     """The tape has no more rows; the engine emits its result."""
 
 
-class TradingCommand(Output, frozen=True, gc=False):
-    """Base of the commands that a gateway carries to the venue."""
-
-
-class SubmitOrder(TradingCommand, frozen=True, gc=False, tag="submit_order"):
-    """Places an order; journaled before it leaves for the venue. `at_ns` is engine time."""
-
-    at_ns: int
-    order_id: str
-    symbol: str
-    side: Side
-    order_type: OrderType
-    time_in_force: TimeInForce
-    limit: Decimal | None
-    quantity: Decimal
-    reason: str
-    take_profit: float | None
-    stop_loss: float | None
-
-
-class CancelOrder(TradingCommand, frozen=True, gc=False, tag="cancel_order"):
-    """Requests the cancellation of a resting order; `at_ns` is engine time."""
-
-    at_ns: int
-    order_id: str
-    reason: str
-
-
-class ReplaceOrder(TradingCommand, frozen=True, gc=False, tag="replace_order"):
-    """Requests another limit and total quantity for a resting order; its id stays."""
-
-    at_ns: int
-    order_id: str
-    limit: Decimal
-    quantity: Decimal
-
-
-class QueryOrder(TradingCommand, frozen=True, gc=False, tag="query_order"):
-    """Requests the state of one order; the answer is every event that the venue has sent about it."""
-
-    at_ns: int
-    order_id: str
-
-
-class QueryFills(TradingCommand, frozen=True, gc=False, tag="query_fills"):
-    """Requests the fills at or after `since_ns`; the answer is their reports."""
-
-    at_ns: int
-    since_ns: int
-
-
-class QueryOpenOrders(TradingCommand, frozen=True, gc=False, tag="query_open"):
-    """Requests the open and recently ended orders; the answer is an `OrderMassStatus`."""
-
-    at_ns: int
-
-
-class QueryAccount(TradingCommand, frozen=True, gc=False, tag="query_account"):
-    """Requests cash and positions; the answer is an `AccountState`."""
-
-    at_ns: int
-
-
-class DeliberationRequested(Output, frozen=True, gc=False, tag="deliberate"):
+class DeliberationRequested(Output, frozen=True, gc=False):
     """A request to the agents; `snapshot` is the hash of the snapshot that it is about."""
 
     at_ns: int
@@ -336,7 +286,7 @@ class DeliberationRequested(Output, frozen=True, gc=False, tag="deliberate"):
     snapshot: str
 
 
-class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
+class GateChanged(Output, frozen=True, gc=False):
     """The new state of a symbol's entry gate; an open gate closes by itself at `valid_until_ns`."""
 
     at_ns: int
@@ -346,7 +296,7 @@ class GateChanged(Output, frozen=True, gc=False, tag="gate_changed"):
     valid_until_ns: int
 
 
-class ProposalResolved(Output, frozen=True, gc=False, tag="disposed"):
+class ProposalResolved(Output, frozen=True, gc=False):
     """The outcome of the agents' proposal `number`: `code` is `entry`, the exit's code, or the refusal."""
 
     at_ns: int
@@ -355,7 +305,7 @@ class ProposalResolved(Output, frozen=True, gc=False, tag="disposed"):
     code: str
 
 
-class CooldownChanged(Output, frozen=True, gc=False, tag="cooldown"):
+class CooldownChanged(Output, frozen=True, gc=False):
     """No deliberation about a symbol for this many `quotes`, and `why`; 0 quotes end the cooldown."""
 
     at_ns: int
@@ -364,7 +314,7 @@ class CooldownChanged(Output, frozen=True, gc=False, tag="cooldown"):
     why: str
 
 
-class FillBooked(Output, frozen=True, gc=False, tag="booked"):
+class FillBooked(Output, frozen=True, gc=False):
     """The ledger after one fill, so that a replay shows where a difference begins."""
 
     order_id: str
@@ -374,14 +324,14 @@ class FillBooked(Output, frozen=True, gc=False, tag="booked"):
     realized: Decimal
 
 
-class OrderOverfilled(Output, frozen=True, gc=False, tag="overfilled"):
+class OrderOverfilled(Output, frozen=True, gc=False):
     """The venue filled more than was ordered; the excess is booked, because the position is real."""
 
     order_id: str
     excess: Decimal
 
 
-class Alert(Output, frozen=True, gc=False, tag="alarm"):
+class Alert(Output, frozen=True, gc=False):
     """An event that an operator should know of; `subject` is an order or a symbol."""
 
     code: str
@@ -389,14 +339,14 @@ class Alert(Output, frozen=True, gc=False, tag="alarm"):
     text: str
 
 
-class OrderAdopted(Output, frozen=True, gc=False, tag="adopted"):
+class OrderAdopted(Output, frozen=True, gc=False):
     """An order found at the venue is now managed as one of this run."""
 
     order: VenueOrderStatus
     why: Literal["lost_intent", "external"]
 
 
-class ExternalChange(Output, frozen=True, gc=False, tag="external"):
+class ExternalChange(Output, frozen=True, gc=False):
     """The venue holds `amount` more than the ledger explains; `policy` is how it was handled."""
 
     kind: Literal["position", "cash"]
@@ -405,48 +355,43 @@ class ExternalChange(Output, frozen=True, gc=False, tag="external"):
     policy: Literal["adopt", "alert", "halt"]
 
 
-class Reconciled(Output, frozen=True, gc=False, tag="reconciled"):
+class Reconciled(Output, frozen=True, gc=False):
     """Orders, fills, positions and cash were compared with the venue's."""
 
     at_ns: int
     differences: int
 
 
-class Reducing(Output, frozen=True, gc=False, tag="reducing"):
-    """Entries are off while `causes` last; orders that reduce exposure continue."""
+class TradingStateChanged(Output, frozen=True, gc=False, omit_defaults=True):
+    """The trading state of the account, complete as it is after a change.
 
-    causes: tuple[str, ...]
-
-
-class Active(Output, frozen=True, gc=False, tag="active"):
-    """The last cause to reduce is gone; entries are on."""
-
-
-class Halted(Output, frozen=True, gc=False, tag="halted"):
-    """Entries are off until an operator resumes.
-
-    An automatic halt has a `halt_id`, which `resume` must name.
+    `causes` are why entries are off for a time; they may come and go while trading is halted, too. A halt or
+    the end of one has a `reason`, other changes have none. An automatic halt has a `halt_id`, which a `resume`
+    must name.
     """
 
-    reason: str
+    state: Literal["active", "reducing", "halted"]
+    causes: tuple[str, ...] = ()
+    reason: str = ""
     halt_id: str | None = None
 
+    @property
+    def is_halt(self) -> bool:
+        """Whether this halts entries until an operator resumes; also a later halt during a halt."""
+        return self.state == "halted" and bool(self.reason)
 
-class Resumed(Output, frozen=True, gc=False, tag="resumed"):
-    """Entries are on after a halt."""
+    @property
+    def is_resume(self) -> bool:
+        """Whether this lifts a halt; entries are on again if there are no `causes`."""
+        return self.state != "halted" and bool(self.reason)
 
-    reason: str
 
-
-class RunEnded(Output, frozen=True, gc=False, tag="run_result"):
+class RunEnded(Output, frozen=True, gc=False):
     """The last output: the result of the run."""
 
     result: RunResult
 
 
-AnyTradingCommand = (
-    SubmitOrder | CancelOrder | ReplaceOrder | QueryOrder | QueryOpenOrders | QueryFills | QueryAccount
-)
 OrderEvent = (
     OrderAccepted
     | OrderRejected
@@ -483,10 +428,7 @@ AnyOutput = (
     | OrderAdopted
     | ExternalChange
     | Reconciled
-    | Reducing
-    | Active
-    | Halted
-    | Resumed
+    | TradingStateChanged
     | RunEnded
 )
 AnyEvent = AnyInput | AnyOutput

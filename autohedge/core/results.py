@@ -41,7 +41,7 @@ class WorkingOrder(msgspec.Struct, frozen=True, gc=False):
 class DeliberationFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counts of deliberations, and how they ended.
 
-    `disposed` counts in llm mode what the engine did with proposals and refusals, by code. The fields after
+    `proposals` counts in llm mode what the engine did with proposals and refusals, by code. The fields after
     it belong to hybrid mode: how often gates opened and closed, the entry signals that a gate answered, and
     the state of each symbol's gate.
     """
@@ -54,10 +54,10 @@ class DeliberationFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     verdicts: dict[str, int]
     abstentions: dict[str, int]
     lessons: int
-    disposed: dict[str, int] | None = None
+    proposals: dict[str, int] | None = None
     opened: int | None = None
     closed: int | None = None
-    gated_signals: int | None = msgspec.field(name="wishes", default=None)
+    gated_signals: int | None = None
     gates: dict[str, str] | None = None
 
 
@@ -142,7 +142,7 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     interrupted: bool | None = None
     wakes: int | None = None
     worst_lag_ms: float | None = None
-    agents: AgentsSummary | None = msgspec.field(name="slow", default=None)
+    agents: AgentsSummary | None = None
     run: str
 
 

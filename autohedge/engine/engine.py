@@ -179,7 +179,7 @@ class Engine:
 
         Returns the first row not taken. Slicing one tape into other batches changes no output.
         """
-        # The first row after a feed timeout ends it. Alone, it gives `Active` the same seq in any batching.
+        # The first row after a feed timeout ends it. Alone, it gives the change of state the same seq in any batching.
         watchdogs = self._watchdogs
         if watchdogs.feed_timed_out:
             stop = min(stop, start + 1)

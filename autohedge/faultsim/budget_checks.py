@@ -13,12 +13,12 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     GateChanged,
-    Halted,
     Input,
     JournalEntry,
     ReplaceOrder,
     Restarted,
     SubmitOrder,
+    TradingStateChanged,
 )
 from autohedge.core.money import ZERO
 from autohedge.core.units import NS_PER_MINUTE, NS_PER_S
@@ -107,7 +107,7 @@ class BudgetChecker:
             self._asked(event, entry.pos)
         elif isinstance(event, Decision):
             self._answered()
-        elif isinstance(event, Restarted | Halted):
+        elif isinstance(event, Restarted) or (isinstance(event, TradingStateChanged) and event.is_halt):
             self._dropped(entry.pos)
         elif isinstance(event, GateChanged) and event.symbol in self._schedules:
             quotes = self._cooldown_quotes if event.state == "cooldown" else 0

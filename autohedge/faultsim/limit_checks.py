@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from autohedge.config import Settings
 from autohedge.core.clock import next_midnight_ns
-from autohedge.core.events import Active, JournalEntry, Reducing, ReplaceOrder, SubmitOrder, Timer
+from autohedge.core.events import JournalEntry, ReplaceOrder, SubmitOrder, Timer, TradingStateChanged
 from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import BUY
 from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
@@ -149,7 +149,7 @@ class DailyLoss:
 
     def after(self, entry: JournalEntry) -> None:
         """Checks that a latch holds until midnight."""
-        if not isinstance(entry.event, Reducing | Active):
+        if not isinstance(entry.event, TradingStateChanged):
             return
         if DAILY_LOSS in self._account.causes:
             self._latched_ns = self._latched_ns or self._account.now_ns

@@ -56,7 +56,7 @@ class ProposalChecker:
         self._missed: list[tuple[int, int]] = []
         self._agreed: dict[str, Proposal] = {}
         self._backing: dict[str, _OpenProposal] = {}
-        self._to_dispose: set[int] = set()
+        self._to_resolve: set[int] = set()
 
     def note(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
@@ -69,10 +69,10 @@ class ProposalChecker:
         if isinstance(event, Decision | Timer):
             self._after_input()
         elif isinstance(event, ProposalResolved):
-            self._disposed(event)
+            self._resolved(event)
         if self.questions.cut:
             self._backing.clear()
-            self._to_dispose.clear()
+            self._to_resolve.clear()
 
     def on_entry(self, symbol: str, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
         """Checks an entry that is sent or replaced against its proposal: price, quantity, exits."""
@@ -92,8 +92,8 @@ class ProposalChecker:
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks the pending questions, and that every question that ended was resolved."""
         self.questions.step(deliberations)
-        if self._to_dispose:
-            raise InvariantViolation(f"11: unresolved proposals: {sorted(self._to_dispose)}")
+        if self._to_resolve:
+            raise InvariantViolation(f"11: unresolved proposals: {sorted(self._to_resolve)}")
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
@@ -101,7 +101,7 @@ class ProposalChecker:
 
     def _after_input(self) -> None:
         """Updates the agreed and the ended proposals after an input."""
-        self._to_dispose = {
+        self._to_resolve = {
             question.number for question in self.questions.expired if question.kind == "trade"
         }
         for question in self.questions.expired:
@@ -116,17 +116,17 @@ class ProposalChecker:
     def _decided(self, decision: Decision, question: DeliberationRequested) -> None:
         if question.kind != "trade":
             return
-        self._to_dispose.add(question.number)
+        self._to_resolve.add(question.number)
         wants = (decision.verdict, decision.direction) == ("trade", "long")
         if wants and decision.proposal and self._inside(decision.symbol, decision.proposal):
             self._agreed[decision.symbol] = decision.proposal
         elif decision.verdict != "keep":
             self._backing.pop(decision.symbol, None)
 
-    def _disposed(self, disposed: ProposalResolved) -> None:
-        if disposed.number not in self._to_dispose:
-            raise InvariantViolation(f"11: {disposed.number} is resolved, but it did not end in this step")
-        self._to_dispose.discard(disposed.number)
+    def _resolved(self, event: ProposalResolved) -> None:
+        if event.number not in self._to_resolve:
+            raise InvariantViolation(f"11: {event.number} is resolved, but it did not end in this step")
+        self._to_resolve.discard(event.number)
 
     def _inside(self, symbol: str, proposal: Proposal) -> bool:
         """Whether a proposal keeps to the settings; written independently of `within_limits`."""

@@ -7,11 +7,11 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     EndOfTape,
-    Halted,
     OperatorCommand,
     Restarted,
     SystemFault,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.snapshots import DeliberationKind
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
@@ -53,7 +53,7 @@ class QuestionChecker:
                 self._put(event)
             case Restarted():
                 self._end_all("restart")
-            case Halted() | SystemFault():
+            case TradingStateChanged(is_halt=True) | SystemFault():
                 self._end_all("halt")
             case OperatorCommand() if event.command != "resume":
                 self._end_all("halt")

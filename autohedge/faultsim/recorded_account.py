@@ -10,12 +10,10 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 from autohedge.core.events import (
-    Active,
     CancelOrder,
     ChangeRejected,
     ExecutionReport,
     ExternalChange,
-    Halted,
     Input,
     JournalEntry,
     OrderAdopted,
@@ -24,12 +22,11 @@ from autohedge.core.events import (
     OrderRejected,
     OrderReplaced,
     Reconciled,
-    Reducing,
     ReplaceOrder,
     RequestThrottled,
     Restarted,
-    Resumed,
     SubmitOrder,
+    TradingStateChanged,
     VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
@@ -175,14 +172,9 @@ class RecordedAccount:
 
     def _state_changed(self, entry: JournalEntry) -> None:
         match event := entry.event:
-            case Halted():
-                self.halted, self.halt_id = True, event.halt_id
-            case Resumed():
-                self.halted, self.halt_id = False, None
-            case Reducing():
+            case TradingStateChanged():
+                self.halted, self.halt_id = event.state == "halted", event.halt_id
                 self.causes = event.causes
-            case Active():
-                self.causes = ()
             case Restarted():
                 self.exits_wait = True
                 self.quotes.skip(entry.pos, event.pos)

@@ -1,6 +1,6 @@
 """Invariant 21: the slices of an entry end with the first exit of its symbol, and with a halt."""
 
-from autohedge.core.events import Halted, JournalEntry, SubmitOrder, Timer
+from autohedge.core.events import JournalEntry, SubmitOrder, Timer, TradingStateChanged
 from autohedge.core.orders import BUY
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
@@ -19,7 +19,7 @@ class SliceChecker:
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
         match event := entry.event:
-            case Halted():
+            case TradingStateChanged(is_halt=True):
                 self._ended = dict.fromkeys(
                     {order.symbol for order in self._account.orders.values()}, "a halt"
                 )

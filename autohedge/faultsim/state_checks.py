@@ -8,20 +8,18 @@ from collections import deque
 from autohedge.config import Settings
 from autohedge.core.events import (
     ConnectionStatus,
-    Halted,
     Input,
     JournalEntry,
     LoopLag,
     OperatorCommand,
     OrderRejected,
     Reconciled,
-    Reducing,
     RequestThrottled,
     RequestUnknown,
     Restarted,
-    Resumed,
     RunStarted,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.engine.engine import Engine
@@ -33,7 +31,16 @@ SILENT = "silent"
 # The other causes depend on quotes and limits: a silent feed, the order rate, the day's loss.
 FROM_INPUTS = frozenset({RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG})
 CHANGES = frozenset(
-    {RunStarted, Restarted, ConnectionStatus, Reconciled, RequestThrottled, Timer, LoopLag, Reducing}
+    {
+        RunStarted,
+        Restarted,
+        ConnectionStatus,
+        Reconciled,
+        RequestThrottled,
+        Timer,
+        LoopLag,
+        TradingStateChanged,
+    }
 )
 ERRORS = frozenset({OrderRejected, RequestUnknown, RequestThrottled})
 
@@ -83,7 +90,7 @@ class CauseChecker:
                 self._causes.discard(THROTTLED)
             case LoopLag():
                 self._lagged(event)
-            case Reducing():
+            case TradingStateChanged():
                 self._silent(event)
 
     def _connection_changed(self, status: ConnectionStatus) -> None:
@@ -105,7 +112,7 @@ class CauseChecker:
             self._causes.add(LAG)
             self._cancels_due = "lag"
 
-    def _silent(self, event: Reducing) -> None:
+    def _silent(self, event: TradingStateChanged) -> None:
         is_silent = SILENT in event.causes
         if is_silent and not self._was_silent:
             self._cancels_due = "market data timeout"
@@ -144,11 +151,15 @@ class ErrorChecker:
             self._must_halt = False
             if type(event) in ERRORS:
                 self._failed()
-        elif isinstance(event, Halted) and self._halt_id not in {None, event.halt_id}:
-            raise InvariantViolation(f"26: a later halt drops the id {self._halt_id} of an automatic halt")
-        elif isinstance(event, Resumed):
-            self._resumed()
+        elif isinstance(event, TradingStateChanged):
+            self._state_changed(event)
         self._halt_id = self._account.halt_id
+
+    def _state_changed(self, event: TradingStateChanged) -> None:
+        if event.is_resume:
+            self._resumed()
+        elif event.state == "halted" and self._halt_id not in {None, event.halt_id}:
+            raise InvariantViolation(f"26: a later halt drops the id {self._halt_id} of an automatic halt")
 
     def _resumed(self) -> None:
         command = self._account.cause

@@ -81,7 +81,7 @@ def replay_deliberations(folder: RunFolder, settings: Settings, genesis: Genesis
 
     Raises Corrupt if a hash does not match, and Misconfigured if a recorded prompt cannot be read.
     """
-    manifest = genesis.agents
+    manifest = genesis.agents_manifest
     transcript = TranscriptIndex(folder.transcript)
     questions, lost_to = _recorded_deliberations(folder, manifest.prompts)
     sources = PromptFiles.recorded(msgspec.to_builtins(manifest), folder.stored_file)

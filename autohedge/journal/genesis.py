@@ -8,7 +8,7 @@ from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import JournalLine
 from autohedge.journal.versions import Part, changed_since
 
-FORMAT = 3  # raise it with any change of the journal's lines that older or newer versions cannot read
+FORMAT = 4  # raise it with any change of the journal's lines that older or newer versions cannot read
 
 
 class AgentsManifest(msgspec.Struct, frozen=True):
@@ -35,7 +35,7 @@ class StudyMark(msgspec.Struct, frozen=True):
 class Genesis(msgspec.Struct, frozen=True):
     """Versions of everything that computes, names of the stored files, and the origin of each stream.
 
-    `code` is a hash of the sources that can end up in compiled code. `slow` is the agents manifest as JSON,
+    `code` is a hash of the sources that can end up in compiled code. `agents` is the agents manifest as JSON,
     None for a run without agents. `study` is None for a run that a person started. `strategy_modules` has the
     stored names of the modules beside a user's strategy, by their relative path; `strategy_module` is the name
     under which the strategy itself was imported, None for a file.
@@ -51,27 +51,27 @@ class Genesis(msgspec.Struct, frozen=True):
     settings: str
     strategy: str | None
     tape: list[dict[str, Any]]
-    slow: dict[str, Any] | None = None
+    agents: dict[str, Any] | None = None
     study: StudyMark | None = None
     strategy_module: str | None = None
     strategy_modules: dict[str, str] = {}
 
     @property
-    def agents(self) -> AgentsManifest:
+    def agents_manifest(self) -> AgentsManifest:
         """The agents manifest of this run. Raises Corrupt if it is damaged."""
-        if self.slow is None:
+        if self.agents is None:
             return AgentsManifest("", {})
         try:
-            return msgspec.convert(self.slow, AgentsManifest)
+            return msgspec.convert(self.agents, AgentsManifest)
         except msgspec.ValidationError as error:
             raise Corrupt(f"the journal's genesis is damaged: {error}") from None
 
     @property
     def files(self) -> list[str]:
         """The names of all stored files of the run's start. Raises Corrupt if the manifest is damaged."""
-        agents = self.agents
-        names = (self.settings, self.strategy, *self.strategy_modules.values(), agents.headlines)
-        return [name for name in (*names, *agents.prompts.values()) if name]
+        manifest = self.agents_manifest
+        names = (self.settings, self.strategy, *self.strategy_modules.values(), manifest.headlines)
+        return [name for name in (*names, *manifest.prompts.values()) if name]
 
     @property
     def has_todays_texts(self) -> bool:

@@ -26,7 +26,7 @@ OPTIONAL_KEYS = frozenset({"interrupted", "bar_exits"})
 """What a run in virtual time does not have, and results up to version 0.3.0."""
 CHECKED_APART = frozenset({"fills", "journal_head", "working_orders"})
 """Keys that other checks prove; the open orders follow from a replay alone, here only their number."""
-UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "slow"})
+UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "agents"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
 AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
 ADOPTED = "adopted"  # the reason of an order that the venue's list named
@@ -109,7 +109,7 @@ class ResultProjection:
     def require_end(self, folder: RunFolder) -> RunResult:
         """Returns the result in the journal. Raises Corrupt if there are results but the journal has none."""
         if self.result is None:
-            raise Corrupt(f"{folder.results} is there, but the journal does not end with a run_result")
+            raise Corrupt(f"{folder.results} is there, but the journal does not end with run_ended")
         return self.result
 
     def _expected(self, folder: RunFolder, result: RunResult) -> dict[str, Any]:
@@ -130,9 +130,9 @@ def _contradictions(results: dict[str, Any], expected: dict[str, Any]) -> Iterat
             yield f"{key} is {_shown(results[key])}, but the journal has {_shown(value)}"
     for key in results.keys() - expected.keys() - UNPROVED_KEYS - CHECKED_APART:
         yield f"{_shown(key)} was added, the journal has no such value"
-    slow = results.get("slow", {})
-    for key in (slow.keys() if isinstance(slow, dict) else {"slow"}) - AGENT_KEYS:
-        yield f"{_shown(f'slow.{key}')} was added, no run has such a value"
+    agents = results.get("agents", {})
+    for key in (agents.keys() if isinstance(agents, dict) else {"agents"}) - AGENT_KEYS:
+        yield f"{_shown(f'agents.{key}')} was added, no run has such a value"
 
 
 def _plain(value: Any) -> bytes:

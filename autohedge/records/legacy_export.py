@@ -28,6 +28,11 @@ from autohedge.records.round_trips import TripTotals
 
 PERCENT = Decimal(100)
 BOOKED = frozenset({"filled", "busted"})
+ANSWERS: dict[type, str] = {
+    OrderAccepted: "accepted",
+    OrderRejected: "rejected",
+    RequestUnknown: "unknown",
+}
 
 
 @dataclass(slots=True)
@@ -71,7 +76,7 @@ class LegacyTradeExport:
             case ExecutionReport(kind="expired" | "canceled"):
                 self._report(event, event.kind)
             case OrderAccepted() | OrderRejected() | RequestUnknown():
-                self._report(event, str(event.__struct_config__.tag))
+                self._report(event, ANSWERS[type(event)])
 
     def _report(
         self,

@@ -6,8 +6,11 @@ automatic halt has an id that `resume` must name.
 
 from collections.abc import Callable
 from enum import StrEnum, auto, unique
+from typing import Literal
 
-from autohedge.core.events import Active, AnyOutput, Halted, Reducing, Resumed
+from autohedge.core.events import AnyOutput, TradingStateChanged
+
+NO_REASON = "no reason given"  # the reason is what tells a halt from a cause that begins during one
 
 
 @unique
@@ -34,7 +37,7 @@ class TradingState:
         self.halt_id: str | None = None
 
     @property
-    def name(self) -> str:
+    def name(self) -> Literal["active", "reducing", "halted"]:
         """The state as text: `active`, `reducing` or `halted`."""
         return "halted" if self.halted else "reducing" if self.causes else "active"
 
@@ -43,7 +46,7 @@ class TradingState:
         if cause in self.causes:
             return False
         self.causes.add(cause)
-        self._emit(Reducing(tuple(sorted(self.causes))))  # sorted: sets have no stable order to record
+        self._emit_change()
         return True
 
     def clear(self, cause: ReduceCause) -> None:
@@ -51,13 +54,13 @@ class TradingState:
         if cause not in self.causes:
             return
         self.causes.remove(cause)
-        self._emit(Reducing(tuple(sorted(self.causes))) if self.causes else Active())
+        self._emit_change()
 
     def halt(self, reason: str, halt_id: str | None) -> None:
         """Turns entries off until the operator resumes; the id of an earlier automatic halt is kept."""
         # A later halt keeps the first id, also a manual one: the automatic halt still has to be acknowledged.
         self.halted, self.halt_id = True, self.halt_id or halt_id
-        self._emit(Halted(reason, self.halt_id))
+        self._emit_change(reason or NO_REASON)
 
     def may_resume(self, halt_id: str | None) -> bool:
         """Returns whether `resume` may lift the halt: an automatic one requires its id."""
@@ -66,4 +69,8 @@ class TradingState:
     def resume(self, reason: str) -> None:
         """Lifts the halt."""
         self.halted, self.halt_id = False, None
-        self._emit(Resumed(reason))
+        self._emit_change(reason or NO_REASON)
+
+    def _emit_change(self, reason: str = "") -> None:
+        # Sorted, because a set has no stable order to record.
+        self._emit(TradingStateChanged(self.name, tuple(sorted(self.causes)), reason, self.halt_id))

@@ -35,7 +35,7 @@ class Reply(msgspec.Struct, frozen=True):
     """Whether the command was carried out, a message, and the results of the run so far."""
 
     done: bool
-    message: str = msgspec.field(name="says")  # the key on the wire, which other versions read
+    message: str
     status: RunStatus
 
 

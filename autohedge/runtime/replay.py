@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from autohedge.core.errors import AutoHedgeError
-from autohedge.core.events import Alert, AnyEvent, CancelOrder, Halted, Input, JournalEntry
+from autohedge.core.events import Alert, AnyEvent, CancelOrder, Input, JournalEntry, TradingStateChanged
 from autohedge.engine.engine import Engine
 from autohedge.market.tape import Rows
 
@@ -38,7 +38,7 @@ def same_entry(recorded: JournalEntry, produced: JournalEntry, *, compare_texts:
 
 def _without_text(event: AnyEvent) -> AnyEvent:
     match event:
-        case Halted() | CancelOrder():
+        case TradingStateChanged() | CancelOrder():
             return msgspec.structs.replace(event, reason="")
         case Alert():
             return msgspec.structs.replace(event, text="")

@@ -117,7 +117,7 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
     lines = verified_lines(folder)
     genesis = Genesis.of(next(lines))
     require_trust(folder, genesis, trust=trust)
-    manifest = genesis.agents
+    manifest = genesis.agents_manifest
     pasts = _pasts((line.entry for line in lines), manifest.prompts)
     # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.
     launch = folder.read_launch()

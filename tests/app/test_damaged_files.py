@@ -131,8 +131,8 @@ def _files(folder: RunFolder) -> dict[str, Path]:
     """Returns the files to damage by what they are."""
     genesis = Genesis.of(next(read(folder.journal)))
     files = {"journal": folder.journal, "settings": folder.stored_file(genesis.settings)}
-    if genesis.agents.prompts:
-        prompt = folder.stored_file(genesis.agents.prompts["director"])
+    if genesis.agents_manifest.prompts:
+        prompt = folder.stored_file(genesis.agents_manifest.prompts["director"])
         files |= {"transcript": folder.transcript, "prompt": prompt}
     else:
         files |= {name: folder.path / name for name in ("reserve", "summary.json")}

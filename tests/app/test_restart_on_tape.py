@@ -129,7 +129,9 @@ def test_question_is_in_the_journal_when_its_request_arrives(
         chat = server.pages["/v1/chat/completions"]
 
         def answer(request: ReceivedRequest) -> Reply:
-            recorded.extend(path.read_bytes().count(b'"deliberate"') for path in workplace.glob("runs/*/j*"))
+            recorded.extend(
+                path.read_bytes().count(b'"deliberation_requested"') for path in workplace.glob("runs/*/j*")
+            )
             return chat(request)
 
         server.pages["/v1/chat/completions"] = answer

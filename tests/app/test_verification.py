@@ -110,11 +110,11 @@ def test_lines_that_a_restart_lost_are_counted(folder: RunFolder, last_number: i
 
 def test_keys_added_to_the_results_or_changed_are_named(folder: RunFolder) -> None:
     results = json.loads(folder.results.read_bytes())
-    folder.write_results(results | {"sharpe": 9, "slow": results["slow"] | {"grade": "A"}, "equity": "1"})
+    folder.write_results(results | {"sharpe": 9, "agents": results["agents"] | {"grade": "A"}, "equity": "1"})
     name, damage = damaged_part(folder)
     assert name == "results"
     assert "equity is '1', but the journal has" in damage
-    assert "sharpe was added" in damage and "'slow.grade' was added" in damage
+    assert "sharpe was added" in damage and "'agents.grade' was added" in damage
     with pytest.raises(Corrupt, match="sharpe was added"):
         replay_engine(folder)
 

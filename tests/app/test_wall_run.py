@@ -116,7 +116,7 @@ def _folder(harness: ProcessHarness) -> RunFolder:
 
 def _wait_for_trades(trader: Process, folder: RunFolder, count: int) -> None:
     """Waits until `count` fills are booked; a fixed time would be too short on a slow machine."""
-    while folder.journal.read_bytes().count(b'"booked"') < count and trader.poll() is None:
+    while folder.journal.read_bytes().count(b'"fill_booked"') < count and trader.poll() is None:
         wait(trader, 0.5)
 
 

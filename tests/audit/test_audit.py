@@ -17,10 +17,10 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     GateChanged,
-    Halted,
     Restarted,
     SubmitOrder,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
@@ -51,7 +51,7 @@ def test_audit_questions_match_results_and_have_decisions_and_calls(run: RunFold
     assert +found.stats.abstentions == Counter(deliberations["abstentions"])
     assert found.stats.saved == deliberations["bypassed"] > 0
     assert found.stats.outcomes["lesson"] == deliberations["lessons"] > 0
-    assert found.call_stats.calls + found.call_stats.unclaimed == run_results["slow"]["calls"]["calls"]
+    assert found.call_stats.calls + found.call_stats.unclaimed == run_results["agents"]["calls"]["calls"]
     assert found.call_stats.unclaimed == found.stats.outcomes["unanswered"] <= 3
     for each in found.conversations:
         assert each.calls
@@ -286,7 +286,11 @@ def test_bypassed_question_states_why_no_model_was_called(run: RunFolder) -> Non
 def test_an_answer_after_the_engine_halted_by_itself_counts_no_more() -> None:
     answer = Decision(2 * NS_PER_S, 1, "gate", "X", 0, "trade", direction="long")
     projection = followed(
-        [DeliberationRequested(0, 1, "gate", "X", ""), Halted("too many errors", "halt-7"), answer]
+        [
+            DeliberationRequested(0, 1, "gate", "X", ""),
+            TradingStateChanged("halted", reason="too many errors", halt_id="halt-7"),
+            answer,
+        ]
     )
     (only,) = projection.finish()
     assert (only.outcome, only.given_up, only.gate) == ("late", "halted", None)

@@ -24,10 +24,10 @@ from autohedge.core.events import (
     CooldownChanged,
     Decision,
     DeliberationRequested,
-    Halted,
     ProposalResolved,
     SubmitOrder,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
@@ -86,7 +86,7 @@ def firsts(found: Audit) -> dict[str, Conversation]:
     """Returns the first conversation with each outcome of a proposal, by code."""
     by: dict[str, Conversation] = {}
     for each in found.conversations:
-        by.setdefault(each.disposed, each)
+        by.setdefault(each.resolution, each)
     return by
 
 
@@ -94,20 +94,20 @@ def test_audit_resolutions_refusals_and_orders_match_the_run(by_rules: RunFolder
     found, results = audit(by_rules, ALL), by_rules.read_results()
     assert results
     deliberations = results["deliberations"]
-    assert +found.stats.disposed == Counter(deliberations["disposed"])
+    assert +found.stats.proposals == Counter(deliberations["proposals"])
     assert +found.stats.abstentions == Counter(deliberations["abstentions"])
     refused = {
         code: n
-        for code, n in deliberations["disposed"].items()
+        for code, n in deliberations["proposals"].items()
         if code in {"no_trade", "refuted", "rejected"}
     }
     assert {code: found.stats.refusals[code] for code in refused} == refused
     orders = [line.event for line in read(by_rules.journal) if isinstance(line.event, SubmitOrder)]
     entries = {order.order_id for order in orders if order.side is BUY}
-    enters = [each for each in found.conversations if each.disposed == "entry"]
+    enters = [each for each in found.conversations if each.resolution == "entry"]
     assert entries and {each.sent.order_id for each in enters if each.sent} == entries
     assert all(each.trips[0].orders[0] is each.sent for each in enters)
-    sold = [each for each in found.conversations if each.disposed == "exit_signal"]
+    sold = [each for each in found.conversations if each.resolution == "exit_signal"]
     assert sold and all(each.sent and each.sent.side is not BUY and not each.trips for each in sold)
     assert sum(len(each.trips) for each in found.conversations) == len(entries)
     trips = [trip for each in found.conversations for trip in each.trips if trip.closed_ns]
@@ -212,8 +212,10 @@ def test_terminal_output_of_hostile_agents_has_no_control_characters(
 
 def test_as_dict_includes_resolution_and_sent_order(by_script: RunFolder) -> None:
     document = as_dict(audit(by_script, ALL))
-    assert document["questions"]["refusals"]["refuted"] > 0 and document["questions"]["disposed"]["entry"] > 0
-    entry = next(each for each in document["conversations"] if each["disposed"] == "entry")
+    assert (
+        document["questions"]["refusals"]["refuted"] > 0 and document["questions"]["proposals"]["entry"] > 0
+    )
+    entry = next(each for each in document["conversations"] if each["resolution"] == "entry")
     assert isinstance(entry["sent"]["quantity"], str) and entry["sent"]["take_profit"] > 0
     assert entry["state"] == "" and entry["decision"]["proposal"]["size_pct"] == 50
 
@@ -241,9 +243,9 @@ def test_answer_after_deadline_is_late_and_resolved_as_timeout() -> None:
         requested(2, 6),
         late,
     )
-    assert (first.outcome, first.given_up, first.disposed) == ("late", "timeout", "timeout")
+    assert (first.outcome, first.given_up, first.resolution) == ("late", "timeout", "timeout")
     assert text.engine_text(first).startswith("timeout: the model did not answer in time")
-    assert (second.outcome, second.disposed, second.state) == ("unanswered", "", "")
+    assert (second.outcome, second.resolution, second.state) == ("unanswered", "", "")
 
 
 def test_question_why_in_llm_mode_states_its_trigger() -> None:
@@ -256,7 +258,9 @@ def test_question_why_in_llm_mode_states_its_trigger() -> None:
         followed(requested(1, 0), no, requested(2, 60))[1].why
         == "a new quote, at least 60 s after question 1"
     )
-    halted = followed(requested(1, 0), Halted("by hand", None), requested(2, 60))[1].why
+    halted = followed(
+        requested(1, 0), TradingStateChanged("halted", reason="by hand", halt_id=None), requested(2, 60)
+    )[1].why
     assert halted.startswith("all questions were cancelled (halted)")
     projection = ConversationProjection(ALL, load(None, ['trading.mode="llm"']))
     events: list[AnyEvent] = [requested(1, 0), no, cools, over, requested(2, 9)]

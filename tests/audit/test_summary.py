@@ -30,7 +30,7 @@ def test_headline_sums_round_trips_and_names_their_parts(run: RunFolder) -> None
 def test_codes_are_counted_once_whoever_refused(by_rules: RunFolder) -> None:
     found = audit(by_rules, ALL)
     facts = {fact.label: fact.value for fact in detail_facts(found)}
-    assert found.stats.refusals.keys() <= found.stats.disposed.keys()
+    assert found.stats.refusals.keys() <= found.stats.proposals.keys()
     assert "entry" in facts["Engine"] and "no_trade" not in facts["Engine"]
     assert "Director" in facts["Refused by"] and "Abstained" not in facts
     (prompts,) = prompt_facts(found)
@@ -40,7 +40,7 @@ def test_codes_are_counted_once_whoever_refused(by_rules: RunFolder) -> None:
 def test_agent_outcomes_show_who_agreed_refused_and_was_not_asked(by_rules: RunFolder) -> None:
     found = audit(by_rules, ALL)
     shown = Counter(
-        (each.disposed, outcomes_text(agent_outcomes(each)))
+        (each.resolution, outcomes_text(agent_outcomes(each)))
         for each in found.conversations
         if each.decision and each.calls
     )

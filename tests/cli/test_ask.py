@@ -104,7 +104,7 @@ def test_ask_order_equals_that_of_a_run_with_the_same_decision(call: Call) -> No
     code, out, _ = call("--symbol", order.symbol, "--at", str(question.at_ns), "--json", settings=overrides)
     found = json.loads(out)
     sent = {"side": "BUY"} | found["sent"]
-    assert (code, found["disposed"]) == (0, "entry")
+    assert (code, found["resolution"]) == (0, "entry")
     assert sent["symbol"] == order.symbol and sent["side"].upper() == str(order.side).upper()
     assert (sent["at_ns"], sent["quantity"], sent["limit"]) == (
         order.at_ns,

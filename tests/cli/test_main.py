@@ -494,18 +494,18 @@ def test_run_in_llm_mode_sums_up_every_question_and_quote(call: Call) -> None:
     assert (results["mode"], results["strategy"]) == ("llm", "agents")
     journal = (run / "journal.jsonl").read_text()
     assert (
-        deliberations["disposed"]["entry"]
+        deliberations["proposals"]["entry"]
         == journal.count('"side":"buy","order_type"')
         >= results["buys"]
         > 0
     )
     ended = sum(deliberations["verdicts"].values()) + sum(deliberations["abstentions"].values())
     assert (
-        ended == sum(deliberations["disposed"].values())
+        ended == sum(deliberations["proposals"].values())
         and deliberations["asked"] - ended <= 3 + deliberations["lessons"]
     )
     words = " ".join(done.out.split())
-    for code, count in deliberations["disposed"].items():
+    for code, count in deliberations["proposals"].items():
         assert f"{code} {count:,} {describe(code)}" in words
     assert sum(results["codes"].values()) == results["quotes"] and results["codes"]["deliberating"]
     assert "run --set trading.mode=llm --set agents.director.min_confidence_pct=70" in done.out

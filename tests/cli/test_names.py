@@ -73,7 +73,7 @@ def test_runs_are_listed_in_the_order_of_their_start(harness: ProcessHarness) ->
 def test_commands_to_last_reach_the_running_run(harness: ProcessHarness) -> None:
     running = harness.start("run", "--speed", "10")
     try:
-        harness.wait_for(running, b'"run_nonce"')
+        harness.wait_for(running, b'"run_started"')
         run = RunFolder.find("last")
         # A newer run in virtual time, and one whose process died with its socket in place.
         assert harness.call("run", "-q").returncode == 0

@@ -98,7 +98,7 @@ def test_prompt_that_no_agent_reads_any_more_is_reported(call: Call) -> None:
     folder = hybrid(**SMALL)
 
     def rename(lines: Lines) -> None:
-        prompts = lines[0]["genesis"]["slow"]["prompts"]
+        prompts = lines[0]["genesis"]["agents"]["prompts"]
         prompts["oracle"] = prompts["director"]
 
     rewrite(folder, rename)

@@ -19,11 +19,10 @@ from autohedge.core.events import (
     CancelOrder,
     ConnectionStatus,
     Continued,
-    Halted,
     OperatorCommand,
     Restarted,
-    Resumed,
     SubmitOrder,
+    TradingStateChanged,
 )
 from autohedge.core.orders import Side
 from autohedge.journal import RunFolder, read, verify
@@ -192,7 +191,7 @@ def test_killed_run_with_local_venue_restarts_without_loss(tmp_path: Path, speed
     narrow = {"exits__take_profit_bps": 2, "exits__stop_loss_bps": 2, "synthetic__hours": 3}
     harness = ProcessHarness(tmp_path, RESTING | narrow)
     process = harness.start("run", *(["--speed", speed] if speed else ["--seed", "3"]), "-q")
-    harness.wait_for(process, b"run_nonce" if speed else b"genesis")
+    harness.wait_for(process, b"run_started" if speed else b"genesis")
     if speed == "20":
         harness.call("halt", _folder(harness).id)
         harness.call("resume", _folder(harness).id)
@@ -293,5 +292,5 @@ def test_full_disk_halts_entries_until_resumed_with_the_halt_id(tmp_path: Path) 
 
 
 def test_halted_has_no_id_by_default_and_resumed_has_its_reason() -> None:
-    assert Halted("full").halt_id is None
-    assert Resumed("again").reason == "again"
+    assert TradingStateChanged("halted", reason="full").halt_id is None
+    assert TradingStateChanged("active", reason="again").reason == "again"

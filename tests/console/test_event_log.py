@@ -20,7 +20,6 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     ExternalChange,
-    Halted,
     JournalEntry,
     OrderAccepted,
     OrderNotFound,
@@ -29,11 +28,11 @@ from autohedge.core.events import (
     PromptsChanged,
     Proposal,
     ProposalResolved,
-    Reducing,
     RequestThrottled,
     RequestUnknown,
     Restarted,
     RunStarted,
+    TradingStateChanged,
 )
 from autohedge.journal import RunFolder
 from autohedge.market import SyntheticSpec, Tape, synthesize
@@ -152,7 +151,7 @@ def test_low_level_shows_every_failure(market: Tape, capsys: pytest.CaptureFixtu
     engine = app.engine_for(wanted, market)
     event_log = event_log_factory(wanted, on_clock=True, quiet=False)(RunView(engine, market.rows), "r1")
     for event in (
-        Halted("disk full", "halt-7"),
+        TradingStateChanged("halted", reason="disk full", halt_id="halt-7"),
         OrderRejected(1, "id-1", "no money"),
         RequestUnknown(1, "id-2", "timeout"),
         Restarted(1, 50, "00", ("id-3",)),
@@ -161,7 +160,7 @@ def test_low_level_shows_every_failure(market: Tape, capsys: pytest.CaptureFixtu
         OrderOverfilled("id-6", Decimal(2)),
         ExternalChange("cash", "", Decimal(-3), "halt"),
         ConnectionStatus(1, "down"),
-        Reducing(("link",)),
+        TradingStateChanged("reducing", ("link",)),
         OrderNotFound(1, "id-3", 0),
         OrderAccepted(1, "id-4", "v"),
     ):
@@ -299,10 +298,10 @@ def test_blocked_stream_does_not_delay_the_run(market: Tape, monkeypatch: pytest
     event_log = event_log_factory(wanted, on_clock=True, quiet=False)(
         RunView(app.engine_for(wanted, market), market.rows), "r1"
     )
-    event_log.on_event(JournalEntry(1, 1, Halted("first")))
+    event_log.on_event(JournalEntry(1, 1, TradingStateChanged("halted", reason="first")))
     assert write_started.wait(10)
     for _ in range(20):
-        event_log.on_event(JournalEntry(1, 1, Halted("again")))
+        event_log.on_event(JournalEntry(1, 1, TradingStateChanged("halted", reason="again")))
     # The thread holds the first line, five fit into the queue, fifteen are dropped.
     write_released.set()
     event_log.close()

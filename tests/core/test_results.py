@@ -22,7 +22,7 @@ def _keys(value: msgspec.Struct) -> list[str]:
 
 @pytest.mark.parametrize(
     ("mode_figures", "keys"),
-    [(HYBRID, ["opened", "closed", "wishes", "gates"]), ({"disposed": {}}, ["disposed"])],
+    [(HYBRID, ["opened", "closed", "gated_signals", "gates"]), ({"proposals": {}}, ["proposals"])],
 )
 def test_deliberations_of_each_mode_have_their_own_keys(
     mode_figures: dict[str, Any], keys: list[str]
@@ -59,7 +59,7 @@ def test_money_is_written_as_exact_strings_and_read_back() -> None:
 
 
 def test_results_are_read_as_written_with_keys_of_other_versions_ignored() -> None:
-    report = run_report(working_orders=[ORDER], deliberations=deliberation_figures(disposed={"entry": 2}))
+    report = run_report(working_orders=[ORDER], deliberations=deliberation_figures(proposals={"entry": 2}))
     written = msgspec.json.decode(msgspec.json.encode(report)) | {"of_another_version": 1}
     assert msgspec.json.decode(msgspec.json.encode(written), type=RunReport) == report
 

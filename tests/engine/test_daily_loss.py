@@ -10,9 +10,9 @@ from autohedge.core.events import (
     AccountState,
     ConnectionStatus,
     OrderMassStatus,
-    Reducing,
     Restarted,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
 from autohedge.engine.engine import Engine
@@ -37,7 +37,9 @@ def _restarted_engine(at_ns: int) -> Engine:
     wanted, tape = settings(**LOSS), quotes_tape(FALLING)
     played = play(wanted, tape)
     (latched,) = [
-        entry.seq for entry in played.record if isinstance(entry.event, Reducing) and entry.pos == 5
+        entry.seq
+        for entry in played.record
+        if isinstance(entry.event, TradingStateChanged) and entry.event.causes and entry.pos == 5
     ]
     record = Recording(entry for entry in played.record if entry.seq <= latched)
     engine = engine_for(wanted, tape)

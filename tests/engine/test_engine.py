@@ -16,7 +16,6 @@ from autohedge.core.events import (
     CancelOrder,
     ExecutionReport,
     FillBooked,
-    Halted,
     OperatorCommand,
     OrderAccepted,
     OrderMassStatus,
@@ -26,9 +25,9 @@ from autohedge.core.events import (
     QueryFills,
     QueryOpenOrders,
     RequestUnknown,
-    Resumed,
     SubmitOrder,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.orders import BUY, OrderState
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
@@ -245,7 +244,7 @@ def test_halted_engine_still_sends_stop_loss_exit() -> None:
     order = _submitted(engine, rows)
     engine.step(_fill(order, engine.now_ns, "100.1"))
     engine.step(OperatorCommand(engine.now_ns, "halt", "lunch"))
-    assert engine.log.pop().event == Halted("lunch")
+    assert engine.log.pop().event == TradingStateChanged("halted", reason="lunch")
     engine.log.clear()
     sell = _submitted(engine, rows)
     assert (sell.side, sell.reason) == ("sell", "stop_loss")
@@ -259,7 +258,7 @@ def test_a_halted_engine_refuses_entries_until_it_is_resumed() -> None:
         engine.scan(rows, engine.pos, engine.pos + 1)
     assert engine.codes()["halted"] == 2
     engine.step(OperatorCommand(engine.now_ns, "resume", "back"))
-    assert engine.log.pop().event == Resumed("back")
+    assert engine.log.pop().event == TradingStateChanged("active", reason="back")
     engine.log.clear()
     assert _submitted(engine, rows).side == "buy"
 

@@ -8,11 +8,9 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.core.events import (
     AccountState,
-    Active,
     Alert,
     CancelOrder,
     ExecutionReport,
-    Halted,
     OperatorCommand,
     OrderAccepted,
     OrderMassStatus,
@@ -22,12 +20,11 @@ from autohedge.core.events import (
     QueryOpenOrders,
     QueryOrder,
     Reconciled,
-    Reducing,
     Restarted,
-    Resumed,
     SubmitOrder,
     SystemFault,
     Timer,
+    TradingStateChanged,
 )
 from autohedge.core.orders import OrderState
 from autohedge.core.units import NS_PER_S
@@ -107,7 +104,7 @@ def _report(
 def _expected_requests(since_ns: int = 0) -> list[Any]:
     """The outputs of every restart: reducing, and queries of orders, fills and account."""
     questions = [QueryOpenOrders(LATER_NS), QueryFills(LATER_NS, since_ns), QueryAccount(LATER_NS)]
-    return [Reducing(("reconciling",)), *questions]
+    return [TradingStateChanged("reducing", ("reconciling",)), *questions]
 
 
 def test_restart_queries_venue_and_blocks_entries_until_answered() -> None:
@@ -116,7 +113,7 @@ def test_restart_queries_venue_and_blocks_entries_until_answered() -> None:
     assert engine.result().restarts == 1
     engine.scan(rows, engine.pos, len(rows))
     assert not engine.log
-    assert _reconciled(engine) == [Reconciled(engine.now_ns, 0), Active()]
+    assert _reconciled(engine) == [Reconciled(engine.now_ns, 0), TradingStateChanged("active")]
     assert engine.codes()["reducing"] > 0
 
 
@@ -261,7 +258,7 @@ def test_automatic_halt_is_resumed_only_with_its_halt_id() -> None:
     engine, _ = _engine()
     engine.step(SystemFault(START_NS, "disk full"))
     halted = engine.log[-1].event
-    assert isinstance(halted, Halted) and halted.halt_id
+    assert isinstance(halted, TradingStateChanged) and halted.halt_id
     engine.step(OperatorCommand(START_NS, "halt", "me too"))
     for wrong in (None, "halt-0"):
         engine.log.clear()
@@ -269,7 +266,7 @@ def test_automatic_halt_is_resumed_only_with_its_halt_id() -> None:
         assert _drain_outputs(engine) == [] and engine.halted
     engine.log.clear()
     engine.step(OperatorCommand(START_NS, "resume", "made room", halted.halt_id))
-    assert _drain_outputs(engine) == [Resumed("made room")]
+    assert _drain_outputs(engine) == [TradingStateChanged("active", reason="made room")]
     assert not engine.halted
 
 
@@ -279,14 +276,14 @@ def test_halt_cancels_resting_entries() -> None:
     engine.step(OrderAccepted(START_NS, order.order_id, "v"))
     engine.log.clear()
     engine.step(OperatorCommand(engine.now_ns, "halt", "lunch"))
-    assert [type(event) for event in _drain_outputs(engine)] == [Halted, CancelOrder]
+    assert [type(event) for event in _drain_outputs(engine)] == [TradingStateChanged, CancelOrder]
 
 
 def test_flatten_with_entry_in_flight_sells_its_fill() -> None:
     engine, rows = _engine(execution__time_in_force="ioc")
     order = _entered(engine, rows)
     engine.step(OperatorCommand(engine.now_ns, "flatten", "storm"))
-    assert _drain_outputs(engine) == [Halted("storm")]
+    assert _drain_outputs(engine) == [TradingStateChanged("halted", reason="storm")]
     engine.step(_report(order, "fill", str(order.quantity), "t1"))
     engine.log.clear()
     sell = _entered(engine, rows)

@@ -202,7 +202,7 @@ FALLING = [(1, 101.5, 102.0), (2, 101.0, 101.5), (3, NAN, 100.0), (4, 100.0, 100
 def test_resting_buy_fills_at_its_limit_on_first_touching_quote() -> None:
     harness = venue_harness(FALLING)
     harness.venue.send(resting(), MS)
-    assert kinds(harness.drain()) == ["accepted"]
+    assert kinds(harness.drain()) == ["order_accepted"]
     assert harness.venue.next_touch == 3
     harness.advance_to(4)
     (report,) = harness.drain()
@@ -245,13 +245,13 @@ def test_a_resting_order_fills_by_shown_size_until_it_is_whole() -> None:
         (D("0.4"), D(101)),
     ]
     times = [a.ts_ns // MS for a in answers if isinstance(a, ExecutionReport)]
-    assert times == [2, 4, 5] and kinds(answers) == ["accepted", "fill", "fill", "fill"]
+    assert times == [2, 4, 5] and kinds(answers) == ["order_accepted", "fill", "fill", "fill"]
 
 
 def test_the_rest_of_a_partly_filled_resting_order_rests_on() -> None:
     harness = venue_harness([(1, 100.0, 100.5), (2, 100.0, 100.5)], [0.4, 5.0], partial_fills=True)
     harness.venue.send(resting(), MS)
-    assert sorted(kinds(harness.drain())) == ["accepted", "fill"]
+    assert sorted(kinds(harness.drain())) == ["fill", "order_accepted"]
     harness.advance_to(1)
     assert [(D(q), D(p)) for q, p in fills(harness.drain())] == [(D("0.6"), D(101))]
 
@@ -271,7 +271,7 @@ def test_a_cancel_that_comes_after_the_fill_is_answered_by_the_fill() -> None:
     harness.venue.send(resting(), MS)
     harness.advance_to(3)
     harness.venue.send(CancelOrder(0, "a", "enough"), 4 * MS)
-    assert kinds(harness.drain()) == ["accepted", "fill"]
+    assert kinds(harness.drain()) == ["order_accepted", "fill"]
 
 
 def test_a_cancel_leaves_other_orders_at_rest() -> None:
@@ -289,21 +289,21 @@ def test_order_query_repeats_all_reports_and_the_resting_status() -> None:
         [(1, 100.0, 100.5), (2, 100.0, 100.5), (3, 98.0, 99.0)], sizes=[0.4, 0.4, 0.4], partial_fills=True
     )
     harness.venue.send(resting(limit=D("100.5"), quantity=D("1")), MS)
-    assert kinds(harness.drain()) == ["fill", "accepted"]
+    assert kinds(harness.drain()) == ["fill", "order_accepted"]
     harness.venue.send(QueryOrder(2 * MS, "a"), 2 * MS)
-    assert kinds(harness.drain()) == ["accepted", "fill", "accepted"]
+    assert kinds(harness.drain()) == ["order_accepted", "fill", "order_accepted"]
     harness.venue.send(CancelOrder(2 * MS, "a", "enough"), 2 * MS)
     assert kinds(harness.drain()) == ["canceled"]
     harness.venue.send(QueryOrder(3 * MS, "a"), 3 * MS)
     answers = harness.drain()
-    assert kinds(answers) == ["fill", "accepted", "canceled"]
+    assert kinds(answers) == ["fill", "order_accepted", "canceled"]
     assert {answer.at_ns for answer in answers} == {3 * MS}
 
 
 def test_order_query_for_unknown_order_is_not_found() -> None:
     harness = venue_harness(BOOK)
     harness.venue.send(QueryOrder(MS, "nobody's"), MS)
-    assert kinds(harness.drain()) == ["not_found"]
+    assert kinds(harness.drain()) == ["order_not_found"]
 
 
 def test_an_id_sent_twice_is_one_order() -> None:
@@ -343,6 +343,6 @@ def test_venue_forgets_oldest_finished_orders_but_no_resting_one(
     for name in ("b", "c", "d"):
         harness.venue.send(order(order_id=name), MS)
     harness.drain()
-    for name, known in (("a", "accepted"), ("b", "not_found"), ("c", "fill"), ("d", "fill")):
+    for name, known in (("a", "order_accepted"), ("b", "order_not_found"), ("c", "fill"), ("d", "fill")):
         harness.venue.send(QueryOrder(MS, name), MS)
         assert kinds(harness.drain())[0] == known

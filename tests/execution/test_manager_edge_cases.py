@@ -9,12 +9,10 @@ import pytest
 from autohedge.app import engine_for
 from autohedge.core.events import (
     AccountState,
-    Active,
     AnyInput,
     ConnectionStatus,
     Event,
     ExecutionReport,
-    Halted,
     Input,
     OperatorCommand,
     OrderAccepted,
@@ -23,12 +21,12 @@ from autohedge.core.events import (
     OrderRejected,
     QueryOpenOrders,
     QueryOrder,
-    Reducing,
     RequestThrottled,
     Restarted,
     RunStarted,
     SubmitOrder,
     Timer,
+    TradingStateChanged,
     VenueOrderStatus,
 )
 from autohedge.core.ids import client_order_id
@@ -94,7 +92,7 @@ def test_throttled_exit_is_resubmitted_once_at_the_given_time() -> None:
     engine, _, order = _exiting_engine()
     until_ns = engine.now_ns + BAN_NS
     engine.step(RequestThrottled(engine.now_ns, order.order_id, until_ns))
-    assert [type(event) for event in _drain_outputs(engine)] == [Reducing]
+    assert [type(event) for event in _drain_outputs(engine)] == [TradingStateChanged]
     sent = []
     while engine.next_deadline_ns <= until_ns + 4 * NS_PER_S:
         engine.step(Timer(engine.next_deadline_ns))
@@ -155,8 +153,10 @@ def test_feed_gap_twice_reduces_twice() -> None:
     gaps = [0, 1, 2, 400, 401, 900, 901]
     tape = quotes_tape([(START_NS + gap * NS_PER_S, 100.0, 100.1) for gap in gaps])
     played = play(settings(**EAGER, risk__silent_feed_s=300.0), tape)
-    reduced_at = [entry.pos for entry in played.record if entry.event == Reducing(("silent",))]
-    active_at = [entry.pos for entry in played.record if isinstance(entry.event, Active)]
+    reduced_at = [
+        entry.pos for entry in played.record if entry.event == TradingStateChanged("reducing", ("silent",))
+    ]
+    active_at = [entry.pos for entry in played.record if entry.event == TradingStateChanged("active")]
     assert (reduced_at, active_at) == ([3, 5], [0, 4, 6])
 
 
@@ -184,7 +184,9 @@ def test_external_order_halts_once_whichever_event_reports_it_first(first: str) 
     engine.step(inputs[first])
     for _ in range(3):
         engine.step(_found("theirs"))
-    assert sum(isinstance(event, Halted) for event in _drain_outputs(engine)) == 1
+    assert (
+        sum(isinstance(event, TradingStateChanged) and event.is_halt for event in _drain_outputs(engine)) == 1
+    )
 
 
 def test_order_seen_after_not_found_resets_absence_evidence() -> None:

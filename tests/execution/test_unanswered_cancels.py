@@ -13,7 +13,6 @@ from autohedge.core.events import (
     ConnectionStatus,
     Event,
     ExecutionReport,
-    Halted,
     OperatorCommand,
     OrderAccepted,
     OrderMassStatus,
@@ -21,6 +20,7 @@ from autohedge.core.events import (
     RequestThrottled,
     Restarted,
     SubmitOrder,
+    TradingStateChanged,
     VenueOrderStatus,
 )
 from autohedge.core.units import NS_PER_S
@@ -133,7 +133,7 @@ def test_cancel_unanswered_beyond_the_bound_alerts_once_and_halts() -> None:
     at_ns = harness.engine.now_ns
     assert not _only(harness.fire_timers_until(at_ns + 20 * NS_PER_S - 1), Alert)
     events = harness.fire_timers_until(at_ns + HOUR_NS)
-    (alert,), (halted,) = _only(events, Alert), _only(events, Halted)
+    (alert,), (halted,) = _only(events, Alert), _only(events, TradingStateChanged)
     assert (alert.code, alert.subject) == ("cancel_unanswered", order.order_id)
     assert order.order_id in halted.reason and harness.engine.halt_id == halted.halt_id
 

@@ -184,12 +184,12 @@ def rewrite_file(folder: RunFolder, which: Callable[[dict[str, Any]], str], old:
     """Changes a file of the genesis, and names it by its new content there."""
 
     def rename(lines: Lines) -> None:
-        agents = lines[0]["genesis"]["slow"]
+        agents = lines[0]["genesis"]["agents"]
         name = which(agents)
         text = folder.stored_file(name).read_text()
         assert old in text
         stored_name = folder.store_file(text.replace(old, new, 1).encode(), Path(name).suffix)
-        lines[0]["genesis"]["slow"] = json.loads(json.dumps(agents).replace(name, stored_name))
+        lines[0]["genesis"]["agents"] = json.loads(json.dumps(agents).replace(name, stored_name))
 
     rewrite(folder, rename)
 

@@ -25,7 +25,7 @@ def _changes(lines: Lines) -> list[int]:
 
 def _question_after(lines: Lines, index: int) -> int:
     """Returns the index of the first deliberation request after a line."""
-    return next(n for n, line in enumerate(lines) if n > index and _kind(line) == "deliberate")
+    return next(n for n, line in enumerate(lines) if n > index and _kind(line) == "deliberation_requested")
 
 
 def _number(lines: Lines, index: int) -> int:
@@ -71,7 +71,7 @@ def test_a_change_that_was_moved_over_a_question_is_found_at_it(
     def move(lines: Lines) -> None:
         nonlocal number
         at = _changes(lines)[0]
-        before = max(n for n, line in enumerate(lines) if n < at and _kind(line) == "deliberate")
+        before = max(n for n, line in enumerate(lines) if n < at and _kind(line) == "deliberation_requested")
         over = _question_after(lines, at) if way == "later" else before
         number = _number(lines, over)
         lines.insert(over, lines.pop(at))
@@ -84,7 +84,7 @@ def test_another_file_in_a_change_is_found(by_edited: RunFolder, forge: Forge) -
     folder = forge(by_edited)
 
     def rename(lines: Lines) -> None:
-        prompts = lines[0]["genesis"]["slow"]["prompts"]
+        prompts = lines[0]["genesis"]["agents"]["prompts"]
         first(lines, type="prompts_changed")["event"]["prompts"] = {"director": prompts["director"]}
 
     rewrite(folder, rename)

@@ -167,7 +167,7 @@ def test_a_recorded_file_that_was_changed_under_its_name_is_damage(
     by_script: RunFolder, forge: Forge, kind: str
 ) -> None:
     folder = forge(by_script)
-    agents = json.loads(folder.journal.read_text().partition("\n")[0])["genesis"]["slow"]
+    agents = json.loads(folder.journal.read_text().partition("\n")[0])["genesis"]["agents"]
     name = agents["headlines"] if kind == "headlines" else agents["prompts"]["director"]
     path = folder.stored_file(name)
     path.write_bytes(path.read_bytes() + b"\n")
@@ -183,7 +183,7 @@ def test_a_prompt_file_that_is_no_text_is_damage(by_rules: RunFolder, forge: For
     name = folder.store_file(b"---\xff", ".md")
 
     def rename(lines: Lines) -> None:
-        lines[0]["genesis"]["slow"]["prompts"]["director"] = name
+        lines[0]["genesis"]["agents"]["prompts"]["director"] = name
 
     rewrite(folder, rename)
     with pytest.raises(Corrupt, match="is damaged"):
@@ -269,7 +269,7 @@ def test_unrequested_or_repeated_decision_is_a_difference(by_rules: RunFolder, f
         lines.append(dict(first(lines, type="decision", number=4)))
 
     def drop_question(lines: Lines) -> None:
-        lines.remove(first(lines, type="deliberate", number=2))
+        lines.remove(first(lines, type="deliberation_requested", number=2))
 
     rewrite(folder, repeat)
     assert require_difference(folder).what == "decision"
@@ -281,7 +281,7 @@ def test_other_provider_in_genesis_is_a_decision_source_difference(by_rules: Run
     folder = forge(by_rules)
 
     def rename(lines: Lines) -> None:
-        lines[0]["genesis"]["slow"]["provider"] = "openai"
+        lines[0]["genesis"]["agents"]["provider"] = "openai"
 
     rewrite(folder, rename)
     assert require_difference(folder).what == "decision source"
@@ -294,7 +294,7 @@ def test_genesis_with_malformed_agents_part_is_damage(
     folder = forge(by_rules)
 
     def damage(lines: Lines) -> None:
-        lines[0]["genesis"]["slow"] = agents
+        lines[0]["genesis"]["agents"] = agents
 
     rewrite(folder, damage)
     with pytest.raises(Corrupt, match="genesis is damaged"):

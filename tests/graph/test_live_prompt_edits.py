@@ -198,7 +198,7 @@ def test_a_frozen_and_a_killed_worker_get_the_prompts_of_each_question(begin: Be
     folder = trader.end()
     assert _questions_by_prompt(folder).keys() >= {first, second, third}
     results = folder.read_results()
-    assert results and results["slow"]["worker_deaths"] == 1
+    assert results and results["agents"]["worker_deaths"] == 1
     _holds(folder)
 
 

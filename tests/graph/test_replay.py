@@ -133,7 +133,7 @@ def test_unfinished_run_is_replayed_as_far_as_its_journal_goes(by_rules: RunFold
 def test_a_torn_last_line_of_an_unfinished_run_is_left_out(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
     whole = folder.journal.read_bytes().splitlines(keepends=True)
-    last = max(number for number, line in enumerate(whole) if b'"type":"deliberate"' in line)
+    last = max(number for number, line in enumerate(whole) if b'"type":"deliberation_requested"' in line)
     folder.results.unlink()
     folder.journal.write_bytes(b"".join(whole[: last + 1]))
     folder.transcript.write_bytes(folder.transcript.read_bytes()[:-10])

@@ -65,7 +65,7 @@ def test_agent_refusal_prevents_the_order(case: str, tmp_path: Path) -> None:
     assert run.events(SubmitOrder) == []
     assert code in REFUSALS and code not in ABSTENTIONS
     assert set(resolved_codes(run)) == {code}
-    assert (run.deliberations.disposed or {})[code] == len(run.decisions) > 2
+    assert (run.deliberations.proposals or {})[code] == len(run.decisions) > 2
     assert run.deliberations.abstentions == {}
 
 

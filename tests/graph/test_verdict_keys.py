@@ -65,7 +65,7 @@ def test_cached_verdict_repeats_original_and_expires_with_it(
         assert len(each.calls) == 1 and each.at_ns == each.asked_ns
     results = run.read_results()
     assert results and results["deliberations"]["cached"] == len(cached)
-    assert results["slow"]["calls"]["kept"]["hits"] == len(cached)
+    assert results["agents"]["calls"]["kept"]["hits"] == len(cached)
 
 
 def test_cached_verdict_is_used_only_after_it_was_decided(
@@ -185,7 +185,7 @@ def test_other_tapes_share_no_verdict_keys_and_genesis_names_the_tape(run: RunFo
         genesis = next(read(folder.journal)).genesis
         assert genesis
         (stream,) = genesis["tape"]
-        assert genesis["slow"]["markets"] == {"BTC/USD": stream["content_hash"]}
+        assert genesis["agents"]["markets"] == {"BTC/USD": stream["content_hash"]}
 
 
 def test_single_flight_is_held_after_miss_and_not_after_hit() -> None:

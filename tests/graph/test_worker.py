@@ -89,7 +89,7 @@ def test_killed_worker_closes_gates_and_is_restarted(run_process: RunProcess) ->
     run_process.until("Gate OPEN")
     assert run_process.signal_worker(signal.SIGCONT) != killed
     results = run_process.end()
-    assert results["slow"]["worker_deaths"] == 1
+    assert results["agents"]["worker_deaths"] == 1
     assert results["deliberations"]["abstentions"]["worker_died"] >= 1
 
 
@@ -102,7 +102,7 @@ def test_a_frozen_worker_is_a_timeout_and_delays_no_quote(run_process: RunProces
     run_process.until("Gate OPEN")
     results = run_process.end()
     assert results["deliberations"]["abstentions"]["timeout"] >= 1
-    assert results["slow"]["worker_deaths"] == 0
+    assert results["agents"]["worker_deaths"] == 0
 
 
 def test_newer_question_replaces_waiting_one_of_same_symbol(workplace: Path) -> None:

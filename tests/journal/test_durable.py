@@ -56,7 +56,7 @@ def test_append_syncs_id_inputs_and_with_power_every_order(path: Path, power: bo
     journal = Journal.begin(store, GENESIS)
     for entry in ENTRIES:
         journal.append(entry)
-    kinds = (b'"run_nonce"', b'"restarted"', b'"continued"', b'"submit_order"')
+    kinds = (b'"run_started"', b'"restarted"', b'"continued"', b'"submit_order"')
     assert [sum(kind in line for line in disk.synced) for kind in kinds] == [1, 1, 1, orders]
     assert len(disk.synced) == 3 + orders
     store.close()

@@ -1,6 +1,6 @@
 """The trading state: which calls change it, and which do not."""
 
-from autohedge.core.events import Active, AnyOutput, Halted, Reducing, Resumed
+from autohedge.core.events import AnyOutput, TradingStateChanged
 from autohedge.risk.state import ReduceCause, TradingState
 
 
@@ -14,10 +14,14 @@ def test_reducing_ends_when_last_cause_is_cleared() -> None:
     assert (
         state.reduce(ReduceCause.LINK) and state.reduce(ReduceCause.LAG) and not state.reduce(ReduceCause.LAG)
     )
-    assert state.name == "reducing"
     for cause in (ReduceCause.LINK, ReduceCause.SILENT, ReduceCause.LAG):
         state.clear(cause)
-    assert events == [Reducing(("link",)), Reducing(("lag", "link")), Reducing(("lag",)), Active()]
+    assert events == [
+        TradingStateChanged("reducing", ("link",)),
+        TradingStateChanged("reducing", ("lag", "link")),
+        TradingStateChanged("reducing", ("lag",)),
+        TradingStateChanged("active"),
+    ]
     assert state.name == "active"
 
 
@@ -31,8 +35,13 @@ def test_automatic_halt_retains_its_id_until_resumed() -> None:
     assert state.name == "halted"
     state.resume("made room")
     assert not state.may_resume("halt-7")
-    assert [type(event) for event in events] == [Halted, Halted, Halted, Reducing, Resumed]
-    assert state.name == "reducing"
+    assert events == [
+        TradingStateChanged("halted", reason="disk full", halt_id="halt-7"),
+        TradingStateChanged("halted", reason="lunch", halt_id="halt-7"),
+        TradingStateChanged("halted", reason="more trouble", halt_id="halt-7"),
+        TradingStateChanged("halted", ("lag",), halt_id="halt-7"),
+        TradingStateChanged("reducing", ("lag",), reason="made room"),
+    ]
 
 
 def test_halt_after_a_resume_does_not_need_the_id_of_the_one_before() -> None:

@@ -104,14 +104,14 @@ def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, t
 
 def test_one_changed_venue_report_is_named_by_the_books_it_changes(folder: RunFolder) -> None:
     def pay_more(lines: Lines) -> None:
-        report = first(lines, type="report", kind="fill")
+        report = first(lines, type="execution_report", kind="fill")
         report["event"]["fee"] = str(Decimal(report["event"]["fee"]) + 1)
 
-    booked = first(_lines(folder), type="booked")
+    booked = first(_lines(folder), type="fill_booked")
     rewrite(folder, pay_more)
     difference, _ = app.replay_engine(folder)
     assert difference is not None
-    assert (difference.seq, difference.field) == (booked["seq"], "booked.cash")
+    assert (difference.seq, difference.field) == (booked["seq"], "fill_booked.cash")
     assert difference.recorded == booked["event"]["cash"]
     assert Decimal(difference.replayed) == Decimal(booked["event"]["cash"]) - 1
 
@@ -198,15 +198,15 @@ def test_journal_without_run_result_is_refused(folder: RunFolder, cut_at: int) -
 
     rewrite(folder, drop)
     for judge in (verify, app.replay_engine):
-        with pytest.raises(Corrupt, match="does not end with a run_result"):
+        with pytest.raises(Corrupt, match="does not end with run_ended"):
             judge(folder)
 
 
 def test_an_impossible_venue_report_is_named_by_replay(folder: RunFolder) -> None:
     def forge(lines: Lines) -> None:
-        first(lines, type="report", kind="fill")["event"]["quantity"] = "-1"
+        first(lines, type="execution_report", kind="fill")["event"]["quantity"] = "-1"
 
-    seq = first(_lines(folder), type="report", kind="fill")["seq"]
+    seq = first(_lines(folder), type="execution_report", kind="fill")["seq"]
     rewrite(folder, forge)
     difference, _ = app.replay_engine(folder)
     assert difference is not None

@@ -13,7 +13,7 @@ from autohedge import app
 from autohedge.app import engine_for, wall_run
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.clock import ReplayClock, monotonic_ns
-from autohedge.core.events import LoopLag, Reducing, RunStarted
+from autohedge.core.events import LoopLag, RunStarted, TradingStateChanged
 from autohedge.core.results import RunReport
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.journal import RunFolder, read, verify
@@ -143,7 +143,7 @@ def test_a_run_in_small_steps_has_the_same_record(workplace: Path, monkeypatch: 
 def test_an_interrupt_ends_a_run_well(workplace: Path) -> None:
     harness = ProcessHarness(workplace, {"synthetic__hours": 0.1, "momentum__warmup_count": 0})
     running = harness.start("run", "--speed", "real", "--json")
-    harness.wait_for(running, b"run_nonce")  # the first input: from then on an interrupt is handled
+    harness.wait_for(running, b"run_started")  # the first input: from then on an interrupt is handled
     running.send_signal(signal.SIGINT)
     out, err = running.communicate(timeout=20)
     assert running.returncode == 1
@@ -161,6 +161,6 @@ def test_loop_lag_is_recorded_reduces_trading_and_replays(workplace: Path) -> No
     lines = list(read(RunFolder.find(results.run).journal))
     lags = [line.event for line in lines if isinstance(line.event, LoopLag)]
     assert lags and lags[0].lag_ms > 0.0001
-    reducing = [line.event for line in lines if isinstance(line.event, Reducing)]
-    assert ("lag",) in [event.causes for event in reducing]
+    changes = [line.event for line in lines if isinstance(line.event, TradingStateChanged)]
+    assert ("lag",) in [event.causes for event in changes]
     assert app.replay_engine(RunFolder.find(results.run)) == (None, True)

@@ -132,7 +132,7 @@ def test_question_after_an_edit_uses_the_prompts_then_in_force() -> None:
 
     def edited(lines: Lines) -> None:
         """Forges a run that began with a careful prompt, edited back before its first question."""
-        agents = lines[0]["genesis"]["slow"]
+        agents = lines[0]["genesis"]["agents"]
         original = agents["prompts"]["director"]
         text = folder.stored_file(original).read_text() + CAREFUL
         agents["prompts"]["director"] = folder.store_file(text.encode(), ".md")
@@ -152,9 +152,9 @@ def test_a_snapshot_that_is_not_the_journals_is_refused() -> None:
     folder = recorded()
 
     def other(lines: Lines) -> None:
-        next(line["event"] for line in lines if line.get("event", {}).get("type") == "deliberate")[
-            "snapshot"
-        ] = "0" * 32
+        next(
+            line["event"] for line in lines if line.get("event", {}).get("type") == "deliberation_requested"
+        )["snapshot"] = "0" * 32
 
     rewrite(folder, other)
     with pytest.raises(Corrupt, match=r"the snapshot of question 1 is not the journal's"):

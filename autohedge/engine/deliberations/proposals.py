@@ -49,7 +49,7 @@ class ProposalHandler:
 
     def figures(self) -> dict[str, Any]:
         """The figures of proposals for the result."""
-        return {"disposed": dict(sorted(self._stats.disposed.items()))}
+        return {"proposals": dict(sorted(self._stats.proposals.items()))}
 
     def on_timeout(self, lane: int, number: int, now_ns: int) -> None:
         """Handles the deadline of question `number`."""
@@ -104,7 +104,7 @@ class ProposalHandler:
             self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], self._cooldown_quotes, why))
 
     def _resolve(self, lane: int, number: int, code: str, now_ns: int) -> None:
-        self._stats.disposed[code] += 1
+        self._stats.proposals[code] += 1
         self._outbox.emit(ProposalResolved(now_ns, number, self._symbols[lane], code))
 
 

@@ -51,7 +51,7 @@ class DeliberationStats:
     cached: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     abstentions: Counter[str] = field(default_factory=Counter)
-    disposed: Counter[str] = field(default_factory=Counter)
+    proposals: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)

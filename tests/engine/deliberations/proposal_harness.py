@@ -54,7 +54,7 @@ class ProposalHarness(harness.EngineHarness):
 
     @property
     def resolutions(self) -> dict[str, int]:
-        return self.figures.disposed or {}
+        return self.figures.proposals or {}
 
     @property
     def figures(self) -> DeliberationFigures:

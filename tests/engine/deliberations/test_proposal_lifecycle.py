@@ -14,13 +14,13 @@ from autohedge.core.events import (
     CooldownChanged,
     DeliberationRequested,
     Event,
-    Halted,
     OperatorCommand,
     Proposal,
     ProposalResolved,
     ReplaceOrder,
     Restarted,
     SubmitOrder,
+    TradingStateChanged,
 )
 from autohedge.core.orders import SELL
 from autohedge.core.units import NS_PER_S
@@ -193,7 +193,9 @@ def test_halt_and_resume_with_pending_request_requests_at_next_quote() -> None:
     harness = ProposalHarness()
     harness.next_question()
     harness.quotes(3)
-    assert events_of(Halted, harness.step(OperatorCommand(harness.engine.now_ns, "halt", "lunch")))
+    assert events_of(
+        TradingStateChanged, harness.step(OperatorCommand(harness.engine.now_ns, "halt", "lunch"))
+    )
     harness.step(OperatorCommand(harness.engine.now_ns, "resume", "back"))
     assert [type(event) for event in harness.quotes(1)] == [DeliberationRequested]
 

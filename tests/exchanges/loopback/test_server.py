@@ -178,7 +178,7 @@ def test_account_queries_are_answered_over_the_wire() -> None:
         await harness.receive(1)
         for question in (QueryOpenOrders(0), QueryFills(0, 0), QueryAccount(0)):
             harness.gateway.send(question, 0)
-        assert sorted(_kinds(await harness.receive(3))) == ["account", "fill", "order_list"]
+        assert sorted(_kinds(await harness.receive(3))) == ["account_state", "fill", "order_mass_status"]
 
     _play(scenario)
 
@@ -187,11 +187,11 @@ def test_duplicate_submit_is_one_order_and_is_cancelled_once() -> None:
     async def scenario(harness: LoopbackHarness) -> None:
         harness.submit("a")
         harness.submit("a", quantity=Decimal(2))
-        assert _kinds(await harness.receive(2)) == ["accepted", "accepted"]
+        assert _kinds(await harness.receive(2)) == ["order_accepted", "order_accepted"]
         harness.gateway.send(CancelOrder(0, "a", ""), 0)
         assert _kinds(await harness.receive(1)) == ["canceled"]
         harness.query("a")
-        assert _kinds(await harness.receive(2)) == ["accepted", "canceled"]
+        assert _kinds(await harness.receive(2)) == ["order_accepted", "canceled"]
 
     _play(scenario)
 
@@ -208,12 +208,12 @@ def test_submit_of_untraded_symbol_is_rejected() -> None:
 @pytest.mark.parametrize(
     ("fault", "first", "truth"),
     [
-        (VenueFault.TIMEOUT_ACCEPTED, RequestUnknown, "accepted"),
-        (VenueFault.TIMEOUT_LOST, RequestUnknown, "not_found"),
-        (VenueFault.ERROR, RequestUnknown, "not_found"),
-        (VenueFault.ERROR_ACCEPTED, RequestUnknown, "accepted"),
-        (VenueFault.THROTTLE, RequestThrottled, "not_found"),
-        (VenueFault.BAN, RequestThrottled, "not_found"),
+        (VenueFault.TIMEOUT_ACCEPTED, RequestUnknown, "order_accepted"),
+        (VenueFault.TIMEOUT_LOST, RequestUnknown, "order_not_found"),
+        (VenueFault.ERROR, RequestUnknown, "order_not_found"),
+        (VenueFault.ERROR_ACCEPTED, RequestUnknown, "order_accepted"),
+        (VenueFault.THROTTLE, RequestThrottled, "order_not_found"),
+        (VenueFault.BAN, RequestThrottled, "order_not_found"),
     ],
 )
 def test_failed_request_is_resolved_by_an_order_query(
