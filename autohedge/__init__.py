@@ -1,4 +1,4 @@
 """AutoHedge: LLM agents propose, a deterministic engine disposes."""
 
-__version__ = "0.3.0"
+__version__ = "0.4.0"
 __released__ = "2026-11-30"
