@@ -17,7 +17,7 @@ GROUPS = {
     "Agents": ("ask", "prompts", "draw"),
     "Data": ("data",),
     "Operate": ("init", "config", "doctor", "version"),
-    "Safety": ("halt", "resume", "flatten", "simulate"),
+    "Safety": ("halt", "resume", "flatten", "pause", "cancel-all", "sync", "simulate"),
 }
 
 
@@ -30,10 +30,10 @@ class GroupedCommands(TyperGroup):
         assert not missing, missing
         for title, names in GROUPS.items():
             with formatter.section(title):
-                formatter.write_dl(self._rows(names), col_max=10)
+                formatter.write_dl(self._rows(names), col_max=12)
 
     def _rows(self, names: "Iterable[str]") -> list[tuple[str, str]]:
-        return [(f"{name:<8}", (self.commands[name].help or "").partition("\n")[0]) for name in names]
+        return [(f"{name:<10}", (self.commands[name].help or "").partition("\n")[0]) for name in names]
 
 
 app = typer.Typer(

@@ -1,7 +1,7 @@
-"""Verbs that trade: run, restart, the venue of its own, a person's commands, replay."""
+"""Verbs that trade: run, restart, the venue of its own, replay."""
 
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from autohedge.runtime.observers import ObserverFactory
     from autohedge.runtime.replay import Difference
 
-Reason = Annotated[str, typer.Option("--reason", help="The reason, for the journal.")]
 Venue = Annotated[
     str | None,
     typer.Option("--venue", help="Port of a simulated venue (`autohedge venue`); the venue sets the speed."),
@@ -153,57 +152,6 @@ def venue(
 def _announce_port(port: int, symbols: str, faults: str) -> None:
     broken = f"; faults: {faults}" if faults else ""
     echo(f"simulated venue for {symbols}, no real money: listening on 127.0.0.1:{port}{broken}")
-
-
-@app.command()
-def halt(run: Run, reason: Reason = "operator", as_json: AsJson = False) -> None:
-    """Halt the entries of a running run; exits continue."""
-    _operate(run, "halt", reason, None, as_json=as_json)
-
-
-@app.command()
-def resume(
-    run: Run,
-    halt_id: Annotated[
-        str | None, typer.Option("--halt-id", help="The id of an automatic halt, which `status` shows.")
-    ] = None,
-    reason: Reason = "operator",
-    as_json: AsJson = False,
-) -> None:
-    """Allow entries again after a halt."""
-    _operate(run, "resume", reason, halt_id, as_json=as_json)
-
-
-@app.command()
-def flatten(run: Run, reason: Reason = "operator", as_json: AsJson = False) -> None:
-    """Halt entries and close every position of a running run."""
-    _operate(run, "flatten", reason, None, as_json=as_json)
-
-
-@app.command()
-def status(run: Run, as_json: AsJson = False) -> None:
-    """Show the equity, positions and halts of a running run."""
-    _operate(run, "status", "", None, as_json=as_json)
-
-
-def _operate(run: str, command: Any, reason: str, halt_id: str | None, *, as_json: bool) -> None:
-    from autohedge.journal import RunFolder
-    from autohedge.runtime.control import Request, is_listening
-    from autohedge.runtime.control import send_command as ask
-
-    folder = RunFolder.find(run, lambda each: is_listening(each.path))
-    reply = ask(folder.path, Request(command, reason, halt_id))
-    if as_json:
-        import msgspec
-
-        print_json({"run": folder.id, "says": reply.message} | msgspec.to_builtins(reply.status))
-        return
-    from autohedge.console.formatting import amount_text, quantity_text
-
-    positions = reply.status.open_positions.items()
-    held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
-    equity = amount_text(reply.status.equity)
-    echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
 
 
 def _require_no_money(settings: "Settings", *, live: bool) -> None:

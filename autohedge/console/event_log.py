@@ -29,6 +29,7 @@ from autohedge.core.events import (
     FillBooked,
     GateChanged,
     JournalEntry,
+    OperatorCommand,
     OrderAdopted,
     OrderNotFound,
     OrderOverfilled,
@@ -211,6 +212,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         GateChanged,
         ProposalResolved,
         CooldownChanged,
+        OperatorCommand,
         PromptsChanged,
         SubmitOrder,
         CancelOrder,
@@ -334,15 +336,20 @@ def _agent_line(event: AnyEvent) -> tuple[int, str] | None:
             text = f"no question for {event.quotes} quotes after {event.why}" if event.quotes else "expired"
             return 1, f"[COOLDOWN] {event.symbol}: {text}"
         case _:
-            return _prompt_line(event)
+            return _person_line(event)
 
 
-def _prompt_line(event: AnyEvent) -> tuple[int, str] | None:
-    """Returns the line of a prompt edit."""
-    if not isinstance(event, PromptsChanged):
-        return None
-    named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
-    return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
+def _person_line(event: AnyEvent) -> tuple[int, str] | None:
+    """Returns the line of what a person has done: a command, a prompt edit."""
+    match event:
+        case OperatorCommand():
+            command, actor = event.command.replace("_", "-"), event.actor or "operator"
+            return 1, f"[OPERATOR] {command} by {actor}: {event.reason}"
+        case PromptsChanged():
+            named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
+            return 1, f"[AGENT] Prompts changed: {named}, from the next question on"
+        case _:
+            return None
 
 
 def _decision_text(decision: Decision) -> str:

@@ -171,16 +171,18 @@ class Timer(Input, frozen=True, gc=False):
     at_ns: int
 
 
-class OperatorCommand(Input, frozen=True, gc=False):
-    """A command of the operator; `halt_id` names the automatic halt that a `resume` lifts.
+class OperatorCommand(Input, frozen=True, gc=False, omit_defaults=True):
+    """A command of `actor`, done once per `request_id`; `resume` names an automatic halt by `halt_id`.
 
     After `stop` the engine takes no more rows: the run delivers what is in flight, and ends.
     """
 
     at_ns: int
-    command: Literal["halt", "resume", "flatten", "stop"]
+    command: Literal["halt", "resume", "flatten", "pause", "cancel_all", "sync", "stop"]
     reason: str
     halt_id: str | None = None
+    actor: str = ""
+    request_id: str = ""
 
 
 class SystemFault(Input, frozen=True, gc=False):
@@ -365,8 +367,8 @@ class Reconciled(Output, frozen=True, gc=False):
 class TradingStateChanged(Output, frozen=True, gc=False, omit_defaults=True):
     """The trading state of the account, complete as it is after a change.
 
-    `causes` are why entries are off for a time; they may come and go while trading is halted, too. A halt or
-    the end of one has a `reason`, other changes have none. An automatic halt has a `halt_id`, which a `resume`
+    `causes` are why entries are off for a time; they may come and go while trading is halted, too. A halt and
+    a resume have a `reason`, other changes have none. An automatic halt has a `halt_id`, which a `resume`
     must name.
     """
 
@@ -382,7 +384,7 @@ class TradingStateChanged(Output, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def is_resume(self) -> bool:
-        """Whether this lifts a halt; entries are on again if there are no `causes`."""
+        """Whether this lifts a halt or a pause; entries are on again if there are no `causes`."""
         return self.state != "halted" and bool(self.reason)
 
 

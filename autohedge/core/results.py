@@ -147,8 +147,9 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class RunStatus(RunResult, frozen=True, omit_defaults=True, kw_only=True):
-    """The result so far of a running run, whether entries are halted, and how far its clock is."""
+    """The result so far of a running run, whether entries are halted or paused, and how far its clock is."""
 
     halted: bool
     halt_id: str | None
+    paused: bool
     reached_ns: int

@@ -5,6 +5,7 @@ input. Inputs and outputs go to `Engine.log` under one sequence number, which co
 writes the log to the journal and then sends the trading commands in it to the venue.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -64,6 +65,7 @@ from autohedge.strategies import StrategyRunner
 REASONS = tuple(Reason)
 EXIT_CODES = STOPS - {Reason.ENTRY}
 TIME_STOP = Reason.TIME_STOP.label
+REQUESTS_MAX = 1_000  # an operator's client repeats a request soon or not at all
 ORDER_EVENTS = (
     ExecutionReport,
     OrderAccepted,
@@ -108,6 +110,7 @@ class Engine:
         self._strategy = strategy
         self._publisher = KernelPublisher(self.execution, self.timers)
         self._watchdogs = Watchdogs(self.timers, round(settings.risk.silent_feed_s * NS_PER_S))
+        self._done_requests: deque[str] = deque(maxlen=REQUESTS_MAX)
         self._counts, self._stop = strategy.lanes["counts"], strategy.lanes["stop"]
         self._refresh_in = strategy.lanes["refresh_in"]
         self._handlers = self._inputs_by_type()
@@ -230,7 +233,7 @@ class Engine:
         )
 
     def may_resume(self, halt_id: str | None) -> bool:
-        """Whether a person may lift the halt; an automatic halt needs its id."""
+        """Whether a person may lift the halt or the pause; an automatic halt needs its id."""
         return self.state.may_resume(halt_id)
 
     def codes(self) -> dict[str, int]:
@@ -344,13 +347,37 @@ class Engine:
     def _on_prompts_changed(self, changed: PromptsChanged) -> None:
         """Prompts concern the agents runtime; here they only need a place in the journal."""
 
+    def was_done(self, request_id: str) -> bool:
+        """Whether a request of this id was carried out; the last `REQUESTS_MAX` are known."""
+        return request_id in self._done_requests
+
     def _on_operator(self, command: OperatorCommand) -> None:
-        if command.command != "resume":
-            self._halt(command.reason, None)
-        elif self.may_resume(command.halt_id):
-            self.state.resume(command.reason)
+        """Carries out a command; a request that was done before and a refused resume have no effect."""
+        if self.was_done(command.request_id):
+            return
+        match command.command:
+            case "resume":
+                if not self.may_resume(command.halt_id):
+                    return
+                self._resume(command.reason)
+            case "pause":
+                self.state.reduce(ReduceCause.PAUSED)
+            case "cancel_all":
+                self.execution.cancel_all("all orders cancelled", self.now_ns)
+            case "sync":
+                self.execution.synchronize(self.now_ns)
+            case _:
+                self._halt(command.reason, None)
         if command.command == "flatten":
             self.actions.flatten(self.now_ns)
+        if command.request_id:
+            self._done_requests.append(command.request_id)
+
+    def _resume(self, reason: str) -> None:
+        was_paused = self.state.paused
+        self.state.resume(reason)
+        if was_paused and self.deliberations:
+            self.deliberations.on_resumed(self.now_ns)
 
     def _on_system_fault(self, fault: SystemFault) -> None:
         self._halt(fault.cause, self.outbox.new_halt_id())

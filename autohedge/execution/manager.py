@@ -142,6 +142,14 @@ class ExecutionManager:
         for lane in range(len(self.instruments)):
             self.cancel_slices(lane)
 
+    def cancel_all(self, reason: str, now_ns: int) -> None:
+        """Cancels every resting order, an adopted exit too, and drops all slices that are left."""
+        self.tracker.repeat_cancels(now_ns)
+        for order in list(self.orders.working.values()):
+            self.cancel(order, reason, now_ns)
+        for lane in range(len(self.instruments)):
+            self.cancel_slices(lane)
+
     def cancel_entries(self, reason: str, now_ns: int, lane: int | None = None) -> None:
         """Cancels all resting entries, or those of one lane."""
         for order in self.orders.entries() if lane is None else self.orders.entries_of(lane):
@@ -180,6 +188,13 @@ class ExecutionManager:
             self._timers.schedule(RECONCILE, self.tracker.hold_until_ns)
         else:
             self.reconciliation.request(now_ns, self.last_fill_ns)
+
+    def synchronize(self, now_ns: int) -> None:
+        """Reconciles now, and queries every order that waits for an answer; entries go on meanwhile."""
+        self.request_reconciliation(now_ns)
+        for order in list(self.orders.working.values()):
+            if order.state is OrderState.UNKNOWN or order.cancel_unanswered:
+                self.tracker.requery(order, now_ns)
 
     def _touch_all(self) -> None:
         self.touched.update(range(len(self.instruments)))

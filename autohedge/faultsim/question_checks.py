@@ -55,7 +55,7 @@ class QuestionChecker:
                 self._end_all("restart")
             case TradingStateChanged(is_halt=True) | SystemFault():
                 self._end_all("halt")
-            case OperatorCommand() if event.command != "resume":
+            case OperatorCommand(command="halt" | "flatten" | "stop"):
                 self._end_all("halt")
             case EndOfTape():
                 self.over = True

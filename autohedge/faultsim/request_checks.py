@@ -21,6 +21,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 
 # An order whose answers may have been missed is in none of these.
 TRUSTED = frozenset({OrderState.SUBMITTED, OrderState.OPEN, OrderState.PARTIAL})
+REPEATING_CANCELS = frozenset({"halt", "flatten", "stop", "cancel_all"})
 
 
 class RequestChecker:
@@ -84,7 +85,7 @@ class RequestChecker:
         if isinstance(cause, Restarted) or (isinstance(cause, ConnectionStatus) and cause.state == "up"):
             self._all_queried(engine)
         elif isinstance(cause, SystemFault) or (
-            isinstance(cause, OperatorCommand) and cause.command != "resume"
+            isinstance(cause, OperatorCommand) and cause.command in REPEATING_CANCELS
         ):
             self._cancels_repeated(engine)
         elif self._is_first and not self._pass_began:

@@ -1,7 +1,7 @@
 """The trading state of the account: ACTIVE, REDUCING or HALTED. Cancels and reductions pass in all three.
 
-REDUCING has causes and ends by itself with the last of them. HALTED ends only when the operator resumes; an
-automatic halt has an id that `resume` must name.
+REDUCING has causes and ends with the last of them; all end by themselves but an operator's pause. HALTED ends
+only when an operator resumes; an automatic halt has an id that `resume` must name.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ NO_REASON = "no reason given"  # the reason is what tells a halt from a cause th
 
 @unique
 class ReduceCause(StrEnum):
-    """Why entries are off temporarily."""
+    """Why entries are off; PAUSED lasts until an operator resumes, the others end by themselves."""
 
     RECONCILING = auto()
     LINK = auto()
@@ -25,6 +25,7 @@ class ReduceCause(StrEnum):
     LAG = auto()
     DAILY_LOSS = auto()
     ORDER_RATE = auto()
+    PAUSED = auto()
 
 
 class TradingState:
@@ -62,13 +63,19 @@ class TradingState:
         self.halted, self.halt_id = True, self.halt_id or halt_id
         self._emit_change(reason or NO_REASON)
 
+    @property
+    def paused(self) -> bool:
+        """Whether an operator has paused entries and questions."""
+        return ReduceCause.PAUSED in self.causes
+
     def may_resume(self, halt_id: str | None) -> bool:
-        """Returns whether `resume` may lift the halt: an automatic one requires its id."""
-        return self.halted and self.halt_id in (None, halt_id)
+        """Returns whether `resume` may lift the halt or the pause: an automatic halt requires its id."""
+        return self.halt_id in (None, halt_id) if self.halted else self.paused
 
     def resume(self, reason: str) -> None:
-        """Lifts the halt."""
+        """Lifts the halt and the pause."""
         self.halted, self.halt_id = False, None
+        self.causes.discard(ReduceCause.PAUSED)
         self._emit_change(reason or NO_REASON)
 
     def _emit_change(self, reason: str = "") -> None:

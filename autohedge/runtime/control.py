@@ -1,7 +1,7 @@
 """The control socket of a running run: a Unix socket in its folder, accessible to its owner only.
 
 A request and its reply are one JSON object each. A command becomes an engine input and is journaled with its
-reason.
+actor, its reason and the id of the request.
 """
 
 import asyncio
@@ -14,21 +14,45 @@ from typing import Literal, Self
 import msgspec
 
 from autohedge.core.errors import Misconfigured, Refused, Unavailable
+from autohedge.core.events import OperatorCommand
 from autohedge.core.results import RunStatus
+from autohedge.engine.engine import Engine
 from autohedge.runtime.wall import WallRuntime
 
 SOCKET = "control.sock"
 PATH_BYTES_MAX = 100  # the kernel takes 108 on Linux, 104 on macOS, including the closing zero
 ANSWER_S = 10.0
 REQUEST_BYTES_MAX = 1 << 16
+TEXTS_MAX = {"reason": 500, "halt_id": 100, "actor": 100, "request_id": 100}
+
+
+ControlCommand = Literal["halt", "resume", "flatten", "pause", "cancel_all", "sync", "status"]
 
 
 class Request(msgspec.Struct, frozen=True):
-    """A person's command to a run."""
+    """A person's command to a run; `actor` is who the client says sends it. The same `request_id` is done once."""
 
-    command: Literal["halt", "resume", "flatten", "status"]
+    command: ControlCommand
     reason: str = ""
     halt_id: str | None = None
+    actor: str = ""
+    request_id: str = ""
+
+    @property
+    def fault(self) -> str:
+        """What is wrong with its texts, which are untrusted; empty if nothing is."""
+        for name, longest in TEXTS_MAX.items():
+            text = getattr(self, name) or ""
+            if len(text) > longest:
+                return f"{name} has {len(text)} characters; {longest} are allowed"
+            if not text.isprintable():
+                return f"{name} must be one line of printable characters"
+        return ""
+
+    def input_at(self, at_ns: int) -> OperatorCommand:
+        """The engine's input; not for `status`, which changes nothing."""
+        assert self.command != "status"
+        return OperatorCommand(at_ns, self.command, self.reason, self.halt_id, self.actor, self.request_id)
 
 
 class Reply(msgspec.Struct, frozen=True):
@@ -81,16 +105,26 @@ class ControlServer:
             request = _decode_request(line)
         except msgspec.MsgspecError as error:
             return self._reply(done=False, message=f"invalid request: {error}")
-        engine = self._wall.engine
+        if request.fault:
+            return self._reply(done=False, message=request.fault)
         if request.command == "status":
-            return self._reply(done=True, message="halted" if engine.halted else "trading")
-        if request.command == "resume" and not engine.may_resume(request.halt_id):
-            return self._reply(done=False, message=_resume_refusal(engine.halt_id))
-        if request.command == "resume" and (fault := self._wall.recover_disk()):
-            return self._reply(done=False, message=fault)
-        self._wall.apply_command(request.command, request.reason, request.halt_id)
+            return self._reply(done=True, message=_state_text(self._wall.engine))
+        return self._carry_out(request)
+
+    def _carry_out(self, request: Request) -> Reply:
+        engine = self._wall.engine
+        repeated = engine.was_done(request.request_id)
+        if request.command == "resume" and not repeated:
+            if not engine.may_resume(request.halt_id):
+                return self._reply(done=False, message=_resume_refusal(engine.halt_id))
+            if fault := self._wall.recover_disk():
+                return self._reply(done=False, message=fault)
+        self._wall.inject(request.input_at)
         if self._wall.failure:
             return self._reply(done=False, message=str(self._wall.failure))
+        if repeated:
+            message = f"request {request.request_id} was carried out before; nothing is done again"
+            return self._reply(done=True, message=message)
         return self._reply(done=True, message=DONE[request.command])
 
     def _reply(self, *, done: bool, message: str) -> Reply:
@@ -99,6 +133,7 @@ class ControlServer:
             **msgspec.structs.asdict(engine.result()),
             halted=engine.halted,
             halt_id=engine.halt_id,
+            paused=engine.state.paused,
             reached_ns=self._wall.reached_ns,
         )
         return Reply(done, message, status)
@@ -108,12 +143,19 @@ DONE = {
     "halt": "entries are halted; exits go on",
     "resume": "entries are on again",
     "flatten": "entries are halted, every position is being sold",
+    "pause": "entries and questions are paused; exits go on, and resting entries stay",
+    "cancel_all": "every resting order is being cancelled; entries stay on",
+    "sync": "orders, fills, positions and cash are being compared with the venue's",
 }
+
+
+def _state_text(engine: Engine) -> str:
+    return "halted" if engine.halted else "paused" if engine.state.paused else "trading"
 
 
 def _resume_refusal(halt_id: str | None) -> str:
     if halt_id is None:
-        return "it is not halted"
+        return "it is neither halted nor paused"
     return f"the halt was automatic: read its reason in the journal, then pass --halt-id {halt_id}"
 
 
@@ -131,8 +173,11 @@ def is_listening(folder: Path) -> bool:
 def send_command(folder: Path, request: Request) -> Reply:
     """Sends a command to a running run and returns its reply.
 
-    Raises Unavailable if the run is not running on a clock now or does not reply, Refused if it refuses.
+    Raises Misconfigured for a text that is too long or not printable, Unavailable if the run is not running on a
+    clock now or does not reply, Refused if it refuses.
     """
+    if request.fault:
+        raise Misconfigured(request.fault)
     with socket.socket(socket.AF_UNIX) as line:
         line.settimeout(ANSWER_S)
         try:

@@ -11,7 +11,7 @@ import signal
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from selectors import SelectSelector
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from autohedge.core.clock import NEVER, ReplayClock, monotonic_ns
 from autohedge.core.errors import AutoHedgeError
@@ -95,17 +95,8 @@ class WallRuntime:
         """Wakes the loop now instead of at the next row, because an outside event has arrived."""
         self._wake.set()
 
-    def apply_command(
-        self, command: Literal["halt", "resume", "flatten", "stop"], reason: str, halt_id: str | None = None
-    ) -> None:
-        """Carries out a person's command."""
-        try:
-            self.runtime.inject(OperatorCommand(self.reached_ns, command, reason, halt_id))
-        except AutoHedgeError as error:
-            self.abort(error)
-
-    def inject(self, event_at: Callable[[int], Decision | PromptsChanged]) -> None:
-        """Injects a decision or a change of prompts; `event_at` makes it from the time reached."""
+    def inject(self, event_at: Callable[[int], Decision | PromptsChanged | OperatorCommand]) -> None:
+        """Injects an input from outside; `event_at` makes it from the time reached."""
         try:
             self.runtime.inject(event_at(self.reached_ns))
         except AutoHedgeError as error:
@@ -133,9 +124,9 @@ class WallRuntime:
                 self._catch_up(next_ns)
             self.playing = False
             if self.stopped:
-                self.apply_command("stop", "interrupted")
+                self.inject(lambda at_ns: OperatorCommand(at_ns, "stop", "interrupted"))
             elif self.halts_at_end:
-                self.apply_command("halt", "the tape has ended")
+                self.inject(lambda at_ns: OperatorCommand(at_ns, "halt", "the tape has ended"))
             await self._await_final_answers()
             self.runtime.finish()
 

@@ -100,10 +100,34 @@ def test_halt_resume_and_flatten_are_inputs_with_their_reasons(
     assert app.replay_engine(_folder(harness)) == (None, True)
 
 
+def test_pause_shows_in_status_and_a_repeated_request_is_done_once(
+    running: tuple[ProcessHarness, Process, str],
+) -> None:
+    harness, process, run = running
+    asked = ("--actor", "alice", "--request-id", "r1", "--reason", "lunch")
+    assert "paused" in harness.call("pause", run, *asked).stdout
+    status = json.loads(harness.call("status", run, "--json").stdout)
+    assert (status["says"], status["paused"], status["halted"]) == ("paused", True, False)
+    assert "resting order" in harness.call("cancel-all", run).stdout
+    assert "venue" in harness.call("sync", run).stdout
+    assert "entries are on again" in harness.call("resume", run).stdout
+    again = harness.call("pause", run, *asked)
+    assert again.returncode == 0 and "request r1 was carried out before" in again.stdout
+    assert json.loads(harness.call("status", run, "--json").stdout)["paused"] is False
+    _end(process)
+    paused, *_, repeated, stopped = _events(harness, OperatorCommand)
+    assert (paused.actor, paused.request_id, paused.reason) == ("alice", "r1", "lunch")
+    assert (repeated.command, repeated.request_id, stopped.command) == ("pause", "r1", "stop")
+    assert app.replay_engine(_folder(harness)) == (None, True)
+
+
 def test_resume_without_a_halt_is_refused(running: tuple[ProcessHarness, Process, str]) -> None:
     harness, _, run = running
     refused = harness.call("resume", run)
-    assert (refused.returncode, refused.stderr) == (3, f"autohedge: run {run}: it is not halted\n")
+    assert (refused.returncode, refused.stderr) == (
+        3,
+        f"autohedge: run {run}: it is neither halted nor paused\n",
+    )
 
 
 def test_running_run_cannot_be_restarted_nor_a_finished_one_halted(

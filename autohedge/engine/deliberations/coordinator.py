@@ -112,8 +112,11 @@ class DeliberationCoordinator:
             self.lesson_scheduler.on_decision(decision, self._lane_of[decision.symbol])
 
     def on_fill(self, change: PositionChange, reason: str, now_ns: int) -> None:
-        """Follows a booked fill; asks for a lesson if one is due."""
-        if self.lesson_scheduler and (closed := self.lesson_scheduler.on_fill(change, reason, now_ns)):
+        """Follows a booked fill; asks for a lesson if one is due, but not during a pause."""
+        if self.lesson_scheduler is None:
+            return
+        closed = self.lesson_scheduler.on_fill(change, reason, now_ns)
+        if closed and not self._execution.state.paused:
             number = self._next_number()
             self._send(self._snapshot(change.lane, number, now_ns, "learning", closed))
             self.lesson_scheduler.on_asked(change.lane, number, now_ns)
@@ -121,6 +124,11 @@ class DeliberationCoordinator:
     def on_halt(self, now_ns: int) -> None:
         """Drops what is pending and closes every gate."""
         self._close_all("halted", now_ns)
+
+    def on_resumed(self, now_ns: int) -> None:
+        """Asks what has become due during a pause."""
+        for lane in range(len(self._instruments)):
+            self._ask_if_due(lane, now_ns)
 
     def on_restart(self, last_number: int, now_ns: int) -> None:
         """Drops what is pending, and skips the numbers of deliberations that the record may have lost."""
@@ -158,7 +166,7 @@ class DeliberationCoordinator:
     # questions
 
     def _ask_if_due(self, lane: int, now_ns: int) -> None:
-        if self.scheduler.may_ask(lane, now_ns):
+        if not self._execution.state.paused and self.scheduler.may_ask(lane, now_ns):
             self._ask(lane, now_ns)
         self._gate_codes[lane] = self.gates.code(lane)
 
