@@ -6,7 +6,20 @@ import platform
 import sys
 from collections.abc import Callable, Sequence
 
-from benchmarks import day, deciding, deliberation, engine, hot, kernel, orders, process, team, waking, wall
+from benchmarks import (
+    day,
+    deciding,
+    deliberation,
+    engine,
+    hot,
+    in_memory,
+    kernel,
+    orders,
+    process,
+    team,
+    waking,
+    wall,
+)
 from benchmarks.market import QUOTES
 from benchmarks.row import Row
 
@@ -15,6 +28,7 @@ Measure = Callable[[int], list[Row]]
 ROWS: dict[str, Measure] = {
     "kernel": kernel.measure,
     "engine": engine.measure,
+    "in memory": in_memory.measure,
     "process": process.measure,
     "live": hot.live,
     "checks": hot.checks,

@@ -1,6 +1,7 @@
 """The composition root: wires settings, market, strategy, engine, venue, agents and record together."""
 
 from autohedge.app.compose import engine_for, recipe_for, tape_for, venue_for
+from autohedge.app.memory_run import run_in_memory
 from autohedge.app.records import (
     open_record,
     origins_of,
@@ -34,6 +35,7 @@ __all__ = [
     "replay_engine",
     "require_trust",
     "run",
+    "run_in_memory",
     "run_in_runtime",
     "tape_for",
     "venue_for",

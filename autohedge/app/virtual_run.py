@@ -18,6 +18,7 @@ from autohedge.core.events import Continued
 from autohedge.core.ids import fresh_nonce, nonce_from_seed
 from autohedge.core.ports import Recorder
 from autohedge.core.results import ProcessFigures, RunReport
+from autohedge.engine.engine import Engine
 from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal
 from autohedge.journal.chain import BufferedStore
@@ -223,23 +224,30 @@ def open_agents(settings: Settings, tape: Tape) -> Iterator["InProcessRuntime | 
 
 def finish_run(run: TradingRun, process: ProcessFigures) -> RunReport:
     """Writes and returns the results of a run whose record is complete and synced."""
-    engine, tape, journal = run.engine, run.tape, run.record.journal
+    record = run.record
+    report = msgspec.structs.replace(
+        report_of(run.settings, run.tape, run.engine, process),
+        journal_head=record.journal.head,
+        journal_lines=record.journal.lines,
+        run=record.folder.id,
+    )
+    record.folder.write_results(report)
+    return report
+
+
+def report_of(settings: Settings, tape: Tape, engine: Engine, process: ProcessFigures) -> RunReport:
+    """Returns the results of a run that has ended, apart from what names its record."""
     bars = any(stream.kind is Kind.BARS for stream in tape.streams)
-    report = RunReport(
+    return RunReport(
         **msgspec.structs.asdict(engine.result()),
         # Every position has a stop and a target, which a bar can cross without a close beyond it.
         bar_exits="close" if bars else None,
-        mode=run.settings.trading.mode,
-        strategy=run.settings.trader_name,
-        seed=run.settings.seed,
+        mode=settings.trading.mode,
+        strategy=settings.trader_name,
+        seed=settings.seed,
         symbols=list(tape.symbols),
         synthetic=any(origin.recipe for origin in tape.origins),
         fills=[msgspec.Raw(fill) for fill in engine.stats.fill_lines],
         working_orders=working_orders(engine.orders),
-        journal_head=journal.head,
-        journal_lines=journal.lines,
-        run=run.record.folder.id,
         **msgspec.structs.asdict(process),
     )
-    run.record.folder.write_results(report)
-    return report

@@ -25,6 +25,9 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     realized: Decimal
 
 
+_decode_fill = msgspec.json.Decoder(Fill).decode
+
+
 class WorkingOrder(msgspec.Struct, frozen=True, gc=False):
     """An order that still works at the end of a run; `filled` is the filled part of `quantity`."""
 
@@ -125,8 +128,9 @@ class ProcessFigures(msgspec.Struct, frozen=True):
 class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     """The content of `results.json`: the result, the fills, and what they derive from.
 
-    `bar_exits` is set for bars. `fills` has the JSON of a `Fill` each. `working_orders` is None in reports of
-    versions up to 0.2.0. `interrupted`, `wakes` and `worst_lag_ms` belong to runs on a clock.
+    `bar_exits` is set for bars. `fills` has the JSON of a `Fill` each, `parsed_fills` returns them as values.
+    `working_orders` is None in reports of versions up to 0.2.0. `interrupted`, `wakes` and `worst_lag_ms` belong
+    to runs on a clock. `run`, `journal_head` and `journal_lines` are empty and 0 for a run in memory.
     """
 
     bar_exits: Literal["close"] | None = None
@@ -137,13 +141,17 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     synthetic: bool
     fills: list[msgspec.Raw]
     working_orders: list[WorkingOrder] | None = None
-    journal_head: str
-    journal_lines: int
+    journal_head: str = ""
+    journal_lines: int = 0
     interrupted: bool | None = None
     wakes: int | None = None
     worst_lag_ms: float | None = None
     agents: AgentsSummary | None = None
-    run: str
+    run: str = ""
+
+    def parsed_fills(self) -> list[Fill]:
+        """Returns the fills as values, in order of arrival."""
+        return [_decode_fill(fill) for fill in self.fills]
 
 
 class RunStatus(RunResult, frozen=True, omit_defaults=True, kw_only=True):

@@ -20,7 +20,7 @@ from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.result_recording import RecordedResult, record_result
 from autohedge.graph.runner import DeliberationResult
 from autohedge.graph.service import BackendInfo, DeliberationService
-from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
+from autohedge.graph.virtual_time import LoopThread, Record, SimulatedDecisions
 from autohedge.graph.worker import NO_USAGE, Worker
 from autohedge.llm.policy import sleep
 from autohedge.llm.transcript import Transcript, TranscriptIndex
@@ -69,6 +69,13 @@ def _untimed(result: DeliberationResult) -> DeliberationResult:
     """Returns a result without queueing times, which are real time and would differ in each run on a tape."""
     calls = tuple(msgspec.structs.replace(call, queue_ms=0.0) for call in result.calls)
     return msgspec.structs.replace(result, calls=calls)
+
+
+def _unrecorded(
+    question: DeliberationRequested, snapshot: Snapshot, result: DeliberationResult
+) -> RecordedResult:
+    """Takes a result of a run in memory, which has no transcript for its decision to name."""
+    return RecordedResult(question, result, ())
 
 
 class _TapeTranscript:
@@ -178,19 +185,21 @@ class InProcessRuntime:
         self._lessons = tuple(lessons)
 
     def decision_source(
-        self, path: Path, first: Callable[[float], None] = lambda _: None
+        self, path: Path | None, first: Callable[[float], None] = lambda _: None
     ) -> SimulatedDecisions:
-        """Returns the source of the run's decisions, which writes the transcript at `path`.
+        """Returns the source of the run's decisions, which writes the transcript at `path`, or none for None.
 
         Answers of a model are synced before their decision is known. Those that need no model are not: a run
         that lost them is quickly repeated.
         """
+        record = self._open_transcript(path) if path else _unrecorded
+        return SimulatedDecisions(self._service, self._settings, self._loop, record, first, self._lessons)
+
+    def _open_transcript(self, path: Path) -> Record:
         synced = self.ready.server not in NO_MODELS
         transcript = _TapeTranscript(path, self._recorded, synced=synced)
         self._transcripts.enter_context(contextlib.closing(transcript))
-        return SimulatedDecisions(
-            self._service, self._settings, self._loop, transcript.record, first, self._lessons
-        )
+        return transcript.record
 
     def summary(self) -> AgentsSummary:
         """Returns the backend, and counts of all calls."""
