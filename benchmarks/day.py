@@ -55,7 +55,7 @@ def measure(quotes: int) -> list[Row]:
 def _samples() -> list[Sample]:
     symbols = tuple(f"S{number:03}/USD" for number in range(SYMBOLS))
     settings = session.settings(
-        [*EAGER, "momentum.min_edge_bps=6", "risk.max_daily_loss_pct=100", "simulated.initial_cash=1e9"]
+        [*EAGER, "momentum.min_edge_bps=6", "risk.max_daily_loss_pct=100", "account.initial_cash=1e9"]
     )
     with tempfile.TemporaryDirectory() as folder:
         hour = synthesize(SyntheticSpec(symbols, 1.0, QUOTES_PER_S / SYMBOLS, 0.0, seed=1))

@@ -208,3 +208,18 @@ def test_no_function_has_too_many_parameters() -> None:
         and len(_parameters(node)) > PARAMETERS_MAX
     ]
     assert found == []
+
+
+# `simulated` is how the simulated venue behaves; what every venue has, such as fees, is in `account`.
+READ_SIMULATED = ("autohedge/app/", "autohedge/config/", "autohedge/exchanges/", "autohedge/faultsim/")
+
+
+def test_settings_of_the_simulated_venue_are_read_where_it_is_built_only() -> None:
+    found = [
+        f"{path}:{node.lineno}"
+        for path, tree in _trees("autohedge")
+        if not path.startswith(READ_SIMULATED)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute) and node.attr == "simulated"
+    ]
+    assert found == []

@@ -16,7 +16,8 @@ from autohedge.runtime.wall import in_loop
 def handshake_for(settings: Settings, tape: Tape, run_id: str, venue_id: str) -> Hello:
     """Returns what a trader and its remote venue must agree on: tape, fees and venue."""
     tapes = tuple(origin.rows_id for origin in tape.origins)
-    return Hello(run_id, tapes, settings.simulated.fee_bps, venue_id)
+    account = settings.account
+    return Hello(run_id, tapes, account.maker_bps, account.taker_bps, venue_id)
 
 
 def serve_venue(

@@ -130,10 +130,12 @@ def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json:
 @config_app.command("check")
 def check_config(config: ConfigFile = None, overrides: Overrides = None, quiet: Quiet = False) -> None:
     """Validate the settings without a run."""
-    from autohedge.config import with_origins
+    from autohedge.config import old_names, with_origins
 
     changed = [row for row in with_origins(config, overrides or []) if row.origin != "default"]
     if not quiet:
+        for line in old_names(config, overrides or []):
+            echo(line)
         echo(f"the settings are valid; {len(changed)} are set, the others have their defaults")
 
 

@@ -4,7 +4,7 @@ from autohedge.config.loading import (
     SettingOrigin,
     from_plain,
     load,
-    merge,
+    old_names,
     parse_override,
     read_toml,
     shipped_file,
@@ -15,6 +15,7 @@ from autohedge.config.loading import (
 from autohedge.config.secrets import Secrets, load_secrets, openai_base_url, read_secret
 from autohedge.config.settings import Settings
 from autohedge.config.symbols import rules_not_applied
+from autohedge.config.tables import merge
 
 __all__ = [
     "Secrets",
@@ -24,6 +25,7 @@ __all__ = [
     "load",
     "load_secrets",
     "merge",
+    "old_names",
     "openai_base_url",
     "parse_override",
     "read_secret",

@@ -5,7 +5,7 @@ named by `--config` or `./config.toml`, and the shipped `config.toml`.
 """
 
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,11 @@ from pydantic import ValidationError
 
 from autohedge.config import legacy_env
 from autohedge.config.environment import environments
+from autohedge.config.renamed_keys import RENAMED, with_new_names
 from autohedge.config.settings import Settings, describe_error
+from autohedge.config.tables import flat, merge
 from autohedge.config.value_limits import require_bounds, too_deep, too_large
-from autohedge.config.variables import EnvironmentSetting, given_variables, require_known_variables
+from autohedge.config.variables import given_variables, require_known_variables
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import decode_text, one_line
 
@@ -84,33 +86,52 @@ def _parse_toml(text: str, place: str) -> dict[str, Any]:
     return table
 
 
-def merge(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Merges nested tables key by key; later layers override earlier ones."""
-    merged: dict[str, Any] = {}
-    for layer in layers:
-        for key, value in layer.items():
-            old = merged.get(key)
-            both = isinstance(value, dict) and isinstance(old, dict)
-            merged[key] = merge([old or {}, value]) if both else value
-    return merged
-
-
 def load(path: Path | None = None, overrides: Iterable[str] = ()) -> Settings:
     """Resolves the settings from all sources.
 
     Raises Misconfigured, with a one-line message, for an unknown key, a value out of range or a broken file.
     """
-    user = path or Path("config.toml")
-    files = [read_toml(shipped_file())]
-    if path or user.is_file():
-        files.append(read_toml(user))
-    given = given_variables()
-    above = merge(parse_override(text) for text in overrides)
-    values = merge([*files, *(variable.table for variable in given), above])
+    sources = _sources(path, overrides)
+    values = merge(source.table for source in sources)
     llm = values.get("llm")
     require_known_variables(str(llm.get("key")) if isinstance(llm, dict) else "")
-    overridden = _flat(above)
-    return _validated(values, [variable for variable in given if variable.key not in overridden])
+    return _validated(values, sources)
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """The settings of one source: a file, a variable, or all `--set`.
+
+    `old_names` has the old name behind each new one, `variable` is how messages name a variable.
+    """
+
+    origin: str
+    table: dict[str, Any]
+    old_names: Mapping[str, str]
+    variable: str = ""
+
+    def name_of(self, place: str) -> str:
+        """What the source wrote to set `place`: a variable or an old name; empty for `place` itself."""
+        return self.variable or self.old_names.get(place, "")
+
+    def origin_of(self, key: str) -> str:
+        """The origin of a setting, with its old name if a file or `--set` used it."""
+        old = "" if self.variable else self.old_names.get(key, "")
+        return f"{self.origin}: {old}" if old else self.origin
+
+
+def _sources(path: Path | None, overrides: Iterable[str]) -> list[_Source]:
+    """Returns all sources, the weakest first."""
+    user = path or Path("config.toml")
+    sources = [_Source("default", read_toml(shipped_file()), {})]
+    if path or user.is_file():
+        sources.append(_Source(str(user), *with_new_names(read_toml(user), str(user))))
+    for variable in given_variables():
+        named = f"{variable.origin}: {variable.name}" if variable.is_alias else variable.origin
+        sources.append(_Source(named, variable.table, variable.old_names, variable.place))
+    above = merge(parse_override(text) for text in overrides)
+    sources.append(_Source("--set", *with_new_names(above, "--set")))
+    return sources
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,32 +146,26 @@ class SettingOrigin:
 def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> list[SettingOrigin]:
     """Returns every setting with its origin: default, a file, `.env`, the environment or `--set`.
 
-    Raises what `load` raises.
+    The origin names the old name of a setting, if the source used it. Raises what `load` raises.
     """
     wanted = list(overrides)
-    values = _flat(to_plain(load(path, wanted)))
-    user = path or Path("config.toml")
-    origins = dict.fromkeys(_flat(read_toml(user)), str(user)) if user.is_file() else {}
-    for variable in given_variables():
-        named = f"{variable.origin}: {variable.name}" if variable.is_alias else variable.origin
-        origins |= dict.fromkeys(_flat(variable.table), named)
-    origins |= dict.fromkeys(_flat(merge(parse_override(text) for text in wanted)), "--set")
+    values = flat(to_plain(load(path, wanted)))
+    origins = {key: source.origin_of(key) for source in _sources(path, wanted) for key in flat(source.table)}
     return [SettingOrigin(key, value, origins.get(key, "default")) for key, value in values.items()]
+
+
+def old_names(path: Path | None = None, overrides: Iterable[str] = ()) -> list[str]:
+    """Returns a line for each setting that a source gives under its old name, with the new one."""
+    return [
+        f"{source.origin}: {old} is now {' and '.join(RENAMED[old])}"
+        for source in _sources(path, overrides)
+        for old in dict.fromkeys(source.old_names.values())
+    ]
 
 
 def unused_names() -> list[str]:
     """Returns the variables of earlier systems that are set but not used."""
     return sorted({name for _, names in environments() for name in names if name in legacy_env.UNUSED})
-
-
-def _flat(table: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for name, value in table.items():
-        if isinstance(value, dict) and value:
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
 
 
 def from_plain(values: Mapping[str, Any]) -> Settings:
@@ -166,16 +181,24 @@ def to_plain(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
-def _validated(values: Mapping[str, Any], given: Sequence[EnvironmentSetting] = ()) -> Settings:
-    """Validates nested tables. An error names the one of the given variables that it is about."""
+def _validated(values: Mapping[str, Any], sources: Sequence[_Source] = ()) -> Settings:
+    """Validates nested tables. An error names the variable that it is about, or the old name."""
     try:
         return Settings.model_validate(values)
     except ValidationError as error:
         text = describe_error(error)
         # An error about overrides of symbols has its place in the text.
         place = ".".join(map(str, error.errors()[0]["loc"])) or text.partition(".")[0]
-        about = [variable for variable in given if _overlap(variable.key, place)]
-        raise Misconfigured(f"{about[-1].place}: {text}" if about else text) from None
+        named = [source.name_of(place) for source in _owners(sources, place)]
+        raise Misconfigured(": ".join([*filter(None, named), text][-2:])) from None
+
+
+def _owners(sources: Sequence[_Source], place: str) -> Iterator[_Source]:
+    """Yields the sources whose values of a setting or of a section are in force, the strongest last."""
+    owner = {key: source for source in sources for key in flat(source.table)}
+    for source in sources:
+        if any(owner[key] is source and _overlap(key, place) for key in flat(source.table)):
+            yield source
 
 
 def _overlap(key: str, place: str) -> bool:

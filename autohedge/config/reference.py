@@ -30,8 +30,8 @@ STARTER_KEYS = (
     "sizing.max_order_amount",
     "risk.max_position_notional",
     "risk.max_daily_loss_pct",
-    "simulated.initial_cash",
-    "simulated.fee_bps",
+    "account.initial_cash",
+    "account.taker_bps",
 )
 STARTER_HEAD = """\
 # The settings that most people change, with their defaults. Remove what you do not change.

@@ -16,7 +16,9 @@ Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 # max_digits keeps exact products of settings within the 120 digits of core/money.py.
 Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
+FeeBps = Annotated[Decimal, Field(ge=0, lt=10_000, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
+Currency = Annotated[str, AfterValidator(str.upper), Field(pattern=r"^[A-Za-z0-9]{0,12}$")]
 # 1e8 s are three years: as nanoseconds, added to any time of the tape, they stay below 2**63.
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Pause = Annotated[float, Field(ge=0, le=1e8)]
@@ -44,9 +46,10 @@ class Section(BaseModel):
 
 
 class TradingSettings(Section):
-    """The mode of the run."""
+    """The mode of the run, and the directions of its positions."""
 
     mode: Literal["hft", "hybrid", "llm"]
+    direction: Literal["long", "short", "both"]
     live: bool
 
 
@@ -327,11 +330,24 @@ class RiskSettings(Section):
     max_lag_ms: Annotated[float, Field(gt=0, le=1e10)]
 
 
+class AccountSettings(Section):
+    """The account: its money at the start, its fees, and whether it may sell short."""
+
+    initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
+    maker_bps: FeeBps
+    taker_bps: FeeBps
+    kind: Literal["cash", "covered"]
+    currency: Currency
+
+    @property
+    def fee_bps_max(self) -> Decimal:
+        """The larger fee, which is reserved for an order that may rest or fill on arrival."""
+        return max(self.maker_bps, self.taker_bps)
+
+
 class SimulatedSettings(Section):
     """The simulated venue."""
 
-    initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
-    fee_bps: Annotated[Decimal, Field(ge=0, lt=10_000, max_digits=20)]
     order_latency_ms: Latency
     response_latency_ms: Latency
     latency_jitter_ms: Latency

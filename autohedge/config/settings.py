@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from autohedge.config.renamed_keys import RENAMED
 from autohedge.config.sections import (
+    AccountSettings,
     AgentSettings,
     AgentsSettings,
     CrossoverSettings,
@@ -61,6 +63,7 @@ class Settings(Section):
     execution: ExecutionSettings
     reconciliation: ReconciliationSettings
     risk: RiskSettings
+    account: AccountSettings
     simulated: SimulatedSettings
     journal: JournalSettings
     synthetic: SyntheticSettings
@@ -169,9 +172,10 @@ def closest_setting(wrong: str) -> str:
 
 
 def setting_names() -> dict[str, str]:
-    """Returns the full name of every setting by itself, and by its last part."""
+    """Returns the full name of every setting by itself, by its last part, and by its old name."""
     keys = _all_keys(Settings)
     by_last_part = {key.rpartition(".")[2]: key for key in reversed(keys)}
+    by_last_part |= {name: new[-1] for old, new in RENAMED.items() for name in (old, old.rpartition(".")[2])}
     return {key: key for key in keys} | {
         last: by_last_part[last] for last in by_last_part if last not in keys
     }

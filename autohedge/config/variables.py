@@ -9,8 +9,10 @@ from pydantic import BaseModel
 
 from autohedge.config import legacy_env
 from autohedge.config.environment import DOTENV, PREFIX, environments
+from autohedge.config.renamed_keys import RENAMED, with_new_names
 from autohedge.config.secrets import SECRET_NAMES
 from autohedge.config.settings import Settings, closest_setting, setting_names
+from autohedge.config.tables import merge, nested
 from autohedge.config.value_limits import require_bounds, too_deep, too_large
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import closest, one_line
@@ -26,12 +28,15 @@ LEGACY_PREFIXES = ("HFT_", "HYBRID_")
 
 @dataclass(frozen=True, slots=True)
 class EnvironmentSetting:
-    """A setting that a variable gives: the key, the source and name, and the value as nested tables."""
+    """A setting that a variable gives: the source, the name, and the value as nested tables.
 
-    key: str
+    `old_names` has the old name behind each new one, as in `RenamedTable`.
+    """
+
     origin: str
     name: str
     table: dict[str, Any]
+    old_names: dict[str, str]
 
     @property
     def place(self) -> str:
@@ -40,21 +45,28 @@ class EnvironmentSetting:
 
     @property
     def is_alias(self) -> bool:
-        """Whether the name is that of an earlier system."""
-        return self.name in legacy_env.SETTINGS
+        """Whether the name is that of an earlier system or version."""
+        return bool(self.old_names) or self.name in legacy_env.SETTINGS
 
 
 def given_variables() -> list[EnvironmentSetting]:
     """Returns the settings that variables give, the weaker first: names of earlier systems before our own.
 
-    Raises Misconfigured for a name that is no setting, and for a list or table that is not JSON.
+    Raises Misconfigured for a name that is no setting, for a list or table that is not JSON, and for a setting
+    under its old and its new name.
     """
     aliased = [each for origin, names in environments() for each in _aliased(origin, names)]
-    return aliased + [
-        _parsed(origin, name, value)
-        for origin, names in environments()
-        for name, value in names.items()
-        if name.upper().startswith(PREFIX)
+    return aliased + [each for origin, names in environments() for each in _own(origin, names)]
+
+
+def _own(origin: str, names: Mapping[str, str | None]) -> list[EnvironmentSetting]:
+    """The settings that variables of our own give in one source."""
+    tables = {
+        name: _parsed(origin, name, value) for name, value in names.items() if name.upper().startswith(PREFIX)
+    }
+    with_new_names(merge(tables.values()), origin)  # refuses old and new names in two variables
+    return [
+        EnvironmentSetting(origin, name, *with_new_names(table, origin)) for name, table in tables.items()
     ]
 
 
@@ -77,17 +89,17 @@ def variable_of(key: str) -> str:
 def _aliased(origin: str, names: Mapping[str, str | None]) -> Iterator[EnvironmentSetting]:
     for name, key in legacy_env.SETTINGS.items():
         if value := names.get(name):
-            yield EnvironmentSetting(key, origin, name, _nested(key.split("."), value))
+            yield EnvironmentSetting(origin, name, nested(key.split("."), value), {})
 
 
-def _parsed(origin: str, name: str, value: str | None) -> EnvironmentSetting:
+def _parsed(origin: str, name: str, value: str | None) -> dict[str, Any]:
     place = _place(name, origin)
     if value is None:
         raise Misconfigured(f"{place} has no value; write {name}=value")
     keys, kind = _target(name[len(PREFIX) :].split("__"), place)
-    table = _nested(keys, _value(kind, value, place))
+    table = nested(keys, _value(kind, value, place))
     require_bounds(table, place)
-    return EnvironmentSetting(".".join(keys), origin, name, table)
+    return table
 
 
 def _target(parts: list[str], place: str) -> tuple[list[str], Any]:
@@ -100,6 +112,8 @@ def _target(parts: list[str], place: str) -> tuple[list[str], Any]:
     for part in parts:
         # Only symbols have capitals.
         keys.append(part if keys in (["instruments"], ["symbol_overrides"]) else part.lower())
+        if ".".join(keys) in RENAMED:
+            return keys, None
         fields = kind.model_fields if _is_section(kind) else {}
         if fields and keys[-1] not in fields:
             raise Misconfigured(f"{place}: {_unknown_text(keys, parts)}")
@@ -143,13 +157,6 @@ def _right_form(kind: Any, text: str) -> str:
     items = [item.strip(" \t\"'") for item in text.strip("[]() ").split(",")]
     listed = json.dumps([item for item in items if item], separators=(",", ":"), ensure_ascii=False)
     return f"a JSON list, {one_line(listed, SHOWN_CHARS)}"
-
-
-def _nested(keys: list[str], value: Any) -> dict[str, Any]:
-    for key in reversed(keys):
-        value = {key: value}
-    table: dict[str, Any] = value
-    return table
 
 
 def _place(name: str, origin: str) -> str:

@@ -92,7 +92,7 @@ class Engine:
         self.kernel_states = strategy.lanes
         self.instruments = instrument_states(settings, symbols)
         self.market = MarketView(strategy.lanes)
-        self.portfolio = Portfolio(settings.simulated.initial_cash, list(symbols), self.market)
+        self.portfolio = Portfolio(settings.account.initial_cash, list(symbols), self.market)
         self.execution = ExecutionManager(
             settings, self.instruments, self.portfolio, self.timers, self.outbox.emit
         )

@@ -78,9 +78,13 @@ def no_faults(order: SubmitOrder, at_ns: int) -> Fault | None:
 
 @dataclass(frozen=True, slots=True)
 class VenueModel:
-    """The fees, latencies (in ns) and fill model of the venue."""
+    """The fees, latencies (in ns) and fill model of the venue.
 
-    fee_bps: Decimal
+    A fill of an order that rested pays `maker_bps` of its notional, a fill on arrival `taker_bps`.
+    """
+
+    maker_bps: Decimal
+    taker_bps: Decimal
     order_latency_ns: int
     response_latency_ns: int
     jitter_ns: int
@@ -90,14 +94,15 @@ class VenueModel:
     @classmethod
     def of(cls, settings: Settings) -> "VenueModel":
         """The model of the settings."""
-        simulated = settings.simulated
+        account, simulated = settings.account, settings.simulated
         return cls(
-            fee_bps=simulated.fee_bps,
+            maker_bps=account.maker_bps,
+            taker_bps=account.taker_bps,
             order_latency_ns=round(simulated.order_latency_ms * NS_PER_MS),
             response_latency_ns=round(simulated.response_latency_ms * NS_PER_MS),
             jitter_ns=round(simulated.latency_jitter_ms * NS_PER_MS),
             partial_fills=simulated.partial_fills,
-            initial_cash=simulated.initial_cash,
+            initial_cash=account.initial_cash,
         )
 
 
@@ -374,13 +379,21 @@ class SimulatedVenue:
         return min(wanted, floor_to(to_decimal(shown), self._lots[order.symbol]))
 
     def _fill(
-        self, order: SubmitOrder, quantity: Decimal, price: Decimal, now_ns: int, *, at_once: bool
+        self,
+        order: SubmitOrder,
+        quantity: Decimal,
+        price: Decimal,
+        now_ns: int,
+        *,
+        at_once: bool,
+        rested: bool = False,
     ) -> None:
+        """Fills a part of an order, which rested before or was marketable on arrival."""
         if quantity == ZERO:
             return
         self._trades += 1
         notional = multiply(quantity, price)
-        fee = bps_of(notional, self._model.fee_bps)
+        fee = bps_of(notional, self._model.maker_bps if rested else self._model.taker_bps)
         self._settle(order, quantity, notional, fee)
         report = ExecutionReport(
             at_ns=now_ns,
@@ -420,7 +433,7 @@ class SimulatedVenue:
     def _fill_resting(self, rest: _Resting, row: int) -> None:
         order, now_ns = rest.order, int(self._rows.ts[row])
         quantity = self._available(order, row, rest.remaining)
-        self._fill(order, quantity, order.limit or ZERO, now_ns, at_once=True)
+        self._fill(order, quantity, order.limit or ZERO, now_ns, at_once=True, rested=True)
         rest.remaining = subtract(rest.remaining, quantity)
         if rest.remaining == ZERO:
             del self._resting[order.order_id]

@@ -85,7 +85,7 @@ class ExecutionManager:
         emit: Callable[[AnyOutput], None],
     ) -> None:
         self.instruments, self.portfolio = instruments, portfolio
-        self.orders = OrderManager(emit, settings.simulated.fee_bps)
+        self.orders = OrderManager(emit, settings.account.fee_bps_max)
         self.state = TradingState(emit)
         self.touched: set[int] = set()
         self.last_fill_ns = 0

@@ -133,7 +133,9 @@ class MutableVenue(SimulatedVenue):
     def external_trade(self, symbol: str, quantity: Decimal) -> None:
         """Buys or sells at the last bid on the account, without an order of the run."""
         price = self._last_bid(symbol)
-        self._move(symbol, quantity, price, bps_of(multiply(quantity.copy_abs(), price), self._model.fee_bps))
+        self._move(
+            symbol, quantity, price, bps_of(multiply(quantity.copy_abs(), price), self._model.taker_bps)
+        )
 
     def _last_bid(self, symbol: str) -> Decimal:
         row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, self._lanes[symbol])

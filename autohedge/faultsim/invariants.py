@@ -53,7 +53,7 @@ class InvariantChecker:
     def reset(self) -> None:
         """Resets the account before the record is applied again from its beginning."""
         self._quotes.reset()
-        self._account = RecordedAccount(self._settings.simulated.initial_cash, self._quotes)
+        self._account = RecordedAccount(self._settings.account.initial_cash, self._quotes)
         self._orders = OrderChecker(self._settings, self._account, self._venue)
         self._ledger = LedgerChecker(self._account)
         self._limits = LimitChecker(
@@ -69,7 +69,7 @@ class InvariantChecker:
         self._errors = ErrorChecker(self._settings, self._account)
         self._day = DayChecker(self._account, lambda: self._ledger.deposits)
         self._requests = RequestChecker(self._account)
-        self._snapshots = SnapshotChecker(self._account, self._settings.simulated.fee_bps)
+        self._snapshots = SnapshotChecker(self._account, self._settings.account.fee_bps_max)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
 

@@ -33,7 +33,7 @@ class LimitChecker:
     ) -> None:
         self._symbols = symbols
         self._risk = settings.risk
-        self._fee_bps = settings.simulated.fee_bps
+        self._fee_bps = settings.account.fee_bps_max
         self._slices = settings.execution.twap_slices
         self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
         self._account = account

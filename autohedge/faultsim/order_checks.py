@@ -21,7 +21,7 @@ class OrderChecker:
     """
 
     def __init__(self, settings: Settings, account: RecordedAccount, venue: SimulatedVenue) -> None:
-        self._fee_bps = settings.simulated.fee_bps
+        self._fee_bps = settings.account.fee_bps_max
         self._account = account
         self._venue = venue
 

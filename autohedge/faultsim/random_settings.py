@@ -30,7 +30,8 @@ def random_settings(draw: Randomness, instruments: Sequence[MarketInstrument]) -
             "external": draw.choice(["adopt", "alert", "halt"]),
         },
         "risk": _risk(draw, entry.notional / cash) | _limits(draw, entry, instruments),
-        "simulated": {"initial_cash": cash} | _venue(draw),
+        "account": {"initial_cash": cash} | _fees(draw),
+        "simulated": _venue(draw),
         "instruments": {each.symbol: _rules(draw, each, entry) for each in instruments},
         "symbol_overrides": _overrides(draw, sizing, instruments),
     }
@@ -166,11 +167,16 @@ def _digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
+def _fees(draw: Randomness) -> Section:
+    """The fees of the account: mostly less for orders that rested."""
+    taker_bps, maker_bps = draw.choice([(0, 0), (2, 1), (10, 10), (10, 4), (25, 5), (25, 30)])
+    return {"maker_bps": maker_bps, "taker_bps": taker_bps}
+
+
 def _venue(draw: Randomness) -> Section:
-    """Fees, latency and fills at the venue."""
+    """Latency and fills at the venue."""
     late = draw.random() < 0.6
     return {
-        "fee_bps": draw.choice([0, 2, 10, 10, 25, 25]),
         "order_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "response_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "latency_jitter_ms": draw.choice([0.0, 80.0]) if late else 0.0,

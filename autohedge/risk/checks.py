@@ -64,7 +64,7 @@ class Limits:
             stale_after_ns=round(risk.stale_after_ms * NS_PER_MS),
             entry_interval_ns=round(execution.min_order_interval_ms * NS_PER_MS),
             cooldown_ns=round(execution.cooldown_ms * NS_PER_MS),
-            fee_bps=settings.simulated.fee_bps,
+            fee_bps=settings.account.fee_bps_max,
         )
 
     def rate(self) -> Throttler:

@@ -24,7 +24,7 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
     quotes, seen = _quotes(stream, at_ns)
     if not quotes:
         raise Misconfigured(f"{stream.symbol}: no valid quote so early; choose a later --at")
-    cash = settings.simulated.initial_cash
+    cash = settings.account.initial_cash
     return Snapshot(
         number=0,
         kind="gate",

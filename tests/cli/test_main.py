@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[2]
 HOUR = ("--set", "synthetic.hours=0.5")
 TIGHT = (
     *("--set", "momentum.min_edge_bps=0.5", "--set", "exits.take_profit_bps=3"),
-    *("--set", "exits.stop_loss_bps=2", "--set", "simulated.fee_bps=2"),
+    *("--set", "exits.stop_loss_bps=2", "--set", "account.taker_bps=2"),
 )
 
 

@@ -81,14 +81,14 @@ def test_the_environment_reaches_every_kind_of_value(monkeypatch: pytest.MonkeyP
     for key, value in {
         "SEED": "7",
         "MOMENTUM__USE_VWAP_FILTER": "true",
-        "SIMULATED__FEE_BPS": "2.5",
+        "ACCOUNT__TAKER_BPS": "2.5",
         "SYNTHETIC__SYMBOLS": '["A/USD", "B/USD"]',
         "SYMBOL_OVERRIDES": '{"A/USD": {"lookback": 3}}',
     }.items():
         monkeypatch.setenv(f"AUTOHEDGE__{key}", value)
     made = load()
     assert (made.seed, made.momentum.use_vwap_filter) == (7, True)
-    assert made.simulated.fee_bps == Decimal("2.5")
+    assert made.account.taker_bps == Decimal("2.5")
     assert made.synthetic.symbols == ("A/USD", "B/USD")
     assert made.for_symbol("A/USD").momentum.lookback == 3
 
@@ -123,7 +123,7 @@ def test_a_wrong_variable_of_the_environment_is_an_error(
         ("sizing.min_order_amout", "sizing.min_order_amount"),
         ("execution.time_in_forc", "execution.time_in_force"),
         ("risk.stale_after", "risk.stale_after_ms"),
-        ("simulated.fee_bp", "simulated.fee_bps"),
+        ("simulated.fee_bp", "account.taker_bps"),
         ("synthetic.hour", "synthetic.hours"),
     ],
 )
@@ -215,8 +215,8 @@ def test_an_unknown_key_like_no_other_is_named_without_a_guess() -> None:
         "execution.cancel_after_s=0", "execution.aggression_bps=-1", "execution.cooldown_ms=-1",
         "execution.min_order_interval_ms=nan", "risk.price_band_bps=0", "risk.price_band_bps=nan",
         "risk.max_daily_loss_pct=101", "risk.max_orders_per_minute=0", "risk.stale_after_ms=0",
-        "risk.min_order_quantity=-1", "simulated.initial_cash=0", "simulated.fee_bps=10000",
-        "simulated.fee_bps=-1", "simulated.order_latency_ms=3600001", "simulated.latency_jitter_ms=-1",
+        "risk.min_order_quantity=-1", "account.initial_cash=0", "account.taker_bps=10000",
+        "account.maker_bps=-1", "simulated.order_latency_ms=3600001", "simulated.latency_jitter_ms=-1",
         "synthetic.symbols=[]", "synthetic.hours=0", "synthetic.quotes_per_s=10001",
         "synthetic.bad_quote_rate=1.1", "momentum=5", "instruments=5",
     ],

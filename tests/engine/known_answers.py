@@ -19,7 +19,7 @@ KEYS = {
     "max_spread_bps": "momentum.max_spread_bps",
     "take_profit_bps": "exits.take_profit_bps",
     "stop_loss_bps": "exits.stop_loss_bps",
-    "fee_bps": "simulated.fee_bps",
+    "fee_bps": "account.taker_bps",
 }
 LATENCIES = {
     "order_latency_ns": "simulated.order_latency_ms",

@@ -347,7 +347,7 @@ def test_engine_without_orders_or_position_runs_out_of_deadlines() -> None:
 
 
 def test_entry_with_too_little_cash_is_refused_for_buying_power() -> None:
-    played = play(settings(**EAGER, simulated__initial_cash=10), quotes_tape(FLAT))
+    played = play(settings(**EAGER, account__initial_cash=10), quotes_tape(FLAT))
     assert played.result.codes["buying_power"] == 3
     assert not played.events(SubmitOrder)
 
@@ -364,7 +364,7 @@ def test_entry_below_instrument_min_notional_is_refused() -> None:
 
 def test_an_open_position_is_valued_at_the_last_valid_bid() -> None:
     quotes = [*FLAT, (START_NS + 9 * NS_PER_S, 100.5, 100.6), (START_NS + 10 * NS_PER_S, None, 99.0)]
-    played = play(settings(**EAGER, simulated__fee_bps=0), quotes_tape(quotes))
+    played = play(settings(**EAGER, account__taker_bps=0), quotes_tape(quotes))
     quantity = Decimal("0.999000")
     assert played.result.equity == 10_000 + quantity * (Decimal("100.5") - Decimal("100.1"))
 

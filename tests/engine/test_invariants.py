@@ -118,12 +118,12 @@ def _faulty(seed: int, rate: float) -> FaultScript:
 def test_money_lanes_and_limits_agree_after_every_event(
     tape: Tape, wanted: Settings, fault_rate: float, seed: int, cash: int
 ) -> None:
-    poor = {"initial_cash": Decimal(cash), "fee_bps": FEE_BPS}
+    poor = {"initial_cash": Decimal(cash), "maker_bps": FEE_BPS, "taker_bps": FEE_BPS}
     sizing = {"target_balance_pct": Decimal(90)}
     tight = wanted.model_copy(
         update={
             "risk": wanted.risk.model_copy(update=LIMITS),
-            "simulated": wanted.simulated.model_copy(update=poor),
+            "account": wanted.account.model_copy(update=poor),
             "sizing": wanted.sizing.model_copy(update=sizing),
         }
     )

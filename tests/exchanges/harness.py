@@ -16,7 +16,7 @@ from autohedge.market import Rows
 
 MS = 1_000_000
 NAN = float("nan")
-INSTANT = VenueModel(Decimal(10), 0, 0, 0, partial_fills=False, initial_cash=Decimal(10_000))
+INSTANT = VenueModel(Decimal(10), Decimal(10), 0, 0, 0, partial_fills=False, initial_cash=Decimal(10_000))
 Book = tuple[int, float, float]
 
 

@@ -67,7 +67,7 @@ def test_without_a_book_an_order_expires(command: SubmitOrder) -> None:
 
 
 def test_a_fee_is_exact_and_every_fill_has_an_id_of_its_own() -> None:
-    harness = venue_harness([(1, 61800.1, 61800.2)], fee_bps=D("12.5"))
+    harness = venue_harness([(1, 61800.1, 61800.2)], taker_bps=D("12.5"))
     harness.venue.send(order(limit=D(70000), quantity=D("0.001618")), MS)
     harness.venue.send(order(order_id="b", limit=D(70000), quantity=D("0.001618")), MS)
     first, second = (a for a in harness.drain() if isinstance(a, ExecutionReport))
@@ -151,14 +151,15 @@ def _delays(nonce: str) -> list[int]:
 
 def test_latencies_and_fees_are_those_of_the_settings() -> None:
     wanted = settings(
-        simulated__fee_bps=2.5,
+        account__maker_bps=1,
+        account__taker_bps=2.5,
         simulated__order_latency_ms=0.0015,
         simulated__response_latency_ms=3,
         simulated__latency_jitter_ms=0.5,
         simulated__partial_fills=True,
-        simulated__initial_cash=500,
+        account__initial_cash=500,
     )
-    model = VenueModel(D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True, initial_cash=D(500))
+    model = VenueModel(D(1), D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True, initial_cash=D(500))
     assert VenueModel.of(wanted) == model
 
 
@@ -346,3 +347,13 @@ def test_venue_forgets_oldest_finished_orders_but_no_resting_one(
     for name, known in (("a", "order_accepted"), ("b", "order_not_found"), ("c", "fill"), ("d", "fill")):
         harness.venue.send(QueryOrder(MS, name), MS)
         assert kinds(harness.drain())[0] == known
+
+
+def test_fill_pays_maker_fee_after_resting_and_taker_fee_on_arrival() -> None:
+    books = [(1, 101.0, 102.0), (2, 100.0, 101.0)]
+    harness = venue_harness(books, maker_bps=D(2), taker_bps=D(5))
+    harness.venue.send(resting(limit=D(101)), MS)
+    harness.advance_to(1)
+    harness.venue.send(resting(order_id="b", limit=D(101)), 2 * MS)
+    reports = [a for a in harness.drain() if isinstance(a, ExecutionReport)]
+    assert [(a.order_id, a.fee) for a in reports] == [("a", D("0.0202")), ("b", D("0.0505"))]

@@ -35,7 +35,8 @@ TIGHT = {
     "momentum__min_edge_bps": 0.5,
     "exits__take_profit_bps": 3,
     "exits__stop_loss_bps": 2,
-    "simulated__fee_bps": 2,
+    "account__maker_bps": 2,
+    "account__taker_bps": 2,
 }
 REAL_ROWS = 20_000
 ANSWER = json.dumps(

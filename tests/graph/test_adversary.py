@@ -46,7 +46,7 @@ TIGHT: dict[str, Any] = {
     "risk__max_position_notional": POSITION_MAX,
     "risk__max_exposure_notional": EXPOSURE_MAX,
     "risk__price_band_bps": BAND_BPS,
-    "simulated__initial_cash": 300,
+    "account__initial_cash": 300,
     "sizing__target_balance_pct": 90,
     "sizing__max_order_amount": 140,
     "exits__take_profit_bps": 40,

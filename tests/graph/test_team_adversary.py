@@ -44,7 +44,7 @@ TIGHT: dict[str, Any] = {
     "risk__max_position_notional": POSITION_MAX,
     "risk__max_exposure_notional": EXPOSURE_MAX,
     "risk__max_orders_per_minute": 12,
-    "simulated__initial_cash": 300,
+    "account__initial_cash": 300,
     "sizing__target_balance_pct": 90,
     "sizing__max_order_amount": 140,
 }

@@ -21,7 +21,7 @@ STREAM = quotes_tape(QUOTES).streams[0]
 
 
 def test_preview_at_tape_end_shows_valid_quotes_and_initial_cash() -> None:
-    seen = preview(settings(simulated__initial_cash=500), STREAM)
+    seen = preview(settings(account__initial_cash=500), STREAM)
     assert [(row.ts_ns, row.bid, row.ask) for row in seen.quotes] == [(10, 1.0, 1.1), (40, 1.0, 1.3)]
     assert (seen.at_ns, seen.seen, seen.cash, seen.exposure) == (40, 2, Decimal(500), Decimal(0))
     assert seen.symbol == "X"

@@ -238,7 +238,7 @@ def agent_limits(settings: Settings) -> AgentLimits:
         max_exposure_notional=risk.max_exposure_notional,
         take_profit_bps=exits.take_profit_bps,
         stop_loss_bps=exits.stop_loss_bps,
-        fee_bps=settings.simulated.fee_bps,
+        fee_bps=settings.account.taker_bps,
         min_edge_bps=momentum.min_edge_bps,
         max_spread_bps=momentum.max_spread_bps,
         stop_losses_bps=(min(risk_agent.least_stop_loss_bps, most_stop_bps), most_stop_bps),

@@ -23,7 +23,8 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
 
     run: str
     tape: tuple[str, ...]
-    fee_bps: Decimal
+    maker_bps: Decimal
+    taker_bps: Decimal
     venue_id: str = ""
 
 

@@ -106,7 +106,7 @@ class SimulatedVenueServer:
         """Why a trader is refused, or None; the first accepted run owns the account from then on."""
         if not isinstance(message, Hello):
             return "the first message must be a hello"
-        if (message.tape, message.fee_bps) != (self._hello.tape, self._hello.fee_bps):
+        if _terms(message) != _terms(self._hello):
             return "it has another tape or other fees than this run"
         if message.venue_id not in {"", self._hello.venue_id}:
             return "it is another venue than the one that has this run's orders"
@@ -273,3 +273,8 @@ class SimulatedVenueServer:
         venue = self._venue
         filled = {order.order_id: order.filled for order in venue.orders if order.filled}
         return Statement(venue.cash, venue.held, filled, venue.resting)
+
+
+def _terms(hello: Hello) -> tuple[tuple[str, ...], Decimal, Decimal]:
+    """What a trader and its venue must agree on: the tape and the fees."""
+    return hello.tape, hello.maker_bps, hello.taker_bps

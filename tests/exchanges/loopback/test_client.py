@@ -13,7 +13,7 @@ from autohedge.exchanges.loopback import client
 from autohedge.exchanges.loopback.client import LoopbackClient, fetch_statement
 from autohedge.exchanges.loopback.protocol import HOST, Hello
 
-HELLO = Hello("run", ("tape",), Decimal(10))
+HELLO = Hello("run", ("tape",), Decimal(10), Decimal(10))
 
 
 async def _facing(reply: bytes | None, talk: Callable[[int], Awaitable[Any]]) -> None:

@@ -43,7 +43,7 @@ pytestmark = pytest.mark.process
 S = 1_000_000_000
 SPEED = 50.0
 FALL_S = 40
-HELLO = Hello("run", ("tape",), Decimal(10))
+HELLO = Hello("run", ("tape",), Decimal(10), Decimal(10))
 TAPE = quotes_tape(
     [(s * S, *((99.0, 99.5) if s >= FALL_S else (100.0, 101.0))) for s in range(1, 4_000)], symbol="X"
 )
