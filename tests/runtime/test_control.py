@@ -61,7 +61,7 @@ def test_command_is_an_input_with_actor_reason_and_request_id(workplace: Path) -
     command = {"command": "pause", "reason": "news", "actor": "alice", "request_id": "r1"}
     record, answers = _answers(Path(), command, {"command": "status"})
     assert [(answer["done"], answer["status"]["paused"]) for answer in answers] == [(True, True)] * 2
-    assert answers[1]["says"] == "paused"
+    assert answers[1]["message"] == "paused"
     (recorded,) = _commands(record)
     assert (recorded.command, recorded.reason) == ("pause", "news")
     assert (recorded.actor, recorded.request_id) == ("alice", "r1")
@@ -71,7 +71,7 @@ def test_repeated_request_is_recorded_and_answered_without_effect(workplace: Pat
     halt, resume = {"command": "halt", "request_id": "r1"}, {"command": "resume"}
     record, (*_, again) = _answers(Path(), halt, resume, halt)
     assert again["done"] and not again["status"]["halted"]
-    assert "request r1 was carried out before" in again["says"]
+    assert "request r1 was carried out before" in again["message"]
     assert [command.command for command in _commands(record)] == ["halt", "resume", "halt"]
 
 
@@ -85,14 +85,14 @@ def test_repeated_resume_is_answered_as_done_without_a_halt(workplace: Path) -> 
 @pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "\u202eright to left", "x" * 501])
 def test_unprintable_or_long_text_is_refused_and_not_recorded(workplace: Path, name: str, text: str) -> None:
     record, (answer,) = _answers(Path(), {"command": "halt", name: text})
-    assert not answer["done"] and answer["says"].startswith(name) and not answer["status"]["halted"]
+    assert not answer["done"] and answer["message"].startswith(name) and not answer["status"]["halted"]
     assert not _commands(record)
 
 
 @pytest.mark.parametrize("request_", ["halt", {"command": "explode"}, {"command": "stop"}, {"reason": 1}])
 def test_request_of_another_shape_is_refused(workplace: Path, request_: Any) -> None:
     record, (answer,) = _answers(Path(), request_)
-    assert not answer["done"] and answer["says"].startswith("invalid request")
+    assert not answer["done"] and answer["message"].startswith("invalid request")
     assert not _commands(record)
 
 
