@@ -9,7 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from autohedge.core.events import JournalEntry
-from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
+from autohedge.core.orders import Intent, OrderType, Purpose, Side, TimeInForce
 from autohedge.core.reasons import Reason
 from autohedge.journal import Journal
 from autohedge.journal.durable import DurableStore
@@ -121,6 +121,7 @@ def _intent() -> Intent:
         lane=0,
         symbol=SYMBOL,
         side=Side.BUY,
+        purpose=Purpose.ENTER,
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.IOC,
         quantity=Decimal("0.001617"),

@@ -25,7 +25,7 @@ from autohedge.core.events import (
     Timer,
     TradingStateChanged,
 )
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.core.snapshots import DeliberationKind
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import JournalLine
@@ -315,7 +315,7 @@ class ConversationProjection:
 
     def _order(self, order: SubmitOrder) -> None:
         proposer = self._proposer(order.symbol)
-        if proposer and order.side is BUY:
+        if proposer and order.purpose is ENTER:
             self._opener[order.symbol] = proposer
         opener = self._opener.get(order.symbol)
         number, group = (opener.number, opener.group) if opener else (0, NO_VERDICT)
@@ -323,7 +323,7 @@ class ConversationProjection:
         if proposer:
             proposer.sent = trip.orders[-1]
         # A trip can have several purchases, but is listed once.
-        if opener and order.side is BUY and trip.verdict == number and trip not in opener.trips[-1:]:
+        if opener and order.purpose is ENTER and trip.verdict == number and trip not in opener.trips[-1:]:
             opener.trips.append(trip)
 
     def _proposer(self, symbol: str) -> Conversation | None:

@@ -12,7 +12,7 @@ from autohedge.audit.html import escaped, figure, folded, table, true_minus
 from autohedge.audit.prices import PriceLine, price_lines
 from autohedge.audit.timeline import IDLE, Timeline, shares
 from autohedge.core.money import ZERO
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER, LEAVE
 from autohedge.core.units import NS_PER_DAY
 from autohedge.records.round_trips import RoundTrip, TrackedOrder, TripFill
 
@@ -83,7 +83,7 @@ def _markers(number: int, trip: RoundTrip, places: int) -> Iterator[Marker]:
     result = (" gain" if trip.totals.net > ZERO else " loss") if trip.closed_ns else ""
     for order in trip.orders:
         for fill in order.fills:
-            kind = "entry" if order.side is BUY else f"exit{result}"
+            kind = "entry" if order.purpose is ENTER else f"exit{result}"
             yield Marker(fill.ts_ns, float(fill.price), kind, _marker_label(number, order, fill, places))
 
 
@@ -186,7 +186,7 @@ def _trip_rows(audit: Audit) -> Iterator[tuple[str, ...]]:
 def _trip_row(audit: Audit, conversation: Conversation, trip: RoundTrip, *, linked: bool) -> tuple[str, ...]:
     number, totals, places = conversation.number, trip.totals, price_places(trip.orders)
     exit_price = price(totals.exit_price, places) if totals.sold else ""
-    sold = [order.reason for order in trip.orders if order.side is not BUY and order.fills]
+    sold = [order.reason for order in trip.orders if order.purpose is LEAVE and order.fills]
     return (
         f'<a href="#q{number}">{number}</a>' if linked else str(number),
         escaped(trip.symbol),

@@ -12,7 +12,7 @@ from autohedge.audit.conversations import LESSON, Conversation, digest
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import DeliberationRequested, ExecutionReport, FillBooked, GateChanged, SubmitOrder
 from autohedge.core.money import ZERO, subtract
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.journal import JournalLine, RunFolder
 from autohedge.journal.chain import read_tail
 from autohedge.llm.transcript import TranscriptEntry as Call
@@ -91,7 +91,7 @@ class TailContext:
         if order is None:
             return
         quantity = self._filled.get(booked.order_id, ZERO)
-        began_flat = order.side is BUY and subtract(booked.position, quantity) == ZERO
+        began_flat = order.purpose is ENTER and subtract(booked.position, quantity) == ZERO
         if booked.position == ZERO or began_flat:
             self._flat_ns.setdefault(order.symbol, self._at_ns)
         elif order.symbol not in self._flat_ns:

@@ -44,7 +44,7 @@ from autohedge.core.events import (
     SubmitOrder,
     TradingStateChanged,
 )
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.core.ports import RunObserver
 from autohedge.core.reasons import Reason
 from autohedge.core.text import printable
@@ -153,7 +153,7 @@ class EventLog:
 
     def _submitted(self, order: SubmitOrder) -> None:
         instrument = self._view.instrument(order.symbol)
-        if order.side is BUY:
+        if order.purpose is ENTER:
             self._log(1, f"{self._trader} {_buy_trigger(order, instrument)}")
             price = order.limit or Decimal(str(instrument.ask))
         else:

@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from autohedge.core.event_base import Output
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 
 
 class TradingCommand(Output, frozen=True, gc=False):
@@ -17,6 +17,7 @@ class SubmitOrder(TradingCommand, frozen=True, gc=False):
     order_id: str
     symbol: str
     side: Side
+    purpose: Purpose
     order_type: OrderType
     time_in_force: TimeInForce
     limit: Decimal | None

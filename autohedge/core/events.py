@@ -22,7 +22,7 @@ from autohedge.core.commands import (
     TradingCommand,
 )
 from autohedge.core.event_base import Event, Input, Output
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 from autohedge.core.results import RunResult
 from autohedge.core.snapshots import DeliberationKind
 
@@ -342,10 +342,14 @@ class Alert(Output, frozen=True, gc=False):
 
 
 class OrderAdopted(Output, frozen=True, gc=False):
-    """An order found at the venue is now managed as one of this run."""
+    """An order found at the venue is now managed as one of this run.
+
+    The venue knows no `purpose`: an order against the position leaves it.
+    """
 
     order: VenueOrderStatus
     why: Literal["lost_intent", "external"]
+    purpose: Purpose
 
 
 class ExternalChange(Output, frozen=True, gc=False):

@@ -26,6 +26,16 @@ class Side(StrEnum):
 
 
 @unique
+class Purpose(StrEnum):
+    """What an order is for: to enter a position or add to it, or to leave it."""
+
+    __hash__ = str.__hash__
+
+    ENTER = auto()
+    LEAVE = auto()
+
+
+@unique
 class OrderType(StrEnum):
     """How an order sets its price."""
 
@@ -86,6 +96,7 @@ class OrderTrigger(StrEnum):
 
 # Module-level names, because Python 3.11 takes a quarter of a microsecond to look up an enum member.
 BUY, SELL = Side
+ENTER, LEAVE = Purpose
 MARKET, LIMIT = OrderType
 IOC, GTC = TimeInForce
 
@@ -192,6 +203,7 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     lane: int
     symbol: str
     side: Side
+    purpose: Purpose
     order_type: OrderType
     time_in_force: TimeInForce
     quantity: Decimal
@@ -209,5 +221,5 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def reduce_only(self) -> bool:
-        """Whether the order only reduces the position; positions are long only, so every sell does."""
-        return self.side is SELL
+        """Whether the order only reduces the position."""
+        return self.purpose is LEAVE

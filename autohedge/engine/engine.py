@@ -294,7 +294,7 @@ class Engine:
         if is_fill:
             self.stats.record_fill(order, change)
             if self.deliberations:
-                self.deliberations.on_fill(change, order.intent.reason, self.now_ns)
+                self.deliberations.on_fill(change, order.intent, self.now_ns)
         self.outbox.emit(FillBooked(order.id, change.held, change.cost, change.cash, change.total_realized))
 
     def _on_connection(self, status: ConnectionStatus) -> None:

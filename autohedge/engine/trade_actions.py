@@ -6,7 +6,7 @@ Signals of the kernel, proposals of agents, timers and operator commands all com
 from autohedge.config import Settings
 from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import Proposal
-from autohedge.core.orders import SELL
+from autohedge.core.orders import LEAVE
 from autohedge.core.reasons import Reason
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
@@ -90,7 +90,7 @@ class TradeActions:
     def reprice(self, order_id: str, now_ns: int) -> None:
         """Moves a resting entry to the current limit, if the checks would admit it there."""
         order = self._orders.working.get(order_id)
-        if order is None or order.intent.side is SELL or order.cancel_requested:
+        if order is None or order.intent.purpose is LEAVE or order.cancel_requested:
             return
         self._timers.schedule(("reprice", order_id), now_ns + self._reprice_ns)
         if limit := self._planner.plan_reprice(order, now_ns):

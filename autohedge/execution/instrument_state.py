@@ -9,7 +9,7 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.core.events import Proposal, VenueOrderStatus
 from autohedge.core.instruments import Instrument
-from autohedge.core.orders import Intent
+from autohedge.core.orders import Intent, Purpose
 from autohedge.core.units import NS_PER_S
 from autohedge.execution.sizing import Sizing
 from autohedge.execution.twap import ExecutionSchedule
@@ -62,7 +62,7 @@ class InstrumentState:
             reference * (1.0 + self.trailing_activation_bps / 10_000.0),
         )
 
-    def intent_of(self, found: VenueOrderStatus, lane: int, mark: Decimal) -> Intent:
+    def intent_of(self, found: VenueOrderStatus, purpose: Purpose, lane: int, mark: Decimal) -> Intent:
         """The intent of an adopted order from the venue's list, with exit levels from the current settings."""
         price = found.limit or mark
         take_profit, stop_loss, trail_from = self.exit_levels(float(price))
@@ -70,6 +70,7 @@ class InstrumentState:
             lane=lane,
             symbol=found.symbol,
             side=found.side,
+            purpose=purpose,
             order_type=found.order_type,
             time_in_force=found.time_in_force,
             quantity=found.quantity,

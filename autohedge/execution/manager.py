@@ -29,7 +29,7 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.money import ZERO
-from autohedge.core.orders import BUY, GTC, SELL, OrderState
+from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, SELL, OrderState, Purpose, Side
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
@@ -272,9 +272,9 @@ class ExecutionManager:
         return text
 
     def _set_exit_levels(self, order: Order, now_ns: int) -> None:
-        """Sets the exit levels after a buy; after a sell stores its time."""
+        """Sets the exit levels after an entry; after an exit stores its time."""
         intent, instrument_state = order.intent, self.instruments[order.intent.lane]
-        if intent.side is BUY:
+        if intent.purpose is ENTER:
             instrument_state.set_exit_levels(intent.take_profit, intent.stop_loss, intent.trail_from)
         else:
             instrument_state.last_exit_ns = now_ns
@@ -297,7 +297,7 @@ class ExecutionManager:
                 self.tracker.on_not_found(order, event, now_ns)
             case RequestThrottled():
                 self._on_throttled(order, event, now_ns)
-            case OrderRejected() if order.intent.side is SELL and applied.was_working:
+            case OrderRejected() if order.intent.purpose is LEAVE and applied.was_working:
                 self._on_exit_rejected(order, now_ns)
         self.tracker.track(order, now_ns)
         if applied.was_unknown and order.state is OrderState.PENDING_CANCEL:  # it rests: the cancel was lost
@@ -367,8 +367,9 @@ class ExecutionManager:
     def _adopt(self, finding: Lost | Adopt, now_ns: int) -> Iterator[Applied]:
         found, lane = finding.found, finding.lane
         is_lost = isinstance(finding, Lost)
-        self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external"))
-        intent = self.instruments[lane].intent_of(found, lane, self.portfolio.market.mark(lane))
+        purpose = self._purpose_of(found.side)
+        self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external", purpose))
+        intent = self.instruments[lane].intent_of(found, purpose, lane, self.portfolio.market.mark(lane))
         order = self.orders.adopt(found, intent, now_ns)
         self.touched.add(lane)
         # Fills first: the listed status may be an end, which counts once all of its fills are known.
@@ -378,10 +379,14 @@ class ExecutionManager:
             self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
         self._apply_listed_status(found, order, now_ns)
         self.tracker.track(order, now_ns)
-        if order.intent.side is SELL:
+        if purpose is LEAVE:
             self.cancel_slices(lane)
         elif self.state.halted:
             self.cancel(order, "entries halted", now_ns)
+
+    def _purpose_of(self, side: Side) -> Purpose:
+        """The purpose of an order that the venue lists by its side alone."""
+        return LEAVE if side is SELL else ENTER
 
     def on_account_state(self, account: AccountState, now_ns: int) -> Iterator[Applied]:
         """Compares the ledger with the venue's account; yields reasons to halt."""

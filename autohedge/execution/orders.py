@@ -34,10 +34,10 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
 from autohedge.core.orders import (
-    BUY,
+    ENTER,
     FINAL,
     GTC,
-    SELL,
+    LEAVE,
     TRANSITIONS,
     Intent,
     OrderState,
@@ -122,7 +122,7 @@ class Order:
 
     def open_notional(self) -> Decimal:
         """The money that this order may still spend, before fees."""
-        if not self.working or self.intent.side is SELL:
+        if not self.working or self.intent.purpose is LEAVE:
             return ZERO
         spends = multiply(max(self.remaining, ZERO), self.intent.worst_price)
         if self.pending_replace is None:
@@ -141,7 +141,7 @@ class OrderManager:
         self.working: dict[str, Order] = {}
         self.reserved = ZERO
         self.expired = 0
-        # Per lane all working orders of that side, oldest first: an adopted order comes beside one of this run.
+        # Per lane all working orders of that purpose, oldest first: an adopted order comes beside one of this run.
         self._entries: dict[int, tuple[Order, ...]] = {}
         self._exits: dict[int, tuple[Order, ...]] = {}
         self._finished: OrderedDict[str, Order] = OrderedDict()
@@ -160,7 +160,7 @@ class OrderManager:
 
     def entries(self) -> list[Order]:
         """All working entries, oldest first."""
-        return [order for order in self.working.values() if order.intent.side is BUY]
+        return [order for order in self.working.values() if order.intent.purpose is ENTER]
 
     def find(self, order_id: str) -> Order | None:
         """A working order, or one that finished recently; None for an unknown id."""
@@ -174,12 +174,13 @@ class OrderManager:
         order = Order(order_id, intent, sent_ns=at_ns)
         order.state = transition(order.state, _SUBMIT)
         self._add(order)
-        is_entry = intent.side is BUY
+        is_entry = intent.purpose is ENTER
         order.command = SubmitOrder(
             at_ns=at_ns,
             order_id=order_id,
             symbol=intent.symbol,
             side=intent.side,
+            purpose=intent.purpose,
             order_type=intent.order_type,
             time_in_force=intent.time_in_force,
             quantity=intent.quantity,
@@ -249,8 +250,8 @@ class OrderManager:
             self._finish(order)
 
     def _reserve(self, order: Order) -> None:
-        """Updates the money reserved for a buy, fees included."""
-        if order.intent.side is BUY:
+        """Updates the money reserved for an entry, fees included."""
+        if order.intent.purpose is ENTER:
             money = with_fee(order.open_notional(), self._fee_bps)
             self.reserved = add(self.reserved, subtract(money, order.reserved))
             order.reserved = money
@@ -310,7 +311,7 @@ class OrderManager:
             return
         if isinstance(answer, RequestUnknown):
             self.mark_unknown(order)
-        elif order.intent.side is BUY:  # a throttled entry is dropped; an exit is sent again later
+        elif order.intent.purpose is ENTER:  # a throttled entry is dropped; an exit is sent again later
             order.state = transition(order.state, OrderTrigger.REJECT)
 
     def _on_replaced(self, order: Order, answer: OrderReplaced) -> None:
@@ -371,19 +372,20 @@ class OrderManager:
 
     def _add(self, order: Order) -> None:
         self.working[order.id] = order
-        side, lane = self._side(order.intent), order.intent.lane
-        side[lane] = (*side.get(lane, ()), order)
+        orders, lane = self._orders_like(order.intent), order.intent.lane
+        orders[lane] = (*orders.get(lane, ()), order)
         self._reserve(order)
 
-    def _side(self, intent: Intent) -> dict[int, tuple[Order, ...]]:
-        return self._entries if intent.side is BUY else self._exits
+    def _orders_like(self, intent: Intent) -> dict[int, tuple[Order, ...]]:
+        """The working orders of the intent's purpose, by lane."""
+        return self._entries if intent.purpose is ENTER else self._exits
 
     def _finish(self, order: Order) -> None:
         if self.working.pop(order.id, None) is None:
             return
-        side, lane = self._side(order.intent), order.intent.lane
-        orders = side[lane]
-        side[lane] = () if len(orders) == 1 else tuple(other for other in orders if other is not order)
+        orders_of, lane = self._orders_like(order.intent), order.intent.lane
+        orders = orders_of[lane]
+        orders_of[lane] = () if len(orders) == 1 else tuple(other for other in orders if other is not order)
         self._finished[order.id] = order
         if len(self._finished) > REMEMBERED_MAX:
             self._finished.popitem(last=False)

@@ -14,7 +14,7 @@ import numpy as np
 from autohedge.config import Settings
 from autohedge.core.events import Proposal
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
-from autohedge.core.orders import BUY, IOC, LIMIT, MARKET, SELL, Intent, OrderState, TimeInForce
+from autohedge.core.orders import BUY, ENTER, IOC, LEAVE, LIMIT, MARKET, SELL, Intent, OrderState, TimeInForce
 from autohedge.core.reasons import Reason
 from autohedge.core.units import NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
@@ -143,6 +143,7 @@ class OrderPlanner:
             lane=lane,
             symbol=instrument_state.instrument.symbol,
             side=BUY,
+            purpose=ENTER,
             order_type=LIMIT,
             time_in_force=time_in_force,
             quantity=quantity,
@@ -185,6 +186,7 @@ class OrderPlanner:
             lane=lane,
             symbol=instrument_state.instrument.symbol,
             side=SELL,
+            purpose=LEAVE,
             order_type=MARKET,
             time_in_force=IOC,
             quantity=held,

@@ -7,7 +7,7 @@ from functools import reduce
 import msgspec
 
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import BUY, SELL, Side
+from autohedge.core.orders import BUY, LEAVE, SELL, Purpose, Side
 from autohedge.core.reasons import Reason
 from autohedge.core.results import Fill, TradingFigures, WorkingOrder
 from autohedge.execution.orders import Order, OrderManager
@@ -25,7 +25,7 @@ class RunStats:
     """
 
     fill_lines: list[bytes] = field(default_factory=list)
-    counts: Counter[tuple[Side, str]] = field(default_factory=Counter)
+    counts: Counter[tuple[Side, Purpose, str]] = field(default_factory=Counter)
     winning_exits: int = 0
     exit_refusals: Counter[str] = field(default_factory=Counter)
     slice_refusals: Counter[str] = field(default_factory=Counter)
@@ -40,10 +40,10 @@ class RunStats:
         self.exit_refusals[code.label] += 1
 
     def record_fill(self, order: Order, change: PositionChange) -> None:
-        """Stores one fill and counts it by side and reason."""
+        """Stores one fill and counts it by side, purpose and reason."""
         intent = order.intent
-        self.counts[intent.side, intent.reason] += 1
-        self.winning_exits += intent.side is SELL and change.realized > ZERO
+        self.counts[intent.side, intent.purpose, intent.reason] += 1
+        self.winning_exits += intent.purpose is LEAVE and change.realized > ZERO
         fill = Fill(
             symbol=intent.symbol,
             side=intent.side,
@@ -57,11 +57,13 @@ class RunStats:
         )
         self.fill_lines.append(_encode(fill))
 
-    def count(self, side: Side, reason: Reason | None = None) -> int:
-        """The number of fills of a side, or of one reason on that side."""
-        if reason is not None:
-            return self.counts[side, reason.label]
-        return sum(n for (each, _), n in self.counts.items() if each is side)
+    def count(self, side: Side) -> int:
+        """The number of fills of a side."""
+        return sum(n for (each, _, _), n in self.counts.items() if each is side)
+
+    def exits(self, reason: Reason) -> int:
+        """The number of fills that left a position for one reason."""
+        return sum(self.counts[side, LEAVE, reason.label] for side in (BUY, SELL))
 
 
 def working_orders(orders: OrderManager) -> list[WorkingOrder]:
@@ -91,11 +93,11 @@ def trading_figures(
         codes=codes,
         buys=stats.count(BUY),
         sells=stats.count(SELL),
-        take_profits=stats.count(SELL, Reason.TAKE_PROFIT),
-        stop_losses=stats.count(SELL, Reason.STOP_LOSS),
-        trailing_stops=stats.count(SELL, Reason.TRAILING_STOP),
-        time_stops=stats.count(SELL, Reason.TIME_STOP),
-        exit_signals=stats.count(SELL, Reason.EXIT_SIGNAL),
+        take_profits=stats.exits(Reason.TAKE_PROFIT),
+        stop_losses=stats.exits(Reason.STOP_LOSS),
+        trailing_stops=stats.exits(Reason.TRAILING_STOP),
+        time_stops=stats.exits(Reason.TIME_STOP),
+        exit_signals=stats.exits(Reason.EXIT_SIGNAL),
         expired=orders.expired,
         exit_refusals=dict(sorted(stats.exit_refusals.items())),
         slice_refusals=dict(sorted(stats.slice_refusals.items())),

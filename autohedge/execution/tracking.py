@@ -18,7 +18,7 @@ from autohedge.core.events import (
     QueryOpenOrders,
     QueryOrder,
 )
-from autohedge.core.orders import SELL, OrderState
+from autohedge.core.orders import LEAVE, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.orders import Order, OrderManager
@@ -140,7 +140,7 @@ class OrderTracker:
             return f"the cancel of order {order.id} is unanswered"
         if order.state is not _S.UNKNOWN or doubt.since_ns > late_ns:
             return ""
-        if order.intent.side is SELL:
+        if order.intent.purpose is LEAVE:
             text = "the exit order is in an unknown state: the position may be sold or not"
             self._alert_once(doubt, Alert("exit_unknown", order.id, text))
         return f"order {order.id} is in an unknown state"

@@ -187,7 +187,7 @@ class BudgetChecker:
         if booking.bust:
             return
         schedule = self._schedules[booking.order.symbol]
-        if booking.order.buys:
+        if booking.order.enters:
             schedule.bought = True
         elif booking.held == ZERO and schedule.bought:
             schedule.bought = False

@@ -24,7 +24,7 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, multiply, to_decimal
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.exit_levels import (
     STOP_LOSS,
@@ -94,7 +94,7 @@ class ExitChecker:
         if isinstance(entry.event, Input):
             self._settle()
         if isinstance(entry.event, OrderRejected | OrderMassStatus):
-            self._exits = {o.order_id: o.symbol for o in self._account.working.values() if not o.buys}
+            self._exits = {o.order_id: o.symbol for o in self._account.working.values() if not o.enters}
 
     def after(self, entry: JournalEntry) -> None:
         """Follows one recorded event, after the account has."""
@@ -104,7 +104,7 @@ class ExitChecker:
             self._taken_over(event.order)
         self._moved()
         match event:
-            case SubmitOrder() if event.side is BUY:
+            case SubmitOrder() if event.purpose is ENTER:
                 self._entered(event, entry.pos)
             case SubmitOrder():
                 self._left(event, entry.pos)
@@ -156,7 +156,7 @@ class ExitChecker:
 
     def _is_free(self, symbol: str) -> bool:
         """Whether an exit may leave: none is on its way, and none waits for reconciliation."""
-        exit_works = any(True for _ in self._account.working_in(symbol, buys=False))
+        exit_works = any(True for _ in self._account.working_in(symbol, enters=False))
         return not self._account.exits_wait and not exit_works
 
     def _settle(self) -> None:
@@ -217,7 +217,7 @@ class ExitChecker:
         if order.reason == TIME_STOP and is_early and not position.carried:
             raise InvariantViolation(f"15: {symbol} is sold by its time stop before its time")
         selling = ZERO
-        for each in self._account.working_in(symbol, buys=False):
+        for each in self._account.working_in(symbol, enters=False):
             selling = add(selling, each.remaining)
         if selling < self._account.held[symbol]:
             raise InvariantViolation(f"15: {selling} of {self._account.held[symbol]} {symbol} are sold")
@@ -240,7 +240,7 @@ class ExitChecker:
             position = self._positions[booking.order.symbol]
             held = self._account.held[booking.order.symbol]
             position.dust = False
-            if booking.order.buys and not booking.bust:
+            if booking.order.enters and not booking.bust:
                 position.levels = self._levels[booking.order.order_id]
             elif not booking.bust:
                 position.refused = 0
@@ -264,7 +264,7 @@ class ExitChecker:
         """Forgets the exits that are carried through once their symbol is flat and no entry can fill."""
         for symbol, position in self._positions.items():
             if position.carried and not self._account.held[symbol]:
-                position.carried = any(True for _ in self._account.working_in(symbol, buys=True))
+                position.carried = any(True for _ in self._account.working_in(symbol, enters=True))
                 # When a record is applied again, these entries may have been proven absent before.
                 position.doubtful |= position.carried and self._repeats
 

@@ -115,7 +115,7 @@ class InvariantChecker:
     def _no_new_exposure(self, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
         """Invariant 5: no command adds exposure while the account is halted or reducing."""
         order = self._account.orders[command.order_id]
-        if not order.buys:  # exits always pass
+        if not order.enters:  # exits always pass
             return
         if self._account.halted or self._account.causes:
             raise InvariantViolation(f"5: {type(command).__name__} adds exposure while entries are off")
@@ -193,7 +193,7 @@ class InvariantChecker:
         order = self._account.orders.get(command.order_id)
         if order is None:
             raise InvariantViolation(f"4: order {command.order_id} leaves without a recorded intent")
-        if order.buys:
+        if order.enters:
             self._limits.on_entry(command)
             self._fresh(order.symbol, engine)
         elif isinstance(command, SubmitOrder):

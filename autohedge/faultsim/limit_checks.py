@@ -8,7 +8,7 @@ from autohedge.config import Settings
 from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import JournalEntry, ReplaceOrder, SubmitOrder, Timer, TradingStateChanged
 from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
@@ -92,7 +92,7 @@ class LimitChecker:
         account = self._account
         here = others = ZERO
         for each in account.working.values():
-            if each.buys and each is not order:
+            if each.enters and each is not order:
                 money = with_fee(each.open_notional(), self._fee_bps)
                 others = add(others, money)
                 here = add(here, money if each.symbol == order.symbol else ZERO)
@@ -190,13 +190,13 @@ class OrderPace:
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event; an order that is sent again under its id is none."""
         for booking in self._account.bookings:
-            if not booking.order.buys and not booking.bust:
+            if not booking.order.enters and not booking.bust:
                 self._sold_ns[booking.order.symbol] = self._account.now_ns
         event = entry.event
         is_new = isinstance(event, SubmitOrder) and not self._account.resent
         if isinstance(event, SubmitOrder | ReplaceOrder) and (is_new or isinstance(event, ReplaceOrder)):
             self._sent_ns.append(event.at_ns)
-        if isinstance(event, SubmitOrder) and is_new and event.side is BUY:
+        if isinstance(event, SubmitOrder) and is_new and event.purpose is ENTER:
             self._previous_ns = self._entered_ns.get(event.symbol)
             if not isinstance(self._account.cause, Timer):  # a slice belongs to an earlier entry
                 self._entered_ns[event.symbol] = event.at_ns

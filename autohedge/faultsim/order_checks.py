@@ -38,7 +38,7 @@ class OrderChecker:
         """Invariant 13: an exit that leaves, and those on their way, sell no more than is held."""
         account, symbol = self._account, command.symbol
         selling = ZERO
-        for order in account.working_in(symbol, buys=False):
+        for order in account.working_in(symbol, enters=False):
             selling = add(selling, order.remaining)
         if selling > account.held[symbol]:
             raise InvariantViolation(
@@ -58,7 +58,7 @@ class OrderChecker:
         """Invariant 12: what is reserved is what the working entries may still spend."""
         needed = ZERO
         for order in self._account.working.values():
-            if order.buys:
+            if order.enters:
                 needed = add(needed, with_fee(order.open_notional(), self._fee_bps))
         if engine.orders.reserved != needed:
             raise InvariantViolation(
@@ -69,7 +69,7 @@ class OrderChecker:
         """Checks that the reservation of a resting entry covers the version that the venue has."""
         for order_id in self._venue.resting:
             order = self._account.working.get(order_id)
-            if order is None or not order.buys:
+            if order is None or not order.enters:
                 continue
             live = self._venue.status(order_id)
             left = multiply(subtract(live.quantity, live.filled), live.limit or ZERO)
@@ -85,7 +85,7 @@ class OrderChecker:
         if not account.halted or account.now_ns <= account.quiet_until_ns:
             return
         for order in account.working.values():
-            if order.buys and order.may_rest and not order.cancel_requested:
+            if order.enters and order.may_rest and not order.cancel_requested:
                 raise InvariantViolation(
                     f"16: entry {order.order_id} may rest while halted, without a cancel"
                 )
@@ -100,6 +100,6 @@ class OrderChecker:
 
 
 def _listed(engine: Engine, order: Order) -> tuple[Order, ...]:
-    """The working orders of an order's instrument and side, as the order manager answers them."""
+    """The working orders of an order's instrument and purpose, as the order manager answers them."""
     lane = order.intent.lane
     return engine.orders.exits_of(lane) if order.intent.reduce_only else engine.orders.entries_of(lane)

@@ -30,7 +30,7 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
-from autohedge.core.orders import BUY, GTC, TimeInForce
+from autohedge.core.orders import BUY, ENTER, GTC, Purpose, TimeInForce
 from autohedge.faultsim.received_quotes import ReceivedQuotes
 
 
@@ -45,6 +45,7 @@ class RecordedOrder:
     order_id: str
     symbol: str
     buys: bool
+    enters: bool
     time_in_force: TimeInForce
     quantity: Decimal
     price: Decimal
@@ -119,9 +120,9 @@ class RecordedAccount:
         self._last_seq = 0
         self._unknown_reports: defaultdict[str, list[ExecutionReport]] = defaultdict(list)
 
-    def working_in(self, symbol: str, *, buys: bool) -> Iterator[RecordedOrder]:
+    def working_in(self, symbol: str, *, enters: bool) -> Iterator[RecordedOrder]:
         """The working entries or exits of a symbol."""
-        return (order for order in self.working.values() if order.symbol == symbol and order.buys is buys)
+        return (order for order in self.working.values() if order.symbol == symbol and order.enters is enters)
 
     def last_bid(self, symbol: str, pos: int) -> Decimal:
         """The bid of the last valid quote of a symbol before a row; zero without one."""
@@ -152,8 +153,8 @@ class RecordedAccount:
                 self.may_be_absent |= {event.order_id} if event.about == "submit" else set()
             case OrderMassStatus():
                 self._listed(event)
-            case OrderAdopted(order=found):
-                self._adopted(found, entry.pos)
+            case OrderAdopted(order=found, purpose=purpose):
+                self._adopted(found, purpose, entry.pos)
             case ExternalChange(policy="adopt"):
                 self._external_change(event, entry.pos)
             case ExternalChange():
@@ -189,17 +190,19 @@ class RecordedAccount:
             command.order_id,
             command.symbol,
             command.side is BUY,
+            command.purpose is ENTER,
             command.time_in_force,
             command.quantity,
             command.limit or ZERO,
             command.reason,
         )
 
-    def _adopted(self, found: VenueOrderStatus, pos: int) -> None:
+    def _adopted(self, found: VenueOrderStatus, purpose: Purpose, pos: int) -> None:
         self.orders[found.order_id] = self.working[found.order_id] = RecordedOrder(
             found.order_id,
             found.symbol,
             found.side is BUY,
+            purpose is ENTER,
             found.time_in_force,
             found.quantity,
             found.limit or self.last_bid(found.symbol, pos),

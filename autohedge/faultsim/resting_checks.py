@@ -32,7 +32,7 @@ class RestingOrderChecker:
         for order in self._account.working.values():
             since_ns = self._since_ns.setdefault(order.order_id, now_ns)
             over = now_ns > since_ns + self._rest_ns and order.order_id not in self._external
-            if over and order.buys and order.may_rest and not order.cancel_requested:
+            if over and order.enters and order.may_rest and not order.cancel_requested:
                 raise InvariantViolation(f"22: {order.order_id} still rests after {self._rest_ns / 1e9:g} s")
 
 

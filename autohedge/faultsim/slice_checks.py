@@ -1,7 +1,7 @@
 """Invariant 21: the slices of an entry end with the first exit of its symbol, and with a halt."""
 
 from autohedge.core.events import JournalEntry, SubmitOrder, Timer, TradingStateChanged
-from autohedge.core.orders import BUY
+from autohedge.core.orders import LEAVE
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
 
@@ -9,7 +9,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 class SliceChecker:
     """Follows entries that are sent in slices; every method raises InvariantViolation.
 
-    A purchase that a timer causes is a later slice; every other purchase begins a schedule.
+    An entry that a timer causes is a later slice; every other entry begins a schedule.
     """
 
     def __init__(self, account: RecordedAccount) -> None:
@@ -23,7 +23,7 @@ class SliceChecker:
                 self._ended = dict.fromkeys(
                     {order.symbol for order in self._account.orders.values()}, "a halt"
                 )
-            case SubmitOrder() if event.side is not BUY:
+            case SubmitOrder() if event.purpose is LEAVE:
                 self._ended[event.symbol] = "an exit"
             case SubmitOrder() if isinstance(self._account.cause, Timer):
                 if event.symbol in self._ended:

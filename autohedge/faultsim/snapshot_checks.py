@@ -26,7 +26,7 @@ class SnapshotChecker:
             return
         free = self._account.cash
         for order in self._account.working.values():
-            free = subtract(free, with_fee(order.open_notional(), self._fee_bps) if order.buys else ZERO)
+            free = subtract(free, with_fee(order.open_notional(), self._fee_bps) if order.enters else ZERO)
         self._free[entry.event.number] = free
 
     def on_request(self, snapshot: Snapshot) -> None:

@@ -128,7 +128,7 @@ class CauseChecker:
         if not self._cancels_due:
             return
         for order in self._account.working.values():
-            if order.buys and order.may_rest and not order.cancel_requested:
+            if order.enters and order.may_rest and not order.cancel_requested:
                 raise InvariantViolation(
                     f"25: entry {order.order_id} may rest after a {self._cancels_due}, without a cancel"
                 )

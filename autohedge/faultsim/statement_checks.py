@@ -16,7 +16,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, add, multiply
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER
 from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import SimulatedVenue
@@ -24,7 +24,7 @@ from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
 from autohedge.records.round_trips import RoundTrips
 
-SALES = {
+EXITS = {
     "take_profits": "take_profit",
     "stop_losses": "stop_loss",
     "trailing_stops": "trailing_stop",
@@ -112,9 +112,9 @@ class StatementChecker:
         filled = [orders[fill.order_id] for fill in engine.stats.fills]
         self._equal("buys", result.buys, sum(order.buys for order in filled))
         self._equal("sells", result.sells, sum(not order.buys for order in filled))
-        for name, reason in SALES.items():
-            sold = sum(not order.buys and order.reason == reason for order in filled)
-            self._equal(name, getattr(result, name), sold)
+        for name, reason in EXITS.items():
+            left = sum(not order.enters and order.reason == reason for order in filled)
+            self._equal(name, getattr(result, name), left)
         ends = [self._venue.events(order.order_id) for order in self._stated_orders()]
         unfilled = [events for events in ends if any(map(_expired_unfilled, events))]
         # A fill that comes after the end may be known before it.
@@ -171,7 +171,7 @@ class _TripCounts:
 
     def apply(self, event: AnyEvent) -> None:
         """Follows one recorded event, after the account has."""
-        if isinstance(event, SubmitOrder) and event.side is BUY and not self._account.held[event.symbol]:
+        if isinstance(event, SubmitOrder) and event.purpose is ENTER and not self._account.held[event.symbol]:
             self._done[event.symbol] += self._filled.get(event.symbol, False)
             self._filled[event.symbol] = False
         for booking in self._account.bookings:

@@ -18,7 +18,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
-from autohedge.core.orders import BUY, Side
+from autohedge.core.orders import ENTER, Purpose, Side
 
 NO_VERDICT = "no verdict"
 
@@ -100,6 +100,7 @@ class TrackedOrder:
     order_id: str
     symbol: str
     side: Side
+    purpose: Purpose
     at_ns: int
     quantity: Decimal
     limit: Decimal | None
@@ -143,7 +144,7 @@ class RoundTrip:
     @property
     def accepts_entries(self) -> bool:
         """Whether a further entry belongs to this trip: a position is held, or an entry still works."""
-        return self.held != ZERO or any(order.side is BUY and order.working for order in self.orders)
+        return self.held != ZERO or any(order.purpose is ENTER and order.working for order in self.orders)
 
 
 @dataclass(slots=True)
@@ -186,12 +187,13 @@ class RoundTrips:
 
     def on_submit(self, order: SubmitOrder, verdict: int, group: str) -> RoundTrip:
         """Assigns an order to its trip; an entry starts one if the symbol has none that accepts it."""
-        if order.side is BUY:
+        if order.purpose is ENTER:
             self._end_unreported(order.symbol)
         tracked = TrackedOrder(
             order.order_id,
             order.symbol,
             order.side,
+            order.purpose,
             order.at_ns,
             order.quantity,
             order.limit,
@@ -217,9 +219,10 @@ class RoundTrips:
                 self._end(event.order_id, event.kind if isinstance(event, ExecutionReport) else "rejected")
             case OrderAccepted() | RequestUnknown(about="submit"):
                 self._set_state(event.order_id, "working" if isinstance(event, OrderAccepted) else "unknown")
-            case OrderAdopted(order=order):
+            case OrderAdopted(order=order, purpose=purpose):
                 figures = (0, order.quantity, order.limit, "adopted")
-                self._place(TrackedOrder(order.order_id, order.symbol, order.side, *figures), 0, NO_VERDICT)
+                adopted = TrackedOrder(order.order_id, order.symbol, order.side, purpose, *figures)
+                self._place(adopted, 0, NO_VERDICT)
 
     def finish(self) -> None:
         """Counts the trips that are still open at the end of the record."""
@@ -234,13 +237,13 @@ class RoundTrips:
         """
         trip = self._current.get(symbol)
         for order in trip.orders if trip else ():
-            if order.side is BUY and order.working:
+            if order.purpose is ENTER and order.working:
                 order.state = "not_placed"
 
     def _place(self, tracked: TrackedOrder, verdict: int, group: str) -> RoundTrip:
         trip = self._current.get(tracked.symbol)
         # An exit belongs to the current trip even if that is flat: its entry may still fill.
-        if trip is None or (tracked.side is BUY and not trip.accepts_entries):
+        if trip is None or (tracked.purpose is ENTER and not trip.accepts_entries):
             if trip:
                 self._retire(trip)
             trip = self._current[tracked.symbol] = RoundTrip(tracked.symbol, verdict, group)
@@ -283,13 +286,13 @@ def _fill(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport, reali
         realized,
     )
     tracked.fills.append(fill)
-    _add(trip.totals, tracked.side, fill)
+    _add(trip.totals, tracked.purpose, fill)
     if tracked.filled >= tracked.quantity:
         tracked.state = "filled"
 
 
-def _add(totals: TripTotals, side: Side, fill: TripFill) -> None:
-    if side is BUY:
+def _add(totals: TripTotals, purpose: Purpose, fill: TripFill) -> None:
+    if purpose is ENTER:
         totals.buy(fill.quantity, fill.price, fill.fee, fill.ts_ns)
     else:
         totals.sell(fill.quantity, fill.price, fill.fee)
@@ -300,7 +303,7 @@ def _take_back(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport) 
     tracked.fills = [fill for fill in tracked.fills if fill.trade_id != report.trade_id]
     realized, trip.totals = trip.totals.realized, TripTotals()
     trip.totals.realized = realized  # comes from the ledger, not from the fills
-    fills = [(fill, order.side) for order in trip.orders for fill in order.fills]
-    for fill, side in sorted(fills, key=lambda each: each[0].ts_ns):
-        _add(trip.totals, side, fill)
+    fills = [(fill, order.purpose) for order in trip.orders for fill in order.fills]
+    for fill, purpose in sorted(fills, key=lambda each: each[0].ts_ns):
+        _add(trip.totals, purpose, fill)
     tracked.state = "busted" if not tracked.fills else tracked.state

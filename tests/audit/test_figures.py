@@ -5,11 +5,11 @@ from decimal import Decimal
 import pytest
 
 from autohedge.audit.figures import duration, money, percent, price, price_places, quantity, short_id
-from autohedge.core.orders import BUY
+from autohedge.core.orders import BUY, ENTER
 from autohedge.core.units import NS_PER_S
 from autohedge.records.round_trips import TrackedOrder, TripFill
 
-ORDER = TrackedOrder("f" * 32, "X", BUY, 1, Decimal(1), Decimal("94992.2"), "entry")
+ORDER = TrackedOrder("f" * 32, "X", BUY, ENTER, 1, Decimal(1), Decimal("94992.2"), "entry")
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_quantity_has_no_exponent_and_keeps_its_digits() -> None:
 
 def test_prices_of_orders_share_the_finest_precision() -> None:
     fill = TripFill(1, "t", Decimal(1), Decimal("94992.25"), Decimal(0), Decimal(0))
-    filled = TrackedOrder("g" * 32, "X", BUY, 1, Decimal(1), None, "entry", fills=[fill])
+    filled = TrackedOrder("g" * 32, "X", BUY, ENTER, 1, Decimal(1), None, "entry", fills=[fill])
     assert (price_places([]), price_places([ORDER]), price_places([ORDER, filled])) == (None, 1, 2)
     assert price(Decimal(94990), 1) == "94,990.0" and price(95393.63636, 1) == "95,393.6"
     assert price(Decimal("1E+2"), None) == "100" and price(95393.63636, None) == "95,393.63636"

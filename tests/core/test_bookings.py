@@ -16,14 +16,14 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueOrderStatus,
 )
-from autohedge.core.orders import BUY, GTC, LIMIT, SELL
+from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, LIMIT, SELL
 
 D = Decimal
 SALE = ExecutionReport(5, "a", "fill", 5, "t1", D(1), D(110), D(0))
 BUST = ExecutionReport(6, "a", "bust", 6, "t1")
 FOUND = VenueOrderStatus("x", "X", BUY, LIMIT, GTC, D(110), D(2), D(0), "open")
 LIST = OrderMassStatus(7, 7, (FOUND,))
-ADOPTED = OrderAdopted(FOUND, "external")
+ADOPTED = OrderAdopted(FOUND, "external", ENTER)
 
 
 def _booked(realized: int, order_id: str = "a") -> FillBooked:
@@ -73,7 +73,7 @@ def test_fills_from_before_the_adoption_of_their_order_are_paired_in_turn() -> N
 
 
 def test_fill_of_an_unknown_order_is_paired_after_a_fill_of_another_was_booked() -> None:
-    sent = SubmitOrder(1, "a", "X", SELL, LIMIT, GTC, D(110), D(1), "exit", None, None)
+    sent = SubmitOrder(1, "a", "X", SELL, LEAVE, LIMIT, GTC, D(110), D(1), "exit", None, None)
     early = _theirs("fill", "t9")
     fills = _fills(sent, early, SALE, _booked(1), LIST, ADOPTED, _booked(1, "x"))
     assert [fill.report for fill in fills] == [SALE, early]
@@ -106,5 +106,7 @@ def test_reports_of_too_many_unknown_orders_are_not_kept(monkeypatch: pytest.Mon
 
 def test_a_forgotten_order_has_its_fill_if_that_is_booked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bookings, "ORDERS_MAX", 1)
-    sent = [SubmitOrder(1, name, "X", SELL, LIMIT, GTC, D(110), D(1), "exit", None, None) for name in "ab"]
+    sent = [
+        SubmitOrder(1, name, "X", SELL, LEAVE, LIMIT, GTC, D(110), D(1), "exit", None, None) for name in "ab"
+    ]
     assert _fills(*sent, SALE, _booked(1)) == [RecordedFill(SALE, _booked(1), D(1))]

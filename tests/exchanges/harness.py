@@ -10,7 +10,7 @@ import numpy as np
 
 from autohedge.core.clock import NEVER
 from autohedge.core.events import ExecutionReport, SubmitOrder, VenueEvent
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 from autohedge.exchanges.simulated import FaultScript, SimulatedVenue, VenueModel, no_faults
 from autohedge.market import Rows
 
@@ -81,6 +81,7 @@ def order(**changes: Any) -> SubmitOrder:
         order_id="a",
         symbol="X",
         side=Side.BUY,
+        purpose=Purpose.ENTER,
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.IOC,
         limit=Decimal(101),
@@ -94,7 +95,12 @@ def order(**changes: Any) -> SubmitOrder:
 
 def market_sell(**changes: Any) -> SubmitOrder:
     """A market sell of one unit."""
-    return order(**({"side": Side.SELL, "order_type": OrderType.MARKET, "limit": None} | changes))
+    return order(
+        **(
+            {"side": Side.SELL, "purpose": Purpose.LEAVE, "order_type": OrderType.MARKET, "limit": None}
+            | changes
+        )
+    )
 
 
 def resting(**changes: Any) -> SubmitOrder:

@@ -29,7 +29,7 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueOrderStatus,
 )
-from autohedge.core.orders import FINAL, OrderState, OrderType, Side, TimeInForce
+from autohedge.core.orders import FINAL, OrderState, OrderType, Purpose, Side, TimeInForce
 from autohedge.execution.orders import BookEffect, Order, OrderManager
 from tests.risk.intent_factory import approved, buy, sell
 
@@ -80,7 +80,18 @@ def test_submit_command_carries_every_order_field() -> None:
     outputs: list[AnyOutput] = []
     order = OrderManager(outputs.append).submit(approved(buy(quantity=D(2), limit=D(99))), "id-1", 7)
     command = SubmitOrder(
-        7, "id-1", "X", Side.BUY, OrderType.LIMIT, TimeInForce.IOC, D(99), D(2), "entry", 101.0, 99.0
+        7,
+        "id-1",
+        "X",
+        Side.BUY,
+        Purpose.ENTER,
+        OrderType.LIMIT,
+        TimeInForce.IOC,
+        D(99),
+        D(2),
+        "entry",
+        101.0,
+        99.0,
     )
     assert outputs == [command] and order.command == command
 

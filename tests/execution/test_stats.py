@@ -18,4 +18,4 @@ def test_only_an_exit_with_a_profit_counts_as_winning() -> None:
         change = position_change(intent.side, D(1), D(100), realized, D(0))
         stats.record_fill(Order("a", intent), change)
     assert stats.winning_exits == 1
-    assert (stats.count(BUY), stats.count(SELL), stats.count(SELL, Reason.STOP_LOSS)) == (1, 3, 3)
+    assert (stats.count(BUY), stats.count(SELL), stats.exits(Reason.STOP_LOSS)) == (1, 3, 3)

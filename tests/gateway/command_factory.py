@@ -3,7 +3,7 @@
 from decimal import Decimal
 
 from autohedge.core.events import SubmitOrder
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 
 
 def order(order_id: str) -> SubmitOrder:
@@ -13,6 +13,7 @@ def order(order_id: str) -> SubmitOrder:
         order_id=order_id,
         symbol="X",
         side=Side.BUY,
+        purpose=Purpose.ENTER,
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.GTC,
         limit=Decimal(100),

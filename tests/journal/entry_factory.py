@@ -48,7 +48,7 @@ from autohedge.core.events import (
     TradingStateChanged,
     VenueOrderStatus,
 )
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 from tests.report_factory import deliberation_figures, run_result
 
 D = Decimal
@@ -59,7 +59,7 @@ GENESIS = {"format": 1, "settings": "0123.json", "strategy": None, "tape": [{"sy
 EVENTS: list[AnyEvent] = [
     RunStarted("00ff"),
     SubmitOrder(
-        5, "id-1", "BTC/USD", Side.BUY, OrderType.LIMIT, TimeInForce.GTC, D("61800.20"), D("0.001618"),
+        5, "id-1", "BTC/USD", Side.BUY, Purpose.ENTER, OrderType.LIMIT, TimeInForce.GTC, D("61800.20"), D("0.001618"),
         "entry", 62418.202, 61491.199,
     ),
     OrderAccepted(2**62, "id-1", "sim-1"),
@@ -68,7 +68,7 @@ EVENTS: list[AnyEvent] = [
     CancelOrder(5, "id-1", "it rested too long"),
     ExecutionReport(7, "id-1", "canceled", 6),
     SubmitOrder(
-        7, "id-2", "BTC/USD", Side.SELL, OrderType.MARKET, TimeInForce.IOC, None, D("1E-6"),
+        7, "id-2", "BTC/USD", Side.SELL, Purpose.LEAVE, OrderType.MARKET, TimeInForce.IOC, None, D("1E-6"),
         "stop_loss", None, None,
     ),
     OrderRejected(8, "id-2", 'quotes " and \\ and line\nbreaks, Ünïcödé'),
@@ -103,7 +103,7 @@ EVENTS: list[AnyEvent] = [
     OrderMassStatus(19, 18, (FOUND,)),
     QueryAccount(18),
     AccountState(19, 18, D("9899.9072836764"), {"BTC/USD": D("0.001618")}),
-    OrderAdopted(FOUND, "lost_intent"),
+    OrderAdopted(FOUND, "lost_intent", Purpose.ENTER),
     ExternalChange("position", "BTC/USD", D("-0.5"), "adopt"),
     Reconciled(19, 2),
     TradingStateChanged("active"),

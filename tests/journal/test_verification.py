@@ -10,13 +10,13 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueOrderStatus,
 )
-from autohedge.core.orders import OrderType, Side, TimeInForce
+from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 from autohedge.journal.chain import JournalLine
 from autohedge.journal.verification import ResultProjection
 
 D = Decimal
 IOC, LIMIT = TimeInForce.IOC, OrderType.LIMIT
-SENT = SubmitOrder(1, "a", "X", Side.SELL, LIMIT, IOC, D(110), D(1), "take_profit", None, None)
+SENT = SubmitOrder(1, "a", "X", Side.SELL, Purpose.LEAVE, LIMIT, IOC, D(110), D(1), "take_profit", None, None)
 FOUND = VenueOrderStatus("b", "Y", Side.BUY, LIMIT, IOC, D(5), D(2), D(0), "open")
 BUST = ExecutionReport(3, "a", "bust", 3, "t1")
 
@@ -46,5 +46,5 @@ def test_a_fill_whose_bust_came_first_is_not_expected() -> None:
 
 
 def test_a_fill_of_an_adopted_order_has_its_symbol_and_side() -> None:
-    (fill,) = _projection(OrderAdopted(FOUND, "external"), _fill("b"), _booked("b", 0)).fills
+    (fill,) = _projection(OrderAdopted(FOUND, "external", Purpose.ENTER), _fill("b"), _booked("b", 0)).fills
     assert (fill["symbol"], fill["side"], fill["reason"]) == ("Y", "buy", "adopted")

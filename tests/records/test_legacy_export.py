@@ -13,7 +13,7 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueOrderStatus,
 )
-from autohedge.core.orders import BUY, GTC, IOC, LIMIT, MARKET, SELL, Side
+from autohedge.core.orders import BUY, ENTER, GTC, IOC, LEAVE, LIMIT, MARKET, SELL, Side
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.records.legacy_export import LegacyTradeExport, export_files, statistics, summary
 
@@ -21,9 +21,9 @@ D = Decimal
 
 
 def _order(order_id: str, at_ns: int, **changes: Any) -> SubmitOrder:
-    buy = {"side": BUY, "order_type": LIMIT, "limit": D(100), "reason": "entry"}
+    buy = {"side": BUY, "purpose": ENTER, "order_type": LIMIT, "limit": D(100), "reason": "entry"}
     buy |= {"take_profit": 101.0, "stop_loss": 99.5}
-    sell = {"side": SELL, "order_type": MARKET, "limit": None, "reason": "take_profit"}
+    sell = {"side": SELL, "purpose": LEAVE, "order_type": MARKET, "limit": None, "reason": "take_profit"}
     sell |= {"take_profit": None, "stop_loss": None}
     facts: dict[str, Any] = {"quantity": D(2)} | (buy if order_id.startswith("b") else sell) | changes
     return SubmitOrder(at_ns=at_ns, order_id=order_id, symbol="X", time_in_force=IOC, **facts)
@@ -119,7 +119,10 @@ def _adopted(side: Side) -> list[AnyEvent]:
     reports: list[AnyEvent] = [
         ExecutionReport(0, "x", "fill", 0, trade, D(2), D(100), D(0)) for trade in ("t1", "t2")
     ]
-    listing: list[AnyEvent] = [OrderMassStatus(0, 0, (found,)), OrderAdopted(found, "external")]
+    listing: list[AnyEvent] = [
+        OrderMassStatus(0, 0, (found,)),
+        OrderAdopted(found, "external", ENTER if side is BUY else LEAVE),
+    ]
     return [*reports, *listing, _booked("x"), _booked("x")]
 
 

@@ -3,14 +3,15 @@
 from decimal import Decimal
 
 from autohedge.core.events import ExecutionReport, FillBooked, RequestUnknown, SubmitOrder
-from autohedge.core.orders import BUY, IOC, LIMIT, SELL, Side
+from autohedge.core.orders import BUY, ENTER, IOC, LEAVE, LIMIT, SELL, Side
 from autohedge.records.round_trips import RoundTrips
 
 D = Decimal
 
 
 def _sent(trips: RoundTrips, order_id: str, side: Side) -> None:
-    order = SubmitOrder(1, order_id, "X", side, LIMIT, IOC, D(100), D(1), "entry", None, None)
+    purpose = ENTER if side is BUY else LEAVE
+    order = SubmitOrder(1, order_id, "X", side, purpose, LIMIT, IOC, D(100), D(1), "entry", None, None)
     trips.on_submit(order, 0, "group")
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from autohedge.core.orders import Intent, OrderType, Side, TimeInForce
+from autohedge.core.orders import Intent, OrderType, Purpose, Side, TimeInForce
 from autohedge.core.units import NS_PER_S
 from autohedge.risk import Approved, Limits, RiskContext, check_entry, check_exit
 from autohedge.risk.rate import Throttler
@@ -35,6 +35,7 @@ def buy(**changes: Any) -> Intent:
         lane=0,
         symbol="X",
         side=Side.BUY,
+        purpose=Purpose.ENTER,
         order_type=OrderType.LIMIT,
         time_in_force=TimeInForce.IOC,
         quantity=Decimal(1),
@@ -49,7 +50,9 @@ def buy(**changes: Any) -> Intent:
 
 def sell(**changes: Any) -> Intent:
     """Returns an intent that sells one unit at the market."""
-    intent = buy(side=Side.SELL, order_type=OrderType.MARKET, limit=None, reason="stop_loss")
+    intent = buy(
+        side=Side.SELL, purpose=Purpose.LEAVE, order_type=OrderType.MARKET, limit=None, reason="stop_loss"
+    )
     return msgspec.structs.replace(intent, **changes)
 
 
@@ -87,7 +90,7 @@ def exhausted() -> Throttler:
 
 def approved(intent: Intent) -> Approved:
     """Returns the intent as approved under limits that are wide enough."""
-    if intent.side is Side.SELL:
+    if intent.reduce_only:
         verdict = check_exit(intent, intent.quantity, duplicate=False)
     else:
         wide = limits(

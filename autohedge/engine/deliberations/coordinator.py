@@ -9,6 +9,7 @@ import msgspec
 from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested
 from autohedge.core.money import ZERO
+from autohedge.core.orders import Intent
 from autohedge.core.results import DeliberationFigures
 from autohedge.core.snapshots import AgentLimits, ClosedTrade, DeliberationKind, PositionView, Snapshot
 from autohedge.core.timers import TimerQueue
@@ -111,11 +112,11 @@ class DeliberationCoordinator:
         elif decision.kind == "learning" and self.lesson_scheduler and decision.symbol in self._lane_of:
             self.lesson_scheduler.on_decision(decision, self._lane_of[decision.symbol])
 
-    def on_fill(self, change: PositionChange, reason: str, now_ns: int) -> None:
-        """Follows a booked fill; asks for a lesson if one is due, but not during a pause."""
+    def on_fill(self, change: PositionChange, intent: Intent, now_ns: int) -> None:
+        """Follows a booked fill of an order; asks for a lesson if one is due, but not during a pause."""
         if self.lesson_scheduler is None:
             return
-        closed = self.lesson_scheduler.on_fill(change, reason, now_ns)
+        closed = self.lesson_scheduler.on_fill(change, intent, now_ns)
         if closed and not self._execution.state.paused:
             number = self._next_number()
             self._send(self._snapshot(change.lane, number, now_ns, "learning", closed))

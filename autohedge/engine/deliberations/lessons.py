@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from autohedge.core.events import Decision
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import BUY
+from autohedge.core.orders import ENTER, Intent
 from autohedge.core.snapshots import ClosedTrade
 from autohedge.core.timers import TimerQueue
 from autohedge.execution.portfolio import PositionChange
@@ -38,19 +38,19 @@ class LessonScheduler:
         self._symbol_states = [_SymbolLessons() for _ in symbols]
         self.lessons = 0
 
-    def on_fill(self, change: PositionChange, reason: str, now_ns: int) -> tuple[ClosedTrade, ...]:
-        """Follows one booked fill; returns the trades to learn from if a lesson is due, else none."""
+    def on_fill(self, change: PositionChange, intent: Intent, now_ns: int) -> tuple[ClosedTrade, ...]:
+        """Follows one booked fill of an order; returns the trades to learn from if a lesson is due, else none."""
         symbol_state = self._symbol_states[change.lane]
         trip = symbol_state.trip
         trip.realized = add(trip.realized, change.realized)
-        if change.side is BUY:
+        if intent.purpose is ENTER:
             trip.buy(change.quantity, change.price, change.fee, now_ns)
             return ()
         trip.sell(change.quantity, change.price, change.fee)
         # An adopted position was not bought here: it has no entry price to learn from.
         if change.held != ZERO or trip.bought <= ZERO:
             return ()
-        closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, reason, now_ns)]
+        closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, intent.reason, now_ns)]
         symbol_state.closed = closed[-CLOSED_TRADES_MAX:]
         symbol_state.trip = TripTotals()
         is_due = not symbol_state.waits_for and len(symbol_state.closed) >= self._every

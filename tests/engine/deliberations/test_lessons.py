@@ -10,6 +10,7 @@ from autohedge.core.timers import TimerQueue
 from autohedge.engine.deliberations.lessons import LEARNED, LessonScheduler
 from autohedge.execution.tracking import TimerKey
 from tests.execution.trading_factory import position_change
+from tests.risk.intent_factory import buy, sell
 
 D = Decimal
 DEADLINE_NS = 100
@@ -25,7 +26,8 @@ class LessonHarness:
 
     def fill(self, side: Side, quantity: str, price: str, realized: str, held: str, now_ns: int) -> None:
         change = position_change(side, D(quantity), D(price), D(realized), D(held))
-        if closed := self.scheduler.on_fill(change, "take_profit", now_ns):
+        intent = buy() if side is BUY else sell(reason="take_profit")
+        if closed := self.scheduler.on_fill(change, intent, now_ns):
             self.questions.append(closed)
             self.scheduler.on_asked(0, len(self.questions), now_ns)
 

@@ -8,7 +8,7 @@ import pytest
 
 from autohedge.core.events import AnyInput, OrderReplaced, VenueOrderStatus
 from autohedge.core.money import add, divide, multiply
-from autohedge.core.orders import SELL, Intent, OrderState, Side
+from autohedge.core.orders import LEAVE, Intent, OrderState, Side
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.engine.engine import Engine
@@ -67,7 +67,7 @@ def stop_lost_with_partial_exit(patch: pytest.MonkeyPatch) -> None:
 
     def set_exit_levels(self: ExecutionManager, order: Order, now_ns: int) -> None:
         original(self, order, now_ns)
-        if order.intent.side is SELL:
+        if order.intent.purpose is LEAVE:
             self.instruments[order.intent.lane].stop_loss = -np.inf
 
     patch.setattr(ExecutionManager, "_set_exit_levels", set_exit_levels)

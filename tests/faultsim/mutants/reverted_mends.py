@@ -23,13 +23,13 @@ CANCELS_MAX = 10
 
 
 def second_exit_forgotten(patch: pytest.MonkeyPatch) -> None:
-    """A lane knows one working order per side: one that is adopted beside it is forgotten."""
+    """A lane knows one working order per purpose: one that is adopted beside it is forgotten."""
 
     def add(self: OrderManager, order: Order) -> None:
         self.working[order.id] = order
-        side, lane = self._side(order.intent), order.intent.lane
-        if order.command or not side.get(lane):
-            side[lane] = (order,)
+        orders, lane = self._orders_like(order.intent), order.intent.lane
+        if order.command or not orders.get(lane):
+            orders[lane] = (order,)
         self._reserve(order)
 
     patch.setattr(OrderManager, "_add", add)
