@@ -13,7 +13,7 @@ def orders_at_remote_venue(folder: RunFolder, report: RunReport) -> list[Working
     Raises Corrupt if the file `launch.json` of the run is damaged.
     """
     remote = folder.read_launch().get("venue_port") is not None
-    return (report.working_orders or []) if remote else []
+    return report.working_orders if remote else []
 
 
 def unsettled_text(folder: RunFolder, report: RunReport) -> str:
@@ -25,7 +25,7 @@ def unsettled_text(folder: RunFolder, report: RunReport) -> str:
     cure = f"cancel them at the venue, or run `autohedge restart {folder.argument}`"
     if not orders:
         # A simulated venue in the same process ends with its run: what rests there is settled.
-        orders = [order for order in report.working_orders or [] if order.state not in RESTS]
+        orders = [order for order in report.working_orders if order.state not in RESTS]
         cure = "their venue has ended with the run; see its journal"
     if not orders:
         return ""

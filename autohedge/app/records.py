@@ -32,6 +32,7 @@ from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
+from autohedge.runtime.recovery import has_outside_inputs
 from autohedge.runtime.replay import Difference, replay
 from autohedge.strategies.registry import sources_of, use_stored
 from autohedge.strategies.user_code import StrategySources
@@ -178,7 +179,8 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
 
 def _require_launch(folder: RunFolder, record: Sequence[JournalEntry], settings: Settings) -> None:
     """Raises Corrupt if a run on a clock has lost how it was started, and with it which venue has its orders."""
-    in_virtual_time = not record or record[0].event == RunStarted(nonce_from_seed(settings.seed))
+    seeded = not record or record[0].event == RunStarted(nonce_from_seed(settings.seed))
+    in_virtual_time = seeded and not has_outside_inputs(record)
     if not folder.read_launch() and not in_virtual_time:
         raise Corrupt(f"{folder.path / LAUNCH} is missing, but the run was on a clock; restore the file")
 
@@ -215,9 +217,9 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
 
 
 def _check_working_orders(folder: RunFolder, engine: Engine) -> None:
-    results = folder.read_results() or {}
+    results = folder.read_results()
     expected = msgspec.to_builtins(working_orders(engine.orders))
-    if results.get("working_orders", expected) != expected:  # older results do not list them
+    if results is not None and results.get("working_orders") != expected:
         raise Corrupt(f"{folder.results}: its open orders are not those of the record")
 
 

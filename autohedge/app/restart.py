@@ -8,7 +8,6 @@ from autohedge.app.wall_run import restart_on_clock
 from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder
 from autohedge.runtime.observers import ObserverFactory
-from autohedge.runtime.recovery import has_outside_inputs
 
 
 def restart(
@@ -26,7 +25,6 @@ def restart(
     trusted, Corrupt if the record is damaged before its end.
     """
     with open_interrupted(folder, trust=trust) as interrupted:
-        # Up to version 0.2.0 a restart continued a tape run on a clock; its answers cannot be repeated.
-        if folder.read_launch() or has_outside_inputs(interrupted.record.entries):
+        if folder.read_launch():
             return restart_on_clock(interrupted, observers)
         return restart_on_tape(interrupted, observers, notify)

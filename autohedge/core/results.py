@@ -129,8 +129,8 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     """The content of `results.json`: the result, the fills, and what they derive from.
 
     `bar_exits` is set for bars. `fills` has the JSON of a `Fill` each, `parsed_fills` returns them as values.
-    `working_orders` is None in reports of versions up to 0.2.0. `interrupted`, `wakes` and `worst_lag_ms` belong
-    to runs on a clock. `run`, `journal_head` and `journal_lines` are empty and 0 for a run in memory.
+    `interrupted`, `wakes` and `worst_lag_ms` belong to runs on a clock. `run`, `journal_head` and `journal_lines`
+    are empty and 0 for a run in memory.
     """
 
     bar_exits: Literal["close"] | None = None
@@ -140,7 +140,7 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     symbols: list[str]
     synthetic: bool
     fills: list[msgspec.Raw]
-    working_orders: list[WorkingOrder] | None = None
+    working_orders: list[WorkingOrder]
     journal_head: str = ""
     journal_lines: int = 0
     interrupted: bool | None = None

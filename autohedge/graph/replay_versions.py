@@ -140,7 +140,7 @@ class DeliberationComparison:
             new = msgspec.structs.replace(new, messages=old.messages)
         if "schema" in self.changed and not same_bytes(old.schema, new.schema):
             self.explained.setdefault("schema", (call, of_schema(old.schema, new.schema)))
-            # An older record has no `exact_symbol`, which came with the schema of one symbol.
+            # `exact_symbol` says how an answer by the schema is read.
             new = msgspec.structs.replace(new, schema=old.schema, exact_symbol=old.exact_symbol)
         return new
 

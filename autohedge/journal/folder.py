@@ -25,7 +25,6 @@ RUNS = Path("runs")
 JOURNAL, RESULTS, FILES, TAPE, LAUNCH = "journal.jsonl", "results.json", "files", "tape", "launch.json"
 TRANSCRIPT, SUMMARY = "transcript.jsonl", "summary.json"
 REWRITTEN = "delete the file, and a restart of the run writes it again"
-OLD_LAUNCH, OLD_VENUE_ID = "pace.json", "house"  # the names of file and key up to version 0.1.0
 
 _BEGUN = re.compile(r"(?<!\d)\d{8}T\d{6}(?!\d)")  # as `compact_utc` writes it
 
@@ -123,8 +122,9 @@ class RunFolder:
     def study(self) -> StudyMark | None:
         """The mark of a run that a what-if simulated; None for others and for an unreadable genesis."""
         try:
-            return Genesis.of(next(read(self.journal))).study
-        except (Corrupt, Misconfigured, OSError):
+            genesis = next(read(self.journal)).genesis or {}
+            return msgspec.convert(genesis.get("study"), StudyMark | None)
+        except (Corrupt, msgspec.ValidationError, OSError):
             return None
 
     @classmethod
@@ -132,8 +132,16 @@ class RunFolder:
         """Returns the folder of a run by its id or path.
 
         `last` is the newest in the working directory that no what-if simulated, and among several the newest
-        that is `preferred`. Raises Misconfigured if there is none, Corrupt for a run without its journal.
+        that is `preferred`. Raises Misconfigured if there is none, or if this version cannot read its format;
+        Corrupt for a run without its journal.
         """
+        folder = cls._find(run, preferred)
+        with contextlib.suppress(Corrupt):  # a damaged genesis is found where the record is read
+            Genesis.of(next(read(folder.journal)))
+        return folder
+
+    @classmethod
+    def _find(cls, run: str, preferred: "Callable[[RunFolder], bool]") -> "RunFolder":
         for path in (RUNS / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
@@ -247,8 +255,8 @@ class RunFolder:
 
         Raises Corrupt if the file is damaged.
         """
-        path = next((path for path in (self.path / LAUNCH, self.path / OLD_LAUNCH) if path.is_file()), None)
-        if path is None:
+        path = self.path / LAUNCH
+        if not path.is_file():
             return {}
         try:
             launch = json.loads(path.read_bytes())
@@ -256,7 +264,7 @@ class RunFolder:
             raise Corrupt(f"{path} is damaged: {error}; restore the file") from None
         if not isinstance(launch, dict) or not launch:
             raise Corrupt(f"{path} is damaged: it does not have how the run was started; restore the file")
-        return {"venue_id" if key == OLD_VENUE_ID else key: value for key, value in launch.items()}
+        return launch
 
     def write_results(self, results: RunReport | Mapping[str, Any]) -> None:
         """Writes `results.json`, whole or not at all."""

@@ -8,7 +8,9 @@ from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal.chain import JournalLine
 from autohedge.journal.versions import Part, changed_since
 
-FORMAT = 4  # raise it with any change of the journal's lines that older or newer versions cannot read
+FORMAT = 4  # raise it only for changes that docs/record.md does not allow within a format
+LAST_READERS = {3: "56d97f319de5b388801e3b0db4893f39508bb359"}
+"""The last commit of this repository that reads a format."""
 
 
 class AgentsManifest(msgspec.Struct, frozen=True):
@@ -90,10 +92,22 @@ class Genesis(msgspec.Struct, frozen=True):
         Raises Corrupt if it is not a genesis, Misconfigured for a format that this version cannot read.
         """
         try:
-            genesis = msgspec.convert(line.genesis, cls)
+            maker = msgspec.convert(line.genesis, _Maker)
+            if maker.format == FORMAT:
+                return msgspec.convert(line.genesis, cls)
         except msgspec.ValidationError as error:
             raise Corrupt(f"the journal's genesis is damaged: {error}") from None
-        if genesis.format != FORMAT:
-            msg = f"this run has record format {genesis.format}, made by autohedge {genesis.autohedge}"
-            raise Misconfigured(f"{msg}; this version reads format {FORMAT}: use the one that made it")
-        return genesis
+        raise Misconfigured(str(maker))
+
+
+class _Maker(msgspec.Struct, frozen=True):
+    """The part of a genesis that every format has."""
+
+    format: int
+    autohedge: str
+
+    def __str__(self) -> str:
+        commit = LAST_READERS.get(self.format)
+        cure = f"git commit {commit} reads it, see docs/record.md" if commit else "use the one that made it"
+        made = f"this run has record format {self.format}, made by autohedge {self.autohedge}"
+        return f"{made}; this version reads format {FORMAT}: {cure}"

@@ -22,8 +22,8 @@ from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
 from autohedge.journal.folder import RunFolder
 from autohedge.journal.genesis import Genesis
 
-OPTIONAL_KEYS = frozenset({"interrupted", "bar_exits"})
-"""What a run in virtual time does not have, and results up to version 0.3.0."""
+OPTIONAL_KEYS = frozenset({"interrupted"})
+"""What a run in virtual time does not have."""
 CHECKED_APART = frozenset({"fills", "journal_head", "working_orders"})
 """Keys that other checks prove; the open orders follow from a replay alone, here only their number."""
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "agents"})
@@ -103,7 +103,7 @@ class ResultProjection:
         if list(map(_exact, results.get("fills", []))) != self.fills:
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
         open_orders = results.get("working_orders")
-        if open_orders is not None and len(open_orders) != result.open_orders:
+        if not isinstance(open_orders, list) or len(open_orders) != result.open_orders:
             raise Corrupt(f"{folder.results}: its open orders are not as many as in the journal")
 
     def require_end(self, folder: RunFolder) -> RunResult:

@@ -9,11 +9,11 @@ Part = Literal["texts", "schema", "parser", "prompts"]
 """A part of a record: `texts` of halts, cancels and alerts; the answer `schema` in requests to models; the
 `parser`, which judges answers and writes the request for a repair; the rendering of `prompts`."""
 
-CHANGED: dict[tuple[int, ...], tuple[Part, ...]] = {
-    (0, 2): ("texts",),
-    (0, 3): ("schema", "parser"),
-}
-"""The parts that a version changed. A version that changes none is left out."""
+CHANGED: dict[tuple[int, ...], tuple[Part, ...]] = {}
+"""The parts that a version changed, by the version's number, such as (0, 5); since the first with this format.
+
+A version that changes none is left out.
+"""
 
 
 def changed_since(version: str) -> tuple[Part, ...]:

@@ -71,7 +71,6 @@ def _literal_letters(literal: str) -> str:
 
 
 def _symbol(given: str, field: dict[str, Any], request: LLMRequest) -> tuple[Any, Rule]:
-    # Requests of older versions do not name the symbol in their schema.
     if field.get("enum") != [request.symbol] or request.exact_symbol:
         return given, ""
     same = symbol_letters(given) == symbol_letters(request.symbol)

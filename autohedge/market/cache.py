@@ -30,7 +30,7 @@ class Meta:
     """The content of a cache entry.
 
     `hash` is the content hash of its source. `symbol` is the only symbol that the source names, if it does.
-    `flaw` says why a new run refuses the rows; earlier versions traded them, and such runs can be replayed.
+    `flaw` says why a run refuses the rows.
     """
 
     kind: Kind

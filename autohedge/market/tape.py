@@ -57,8 +57,8 @@ class Origin:
     absolute; `recipe` describes a synthetic stream; both are None for rows created in memory, which cannot be
     loaded again. `select` is the symbol whose rows were taken from a file with several. `interval_ns` is the
     length of a bar, 0 for quotes. `bad_bars` is the number of bars that contradict themselves and so are bad
-    quotes; 0 in a record of a version that traded them. `window_ns` is the time of the rows that are used, from
-    the first number on and before the second; None for all. The other fields describe the whole source.
+    quotes. `window_ns` is the time of the rows that are used, from the first number on and before the second;
+    None for all. The other fields describe the whole source.
     """
 
     symbol: str

@@ -50,7 +50,7 @@ def test_entry_that_rests_at_the_end_of_a_tape_is_listed_and_settled(
     resting: tuple[RunFolder, RunReport],
 ) -> None:
     folder, results = resting
-    (order,) = results.working_orders or []
+    (order,) = results.working_orders
     assert (order.symbol, order.side, order.filled, order.state) == ("X", BUY, ZERO, OrderState.OPEN)
     assert order.quantity and order.limit == Decimal("100.5")
     assert unsettled_text(folder, results) == ""

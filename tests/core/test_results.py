@@ -33,9 +33,9 @@ def test_deliberations_of_each_mode_have_their_own_keys(
 
 def test_keys_of_results_keep_their_order_and_those_without_a_value_are_absent() -> None:
     ends = ["restarts", "state", "mode", "strategy", "seed", "symbols", "synthetic", "fills"]
-    ends += ["journal_head", "journal_lines", "run"]
+    ends += ["working_orders", "journal_head", "journal_lines", "run"]
     assert _keys(run_report())[-len(ends) :] == ends
-    on_clock = run_report(**CLOCK, bar_exits="close", working_orders=[], deliberations=deliberation_figures())
+    on_clock = run_report(**CLOCK, bar_exits="close", deliberations=deliberation_figures())
     ends = [
         "state",
         "deliberations",
@@ -62,7 +62,3 @@ def test_results_are_read_as_written_with_keys_of_other_versions_ignored() -> No
     report = run_report(working_orders=[ORDER], deliberations=deliberation_figures(proposals={"entry": 2}))
     written = msgspec.json.decode(msgspec.json.encode(report)) | {"of_another_version": 1}
     assert msgspec.json.decode(msgspec.json.encode(written), type=RunReport) == report
-
-
-def test_results_of_version_0_2_0_are_read_without_open_orders() -> None:
-    assert msgspec.json.decode(msgspec.json.encode(run_report()), type=RunReport).working_orders is None

@@ -11,7 +11,7 @@ import pytest
 from autohedge import app
 from autohedge.graph.replay_versions import DeliberationComparison, VersionDifferences
 from autohedge.graph.runner import abstention
-from autohedge.journal import RunFolder
+from autohedge.journal import RunFolder, versions
 from autohedge.journal.versions import Part
 from autohedge.llm.transcript import TranscriptEntry
 from tests.forged_record_factory import Lines, first, rewrite
@@ -33,6 +33,12 @@ pytestmark = pytest.mark.process
 
 Forge = Callable[[RunFolder], RunFolder]
 OLDER, NEWER = "0.2.9", "999.0"
+
+
+@pytest.fixture(autouse=True)
+def table(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of changes in which the version after `OLDER` changed two parts."""
+    monkeypatch.setattr(versions, "CHANGED", {(0, 3): ("schema", "parser")})
 
 
 @pytest.fixture

@@ -287,14 +287,6 @@ def test_launch_options_are_read_back(workplace: Path) -> None:
     assert folder.read_launch() == {"speed": 5.0, "venue_id": "v"}
 
 
-def test_launch_options_of_version_0_1_0_are_read_until_rewritten(workplace: Path) -> None:
-    folder = _published("r1")
-    (folder.path / "pace.json").write_text('{"speed": null, "venue_port": 7000, "house": "v"}')
-    assert folder.read_launch() == {"speed": None, "venue_port": 7000, "venue_id": "v"}
-    folder.write_launch(folder.read_launch() | {"venue_port": 7001})
-    assert folder.read_launch()["venue_port"] == 7001
-
-
 def test_damaged_launch_options_are_corrupt(workplace: Path) -> None:
     folder = _published("r1")
     (folder.path / "launch.json").write_text("{")

@@ -10,7 +10,7 @@ import pytest
 
 from autohedge import app
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.journal import RunFolder, verify
+from autohedge.journal import RunFolder, verify, versions
 from autohedge.market import Stream, SyntheticSpec, open_tape, parse_source, synthesize, write_parquet
 from tests.forged_record_factory import Lines, content_hash, first, rewrite, rewrite_settings
 from tests.run_harness import settings
@@ -255,6 +255,13 @@ def run_with_cancels(tape_file: Path) -> RunFolder:
     return RunFolder.find(results.run)
 
 
+@pytest.fixture
+def new_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table of changes in which version 0.2 reworded texts."""
+    monkeypatch.setattr(versions, "CHANGED", {(0, 2): ("texts",)})
+
+
+@pytest.mark.usefixtures("new_texts")
 @pytest.mark.parametrize(
     ("version", "same"), [("0.1.0", True), ("0.1.9", True), ("0.2.0", False), ("1.0.0", False)]
 )
@@ -271,6 +278,7 @@ def test_cancel_reason_of_an_older_version_is_not_compared(
     assert same or (difference and difference.field == "cancel_order.reason")
 
 
+@pytest.mark.usefixtures("new_texts")
 def test_older_texts_do_not_hide_another_difference(run_with_cancels: RunFolder) -> None:
     def forge(lines: Lines) -> None:
         lines[0]["genesis"]["autohedge"] = "0.1.0"
