@@ -203,15 +203,15 @@ def snapshot(step: float) -> Snapshot:
         symbol=SYMBOL,
         at_ns=START_NS + QUOTES * NS_PER_S,
         quotes=tuple(rows),
-        seen=QUOTES,
-        held=PositionView(Decimal(0), 0.0, 0.0, 0.0),
+        valid_quotes=QUOTES,
+        position=PositionView(Decimal(0), 0.0, 0.0, 0.0),
         cash=cash,
         equity=cash,
         buying_power=cash,
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=AgentLimits(
+        limits=AgentLimits(
             Decimal(10), large, large, cash, 25.0, 25.0, Decimal(1), 5.0, 5.0, (10, 50), (15, 400), 1.5, 20
         ),
     )

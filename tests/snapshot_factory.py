@@ -45,15 +45,15 @@ def snapshot(quotes: tuple[QuoteRow, ...] = (), **changes: Any) -> Snapshot:
         symbol="BTC/USD",
         at_ns=AT_NS,
         quotes=quotes,
-        seen=len(quotes),
-        held=FLAT,
+        valid_quotes=len(quotes),
+        position=FLAT,
         cash=Decimal(10000),
         equity=Decimal(10000),
         buying_power=Decimal(10000),
         exposure=Decimal(0),
         state="active",
         gate="shut",
-        bounds=AGENT_LIMITS,
+        limits=AGENT_LIMITS,
     )
     return msgspec.structs.replace(plain, **changes)
 

@@ -34,7 +34,7 @@ def ranges(bounds: AgentLimits) -> dict[str, tuple[int, int]]:
 
 def check_placement(placement: Placement, snapshot: Snapshot) -> tuple[str, str] | None:
     """Returns the error of an offset outside the bounds, or of another symbol, as code and text, or None."""
-    most = snapshot.bounds.most_offset_bps
+    most = snapshot.limits.most_offset_bps
     if placement.limit_offset_bps > most:
         return "out_of_bounds", f'"offset_bps" must be from 0 to {most}'
     return check_symbol(placement.symbol, snapshot)

@@ -42,7 +42,7 @@ def check_assessment(found: Assessment, snapshot: Snapshot) -> tuple[str, str] |
     return (
         check_symbol(found.symbol, snapshot)
         or check_reason(found.reason, found.decision)
-        or check_limits(found, snapshot.bounds)
+        or check_limits(found, snapshot.limits)
     )
 
 

@@ -54,7 +54,7 @@ class DeliberationState:
 
     def continues(self, snapshot: Snapshot) -> bool:
         """Whether the next agent is asked: only about an entry, not about a gate or a held position."""
-        return self.wants_long and snapshot.kind == "trade" and not snapshot.held.quantity
+        return self.wants_long and snapshot.kind == "trade" and not snapshot.position.quantity
 
     @property
     def colleagues(self) -> PriorAnswers:

@@ -282,7 +282,7 @@ def _cached_summary(conversation: Conversation, decision: Decision) -> str:
 
 def cached_thesis(conversation: Conversation) -> str:
     """Returns the thesis of a cached verdict; empty without one."""
-    answers = (call.kept.answer for call in conversation.calls if call.kept)
+    answers = (call.cached.answer for call in conversation.calls if call.cached)
     return one_line(str(next(answers, {}).get("thesis") or ""))
 
 

@@ -70,9 +70,8 @@ class AgentLimits(msgspec.Struct, frozen=True, gc=False):
 class Snapshot(msgspec.Struct, frozen=True, gc=False):
     """One symbol and the account at `at_ns`, the decision clock.
 
-    `quotes` are the last valid ones, oldest first; `seen` counts all valid ones so far. `state` is the
-    account's trading state, `gate` the symbol's. `closed` are the trades of a learning deliberation, newest
-    last.
+    `quotes` are the last valid ones, oldest first; `valid_quotes` counts all so far. `state` is the account's
+    trading state, `gate` the symbol's. `closed_trades` are those of a learning deliberation, newest last.
     """
 
     number: int
@@ -80,16 +79,16 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     symbol: str
     at_ns: int
     quotes: tuple[QuoteRow, ...]
-    seen: int
-    held: PositionView
+    valid_quotes: int
+    position: PositionView
     cash: Decimal
     equity: Decimal
     buying_power: Decimal
     exposure: Decimal
     state: str
     gate: str
-    bounds: AgentLimits
-    closed: tuple[ClosedTrade, ...] = ()
+    limits: AgentLimits
+    closed_trades: tuple[ClosedTrade, ...] = ()
 
     @property
     def plausible_prices(self) -> tuple[float, float]:

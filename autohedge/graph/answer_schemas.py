@@ -30,7 +30,7 @@ def request_schema(agent: str, snapshot: Snapshot, max_tokens: int) -> Schema:
     without texts do.
     """
     spec = AGENTS[agent]
-    schema, ranges = _schema_of(spec.answer), spec.ranges(snapshot.bounds)
+    schema, ranges = _schema_of(spec.answer), spec.ranges(snapshot.limits)
     properties = {
         name: _pinned(name, prop, snapshot.symbol) | _range(ranges, name)
         for name, prop in schema["properties"].items()

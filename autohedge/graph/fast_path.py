@@ -38,7 +38,7 @@ def _block_reason(snapshot: Snapshot) -> str:
 def _skip_reason(snapshot: Snapshot) -> str:
     """Returns the code of why no entry is possible, whatever a model would answer."""
     # An answer about a trade can also end a position that is held.
-    if snapshot.kind == "trade" and snapshot.held.quantity:
+    if snapshot.kind == "trade" and snapshot.position.quantity:
         return ""
     if _no_room(snapshot):
         return "limits"
@@ -47,7 +47,7 @@ def _skip_reason(snapshot: Snapshot) -> str:
 
 def _no_room(snapshot: Snapshot) -> bool:
     """Whether not even the smallest order would pass, for lack of money or room below the exposure limit."""
-    least, bounds = max(snapshot.bounds.min_order_notional, ZERO), snapshot.bounds
+    least, bounds = max(snapshot.limits.min_order_notional, ZERO), snapshot.limits
     return snapshot.buying_power < least or add(snapshot.exposure, least) > bounds.max_exposure_notional
 
 

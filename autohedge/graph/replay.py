@@ -159,7 +159,7 @@ class _Deliberator:
         """Repeats the deliberation of these lines. Raises Misconfigured if a prompt cannot be read."""
         assert lines[0].snapshot
         self._sender.begin(lines)
-        self._cache.verdict = lines[0].kept
+        self._cache.verdict = lines[0].cached
         return await self._runner(prompts).run(lines[0].snapshot, lessons)
 
     def _runner(self, prompts: Mapping[str, str]) -> GraphRunner:

@@ -16,7 +16,7 @@ ABSENT = "nothing"
 SHOWN_CHARS = 60
 BEFORE_CHARS = 20
 # The fields of a line that a replay computes itself; others, such as `tries`, come from the record.
-REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot", "kept")
+REMADE = ("outcome", "failure", "parse", "agent", "symbol", "at_ns", "cut", "snapshot", "cached")
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,7 +127,7 @@ class DeliberationComparison:
         """Returns the difference between a call and none, unless today's parser made or removed it."""
         wrong = of_call(old, new, "")
         # A cached verdict that today's parser refuses is replaced by a request.
-        refused = "parser" in self.changed and old is not None and old.kept is not None
+        refused = "parser" in self.changed and old is not None and old.cached is not None
         explained = self._marked_more or (wrong if refused else None)
         if explained:
             self._take_as_recorded("parser", call, explained)

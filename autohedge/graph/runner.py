@@ -203,7 +203,7 @@ def _resolved(snapshot: Snapshot, trail: DeliberationState, source: str) -> Deli
     if verdict is None or trail.abstention:
         return DeliberationResult("abstain", trail.abstention, source, trail.calls, agreement_pct=share)
     # The Director wants to buy what is held already: the position stays as it is.
-    keeps = trail.wants_long and snapshot.kind == "trade" and snapshot.held.quantity
+    keeps = trail.wants_long and snapshot.kind == "trade" and snapshot.position.quantity
     decided: Literal["trade", "no_trade"] = "no_trade" if trail.refusal else verdict.decision
     return DeliberationResult(
         verdict="keep" if keeps else decided,

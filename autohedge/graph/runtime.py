@@ -284,7 +284,7 @@ class WorkerRuntime:
 
     def summary(self) -> AgentsSummary:
         """Returns the backend, its usage, and the number of workers that died."""
-        calls = msgspec.structs.asdict(self.worker.spent) | {"kept": self.worker.cache_counts}
+        calls = msgspec.structs.asdict(self.worker.spent) | {"cache": self.worker.cache_counts}
         return _summary(self.worker.ready, calls, self.worker.deaths)
 
     def close(self) -> None:

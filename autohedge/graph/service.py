@@ -106,8 +106,8 @@ class DeliberationService:
         await self._verdicts.put(cached)
 
     def counts(self) -> dict[str, Any]:
-        """Returns counts of all calls, and of cache lookups under `kept`."""
-        return asdict(self._client.counts) | {"kept": self.cache_counts()}
+        """Returns counts of all calls, and of cache lookups under `cache`."""
+        return asdict(self._client.counts) | {"cache": self.cache_counts()}
 
     def carry_usage(self, spent: TokenUsage) -> None:
         """Adds the usage of the run before this process."""

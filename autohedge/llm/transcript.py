@@ -41,7 +41,7 @@ class TranscriptEntry(msgspec.Struct, frozen=True):
     """One call of a deliberation, with `call` counting from 0, or a deliberation that made no call.
 
     Without a call `request` is None. `cut` marks an answer of which only the first 64 KiB are recorded.
-    `kept` is the cached verdict that was used. `hash` is empty until the line is written.
+    `cached` is the verdict of the cache that was used. `hash` is empty until the line is written.
     """
 
     deliberation: int
@@ -58,7 +58,7 @@ class TranscriptEntry(msgspec.Struct, frozen=True):
     queue_ms: float
     cut: bool
     snapshot: Snapshot | None = None
-    kept: CachedVerdict | None = None
+    cached: CachedVerdict | None = None
     hash: str = ""
 
     @property
@@ -105,7 +105,7 @@ def lines_of(
     if not calls:
         return [
             msgspec.structs.replace(
-                _entry_without_call(deliberation, snapshot, outcome, failure), kept=cached_verdict
+                _entry_without_call(deliberation, snapshot, outcome, failure), cached=cached_verdict
             )
         ]
     return [

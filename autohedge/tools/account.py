@@ -10,7 +10,7 @@ def account_text(snapshot: Snapshot) -> str:
         (
             f"position: {_position(snapshot)}",
             _money(snapshot),
-            f"exposure: {format_money(snapshot.exposure)}{_at_most(snapshot.bounds)}",
+            f"exposure: {format_money(snapshot.exposure)}{_at_most(snapshot.limits)}",
             _rules(snapshot),
             f"trading: {clean_name(snapshot.state)}, gate: {clean_name(snapshot.gate)}",
         )
@@ -23,7 +23,7 @@ def _money(snapshot: Snapshot) -> str:
 
 
 def _position(snapshot: Snapshot) -> str:
-    held = snapshot.held
+    held = snapshot.position
     if not held.quantity:
         return "none"
     gain = _gain(snapshot, held)
@@ -51,7 +51,7 @@ def _rules(snapshot: Snapshot) -> str:
 
     In a deliberation about a trade the agents set the exits, and an entry needs no price rise.
     """
-    bounds = snapshot.bounds
+    bounds = snapshot.limits
     fee, within = (
         f"fee: {format_decimal(bounds.fee_bps)} bps each way",
         f"within a spread of {format_setting(bounds.max_spread_bps)} bps",

@@ -28,12 +28,19 @@ def facts_of(snapshot: Snapshot, rows: int) -> Facts:
     shares = [found.rsi, None if found.imbalance is None else 100 * found.imbalance]
     moves = [found.return_bps, found.volatility_bps, found.mean_spread_bps, found.last_spread_bps]
     bps = _known(
-        (*moves, rule.drift_bps, rule.spread_bps, *_gain_bps(snapshot), *_limits_bps(snapshot.bounds))
+        (*moves, rule.drift_bps, rule.spread_bps, *_gain_bps(snapshot), *_limits_bps(snapshot.limits))
     )
     percent = [each / 100 for each in bps]
     change = () if found.return_bps is None else (found.return_bps / 100,)
     figures = (found.slope_t, rule.t, found.rsi, found.imbalance, *change)
-    counts = (len(quotes), len(snapshot.quotes), snapshot.seen, rule.quotes, LEAST_QUOTES, RSI_CHANGES)
+    counts = (
+        len(quotes),
+        len(snapshot.quotes),
+        snapshot.valid_quotes,
+        rule.quotes,
+        LEAST_QUOTES,
+        RSI_CHANGES,
+    )
     market = (*_quoted(quotes), *_extremes(snapshot.quotes), *_changes(quotes))
     plain = _known((*market, *_money(snapshot), *figures, *counts, *bps))
     return Facts(sorted(plain), sorted(bps), sorted((*percent, *_known(shares))))
@@ -70,7 +77,7 @@ def _changes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
 
 
 def _money(snapshot: Snapshot) -> Iterator[float]:
-    held, bounds = snapshot.held, snapshot.bounds
+    held, bounds = snapshot.position, snapshot.limits
     yield from map(float, (snapshot.cash, snapshot.equity, snapshot.buying_power, snapshot.exposure))
     yield from (float(held.quantity), held.price, held.take_profit, held.stop_loss)
     yield from map(float, (bounds.min_order_notional, bounds.max_order_notional))
@@ -79,7 +86,7 @@ def _money(snapshot: Snapshot) -> Iterator[float]:
 
 def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
     """Returns the distance of the last bid from the entry price, where the account text shows it."""
-    held = snapshot.held
+    held = snapshot.position
     if not (held.quantity and snapshot.quotes and held.price > 0):
         return ()
     return ((snapshot.quotes[-1].bid / held.price - 1) * 1e4,)

@@ -34,7 +34,7 @@ def fields_for(
         "table": market_table(snapshot, rows),
         "indicators": indicators_text(snapshot, rows),
         "account": account_text(snapshot),
-        "bounds": bounds_text(snapshot.bounds),
+        "bounds": bounds_text(snapshot.limits),
         "thesis": colleagues.thesis,
         "finding": colleagues.finding,
         "assessment": colleagues.assessment,

@@ -31,15 +31,15 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
         symbol=stream.symbol,
         at_ns=quotes[-1].ts_ns if at_ns is None else at_ns,
         quotes=quotes,
-        seen=seen,
-        held=FLAT,
+        valid_quotes=seen,
+        position=FLAT,
         cash=cash,
         equity=cash,
         buying_power=cash,
         exposure=Decimal(0),
         state="active",
         gate="closed",
-        bounds=agent_limits(settings.for_symbol(stream.symbol)),
+        limits=agent_limits(settings.for_symbol(stream.symbol)),
     )
 
 

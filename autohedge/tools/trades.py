@@ -14,7 +14,7 @@ MOST = 10
 
 def trades_text(snapshot: Snapshot, most: int = MOST) -> str:
     """Returns the last `most` closed trades, one line each, newest last."""
-    return "\n".join(map(_trade_text, snapshot.closed[-most:])) or NONE
+    return "\n".join(map(_trade_text, snapshot.closed_trades[-most:])) or NONE
 
 
 def net(trade: ClosedTrade) -> Decimal:

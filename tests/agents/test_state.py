@@ -73,7 +73,7 @@ def test_proposal_is_absent_before_execution_agent_answers() -> None:
 @pytest.mark.parametrize("kind", ["gate", "learning"])
 def test_director_is_followed_only_for_a_new_long_entry(kind: Any) -> None:
     assert not _after_director().continues(snapshot(kind=kind))
-    assert not _after_director().continues(snapshot(kind="trade", held=HELD))
+    assert not _after_director().continues(snapshot(kind="trade", position=HELD))
     assert not _after_director(direction="exit").continues(FLAT)
     assert not _after_director(direction="short").continues(FLAT)
     assert not _after_director(decision="no_trade").continues(FLAT)

@@ -337,7 +337,7 @@ def test_limits_or_no_edge_leaves_gate_unchanged_without_a_request(
 
 def test_trade_question_with_held_position_is_not_bypassed_by_limits(snapshot: Snapshot) -> None:
     poor = msgspec.structs.replace(snapshot, kind="trade", buying_power=Decimal(1))
-    held = msgspec.structs.replace(poor, held=PositionView(Decimal(1), 100.0, 101.0, 99.0))
+    held = msgspec.structs.replace(poor, position=PositionView(Decimal(1), 100.0, 101.0, 99.0))
     assert (bypass(poor), bypass(held)) == (("keep", "limits"), None)
     assert bypass(msgspec.structs.replace(held, kind="gate")) == ("keep", "limits")
     assert bypass(msgspec.structs.replace(held, state="halted")) == ("close", "halted")

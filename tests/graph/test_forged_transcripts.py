@@ -238,7 +238,7 @@ def test_another_snapshot_is_not_the_one_that_the_question_names(by_rules: RunFo
         snapshot = lines[6].snapshot
         assert snapshot
         lines[6] = msgspec.structs.replace(
-            lines[6], snapshot=msgspec.structs.replace(snapshot, seen=snapshot.seen + 1)
+            lines[6], snapshot=msgspec.structs.replace(snapshot, valid_quotes=snapshot.valid_quotes + 1)
         )
     difference = require_difference(folder)
     assert (difference.deliberation, difference.what) == (lines[6].deliberation, "snapshot")

@@ -256,11 +256,11 @@ def cached_run(workplace: Path) -> RunFolder:
 
 
 def _forge_kept(folder: RunFolder, **changes: Any) -> None:
-    index = next(index for index, line in enumerate(transcribed(folder)) if line.kept)
+    index = next(index for index, line in enumerate(transcribed(folder)) if line.cached)
     with forging(folder, named=True) as lines:
-        kept = lines[index].kept
+        kept = lines[index].cached
         assert kept
-        lines[index] = msgspec.structs.replace(lines[index], kept=msgspec.structs.replace(kept, **changes))
+        lines[index] = msgspec.structs.replace(lines[index], cached=msgspec.structs.replace(kept, **changes))
 
 
 def test_other_messages_are_explained_where_prompts_changed(by_rules: RunFolder) -> None:

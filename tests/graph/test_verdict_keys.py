@@ -65,7 +65,7 @@ def test_cached_verdict_repeats_original_and_expires_with_it(
         assert len(each.calls) == 1 and each.at_ns == each.asked_ns
     results = run.read_results()
     assert results and results["deliberations"]["cached"] == len(cached)
-    assert results["agents"]["calls"]["kept"]["hits"] == len(cached)
+    assert results["agents"]["calls"]["cache"]["hits"] == len(cached)
 
 
 def test_cached_verdict_is_used_only_after_it_was_decided(
@@ -106,8 +106,8 @@ def test_cached_verdict_is_reused_within_one_regime(run: RunFolder) -> None:
     lines = transcribed(run)
     made = {line.at_ns: line for line in lines if line.request}
     for line in lines:
-        if line.kept:
-            first = made[line.kept.decided_ns]
+        if line.cached:
+            first = made[line.cached.decided_ns]
             assert first.snapshot and line.snapshot
             assert regime(line.snapshot.quotes) == regime(first.snapshot.quotes)
 
@@ -125,16 +125,16 @@ def test_forged_cached_verdict_is_a_difference(
 ) -> None:
     folder = copied(run, tmp_path)
     with forging(folder, named=True) as lines:
-        at = next(index for index, line in enumerate(lines) if line.kept)
+        at = next(index for index, line in enumerate(lines) if line.cached)
         lines[at] = msgspec.structs.replace(
-            lines[at], kept=msgspec.structs.replace(_cached(lines[at]), **change)
+            lines[at], cached=msgspec.structs.replace(_cached(lines[at]), **change)
         )
     assert require_difference(folder).deliberation == lines[at].deliberation
 
 
 def _cached(line: TranscriptEntry) -> CachedVerdict:
-    assert line.kept
-    return line.kept
+    assert line.cached
+    return line.cached
 
 
 def test_run_without_cache_has_no_cached_decisions(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ def test_verdict_key_depends_on_tape_symbol_model_sampling_and_regime() -> None:
 
 def test_other_tapes_share_no_verdict_keys_and_genesis_names_the_tape(run: RunFolder, tmp_path: Path) -> None:
     def keys(folder: RunFolder) -> set[str]:
-        return {line.kept.key for line in transcribed(folder) if line.kept}
+        return {line.cached.key for line in transcribed(folder) if line.cached}
 
     with chdir(tmp_path):
         terms = {"hybrid__cache_verdicts": True, "hybrid__gate_refresh_quotes": 30, "synthetic__hours": 0.1}

@@ -19,7 +19,9 @@ from tests.snapshot_factory import VALID_QUOTES, rows, snapshot
 # Fifty quotes about 64,000 that rise by 0.5 and fall by 0.3 in turn, with a spread of 0.2.
 MIDS = [64_000 + 0.2 * (i // 2) + 0.5 * (i % 2) for i in range(50)]
 HELD = PositionView(Decimal("0.0123"), 63_990.5, 64_630.4, 63_670.55)
-SEEN = snapshot(rows(MIDS), held=HELD, seen=731, cash=Decimal("9212.92"), exposure=Decimal("787.18"))
+SEEN = snapshot(
+    rows(MIDS), position=HELD, valid_quotes=731, cash=Decimal("9212.92"), exposure=Decimal("787.18")
+)
 
 
 def made_up(text: str, *shown: str, seen: Snapshot = SEEN, table_rows: int = 50) -> tuple[str, ...]:
@@ -167,7 +169,7 @@ def test_the_rules_never_cite_what_was_not_shown(quotes: tuple[QuoteRow, ...]) -
 
 @given(st.lists(st.floats(1e-3, 1e6), max_size=60), st.integers(1, 50))
 def test_numbers_shown_in_prompt_texts_are_supported(prices: list[float], table_rows: int) -> None:
-    seen = snapshot(rows(prices, spread=1e-4), held=HELD)
+    seen = snapshot(rows(prices, spread=1e-4), position=HELD)
     for text in (account_text(seen), indicators_text(seen, table_rows)):
         assert made_up(text.replace("-1 all ask to 1 all bid", ""), seen=seen, table_rows=table_rows) == ()
     table = market_table(seen, table_rows).replace(" | ", ", ")

@@ -203,16 +203,16 @@ class DeliberationCoordinator:
             symbol=self._symbols[lane],
             at_ns=now_ns,
             quotes=portfolio.market.recent_quotes(lane),
-            seen=self.scheduler.valid_quotes(lane),
-            held=self._position_view(lane),
+            valid_quotes=self.scheduler.valid_quotes(lane),
+            position=self._position_view(lane),
             cash=portfolio.ledger.cash,
             equity=equity,
             buying_power=portfolio.buying_power(reserved),
             exposure=exposure,
             state=self._execution.state.name,
             gate=self.gates.state(lane),
-            bounds=self._bounds[lane],
-            closed=closed,
+            limits=self._bounds[lane],
+            closed_trades=closed,
         )
 
     def _position_view(self, lane: int) -> PositionView:

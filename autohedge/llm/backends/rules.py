@@ -121,7 +121,7 @@ def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
 
 def verdict(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Director's answer."""
-    found, held = trend(snapshot.quotes), snapshot.held.quantity > 0
+    found, held = trend(snapshot.quotes), snapshot.position.quantity > 0
     rises, chance = found.is_clear(1), _chance(found.t)
     leaves = snapshot.kind == "trade" and held and found.is_clear(-1)
     return {
@@ -137,7 +137,7 @@ def verdict(snapshot: Snapshot) -> dict[str, Any]:
 
 def lesson(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Learning agent's answer."""
-    closed = snapshot.closed
+    closed = snapshot.closed_trades
     profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
     gain_bps = mean([_gain_bps(trade) for trade in closed]) or 0.0
     won = sum(trade.realized > trade.fees for trade in closed)
@@ -167,7 +167,7 @@ def finding(snapshot: Snapshot) -> dict[str, Any]:
         "technical_score_pct": score_pct,
         "support": lowest,
         "resistance": highest,
-        "volatility": "pass" if noise_bps(read) <= snapshot.bounds.stop_losses_bps[1] else "fail",
+        "volatility": "pass" if noise_bps(read) <= snapshot.limits.stop_losses_bps[1] else "fail",
     }
 
 
@@ -179,7 +179,7 @@ def noise_bps(quotes: tuple[QuoteRow, ...]) -> float:
 
 def assessment(snapshot: Snapshot) -> dict[str, Any]:
     """Returns Risk's answer."""
-    read, bounds = snapshot.quotes[-QUOTES_READ:], snapshot.bounds
+    read, bounds = snapshot.quotes[-QUOTES_READ:], snapshot.limits
     least_stop, most_stop = bounds.stop_losses_bps
     least_take, most_take = bounds.take_profits_bps
     stop_bps = min(max(round(2 * noise_bps(read)), least_stop), most_stop)
@@ -203,7 +203,7 @@ def placement(snapshot: Snapshot) -> dict[str, Any]:
     return {
         "symbol": snapshot.symbol,
         "order_type": "limit" if waits else "market",
-        "offset_bps": min(round(spread_bps / 2), snapshot.bounds.most_offset_bps) if waits else 0,
+        "offset_bps": min(round(spread_bps / 2), snapshot.limits.most_offset_bps) if waits else 0,
         "time_in_force": "gtc" if waits else "ioc",
     }
 

@@ -279,7 +279,7 @@ def test_snapshot_contains_only_quotes_up_to_the_request() -> None:
     snapshot = harness.engine.questions[-1].snapshot
     assert snapshot.hash == question.snapshot
     assert [quote.ts_ns for quote in snapshot.quotes] == [ts for ts, _, _ in FLAT[:REFRESH]]
-    assert (snapshot.seen, snapshot.at_ns, snapshot.gate) == (REFRESH, FLAT[REFRESH - 1][0], "closed")
+    assert (snapshot.valid_quotes, snapshot.at_ns, snapshot.gate) == (REFRESH, FLAT[REFRESH - 1][0], "closed")
 
 
 STEPS = st.lists(

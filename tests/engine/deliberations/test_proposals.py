@@ -192,7 +192,7 @@ def test_proposal_stop_wider_than_the_settings_is_refused(
 ) -> None:
     harness = ProposalHarness(exits__stop_loss_bps=own_stop_bps)
     question = harness.next_question()
-    assert harness.engine.questions[-1].snapshot.bounds.stop_losses_bps == bounds
+    assert harness.engine.questions[-1].snapshot.limits.stop_losses_bps == bounds
     harness.propose(question, stop_loss_bps=bounds[1] + 1)
     assert harness.resolutions == {"bad_proposal": 1}
     if bounds[1]:
@@ -308,7 +308,7 @@ def test_dust_position_counts_as_flat_and_allows_entry() -> None:
         assert resolution_codes(harness.decide("trade", direction="exit")) == ["nothing_held"]
         assert harness.engine.instruments[0].dust
     question = harness.next_question()
-    assert harness.engine.questions[-1].snapshot.held.quantity == 0
+    assert harness.engine.questions[-1].snapshot.position.quantity == 0
     assert resolution_codes(harness.propose(question)) == ["entry"]
 
 

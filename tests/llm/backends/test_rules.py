@@ -86,15 +86,15 @@ def test_market_without_clear_rise_is_not_traded(quotes: tuple[QuoteRow, ...]) -
 
 
 def test_clear_fall_suggests_exit_of_holding_and_never_opens_gate() -> None:
-    for held, direction in ((HELD, "exit"), (snapshot().held, "short")):
-        parsed = answer(snapshot(saw(-1.0, 5.0), held=held))
+    for held, direction in ((HELD, "exit"), (snapshot().position, "short")):
+        parsed = answer(snapshot(saw(-1.0, 5.0), position=held))
         assert (parsed["decision"], parsed["direction"]) == ("no_trade", direction)
         assert parsed["confidence_pct"] > 69
 
 
 def test_clear_fall_in_trade_deliberation_exits_holding() -> None:
-    for held, decision, direction in ((HELD, "trade", "exit"), (snapshot().held, "no_trade", "short")):
-        parsed = answer(snapshot(saw(-1.0, 5.0), kind="trade", held=held))
+    for held, decision, direction in ((HELD, "trade", "exit"), (snapshot().position, "no_trade", "short")):
+        parsed = answer(snapshot(saw(-1.0, 5.0), kind="trade", position=held))
         assert (parsed["decision"], parsed["direction"]) == (decision, direction)
 
 
@@ -151,9 +151,9 @@ def test_risks_exits_and_size_are_those_of_the_formula(
 
 def test_risk_rejects_cost_above_half_of_maximum_gain() -> None:
     dear = msgspec.structs.replace(AGENT_LIMITS, fee_bps=Decimal(100))
-    assert answer(snapshot(saw(1.0, 5.0), bounds=dear), "risk")["decision"] == "reject"
+    assert answer(snapshot(saw(1.0, 5.0), limits=dear), "risk")["decision"] == "reject"
     bearable = msgspec.structs.replace(AGENT_LIMITS, fee_bps=Decimal(99))
-    assert answer(snapshot(saw(1.0, 5.0), bounds=bearable), "risk")["decision"] == "approve"
+    assert answer(snapshot(saw(1.0, 5.0), limits=bearable), "risk")["decision"] == "approve"
 
 
 def test_the_quant_supports_no_thesis_with_a_score_below_half() -> None:
@@ -221,7 +221,7 @@ def test_learning_counts_what_paid_after_fees() -> None:
         closed_trade(fees="0.1"),
         closed_trade(exit_price=99.5, reason="stop_loss"),
     )
-    parsed = answer(snapshot(kind="learning", closed=trades), "learning")
+    parsed = answer(snapshot(kind="learning", closed_trades=trades), "learning")
     assert parsed["happened"] == "1 of 3 trades earned more than their fees."
     assert parsed["lesson"] == "The last 3 trades in BTC/USD did not pay after fees; so few prove little."
     assert (
