@@ -130,7 +130,7 @@ def test_pause_asks_for_no_lesson_and_the_next_trade_asks_for_both() -> None:
     harness.buy(question=asked)
     (sold,) = submitted(_command(harness, "flatten"))
     (lesson,) = events_of(DeliberationRequested, harness.fill(sold))
-    assert lesson.kind == "learning" and len(harness.engine.questions[-1].snapshot.closed) == 2
+    assert lesson.kind == "learning" and len(harness.engine.questions[-1].snapshot.closed_trades) == 2
 
 
 def test_answer_during_a_pause_sends_no_entry_in_llm_mode() -> None:
