@@ -30,8 +30,7 @@ def random_settings(draw: Randomness, instruments: Sequence[MarketInstrument]) -
             "external": draw.choice(["adopt", "alert", "halt"]),
         },
         "risk": _risk(draw, entry.notional / cash) | _limits(draw, entry, instruments),
-        "account": {"initial_cash": cash} | _fees(draw),
-        "simulated": _venue(draw),
+        **_venue(draw, cash),
         "instruments": {each.symbol: _rules(draw, each, entry) for each in instruments},
         "symbol_overrides": _overrides(draw, sizing, instruments),
     }
@@ -167,21 +166,18 @@ def _digits(value: float) -> float:
     return float(f"{value:.4g}")
 
 
-def _fees(draw: Randomness) -> Section:
-    """The fees of the account: mostly less for orders that rested."""
-    taker_bps, maker_bps = draw.choice([(0, 0), (2, 1), (10, 10), (10, 4), (25, 5), (25, 30)])
-    return {"maker_bps": maker_bps, "taker_bps": taker_bps}
-
-
-def _venue(draw: Randomness) -> Section:
-    """Latency and fills at the venue."""
+def _venue(draw: Randomness, cash: int) -> dict[str, Section]:
+    """The account with its fees, and latency and fills at the venue."""
     late = draw.random() < 0.6
-    return {
+    maker_bps, taker_bps = draw.choice([(0, 0), (3, 2), (10, 10), (4, 10), (5, 25), (25, 25)])
+    simulated = {
         "order_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "response_latency_ms": _uniform(draw, 5, 200) if late else 0.0,
         "latency_jitter_ms": draw.choice([0.0, 80.0]) if late else 0.0,
         "partial_fills": draw.random() < 0.5,
     }
+    account = {"initial_cash": cash, "maker_bps": maker_bps, "taker_bps": taker_bps}
+    return {"account": account, "simulated": simulated}
 
 
 def _rules(draw: Randomness, instrument: MarketInstrument, entry: _Entry) -> Section:
