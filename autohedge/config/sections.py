@@ -1,6 +1,7 @@
 """The sections of the settings, one class each, with the bounds of every value."""
 
 import re
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -8,7 +9,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from autohedge.config.extra_body import checked_extra_body
-from autohedge.core.instruments import DEFAULT_LOT
+from autohedge.core.instruments import DEFAULT_LOT, InstrumentKind
+from autohedge.core.timestamps import TIMESTAMP_HELP, parse_timestamp_ns
 
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -34,6 +36,17 @@ KeepAlive = Annotated[
     Field(pattern=r"^(-?[0-9]{1,9}|-?([0-9]{1,9}(\.[0-9]{1,9})?(ms|s|m|h))+)?$"),
 ]
 ExtraBody = Annotated[dict[str, Any], AfterValidator(checked_extra_body)]
+
+
+def _timestamp(given: object) -> object:
+    """Nanoseconds since 1970 of a time; TOML has a type for times."""
+    at_ns = parse_timestamp_ns(given.isoformat() if isinstance(given, datetime) else given)
+    if at_ns is None:
+        raise ValueError(f"write a time as {TIMESTAMP_HELP}")
+    return at_ns
+
+
+Timestamp = Annotated[int, BeforeValidator(_timestamp)]
 
 # Capitals with short words between underscores: keys have lower-case letters, hyphens or long words.
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]{0,15}(_[A-Z0-9]{1,16})*")
@@ -370,8 +383,33 @@ class SyntheticSettings(Section):
 
 
 class InstrumentRules(Section):
-    """The rules that a venue sets for prices and quantities."""
+    """What an instrument is, and the rules that a venue sets for prices and quantities.
+
+    `base` and `quote` follow from a symbol such as BTC/USD, `settlement` is the quote currency, if they are unset.
+    """
 
     tick: Step | None = None
     lot: Step = DEFAULT_LOT
     min_notional: Money = Decimal(0)
+    min_quantity: Money = Decimal(0)
+    significant_figures: Annotated[int, Field(ge=1, le=20)] | None = None
+    kind: InstrumentKind = InstrumentKind.SPOT
+    base: Currency | None = None
+    quote: Currency | None = None
+    settlement: Currency | None = None
+    multiplier: Step = Decimal(1)
+    expiry: Timestamp | None = None
+    payout_min: Money | None = None
+    payout_max: Money | None = None
+    max_leverage: Annotated[Decimal, Field(ge=1, max_digits=20)] = Decimal(1)
+
+    @model_validator(mode="after")
+    def _payouts_in_order(self) -> "InstrumentRules":
+        least, most = self.payout_min, self.payout_max
+        if (least is None) is not (most is None) or (
+            least is not None and most is not None and least >= most
+        ):
+            raise ValueError(
+                f"payout_min ({least}) and payout_max ({most}) must both be set, the first below"
+            )
+        return self

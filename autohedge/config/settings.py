@@ -29,7 +29,7 @@ from autohedge.config.sections import (
     ToolsSettings,
     TradingSettings,
 )
-from autohedge.core.instruments import Instrument
+from autohedge.core.instruments import Instrument, split_symbol
 from autohedge.core.text import closest, did_you_mean, one_line
 
 OVERRIDABLE: dict[str, type[Section]] = {
@@ -91,6 +91,13 @@ class Settings(Section):
                 raise ValueError(msg) from None
         return self
 
+    @model_validator(mode="after")
+    def _instruments_can_be_traded(self) -> "Settings":
+        for symbol in self.instruments:
+            if unsupported := self.instrument(symbol).unsupported:
+                raise ValueError(f'instruments."{symbol}": {unsupported} is not supported yet; remove it')
+        return self
+
     def for_symbol(self, symbol: str) -> "Settings":
         """Returns these settings with the symbol's overrides applied."""
         changes = self.symbol_overrides.get(symbol, {})
@@ -113,8 +120,25 @@ class Settings(Section):
 
     def instrument(self, symbol: str) -> Instrument:
         """Returns the instrument with its configured rules, or the defaults."""
-        rules = self.instruments.get(symbol, InstrumentRules())
-        return Instrument(symbol, rules.tick, rules.lot, rules.min_notional)
+        rules, pair = self.instruments.get(symbol, InstrumentRules()), split_symbol(symbol)
+        quote = pair.quote if rules.quote is None else rules.quote
+        return Instrument(
+            symbol=symbol,
+            tick=rules.tick,
+            lot=rules.lot,
+            min_notional=rules.min_notional,
+            kind=rules.kind,
+            base=pair.base if rules.base is None else rules.base,
+            quote=quote,
+            settlement=quote if rules.settlement is None else rules.settlement,
+            significant_figures=rules.significant_figures,
+            min_quantity=rules.min_quantity,
+            multiplier=rules.multiplier,
+            expiry_ns=rules.expiry,
+            payout_min=rules.payout_min,
+            payout_max=rules.payout_max,
+            max_leverage=rules.max_leverage,
+        )
 
 
 def _values(table: Any) -> Iterable[Any]:

@@ -95,7 +95,11 @@ def _instrument_state(settings: Settings, symbol: str) -> InstrumentState:
         instrument=instrument,
         sizing=Sizing.of(settings),
         # The account's minimum and the venue's both hold.
-        limits=replace(limits, min_notional=max(limits.min_notional, instrument.min_notional)),
+        limits=replace(
+            limits,
+            min_quantity=max(limits.min_quantity, instrument.min_quantity),
+            min_notional=max(limits.min_notional, instrument.min_notional),
+        ),
         aggression_bps=settings.execution.aggression_bps,
         take_profit_bps=settings.exits.take_profit_bps,
         stop_loss_bps=settings.exits.stop_loss_bps,

@@ -59,25 +59,27 @@ def quantity_for(notional: Decimal, price: Decimal, lot: Decimal) -> Decimal:
 def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument: Instrument) -> Decimal:
     """The limit of a buy: the ask, or the mid plus `aggression_bps` where that is lower.
 
-    Rounds down to the tick. Without a tick it rounds to the last printed digit of the quote, and uses the ask
+    Rounds down to the price step. Without one it rounds to the last printed digit of the quote, and uses the ask
     as printed.
     """
     at_ask = to_decimal(ask)
     if aggression_bps is None:
-        return at_ask if instrument.tick is None else floor_to(at_ask, instrument.tick)
+        step = instrument.price_step(at_ask)
+        return at_ask if step is None else floor_to(at_ask, step)
     mid = (bid + ask) / 2.0
-    limit = min(mid + mid * aggression_bps / BPS_PER_UNIT, ask)
-    tick = instrument.tick or min(tick_of(to_decimal(bid)), tick_of(at_ask))
-    return max(floor_to(to_decimal(limit), tick), ZERO)
+    limit = to_decimal(min(mid + mid * aggression_bps / BPS_PER_UNIT, ask))
+    step = instrument.price_step(limit) or min(tick_of(to_decimal(bid)), tick_of(at_ask))
+    return max(floor_to(limit, step), ZERO)
 
 
 def with_offset(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
-    """`limit` lowered by `offset_bps`, rounded down to the tick or to the last printed digit of the quote."""
+    """`limit` lowered by `offset_bps`, rounded down to the price step or the last printed digit of the quote."""
     if not offset_bps:
         return limit
-    tick = instrument.tick or min(tick_of(to_decimal(bid)), tick_of(limit))
     share = subtract(ONE, multiply(Decimal(offset_bps), BPS))
-    return max(floor_to(multiply(limit, share), tick), ZERO)
+    lowered = multiply(limit, share)
+    step = instrument.price_step(lowered) or min(tick_of(to_decimal(bid)), tick_of(limit))
+    return max(floor_to(lowered, step), ZERO)
 
 
 def scaled(notional: Decimal, size_pct: int) -> Decimal:

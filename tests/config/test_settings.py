@@ -347,6 +347,43 @@ def test_an_instrument_has_its_rules_or_the_defaults() -> None:
     assert "unknown setting instruments.A.tik" in _refused('instruments."A".tik=1')
 
 
+def test_currencies_of_an_instrument_follow_from_its_symbol_unless_set() -> None:
+    made = load(overrides=['instruments."A/USD".quote="usdc"', 'instruments."BTCUSDT".base="BTC"'])
+    spot, own, bare = (made.instrument(symbol) for symbol in ("B/USD", "A/USD", "BTCUSDT"))
+    assert (spot.base, spot.quote, spot.settlement) == ("B", "USD", "USD")
+    assert (own.base, own.quote, own.settlement) == ("A", "USDC", "USDC")
+    assert (bare.base, bare.quote, bare.settlement) == ("BTC", "", "")
+
+
+@pytest.mark.parametrize(
+    ("rule", "unsupported"),
+    [
+        ("multiplier=10", "a multiplier"),
+        ("max_leverage=2", "leverage"),
+        ("expiry=2026-12-25T08:00:00Z", "an expiry"),
+        ('expiry="2026-12-25T08:00:00Z"', "an expiry"),
+        ('settlement="BTC"', "a settlement currency other than the quote currency"),
+    ],
+)
+def test_instrument_that_the_engine_cannot_trade_is_refused(rule: str, unsupported: str) -> None:
+    message = f'instruments."A/USD": {unsupported} is not supported yet; remove it'
+    assert _refused(f'instruments."A/USD".{rule}') == message
+
+
+@pytest.mark.parametrize(
+    ("rules", "message"),
+    [
+        ("{payout_min=0}", "must both be set"),
+        ("{payout_min=1, payout_max=1}", "must both be set"),
+        ('{expiry="soon"}', "write a time as RFC 3339"),
+        ('{kind="future"}', "instruments.A.kind"),
+        ('{base="B/C"}', "instruments.A.base"),
+    ],
+)
+def test_wrong_rule_of_an_instrument_is_named(rules: str, message: str) -> None:
+    assert message in _refused(f"instruments.A={rules}")
+
+
 def _varied() -> Settings:
     return load(
         overrides=[

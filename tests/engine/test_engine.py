@@ -357,6 +357,11 @@ def test_an_order_of_less_than_a_lot_is_refused() -> None:
     assert play(wanted, quotes_tape(FLAT)).result.codes["zero_quantity"] == 3
 
 
+def test_entry_below_instrument_min_quantity_is_refused() -> None:
+    wanted = settings(**EAGER, **{'instruments."X".min_quantity': 500})
+    assert play(wanted, quotes_tape(FLAT)).result.codes["min_quantity"] == 3
+
+
 def test_entry_below_instrument_min_notional_is_refused() -> None:
     wanted = settings(**EAGER, **{'instruments."X".min_notional': 500})
     assert play(wanted, quotes_tape(FLAT)).result.codes["min_notional"] == 3

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from autohedge.core.instruments import Instrument
 from autohedge.core.money import to_decimal
-from autohedge.execution.sizing import Sizing, entry_limit, quantity_for
+from autohedge.execution.sizing import Sizing, entry_limit, quantity_for, with_offset
 from tests.run_harness import settings
 
 D = Decimal
@@ -90,6 +90,13 @@ def test_a_limit_is_mid_plus_aggression_at_most_the_ask_down_to_the_tick(
     bid: float, ask: float, aggression: float | None, tick: str | None, limit: str
 ) -> None:
     assert entry_limit(bid, ask, aggression, _instrument(tick)) == D(limit)
+
+
+def test_limit_and_offset_keep_the_significant_figures_of_the_instrument() -> None:
+    instrument = Instrument("X", tick=D("0.01"), significant_figures=4)
+    assert entry_limit(123.45, 123.46, None, instrument) == D("123.4")
+    assert entry_limit(9.0, 9.996, 500.0, instrument) == D("9.97")
+    assert with_offset(D("123.4"), 20, 123.0, instrument) == D("123.1")
 
 
 prices = st.integers(1, 10**7).map(lambda n: n / 1000)
