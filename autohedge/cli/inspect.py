@@ -117,7 +117,7 @@ def show_config(config: ConfigFile = None, overrides: Overrides = None, as_json:
 
     rows, unused = with_origins(config, overrides or []), unused_names()
     if as_json:
-        shown = {row.key: {"value": row.value, "origin": row.origin} for row in rows}
+        shown = {row.key: {"value": row.value, "origin": row.origin, "applies": row.applies} for row in rows}
         print_json(shown | {"unused": unused})
         return
     from autohedge.console.tables import print_settings

@@ -1,5 +1,6 @@
 """Settings and secrets: resolved from all sources, validated once, immutable."""
 
+from autohedge.config.changes import changes_between, restarts_needed, with_changes
 from autohedge.config.loading import (
     SettingOrigin,
     from_plain,
@@ -13,7 +14,7 @@ from autohedge.config.loading import (
     with_origins,
 )
 from autohedge.config.secrets import Secrets, load_secrets, openai_base_url, read_secret
-from autohedge.config.settings import Settings
+from autohedge.config.settings import Settings, applies_at
 from autohedge.config.symbols import rules_not_applied
 from autohedge.config.tables import merge
 
@@ -21,6 +22,8 @@ __all__ = [
     "Secrets",
     "SettingOrigin",
     "Settings",
+    "applies_at",
+    "changes_between",
     "from_plain",
     "load",
     "load_secrets",
@@ -30,9 +33,11 @@ __all__ = [
     "parse_override",
     "read_secret",
     "read_toml",
+    "restarts_needed",
     "rules_not_applied",
     "shipped_file",
     "to_plain",
     "unused_names",
+    "with_changes",
     "with_origins",
 ]

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from autohedge.config import legacy_env
 from autohedge.config.environment import environments
 from autohedge.config.renamed_keys import RENAMED, with_new_names
-from autohedge.config.settings import Settings, describe_error
+from autohedge.config.settings import Settings, applies_at, describe_error
 from autohedge.config.tables import flat, merge
 from autohedge.config.value_limits import require_bounds, too_deep, too_large
 from autohedge.config.variables import given_variables, require_known_variables
@@ -141,6 +141,11 @@ class SettingOrigin:
     key: str
     value: Any
     origin: str
+
+    @property
+    def applies(self) -> str:
+        """When a change during a run takes effect."""
+        return applies_at(self.key).replace("_", " ")
 
 
 def with_origins(path: Path | None = None, overrides: Iterable[str] = ()) -> list[SettingOrigin]:

@@ -10,6 +10,7 @@ from textwrap import wrap
 from typing import NamedTuple
 
 from autohedge.config.loading import shipped_file
+from autohedge.config.settings import applies_at
 
 STARTER_KEYS = (
     "seed",
@@ -55,6 +56,12 @@ What would have no effect is an error (exit code 2) that names the closest right
 
 Lists and tables in a variable are JSON: `AUTOHEDGE__SYNTHETIC__SYMBOLS=["BTC/USD","ETH/USD"]`. Text files
 (`config.toml`, `.env`, prompts, headlines, scripts) are UTF-8, or UTF-16 with a byte order mark.
+
+The column "applies" says when a setting that is changed during a run takes effect:
+
+* `live`: at once
+* `next entry`: with a symbol's next entry; an open position and its orders keep what they were entered with
+* `restart`: not in a run that is on
 """
 LINE_CHARS = 110
 _SECTION = re.compile(r"^\[([\w.]+)\]\s*(?:# ?(.*))?$")
@@ -74,6 +81,11 @@ class Setting(NamedTuple):
     def name(self) -> str:
         """The full name, as `--set` takes it."""
         return f"{self.section}.{self.key}" if self.section else self.key
+
+    @property
+    def applies(self) -> str:
+        """When a change during a run takes effect."""
+        return applies_at(self.name).replace("_", " ")
 
 
 def shipped_settings() -> Iterator[Setting]:
@@ -115,8 +127,8 @@ def settings_page() -> str:
         settings = list(members)
         parts.append(f"## `[{section}]`\n" if section else "## Top level\n")
         parts += [f"{_sentence(settings[0].about)}\n"] if settings[0].about else []
-        rows = [f"| `{each.key}` | `{each.value}` | {each.meaning} |" for each in settings]
-        parts.append("\n".join(["| setting | default | meaning |", "|---|---|---|", *rows, ""]))
+        rows = [f"| `{each.key}` | `{each.value}` | {each.applies} | {each.meaning} |" for each in settings]
+        parts.append("\n".join(["| setting | default | applies | meaning |", "|---|---|---|---|", *rows, ""]))
     return "\n".join(parts)
 
 

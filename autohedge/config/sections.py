@@ -3,7 +3,8 @@
 import re
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from enum import StrEnum, auto, unique
+from typing import Annotated, Any, ClassVar, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -52,15 +53,33 @@ Timestamp = Annotated[int, BeforeValidator(_timestamp)]
 _VARIABLE = re.compile(r"[A-Z][A-Z0-9]{0,15}(_[A-Z0-9]{1,16})*")
 
 
+@unique
+class Applies(StrEnum):
+    """When a setting that is changed during a run takes effect.
+
+    LIVE: at once. NEXT_ENTRY: with a symbol's next entry, while an open position keeps what it was entered with.
+    RESTART: not in a run that is on. What the agents' process reads is RESTART.
+    """
+
+    LIVE = auto()
+    NEXT_ENTRY = auto()
+    RESTART = auto()
+
+
 class Section(BaseModel):
-    """One section of the settings: unknown keys are errors, values are immutable."""
+    """One section of the settings: unknown keys are errors, values are immutable.
+
+    `applies` holds for all fields but those that declare another one.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    applies: ClassVar[Applies]
 
 
 class TradingSettings(Section):
     """The mode of the run, and the directions of its positions."""
 
+    applies: ClassVar = Applies.RESTART
     mode: Literal["hft", "hybrid", "llm"]
     direction: Literal["long", "short", "both"]
     live: bool
@@ -69,6 +88,7 @@ class TradingSettings(Section):
 class StrategySettings(Section):
     """The strategy, by name or as `file.py:Class` or `module:Class`."""
 
+    applies: ClassVar = Applies.RESTART
     name: str
     params: dict[str, Any]
 
@@ -76,9 +96,10 @@ class StrategySettings(Section):
 class HybridSettings(Section):
     """The entry gate of each symbol, which verdicts of the model open and close."""
 
-    gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31)]
-    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
-    min_refresh_s: Pause
+    applies: ClassVar = Applies.RESTART
+    gate_refresh_quotes: Annotated[int, Field(ge=1, le=2**31), Applies.LIVE]
+    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31), Applies.LIVE]
+    min_refresh_s: Annotated[Pause, Applies.LIVE]
     verdict_ttl_s: Seconds
     deadline_s: Seconds
     learn_every_trades: Annotated[int, Field(ge=0, le=20)]
@@ -93,6 +114,7 @@ NO_MODELS = frozenset({"rules", "scripted", "chaos"})
 class LLMSettings(Section):
     """The model and its limits; the API key comes from the environment or `.env` only."""
 
+    applies: ClassVar = Applies.RESTART
     provider: Literal["auto", "openai", "ollama", "rules", "scripted", "chaos"]
     base_url: str
     key: str = ""
@@ -111,8 +133,8 @@ class LLMSettings(Section):
     max_tokens: Annotated[int, Field(ge=0, le=2**53)]
     latency: Literal["fixed", "measured"]
     virtual_latency_s: Pause
-    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31)]
-    min_interval_s: Pause
+    no_trade_cooldown_quotes: Annotated[int, Field(ge=0, le=2**31), Applies.LIVE]
+    min_interval_s: Annotated[Pause, Applies.LIVE]
     expected_processes: Annotated[int, Field(ge=1, le=10_000)]
     # With defaults here too, because the settings of earlier runs lack them.
     max_answer_tokens: AnswerTokens = 0
@@ -135,6 +157,7 @@ class LLMSettings(Section):
 class AgentSettings(Section):
     """Settings of one agent that override `llm` and the front matter of its prompt."""
 
+    applies: ClassVar = Applies.RESTART
     model: str
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     timeout_s: Seconds | None = None
@@ -147,6 +170,7 @@ class AgentSettings(Section):
 class DirectorSettings(AgentSettings):
     """The Director, whose verdict may be sampled several times."""
 
+    applies: ClassVar = Applies.RESTART
     samples: Annotated[int, Field(ge=1, le=15)]
     min_confidence_pct: Annotated[int, Field(ge=0, le=100)]
 
@@ -154,6 +178,7 @@ class DirectorSettings(AgentSettings):
 class RiskAgentSettings(AgentSettings):
     """The Risk agent, and the bounds of the exits that it may ask for, in bps of the mid."""
 
+    applies: ClassVar = Applies.RESTART
     least_stop_loss_bps: WholeBps
     most_stop_loss_bps: WholeBps
     least_take_profit_bps: WholeBps
@@ -173,12 +198,14 @@ class RiskAgentSettings(AgentSettings):
 class ExecutionAgentSettings(AgentSettings):
     """The Execution agent, and how far below the limit of `execution` it may place an entry."""
 
+    applies: ClassVar = Applies.RESTART
     most_offset_bps: Annotated[int, Field(ge=0, le=1000)]
 
 
 class AgentsSettings(Section):
     """One table per agent."""
 
+    applies: ClassVar = Applies.RESTART
     director: DirectorSettings
     quant: AgentSettings
     risk: RiskAgentSettings
@@ -189,6 +216,7 @@ class AgentsSettings(Section):
 class RedisSettings(Section):
     """The Redis server that processes share; its password comes from the environment or `.env` only."""
 
+    applies: ClassVar = Applies.RESTART
     url: str
     lease_s: Annotated[float, Field(ge=0.2, le=3600)]
     timeout_s: Annotated[float, Field(ge=0.01, le=60)]
@@ -222,6 +250,7 @@ def _wrong_address(url: str) -> str:
 class ToolsSettings(Section):
     """What the prompts show of a snapshot."""
 
+    applies: ClassVar = Applies.RESTART
     table_rows: Annotated[int, Field(ge=1, le=50)]
     headlines: str
     headlines_shown: Annotated[int, Field(ge=0, le=50)]
@@ -231,10 +260,11 @@ class ToolsSettings(Section):
 class MomentumSettings(Section):
     """Parameters of the momentum strategy."""
 
-    evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31)]
+    applies: ClassVar = Applies.RESTART
+    evaluate_every_quotes: Annotated[int, Field(ge=1, le=2**31), Applies.LIVE]
     lookback: Annotated[int, Field(ge=1, le=1023)]  # the ring buffer of the kernel has 1024 places
-    min_edge_bps: Finite
-    max_spread_bps: NotNegative
+    min_edge_bps: Annotated[Finite, Applies.LIVE]
+    max_spread_bps: Annotated[NotNegative, Applies.LIVE]
     warmup_count: Annotated[int, Field(ge=0, le=2**31)]
     min_volume_ratio: NotNegative
     use_vwap_filter: bool
@@ -243,6 +273,7 @@ class MomentumSettings(Section):
 class CrossoverSettings(Section):
     """Parameters of the moving-average crossover."""
 
+    applies: ClassVar = Applies.RESTART
     fast: Annotated[int, Field(ge=1, le=1023)]
     slow: Annotated[int, Field(ge=2, le=1023)]  # as for lookback
     bar_s: Seconds
@@ -258,6 +289,7 @@ class CrossoverSettings(Section):
 class ExitsSettings(Section):
     """Exit levels of a position, in bps of the mid at its entry signal, and its longest holding time."""
 
+    applies: ClassVar = Applies.NEXT_ENTRY
     take_profit_bps: Positive
     stop_loss_bps: Positive
     max_hold_s: Pause
@@ -276,6 +308,7 @@ class ExitsSettings(Section):
 class SizingSettings(Section):
     """How much money goes into one order."""
 
+    applies: ClassVar = Applies.NEXT_ENTRY
     target_balance_pct: Percent
     min_order_amount: Money
     max_order_amount: Money
@@ -292,20 +325,21 @@ class SizingSettings(Section):
 class ExecutionSettings(Section):
     """How entries are priced, how long they rest, how often they are sent, and when orders are queried."""
 
+    applies: ClassVar = Applies.NEXT_ENTRY
     time_in_force: Literal["ioc", "gtc"]
     cancel_after_s: Seconds
     aggression_bps: NotNegative | None = None
-    min_order_interval_ms: Latency
-    cooldown_ms: Latency
+    min_order_interval_ms: Annotated[Latency, Applies.LIVE]
+    cooldown_ms: Annotated[Latency, Applies.LIVE]
     limit_order_expiration_days: Annotated[int, Field(ge=1, le=3650)]
     reprice_after_s: Pause
     twap_slices: Annotated[int, Field(ge=1, le=1000)]
     twap_s: Pause
-    ack_timeout_s: Seconds
-    query_backoff_s: Seconds
-    query_backoff_max_s: Seconds
-    visibility_lag_s: Pause
-    audit_s: Seconds
+    ack_timeout_s: Annotated[Seconds, Applies.LIVE]
+    query_backoff_s: Annotated[Seconds, Applies.LIVE]
+    query_backoff_max_s: Annotated[Seconds, Applies.LIVE]
+    visibility_lag_s: Annotated[Pause, Applies.RESTART]
+    audit_s: Annotated[Seconds, Applies.LIVE]
 
     @model_validator(mode="after")
     def _slices_have_time(self) -> "ExecutionSettings":
@@ -319,6 +353,7 @@ class ExecutionSettings(Section):
 class ReconciliationSettings(Section):
     """The comparison of the ledger with the venue."""
 
+    applies: ClassVar = Applies.RESTART
     every_s: Pause
     fill_overlap_s: Pause
     external: Literal["adopt", "alert", "halt"]
@@ -327,6 +362,7 @@ class ReconciliationSettings(Section):
 class RiskSettings(Section):
     """Hard limits, which no model can change."""
 
+    applies: ClassVar = Applies.LIVE
     min_order_quantity: Money
     max_order_quantity: Money
     min_order_notional: Money
@@ -346,6 +382,7 @@ class RiskSettings(Section):
 class AccountSettings(Section):
     """The account: its money at the start, its fees, and whether it may sell short."""
 
+    applies: ClassVar = Applies.RESTART
     initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
     maker_bps: FeeBps
     taker_bps: FeeBps
@@ -361,6 +398,7 @@ class AccountSettings(Section):
 class SimulatedSettings(Section):
     """The simulated venue."""
 
+    applies: ClassVar = Applies.RESTART
     order_latency_ms: Latency
     response_latency_ms: Latency
     latency_jitter_ms: Latency
@@ -370,12 +408,14 @@ class SimulatedSettings(Section):
 class JournalSettings(Section):
     """The durability of the record of a run in real time."""
 
+    applies: ClassVar = Applies.RESTART
     durability: Literal["process", "power"]
 
 
 class SyntheticSettings(Section):
     """The market of a run without a tape."""
 
+    applies: ClassVar = Applies.RESTART
     symbols: Annotated[tuple[str, ...], Field(min_length=1)]
     hours: Annotated[float, Field(gt=0, le=24 * 366)]
     quotes_per_s: Annotated[float, Field(gt=0, le=10_000)]
@@ -388,6 +428,7 @@ class InstrumentRules(Section):
     `base` and `quote` follow from a symbol such as BTC/USD, `settlement` is the quote currency, if they are unset.
     """
 
+    applies: ClassVar = Applies.RESTART
     tick: Step | None = None
     lot: Step = DEFAULT_LOT
     min_notional: Money = Decimal(0)

@@ -1,7 +1,7 @@
 """The settings of one run as one typed, immutable object."""
 
 from collections.abc import Iterable, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -10,6 +10,7 @@ from autohedge.config.sections import (
     AccountSettings,
     AgentSettings,
     AgentsSettings,
+    Applies,
     CrossoverSettings,
     ExecutionSettings,
     ExitsSettings,
@@ -42,11 +43,13 @@ OVERRIDABLE: dict[str, type[Section]] = {
 # Settings of [llm] that each agent can override.
 ANSWER_SETTINGS = ("max_answer_tokens", "reasoning", "keep_alive", "extra_body")
 SHOWN_CHARS = 80
+OVERRIDES = "symbol_overrides."
 
 
 class Settings(Section):
     """The resolved settings of one run; all defaults are in the shipped `config.toml`."""
 
+    applies: ClassVar = Applies.RESTART
     seed: Annotated[int, Field(ge=0, lt=2**63)]
     chatter_level: Literal["auto", "low", "normal", "verbose"]
     trading: TradingSettings
@@ -68,7 +71,9 @@ class Settings(Section):
     journal: JournalSettings
     synthetic: SyntheticSettings
     instruments: dict[str, InstrumentRules] = Field(default_factory=dict)
-    symbol_overrides: dict[str, dict[str, dict[str, Any]]] = Field(default_factory=dict)
+    symbol_overrides: Annotated[dict[str, dict[str, dict[str, Any]]], Applies.NEXT_ENTRY] = Field(
+        default_factory=dict
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -203,6 +208,21 @@ def setting_names() -> dict[str, str]:
     return {key: key for key in keys} | {
         last: by_last_part[last] for last in by_last_part if last not in keys
     }
+
+
+def applies_at(name: str) -> Applies:
+    """Returns when a change of a setting takes effect. Raises KeyError for a name that no setting has."""
+    if name.startswith(OVERRIDES):
+        *_, section, key = name.rsplit(".", 2)
+        name = f"{section}.{key}"
+    model: type[Section] = Settings
+    for part in name.split("."):
+        field = model.model_fields[part]
+        declared = next((each for each in field.metadata if isinstance(each, Applies)), model.applies)
+        if not (isinstance(field.annotation, type) and issubclass(field.annotation, Section)):
+            return declared
+        model = field.annotation
+    return model.applies
 
 
 def _all_keys(model: type[BaseModel], prefix: str = "") -> list[str]:

@@ -20,11 +20,12 @@ def print_settings(rows: Iterable[Any]) -> None:
     """Print all settings; those that are not defaults are bold."""
     console = PrintableConsole(soft_wrap=True)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("setting", "value", "origin"):
+    for heading in ("setting", "value", "origin", "applies"):
         table.add_column(heading, no_wrap=heading == "setting")
     for row in rows:
         style = None if row.origin == "default" else "bold"
-        table.add_row(escape(row.key), escape(str(row.value)), escape(row.origin), style=style)
+        texts = (row.key, str(row.value), row.origin, row.applies)
+        table.add_row(*map(escape, texts), style=style)
     console.print_whole(table)
 
 

@@ -450,10 +450,14 @@ def test_names_of_earlier_systems_are_understood_or_listed_as_unused(
     shown = call("config", "show", "--json").json
     chosen = {key: row for key, row in shown.items() if key != "unused" and row["origin"] != "default"}
     assert chosen == {
-        "chatter_level": {"value": "low", "origin": ".env: CHATTER_LEVEL"},
-        "momentum.min_edge_bps": {"value": 3.0, "origin": ".env: HFT_MIN_EDGE_BPS"},
-        "exits.stop_loss_bps": {"value": 7.0, "origin": "environment: HFT_STOP_LOSS_BPS"},
-        "sizing.max_order_amount": {"value": "60", "origin": "environment"},
+        "chatter_level": {"value": "low", "origin": ".env: CHATTER_LEVEL", "applies": "restart"},
+        "momentum.min_edge_bps": {"value": 3.0, "origin": ".env: HFT_MIN_EDGE_BPS", "applies": "live"},
+        "exits.stop_loss_bps": {
+            "value": 7.0,
+            "origin": "environment: HFT_STOP_LOSS_BPS",
+            "applies": "next entry",
+        },
+        "sizing.max_order_amount": {"value": "60", "origin": "environment", "applies": "next entry"},
     }
     assert shown["unused"] == ["EXCHANGE"]
     assert "EXCHANGE" in call("config", "show").out

@@ -1,0 +1,60 @@
+"""Settings that change during a run: what differs, when it applies, and the settings after it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from autohedge.config.loading import from_plain, to_plain
+from autohedge.config.sections import Applies
+from autohedge.config.settings import OVERRIDES, Settings, applies_at
+from autohedge.config.tables import flat
+
+
+def changes_between(old: Settings, new: Settings) -> dict[str, Any]:
+    """Returns the new plain value of each setting that differs, by its full name; None where it has none.
+
+    Overrides of a symbol are `symbol_overrides.SYMBOL.SECTION.KEY`; None ends one.
+    """
+    before, after = _values(old), _values(new)
+    names = dict.fromkeys((*before, *after))
+    return {name: after.get(name) for name in names if before.get(name) != after.get(name)}
+
+
+def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
+    """Returns the settings with these changes, none of which needs a restart.
+
+    Raises Misconfigured if the new settings are not valid.
+    """
+    plain = to_plain(settings)
+    for name, value in changes.items():
+        _set(plain, name, value)
+    return from_plain(plain)
+
+
+def restarts_needed(changes: Mapping[str, Any]) -> list[str]:
+    """Returns the names among the changes that a running run cannot take over."""
+    return [name for name in changes if applies_at(name) is Applies.RESTART]
+
+
+def _values(settings: Settings) -> dict[str, Any]:
+    """Returns every setting that has a value, by its full name; an empty table is no value."""
+    values = flat(to_plain(settings))
+    return {name: value for name, value in values.items() if value is not None and value != {}}
+
+
+def _set(plain: dict[str, Any], name: str, value: Any) -> None:
+    if not name.startswith(OVERRIDES):
+        *sections, key = name.split(".")
+        for section in sections:
+            plain = plain[section]
+        plain[key] = value
+        return
+    symbol, section, key = name.removeprefix(OVERRIDES).rsplit(".", 2)
+    overrides = plain["symbol_overrides"]
+    sections = overrides.get(symbol, {})
+    keys = {each: old for each, old in sections.get(section, {}).items() if each != key}
+    sections = sections | {section: keys if value is None else keys | {key: value}}
+    plain["symbol_overrides"] = _without_empty(overrides | {symbol: _without_empty(sections)})
+
+
+def _without_empty(tables: dict[str, Any]) -> dict[str, Any]:
+    return {name: table for name, table in tables.items() if table}
