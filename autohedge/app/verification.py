@@ -15,6 +15,7 @@ from autohedge.journal.folder import SUMMARY, content_name
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import ResultProjection, files_of, verify_lines
 from autohedge.llm.transcript import read_hashes
+from autohedge.llm.transcript_parts import exists
 from autohedge.market import Origin, reopen
 
 DIGEST_BYTES = 16  # of a hash, in memory: no two lines of a run share them
@@ -190,7 +191,7 @@ def _transcript(folder: RunFolder, answers: _Answers, *, finished: bool) -> Reco
 
 
 def _digests(path: Path, answers: _Answers) -> Iterator[tuple[int, bytes]]:
-    if path.is_file():
+    if exists(path):
         return ((number, _digest(text)) for number, text in read_hashes(path))
     if not answers.lost.issuperset(answers.named.values()):
         raise Corrupt(f"{path} is missing, but decisions name {len(answers.named)} lines of it; restore it")

@@ -28,6 +28,7 @@ from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import LAUNCH
 from autohedge.journal.genesis import Genesis
+from autohedge.llm.transcript_parts import has_lines
 from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import ObserverFactory, open_observers
@@ -134,7 +135,9 @@ def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson], Toke
         estimated = largest_usage(missing_lines(path, entries), run.settings.llm)
         return sources, restore_lessons(path, entries), restore_usage(path) + estimated
     except Corrupt as error:
-        raise Corrupt(f"{error}, or move it away: the restart then goes on without it") from None
+        raise Corrupt(
+            f"{error}, or move {path.name} and the folder {path.stem} away: the restart then goes on without them"
+        ) from None
 
 
 def start(
@@ -208,7 +211,7 @@ def restart_on_clock(interrupted: InterruptedRun, observers: Sequence[ObserverFa
 def _require_answers_of_record(run: InterruptedRun) -> None:
     """Raises Corrupt if the transcript has answers but the journal no event: their numbers would come twice."""
     path = run.folder.transcript
-    if not run.record.entries and path.is_file() and path.stat().st_size:
+    if not run.record.entries and has_lines(path):
         raise Corrupt(
             f"{run.folder.journal} ends with its first line, but {path} has answers; restore the journal, or "
             "start a new run"

@@ -25,6 +25,7 @@ from autohedge.journal.verification import verified_lines
 from autohedge.llm.outcome import REPAIRED
 from autohedge.llm.transcript import TranscriptEntry as Call
 from autohedge.llm.transcript import read as read_transcript
+from autohedge.llm.transcript_parts import exists
 from autohedge.records.round_trips import TripStats
 
 
@@ -283,7 +284,7 @@ def _match_transcript(
 
 
 def _calls(path: Path, named: Mapping[bytes, int], lost: set[int]) -> Iterable[Call]:
-    if path.is_file():
+    if exists(path):
         return read_transcript(path)
     if not lost.issuperset(named.values()):
         raise Corrupt(

@@ -6,6 +6,7 @@ The part must be long enough to show them as the whole record would: the tail ha
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import islice
 from pathlib import Path
 
 from autohedge.audit.conversations import LESSON, Conversation, digest
@@ -16,10 +17,10 @@ from autohedge.core.orders import ENTER
 from autohedge.journal import JournalLine, RunFolder
 from autohedge.journal.chain import read_tail
 from autohedge.llm.transcript import TranscriptEntry as Call
-from autohedge.llm.transcript import read
+from autohedge.llm.transcript import read_backwards
 
 JOURNAL_BYTES = 4 << 20
-TRANSCRIPT_BYTES = (2 << 20, 32 << 20)  # tried in turn
+TRANSCRIPT_PARTS = 64
 
 
 def is_long(folder: RunFolder) -> bool:
@@ -45,8 +46,9 @@ def tail_lines(folder: RunFolder) -> Iterator[JournalLine]:
 
 def last_calls(path: Path, named: Mapping[bytes, int]) -> list[Call] | None:
     """Returns the calls with these hashes from the end of a transcript; None if they are not all there."""
-    for tail_bytes in TRANSCRIPT_BYTES if path.is_file() else ():
-        calls = [call for call in read(path, tail_bytes) if digest(call.hash) in named]
+    calls: list[Call] = []
+    for part in islice(read_backwards(path), TRANSCRIPT_PARTS):
+        calls = [call for call in part if digest(call.hash) in named] + calls
         if len(calls) == len(named):
             return calls
     return None

@@ -180,6 +180,23 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
         print_summary(report, folder.argument)
 
 
+@runs_app.command("transcript")
+def print_transcript(run: Run) -> None:
+    """Print every request to a model and its answer, one JSON line each.
+
+    Verifies the transcript while it reads it. Works while the run goes on.
+    """
+    from autohedge.journal import RunFolder
+    from autohedge.llm.transcript import read
+    from autohedge.llm.transcript_parts import exists
+
+    folder = RunFolder.find(run)
+    if not exists(folder.transcript):
+        raise Misconfigured(f"run {folder.id} has no transcript: no agent decided in it")
+    for entry in read(folder.transcript):
+        print_json(entry)
+
+
 @runs_app.command("export")
 def export_run(
     run: Run,

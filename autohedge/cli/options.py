@@ -15,6 +15,7 @@ from autohedge.core.text import printable, printable_lines
 if TYPE_CHECKING:
     from autohedge.config import Settings
     from autohedge.core.results import RunReport
+    from autohedge.llm.transcript import TranscriptEntry
     from autohedge.market import Tape
 
 FAILED, USAGE, REFUSED, DEGRADED = 1, 2, 3, 4
@@ -119,7 +120,7 @@ def parse_speed(speed: str) -> float | None:
     return tape_speed
 
 
-def print_json(value: "dict[str, Any] | RunReport") -> None:
+def print_json(value: "dict[str, Any] | RunReport | TranscriptEntry") -> None:
     """One JSON object on stdout, with what is not printable as escapes of JSON."""
     import msgspec
 

@@ -34,16 +34,12 @@ def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
 
 def restore_usage(path: Path) -> TokenUsage:
     """Returns the usage of all calls in a transcript. Raises Corrupt if it is damaged."""
-    return (
-        total_usage(line.recorded_call for line in read(path) if line.request)
-        if path.is_file()
-        else TokenUsage()
-    )
+    return total_usage(line.recorded_call for line in read(path) if line.request)
 
 
 def last_number(path: Path) -> int:
     """Returns the highest number of a deliberation in a transcript; 0 without lines."""
-    return max((number for number, _ in read_hashes(path)), default=0) if path.is_file() else 0
+    return max((number for number, _ in read_hashes(path)), default=0)
 
 
 def missing_lines(path: Path, record: Iterable[JournalEntry]) -> dict[Decision, int]:
@@ -51,7 +47,7 @@ def missing_lines(path: Path, record: Iterable[JournalEntry]) -> dict[Decision, 
 
     Raises Corrupt if the transcript is damaged.
     """
-    known = {line_hash for _, line_hash in read_hashes(path)} if path.is_file() else set()
+    known = {line_hash for _, line_hash in read_hashes(path)}
     decisions = (entry.event for entry in record if isinstance(entry.event, Decision))
     return {decision: count for decision in decisions if (count := len(set(decision.calls) - known))}
 

@@ -97,6 +97,7 @@ class _TapeTranscript:
             written = record_result(self._transcript, question, snapshot, _untimed(result), recorded)
             if self._synced:
                 self._transcript.sync()
+            self._transcript.cut()
         except OSError as error:
             raise Unavailable(f"cannot write {self._path}: {error.strerror}; make room") from None
         return written
@@ -133,6 +134,14 @@ class _AnswerDelivery:
                 self._warn_dropped(error)
             else:
                 self._inject(partial(recorded.decision, lessons=self._lessons))
+            await self._cut()
+
+    async def _cut(self) -> None:
+        """Moves the lines of a long newest part into a segment, which is compressed in a thread."""
+        if size := self._transcript.size_to_cut():
+            with contextlib.suppress(OSError):  # a disk without room only delays it
+                after = await asyncio.to_thread(self._transcript.write_segment, size)
+                self._transcript.start_part(size, after)
 
     def close(self) -> None:
         """Closes the transcript."""

@@ -120,6 +120,10 @@ class LocalDisk:
         """Deletes a file if it exists."""
         path.unlink(missing_ok=True)
 
+    def replace(self, path: Path, target: Path) -> None:
+        """Gives a file the name of another one, in one step; of the other one only open descriptors stay."""
+        path.replace(target)
+
 
 LOCAL_DISK = LocalDisk()
 

@@ -3,36 +3,65 @@
 Each line ends with its own BLAKE2b-256 hash. The journal proves the order and completeness of the lines, as
 its decisions name the hashes. The first line of a deliberation holds the snapshot that its prompts were
 rendered from. A deliberation without requests is one line, with the cached verdict if there was one. Before
-hashing, secrets are removed and texts over 64 KiB are cut, see `redaction`.
+hashing, secrets are removed and texts over 64 KiB are cut, see `redaction`. `transcript_lines` has the form of
+the lines, `transcript_parts` the files.
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from hashlib import blake2b
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import msgspec
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.redaction import redacted
 from autohedge.core.snapshots import Snapshot
-from autohedge.journal.chain import closing_on_error, torn_tail_bytes
-from autohedge.journal.disk import LOCAL_DISK, append_whole
+from autohedge.journal.chain import closing_on_error
+from autohedge.journal.disk import LOCAL_DISK, LocalDisk, append_whole
 from autohedge.journal.folder import sync_names
 from autohedge.llm.backend import LLMRequest, LLMResponse
 from autohedge.llm.cache.memory import CachedVerdict
 from autohedge.llm.outcome import Call
 from autohedge.llm.redaction import clean_request, clean_response, was_cut
+from autohedge.llm.transcript_lines import (
+    Supplement,
+    TranscriptLine,
+    close_line,
+    given,
+    referring,
+    resolved,
+    taken,
+    with_differences,
+    with_times,
+)
+from autohedge.llm.transcript_parts import (
+    TranscriptPart,
+    newest_part,
+    parts,
+    parts_backwards,
+    read_segment,
+    write_segment,
+)
 
-Read = TypeVar("Read")
-# Fields of a request that earlier records lack, and their values where nothing is set.
-OPTIONAL = ("model", "reasoning", "extra_body")
-UNSET_VALUES: tuple[Any, ...] = ("", "auto", {})
-# The hash and its key at the end of a line: it is computed over the bytes before them.
-_TAIL_BYTES = len(',"hash":""}') + 64
-_LINE_START = b'{"deliberation":'  # within a line these bytes are escaped
+SEGMENT_BYTES = 1 << 19  # of the newest part, before its lines become a segment
+# What makes two requests the same: neither their time limits nor where their model is kept.
+QUESTION = (
+    "agent",
+    "symbol",
+    "messages",
+    "schema",
+    "temperature",
+    "max_tokens",
+    "prompt_hash",
+    "model",
+    "reasoning",
+    "extra_body",
+)
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -69,25 +98,6 @@ class TranscriptEntry(msgspec.Struct, frozen=True):
         return Call(
             self.request, self.response, self.outcome, self.failure, self.parse, self.tries, self.queue_ms
         )
-
-
-class _Where(msgspec.Struct, frozen=True):
-    """The fields that identify a line; the others are not decoded."""
-
-    deliberation: int
-    call: int
-
-
-class _Place(NamedTuple):
-    """The position of a line: its call, its byte offset in the file, and its line number."""
-
-    call: int
-    at: int
-    number: int
-
-
-_decode = msgspec.json.Decoder(TranscriptEntry).decode
-_decode_where = msgspec.json.Decoder(_Where).decode
 
 
 def lines_of(
@@ -155,138 +165,259 @@ def request_bytes(what: TranscriptEntry | LLMRequest) -> bytes:
 
 
 def _question(request: LLMRequest) -> dict[str, Any]:
-    return {
-        "agent": request.agent,
-        "symbol": request.symbol,
-        "messages": request.messages,
-        "schema": request.schema,
-        # An int of the settings or the prompt is a float once it has been read back from a record.
-        "temperature": float(request.temperature),
-        "max_tokens": request.max_tokens,
-        "prompt_hash": request.prompt_hash,
-        **{name: value for name in OPTIONAL if (value := getattr(request, name)) not in UNSET_VALUES},
-    }
+    # An int of the settings or the prompt is a float once it has been read back from a record.
+    return {name: getattr(request, name) for name in QUESTION} | {"temperature": float(request.temperature)}
 
 
-def encode_entry(line: TranscriptEntry) -> tuple[bytes, str]:
-    """Returns a line as it is written, and its hash."""
-    return _closed(_encode(msgspec.structs.replace(line, hash=""))[: -len(',"hash":""}')])
+# writing
 
 
-def _closed(body: bytes) -> tuple[bytes, str]:
-    digest = blake2b(body, digest_size=32).hexdigest()
-    return b'%b,"hash":"%b"}\n' % (body, digest.encode()), digest
+def encode_entry(
+    entry: TranscriptEntry, known: set[str] | None = None, part: int = 1, after: str = ""
+) -> tuple[bytes, str]:
+    """Returns an entry as it is written, and its hash.
+
+    Texts whose hashes are `known` are left out; those of the others become known. The first line of a part has
+    the number of the `part`, and the hash of the one before under `after`.
+    """
+    known = set() if known is None else known
+    request, texts = referring(entry.request) if entry.request else (None, {})
+    snapshot = entry.snapshot and with_differences(entry.snapshot)
+    recorded = msgspec.structs.replace(entry, request=request, snapshot=snapshot, hash="")
+    new = {digest: text for digest, text in texts.items() if digest not in known}
+    known.update(new)
+    body = _encode(recorded)[: -len(',"hash":""}')]
+    return close_line(body, Supplement(part, after, given(new, entry.snapshot)))
+
+
+@dataclass(slots=True)
+class _OpenPart:
+    """A part that lines are appended to; `known` are the hashes of the texts that its lines have."""
+
+    disk: LocalDisk
+    descriptor: int
+    number: int = 1
+    after: str = ""
+    size: int = 0
+    known: set[str] = field(default_factory=set)
+
+    def append(self, entries: Iterable[TranscriptEntry]) -> tuple[str, ...]:
+        """Writes entries in one step and returns their hashes. Raises OSError; then nothing of them is written."""
+        known = set(self.known)
+        links = chain([] if self.size else [(self.number, self.after)], repeat((1, "")))
+        encoded = [encode_entry(entry, known, *link) for entry, link in zip(entries, links, strict=False)]
+        content = b"".join(line for line, _ in encoded)
+        # Without a buffer: the journal must not name a line that is not in the file.
+        append_whole(self.descriptor, content, self.size, self.disk)
+        self.size += len(content)
+        self.known = known
+        return tuple(digest for _, digest in encoded)
+
+    def close(self) -> None:
+        self.disk.close(self.descriptor)
 
 
 class Transcript:
     """Appends to a new or existing transcript; an incomplete last line, left by a crash, is removed first.
 
     Lines whose hashes were returned survive a crash of this process, and after `sync` a power failure. Raises
-    OSError if they cannot be written; then nothing of them is in the file.
+    OSError if they cannot be written; then nothing of them is in the file. Raises Corrupt if the newest part is
+    damaged.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._descriptor = LOCAL_DISK.open(path)
+    def __init__(self, path: Path, disk: LocalDisk = LOCAL_DISK) -> None:
+        self._path, self._disk = path, disk
+        self._part = _OpenPart(disk, disk.open(path))
+        self._cut_at, self._name_is_synced = SEGMENT_BYTES, True
         with closing_on_error(self.close):
-            self._size = LOCAL_DISK.size(self._descriptor) - torn_tail_bytes(path)
-            LOCAL_DISK.truncate(self._descriptor, self._size)
+            newest = newest_part(path)
+            disk.truncate(self._part.descriptor, len(newest.content))
+            self._part.number, self._part.size = newest.number, len(newest.content)
+            self._part.known = {digest for line in newest.lines for digest in line.supplement.texts}
+            if newest.number > 1 and not newest.lines:
+                self._part.after = read_segment(path, newest.number - 1).hash
             sync_names(path.parent)
 
     def append(self, lines: Iterable[TranscriptEntry]) -> tuple[str, ...]:
         """Writes the lines of one deliberation in one step and returns their hashes."""
-        whole = [encode_entry(line) for line in lines]
-        content = b"".join(line for line, _ in whole)
-        # Without a buffer: the journal must not name a line that is not in the file.
-        append_whole(self._descriptor, content, self._size)
-        self._size += len(content)
-        return tuple(digest for _, digest in whole)
+        return self._part.append(lines)
 
     def sync(self) -> None:
         """Returns once all lines survive a power failure. Raises OSError if the disk fails."""
-        LOCAL_DISK.sync(self._descriptor)
+        self._disk.sync(self._part.descriptor)
+        if not self._name_is_synced:
+            sync_names(self._path.parent)
+            self._name_is_synced = True
 
     def close(self) -> None:
         """Closes the file."""
-        LOCAL_DISK.close(self._descriptor)
+        self._part.close()
+
+    # segments
+
+    def cut(self) -> None:
+        """Moves the lines of the newest part into a segment if they are many.
+
+        A disk without room for the segment only delays that.
+        """
+        with suppress(OSError):
+            if size := self.size_to_cut():
+                self.start_part(size, self.write_segment(size))
+
+    def size_to_cut(self) -> int:
+        """Returns the size of the newest part if it should become a segment now, else 0."""
+        if self._part.size < self._cut_at:
+            return 0
+        self._cut_at = self._part.size + SEGMENT_BYTES  # the next try, if this one fails
+        return self._part.size
+
+    def write_segment(self, size: int) -> str:
+        """Writes the first `size` bytes of the newest part as a segment, and returns its hash.
+
+        It may run in a thread while lines are appended. Raises OSError.
+        """
+        return write_segment(self._path, self._part.number, size, self._disk)
+
+    def start_part(self, size: int, after: str) -> None:
+        """Replaces the newest part by one with the lines that follow its first `size` bytes.
+
+        `after` is the hash of the segment that these bytes became. Raises OSError; then all stays as it was.
+        """
+        later = _lines_from(size, newest_part(self._path)) if self._part.size > size else ()
+        draft = self._path.with_suffix(".tmp")
+        part = _OpenPart(self._disk, self._disk.open(draft), self._part.number + 1, after)
+        with closing_on_error(part.close):
+            self._disk.truncate(part.descriptor, 0)  # what a killed process left
+            if later:
+                part.append(later)
+            self._disk.replace(draft, self._path)
+        self._part.close()
+        self._part, self._cut_at, self._name_is_synced = part, SEGMENT_BYTES, False
 
 
-def read(path: Path, tail_bytes: int | None = None) -> Iterator[TranscriptEntry]:
-    """Yields the lines of a transcript, or those in its last bytes, each verified.
-
-    A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged line;
-    of a tail it is numbered within that.
-    """
-    for number, raw in _whole(path, tail_bytes):
-        yield _read(_decode, raw, path, number)
+def _lines_from(at: int, part: TranscriptPart) -> list[TranscriptEntry]:
+    entries = _PartEntries(part)
+    return [entries.decode(line) for line in part.lines if line.at >= at]
 
 
-def _whole(path: Path, tail_bytes: int | None = None) -> Iterator[tuple[int, bytes]]:
-    """Yields the number and the bytes of each complete line, after checking its hash."""
-    with path.open("rb") as file:
-        if tail_bytes is not None and tail_bytes < path.stat().st_size:
-            file.seek(-tail_bytes, os.SEEK_END)
-            file.readline()  # what the tail begins with is not a whole line
-        for number, raw in enumerate(file, start=1):
-            if not raw.endswith(b"\n"):
-                return
-            if not _is_sealed(raw):
-                raise _damage(raw, path, number)
-            yield number, raw
+# reading
 
 
-def _is_sealed(raw: bytes) -> bool:
-    return _closed(raw[: -_TAIL_BYTES - 1])[0] == raw
+class _Where(msgspec.Struct, frozen=True):
+    """The fields that identify a line; the others are not decoded."""
+
+    deliberation: int
+    call: int
 
 
-def _damage(raw: bytes, path: Path, number: int) -> Corrupt:
-    """Returns what is wrong with a line; up to version 0.3.0 a full disk could leave the start of a lost one."""
-    if torn_bytes := _torn_start_bytes(raw):
-        return Corrupt(
-            f"{path}: line {number} begins with {torn_bytes} bytes of a torn line, as a full disk leaves them;"
-            " what follows is whole: cut these bytes out of a copy"
-        )
-    return Corrupt(f"{path}: line {number} is damaged: its hash does not match its text; restore the file")
+_decode_where = msgspec.json.Decoder(_Where).decode
 
 
-def _torn_start_bytes(raw: bytes) -> int:
-    """Returns the length of what stands before a whole line on the same line; 0 if there is no whole line."""
-    at = raw.find(_LINE_START, 1)
-    while at > 0 and not _is_sealed(raw[at:]):
-        at = raw.find(_LINE_START, at + 1)
-    return max(at, 0)
+class _PartEntries:
+    """The entries of a part, which are decoded in any order."""
+
+    def __init__(self, part: TranscriptPart) -> None:
+        self.part = part
+        self._first = {digest: line for line in part.lines for digest in line.supplement.texts}
+        self._texts: dict[str, str] = {}
+
+    def __iter__(self) -> Iterator[TranscriptEntry]:
+        return map(self.decode, self.part.lines)
+
+    def where(self, line: TranscriptLine) -> _Where:
+        """Returns what identifies a line."""
+        with _named(line, self.part.path):
+            return _decode_where(line.body + b"}")
+
+    def decode(self, line: TranscriptLine) -> TranscriptEntry:
+        """Returns the entry of a line. Raises Corrupt if a text that it refers to is missing or another."""
+        with _named(line, self.part.path):
+            values = msgspec.json.decode(line.body + b"}")
+            snapshot = self._take(line, values)
+            request = values.get("request")
+            request = request and resolved(request, partial(self._text, line))
+            values |= {"request": request, "snapshot": snapshot, "hash": line.hash}
+            return msgspec.convert(values, TranscriptEntry)
+
+    def _take(self, line: TranscriptLine, values: dict[str, Any]) -> Snapshot | None:
+        """Takes the texts of a line, and returns its snapshot."""
+        recorded = msgspec.convert(values.get("snapshot"), Snapshot | None)
+        snapshot = recorded and with_times(recorded)
+        self._texts |= taken(line, snapshot, self.part.path)
+        return snapshot
+
+    def _text(self, line: TranscriptLine, digest: str) -> str:
+        if digest not in self._texts:
+            if not (first := self._first.get(digest)):
+                raise Corrupt(
+                    f"{self.part.path}: line {line.number} lacks the text {digest}; restore the file"
+                )
+            self._take(first, msgspec.json.decode(first.body + b"}"))
+        return self._texts[digest]
 
 
-def _read(decode: Callable[[bytes], Read], raw: bytes, path: Path, number: int) -> Read:
+@contextmanager
+def _named(line: TranscriptLine, path: Path) -> Iterator[None]:
+    """Names the line in an error of its content."""
     try:
-        return decode(raw)
-    except msgspec.MsgspecError as error:
-        raise Corrupt(f"{path}: line {number} is whole, but this version cannot read it: {error}") from None
+        yield
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise Corrupt(
+            f"{path}: line {line.number} is whole, but this version cannot read it: {error}"
+        ) from None
+
+
+def read(path: Path) -> Iterator[TranscriptEntry]:
+    """Yields the lines of a transcript, each verified; none if it is missing.
+
+    A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged part.
+    """
+    return chain.from_iterable(map(_PartEntries, parts(path)))
+
+
+def read_backwards(path: Path) -> Iterator[list[TranscriptEntry]]:
+    """Yields the lines of each part, newest part first. Raises Corrupt like `read`."""
+    return (list(_PartEntries(part)) for part in parts_backwards(path))
 
 
 def read_hashes(path: Path) -> Iterator[tuple[int, str]]:
-    """Yields the deliberation and the hash of each line, verified, without decoding the rest.
+    """Yields the deliberation and the hash of each line, verified, without decoding the rest of old lines.
 
     Raises Corrupt like `read`.
     """
-    for number, raw in _whole(path):
-        where = _read(_decode_where, raw, path, number)
-        yield where.deliberation, raw[-len('"}\n') - 64 : -len('"}\n')].decode()
+    for part in parts(path):
+        entries = _PartEntries(part)
+        for line in part.lines:
+            # The hash of a segment covers the texts beside its lines; nothing else covers those of the newest part.
+            found = entries.decode(line) if part.path == path else entries.where(line)
+            yield found.deliberation, line.hash
+
+
+class _Place(NamedTuple):
+    """The position of a line: its call, the number of its part, and how many lines of that are before it."""
+
+    call: int
+    part: int
+    before: int
 
 
 class TranscriptIndex:
-    """A transcript whose deliberations are read in any order; only the positions of lines are kept in memory.
+    """A transcript whose deliberations are read in any order; only the newest part and two others are in memory.
 
-    Raises Corrupt at the first damaged line. A missing file is an empty transcript.
+    It has the lines that were there when it was made. Raises Corrupt at the first damaged part. A missing file is
+    an empty transcript.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._places: dict[int, list[_Place]] = {}
-        at = 0
-        for number, raw in _whole(path) if path.is_file() else ():
-            where = _read(_decode_where, raw, path, number)
-            self._places.setdefault(where.deliberation, []).append(_Place(where.call, at, number))
-            at += len(raw)
+        for part in parts(path):
+            self._newest = _PartEntries(part)
+            for before, line in enumerate(part.lines):
+                where = self._newest.where(line)
+                place = _Place(where.call, part.number, before)
+                self._places.setdefault(where.deliberation, []).append(place)
+        self._segment = lru_cache(maxsize=2)(self._read_segment)
 
     @property
     def deliberations(self) -> AbstractSet[int]:
@@ -295,15 +426,15 @@ class TranscriptIndex:
 
     def lines(self, deliberation: int) -> list[TranscriptEntry]:
         """Returns a deliberation's lines in the order of their calls; empty if it has none."""
-        places = sorted(self._places.get(deliberation, ()))
-        if not places:
-            return []
-        with self._path.open("rb") as file:
-            return [self._line(file, place) for place in places]
+        return [self._line(place) for place in sorted(self._places.get(deliberation, ()))]
 
-    def _line(self, file: BinaryIO, place: _Place) -> TranscriptEntry:
-        file.seek(place.at)
-        return _read(_decode, file.readline(), self._path, place.number)
+    def _line(self, place: _Place) -> TranscriptEntry:
+        is_new = place.part == self._newest.part.number
+        entries = self._newest if is_new else self._segment(place.part)
+        return entries.decode(entries.part.lines[place.before])
+
+    def _read_segment(self, number: int) -> _PartEntries:
+        return _PartEntries(read_segment(self._path, number))
 
 
 def sort_entries(lines: Iterable[TranscriptEntry]) -> list[TranscriptEntry]:

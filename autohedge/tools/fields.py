@@ -7,13 +7,13 @@ from collections.abc import Sequence
 
 from autohedge.config.sections import ToolsSettings
 from autohedge.core.clock import format_utc
+from autohedge.core.quote_table import quote_table
 from autohedge.core.snapshots import Snapshot
 from autohedge.tools.account import account_text, bounds_text
 from autohedge.tools.formatting import clean_name
 from autohedge.tools.headlines import Headlines, headlines_text
 from autohedge.tools.indicators import indicators_text
 from autohedge.tools.lessons import Lesson, lessons_text
-from autohedge.tools.market import market_table
 from autohedge.tools.prior_answers import NO_PRIOR_ANSWERS, PriorAnswers
 from autohedge.tools.trades import trades_text
 
@@ -31,7 +31,7 @@ def fields_for(
         "symbol": clean_name(snapshot.symbol),
         "at": f"{format_utc(snapshot.at_ns)} UTC",
         "rows": str(min(rows, len(snapshot.quotes))),
-        "table": market_table(snapshot, rows),
+        "table": quote_table(snapshot.quotes[-rows:]),
         "indicators": indicators_text(snapshot, rows),
         "account": account_text(snapshot),
         "bounds": bounds_text(snapshot.limits),

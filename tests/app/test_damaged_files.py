@@ -251,7 +251,9 @@ def test_damaged_line_of_the_transcript_is_named_and_it_can_be_moved_away(kill: 
     folder = kill("llm", on_clock=True)
     content = folder.transcript.read_bytes()
     folder.transcript.write_bytes(content.replace(b'"outcome"', b'"outc\0me"', 1))
-    with pytest.raises(Corrupt, match="line 1 is damaged.*move it away: the restart then goes on without it"):
+    with pytest.raises(
+        Corrupt, match="line 1 is damaged.*move transcript.jsonl and the folder transcript away"
+    ):
         restart(folder)
     folder.transcript.rename("kept.jsonl")
     assert _goes_on(folder, [])

@@ -58,7 +58,8 @@ DAMAGES: dict[str, Callable[[list[bytes]], list[bytes]]] = {
     "names is missing": lambda lines: lines[:-1],
     "line 3 is damaged": lambda lines: [*lines[:2], lines[2].replace(b'"tries":', b'"fries":'), *lines[3:]],
     "was added": lambda lines: [*lines, lines[0]],
-    "line 2 begins with 50 bytes": lambda lines: [lines[0], lines[1][:50], *lines[1:]],
+    "line 1 is damaged: a text": lambda lines: [lines[0].replace(b"You watch", b"You witch"), *lines[1:]],
+    "line 1 lacks the text": lambda lines: lines[1:],
     "ends with 9 bytes": lambda lines: [*lines, b'{"deliber'],
 }
 

@@ -1,5 +1,6 @@
 """Tests that an audit links questions, decisions, gates, orders and calls, and names any damage."""
 
+import re
 import shutil
 from collections import Counter
 from decimal import Decimal
@@ -130,7 +131,7 @@ def test_filter_without_match_is_refused_with_reason(run: RunFolder) -> None:
 def test_transcript_altered_line_is_corrupt_and_named(run: RunFolder, tmp_path: Path) -> None:
     folder = copied(run, tmp_path)
     lines = folder.transcript.read_bytes().splitlines(keepends=True)
-    lines[4] = lines[4].replace(b"Most of the time", b"None of the time")
+    lines[4] = lines[4].replace(b'"tries":1', b'"tries":2')
     folder.transcript.write_bytes(b"".join(lines))
     with pytest.raises(Corrupt, match=r"transcript\.jsonl: line 5 is damaged"):
         audit(folder, ALL)
@@ -139,8 +140,10 @@ def test_transcript_altered_line_is_corrupt_and_named(run: RunFolder, tmp_path: 
 def test_a_call_that_is_gone_is_named_with_its_decision(run: RunFolder, tmp_path: Path) -> None:
     folder = copied(run, tmp_path)
     lines = folder.transcript.read_bytes().splitlines(keepends=True)
-    folder.transcript.write_bytes(b"".join(lines[:6] + lines[7:]))
-    with pytest.raises(Corrupt, match=r"the call [0-9a-f]{32} that decision 7 names is missing"):
+    # A line whose only text is its own table: no later line needs it.
+    gone = next(at for at, line in enumerate(lines) if re.search(rb'"texts":\{"\w+":\d+\}', line))
+    folder.transcript.write_bytes(b"".join(lines[:gone] + lines[gone + 1 :]))
+    with pytest.raises(Corrupt, match=r"the call [0-9a-f]{32} that decision \d+ names is missing"):
         audit(folder, ALL)
     folder.transcript.unlink()
     with pytest.raises(

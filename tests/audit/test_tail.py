@@ -9,6 +9,8 @@ import pytest
 from autohedge.audit import AuditFilter, audit, audit_end, tail
 from autohedge.core.errors import Corrupt
 from autohedge.journal import RunFolder
+from autohedge.llm import transcript
+from autohedge.llm.transcript_parts import segment_path
 from tests.audit.run_factory import recorded
 from tests.made_once import recorded_once
 
@@ -17,9 +19,9 @@ from tests.made_once import recorded_once
 def long_run(session_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
     """A copy of a run with orders, whose last third counts as the tail."""
     eager = ("synthetic.hours=1", "momentum.min_edge_bps=0", "risk.max_exposure_notional=1000000")
+    monkeypatch.setattr(transcript, "SEGMENT_BYTES", 1 << 16)
     run = recorded_once(session_folder / "audited-long", lambda: recorded(*eager))
     monkeypatch.setattr(tail, "JOURNAL_BYTES", run.journal.stat().st_size // 3)
-    monkeypatch.setattr(tail, "TRANSCRIPT_BYTES", (run.transcript.stat().st_size // 2,))
     return RunFolder(Path(shutil.copytree(run.path, tmp_path / run.id)))
 
 
@@ -49,7 +51,7 @@ def test_what_the_end_does_not_explain_is_read_whole(long_run: RunFolder) -> Non
 
 def test_the_start_of_a_long_record_is_not_read(long_run: RunFolder) -> None:
     _flip(long_run.journal, 0.4)
-    _flip(long_run.transcript, 0.2)
+    _flip(segment_path(long_run.transcript, 1), 0.5)
     assert audit_end(long_run, AuditFilter(last=3)).since
     with pytest.raises(Corrupt, match="damaged"):
         audit(long_run, AuditFilter(last=3))

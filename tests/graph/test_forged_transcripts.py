@@ -61,7 +61,7 @@ def test_a_changed_message_is_named_with_its_character(
 def test_a_change_without_its_hash_is_damage_with_file_and_line(by_rules: RunFolder, forge: Forge) -> None:
     folder = forge(by_rules)
     whole = folder.transcript.read_bytes().splitlines(keepends=True)
-    whole[2] = whole[2].replace(b"You watch", b"You witch", 1)
+    whole[2] = whole[2].replace(b"Account:", b"Accounts:", 1)
     folder.transcript.write_bytes(b"".join(whole))
     with pytest.raises(Corrupt, match=r"transcript\.jsonl: line 3 is damaged"):
         replayed(folder)

@@ -69,7 +69,7 @@ def test_decision_during_full_disk_is_dropped_and_next_one_counts(tmp_path: Path
 def test_run_with_full_transcript_disk_ends_in_one_line_error(tmp_path: Path) -> None:
     run = (
         "import resource, sys; from autohedge.cli import main; "
-        "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, resource.RLIM_INFINITY)); "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, resource.RLIM_INFINITY)); "
         "wanted = {'synthetic.hours': 0.2, 'synthetic.quotes_per_s': 1, 'synthetic.symbols': '[\"BTC/USD\"]', "
         "'hybrid.gate_refresh_quotes': 20, 'hybrid.min_refresh_s': 0, 'hybrid.cache_verdicts': 'false'}; "
         "sys.argv = ['autohedge', 'run', '--quiet']; "

@@ -29,6 +29,7 @@ from autohedge.llm.transcript import (
     request_bytes,
     sort_entries,
 )
+from autohedge.llm.transcript_lines import close_line, parse_lines
 from tests.llm.request_factory import GOOD, make_response
 from tests.llm.request_factory import make_request as question
 
@@ -65,23 +66,23 @@ def written(path: Path, *deliberations: Sequence[TranscriptEntry]) -> list[tuple
 
 def test_written_entries_are_read_back_unchanged(tmp_path: Path) -> None:
     lines = lines_of(1, SNAPSHOT, [UNSENT, CALL], "accepted")
-    [hashes] = written(tmp_path / "t", lines)
-    back = list(read(tmp_path / "t"))
+    [hashes] = written(tmp_path / "t.jsonl", lines)
+    back = list(read(tmp_path / "t.jsonl"))
     assert [line.recorded_call for line in back] == [UNSENT, CALL]
     assert tuple(line.hash for line in back) == hashes
     assert [msgspec.structs.replace(line, hash="") for line in back] == lines
 
 
 def test_snapshot_is_on_first_entry_of_deliberation_only(tmp_path: Path) -> None:
-    written(tmp_path / "t", lines_of(1, SNAPSHOT, [CALL, CALL], "accepted"))
-    first, second = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", lines_of(1, SNAPSHOT, [CALL, CALL], "accepted"))
+    first, second = read(tmp_path / "t.jsonl")
     assert first.snapshot == SNAPSHOT and first.snapshot.hash == SNAPSHOT.hash
     assert second.snapshot is None
 
 
 def test_deliberation_without_call_is_one_entry(tmp_path: Path) -> None:
-    written(tmp_path / "t", lines_of(3, SNAPSHOT, [], "shut"))
-    [line] = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", lines_of(3, SNAPSHOT, [], "shut"))
+    [line] = read(tmp_path / "t.jsonl")
     assert (line.deliberation, line.call, line.outcome, line.snapshot) == (3, 0, "shut", SNAPSHOT)
     assert request_bytes(line) == b""
     with pytest.raises(Corrupt, match="made no call"):
@@ -89,37 +90,27 @@ def test_deliberation_without_call_is_one_entry(tmp_path: Path) -> None:
 
 
 def test_entry_is_readable_as_soon_as_its_hash_is_returned(tmp_path: Path) -> None:
-    transcript = Transcript(tmp_path / "t")
+    transcript = Transcript(tmp_path / "t.jsonl")
     [digest] = transcript.append([line_of(1, 0, CALL, 5)])
-    assert [line.hash for line in read(tmp_path / "t")] == [digest]
+    assert [line.hash for line in read(tmp_path / "t.jsonl")] == [digest]
     transcript.close()
 
 
 def test_the_first_damaged_line_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "t"
+    path = tmp_path / "t.jsonl"
     written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""))
     path.write_bytes(path.read_bytes().replace(b'"call":1', b'"call":2'))
-    lines = read(path)
-    assert next(lines).call == 0
-    with pytest.raises(Corrupt, match=r"t: line 2 is damaged"):
-        next(lines)
-
-
-def test_intact_entry_of_another_version_is_reported_as_unreadable(tmp_path: Path) -> None:
-    path = tmp_path / "t"
-    written(path, [line_of(1, 0, CALL, 5)])
-    line, _ = encode_entry(line_of(1, 0, CALL, 5))
-    body = line[: -len(',"hash":""}\n') - 64].replace(b'"call"', b'"cell"')
-    digest = sealed_digest(body)
-    path.write_bytes(b'%b,"hash":"%b"}\n' % (body, digest))
-    with pytest.raises(Corrupt, match="this version cannot read it"):
+    with pytest.raises(Corrupt, match=r"t\.jsonl: line 2 is damaged"):
         list(read(path))
 
 
-def sealed_digest(body: bytes) -> bytes:
-    from hashlib import blake2b
-
-    return blake2b(body, digest_size=32).hexdigest().encode()
+def test_intact_entry_of_another_version_is_reported_as_unreadable(tmp_path: Path) -> None:
+    path = tmp_path / "t.jsonl"
+    written(path, [line_of(1, 0, CALL, 5)])
+    [line] = parse_lines(path.read_bytes(), path)
+    path.write_bytes(close_line(line.body.replace(b'"call"', b'"cell"'), line.supplement)[0])
+    with pytest.raises(Corrupt, match="this version cannot read it"):
+        list(read(path))
 
 
 @settings(deadline=None)
@@ -136,13 +127,13 @@ def _read_bytes(content: bytes) -> list[TranscriptEntry]:
     from tempfile import TemporaryDirectory
 
     with TemporaryDirectory() as folder:
-        path = Path(folder) / "t"
+        path = Path(folder) / "t.jsonl"
         path.write_bytes(content)
         return list(read(path))
 
 
 def test_a_torn_last_line_is_left_out_and_written_over(tmp_path: Path) -> None:
-    path = tmp_path / "t"
+    path = tmp_path / "t.jsonl"
     written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""))
     path.write_bytes(path.read_bytes()[:-20])
     assert [line.call for line in read(path)] == [0]
@@ -163,7 +154,7 @@ def full_disk(path: Path, room_bytes: int) -> Iterator[None]:
 
 @pytest.mark.parametrize("room_bytes", [0, 1, 700, 9000])
 def test_lines_that_a_full_disk_refuses_leave_no_trace(tmp_path: Path, room_bytes: int) -> None:
-    path = tmp_path / "t"
+    path = tmp_path / "t.jsonl"
     long = Call(question("x" * 5000), make_response(GOOD), "accepted", "", "direct", 1, 0.5)
     transcript = Transcript(path)
     transcript.append([line_of(1, 0, CALL, 5)])
@@ -176,16 +167,8 @@ def test_lines_that_a_full_disk_refuses_leave_no_trace(tmp_path: Path, room_byte
     assert [line.deliberation for line in read(path)] == [1, 3]
 
 
-def test_a_torn_line_before_a_whole_one_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "t"
-    lines = [encode_entry(line_of(number, 0, CALL, 5))[0] for number in (1, 2, 3)]
-    path.write_bytes(lines[0] + lines[1][:321] + lines[2])
-    with pytest.raises(Corrupt, match="line 2 begins with 321 bytes of a torn line"):
-        list(read(path))
-
-
 def test_read_hashes_names_every_line(tmp_path: Path) -> None:
-    path = tmp_path / "t"
+    path = tmp_path / "t.jsonl"
     hashes = written(path, lines_of(1, SNAPSHOT, [CALL, CALL], ""), [line_of(2, 0, CALL, 5)])
     assert list(read_hashes(path)) == [(1, hashes[0][0]), (1, hashes[0][1]), (2, hashes[1][0])]
 
@@ -202,10 +185,11 @@ def test_no_secret_reaches_the_file(tmp_path: Path, secret: str) -> None:
     request = question(f"my key is {secret}, keep it")
     response = make_response(f"your key: {secret}", refusal=f"not with {secret}")
     written(
-        tmp_path / "t", [line_of(1, 0, Call(request, response, "no_json", f"bad {secret}", "", 1, 0.0), 5)]
+        tmp_path / "t.jsonl",
+        [line_of(1, 0, Call(request, response, "no_json", f"bad {secret}", "", 1, 0.0), 5)],
     )
-    assert secret.encode() not in (tmp_path / "t").read_bytes()
-    assert (tmp_path / "t").read_bytes().count(b"[redacted]") == 4
+    assert secret.encode() not in (tmp_path / "t.jsonl").read_bytes()
+    assert (tmp_path / "t.jsonl").read_bytes().count(b"[redacted]") == 4
 
 
 @pytest.mark.parametrize(
@@ -242,8 +226,8 @@ def test_cut_response_is_marked_in_its_entry() -> None:
 
 def test_text_that_is_not_unicode_is_written_all_the_same(tmp_path: Path) -> None:
     call = Call(question("\ud800"), make_response("\udfff"), "no_json", "\ud801", "", 1, 0.0)
-    written(tmp_path / "t", [line_of(1, 0, call, 5)])
-    [line] = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", [line_of(1, 0, call, 5)])
+    [line] = read(tmp_path / "t.jsonl")
     assert line.response and line.response.text == "?"
 
 
@@ -276,22 +260,22 @@ def test_request_bytes_differ_for_every_changed_part(changed: dict[str, object])
 
 def test_request_bytes_of_entry_with_secret_equal_those_of_request(tmp_path: Path) -> None:
     request = msgspec.structs.replace(question(f"a headline with {KEY}"), temperature=0)
-    written(tmp_path / "t", [line_of(1, 0, Call(request, None, "budget", "", "", 0, 0.0), 5)])
-    [line] = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", [line_of(1, 0, Call(request, None, "budget", "", "", 0, 0.0), 5)])
+    [line] = read(tmp_path / "t.jsonl")
     assert request_bytes(line) == request_bytes(request)
 
 
 def test_model_and_timeout_of_a_request_are_recorded(tmp_path: Path) -> None:
     request = msgspec.structs.replace(question(), model="small", timeout_s=2.5)
     call = msgspec.structs.replace(CALL, request=request)
-    written(tmp_path / "t", [line_of(1, 0, call, 5)])
-    [line] = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", [line_of(1, 0, call, 5)])
+    [line] = read(tmp_path / "t.jsonl")
     assert line.request == request and (line.request.model, line.request.timeout_s) == ("small", 2.5)
 
 
 def test_request_without_model_or_timeout_omits_both_fields(tmp_path: Path) -> None:
-    written(tmp_path / "t", [line_of(1, 0, CALL, 5)])
-    text = (tmp_path / "t").read_bytes()
+    written(tmp_path / "t.jsonl", [line_of(1, 0, CALL, 5)])
+    text = (tmp_path / "t.jsonl").read_bytes()
     assert b'"model":""' not in text and b"timeout_s" not in text
 
 
@@ -303,13 +287,13 @@ def test_settings_of_answers_that_are_unset_leave_the_bytes_of_a_record() -> Non
 def test_thoughts_are_recorded_clean_and_bounded(tmp_path: Path) -> None:
     thought = f"The key is {KEY}. " + "x" * MAX_BYTES
     response = msgspec.structs.replace(make_response(GOOD), reasoning=thought)
-    written(tmp_path / "t", [line_of(1, 0, msgspec.structs.replace(CALL, response=response), 5)])
-    [line] = read(tmp_path / "t")
+    written(tmp_path / "t.jsonl", [line_of(1, 0, msgspec.structs.replace(CALL, response=response), 5)])
+    [line] = read(tmp_path / "t.jsonl")
     assert line.response and line.response.reasoning and not line.cut
     assert KEY not in line.response.reasoning and was_cut(line.response.reasoning)
 
 
 def test_request_bytes_include_model_and_exclude_timeout() -> None:
     plain, other = question(), msgspec.structs.replace(question(), model="small")
-    assert b"model" not in request_bytes(plain) and b'"model":"small"' in request_bytes(other)
+    assert request_bytes(plain) != request_bytes(other)
     assert request_bytes(msgspec.structs.replace(plain, timeout_s=2.5)) == request_bytes(plain)

@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autohedge.core.quote_table import quote_table
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
 from autohedge.llm.backends.rules import verdict
 from autohedge.tools.account import account_text
 from autohedge.tools.claims import LONGEST, claims, implausible_levels, unsupported
 from autohedge.tools.facts import facts_of
 from autohedge.tools.indicators import indicators, indicators_text
-from autohedge.tools.market import market_table
 from tests.snapshot_factory import VALID_QUOTES, rows, snapshot
 
 # Fifty quotes about 64,000 that rise by 0.5 and fall by 0.3 in turn, with a spread of 0.2.
@@ -172,7 +172,7 @@ def test_numbers_shown_in_prompt_texts_are_supported(prices: list[float], table_
     seen = snapshot(rows(prices, spread=1e-4), position=HELD)
     for text in (account_text(seen), indicators_text(seen, table_rows)):
         assert made_up(text.replace("-1 all ask to 1 all bid", ""), seen=seen, table_rows=table_rows) == ()
-    table = market_table(seen, table_rows).replace(" | ", ", ")
+    table = quote_table(seen.quotes[-table_rows:]).replace(" | ", ", ")
     assert made_up(table, seen=seen, table_rows=table_rows) == ()
 
 

@@ -5,39 +5,24 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
+from autohedge.core.quote_table import quote_table
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot, decode, encode
 from autohedge.prompts import FIELDS, builtin_names, load, render
 from autohedge.tools import Headline, Headlines, Lesson, fields_for, lessons_for
 from autohedge.tools.account import account_text
 from autohedge.tools.lessons import NONE as NO_LESSONS
 from autohedge.tools.lessons import lessons_text
-from autohedge.tools.market import market_table
 from autohedge.tools.trades import NONE as NO_TRADES
 from autohedge.tools.trades import trades_text
 from tests.run_harness import settings
 from tests.snapshot_factory import AT_NS, VALID_QUOTES, closed_trade, rows, snapshot
 
 
-def test_the_table_shows_the_last_rows_oldest_first_with_eight_decimals() -> None:
-    quotes = (
-        QuoteRow(AT_NS - 10**9, 1.0, 1.0, 2.0, 1.0),
-        QuoteRow(AT_NS, 61800.1, 0.5, 61800.25, 0.0),
-        QuoteRow(AT_NS + 5_911_912_999_999, 61800.0, 12.0, 61800.2, 1e-8),
-    )
-    assert market_table(snapshot(quotes), 2).split("\n") == [
-        "Time | Bid | BidSz | Ask | AskSz",
-        "23:54:15.088 | 61800.10000000 | 0.50000000 | 61800.25000000 | n/a",
-        "01:32:47.000 | 61800.00000000 | 12.00000000 | 61800.20000000 | 0.00000001",
-    ]
-
-
-@given(VALID_QUOTES, st.integers(1, 50))
-def test_the_table_has_a_line_per_row_and_five_columns(quotes: tuple[QuoteRow, ...], most: int) -> None:
-    lines = market_table(snapshot(quotes), most).split("\n")
-    assert len(lines) == 1 + min(most, len(quotes))
-    assert all(line.count(" | ") == 4 for line in lines)
+def test_the_table_has_the_last_quotes_that_are_wanted() -> None:
+    seen, wanted = snapshot(rows([100, 101, 102])), settings(tools__table_rows=2).tools
+    fields = fields_for(seen, wanted, Headlines((), 0), ())
+    assert fields["rows"] == "2" and fields["table"] == quote_table(seen.quotes[1:])
 
 
 def test_a_flat_account_reads_in_six_lines() -> None:
