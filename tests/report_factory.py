@@ -32,5 +32,12 @@ def run_result(**changes: Any) -> RunResult:
 
 def run_report(**changes: Any) -> RunReport:
     origin = {"mode": "hft", "strategy": "momentum", "seed": 0, "symbols": ["X"], "synthetic": False}
-    record = {"fills": [], "working_orders": [], "journal_head": "ab" * 32, "journal_lines": 20, "run": "r1"}
+    record = {
+        "fills": [],
+        "equity_series": [],
+        "working_orders": [],
+        "journal_head": "ab" * 32,
+        "journal_lines": 20,
+        "run": "r1",
+    }
     return RunReport(**_figures() | origin | record | changes)

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -22,7 +23,9 @@ from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.core.events import JournalEntry, RunStarted
 from autohedge.core.ids import nonce_from_seed, random_suffix
+from autohedge.core.text import one_line
 from autohedge.engine.engine import Engine
+from autohedge.execution.equity_history import EquityPoint
 from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
@@ -36,6 +39,8 @@ from autohedge.runtime.recovery import has_outside_inputs
 from autohedge.runtime.replay import Difference, replay
 from autohedge.strategies.registry import sources_of, use_stored
 from autohedge.strategies.user_code import StrategySources
+
+SHOWN_CHARS = 80
 
 if TYPE_CHECKING:
     from autohedge.graph.replay import DeliberationReplay
@@ -213,6 +218,8 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     if difference is None:
         claims.check(folder)
         _check_working_orders(folder, engine)
+        series = engine.equity_history.series(tape.rows, engine.pos, engine.ledger.initial_cash)
+        check_equity_series(folder, series)
     return difference, finished
 
 
@@ -221,6 +228,24 @@ def _check_working_orders(folder: RunFolder, engine: Engine) -> None:
     expected = msgspec.to_builtins(working_orders(engine.orders))
     if results is not None and results.get("working_orders") != expected:
         raise Corrupt(f"{folder.results}: its open orders are not those of the record")
+
+
+def check_equity_series(folder: RunFolder, expected: Sequence[EquityPoint]) -> None:
+    """Compares the equity series in the results with that of the record; a run without results passes.
+
+    Raises Corrupt with the first point that differs.
+    """
+    results = folder.read_results()
+    if results is None:
+        return
+    # As JSON, in which 1, 1.0 and true differ.
+    recorded = [msgspec.json.encode(point).decode() for point in results["equity_series"]]
+    points = [msgspec.json.encode(point).decode() for point in expected]
+    for number, (found, point) in enumerate(zip_longest(recorded, points, fillvalue="absent"), start=1):
+        if found != point:
+            shown = one_line(found, SHOWN_CHARS)
+            text = f"point {number} of its equity series is {shown}, but by the record it is {point}"
+            raise Corrupt(f"{folder.results}: {text}")
 
 
 def replay_deliberations(folder: RunFolder) -> "DeliberationReplay | None":

@@ -5,10 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from autohedge.app.records import origins_of
+from autohedge.app.records import check_equity_series, origins_of
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.core.events import Decision, DeliberationRequested, Restarted
+from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
+from autohedge.execution.equity_history import EquityPoint, RecordedBookings
 from autohedge.journal import JournalLine, RunFolder
 from autohedge.journal.chain import torn_tail_bytes
 from autohedge.journal.folder import SUMMARY, content_name
@@ -82,18 +84,46 @@ class _Answers:
         return number in self.asked or number <= self.lost_to or not finished
 
 
+class _Account:
+    """What the journal says about the account: the bookings, which give the equity series with the tape."""
+
+    def __init__(self, origins: list[Origin]) -> None:
+        self.origins = origins
+        self._bookings = RecordedBookings([origin.symbol for origin in origins])
+        self._pos = 0
+
+    def apply(self, line: JournalLine) -> None:
+        self._bookings.apply(line.entry)
+        self._pos = line.pos
+
+    def equity_series(self, folder: RunFolder, result: RunResult) -> list[EquityPoint] | None:
+        """Returns the series; None if the tape is missing or is not the recorded one.
+
+        Raises Corrupt if the journal counts more rows than the tape has.
+        """
+        try:
+            rows = reopen(self.origins, folder.tape).rows
+        except (Misconfigured, Corrupt):
+            return None
+        if self._pos > len(rows):
+            raise Corrupt(f"{folder.journal} counts {self._pos} rows, but the tape has {len(rows)}")
+        return self._bookings.history.series(rows, self._pos, result.initial_cash)
+
+
 def check_record(folder: RunFolder) -> RecordCheck:
     """Verifies every part of a run's record; a strategy that is stored in it is not executed.
 
     Raises Misconfigured for a record of another format.
     """
     found, answers, claims = RecordCheck(folder.id), _Answers(), ResultProjection()
-    genesis: list[Genesis] = []
+    account: list[_Account] = []
     names: set[str] = set()
 
     def take(line: JournalLine) -> None:
         if line.genesis is not None:
-            genesis.append(Genesis.of(line))
+            account.append(_Account(origins_of(Genesis.of(line))))
+        else:
+            account[0].apply(line)
         names.update(files_of(line))
         answers.apply(line)
 
@@ -105,11 +135,11 @@ def check_record(folder: RunFolder) -> RecordCheck:
 
     found.parts["journal"] = _checked(journal)
     found.parts["files"] = _checked(lambda: _files(folder, names))
-    if genesis:
-        found.parts["tape"] = _checked(lambda: _tape(folder, origins_of(genesis[0])))
+    if account:
+        found.parts["tape"] = _checked(lambda: _tape(folder, account[0].origins))
     if not found.parts["journal"].damage:
         found.parts["transcript"] = _checked(lambda: _transcript(folder, answers, finished=found.finished))
-        found.parts["results"] = _checked(lambda: _results(folder, claims))
+        found.parts["results"] = _checked(lambda: _results(folder, claims, account[0]))
     return found
 
 
@@ -207,11 +237,19 @@ def _require_possible(path: Path, number: int, line: int, answers: _Answers, *, 
         raise Corrupt(f"{path}: line {line} of deliberation {number} was added, no decision names it")
 
 
-def _results(folder: RunFolder, claims: ResultProjection) -> RecordPart:
+def _results(folder: RunFolder, claims: ResultProjection, account: _Account) -> RecordPart:
     claims.check(folder)
     if (kept := folder.kept_summary()) and kept != folder.summarize():
         raise Corrupt(f"{folder.path / SUMMARY} does not fit {folder.results.name}; delete it")
-    return RecordPart("results.json fits the journal" if folder.results.is_file() else "no results.json yet")
+    if claims.result is None or not folder.results.is_file():
+        return RecordPart("no results.json yet")
+    series = account.equity_series(folder, claims.result)
+    if series is None:
+        return RecordPart(
+            "results.json fits the journal; its equity series needs the tape and is not checked"
+        )
+    check_equity_series(folder, series)
+    return RecordPart("results.json fits the journal")
 
 
 def require_head(found: RecordCheck, head: str) -> None:

@@ -129,6 +129,7 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     """The content of `results.json`: the result, the fills, and what they derive from.
 
     `bar_exits` is set for bars. `fills` has the JSON of a `Fill` each, `parsed_fills` returns them as values.
+    `equity_series` has (time in ns, equity) at every fill and at regular times, see `EquityHistory.series`.
     `interrupted`, `wakes` and `worst_lag_ms` belong to runs on a clock. `run`, `journal_head` and `journal_lines`
     are empty and 0 for a run in memory.
     """
@@ -140,6 +141,7 @@ class RunReport(RunResult, frozen=True, omit_defaults=True, kw_only=True):
     symbols: list[str]
     synthetic: bool
     fills: list[msgspec.Raw]
+    equity_series: list[tuple[int, Decimal]]
     working_orders: list[WorkingOrder]
     journal_head: str = ""
     journal_lines: int = 0

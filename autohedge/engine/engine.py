@@ -49,6 +49,7 @@ from autohedge.engine.kernel_publisher import KernelPublisher
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
 from autohedge.engine.watchdogs import Watchdogs
+from autohedge.execution.equity_history import EquityHistory
 from autohedge.execution.instrument_state import instrument_states
 from autohedge.execution.manager import Applied, ExecutionManager
 from autohedge.execution.market_view import MarketView
@@ -98,6 +99,7 @@ class Engine:
         )
         self.ledger, self.orders = self.portfolio.ledger, self.execution.orders
         self.stats, self.state = RunStats(), self.execution.state
+        self.equity_history = EquityHistory()
         self.planner = OrderPlanner(settings, self.instruments, self.portfolio, self.orders, self.state)
         self.actions = TradeActions(
             settings, self.planner, self.execution, self.timers, self.outbox, self.stats
@@ -280,6 +282,8 @@ class Engine:
     def _on_account_state(self, account: AccountState) -> None:
         for applied in self.execution.on_account_state(account, self.now_ns):
             self._on_applied(applied)
+            if applied.adjustment:
+                self.equity_history.record_adjustment(self.outbox.pos, self.now_ns, *applied.adjustment)
 
     def _on_applied(self, applied: Applied) -> None:
         """Takes what an event has changed into account: a reason to halt, a booked fill, open questions."""
@@ -295,7 +299,9 @@ class Engine:
             self.stats.record_fill(order, change)
             if self.deliberations:
                 self.deliberations.on_fill(change, order.intent, self.now_ns)
-        self.outbox.emit(FillBooked(order.id, change.held, change.cost, change.cash, change.total_realized))
+        booked = FillBooked(order.id, change.held, change.cost, change.cash, change.total_realized)
+        self.equity_history.record_fill(self.outbox.pos, self.now_ns, change.lane, booked)
+        self.outbox.emit(booked)
 
     def _on_connection(self, status: ConnectionStatus) -> None:
         self.execution.on_connection(status, self.now_ns)

@@ -54,7 +54,8 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     """What an event of the venue has changed.
 
     `order` is None for an order that is not in the record. `change` is a booked fill; `is_fill` tells it from
-    the reversal of a busted one. With a `halt_reason` entries must halt.
+    the reversal of a busted one. With a `halt_reason` entries must halt. `adjustment` is a lane,
+    -1 for cash, and the amount that was adopted without a fill.
     """
 
     event: OrderEvent | None = None
@@ -64,6 +65,7 @@ class Applied(msgspec.Struct, frozen=True, gc=False):
     was_working: bool = False
     was_unknown: bool = False
     halt_reason: str = ""
+    adjustment: tuple[int, Decimal] | None = None
 
 
 NOTHING = Applied()
@@ -389,12 +391,11 @@ class ExecutionManager:
         return LEAVE if side is SELL else ENTER
 
     def on_account_state(self, account: AccountState, now_ns: int) -> Iterator[Applied]:
-        """Compares the ledger with the venue's account; yields reasons to halt."""
+        """Compares the ledger with the venue's account; yields what came of each difference."""
         confirmed = self.reconciliation.confirmed_differences(account, self.portfolio.ledger, self._is_idle)
         differences = list(confirmed)  # adopting a difference changes what the generator reads
         for subject, amount in differences:
-            if reason := self._apply_external_change(subject, amount, now_ns):
-                yield Applied(halt_reason=reason)
+            yield self._apply_external_change(subject, amount, now_ns)
         self._on_reconciliation_part("account", account.asked_ns, len(differences), now_ns)
 
     def _is_idle(self, subject: str, since_ns: int) -> bool:
@@ -407,22 +408,24 @@ class ExecutionManager:
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
-    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> str:
-        """Adopts, alerts or halts for a difference that no order explains; returns why entries must halt."""
+    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> Applied:
+        """Adopts, alerts or halts for a difference that no order explains."""
         policy = self.reconciliation.policy.external
         lane = self._lane_of.get(subject, -1)
         mark = self.portfolio.market.mark(lane) if lane >= 0 else ZERO
         if policy == "adopt" and lane >= 0 and not mark:  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
-            return ""
+            return NOTHING
         self._emit(ExternalChange("cash" if subject == CASH else "position", subject, amount, policy))
         if policy == "adopt" and subject == CASH:
             self.portfolio.ledger.adjust_cash(amount)
-        elif policy == "adopt" and lane >= 0:
-            return self.adopt_position(lane, amount, mark, now_ns)
-        else:
-            self.reconciliation.acknowledge(subject, amount)
-        return f"{subject or 'cash'} differs from the venue by {amount}" if policy == "halt" else ""
+            return Applied(adjustment=(-1, amount))
+        if policy == "adopt" and lane >= 0:
+            reason = self.adopt_position(lane, amount, mark, now_ns)
+            return Applied(halt_reason=reason, adjustment=(lane, amount))
+        self.reconciliation.acknowledge(subject, amount)
+        halts = policy == "halt"
+        return Applied(halt_reason=f"{subject or 'cash'} differs from the venue by {amount}" if halts else "")
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> str:
         """Books a position change at `price` without cash; a new position gets exit levels from there.

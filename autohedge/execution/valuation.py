@@ -2,20 +2,22 @@
 
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from functools import reduce
 from typing import NamedTuple
 
-from autohedge.core.money import add, multiply, to_decimal
+from autohedge.core.money import ZERO, add, multiply, to_decimal
 
 QuoteOf = Callable[[int], tuple[float, float]]
 """Returns bid and ask of a lane's last valid quote; NaN before the first."""
 
 
 class Holding(NamedTuple):
-    """The position of a lane that is not flat."""
+    """The position of a lane."""
 
     quantity: Decimal
     cost: Decimal
+
+
+FLAT = Holding(ZERO, ZERO)
 
 
 def exact_value(holding: Holding, quote: tuple[float, float]) -> Decimal:
@@ -26,4 +28,7 @@ def exact_value(holding: Holding, quote: tuple[float, float]) -> Decimal:
 
 def exact_equity(cash: Decimal, holdings: Mapping[int, Holding], quote_of: QuoteOf) -> Decimal:
     """Returns cash plus the value of all positions, by lane, exactly."""
-    return reduce(add, (exact_value(holding, quote_of(lane)) for lane, holding in holdings.items()), cash)
+    equity = cash
+    for lane, holding in holdings.items():
+        equity = add(equity, exact_value(holding, quote_of(lane)))
+    return equity

@@ -24,8 +24,9 @@ from autohedge.journal.genesis import Genesis
 
 OPTIONAL_KEYS = frozenset({"interrupted"})
 """What a run in virtual time does not have."""
-CHECKED_APART = frozenset({"fills", "journal_head", "working_orders"})
-"""Keys that other checks prove; the open orders follow from a replay alone, here only their number."""
+CHECKED_APART = frozenset({"fills", "equity_series", "journal_head", "working_orders"})
+"""Keys that other checks prove: the equity series needs the tape; the open orders follow from a replay alone,
+here only their number."""
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "agents"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
 AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
@@ -102,6 +103,8 @@ class ResultProjection:
             raise Corrupt(f"{folder.results}: {'; '.join(wrong[:NAMED_KEYS])}{more}")
         if list(map(_exact, results.get("fills", []))) != self.fills:
             raise Corrupt(f"{folder.results}: its fills are not those of the journal")
+        if not isinstance(results.get("equity_series"), list):
+            raise Corrupt(f"{folder.results}: it has no equity series")
         open_orders = results.get("working_orders")
         if not isinstance(open_orders, list) or len(open_orders) != result.open_orders:
             raise Corrupt(f"{folder.results}: its open orders are not as many as in the journal")

@@ -33,7 +33,7 @@ def test_deliberations_of_each_mode_have_their_own_keys(
 
 def test_keys_of_results_keep_their_order_and_those_without_a_value_are_absent() -> None:
     ends = ["restarts", "state", "mode", "strategy", "seed", "symbols", "synthetic", "fills"]
-    ends += ["working_orders", "journal_head", "journal_lines", "run"]
+    ends += ["equity_series", "working_orders", "journal_head", "journal_lines", "run"]
     assert _keys(run_report())[-len(ends) :] == ends
     on_clock = run_report(**CLOCK, bar_exits="close", deliberations=deliberation_figures())
     ends = [
@@ -47,7 +47,16 @@ def test_keys_of_results_keep_their_order_and_those_without_a_value_are_absent()
         "synthetic",
         "fills",
     ]
-    ends += ["working_orders", "journal_head", "journal_lines", "interrupted", "wakes", "worst_lag_ms", "run"]
+    ends += [
+        "equity_series",
+        "working_orders",
+        "journal_head",
+        "journal_lines",
+        "interrupted",
+        "wakes",
+        "worst_lag_ms",
+        "run",
+    ]
     assert _keys(on_clock)[-len(ends) :] == ends
 
 
