@@ -78,6 +78,11 @@ def test_run_of_a_newer_format_names_the_version_that_made_it(runs: ProcessHarne
         RunFolder.find(str(folder.path))
 
 
+def test_page_of_the_record_shows_how_to_use_the_commit() -> None:
+    page = (ROOT / "docs/record.md").read_text(encoding="utf-8")
+    assert f"git worktree add ../autohedge-format-3 {LAST_READERS[3]}\n" in page
+
+
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="a copy without the history")
 def test_commit_that_is_named_for_format_3_reads_it() -> None:
     shown = ["git", "show", f"{LAST_READERS[3]}:autohedge/journal/genesis.py"]
