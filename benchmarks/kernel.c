@@ -6,12 +6,13 @@
 #include <stdint.h>
 
 enum { FLAT, PENDING, OPEN, EXITING };
+enum { SHORT_ONLY = -1, BOTH, LONG_ONLY };
 
 struct lane {
     double take_profit, stop_loss, trail_from, bid, ask;
     int64_t status, stop;
     double highest, trail_keep;
-    int64_t gate, refresh_in;
+    int64_t gate, refresh_in, is_short, direction, entry_side;
     int64_t counts[COUNT];
     double max_spread_bps, min_edge_bps, min_volume_ratio;
     int64_t evaluate_every_quotes, lookback, warmup_count, filters, use_vwap;
@@ -29,7 +30,7 @@ static inline int filtered(const struct lane *lane, double mid, double volume) {
         weighted += lane->mids[i] * lane->volumes[i];
     }
     if (volume < lane->min_volume_ratio * (shown / kept)) return LOW_VOLUME;
-    if (lane->use_vwap && !(mid > weighted / shown)) return BELOW_VWAP;
+    if (lane->use_vwap && !((mid - weighted / shown) * lane->entry_side > 0.0)) return BELOW_VWAP;
     return ENTRY;
 }
 
@@ -43,14 +44,14 @@ static inline double remember(struct lane *lane, double mid, double volume) {
     return lane->mids[lane->accepted > lane->lookback ? slot : 0];
 }
 
-static inline int trail(struct lane *lane, double bid) {
+static inline int trail(struct lane *lane, double price) {
     if (lane->trail_from > -INFINITY) {
         lane->trail_from = -INFINITY;
-        lane->highest = bid;
-    } else if (bid > lane->highest) {
-        lane->highest = bid;
+        lane->highest = price;
+    } else if (price > lane->highest) {
+        lane->highest = price;
     }
-    return bid <= lane->highest * lane->trail_keep ? TRAILING_STOP : -1;
+    return price <= lane->highest * lane->trail_keep ? TRAILING_STOP : -1;
 }
 
 static inline int step(struct lane *lane, double bid, double ask, double volume) {
@@ -58,9 +59,10 @@ static inline int step(struct lane *lane, double bid, double ask, double volume)
     lane->bid = bid;
     lane->ask = ask;
     lane->refresh_in -= 1;
-    if (bid >= lane->take_profit) return lane->status == EXITING ? EXIT_PENDING : TAKE_PROFIT;
-    if (bid <= lane->stop_loss) return STOP_LOSS;
-    if (bid >= lane->trail_from && trail(lane, bid) >= 0) return TRAILING_STOP;
+    double price = lane->is_short ? -ask : bid;
+    if (price >= lane->take_profit) return lane->status == EXITING ? EXIT_PENDING : TAKE_PROFIT;
+    if (price <= lane->stop_loss) return STOP_LOSS;
+    if (price >= lane->trail_from && trail(lane, price) >= 0) return TRAILING_STOP;
     double mid = (bid + ask) / 2.0;
     if ((ask - bid) / mid * 10000.0 > lane->max_spread_bps) return WIDE_SPREAD;
     double past = remember(lane, mid, volume);
@@ -68,7 +70,13 @@ static inline int step(struct lane *lane, double bid, double ask, double volume)
     if (lane->debounce < lane->evaluate_every_quotes) return DEBOUNCE;
     lane->debounce = 0;
     if (lane->accepted < lane->warmup_count) return WARMING_UP;
-    if ((mid - past) / past * 10000.0 < lane->min_edge_bps) return NO_EDGE;
+    double edge = (mid - past) / past * 10000.0;
+    if (edge < lane->min_edge_bps || lane->direction == SHORT_ONLY) {
+        if (edge > -lane->min_edge_bps || lane->direction == LONG_ONLY) return NO_EDGE;
+        lane->entry_side = -1;
+    } else {
+        lane->entry_side = 1;
+    }
     if (lane->status == OPEN) return IN_POSITION;
     if (lane->status == PENDING) return ORDER_PENDING;
     if (lane->gate) return (int)lane->gate;

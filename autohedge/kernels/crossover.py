@@ -1,4 +1,7 @@
-"""Moving-average crossover on bars: buy when the fast mean rises above the slow one, sell when it falls.
+"""Moving-average crossover on bars: buy when the fast mean rises above the slow one, sell when it falls below.
+
+A crossing against the position leaves it. If the direction allows the other side, that is entered at the close
+of the next bar which finds the lane flat and the means as they crossed.
 
 Rows of a bar stream are bars themselves (bid = ask = close). Rows of a quote stream are aggregated into bars
 of `bar_ns`: a bar closes, and is evaluated, at the first quote of a later interval. The means are computed
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
 from autohedge.kernels.state import (
+    FLAT,
     OPEN,
     KernelStates,
     check_quote_and_exits,
@@ -34,11 +38,12 @@ DTYPE = state_dtype(
         ("bars", "i8"),
         ("slot", "i8"),
         ("above", "i8"),
+        ("turn", "i8"),
         ("closes", "f8", (SLOW_MAX + 1,)),
     ]
 )
 
-_OPEN = OPEN
+_FLAT, _OPEN = FLAT, OPEN
 _BAR_FORMING = int(Reason.BAR_FORMING)
 _WARMING_UP = int(Reason.WARMING_UP)
 _NO_SIGNAL = int(Reason.NO_SIGNAL)
@@ -57,6 +62,16 @@ def _mean(lane: Any, length: int) -> float:
 
 
 @inlined
+def _enter(lane: Any, side: int) -> int:
+    """Returns the outcome of a wish to enter a side, which the direction may forbid."""
+    lane["turn"] = 0
+    if lane["direction"] == -side:
+        return _NO_SIGNAL
+    lane["entry_side"] = side
+    return entry_code(lane)
+
+
+@inlined
 def _on_close(lane: Any, close: float) -> int:
     lane["closes"][np.uintp(lane["slot"])] = close
     lane["slot"] = 0 if lane["slot"] == lane["slow"] - 1 else lane["slot"] + 1
@@ -68,10 +83,12 @@ def _on_close(lane: Any, close: float) -> int:
     above = 1 if _mean(lane, lane["fast"]) > _mean(lane, lane["slow"]) else -1
     lane["above"] = above
     if before in (0, above):
-        return _NO_SIGNAL
-    if above > 0:
-        return entry_code(lane)
-    return _EXIT_SIGNAL if lane["status"] == _OPEN else _NO_SIGNAL
+        is_due = lane["turn"] == above and lane["status"] == _FLAT
+        return _enter(lane, above) if is_due else _NO_SIGNAL
+    if lane["status"] == _OPEN and (lane["short"] != 0) == (above > 0):
+        lane["turn"] = above if lane["direction"] != -above else 0
+        return _EXIT_SIGNAL
+    return _enter(lane, above)
 
 
 @inlined

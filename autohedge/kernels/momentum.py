@@ -1,5 +1,7 @@
 """Momentum: buy when the mid has risen by a minimum edge over the last accepted quotes.
 
+Where the direction allows it, a fall of the mid by as much is a signal to sell short.
+
 The scan over a batch and the step for one live quote share one inlined step, so both give the same bits.
 Columns are separate read-only arrays; sizes are read only by the two filters. Indices are unsigned, because a
 signed index costs a test for Python's negative indexing at every access.
@@ -13,6 +15,8 @@ from numpy.typing import NDArray
 from autohedge.core.reasons import Reason
 from autohedge.kernels.jit import compiled, inlined
 from autohedge.kernels.state import (
+    LONG_ONLY,
+    SHORT_ONLY,
     KernelStates,
     check_quote_and_exits,
     entry_code,
@@ -48,6 +52,7 @@ _NO_EDGE = int(Reason.NO_EDGE)
 _LOW_VOLUME = int(Reason.LOW_VOLUME)
 _BELOW_VWAP = int(Reason.BELOW_VWAP)
 _ENTRY = int(Reason.ENTRY)
+_LONG_ONLY, _SHORT_ONLY = LONG_ONLY, SHORT_ONLY
 
 
 @inlined
@@ -77,7 +82,7 @@ def _filtered(lane: Any, mid: float, volume: float) -> int:
     if volume < lane["min_volume_ratio"] * (shown / count):
         return _LOW_VOLUME
     # "not >" instead of "<=": without sizes the VWAP is NaN, and then the filter must refuse.
-    if lane["use_vwap"] and not mid > weighted / shown:
+    if lane["use_vwap"] and not (mid - weighted / shown) * lane["entry_side"] > 0.0:
         return _BELOW_VWAP
     return _ENTRY
 
@@ -94,8 +99,13 @@ def _evaluate(lane: Any, bid: float, ask: float, volume: float) -> int:
     lane["debounce"] = 0
     if lane["accepted"] < lane["warmup_count"]:
         return _WARMING_UP
-    if (mid - past) / past * 10_000.0 < lane["min_edge_bps"]:
-        return _NO_EDGE
+    edge = (mid - past) / past * 10_000.0
+    if edge < lane["min_edge_bps"] or lane["direction"] == _SHORT_ONLY:
+        if edge > -lane["min_edge_bps"] or lane["direction"] == _LONG_ONLY:
+            return _NO_EDGE
+        lane["entry_side"] = -1
+    else:
+        lane["entry_side"] = 1
     # The filters run last: they loop over the whole lookback.
     code = entry_code(lane)
     if code == _ENTRY and lane["filters"]:

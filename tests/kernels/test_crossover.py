@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import crossover
-from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, KernelStates, new_states
+from autohedge.kernels.state import (
+    BOTH,
+    EXITING,
+    FLAT,
+    LONG_ONLY,
+    OPEN,
+    PENDING,
+    SHORT_ONLY,
+    KernelStates,
+    new_states,
+)
 from tests.kernels.quote_factory import INF, Quote, quotes, scanned, stepped, stops_of, trailed
 
 EXIT_LEVELS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
@@ -29,15 +39,17 @@ class Params:
     bar_ns: int = 0
     status: int = FLAT
     trail: tuple[float, float] = (INF, 0.0)
+    direction: int = LONG_ONLY
 
 
 params = st.builds(
-    lambda fast, more, bar_ns, status, trail: Params(fast, fast + more, bar_ns, status, trail),
+    lambda fast, more, *others: Params(fast, fast + more, *others),
     st.sampled_from([1, 2, 3]),
     st.sampled_from([1, 2, 4]),
     st.sampled_from([0, 1, 10, 40]),
     st.sampled_from([FLAT, FLAT, PENDING, OPEN, EXITING]),
     TRAILS,
+    st.sampled_from([SHORT_ONLY, BOTH, LONG_ONLY]),
 )
 
 
@@ -45,6 +57,7 @@ def _lanes(*wanted: Params) -> KernelStates:
     lanes = new_states(crossover.DTYPE, len(wanted))
     for lane, p in zip(lanes, wanted, strict=True):
         lane["fast"], lane["slow"], lane["bar_ns"], lane["status"] = p.fast, p.slow, p.bar_ns, p.status
+        lane["direction"] = p.direction
         lane["take_profit"], lane["stop_loss"] = EXIT_LEVELS[p.status]
         if p.status == OPEN:
             lane["trail_from"], lane["trail_keep"] = p.trail
@@ -95,9 +108,11 @@ def _judged(p: Params, closes: list[float]) -> Reason:
     above = _above(p, closes)
     if len(closes) == p.slow or above == _above(p, closes[:-1]):
         return Reason.NO_SIGNAL
-    if above:
-        return {OPEN: Reason.IN_POSITION, PENDING: Reason.ORDER_PENDING}.get(p.status, Reason.ENTRY)
-    return Reason.EXIT_SIGNAL if p.status == OPEN else Reason.NO_SIGNAL
+    if not above and p.status == OPEN:
+        return Reason.EXIT_SIGNAL
+    if p.direction == (SHORT_ONLY if above else LONG_ONLY):
+        return Reason.NO_SIGNAL
+    return {OPEN: Reason.IN_POSITION, PENDING: Reason.ORDER_PENDING}.get(p.status, Reason.ENTRY)
 
 
 def _later(rows: Sequence[Quote]) -> list[Quote]:
@@ -178,3 +193,48 @@ def test_the_longest_slow_mean_keeps_all_its_bars() -> None:
     codes = _codes(Params(1, crossover.SLOW_MAX), _bars(*closes))
     assert codes[:1022] == ["warming_up"] * 1022
     assert codes[1022:] == ["no_signal", "no_signal", "no_signal", "entry"]
+
+
+def test_a_crossing_enters_the_side_that_the_direction_allows() -> None:
+    up, down = _bars(3, 2, 4), _bars(3, 4, 2)
+    for direction, codes in (
+        (LONG_ONLY, ["entry", "no_signal"]),
+        (SHORT_ONLY, ["no_signal", "entry"]),
+        (BOTH, ["entry", "entry"]),
+    ):
+        assert [_codes(Params(direction=direction), rows)[-1] for rows in (up, down)] == codes
+
+
+def test_a_short_is_left_by_a_crossing_upwards_only() -> None:
+    for rows, code in ((_bars(3, 2, 4), "exit_signal"), (_bars(3, 4, 2), "in_position")):
+        lanes = _lanes(Params(direction=BOTH, status=OPEN))
+        lanes["short"], lanes["take_profit"], lanes["stop_loss"] = 1, INF, -INF
+        assert Reason(stepped(lanes, crossover.step_one, rows)[-1]).label == code
+
+
+@pytest.mark.parametrize("short", [False, True])
+def test_the_other_side_is_entered_at_the_first_flat_bar_after_a_crossing(short: bool) -> None:
+    before, after = ([3, 2, 4], [5, 6, 7]) if short else ([3, 4, 2], [1.5, 1, 0.5])
+    lanes = _lanes(Params(direction=BOTH, status=OPEN))
+    lanes["short"], lanes["take_profit"], lanes["stop_loss"] = short, INF, -INF
+    stepped(lanes, crossover.step_one, _bars(*before, after[0]))  # still held at the bar after the crossing
+    lanes["status"] = FLAT
+    assert stepped(lanes, crossover.step_one, _bars(*after[1:])) == [Reason.ENTRY, Reason.NO_SIGNAL]
+    assert lanes[0]["entry_side"] == (1 if short else -1)
+
+
+def test_a_crossing_back_takes_the_wish_for_the_other_side_away() -> None:
+    lanes = _lanes(Params(direction=BOTH, status=OPEN))
+    lanes["take_profit"], lanes["stop_loss"] = INF, -INF
+    codes = stepped(lanes, crossover.step_one, _bars(3, 4, 2, 4))
+    assert codes[2:] == [Reason.EXIT_SIGNAL, Reason.IN_POSITION]
+    lanes["status"] = FLAT
+    assert stepped(lanes, crossover.step_one, _bars(5, 6)) == [Reason.NO_SIGNAL] * 2
+
+
+def test_without_permission_for_the_other_side_a_crossing_only_leaves() -> None:
+    lanes = _lanes(Params(status=OPEN))
+    lanes["take_profit"], lanes["stop_loss"] = INF, -INF
+    assert stepped(lanes, crossover.step_one, _bars(3, 4, 2))[-1] == Reason.EXIT_SIGNAL
+    lanes["status"] = FLAT
+    assert stepped(lanes, crossover.step_one, _bars(1.5, 1)) == [Reason.NO_SIGNAL] * 2

@@ -12,9 +12,20 @@ from hypothesis import strategies as st
 
 from autohedge.core.reasons import STOPS_FROM, Reason
 from autohedge.kernels import momentum
-from autohedge.kernels.state import EXITING, FLAT, OPEN, PENDING, KernelStates, new_states
+from autohedge.kernels.state import (
+    BOTH,
+    EXITING,
+    FLAT,
+    LONG_ONLY,
+    OPEN,
+    PENDING,
+    SHORT_ONLY,
+    KernelStates,
+    new_states,
+)
 from tests.kernels.quote_factory import INF, NAN, Quote, quotes, scanned, stepped, stops_of, trailed
 
+SHORT_LEVELS = (-99.5, -100.5)
 EXIT_LEVELS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.5, 99.5), EXITING: (-INF, -INF)}
 TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
 
@@ -32,6 +43,19 @@ class Params:
     use_vwap: bool = False
     status: int = FLAT
     trail: tuple[float, float] = (INF, 0.0)
+    short: bool = False
+    direction: int = LONG_ONLY
+
+    @property
+    def exit_levels(self) -> tuple[float, float]:
+        """The levels of a long at its bids, or those of a short at its negated asks."""
+        return SHORT_LEVELS if self.short and self.status == OPEN else EXIT_LEVELS[self.status]
+
+    @property
+    def exit_trail(self) -> tuple[float, float]:
+        """Where the trail begins, and which multiple of the best exit price it is."""
+        start, keep = self.trail
+        return (-start if start < INF else INF, 2.0 - keep) if self.short else self.trail
 
 
 params = st.builds(
@@ -45,6 +69,8 @@ params = st.builds(
     use_vwap=st.booleans(),
     status=st.sampled_from([FLAT, FLAT, PENDING, OPEN, EXITING]),
     trail=TRAILS,
+    short=st.booleans(),
+    direction=st.sampled_from([SHORT_ONLY, BOTH, LONG_ONLY]),
 )
 
 
@@ -56,9 +82,10 @@ def _lanes(*wanted: Params) -> KernelStates:
         lane["min_volume_ratio"], lane["use_vwap"] = p.min_volume_ratio, p.use_vwap
         lane["filters"] = p.min_volume_ratio > 0 or p.use_vwap
         lane["status"] = p.status
-        lane["take_profit"], lane["stop_loss"] = EXIT_LEVELS[p.status]
+        lane["short"], lane["direction"] = p.short, p.direction
+        lane["take_profit"], lane["stop_loss"] = p.exit_levels
         if p.status == OPEN:
-            lane["trail_from"], lane["trail_keep"] = p.trail
+            lane["trail_from"], lane["trail_keep"] = p.exit_trail
     return lanes
 
 
@@ -69,18 +96,18 @@ def _by_the_rules(p: Params, rows: Sequence[Quote]) -> list[Reason]:
     sizes: list[float] = []
     debounce = 0
     codes = []
-    take_profit, stop_loss = EXIT_LEVELS[p.status]
+    take_profit, stop_loss = p.exit_levels
     for _, _, bid, ask, bid_size, ask_size in rows:
-        mid = (bid + ask) / 2
+        mid, price = (bid + ask) / 2, -ask if p.short else bid
         if not (math.isfinite(bid) and math.isfinite(ask)) or bid <= 0 or ask <= 0 or ask < bid:
             codes.append(Reason.BAD_QUOTE)
         elif p.status == EXITING:
             codes.append(Reason.EXIT_PENDING)
-        elif p.status == OPEN and bid >= take_profit:
+        elif p.status == OPEN and price >= take_profit:
             codes.append(Reason.TAKE_PROFIT)
-        elif p.status == OPEN and bid <= stop_loss:
+        elif p.status == OPEN and price <= stop_loss:
             codes.append(Reason.STOP_LOSS)
-        elif p.status == OPEN and trailed(watched := [*watched, bid], p.trail):
+        elif p.status == OPEN and trailed(watched := [*watched, price], p.exit_trail):
             codes.append(Reason.TRAILING_STOP)
         elif (ask - bid) / mid * 10_000 > p.max_spread_bps:
             codes.append(Reason.WIDE_SPREAD)
@@ -100,7 +127,8 @@ def _judged(p: Params, mids: list[float], sizes: list[float]) -> Reason:
     if len(mids) < p.warmup_count:
         return Reason.WARMING_UP
     recent, shown = mids[-(p.lookback + 1) :], sizes[-(p.lookback + 1) :]
-    if (recent[-1] - recent[0]) / recent[0] * 10_000 < p.min_edge_bps:
+    side = _side(p, (recent[-1] - recent[0]) / recent[0] * 10_000)
+    if not side:
         return Reason.NO_EDGE
     if p.status in (OPEN, PENDING):
         return Reason.IN_POSITION if p.status == OPEN else Reason.ORDER_PENDING
@@ -108,9 +136,16 @@ def _judged(p: Params, mids: list[float], sizes: list[float]) -> Reason:
     if shown[-1] < p.min_volume_ratio * (total / len(shown)):
         return Reason.LOW_VOLUME
     weighted = math.fsum(mid * size for mid, size in zip(recent, shown, strict=True))
-    if p.use_vwap and not (total > 0 and recent[-1] - weighted / total > 1e-9):
+    if p.use_vwap and not (total > 0 and side * (recent[-1] - weighted / total) > 1e-9):
         return Reason.BELOW_VWAP
     return Reason.ENTRY
+
+
+def _side(p: Params, edge_bps: float) -> int:
+    """Returns 1 for a long, -1 for a short, 0 for no entry."""
+    if edge_bps >= p.min_edge_bps and p.direction != SHORT_ONLY:
+        return 1
+    return -1 if edge_bps <= -p.min_edge_bps and p.direction != LONG_ONLY else 0
 
 
 @budget(max_examples=60, deadline=None)
@@ -165,6 +200,34 @@ def test_the_edge_is_measured_over_the_lookback() -> None:
     assert _codes(Params(lookback=3, min_edge_bps=50), rise)[1:] == ["no_edge", "entry", "entry", "entry"]
 
 
+def test_a_fall_is_an_entry_on_the_short_side_where_the_direction_allows_it() -> None:
+    rise, fall = _mids(100, 101), _mids(100, 99)
+    for direction, codes in (
+        (LONG_ONLY, ["entry", "no_edge"]),
+        (SHORT_ONLY, ["no_edge", "entry"]),
+        (BOTH, ["entry", "entry"]),
+    ):
+        wanted = Params(min_edge_bps=100.0, direction=direction)
+        assert [_codes(wanted, rows)[-1] for rows in (rise, fall)] == codes
+    lanes = _lanes(Params(min_edge_bps=100.0, direction=BOTH))
+    stepped(lanes, momentum.step_one, rise)
+    assert lanes[0]["entry_side"] == 1
+    stepped(lanes, momentum.step_one, _mids(99))
+    assert lanes[0]["entry_side"] == -1
+
+
+def test_exits_of_a_short_fire_at_exactly_the_ask_however_low_the_bid() -> None:
+    for ask, code in (
+        (99.5, "take_profit"),
+        (99.51, "warming_up"),
+        (100.5, "stop_loss"),
+        (100.49, "warming_up"),
+    ):
+        assert _codes(Params(status=OPEN, short=True), [Quote(0, 0, ask, ask, 0, 0)]) == [code]
+        if code != "warming_up":
+            assert _codes(Params(status=OPEN, short=True), [Quote(0, 0, ask / 2, ask, 0, 0)]) == [code]
+
+
 def test_a_spread_at_exactly_its_bound_is_not_wide() -> None:
     at = Quote(0, 0, 99.5, 100.5, 0, 0)
     assert _codes(Params(max_spread_bps=100.0), [at]) == ["warming_up"]
@@ -214,3 +277,6 @@ def test_the_vwap_filter_weighs_prices_by_size() -> None:
     assert _codes(Params(lookback=2, use_vwap=True), heavy_below)[-1] == "entry"
     assert _codes(Params(lookback=2, use_vwap=False), heavy_above)[-1] == "entry"
     assert _codes(Params(lookback=2, use_vwap=True), _mids(100, 103, 101, size=0.0))[-1] == "below_vwap"
+    short = Params(lookback=2, use_vwap=True, direction=SHORT_ONLY)
+    assert _codes(short, [*_mids(100), *_mids(97, size=50.0), *_mids(99)])[-1] == "below_vwap"
+    assert _codes(short, [*_mids(100, size=50.0), *_mids(97), *_mids(99)])[-1] == "entry"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from autohedge.core.reasons import Reason
 from autohedge.kernels import momentum
 from autohedge.kernels.state import (
+    BOTH,
     EXITING,
     OPEN,
     KernelStates,
@@ -137,6 +138,25 @@ def test_trailing_stop_pauses_during_pending_exit_and_then_resumes() -> None:
     assert _exit_codes(lanes, [120.01, 120.0]) == [NONE, "trailing_stop"]
 
 
+def test_exit_code_of_a_short_mirrors_that_of_a_long_on_the_reflected_quotes() -> None:
+    long, short = _open(120.0, 0.75, 130.0, 80.0), _open(-120.0, 1.25, -110.0, -160.0)
+    short["short"] = 1
+    quotes = [(119.0, 121.0), (125.0, 126.0), (100.0, 104.0), (93.75, 94.0), (130.0, 131.0), (80.0, 82.0)]
+    codes = [check_one(long, 0, bid, ask) for bid, ask in quotes]
+    # The trails are shares of different prices, so only its begin and the levels are reflected: ask = 240 - bid.
+    reflected = [check_one(short, 0, 240.0 - ask, 240.0 - bid) for bid, ask in quotes]
+    assert [Reason(code).label for code in codes[-2:]] == ["take_profit", "stop_loss"]
+    assert reflected[-2:] == codes[-2:] and reflected[:2] == codes[:2] == [-1, -1]
+
+
+def test_trailing_stop_of_a_short_follows_its_lowest_ask() -> None:
+    lanes = _open(trail_from=-96.0, trail_keep=1.25)
+    lanes["short"] = 1
+    codes = [check_one(lanes, 0, ask / 2.0, ask) for ask in (100.0, 96.0, 80.0, 99.99, 100.0)]
+    assert codes == [-1, -1, -1, -1, Reason.TRAILING_STOP]
+    assert lanes[0]["highest"] == -80.0
+
+
 _PRICES = st.integers(90, 110).map(float)
 
 
@@ -167,13 +187,16 @@ def walked() -> str:
     lanes = new_states(momentum.DTYPE, 1)
     lanes["evaluate_every_quotes"], lanes["lookback"], lanes["min_edge_bps"] = 1, 1, INF
     lanes["status"], lanes["trail_from"], lanes["trail_keep"] = OPEN, 101.0, 0.99
+    lanes["direction"] = BOTH
     walk = 100.0 * np.exp(np.cumsum(np.random.default_rng(3).normal(0, 0.003, 300)))
     rows = [Quote(0, i, float(mid), float(mid), 1.0, 1.0) for i, mid in enumerate(walk)]
     return f"{scanned(lanes, momentum.scan, rows, [])} {lanes.tobytes().hex()}"
 
 
-def test_net_and_gross_value_holdings_at_their_last_bids() -> None:
+def test_net_and_gross_value_longs_at_the_bid_and_shorts_at_the_ask() -> None:
     lanes = new_states(state_dtype([]), 3)
     lanes["bid"] = [10.0, NAN, 0.5]
+    lanes["ask"] = [11.0, NAN, 0.75]
     assert net_and_gross(lanes, np.array([2.0, 0.0, 3.0])) == (21.5, 21.5)
+    assert net_and_gross(lanes, np.array([2.0, 0.0, -4.0])) == (17.0, 23.0)
     assert net_and_gross(lanes, np.zeros(3)) == (0.0, 0.0)
