@@ -119,9 +119,9 @@ def _timed_wakes() -> Callable[[], Longest]:
     """Measures each wake from now on; returns a function that gives the longest so far."""
     catch_up, spent = WallRuntime._catch_up, [Longest(0.0, 0.0)]
 
-    def timed(self: WallRuntime, next_ns: int) -> None:
+    def timed(self: WallRuntime) -> None:
         began_cpu_ns, began_ns = time.thread_time_ns(), time.perf_counter_ns()
-        catch_up(self, next_ns)
+        catch_up(self)
         cpu_ns, wall_ns = time.thread_time_ns() - began_cpu_ns, time.perf_counter_ns() - began_ns
         spent.append(Longest(cpu_ns / 1e6, wall_ns / 1e6))
 

@@ -57,10 +57,12 @@ def _small() -> None:
     for dtype in (exits_only.DTYPE, momentum.DTYPE, crossover.DTYPE):
         net_and_gross(new_states(dtype, 1), np.zeros(1))
     check_one(new_states(state_dtype([]), 1), 0, 1.0, 1.0)
-    lane, _, bid, ask, *_ = _columns()
-    matching.last_valid(lane, bid, ask, 1, 0)
-    matching.first_touch(lane, bid, ask, 0, 0, 1, 1.0)
-    matching.recent_valid(lane, bid, ask, 1, 0, np.zeros(1, np.int64))
+    lane, ts, bid, ask, bid_size, ask_size = _columns()
+    matching.last_valid(lane, bid, ask, 0, 1, 0)
+    matching.first_touch(lane, bid, ask, 0, 1, 0, 1, 1.0)
+    counts, ring = np.zeros(2, np.int64), np.zeros((2, 1), np.int64)
+    rings = counts, ring, np.zeros((2, 1, 4)), ring.copy()
+    matching.fold_recent(lane, ts, bid, ask, bid_size, ask_size, 0, 1, *rings)
 
 
 # Two shares of equal work: numba compiles one function at a time in a process.

@@ -33,6 +33,7 @@ from autohedge.market import Tape
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import (
+    before_first_ns,
     ended,
     last_ns,
     nonce_of,
@@ -351,7 +352,7 @@ class StartPoint:
 
 def _start_local(run: TradingRun, launch: LaunchOptions, nonce: str) -> StartPoint:
     """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
-    rows, entries, reached_ns = run.tape.rows, run.record.entries, int(run.tape.rows.ts[0]) - 1
+    rows, entries, reached_ns = run.tape.rows, run.record.entries, before_first_ns(run.tape.rows)
     venue, recorder = venue_for(run.settings, run.tape, nonce_of(entries) or nonce), run.verifying_recorder()
     runtime = VirtualRuntime(run.engine, venue, rows, recorder, clock=venue)
     first: RunStarted | Restarted | None = RunStarted(nonce)

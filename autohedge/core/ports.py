@@ -30,16 +30,18 @@ class Gateway(Protocol):
 
 
 class VenueClock(Protocol):
-    """The clock of a simulated venue in this process: its messages and fills follow from the tape's rows."""
+    """The clock of a simulated venue in this process: its messages and fills follow from the rows."""
 
     @property
     def next_due_ns(self) -> int:
         """When the next message arrives, at the venue or at the engine; NEVER if none is in transit."""
         ...
 
-    @property
-    def next_touch(self) -> int:
-        """The first row that fills a resting order; the tape's length, or NEVER, if none does."""
+    def first_touch(self, stop: int) -> int:
+        """Returns the first row before `stop` that fills a resting order; `stop` if none does.
+
+        The rows before `stop` must have come.
+        """
         ...
 
     def on_position(self, pos: int) -> None:

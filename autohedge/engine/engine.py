@@ -196,7 +196,7 @@ class Engine:
             self.first_ns = rows.ts.item(start)
         self.outbox.count_rows(taken - start)
         watchdogs.row_ns = row_ns = rows.ts.item(taken - 1)
-        self.market.advance(rows, taken)
+        self.market.advance(rows, start, taken)
         self.now_ns = max(self.now_ns, row_ns)
         if watchdogs.feed_timed_out:
             watchdogs.on_row_after_timeout()

@@ -1,6 +1,6 @@
 """The simulated venue: fills orders from recorded quotes, with fees, latency and scripted faults.
 
-It reads the same tape as the engine, at the same position. An order arrives at the venue one order latency
+It reads the same rows as the engine, at the same position. An order arrives at the venue one order latency
 after it was sent, and its outcome reaches the engine one response latency later. Without latency, the order
 meets the quote that triggered it.
 
@@ -46,11 +46,14 @@ from autohedge.core.events import (
 from autohedge.core.ids import seeded_random
 from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.core.snapshots import QuoteRow
 from autohedge.core.units import NS_PER_MS
-from autohedge.kernels.matching import first_touch, last_valid
-from autohedge.market.tape import Rows
+from autohedge.kernels.matching import first_touch
+from autohedge.market.cursor import MarketCursor
+from autohedge.market.recent_quotes import RecentQuotes
 
 REMEMBERED_MAX = 10_000
+SEARCHED_ROWS = 4_096  # at a time for a touch, so that rows which come one by one are not searched one by one
 LISTED_MAX = 500  # real venues limit their lists too: an old order must be queried by its id
 
 VenueEventT = TypeVar("VenueEventT", bound=VenueEvent)
@@ -108,10 +111,13 @@ class VenueModel:
 
 @dataclass(slots=True)
 class _Resting:
+    """A resting order: `touch` is the first row that fills it, NEVER if no row before `searched` does."""
+
     order: SubmitOrder
     lane: int
     remaining: Decimal
-    next_touch_row: int
+    searched: int = 0
+    touch: int = NEVER
 
 
 @dataclass(slots=True)
@@ -140,13 +146,13 @@ class _OrderRecord:
 
 
 class SimulatedVenue:
-    """A venue for all symbols of a tape, in virtual time."""
+    """A venue for all symbols of a market, in virtual time."""
 
     def __init__(
         self,
         model: VenueModel,
         lots: dict[str, Decimal],
-        rows: Rows,
+        market: MarketCursor,
         *,
         nonce: str = "",
         faults: FaultScript = no_faults,
@@ -154,8 +160,8 @@ class SimulatedVenue:
         self._model = model
         self._lots = lots
         self._lanes = {symbol: lane for lane, symbol in enumerate(lots)}
-        self._rows = rows
-        self._end = len(rows)
+        self._market = market
+        self._quotes = RecentQuotes(len(lots), 1)
         self._faults = faults
         self._jitter = seeded_random(nonce, "order latency")
         self._pos = 0
@@ -224,16 +230,17 @@ class SimulatedVenue:
         """When the next message arrives, here or at the engine; NEVER if none is in transit."""
         return self._due[0][0] if self._due else NEVER
 
-    @property
-    def next_touch(self) -> int:
-        """The first row that fills a resting order; the tape's length if none does."""
+    def first_touch(self, stop: int) -> int:
+        """Returns the first row before `stop` that fills a resting order; `stop` if none does."""
         if not self._resting:
-            return self._end
-        return min(rest.next_touch_row for rest in self._resting.values())
+            return stop
+        return min(self._touch_of(rest, stop) for rest in self._resting.values())
 
     def on_position(self, pos: int) -> None:
         """Makes the rows before `pos` known to the venue."""
-        self._pos = pos
+        if pos > self._pos:
+            self._quotes.extend(self._market.rows, self._pos, pos)
+            self._pos = pos
 
     def advance(self) -> None:
         """Delivers the earliest message; at one time, commands to the venue come before answers."""
@@ -245,7 +252,7 @@ class SimulatedVenue:
 
     def fill_resting(self, row: int) -> None:
         """Fills the resting orders that this row touches, oldest first."""
-        touched = [rest for rest in self._resting.values() if rest.next_touch_row == row]
+        touched = [rest for rest in self._resting.values() if rest.touch == row]
         for rest in touched:
             self._fill_resting(rest, row)
 
@@ -336,11 +343,10 @@ class SimulatedVenue:
 
     def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool, acknowledge: bool) -> None:
         lane = self._lanes[order.symbol]
-        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, lane)
         remaining = order.quantity
-        price = self._marketable(order, row)
-        if price is not None:
-            quantity = self._available(order, row, remaining)
+        quote = self._quotes.latest(lane)
+        if quote and (price := self._marketable(order, quote)) is not None:
+            quantity = self._available(order, quote, remaining)
             remaining = subtract(remaining, quantity)
             self._fill(order, quantity, price, now_ns, at_once=at_once)
         if remaining == ZERO:
@@ -348,7 +354,7 @@ class SimulatedVenue:
         if order.time_in_force is GTC and order.order_type is LIMIT:
             if acknowledge:
                 self._accept(order, now_ns, at_once=at_once)
-            self._rest(_Resting(order, lane, remaining, 0), self._pos)
+            self._rest(_Resting(order, lane, remaining), self._pos)
         else:
             self._finish(order.order_id, "expired", now_ns, at_once=at_once)
 
@@ -358,22 +364,20 @@ class SimulatedVenue:
             OrderAccepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once
         )
 
-    def _marketable(self, order: SubmitOrder, row: int) -> Decimal | None:
-        """The price at which the last quote fills the order now, or None."""
-        if row < 0:  # no valid quote of the symbol yet
-            return None
+    def _marketable(self, order: SubmitOrder, quote: QuoteRow) -> Decimal | None:
+        """The price at which a quote fills the order now, or None."""
         buys = order.side is BUY
-        price = to_decimal(self._rows.ask[row] if buys else self._rows.bid[row])
+        price = to_decimal(quote.ask if buys else quote.bid)
         if order.limit is None:
             return price
         good = price <= order.limit if buys else price >= order.limit
         return price if good else None
 
-    def _available(self, order: SubmitOrder, row: int, wanted: Decimal) -> Decimal:
+    def _available(self, order: SubmitOrder, quote: QuoteRow, wanted: Decimal) -> Decimal:
         """The quantity that fills now: all, or with `partial_fills` at most the shown size in whole lots."""
         if not self._model.partial_fills:
             return wanted
-        shown = (self._rows.ask_size if order.side is BUY else self._rows.bid_size)[row]
+        shown = quote.ask_size if order.side is BUY else quote.bid_size
         if not shown > 0:  # zero or NaN: the tape has no sizes
             return wanted
         return min(wanted, floor_to(to_decimal(shown), self._lots[order.symbol]))
@@ -422,17 +426,23 @@ class SimulatedVenue:
             self.cash = add(self.cash, subtract(notional, fee))
 
     def _rest(self, rest: _Resting, from_row: int) -> None:
-        order = rest.order
-        rows = self._rows
-        limit = float(order.limit or ZERO)
-        side = 1 if order.side is BUY else -1
-        # Looking ahead on the tape is safe here: it only tells the runtime where to stop the scan.
-        rest.next_touch_row = first_touch(rows.lane, rows.bid, rows.ask, from_row, rest.lane, side, limit)
-        self._resting[order.order_id] = rest
+        rest.searched, rest.touch = from_row, NEVER
+        self._resting[rest.order.order_id] = rest
+
+    def _touch_of(self, rest: _Resting, stop: int) -> int:
+        """The first row before `stop` that touches a resting order, else `stop`; each row is searched once."""
+        if rest.touch == NEVER and rest.searched < stop:
+            rows, limit = self._market.rows, float(rest.order.limit or ZERO)
+            end = max(stop, min(rest.searched + SEARCHED_ROWS, len(rows)))
+            side = 1 if rest.order.side is BUY else -1
+            row = first_touch(rows.lane, rows.bid, rows.ask, rest.searched, end, rest.lane, side, limit)
+            rest.searched, rest.touch = end, row if row < end else NEVER
+        return min(rest.touch, stop)
 
     def _fill_resting(self, rest: _Resting, row: int) -> None:
-        order, now_ns = rest.order, int(self._rows.ts[row])
-        quantity = self._available(order, row, rest.remaining)
+        order, quote = rest.order, self._market.rows.quote(row)
+        now_ns = quote.ts_ns
+        quantity = self._available(order, quote, rest.remaining)
         self._fill(order, quantity, order.limit or ZERO, now_ns, at_once=True, rested=True)
         rest.remaining = subtract(rest.remaining, quantity)
         if rest.remaining == ZERO:
@@ -466,10 +476,9 @@ class SimulatedVenue:
             OrderReplaced(now_ns, command.order_id, command.limit, command.quantity), at_once=at_once
         )
         rest.order, rest.remaining = known.order, subtract(command.quantity, known.filled)
-        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, rest.lane)
-        price = self._marketable(rest.order, row)
-        if price is not None:
-            quantity = self._available(rest.order, row, rest.remaining)
+        quote = self._quotes.latest(rest.lane)
+        if quote and (price := self._marketable(rest.order, quote)) is not None:
+            quantity = self._available(rest.order, quote, rest.remaining)
             rest.remaining = subtract(rest.remaining, quantity)
             self._fill(rest.order, quantity, price, now_ns, at_once=at_once)
         if rest.remaining > ZERO:

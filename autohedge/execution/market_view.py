@@ -3,31 +3,28 @@
 from decimal import Decimal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from autohedge.core.money import ZERO, to_decimal
 from autohedge.core.snapshots import QuoteRow
-from autohedge.kernels.matching import last_valid, recent_valid
 from autohedge.kernels.state import KernelStates, scalars
+from autohedge.market.recent_quotes import RecentQuotes
 from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
 
 
 class MarketView:
-    """Reads quotes from the kernel's records, and earlier ones from the last batch of rows."""
+    """Reads the last quote from the kernel's records, and its time and the quotes before it from rings."""
 
     def __init__(self, lanes: KernelStates) -> None:
         self.lanes = lanes
         self.bids, self.asks = lanes["bid"], lanes["ask"]
         self._bid, self._ask = scalars(self.bids), scalars(self.asks)
-        self._rows: Rows | None = None
-        self._taken = 0
-        self._found: NDArray[np.int64] = np.zeros(SHOWN_ROWS, np.int64)
+        self._recent = RecentQuotes(len(lanes), SHOWN_ROWS)
 
-    def advance(self, rows: Rows, taken: int) -> None:
-        """Takes note of the last batch, and of how many of its rows were taken."""
-        self._rows, self._taken = rows, taken
+    def advance(self, rows: Rows, start: int, taken: int) -> None:
+        """Takes note of the rows from `start` to before `taken` of a batch, which were taken."""
+        self._recent.extend(rows, start, taken)
 
     def quote(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; NaN before the first."""
@@ -44,19 +41,10 @@ class MarketView:
         return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0 if bid > 0.0 else np.inf
 
     def last_quote_ns(self, lane: int) -> int:
-        """The time of a lane's last valid quote; 0, which counts as stale, if the last batch has none."""
-        rows = self._rows
-        if rows is None:
-            return 0
-        row = last_valid(rows.lane, rows.bid, rows.ask, self._taken, lane)
-        return int(rows.ts[row]) if row >= 0 else 0
+        """The time of a lane's last valid quote; 0, which counts as stale, before the first."""
+        quote = self._recent.latest(lane)
+        return quote.ts_ns if quote else 0
 
     def recent_quotes(self, lane: int) -> tuple[QuoteRow, ...]:
-        """The last `SHOWN_ROWS` valid quotes of a lane in the last batch, oldest first."""
-        rows = self._rows
-        if rows is None:
-            return ()
-        count = recent_valid(rows.lane, rows.bid, rows.ask, self._taken, lane, self._found)
-        at = self._found[SHOWN_ROWS - count :]
-        columns = (rows.ts, rows.bid, rows.bid_size, rows.ask, rows.ask_size)
-        return tuple(QuoteRow(*row) for row in zip(*(column[at].tolist() for column in columns), strict=True))
+        """The last `SHOWN_ROWS` valid quotes of a lane, oldest first."""
+        return self._recent.recent(lane)

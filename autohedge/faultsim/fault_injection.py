@@ -37,7 +37,6 @@ from autohedge.exchanges.simulated import SimulatedVenue
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.gateway.admission import RequestAdmission
 from autohedge.gateway.outcomes import throttled, unknown
-from autohedge.kernels.matching import last_valid
 
 F = VenueFault
 ON_THE_WAY_THERE = (
@@ -138,8 +137,8 @@ class MutableVenue(SimulatedVenue):
         )
 
     def _last_bid(self, symbol: str) -> Decimal:
-        row = last_valid(self._rows.lane, self._rows.bid, self._rows.ask, self._pos, self._lanes[symbol])
-        return to_decimal(self._rows.bid[row])
+        quote = self._quotes.latest(self._lanes[symbol])
+        return to_decimal(quote.bid if quote else 0.0)
 
     def transfer(self, amount: Decimal) -> None:
         """Deposits money, or withdraws it."""
@@ -180,10 +179,9 @@ class FaultInjector:
         due_ns = self._due[0][0] if self._due else NEVER
         return min(self.venue.next_due_ns, due_ns, self._spontaneous_ns)
 
-    @property
-    def next_touch(self) -> int:
-        """The first row that fills a resting order."""
-        return self.venue.next_touch
+    def first_touch(self, stop: int) -> int:
+        """Returns the first row before `stop` that fills a resting order, else `stop`."""
+        return self.venue.first_touch(stop)
 
     def on_position(self, pos: int) -> None:
         """Makes the rows before `pos` known to the venue."""

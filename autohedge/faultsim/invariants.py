@@ -215,7 +215,7 @@ class InvariantChecker:
     def _fresh(self, symbol: str, engine: Engine) -> None:
         """Invariant 8: no entry is decided on a stale quote."""
         rows, lane = self._rows, self._lane_of[symbol]
-        row = last_valid(rows.lane, rows.bid, rows.ask, engine.pos, lane)
+        row = last_valid(rows.lane, rows.bid, rows.ask, 0, engine.pos, lane)
         age_ns = engine.now_ns - int(rows.ts[row])
         if age_ns > self._settings.risk.stale_after_ms * 1e6:
             raise InvariantViolation(f"8: {symbol} is bought on a quote {age_ns / 1e9:.1f} s old")

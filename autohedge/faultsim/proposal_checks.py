@@ -156,10 +156,10 @@ class ProposalChecker:
     def _quote(self, symbol: str, pos: int) -> tuple[float, float]:
         """The last valid quote before a row that the process received; a dead process received none."""
         rows, lane = self._rows, self._lane_of[symbol]
-        row = last_valid(rows.lane, rows.bid, rows.ask, pos, lane)
+        row = last_valid(rows.lane, rows.bid, rows.ask, 0, pos, lane)
         for begin, end in reversed(self._missed):
             if begin <= row < end:
-                row = last_valid(rows.lane, rows.bid, rows.ask, begin, lane)
+                row = last_valid(rows.lane, rows.bid, rows.ask, 0, begin, lane)
         return float(rows.bid[row]), float(rows.ask[row])
 
 

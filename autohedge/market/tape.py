@@ -9,8 +9,9 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from autohedge.core.clock import format_utc
+from autohedge.core.clock import NEVER, format_utc
 from autohedge.core.errors import Misconfigured
+from autohedge.core.snapshots import QuoteRow
 from autohedge.market.bars import bad_bars, count_bad_bars
 from autohedge.market.columns import (
     Column,
@@ -159,7 +160,7 @@ class Stream:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The merged market rows that the compiled kernels scan.
+    """The merged market rows that the compiled kernels scan; those of a tape are a `MarketCursor` too.
 
     The arrays are contiguous, read-only and of equal length. `ts` (int64) is the receive time in nanoseconds,
     for a bar its end; `lane` (int32) is the position of the row's stream in the tape; the others are float64.
@@ -208,6 +209,39 @@ class Rows:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    def next_ts(self, pos: int) -> int:
+        """Returns the time of row `pos`; NEVER if there is none."""
+        return self.ts.item(pos) if pos < len(self.ts) else NEVER
+
+    def end_until(self, ns: int) -> int:
+        """Returns the position after the last row with a time of at most `ns`."""
+        return int(self.ts.searchsorted(ns, side="right"))
+
+    def quote(self, row: int) -> QuoteRow:
+        """Returns a row as plain numbers."""
+        return QuoteRow(
+            self.ts.item(row),
+            self.bid.item(row),
+            self.bid_size.item(row),
+            self.ask.item(row),
+            self.ask_size.item(row),
+        )
+
+    # The rows of a finished tape are their own cursor: all have come.
+
+    @property
+    def rows(self) -> Self:
+        """These rows."""
+        return self
+
+    @property
+    def closed(self) -> bool:
+        """True: no more rows will come."""
+        return True
+
+    def refresh(self) -> None:
+        """Does nothing: no more rows will come."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,6 @@ again, and every event must equal the recorded one. With a remote venue, `rehydr
 from the record and sends nothing.
 """
 
-from collections import deque
 from collections.abc import Iterable, Sequence
 
 from autohedge.core.clock import NEVER
@@ -13,7 +12,6 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
     Continued,
     Decision,
-    DeliberationRequested,
     EndOfTape,
     JournalEntry,
     LoopLag,
@@ -25,8 +23,8 @@ from autohedge.core.events import (
     SystemFault,
 )
 from autohedge.core.ports import Recorder
-from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
+from autohedge.market.cursor import MarketCursor
 from autohedge.market.tape import Rows
 from autohedge.runtime.replay import replay, same_entry
 from autohedge.runtime.virtual import VirtualRuntime
@@ -64,56 +62,33 @@ class VerifyingRecorder:
         return Corrupt(f"the run does not reproduce its record at seq {seq}: see `autohedge replay`")
 
 
-class RecordedDecisions:
-    """A decision source that delivers the decisions of a record, each at its recorded time.
-
-    `VirtualRuntime.finish` delivers those that are later than the last row.
-    """
-
-    def __init__(self) -> None:
-        self._due: deque[Decision] = deque()
-
-    @property
-    def next_due_ns(self) -> int:
-        """When the next decision was known; NEVER if none is left."""
-        return self._due[0].at_ns if self._due else NEVER
-
-    def add(self, decision: Decision) -> None:
-        """Adds the next decision of the record."""
-        self._due.append(decision)
-
-    def request(self, question: DeliberationRequested, snapshot: Snapshot) -> None:
-        """Does nothing: the answer, if one came, is in the record."""
-
-    def poll(self, by_ns: int) -> Decision | None:
-        """The next decision that was known by `by_ns`."""
-        return self._due.popleft() if self.next_due_ns <= by_ns else None
-
-
-def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -> tuple[bool, int]:
+def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], market: MarketCursor) -> tuple[bool, int]:
     """Runs to the end of a record that is not empty; returns whether that ended the run, and its time.
 
-    Events that follow from these inputs beyond the record's end are recorded, and their commands are sent.
+    Events that follow from these inputs beyond the record's end are recorded, and their commands are sent. Of
+    the agents only the recorded decisions are used, so the runtime must have no source of its own.
     """
-    runtime.decisions = recorded_decisions = RecordedDecisions()
-    # After a stop no more rows are taken: what came later belongs to the finish.
-    stopped = False
     for entry in record:
         match entry.event:
             case RunStarted(nonce):
                 runtime.begin(nonce)
-            case Decision() as decision:
-                recorded_decisions.add(decision)
-                if not stopped:
-                    runtime.advance(decision.at_ns)
-            case OperatorCommand() | SystemFault() | LoopLag() | Restarted() | Continued() | PromptsChanged():
-                runtime.advance(entry.event.at_ns)
-                runtime.inject(entry.event)
-                stopped = stopped or _is_stop(entry)
-    end_ns = last_ns(record, rows)
+            case (
+                Decision()
+                | OperatorCommand()
+                | SystemFault()
+                | LoopLag()
+                | Restarted()
+                | Continued()
+                | PromptsChanged()
+            ):
+                # The rows before it count, not its time: rows of the same time may have come later.
+                runtime.advance_to(entry.pos, entry.event.at_ns)
+                runtime.interrupt(entry.event)
+    # After a stop no more rows are taken: what came later belongs to the finish.
+    stopped, end_ns = was_stopped(record), last_ns(record, market.rows)
     if not stopped:
         runtime.advance(NEVER if ended(record) else end_ns)
-    over = stopped or runtime.next_ns == NEVER
+    over = stopped or runtime.ended
     if over:
         runtime.finish()
     return over, end_ns
@@ -133,7 +108,7 @@ def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) 
                 runtime.inject(continued)
     end_ns = last_ns(record, rows)
     runtime.advance(NEVER if ended(record) else end_ns)
-    over = runtime.next_ns == NEVER
+    over = runtime.ended
     if over:
         runtime.finish()
     return over, end_ns
@@ -176,8 +151,12 @@ def last_ns(record: Sequence[JournalEntry], rows: Rows) -> int:
     """The latest time in a record; the nanosecond before the first row if it has none."""
     spoken_ns = max((getattr(entry.event, "at_ns", 0) for entry in record), default=0)
     pos = min(record[-1].pos, len(rows)) if record else 0
-    row_ns = int(rows.ts[pos - 1]) if pos else int(rows.ts[0]) - 1
-    return max(spoken_ns, row_ns)
+    return max(spoken_ns, rows.next_ts(pos - 1) if pos else before_first_ns(rows))
+
+
+def before_first_ns(rows: Rows) -> int:
+    """The nanosecond before the first row; 0 if none has come."""
+    return rows.next_ts(0) - 1 if len(rows) else 0
 
 
 def has_outside_inputs(record: Sequence[JournalEntry]) -> bool:

@@ -1,4 +1,4 @@
-"""Virtual time: the tape is one large batch, and time jumps from one event to the next."""
+"""Virtual time: the rows that have come are one large batch, and time jumps from one event to the next."""
 
 from collections.abc import Callable
 
@@ -18,6 +18,7 @@ from autohedge.core.ports import DecisionSource, Gateway, Recorder, VenueClock
 from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_DAY
 from autohedge.engine.engine import Engine
+from autohedge.market.cursor import MarketCursor
 from autohedge.market.tape import Rows
 
 # How long after the last row messages are still delivered. Where they take longer than the engine waits, its
@@ -44,7 +45,10 @@ class NoVenueClock:
     """The clock of a venue in another process, which has its own time and market data: nothing is ever due."""
 
     next_due_ns = NEVER
-    next_touch = NEVER
+
+    def first_touch(self, stop: int) -> int:
+        """Returns `stop`: resting orders fill at the venue."""
+        return stop
 
     def on_position(self, pos: int) -> None:
         """Does nothing: the venue has its own market data."""
@@ -57,7 +61,7 @@ class NoVenueClock:
 
 
 class VirtualRuntime:
-    """Drives one engine and one venue over one tape.
+    """Drives one engine and one venue over the rows of one market, as far as they have come.
 
     `clock` is that of a simulated venue in this process, usually the venue itself; None for a venue elsewhere.
 
@@ -74,7 +78,7 @@ class VirtualRuntime:
         self,
         engine: Engine,
         gateway: Gateway,
-        rows: Rows,
+        market: MarketCursor,
         recorder: Recorder,
         decisions: DecisionSource | None = None,
         *,
@@ -83,15 +87,13 @@ class VirtualRuntime:
         self._engine = engine
         self._gateway = gateway
         self._clock: VenueClock = clock or NoVenueClock()
-        self._rows = rows
+        self._market = market
         self._recorder = recorder
         self.decisions: DecisionSource = decisions or NoDecisions()
         self.on_row: Callable[[int], None] | None = None
         self.on_prompts: Callable[[PromptsChanged], None] | None = None
         self.late_as_one = False
-        self._due_ns = NEVER
-        self._due_row = len(rows)
-        self._end = len(rows)
+        self._due: tuple[int, Rows | None, int] = NEVER, None, 0
 
     def run(self, nonce: str) -> None:
         """Runs the tape to its end, then delivers what is still in transit."""
@@ -108,18 +110,45 @@ class VirtualRuntime:
         self._engine.step(event)
         self.drain()
 
+    def interrupt(self, event: AnyInput) -> None:
+        """Injects an input after all that is due by its time, even if no later row has come.
+
+        So the rows before an input and its time say what had happened by then; `recovery.rerun` relies on it.
+        """
+        if not self.late_as_one and not isinstance(event, EndOfTape):
+            while self._due_next_ns <= event.at_ns:
+                self._run_next_due()
+        self.inject(event)
+
+    def refresh(self) -> None:
+        """Takes in the rows that have come since the last call."""
+        self._market.refresh()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all rows are taken, and no more will come."""
+        return self._market.closed and self._engine.pos >= len(self._market.rows)
+
+    @property
+    def awaits_rows(self) -> bool:
+        """Whether all rows that have come are taken, and more may come."""
+        return not self._market.closed and self._engine.pos >= len(self._market.rows)
+
     @property
     def next_ns(self) -> int:
-        """The time of the next row or due event while the tape lasts; NEVER once it has ended."""
-        pos = self._engine.pos
-        if pos == self._end:
-            return NEVER
-        return min(int(self._rows.ts[pos]), self._due_next_ns)
+        """The time of the next row or due event; NEVER if no row is there, for what is due comes after rows."""
+        row_ns = self._market.rows.next_ts(self._engine.pos)
+        return min(row_ns, self._due_next_ns) if row_ns < NEVER else NEVER
 
-    def time_after(self, rows: int) -> int:
-        """The time of the row that comes so many rows later; NEVER beyond the end of the tape."""
-        row = self._engine.pos + rows
-        return int(self._rows.ts[row]) if row < self._end else NEVER
+    def time_after(self, count: int) -> int:
+        """The time of the row that comes so many rows later, or of the last that has come.
+
+        NEVER beyond the end of a closed market.
+        """
+        rows, row = self._market.rows, self._engine.pos + count
+        if row >= len(rows) and not self._market.closed:
+            return rows.next_ts(len(rows) - 1) if len(rows) else 0
+        return rows.next_ts(row)
 
     @property
     def _due_next_ns(self) -> int:
@@ -127,15 +156,20 @@ class VirtualRuntime:
         return min(self._clock.next_due_ns, self._engine.next_deadline_ns, self.decisions.next_due_ns)
 
     def advance(self, until_ns: int) -> None:
-        """Handles all rows and due events up to `until_ns`, as long as the tape lasts."""
-        # side="right": a row at `until_ns` itself is included.
-        end = self._end if until_ns == NEVER else int(self._rows.ts.searchsorted(until_ns, side="right"))
-        while self._engine.pos < self._end:
-            stop = min(self._next_stop(), end)
+        """Handles all rows and due events up to `until_ns`, the latter only if a later row has come."""
+        # A row at `until_ns` itself is included.
+        self.advance_to(self._market.rows.end_until(until_ns), until_ns)
+
+    def advance_to(self, end: int, until_ns: int) -> None:
+        """Handles the rows before `end`, and due events up to `until_ns` before a row that has come."""
+        rows = self._market.rows
+        while self._engine.pos < len(rows):
+            stop = self._next_stop(end)
             if stop > self._engine.pos:
                 self._scan(stop)
             elif self._due_next_ns <= until_ns:
-                self._run_next_due(min(until_ns, int(self._rows.ts[stop]) - 1) if self.late_as_one else 0)
+                next_row_ns = rows.next_ts(self._engine.pos)
+                self._run_next_due(min(until_ns, next_row_ns - 1) if self.late_as_one else 0)
             else:
                 return
 
@@ -153,31 +187,37 @@ class VirtualRuntime:
     def finish(self) -> None:
         """Delivers what is still in transit, and injects `EndOfTape`, which ends the run."""
         # Timers alone do not keep the run going: a resting order would be queried for ever.
-        last_ns = self._engine.now_ns + FINISH_NS
+        last_ns = self._last_row_ns + FINISH_NS
         while self._clock.next_due_ns <= last_ns:
             self._run_next_due()
         self.inject(EndOfTape())
 
-    def _next_stop(self) -> int:
-        """The first row before which something else happens."""
-        # + 1: the engine decides at the touching row before the resting order fills at it.
-        stop = min(self._end, self._clock.next_touch + 1)
+    @property
+    def _last_row_ns(self) -> int:
+        """The time of the last row taken; that of the engine before the first."""
+        pos = self._engine.pos
+        return self._market.rows.next_ts(pos - 1) if pos else self._engine.now_ns
+
+    def _next_stop(self, end: int) -> int:
+        """The first row before which something else is due, at most `end`."""
         due_ns = self._due_next_ns
-        return min(stop, self._row_after(due_ns)) if due_ns < NEVER else stop
+        return min(end, self._row_after(due_ns)) if due_ns < NEVER else end
 
     def _row_after(self, due_ns: int) -> int:
         """The first row later than `due_ns`."""
-        if due_ns != self._due_ns:  # one deadline usually lasts over many scans
-            self._due_ns = due_ns
-            self._due_row = int(self._rows.ts.searchsorted(due_ns, side="right"))
-        return self._due_row
+        rows = self._market.rows
+        known_ns, known_rows, row = self._due  # one deadline usually lasts over many scans
+        if due_ns != known_ns or rows is not known_rows:
+            row = rows.end_until(due_ns)
+            self._due = due_ns, rows, row
+        return row
 
     def _scan(self, stop: int) -> None:
         engine, clock = self._engine, self._clock
-        touch = clock.next_touch
-        if self.on_row:
-            stop = engine.pos + 1
-        pos = engine.scan(self._rows, engine.pos, stop)
+        touch = clock.first_touch(stop)
+        # + 1: the engine decides at the touching row before the resting order fills at it.
+        stop = engine.pos + 1 if self.on_row else min(stop, touch + 1)
+        pos = engine.scan(self._market.rows, engine.pos, stop)
         clock.on_position(pos)
         if self.on_row:
             self.on_row(pos - 1)
@@ -228,16 +268,17 @@ class VirtualRuntime:
 
 def advance_unattended(clock: VenueClock, rows: Rows, until_ns: int) -> None:
     """Advances a venue to `until_ns` without an engine: rows and messages in their order."""
-    ts = rows.ts
+    end = rows.end_until(until_ns)
     while True:
-        touch, due_ns = clock.next_touch, clock.next_due_ns
-        touch_ns = int(ts[touch]) if touch < len(ts) else NEVER
-        if min(touch_ns, due_ns) > until_ns:
-            break
-        if touch_ns <= due_ns:  # as in a run, a row comes before a message of the same time
+        due_ns = clock.next_due_ns
+        stop = min(end, rows.end_until(due_ns))  # as in a run, a row comes before a message of the same time
+        touch = clock.first_touch(stop)
+        if touch < stop:
             clock.on_position(touch + 1)
             clock.fill_resting(touch)
-        else:
-            clock.on_position(int(ts.searchsorted(due_ns, side="right")))
+        elif due_ns <= until_ns:
+            clock.on_position(stop)
             clock.advance()
-    clock.on_position(int(ts.searchsorted(until_ns, side="right")))
+        else:
+            break
+    clock.on_position(end)

@@ -1,8 +1,8 @@
-"""Wall time: a run on a clock, at the tape's own speed, a multiple of it, or as fast as possible.
+"""Wall time: a run on a clock, at the tape's own speed, a multiple of it, or as fast as its rows come.
 
 The clock only limits how far a run may go. `VirtualRuntime` decides what happens and in which order, so the
-same tape and nonce give the same record at every speed. Answers of a remote venue and operator commands come
-in between.
+same tape and nonce give the same record at every speed, also where the rows come while it runs. Answers of a
+remote venue and operator commands come in between.
 """
 
 import asyncio
@@ -31,6 +31,7 @@ from autohedge.runtime.virtual import VirtualRuntime
 SLICE_NS = 60 * 10**9  # without a clock, a minute of the tape per wake: commands and signals come in between
 BUSY_NS = 100 * NS_PER_MS  # of work per wake, after which the next rows wait for the next one
 STEP_ROWS = 500
+POLL_NS = NS_PER_MS  # how often to look for new rows of a market that is still open
 LAST_ANSWERS_S = 5.0
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SIGHUP = getattr(signal, "SIGHUP", None)
@@ -63,6 +64,8 @@ class DiskStatus(Protocol):
 
 class WallRuntime:
     """Runs a virtual runtime on a clock; without one, as fast as possible.
+
+    It waits for rows that have yet to come: the run ends when its market is closed and all rows are taken.
 
     `reached_ns` is the tape's time up to which everything has happened. `watch` is called at each wake.
     `playing` is true from the first input until the rows end or a stop; `stopped` may be set before, for a run
@@ -98,7 +101,7 @@ class WallRuntime:
     def inject(self, event_at: Callable[[int], Decision | PromptsChanged | OperatorCommand]) -> None:
         """Injects an input from outside; `event_at` makes it from the time reached."""
         try:
-            self.runtime.inject(event_at(self.reached_ns))
+            self.runtime.interrupt(event_at(self.reached_ns))
         except AutoHedgeError as error:
             self.abort(error)
         self._wake.set()
@@ -115,13 +118,13 @@ class WallRuntime:
         self._wake.set()
 
     async def run(self, first: RunStarted | Restarted) -> None:
-        """Runs from the first input until the tape ends or a stop; either way the record is complete."""
+        """Runs from the first input until the market ends or a stop; either way the record is complete."""
         with self._signals():
-            self.runtime.inject(first)
+            self.runtime.interrupt(first)
             self.playing = True
-            while (next_ns := self.runtime.next_ns) < NEVER and not self.stopped:
-                await self._wait_until(next_ns)
-                self._catch_up(next_ns)
+            while not self.runtime.ended and not self.stopped:
+                await self._wait_until(self.runtime.next_ns)
+                self._catch_up()
             self.playing = False
             if self.stopped:
                 self.inject(lambda at_ns: OperatorCommand(at_ns, "stop", "interrupted"))
@@ -130,13 +133,16 @@ class WallRuntime:
             await self._await_final_answers()
             self.runtime.finish()
 
-    def _catch_up(self, next_ns: int) -> None:
+    def _catch_up(self) -> None:
         """Handles what the clock's time allows, then reports disk faults, lag and progress."""
         self._raise_failure()
-        self._advance(self.clock.now_ns() if self.clock else next_ns + SLICE_NS)
+        self.runtime.refresh()
+        next_ns = self.runtime.next_ns
+        if next_ns < NEVER:
+            self._advance(self.clock.now_ns() if self.clock else next_ns + SLICE_NS)
         fault = self.disk.fault
         if fault and fault != self._reported_fault:
-            self.runtime.inject(SystemFault(self.reached_ns, fault))
+            self.runtime.interrupt(SystemFault(self.reached_ns, fault))
         self._reported_fault = fault
         self._report_lag()
         self.watch()
@@ -149,7 +155,8 @@ class WallRuntime:
             self.reached_ns = max(self.reached_ns, reached_ns)
             self.runtime.advance(self.reached_ns)
             self.runtime.drain()
-            if self.reached_ns >= until_ns or monotonic_ns() >= give_up_ns:
+            done = self.reached_ns >= until_ns or self.runtime.awaits_rows
+            if done or monotonic_ns() >= give_up_ns:
                 return
 
     def _report_lag(self) -> None:
@@ -159,16 +166,18 @@ class WallRuntime:
         late = self.lag.last_ns > self.engine.max_lag_ms * NS_PER_MS
         if late is not self._late:  # only crossings: one input per wake would flood the journal
             self._late = late
-            self.runtime.inject(LoopLag(self.reached_ns, self.lag.last_ns / NS_PER_MS))
+            self.runtime.interrupt(LoopLag(self.reached_ns, self.lag.last_ns / NS_PER_MS))
 
     def _raise_failure(self) -> None:
         if self.failure:
             raise self.failure
 
     async def _wait_until(self, next_ns: int) -> None:
-        """Waits until the clock reaches `next_ns`, or until `wake`."""
+        """Waits until the clock reaches `next_ns`, until it is time to look for new rows, or until `wake`."""
         loop = asyncio.get_running_loop()
         wait_ns = self.clock.until_ns(next_ns) if self.clock else 0
+        if next_ns == NEVER:
+            wait_ns = POLL_NS
         planned_ns = monotonic_ns() + wait_ns
         alarm = loop.call_later(max(wait_ns, 0) / NS_PER_S, self._wake.set)
         await self._wake.wait()

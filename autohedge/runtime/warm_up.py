@@ -6,7 +6,7 @@ import numpy as np
 
 from autohedge.core.garbage import collection_paused
 from autohedge.engine.engine import Engine
-from autohedge.kernels.matching import first_touch, last_valid, recent_valid
+from autohedge.kernels.matching import first_touch, fold_recent, last_valid
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
 from autohedge.market.tape import Rows
 
@@ -29,10 +29,11 @@ def load_kernels(engine: Engine, rows: Rows) -> None:
     """Calls every kernel of a run once, on an empty range: its machine code is loaded at its first call."""
     columns, states = (rows.lane, rows.bid, rows.ask), engine.kernel_states
     engine.scan(rows, engine.pos, engine.pos)
-    last_valid(*columns, 0, 0)
-    first_touch(*columns, len(rows), 0, 1, 0.0)
+    last_valid(*columns, 0, 0, 0)
+    first_touch(*columns, 0, 0, 0, 1, 0.0)
     net_and_gross(states, np.zeros(0))
-    if engine.deliberations:
-        recent_valid(*columns, 0, 0, np.zeros(0, np.int64))
+    all_columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.bid_size, rows.ask_size)
+    counts, ring = np.zeros(0, np.int64), np.zeros((0, 1), np.int64)
+    fold_recent(*all_columns, 0, 0, counts, ring, np.zeros((0, 1, 4)), ring)
     if states.dtype == state_dtype([]):  # the states of a Python strategy, whose rows are checked one by one
         check_one(new_states(states.dtype, 1), 0, np.nan, np.nan)

@@ -5,6 +5,7 @@ from collections import Counter
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
@@ -12,14 +13,28 @@ from hypothesis import strategies as st
 from autohedge import app
 from autohedge.app import engine_for
 from autohedge.config import Settings
-from autohedge.core.events import ExecutionReport, FillBooked, Input, JournalEntry, RunEnded, SubmitOrder
+from autohedge.core.events import (
+    Decision,
+    ExecutionReport,
+    FillBooked,
+    Input,
+    JournalEntry,
+    RunEnded,
+    SubmitOrder,
+)
+from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.money import add, subtract
 from autohedge.core.orders import Side
+from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
+from autohedge.faultsim.random_answers import random_answers
+from autohedge.faultsim.scripted_decisions import ScriptedDecisions
+from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal import RunFolder
 from autohedge.market import Rows, SyntheticSpec, Tape, synthesize
 from autohedge.runtime.replay import replay
+from autohedge.runtime.virtual import VirtualRuntime
 from tests.engine.tape_factory import run_settings, tapes
-from tests.run_harness import Played, play, settings
+from tests.run_harness import Played, Recording, play, settings
 
 ZERO = Decimal(0)
 
@@ -60,6 +75,36 @@ def test_batch_boundaries_do_not_change_the_record(tape: Tape, wanted: Settings,
 def test_quotes_fed_one_by_one_give_what_one_batch_gives(tape: Tape, wanted: Settings) -> None:
     record = list(play(wanted, tape).record)
     assert _drive(wanted, tape, record, list(range(len(tape) + 1))) == record
+
+
+def _deliberated(wanted: Settings, tape: Tape) -> Recording:
+    """A run whose agents answer after a script; a question has the hash of what they were shown."""
+    nonce, engine, record = nonce_from_seed(wanted.seed), engine_for(wanted, tape), Recording()
+    answers = random_answers(seeded_random(nonce, "answers"), wanted, tape.symbols)
+    decisions = ScriptedDecisions(wanted, tape.symbols, answers, FaultSchedule([], Counter()))
+    venue = SimulatedVenue(VenueModel.of(wanted), lots_of(wanted, tape.symbols), tape.rows, nonce=nonce)
+    VirtualRuntime(engine, venue, tape.rows, record, decisions, clock=venue).run(nonce)
+    return record
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "llm"])
+@budget(max_examples=15, deadline=None)
+@given(tape=tapes(rows_max=200), wanted=run_settings(), cuts=st.lists(st.integers(1, 400), max_size=30))
+def test_batch_boundaries_do_not_change_a_run_with_agents(
+    mode: str, tape: Tape, wanted: Settings, cuts: list[int]
+) -> None:
+    asked_often = {"gate_refresh_quotes": 5, "min_refresh_s": 0, "deadline_s": 0.2}
+    wanted = wanted.model_copy(
+        update={
+            "trading": wanted.trading.model_copy(update={"mode": mode}),
+            "hybrid": wanted.hybrid.model_copy(update=asked_often),
+            "llm": wanted.llm.model_copy(update={"min_interval_s": 0}),
+        }
+    )
+    record = _deliberated(wanted, tape)
+    assert any(isinstance(entry.event, Decision) for entry in record)
+    for each in (cuts, list(range(len(tape) + 1))):
+        assert _drive(wanted, tape, record, each) == record
 
 
 @budget(max_examples=60, deadline=None)

@@ -34,9 +34,15 @@ class VenueHarness:
     venue: SimulatedVenue
     rows: Rows
 
+    @property
+    def next_touch(self) -> int | None:
+        """The first row that fills a resting order."""
+        touch = self.venue.first_touch(len(self.rows))
+        return touch if touch < len(self.rows) else None
+
     def advance_to(self, row: int) -> None:
         """Advances through `row` and fills resting orders where rows touch them."""
-        while (touch := self.venue.next_touch) <= row:
+        while (touch := self.venue.first_touch(row + 1)) <= row:
             self.venue.on_position(touch + 1)
             self.venue.fill_resting(touch)
         self.venue.on_position(row + 1)

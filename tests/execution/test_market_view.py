@@ -7,6 +7,7 @@ import pytest
 from autohedge.core.money import ZERO
 from autohedge.execution.market_view import SHOWN_ROWS, MarketView
 from autohedge.kernels.state import new_states, state_dtype
+from autohedge.market import Rows
 from tests.run_harness import columns_tape
 
 NAN = math.nan
@@ -22,7 +23,7 @@ def market() -> MarketView:
         }
     ).rows
     view = MarketView(new_states(state_dtype([]), 2))
-    view.advance(rows, len(rows))
+    view.advance(rows, 0, len(rows))
     return view
 
 
@@ -46,5 +47,22 @@ def test_only_rows_that_were_taken_are_seen() -> None:
     count = SHOWN_ROWS + 10
     rows = columns_tape({"A": {"ts": range(count), "bid": [9.0] * count, "ask": [9.1] * count}}).rows
     view = MarketView(new_states(state_dtype([]), 1))
-    view.advance(rows, count - 1)
+    view.advance(rows, 0, count - 1)
     assert [quote.ts_ns for quote in view.recent_quotes(0)] == list(range(9, count - 1))
+
+
+@pytest.mark.parametrize("size", [1, 2, 6])
+def test_last_quote_times_do_not_depend_on_the_batches(size: int) -> None:
+    streams: dict[str, dict[str, list[float]]] = {
+        "A": {"ts": [1000, 3000, 5000], "bid": [9.0] * 3, "ask": [9.1] * 3},
+        "B": {"ts": [2000, 4000, 6000], "bid": [5.0] * 3, "ask": [5.1] * 3},
+    }
+    rows = columns_tape(streams).rows
+    view = MarketView(new_states(state_dtype([]), 2))
+    for start in range(0, len(rows), size):
+        end = start + size
+        part = Rows.of(
+            rows.ts[start:end], rows.bid[start:end], rows.ask[start:end], rows.lane[start:end], lanes=2
+        )
+        view.advance(part, 0, size)
+    assert [view.last_quote_ns(lane) for lane in (0, 1)] == [5000, 6000]

@@ -22,9 +22,10 @@ def _valid(row: Quote, lane: int) -> bool:
 def test_last_valid_is_latest_valid_quote_before_the_end(rows: list[Quote]) -> None:
     lane_of, _, bid, ask, *_ = columns(rows)
     for lane in (0, 1):
-        for end in range(len(rows) + 1):
-            found = [i for i in range(end) if _valid(rows[i], lane)]
-            assert last_valid(lane_of, bid, ask, end, lane) == (found[-1] if found else -1)
+        for start in range(len(rows) + 1):
+            for end in range(start, len(rows) + 1):
+                found = [i for i in range(start, end) if _valid(rows[i], lane)]
+                assert last_valid(lane_of, bid, ask, start, end, lane) == (found[-1] if found else -1)
 
 
 @budget(max_examples=40, deadline=None)
@@ -33,16 +34,17 @@ def test_first_touch_is_first_quote_that_meets_the_limit(rows: list[Quote], limi
     lane_of, _, bid, ask, *_ = columns(rows)
     for lane in (0, 1):
         for start in range(len(rows) + 1):
-            buys = [i for i, r in enumerate(rows) if i >= start and _valid(r, lane) and r.ask <= limit]
-            sells = [i for i, r in enumerate(rows) if i >= start and _valid(r, lane) and r.bid >= limit]
-            never = len(rows)
-            assert first_touch(lane_of, bid, ask, start, lane, 1, limit) == min(buys, default=never)
-            assert first_touch(lane_of, bid, ask, start, lane, -1, limit) == min(sells, default=never)
+            for end in range(start, len(rows) + 1):
+                valid = [(i, rows[i]) for i in range(start, end) if _valid(rows[i], lane)]
+                buys = [i for i, row in valid if row.ask <= limit]
+                sells = [i for i, row in valid if row.bid >= limit]
+                assert first_touch(lane_of, bid, ask, start, end, lane, 1, limit) == min(buys, default=end)
+                assert first_touch(lane_of, bid, ask, start, end, lane, -1, limit) == min(sells, default=end)
 
 
 def _touch(rows: Sequence[Quote], side: int, limit: float) -> int:
     lane_of, _, bid, ask, *_ = columns(rows)
-    return first_touch(lane_of, bid, ask, 0, 0, side, limit)
+    return first_touch(lane_of, bid, ask, 0, len(rows), 0, side, limit)
 
 
 @pytest.mark.parametrize(("side", "limit", "row"), [(1, 10.5, 0), (1, 10.4, 1), (-1, 10.0, 0), (-1, 11.0, 2)])

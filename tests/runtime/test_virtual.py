@@ -20,8 +20,7 @@ from autohedge.core.events import (
     Timer,
     VenueEvent,
 )
-from autohedge.runtime.recovery import RecordedDecisions
-from autohedge.runtime.virtual import NoVenueClock, VirtualRuntime
+from autohedge.runtime.virtual import NoDecisions, NoVenueClock, VirtualRuntime
 from tests.run_harness import Recording, begun, play, quotes_tape, settings
 
 S = 10**9
@@ -126,14 +125,25 @@ class AnsweringVenue(UnansweringVenue, NoVenueClock):
         return self._arrived.pop() if self._arrived else None
 
 
+class OneDecision(NoDecisions):
+    """A source with one decision."""
+
+    def __init__(self, decision: Decision) -> None:
+        self._decision, self.next_due_ns = decision, decision.at_ns
+
+    def poll(self, by_ns: int) -> Decision | None:
+        self.next_due_ns = NEVER
+        return self._decision
+
+
 def test_of_one_time_rows_come_first_then_venue_timers_and_decisions() -> None:
     tape = quotes_tape([(n * S, 100.0, 101.0) for n in range(1, 5)])
-    record, engine, decisions = Recording(), engine_for(settings(), tape), RecordedDecisions()
+    record, engine = Recording(), engine_for(settings(), tape)
+    decisions = OneDecision(Decision(2 * S, 1, "gate", "X", 0, "no_trade"))
     venue = AnsweringVenue(2 * S)
     runtime = VirtualRuntime(engine, venue, tape.rows, record, decisions, clock=venue)
     runtime.begin("n")
     assert engine.next_deadline_ns == 2 * S
-    decisions.add(Decision(2 * S, 1, "gate", "X", 0, "no_trade"))
     runtime.advance(2 * S)
     inputs = [entry for entry in record if isinstance(entry.event, OrderMassStatus | Timer | Decision)]
     assert [(entry.pos, type(entry.event)) for entry in inputs] == [

@@ -61,8 +61,8 @@ def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     ("changes", "at_least"),
     [
         ({}, {"scan", "last_valid", "first_touch", "net_and_gross"}),
-        ({"trading__mode": "hybrid", "hybrid__starts_open": True}, {"recent_valid"}),
-        ({"trading__mode": "llm"}, {"scan", "recent_valid"}),
+        ({"trading__mode": "hybrid", "hybrid__starts_open": True}, {"fold_recent"}),
+        ({"trading__mode": "llm"}, {"scan", "fold_recent"}),
         ({"strategy__name": f"{ROOT}/examples/breakout.py:Breakout"}, {"check_one", "last_valid"}),
     ],
     ids=["hft", "hybrid", "llm", "python"],

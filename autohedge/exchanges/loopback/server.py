@@ -13,7 +13,6 @@ from dataclasses import replace
 from decimal import Decimal
 
 import msgspec
-import numpy as np
 
 from autohedge.core.clock import NEVER, ReplayClock
 from autohedge.core.events import OrderNotFound, SubmitOrder, VenueEvent
@@ -165,25 +164,26 @@ class SimulatedVenueServer:
         return self._due[0][0] if self._due else NEVER
 
     def _next_ns(self) -> int:
-        touch = self._venue.next_touch
-        touch_ns = int(self._rows.ts[touch]) if touch < len(self._rows) else NEVER
+        touch_ns = self._rows.next_ts(self._venue.first_touch(len(self._rows)))
         return min(touch_ns, self._next_due_ns)
 
     def _advance(self) -> None:
         """Advances the venue to the clock's time: rows, requests and responses in their order."""
         if self._clock is None:
             return
-        now_ns, venue, ts = self._clock.now_ns(), self._venue, self._rows.ts
+        now_ns, venue, rows = self._clock.now_ns(), self._venue, self._rows
         while self._next_ns() <= now_ns:
-            due_ns, touch = self._next_due_ns, venue.next_touch
-            if touch < len(ts) and int(ts[touch]) <= due_ns:
+            due_ns = self._next_due_ns
+            stop = rows.end_until(min(due_ns, now_ns))
+            touch = venue.first_touch(stop)
+            if touch < stop:
                 venue.on_position(touch + 1)
                 venue.fill_resting(touch)
-                self._push(self._drain(), int(ts[touch]))
+                self._push(self._drain(), rows.next_ts(touch))
             else:
-                venue.on_position(int(np.searchsorted(ts, due_ns, side="right")))
+                venue.on_position(stop)
                 heapq.heappop(self._due)[2](due_ns)
-        venue.on_position(int(np.searchsorted(ts, now_ns, side="right")))
+        venue.on_position(rows.end_until(now_ns))
 
     async def _until_something_is_due(self) -> None:
         next_ns = self._next_ns()

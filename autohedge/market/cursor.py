@@ -1,0 +1,29 @@
+"""What a run reads its market from: rows that have come, and perhaps more."""
+
+from typing import Protocol
+
+from autohedge.market.tape import Rows
+
+
+class MarketCursor(Protocol):
+    """The rows of a market by their absolute position. More may come, but none that is there changes.
+
+    A finished tape has all its rows from the start (`Rows` itself); a live store gets more until it is closed.
+    """
+
+    @property
+    def rows(self) -> Rows:
+        """The rows that have come; row n of the market is row n of the columns."""
+        ...
+
+    @property
+    def closed(self) -> bool:
+        """Whether no more rows will come."""
+        ...
+
+    def refresh(self) -> None:
+        """Takes in the rows that have come since the last call.
+
+        Raises Corrupt if they go back in time.
+        """
+        ...

@@ -1,0 +1,62 @@
+"""The last valid quotes of each lane, over any number of batches of rows."""
+
+import numpy as np
+
+from autohedge.core.snapshots import QuoteRow
+from autohedge.kernels.matching import fold_recent, last_valid
+from autohedge.market.tape import Rows
+
+_NEAR_ROWS = 64  # a lane that has just had a quote is found here without a fold
+
+
+class RecentQuotes:
+    """One ring of the last valid quotes per lane; each row is folded into it at most once, and late.
+
+    How rows are cut into batches makes no difference.
+    """
+
+    def __init__(self, lanes: int, depth: int) -> None:
+        self._depth = depth
+        self._counts = np.zeros(lanes, np.int64)
+        self._times = np.zeros((lanes, depth), np.int64)
+        self._prices = np.zeros((lanes, depth, 4), np.float64)
+        self._found = np.zeros((lanes, depth), np.int64)
+        self._rows: Rows | None = None
+        self._start = self._end = 0  # of the rows that are not folded yet
+
+    def extend(self, rows: Rows, start: int, end: int) -> None:
+        """Takes note of rows `start` to `end` of a batch."""
+        if rows is not self._rows or start != self._end:
+            self.fold()
+            self._rows, self._start = rows, start
+        self._end = end
+
+    def latest(self, lane: int) -> QuoteRow | None:
+        """Returns the last valid quote of a lane; None before the first."""
+        rows, end = self._rows, self._end
+        if rows is None:
+            return None
+        row = last_valid(rows.lane, rows.bid, rows.ask, max(self._start, end - _NEAR_ROWS), end, lane)
+        if row >= 0:
+            return rows.quote(row)
+        self.fold()
+        count = self._counts.item(lane)
+        return self._quote(lane, count - 1) if count else None
+
+    def recent(self, lane: int) -> tuple[QuoteRow, ...]:
+        """Returns the last valid quotes of a lane, at most as many as a ring holds, oldest first."""
+        self.fold()
+        count = self._counts.item(lane)
+        return tuple(self._quote(lane, number) for number in range(max(count - self._depth, 0), count))
+
+    def fold(self) -> None:
+        """Adds the rows that are not folded yet to the rings."""
+        rows, start, self._start = self._rows, self._start, self._end
+        if rows is not None and start < self._end:
+            columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.bid_size, rows.ask_size)
+            rings = (self._counts, self._times, self._prices, self._found)
+            fold_recent(*columns, start, self._end, *rings)
+
+    def _quote(self, lane: int, number: int) -> QuoteRow:
+        slot = number % self._depth
+        return QuoteRow(self._times.item(lane, slot), *self._prices[lane, slot].tolist())
