@@ -131,9 +131,9 @@ class _Account:
                 return quote
         rows, pos = self._rows, self._pos
         start, quote = self._quotes.get(lane, (0, NO_QUOTE))
-        row = last_valid(rows.lane[start:pos], rows.bid[start:pos], rows.ask[start:pos], pos - start, lane)
+        row = last_valid(rows.lane, rows.bid, rows.ask, start, pos, lane)
         if row >= 0:
-            quote = rows.bid.item(start + row), rows.ask.item(start + row)
+            quote = rows.bid.item(row), rows.ask.item(row)
         self._quotes[lane] = pos, quote
         return quote
 
