@@ -6,10 +6,12 @@ from pathlib import Path
 
 from autohedge.core.reasons import Reason
 from autohedge.engine.engine import Engine
+from autohedge.market import Tape
 from benchmarks import kernel, session
 from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 
 QUOTE_BOUND_NS, ORDER_BOUND_US, ORDER_AIM_US = 6.0, 45.0, 35.0
+POINT_BOUND_US = 5.0
 ROUNDS = 9
 
 
@@ -26,7 +28,11 @@ def measure(quotes: int) -> list[Row]:
         variants = {name: _timed(run) for name, run in runs.items()}
         _, loops = kernel.loops(tape, session.NEVER_TRADES)
         spent = interleaved(variants | loops, ROUNDS)
-    return [_quote_row(spent, quotes), _order_row(spent, len(traded.stats.fills))]
+    return [
+        _quote_row(spent, quotes),
+        _order_row(spent, len(traded.stats.fills)),
+        _series_row(traded, session.tape(quotes)),
+    ]
 
 
 def _run(quotes: int, overrides: list[str], folder: Path) -> Callable[[], Engine]:
@@ -65,6 +71,22 @@ def _order_row(spent: dict[str, list[Spent]], orders: int) -> Row:
     )
     bound = f"<= {ORDER_BOUND_US:g} us (aim {ORDER_AIM_US:g})"
     return Row("engine, an order", bound, figure, added.median <= ORDER_BOUND_US, note)
+
+
+def _series_row(engine: Engine, tape: Tape) -> Row:
+    """Measures what the equity series costs once, at the end of a run."""
+    rows, cash = tape.rows, engine.ledger.initial_cash
+    spent = Timed.cpu(
+        [clocked(lambda: engine.equity_history.series(rows, engine.pos, cash)) for _ in range(ROUNDS)]
+    )
+    points = len(engine.equity_history.series(rows, engine.pos, cash))
+    median_us, least_us = (seconds / points * 1e6 for seconds in (spent.median, spent.least))
+    figure = f"{median_us:.1f} us (least {least_us:.1f})"
+    note = (
+        f"processor time, once at the end of the run; {points:,} points, {spent.median * 1e3:.1f} ms in all"
+    )
+    bound = f"<= {POINT_BOUND_US:g} us"
+    return Row("equity series, a point", bound, figure, median_us <= POINT_BOUND_US, note)
 
 
 def _require_same_decisions(quotes: int, engine: Engine) -> None:

@@ -120,6 +120,8 @@ class _Account:
         """Returns the point after `pos` rows; its time is not before that of a row or point before it."""
         row_ns = self._ts[pos - 1] if pos else 0
         self._pos, self._ts_ns = pos, max(self._ts_ns, ts_ns, row_ns)
+        if not self._holdings:
+            return self._ts_ns, self._cash
         return self._ts_ns, exact_equity(self._cash, self._holdings, self._last_quote)
 
     def _last_quote(self, lane: int) -> tuple[float, float]:
