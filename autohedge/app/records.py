@@ -30,7 +30,7 @@ from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.chain import BufferedStore, torn_tail_bytes
 from autohedge.journal.durable import DurableStore
-from autohedge.journal.folder import LAUNCH, sync_names, to_json
+from autohedge.journal.folder import LAUNCH, RUNS, sync_names, to_json
 from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
@@ -46,30 +46,39 @@ if TYPE_CHECKING:
     from autohedge.graph.replay import DeliberationReplay
 
 
+@dataclass(frozen=True, slots=True)
+class RecordOptions:
+    """The folder of runs in which a run is recorded; `study` marks a run that a what-if simulates."""
+
+    root: Path = RUNS
+    study: StudyMark | None = None
+
+
+DEFAULT_RECORD = RecordOptions()
+
+
 def open_record(
     settings: Settings,
     tape: Tape,
     launch: Mapping[str, Any] | None = None,
     agents: "HasManifest | None" = None,
-    study: StudyMark | None = None,
+    options: RecordOptions = DEFAULT_RECORD,
 ) -> tuple[RunFolder, str]:
     """Creates and publishes a run folder; returns it with the hash of its genesis, the journal's first line.
-
-    `study` marks a run that a what-if simulates.
 
     Raises Unavailable if the folder cannot be written, and leaves no draft behind then.
     """
     run_id = f"{compact_utc(wall_ns())}-{settings.trader_name.rpartition(':')[2]}-{random_suffix()}"
     # Drafted outside runs/ and moved there by one rename: a folder in runs/ always has its genesis.
-    folder = RunFolder.create_draft(run_id)
+    folder = RunFolder.create_draft(run_id, options.root)
     try:
-        genesis = _genesis(folder, settings, tape, agents, study)
+        genesis = _genesis(folder, settings, tape, agents, options.study)
         journal = Journal.begin(BufferedStore(folder.journal), genesis)
         journal.sync()
         journal.close()
         if launch is not None:
             folder.write_launch(launch)
-        return folder.publish(run_id), journal.head
+        return folder.publish(run_id, options.root), journal.head
     except Unavailable:
         folder.discard()
         raise

@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -9,7 +10,14 @@ import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
-from autohedge.app.records import InterruptedRun, RunRecord, durable_store, open_record
+from autohedge.app.records import (
+    DEFAULT_RECORD,
+    InterruptedRun,
+    RecordOptions,
+    RunRecord,
+    durable_store,
+    open_record,
+)
 from autohedge.app.trading_run import TradingRun
 from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
@@ -22,7 +30,7 @@ from autohedge.engine.engine import Engine
 from autohedge.execution.stats import working_orders
 from autohedge.journal import Journal
 from autohedge.journal.chain import BufferedStore
-from autohedge.journal.genesis import StudyMark
+from autohedge.journal.folder import RUNS
 from autohedge.market import Kind, Tape
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
@@ -44,13 +52,15 @@ def run(
     tape: Tape,
     observers: Sequence[ObserverFactory] = (),
     notify: Callable[[str], None] = lambda _: None,
+    root: Path = RUNS,
 ) -> RunReport:
-    """Trades a tape in virtual time and records it; returns the content of `results.json`.
+    """Trades a tape in virtual time and records it in the folder of runs `root`.
 
-    `notify` receives the expected number of LLM calls, and their expected duration after the first answer.
+    Returns the content of `results.json`. `notify` receives the expected number of LLM calls, and their expected
+    duration after the first answer.
     """
     with open_agents(settings, tape) as agents:
-        return run_in_runtime(agents, settings, tape, observers, notify)
+        return run_in_runtime(agents, settings, tape, observers, notify, RecordOptions(root))
 
 
 def run_in_runtime(
@@ -59,14 +69,11 @@ def run_in_runtime(
     tape: Tape,
     observers: Sequence[ObserverFactory] = (),
     notify: Callable[[str], None] = lambda _: None,
-    study: StudyMark | None = None,
+    options: RecordOptions = DEFAULT_RECORD,
 ) -> RunReport:
-    """Like `run`, with an agents runtime that is already open; None for a run without agents.
-
-    `study` marks a run that a what-if simulates.
-    """
+    """Like `run`, with an agents runtime that is already open; None for a run without agents."""
     engine = engine_for(settings, tape)  # before the folder: a wrong strategy must leave none behind
-    folder, head = open_record(settings, tape, agents=agents, study=study)
+    folder, head = open_record(settings, tape, agents=agents, options=options)
     # Answers of a model can cost hours; without agents the run is quickly repeated.
     opened = durable_store(folder, settings, reserved=False) if agents else BufferedStore(folder.journal)
     with contextlib.closing(opened) as store:

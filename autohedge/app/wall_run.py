@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -11,7 +12,14 @@ import numpy as np
 
 from autohedge.app.compose import engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
-from autohedge.app.records import InterruptedRun, RunRecord, durable_store, open_record, recorded_settings
+from autohedge.app.records import (
+    InterruptedRun,
+    RecordOptions,
+    RunRecord,
+    durable_store,
+    open_record,
+    recorded_settings,
+)
 from autohedge.app.trading_run import TradingRun
 from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
@@ -26,7 +34,7 @@ from autohedge.exchanges.loopback.client import LoopbackClient
 from autohedge.gateway.gateway import DEADLINE_S, PATIENCE_S, VenueGateway
 from autohedge.journal import Journal, RunFolder, read
 from autohedge.journal.durable import DurableStore
-from autohedge.journal.folder import LAUNCH
+from autohedge.journal.folder import LAUNCH, RUNS
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.transcript_parts import has_lines
 from autohedge.market import Tape
@@ -148,8 +156,9 @@ def start(
     *,
     seeded: bool,
     observers: Sequence[ObserverFactory] = (),
+    root: Path = RUNS,
 ) -> RunReport:
-    """Trades a tape on a clock into a new run folder; returns the content of `results.json`.
+    """Trades a tape on a clock into a new run folder in `root`; returns the content of `results.json`.
 
     A seeded run has the record of a run in virtual time; other runs draw a fresh nonce. Raises
     Misconfigured for a seeded run with a remote venue, whose answers have no reproducible timing.
@@ -161,7 +170,7 @@ def start(
     launch = msgspec.structs.replace(launch, seeded=seeded)
     settings = settings if launch.venue_port is None else with_watchdogs(settings)
     with _open_agents(settings, tape, launch, None) as agents:
-        return _begin(settings, tape, launch, observers, agents)
+        return _begin(settings, tape, launch, observers, agents, RecordOptions(root))
 
 
 def _begin(
@@ -170,9 +179,10 @@ def _begin(
     launch: LaunchOptions,
     observers: Sequence[ObserverFactory],
     agents: "AgentRuntime | None",
+    options: RecordOptions,
 ) -> RunReport:
     engine = engine_for(settings, tape)
-    folder, head = open_record(settings, tape, msgspec.to_builtins(launch), agents)
+    folder, head = open_record(settings, tape, msgspec.to_builtins(launch), agents, options)
     with contextlib.closing(durable_store(folder, settings)) as store:
         journal, observer = (
             Journal(store, head, 1),

@@ -128,26 +128,28 @@ class RunFolder:
             return None
 
     @classmethod
-    def find(cls, run: str, preferred: "Callable[[RunFolder], bool]" = lambda _: False) -> "RunFolder":
-        """Returns the folder of a run by its id or path.
+    def find(
+        cls, run: str, preferred: "Callable[[RunFolder], bool]" = lambda _: False, root: Path = RUNS
+    ) -> "RunFolder":
+        """Returns the folder of a run by its id in the folder of runs `root`, or by its path.
 
-        `last` is the newest in the working directory that no what-if simulated, and among several the newest
-        that is `preferred`. Raises Misconfigured if there is none, or if this version cannot read its format;
+        `last` is the newest in `root` that no what-if simulated, and among several the newest that is
+        `preferred`. Raises Misconfigured if there is none, or if this version cannot read its format;
         Corrupt for a run without its journal.
         """
-        folder = cls._find(run, preferred)
+        folder = cls._find(run, preferred, root)
         with contextlib.suppress(Corrupt):  # a damaged genesis is found where the record is read
             Genesis.of(next(read(folder.journal)))
         return folder
 
     @classmethod
-    def _find(cls, run: str, preferred: "Callable[[RunFolder], bool]") -> "RunFolder":
-        for path in (RUNS / run, Path(run)):
+    def _find(cls, run: str, preferred: "Callable[[RunFolder], bool]", root: Path) -> "RunFolder":
+        for path in (root / run, Path(run)):
             if (path / JOURNAL).is_file():
                 return cls(path)
             if (path / FILES).is_dir():
                 raise Corrupt(f"{path / JOURNAL} is missing; restore the file")
-        known = cls.all()
+        known = cls.all(root)
         own = (folder for folder in reversed(known) if folder.study is None)
         last = next(own, None)
         if run == LAST and last:
@@ -158,35 +160,36 @@ class RunFolder:
         raise Misconfigured(msg)
 
     @classmethod
-    def all(cls) -> list["RunFolder"]:
-        """Returns all runs in the working directory, oldest first."""
-        paths = RUNS.iterdir() if RUNS.is_dir() else ()
+    def all(cls, root: Path = RUNS) -> list["RunFolder"]:
+        """Returns all runs in the folder of runs, oldest first."""
+        paths = root.iterdir() if root.is_dir() else ()
         return sorted(
             (cls(path) for path in paths if (path / JOURNAL).is_file()), key=lambda each: each.begun
         )
 
     @classmethod
-    def create_draft(cls, run_id: str) -> "RunFolder":
-        """Creates an unfinished folder beside `runs/`; `publish` moves it there once its genesis is written.
+    def create_draft(cls, run_id: str, root: Path = RUNS) -> "RunFolder":
+        """Creates an unfinished folder beside the folder of runs, whither `publish` moves it with its genesis.
 
-        Raises Unavailable if the working directory cannot be written.
+        Raises Unavailable if the folder above that of runs cannot be written.
         """
-        path = RUNS.parent / f".{RUNS.name}-{run_id}"
+        path = root.parent / f".{root.name}-{run_id}"
         try:
             (path / FILES).mkdir(parents=True)
         except OSError as error:
-            msg = f"cannot make a run folder in {Path.cwd()}: {error.strerror}; run where you may write"
+            place = root.parent.absolute()
+            msg = f"cannot make a run folder in {place}: {error.strerror}; run where you may write"
             raise Unavailable(msg) from None
         return cls(path)
 
-    def publish(self, run_id: str) -> "RunFolder":
+    def publish(self, run_id: str, root: Path = RUNS) -> "RunFolder":
         """Moves the draft to its place in one step, which survives a power failure wholly or not at all."""
         sync_names(self.path / FILES)
         sync_names(self.path)
-        RUNS.mkdir(exist_ok=True)
-        published = RunFolder(self.path.rename(RUNS / run_id))
-        sync_names(RUNS)
-        sync_names(RUNS.parent)
+        root.mkdir(exist_ok=True)
+        published = RunFolder(self.path.rename(root / run_id))
+        sync_names(root)
+        sync_names(root.parent)
         return published
 
     def discard(self) -> None:

@@ -5,9 +5,11 @@ import shutil
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 from autohedge import app
+from autohedge.app.records import RecordOptions
 from autohedge.config import Settings
 from autohedge.config.sections import NO_MODELS
 from autohedge.core.events import DeliberationRequested
@@ -44,13 +46,14 @@ class Divergence:
 
 @dataclass(slots=True)
 class RunPair:
-    """The baseline and the variant, two runs in ./runs: their results, and how their questions compare.
+    """The baseline and the variant, two runs in `root`: their results, and how their questions compare.
 
     `reused` and `sent_count` count the variant's requests, as in `ReaskResult`. `unrecorded` counts questions
     of the baseline that the record does not have, `same` those of both runs with equal outcomes. `unmatched`
     are the questions that only the baseline has, and those that only the variant has.
     """
 
+    root: Path
     baseline: RunReport
     variant: RunReport
     reused: int = 0
@@ -72,22 +75,24 @@ class RunPair:
         return subtract(new, old) if figure in MONEY else new - old
 
 
-def simulate_pair(record: Record, plan: Plan, reasked: ReaskResult, notify: Notify) -> RunPair:
-    """Simulates the recorded run, then the variant; both are ordinary runs in ./runs.
+def simulate_pair(
+    record: Record, plan: Plan, reasked: ReaskResult, notify: Notify, root: Path = RUNS
+) -> RunPair:
+    """Simulates the recorded run, then the variant; both are ordinary runs in the folder of runs `root`.
 
     An error or Ctrl-C removes the run in progress; a finished baseline stays.
     """
-    baseline = _baseline(record)
+    baseline = _baseline(record, root)
     if plan.uses_agents and reasked.who.server not in NO_MODELS:
         calls = app.estimate_calls(plan.settings, record.tape)
         ms = reasked.service_ms / reasked.sent_count if reasked.sent_count else 0.0
         long = f", {calls * ms / 6e4:.1f} minutes" if ms else ""
         notify(f"[LLM] simulating the variant: at most {calls} calls{long}, less the reused answers")
-    runs = RunPair(baseline, *_variant(record, plan, reasked))
+    runs = RunPair(root, baseline, *_variant(record, plan, reasked, root))
     return _compared(runs, record)
 
 
-def _baseline(record: Record) -> RunReport:
+def _baseline(record: Record, root: Path) -> RunReport:
     settings, positions, by_place = record.settings, KeyTracker(), record.by_place()
     manifest = record.manifest
 
@@ -104,10 +109,10 @@ def _baseline(record: Record) -> RunReport:
         known_as = {"prompts": manifest.prompts, "headlines": manifest.headlines, "markets": manifest.markets}
         sources = PromptFiles.recorded(known_as, record.folder.stored_file)
     with _open_agents(settings, sources, opening) as agents:
-        return _played(record, settings, agents, positions, "baseline")
+        return _played(record, settings, agents, positions, _options(record, root, "baseline"))
 
 
-def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[RunReport, int, int]:
+def _variant(record: Record, plan: Plan, reasked: ReaskResult, root: Path) -> tuple[RunReport, int, int]:
     """Simulates the variant; returns its results and the counts of its reused and its sent requests."""
     positions, by_place, services = KeyTracker(), record.by_place(), list[ReplayingService]()
 
@@ -120,7 +125,7 @@ def _variant(record: Record, plan: Plan, reasked: ReaskResult) -> tuple[RunRepor
         return services[-1]
 
     with _open_agents(plan.settings, plan.sources, opening) as agents:
-        results = _played(record, plan.settings, agents, positions, "variant")
+        results = _played(record, plan.settings, agents, positions, _options(record, root, "variant"))
     sender = services[0].sender if services else None
     return (
         (results, sender.reused, sender.sent_count)
@@ -150,30 +155,33 @@ def _open_agents(
         yield agents
 
 
+def _options(record: Record, root: Path, part: Literal["baseline", "variant"]) -> RecordOptions:
+    return RecordOptions(root, StudyMark(record.folder.id, part))
+
+
 def _played(
     record: Record,
     settings: Settings,
     agents: InProcessRuntime | None,
     positions: KeyTracker,
-    part: Literal["baseline", "variant"],
+    options: RecordOptions,
 ) -> RunReport:
-    mark = StudyMark(record.folder.id, part)
     try:
-        results = app.run_in_runtime(agents, settings, record.tape, [positions.watch], study=mark)
+        results = app.run_in_runtime(agents, settings, record.tape, [positions.watch], options=options)
     except BaseException:
-        # Also KeyboardInterrupt: an unfinished run must not stay in ./runs.
+        # Also KeyboardInterrupt: an unfinished run must not stay in the folder of runs.
         if positions.run:
-            RunFolder(RUNS / positions.run).discard()
+            RunFolder(options.root / positions.run).discard()
         raise
     if record.folder.tape.is_dir():
         # The tape's path in the genesis may be another machine's, so runs of a packed record are packed too.
-        shutil.copytree(record.folder.tape, RUNS / results.run / record.folder.tape.name)
+        shutil.copytree(record.folder.tape, options.root / results.run / record.folder.tape.name)
     return results
 
 
 def _compared(runs: RunPair, record: Record) -> RunPair:
     """Compares the questions of both runs, matched by their position on the tape."""
-    old, new = (questions_of(RunFolder(RUNS / run.run)) for run in (runs.baseline, runs.variant))
+    old, new = (questions_of(RunFolder(runs.root / run.run)) for run in (runs.baseline, runs.variant))
     runs.unrecorded = sum(
         past.decision is not None and past.decision.code == "unrecorded" for past in old.values()
     )

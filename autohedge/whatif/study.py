@@ -1,11 +1,13 @@
 """A study: a recorded run with other prompts, model, provider or settings, re-asked and simulated."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from autohedge.journal import RunFolder
+from autohedge.journal.folder import RUNS
 from autohedge.whatif.change import Change, Plan, plan
 from autohedge.whatif.reask import Notify, ReaskResult, reask
 from autohedge.whatif.recorded_run import Record, read_record
@@ -40,11 +42,16 @@ def _plain(figure: Any) -> Any:
 
 
 def study(
-    folder: RunFolder, change: Change, notify: Notify = lambda _: None, *, trust: bool = False
+    folder: RunFolder,
+    change: Change,
+    notify: Notify = lambda _: None,
+    *,
+    trust: bool = False,
+    root: Path = RUNS,
 ) -> Study:
     """Runs a study; `notify` receives the expected number of LLM calls and their expected duration.
 
-    `trust` allows to execute a stored strategy that the user does not have.
+    The simulated runs are recorded in the folder of runs `root`. `trust` allows to execute a stored strategy that the user does not have.
 
     Raises Misconfigured for an empty or impossible change, Corrupt for a damaged record, Refused if a stored
     strategy is not trusted, Unavailable if a model server does not answer.
@@ -52,4 +59,4 @@ def study(
     record = read_record(folder, trust=trust)
     wanted = plan(record, change)
     reasked = reask(record, wanted, notify)
-    return Study(record, wanted, reasked, simulate_pair(record, wanted, reasked, notify))
+    return Study(record, wanted, reasked, simulate_pair(record, wanted, reasked, notify, root))

@@ -121,8 +121,8 @@ def _more(count: int, what: str) -> Iterator[Text]:
 def _runs(study: Study) -> Iterator[Text | Table]:
     runs = study.runs
     yield _figures(runs)
-    yield Text(f"{INDENT}baseline  runs/{runs.baseline.run}  {_standing(study)}")
-    yield Text(f"{INDENT}variant   runs/{runs.variant.run}")
+    yield Text(f"{INDENT}baseline  {runs.root / runs.baseline.run}  {_standing(study)}")
+    yield Text(f"{INDENT}variant   {runs.root / runs.variant.run}")
     alone = f"{len(runs.unmatched[0])} only in the baseline, {len(runs.unmatched[1])} only in the variant"
     yield Text(
         f"{INDENT}questions: {runs.same} same outcome, {len(runs.divergences)} different outcome, {alone}"

@@ -158,7 +158,7 @@ def test_series_is_that_of_an_account_valued_at_every_row(
     assert series[-1][1] == engine.result().equity
 
 
-@pytest.mark.parametrize("seed", [5, 13, 18, 21])
+@pytest.mark.parametrize("seed", [5, 13, 17, 21])
 def test_series_survives_deaths_busts_and_lost_orders(seed: int) -> None:
     scenario = FaultScenario(random_history(seed))
     scenario.play()

@@ -9,6 +9,7 @@ import pytest
 
 from autohedge import app
 from autohedge.app import wall_run
+from autohedge.app.records import RecordOptions
 from autohedge.app.wall_run import LaunchOptions
 from autohedge.core.events import Decision, JournalEntry
 from autohedge.journal import RunFolder
@@ -161,7 +162,7 @@ def test_an_interruption_leaves_no_half_run() -> None:
     wanted = plan(record, Change(provider="chaos"))
     assert wanted.sources
     with pytest.raises(KeyboardInterrupt), app.open_agents(wanted.settings, record.tape) as runtime:
-        _played(record, wanted.settings, runtime, _Interrupted(), "variant")
+        _played(record, wanted.settings, runtime, _Interrupted(), RecordOptions())
     assert set(RUNS.iterdir()) == before
 
 
