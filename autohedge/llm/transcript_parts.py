@@ -2,8 +2,8 @@
 
 The newest part is `transcript.jsonl`. Once it is long, its lines become a segment, `transcript/000001.jsonl.gz`
 and so on, which is written, synced and never changed. Only then is the newest part replaced by one without these
-lines. Its first line names its number and the hash of the segment before. A process that dies in between leaves
-the lines in both places; the numbers tell.
+lines. Its first line has its number and the hash of the segment before. A process that dies in between leaves a
+segment with the number of the newest part: nobody reads it, and the next one takes its place.
 """
 
 import gzip
@@ -91,21 +91,9 @@ def newest_part(path: Path) -> TranscriptPart:
     # Before the segments are listed: those that its first line presupposes are there by now.
     content = path.read_bytes() if path.is_file() else b""
     content = content[: content.rfind(b"\n") + 1]
-    lines, last = tuple(parse_lines(content, path)), _last_segment(path)
-    number = lines[0].supplement.part if lines else last + 1
-    if last >= number and _is_replaced(path, number, content):
-        return TranscriptPart(path, last + 1, b"", ())
+    lines = tuple(parse_lines(content, path))
+    number = lines[0].supplement.part if lines else _last_segment(path) + 1
     return TranscriptPart(path, number, content, lines)
-
-
-def _is_replaced(path: Path, number: int, content: bytes) -> bool:
-    """Returns whether a segment has all lines of this newest part, and not the other way round."""
-    segment = read_segment(path, number)
-    if content.startswith(segment.content):
-        return False
-    if segment.content.startswith(content):
-        return True
-    raise Corrupt(f"{segment.path} and {path} are both part {number}, with other lines; {RESTORE}")
 
 
 def _last_segment(path: Path) -> int:
@@ -155,13 +143,13 @@ def write_segment(path: Path, number: int, size: int, disk: LocalDisk = LOCAL_DI
     if not segment.parent.is_dir():
         segment.parent.mkdir()
         sync_names(path.parent)
-    draft = segment.with_suffix(".tmp")
+    draft = segment.with_suffix(".gz.tmp")
     try:
         _write_synced(draft, gzip.compress(content, LEVEL, mtime=0), disk)
+        disk.replace(draft, segment)
     except OSError:
         disk.delete(draft)  # the room that it takes may be the last
         raise
-    disk.replace(draft, segment)
     sync_names(segment.parent)
     return blake2b(content, digest_size=32).hexdigest()
 

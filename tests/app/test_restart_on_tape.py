@@ -11,11 +11,15 @@ from msgspec.structs import replace
 
 from autohedge import app
 from autohedge.app.restart import restart
+from autohedge.app.verification import check_record
+from autohedge.audit import AuditFilter, audit
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
 from autohedge.core.events import Continued, Decision, DeliberationRequested, FillBooked, SubmitOrder
 from autohedge.journal import RunFolder, read, verify
+from autohedge.llm import transcript
 from autohedge.llm.transcript import encode_entry
 from autohedge.llm.transcript import read as read_transcript
+from autohedge.llm.transcript_parts import parts, segment_path
 from tests.graph.record_factory import TIGHT, hybrid
 from tests.llm.imitation_server import Imitation, ReceivedRequest, Reply, json_reply, llama_cpp
 from tests.made_once import recorded_once
@@ -108,6 +112,41 @@ def test_run_cut_twice_continues_twice(whole: RunFolder, workplace: Path) -> Non
     assert _outcome(twice) == _outcome(whole)
     assert results.restarts == len(_events(twice, Continued)) == 2
     assert len({event.nonce for event in _events(twice, Continued)}) == 2
+
+
+def _transcript_files(folder: RunFolder) -> dict[str, bytes]:
+    return {
+        path.name: path.read_bytes() for path in [folder.transcript, *folder.path.glob("transcript/*.gz")]
+    }
+
+
+def test_run_with_segments_is_continued_and_read_as_any_other(
+    session_folder: Path, workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "SEGMENT_BYTES", 30_000)
+    whole = recorded_once(session_folder / "uninterrupted-segments", lambda: hybrid(**CACHED))
+    folder = RunFolder(Path(shutil.copytree(whole.path, Path("runs") / f"{whole.id}-segments")))
+    first = next(parts(folder.transcript))
+    known = {line.hash for line in first.lines}
+    decisions = [line.event for line in read(folder.journal) if isinstance(line.event, Decision)]
+    lost = next(decision for decision in decisions if not known.issuperset(decision.calls))
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    at = next(n for n, line in enumerate(read(folder.journal)) if line.event == lost)
+    folder.journal.write_bytes(b"".join(lines[:at]))
+    folder.results.unlink()
+    folder.transcript.write_bytes(b"")
+    for segment in folder.path.glob("transcript/*.gz"):
+        if segment != first.path:
+            segment.unlink()
+    restart(folder)
+    assert _outcome(folder) == _outcome(whole)
+    assert _transcript_files(folder) == _transcript_files(whole) and len(_transcript_files(whole)) > 2
+    assert check_record(folder).damage == []
+    replay = app.replay_deliberations(folder)
+    assert replay and replay.difference is None and replay.reread == len(decisions)
+    assert audit(folder, AuditFilter()).call_stats.unclaimed == 0
+    segment_path(folder.transcript, 2).unlink()
+    assert "000002.jsonl.gz is missing" in check_record(folder).damage[0]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import polars as pl
 import pytest
 
@@ -20,6 +21,7 @@ from autohedge.cli.run import FAULTS
 from autohedge.core.abstentions import describe
 from autohedge.core.reasons import Reason
 from autohedge.exchanges.loopback.faults import WIRE_FAULTS
+from autohedge.llm import transcript
 from autohedge.prompts import builtin_names
 from tests.process_harness import ProcessHarness, wait
 from tests.run_harness import quotes_tape, settings
@@ -335,6 +337,25 @@ def test_runs_finished_or_not_are_listed_and_shown(call: Call) -> None:
     Path("runs", run, "results.json").unlink()
     assert "unfinished" in call("runs", "list").out
     assert "did not finish" in call("runs", "show", run).err
+
+
+def test_transcript_of_a_run_is_printed_in_whole_lines(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transcript, "SEGMENT_BYTES", 20_000)
+    run = call("run", "--mode", "hybrid", "--set", "synthetic.hours=0.3", "--json").json["run"]
+    path = Path("runs", run, "transcript.jsonl")
+    lines = [json.loads(line) for line in call("runs", "transcript", run).out.splitlines()]
+    assert [msgspec.convert(line, transcript.TranscriptEntry) for line in lines] == list(
+        transcript.read(path)
+    )
+    assert len(lines) > len(path.read_bytes().splitlines())
+    system, user = next(line["request"]["messages"] for line in lines if line["request"])
+    assert "Most of the time" in system["content"] and "Time | Bid | BidSz" in user["content"]
+    other = call("run", *HOUR, "--json").json["run"]
+    refused = call("runs", "transcript", other)
+    assert (
+        refused.code == 2
+        and refused.err == f"autohedge: run {other} has no transcript: no agent decided in it\n"
+    )
 
 
 @pytest.mark.parametrize("module", ["autohedge", "autohedge.graph"])
