@@ -7,6 +7,7 @@ from autohedge.config.loading import from_plain, to_plain
 from autohedge.config.sections import Applies
 from autohedge.config.settings import OVERRIDES, Settings, applies_at
 from autohedge.config.tables import flat
+from autohedge.core.errors import Misconfigured
 
 
 def changes_between(old: Settings, new: Settings) -> dict[str, Any]:
@@ -22,8 +23,10 @@ def changes_between(old: Settings, new: Settings) -> dict[str, Any]:
 def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     """Returns the settings with these changes, none of which needs a restart.
 
-    Raises Misconfigured if the new settings are not valid.
+    Raises Misconfigured if one does, or if the new settings are not valid.
     """
+    if fixed := restarts_needed(changes):
+        raise Misconfigured(f"{', '.join(fixed)} cannot change during a run; start a new one")
     plain = to_plain(settings)
     for name, value in changes.items():
         _set(plain, name, value)
@@ -31,8 +34,15 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
 
 
 def restarts_needed(changes: Mapping[str, Any]) -> list[str]:
-    """Returns the names among the changes that a running run cannot take over."""
-    return [name for name in changes if applies_at(name) is Applies.RESTART]
+    """Returns the names among the changes that a running run cannot take over, or that no setting has."""
+    return [name for name in changes if not _can_change(name)]
+
+
+def _can_change(name: str) -> bool:
+    try:
+        return applies_at(name) is not Applies.RESTART
+    except KeyError:
+        return False
 
 
 def _values(settings: Settings) -> dict[str, Any]:

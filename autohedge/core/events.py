@@ -185,6 +185,21 @@ class OperatorCommand(Input, frozen=True, gc=False, omit_defaults=True):
     request_id: str = ""
 
 
+class SettingsChanged(Input, frozen=True, gc=False, omit_defaults=True):
+    """A person changed settings: `changes` has the new value of each by its full name, null where it has none.
+
+    The hashes name the files of all settings, before and after, in the run's folder. What each change waits for
+    is declared in `config/sections.py`.
+    """
+
+    at_ns: int
+    old_hash: str
+    new_hash: str
+    changes: dict[str, bool | int | float | str | None]
+    reason: str = ""
+    actor: str = ""
+
+
 class SystemFault(Input, frozen=True, gc=False):
     """The machine failed in a way that must stop entries, such as a full disk."""
 
@@ -414,6 +429,7 @@ AnyInput = (
     | VenueEvent
     | Decision
     | PromptsChanged
+    | SettingsChanged
     | Timer
     | OperatorCommand
     | SystemFault

@@ -37,6 +37,7 @@ from autohedge.core.events import (
     Restarted,
     RunEnded,
     RunStarted,
+    SettingsChanged,
     SystemFault,
     Timer,
 )
@@ -47,6 +48,7 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import DELIBERATION_TIMERS, DeliberationCoordinator
 from autohedge.engine.kernel_publisher import KernelPublisher
 from autohedge.engine.outbox import Outbox
+from autohedge.engine.parameters import Parameters
 from autohedge.engine.trade_actions import TradeActions
 from autohedge.engine.watchdogs import Watchdogs
 from autohedge.execution.equity_history import EquityHistory
@@ -86,7 +88,6 @@ class Engine:
         self.now_ns = 0
         self.first_ns = 0
         self.restarts = 0
-        self.max_lag_ms = settings.risk.max_lag_ms
         self.outbox = Outbox()
         self.log, self.questions = self.outbox.log, self.outbox.questions
         self.timers: TimerQueue[TimerKey] = TimerQueue()
@@ -101,9 +102,7 @@ class Engine:
         self.stats, self.state = RunStats(), self.execution.state
         self.equity_history = EquityHistory()
         self.planner = OrderPlanner(settings, self.instruments, self.portfolio, self.orders, self.state)
-        self.actions = TradeActions(
-            settings, self.planner, self.execution, self.timers, self.outbox, self.stats
-        )
+        self.actions = TradeActions(self.planner, self.execution, self.timers, self.outbox, self.stats)
         self.deliberations: DeliberationCoordinator | None = None
         if settings.trading.mode != "hft":
             self.deliberations = DeliberationCoordinator(
@@ -112,6 +111,9 @@ class Engine:
         self._strategy = strategy
         self._publisher = KernelPublisher(self.execution, self.timers)
         self._watchdogs = Watchdogs(self.timers, round(settings.risk.silent_feed_s * NS_PER_S))
+        self.parameters = Parameters(
+            settings, strategy, self.execution, self.planner, self._watchdogs, self.deliberations
+        )
         self._done_requests: deque[str] = deque(maxlen=REQUESTS_MAX)
         self._counts, self._stop = strategy.lanes["counts"], strategy.lanes["stop"]
         self._refresh_in = strategy.lanes["refresh_in"]
@@ -131,6 +133,7 @@ class Engine:
             Decision: self._on_decision,
             PromptsChanged: self._on_prompts_changed,
             OperatorCommand: self._on_operator,
+            SettingsChanged: self._on_settings_changed,
             SystemFault: self._on_system_fault,
             Continued: self._on_continued,
             Restarted: self._on_restarted,
@@ -369,9 +372,9 @@ class Engine:
             case "pause":
                 self.state.reduce(ReduceCause.PAUSED)
             case "cancel_all":
-                self.execution.cancel_all("all orders cancelled", self.now_ns)
+                self.actions.cancel_all(self.now_ns)
             case "sync":
-                self.execution.synchronize(self.now_ns)
+                self.actions.synchronize(self.now_ns)
             case _:
                 self._halt(command.reason, None)
         if command.command == "flatten":
@@ -384,6 +387,9 @@ class Engine:
         self.state.resume(reason)
         if was_paused and self.deliberations:
             self.deliberations.on_resumed(self.now_ns)
+
+    def _on_settings_changed(self, changed: SettingsChanged) -> None:
+        self.parameters.change(changed.changes, self.now_ns)
 
     def _on_system_fault(self, fault: SystemFault) -> None:
         self._halt(fault.cause, self.outbox.new_halt_id())
@@ -401,7 +407,7 @@ class Engine:
             self.deliberations.on_halt(self.now_ns)
 
     def _on_loop_lag(self, lag: LoopLag) -> None:
-        if lag.lag_ms <= self.max_lag_ms:
+        if lag.lag_ms <= self.parameters.max_lag_ms:
             self.state.clear(ReduceCause.LAG)
         elif self.state.reduce(ReduceCause.LAG):
             self.execution.cancel_entries("event loop lag limit exceeded", self.now_ns)

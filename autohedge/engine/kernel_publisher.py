@@ -18,9 +18,7 @@ class KernelPublisher:
         self._held, self._touched = scalars(execution.portfolio.held), execution.touched
         self._status = scalars(lanes["status"])
         self._take_profit, self._stop_loss = scalars(lanes["take_profit"]), scalars(lanes["stop_loss"])
-        self._trail_from = scalars(lanes["trail_from"])
-        # The trailing stop is this share of the highest bid.
-        lanes["trail_keep"] = [1.0 - each.trailing_distance_bps / 10_000.0 for each in self._instruments]
+        self._trail_from, self._trail_keep = scalars(lanes["trail_from"]), scalars(lanes["trail_keep"])
 
     def publish(self) -> None:
         """Publishes the touched lanes."""
@@ -42,6 +40,7 @@ class KernelPublisher:
         elif self._orders.entries_of(lane):
             status = PENDING
         self._status[lane] = status
+        self._trail_keep[lane] = instrument_state.terms.trail_keep
         self._take_profit[lane] = take_profit
         self._stop_loss[lane] = stop_loss
         if not held or instrument_state.dust:

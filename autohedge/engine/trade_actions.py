@@ -3,13 +3,11 @@
 Signals of the kernel, proposals of agents, timers and operator commands all come through here.
 """
 
-from autohedge.config import Settings
 from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import Proposal
-from autohedge.core.orders import LEAVE
+from autohedge.core.orders import LEAVE, OrderState
 from autohedge.core.reasons import Reason
 from autohedge.core.timers import TimerQueue
-from autohedge.core.units import NS_PER_S
 from autohedge.engine.outbox import Outbox
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.planner import OrderPlanner
@@ -29,7 +27,6 @@ class TradeActions:
 
     def __init__(
         self,
-        settings: Settings,
         planner: OrderPlanner,
         execution: ExecutionManager,
         timers: TimerQueue[TimerKey],
@@ -40,7 +37,6 @@ class TradeActions:
         self._instruments, self._orders = execution.instruments, execution.orders
         self._held, self._market = execution.portfolio.held, execution.portfolio.market
         self._timers, self._outbox, self._stats = timers, outbox, stats
-        self._reprice_ns = round(settings.execution.reprice_after_s * NS_PER_S)
 
     # entries
 
@@ -92,7 +88,8 @@ class TradeActions:
         order = self._orders.working.get(order_id)
         if order is None or order.intent.purpose is LEAVE or order.cancel_requested:
             return
-        self._timers.schedule(("reprice", order_id), now_ns + self._reprice_ns)
+        if reprice_ns := self._instruments[order.intent.lane].terms.reprice_ns:
+            self._timers.schedule(("reprice", order_id), now_ns + reprice_ns)
         if limit := self._planner.plan_reprice(order, now_ns):
             self._execution.replace(order, limit, now_ns)
 
@@ -151,6 +148,23 @@ class TradeActions:
         """Sells the position because the agents propose it; returns whether an order can carry that out."""
         sells = self.exit_position(lane, Reason.EXIT_SIGNAL.label, now_ns)
         return sells and not self._instruments[lane].dust  # dust stays held
+
+    # an operator's requests
+
+    def cancel_all(self, now_ns: int) -> None:
+        """Cancels every resting order, an adopted exit too, and drops all slices that are left."""
+        self._execution.tracker.repeat_cancels(now_ns)
+        for order in list(self._orders.working.values()):
+            self._execution.cancel(order, "all orders cancelled", now_ns)
+        for lane in range(len(self._instruments)):
+            self._execution.cancel_slices(lane)
+
+    def synchronize(self, now_ns: int) -> None:
+        """Reconciles now, and queries every order that waits for an answer; entries go on meanwhile."""
+        self._execution.request_reconciliation(now_ns)
+        for order in list(self._orders.working.values()):
+            if order.state is OrderState.UNKNOWN or order.cancel_unanswered:
+                self._execution.tracker.requery(order, now_ns)
 
     def flatten(self, now_ns: int) -> None:
         """Sells every position now; what an entry in flight still fills is sold at its next quote."""

@@ -31,7 +31,7 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO
 from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, SELL, OrderState, Purpose, Side
 from autohedge.core.timers import TimerQueue
-from autohedge.core.units import NS_PER_DAY, NS_PER_MINUTE, NS_PER_S
+from autohedge.core.units import NS_PER_MINUTE
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
 from autohedge.execution.portfolio import Portfolio, PositionChange
@@ -99,11 +99,7 @@ class ExecutionManager:
         self._emit = emit
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._moved_ns = [0] * len(instruments)
-        self._errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
-        execution = settings.execution
-        expiry_ns = execution.limit_order_expiration_days * NS_PER_DAY
-        self._rest_ns = min(round(execution.cancel_after_s * NS_PER_S), expiry_ns)
-        self._reprice_ns = round(execution.reprice_after_s * NS_PER_S)
+        self.errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
         self.exits_wait = False
 
     @property
@@ -121,9 +117,10 @@ class ExecutionManager:
         self.touched.add(lane)
         self.tracker.track(order, now_ns)
         if order.intent.time_in_force is GTC:
-            self._timers.schedule(("cancel", order_id), now_ns + self._rest_ns)
-            if self._reprice_ns:
-                self._timers.schedule(("reprice", order_id), now_ns + self._reprice_ns)
+            terms = self.instruments[lane].terms
+            self._timers.schedule(("cancel", order_id), now_ns + terms.rest_ns)
+            if terms.reprice_ns:
+                self._timers.schedule(("reprice", order_id), now_ns + terms.reprice_ns)
         self.reconciliation.plan_next(now_ns)
 
     def cancel(self, order: Order | None, reason: str, now_ns: int) -> None:
@@ -141,14 +138,6 @@ class ExecutionManager:
         """Halts entries and cancels resting ones, because a fill would add exposure."""
         self.state.halt(reason, halt_id)
         self.cancel_entries("entries halted", now_ns)
-        for lane in range(len(self.instruments)):
-            self.cancel_slices(lane)
-
-    def cancel_all(self, reason: str, now_ns: int) -> None:
-        """Cancels every resting order, an adopted exit too, and drops all slices that are left."""
-        self.tracker.repeat_cancels(now_ns)
-        for order in list(self.orders.working.values()):
-            self.cancel(order, reason, now_ns)
         for lane in range(len(self.instruments)):
             self.cancel_slices(lane)
 
@@ -191,13 +180,6 @@ class ExecutionManager:
         else:
             self.reconciliation.request(now_ns, self.last_fill_ns)
 
-    def synchronize(self, now_ns: int) -> None:
-        """Reconciles now, and queries every order that waits for an answer; entries go on meanwhile."""
-        self.request_reconciliation(now_ns)
-        for order in list(self.orders.working.values()):
-            if order.state is OrderState.UNKNOWN or order.cancel_unanswered:
-                self.tracker.requery(order, now_ns)
-
     def _touch_all(self) -> None:
         self.touched.update(range(len(self.instruments)))
 
@@ -207,8 +189,8 @@ class ExecutionManager:
         """Counts an event that reports an error; returns whether entries must halt because of their number."""
         if not isinstance(event, ERRORS):
             return False
-        reached = not self._errors.has_room(now_ns)
-        self._errors.record(now_ns)
+        reached = not self.errors.has_room(now_ns)
+        self.errors.record(now_ns)
         return reached
 
     def apply(self, event: OrderEvent, now_ns: int) -> Applied:
@@ -283,7 +265,7 @@ class ExecutionManager:
             instrument_state.refused = 0
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
-        until_ns = now_ns + self.instruments[lane].max_hold_ns  # 0 means no time stop
+        until_ns = now_ns + self.instruments[lane].terms.max_hold_ns  # 0 means no time stop
         if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)
 
@@ -371,6 +353,7 @@ class ExecutionManager:
         is_lost = isinstance(finding, Lost)
         purpose = self._purpose_of(found.side)
         self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external", purpose))
+        self._begin_adopted(lane)
         intent = self.instruments[lane].intent_of(found, purpose, lane, self.portfolio.market.mark(lane))
         order = self.orders.adopt(found, intent, now_ns)
         self.touched.add(lane)
@@ -378,7 +361,7 @@ class ExecutionManager:
         for fill in finding.fills:
             yield self._apply(fill, order, now_ns)
         if found.time_in_force is GTC and is_lost:  # an external order keeps its own lifetime
-            self._timers.schedule(("cancel", order.id), now_ns + self._rest_ns)
+            self._timers.schedule(("cancel", order.id), now_ns + self.instruments[lane].terms.rest_ns)
         self._apply_listed_status(found, order, now_ns)
         self.tracker.track(order, now_ns)
         if purpose is LEAVE:
@@ -389,6 +372,11 @@ class ExecutionManager:
     def _purpose_of(self, side: Side) -> Purpose:
         """The purpose of an order that the venue lists by its side alone."""
         return LEAVE if side is SELL else ENTER
+
+    def _begin_adopted(self, lane: int) -> None:
+        """Gives what is adopted the terms that the settings have now, unless an entry's are in use."""
+        if not self.portfolio.held[lane] and not self.orders.entries_of(lane):
+            self.instruments[lane].begin_entry()
 
     def on_account_state(self, account: AccountState, now_ns: int) -> Iterator[Applied]:
         """Compares the ledger with the venue's account; yields what came of each difference."""
@@ -433,6 +421,7 @@ class ExecutionManager:
         Returns why entries must halt, empty if they need not.
         """
         instrument_state, was_flat = self.instruments[lane], self.portfolio.held[lane] <= 0.0
+        self._begin_adopted(lane)
         grew = self.portfolio.adopt_position(lane, amount, price)
         held = self.portfolio.position(lane).quantity
         self._on_position_changed(lane, held, now_ns, grew=grew)

@@ -16,7 +16,6 @@ from autohedge.core.events import Proposal
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, ENTER, IOC, LEAVE, LIMIT, MARKET, SELL, Intent, OrderState, TimeInForce
 from autohedge.core.reasons import Reason
-from autohedge.core.units import NS_PER_S
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.portfolio import Portfolio
@@ -50,8 +49,6 @@ class OrderPlanner:
         self._instruments, self._portfolio, self._market = instruments, portfolio, portfolio.market
         self._orders, self._state = orders, state
         self.order_rate: Throttler = Limits.of(settings).rate()
-        self._time_in_force = TimeInForce(settings.execution.time_in_force)
-        self._twap = (settings.execution.twap_slices, round(settings.execution.twap_s * NS_PER_S))
 
     # entries
 
@@ -63,11 +60,12 @@ class OrderPlanner:
         A `proposal` can only lower size and limit; it also sets the exits and the time in force.
         """
         instrument_state = self._instruments[lane]
+        instrument_state.begin_entry()
         buying_power = self._buying_power()
-        notional = instrument_state.sizing.notional(buying_power)
+        notional = instrument_state.terms.sizing.notional(buying_power)
         if proposal and notional:
             notional = scaled(notional, proposal.size_pct)
-            if notional < instrument_state.sizing.min_notional:
+            if notional < instrument_state.terms.sizing.min_notional:
                 return Reason.MIN_NOTIONAL
         intent = self._entry_intent(lane, notional, proposal)
         slices = self._schedule_for(intent, instrument_state, now_ns)
@@ -121,21 +119,23 @@ class OrderPlanner:
 
     def _schedule_for(self, intent: Intent, instrument_state: InstrumentState, now_ns: int) -> Twap | None:
         """The TWAP schedule of an entry; None if it is sent whole."""
-        parts, over_ns = self._twap
-        if parts == 1 or not intent.quantity:
+        terms = instrument_state.terms
+        if terms.slices == 1 or not intent.quantity:
             return None
-        return Twap.of(intent.quantity, parts, over_ns, instrument_state.instrument.lot, now_ns)
+        return Twap.of(
+            intent.quantity, terms.slices, terms.slices_ns, instrument_state.instrument.lot, now_ns
+        )
 
     def _entry_intent(self, lane: int, notional: Decimal | None, proposal: Proposal | None) -> Intent:
         """An entry intent at the current prices; zero quantity without a notional."""
         instrument_state, (bid, ask) = self._instruments[lane], self._market.quote(lane)
         take_profit, stop_loss, trail_from = instrument_state.exit_levels((bid + ask) / 2.0, proposal)
-        most = entry_limit(bid, ask, instrument_state.aggression_bps, instrument_state.instrument)
+        most = entry_limit(bid, ask, instrument_state.terms.aggression_bps, instrument_state.instrument)
         # Sized at the settings' limit: the agents' lower one must not buy more.
         quantity = (
             quantity_for(notional, most, instrument_state.instrument.lot) if notional and most else ZERO
         )
-        limit, time_in_force = most, self._time_in_force
+        limit, time_in_force = most, instrument_state.terms.time_in_force
         if proposal:
             limit = with_offset(most, proposal.offset_bps, bid, instrument_state.instrument)
             time_in_force = TimeInForce(proposal.time_in_force)

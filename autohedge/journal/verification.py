@@ -14,6 +14,7 @@ from autohedge.core.events import (
     OrderAdopted,
     PromptsChanged,
     RunEnded,
+    SettingsChanged,
     SubmitOrder,
 )
 from autohedge.core.results import RunResult
@@ -246,7 +247,13 @@ def files_of(line: JournalLine) -> list[str]:
     """Returns the stored files that a line names. Raises Corrupt if it is a damaged genesis."""
     if line.genesis is not None:
         return Genesis.of(line).files
-    return list(line.event.prompts.values()) if isinstance(line.event, PromptsChanged) else []
+    match line.event:
+        case PromptsChanged(prompts=prompts):
+            return list(prompts.values())
+        case SettingsChanged(new_hash=settings):
+            return [f"{settings}.json"]
+        case _:
+            return []
 
 
 def _recorded_facts(folder: RunFolder, genesis: Genesis) -> dict[str, Any]:

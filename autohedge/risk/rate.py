@@ -9,17 +9,22 @@ class Throttler:
     `has_room` records no event, `record` does. Exits record without asking, so they count but never wait.
     """
 
-    __slots__ = ("_most", "_times_ns", "_window_ns")
+    __slots__ = ("_times_ns", "_window_ns", "most")
 
     def __init__(self, most: int, window_ns: int) -> None:
-        self._most = most
+        self.most = most
         self._window_ns = window_ns
         self._times_ns: deque[int] = deque(maxlen=most)
+
+    def set_most(self, most: int) -> None:
+        """Changes the number of events; those before the last `most` until now are not known any more."""
+        self.most = most
+        self._times_ns = deque(self._times_ns, most)
 
     def has_room(self, now_ns: int) -> bool:
         """Returns whether one more event may happen now."""
         times = self._times_ns
-        return len(times) < self._most or now_ns - times[0] >= self._window_ns
+        return len(times) < self.most or now_ns - times[0] >= self._window_ns
 
     def available_at_ns(self, now_ns: int) -> int:
         """Returns when one more event may happen."""

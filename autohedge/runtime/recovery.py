@@ -19,6 +19,7 @@ from autohedge.core.events import (
     PromptsChanged,
     Restarted,
     RunStarted,
+    SettingsChanged,
     SubmitOrder,
     SystemFault,
 )
@@ -28,6 +29,9 @@ from autohedge.market.cursor import MarketCursor
 from autohedge.market.tape import Rows
 from autohedge.runtime.replay import replay, same_entry
 from autohedge.runtime.virtual import VirtualRuntime
+
+OUTSIDE = (OperatorCommand, SettingsChanged, SystemFault, LoopLag, Restarted, PromptsChanged)
+"""Inputs that a repeated tape run does not produce, as a run on a clock has them."""
 
 
 class VerifyingRecorder:
@@ -72,18 +76,10 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], market: Marke
         match entry.event:
             case RunStarted(nonce):
                 runtime.begin(nonce)
-            case (
-                Decision()
-                | OperatorCommand()
-                | SystemFault()
-                | LoopLag()
-                | Restarted()
-                | Continued()
-                | PromptsChanged()
-            ):
+            case event if isinstance(event, (Decision, Continued, *OUTSIDE)):
                 # The rows before it count, not its time: rows of the same time may have come later.
-                runtime.advance_to(entry.pos, entry.event.at_ns)
-                runtime.interrupt(entry.event)
+                runtime.advance_to(entry.pos, event.at_ns)
+                runtime.interrupt(event)
     # After a stop no more rows are taken: what came later belongs to the finish.
     stopped, end_ns = was_stopped(record), last_ns(record, market.rows)
     if not stopped:
@@ -160,9 +156,8 @@ def before_first_ns(rows: Rows) -> int:
 
 
 def has_outside_inputs(record: Sequence[JournalEntry]) -> bool:
-    """Whether a record has inputs that a repeated tape run does not produce, as a run on a clock has."""
-    outside = (OperatorCommand, SystemFault, LoopLag, Restarted, PromptsChanged)
-    return any(isinstance(entry.event, outside) for entry in record)
+    """Whether a record has inputs that a repeated tape run does not produce."""
+    return any(isinstance(entry.event, OUTSIDE) for entry in record)
 
 
 def was_stopped(record: Sequence[JournalEntry]) -> bool:

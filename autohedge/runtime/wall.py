@@ -163,7 +163,7 @@ class WallRuntime:
         """Injects `LoopLag` when the lag crosses the engine's limit, in either direction."""
         if not self.reports_lag:
             return
-        late = self.lag.last_ns > self.engine.max_lag_ms * NS_PER_MS
+        late = self.lag.last_ns > self.engine.parameters.max_lag_ms * NS_PER_MS
         if late is not self._late:  # only crossings: one input per wake would flood the journal
             self._late = late
             self.runtime.interrupt(LoopLag(self.reached_ns, self.lag.last_ns / NS_PER_MS))

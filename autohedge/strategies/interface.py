@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from autohedge.config import Settings
 from autohedge.kernels.state import KernelStates
 from autohedge.market.tape import Rows
 
@@ -25,16 +26,21 @@ class StrategyRunner(Protocol):
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
         ...
 
+    def update(self, settings: Settings) -> None:
+        """Takes over settings that were changed during the run."""
+        ...
+
 
 Kernel = Callable[..., int]
 
 
 @dataclass(frozen=True, slots=True)
 class CompiledStrategy:
-    """A compiled strategy: its state records and its kernel."""
+    """A compiled strategy: its state records, its kernel, and what writes settings into the records."""
 
     lanes: KernelStates
     kernel: Kernel
+    configure: Callable[[Settings], None] | None = None
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
@@ -50,3 +56,8 @@ class CompiledStrategy:
             start,
             stop,
         )
+
+    def update(self, settings: Settings) -> None:
+        """Writes changed settings into the records; a strategy without `configure` keeps what it has."""
+        if self.configure:
+            self.configure(settings)

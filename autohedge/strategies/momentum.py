@@ -1,6 +1,7 @@
 """Momentum: writes the settings into the state records of its kernel."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
 
@@ -8,7 +9,7 @@ from autohedge.config import Settings
 from autohedge.config.sections import MomentumSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels import momentum
-from autohedge.kernels.state import new_states
+from autohedge.kernels.state import KernelStates, new_states
 from autohedge.market.tape import Kind, Stream
 from autohedge.strategies.interface import CompiledStrategy
 
@@ -30,15 +31,26 @@ def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
             msg = f"{stream.symbol} has no sizes for the momentum filters; {cure}"
             raise Misconfigured(msg)
         _fill(lanes[i], wanted, filters=filters)
-    return CompiledStrategy(lanes, momentum.scan)
+    symbols = [stream.symbol for stream in streams]
+    return CompiledStrategy(lanes, momentum.scan, partial(_update, lanes, symbols))
+
+
+def _update(lanes: KernelStates, symbols: Sequence[str], settings: Settings) -> None:
+    for lane, symbol in zip(lanes, symbols, strict=True):
+        _fill_live(lane, settings.for_symbol(symbol).momentum)
 
 
 def _fill(lane: np.void, wanted: MomentumSettings, *, filters: bool) -> None:
-    lane["max_spread_bps"] = wanted.max_spread_bps
-    lane["min_edge_bps"] = wanted.min_edge_bps
+    _fill_live(lane, wanted)
     lane["min_volume_ratio"] = wanted.min_volume_ratio
-    lane["evaluate_every_quotes"] = wanted.evaluate_every_quotes
     lane["lookback"] = wanted.lookback
     lane["warmup_count"] = max(wanted.warmup_count, 2)  # an edge needs two mids
     lane["filters"] = filters
     lane["use_vwap"] = wanted.use_vwap_filter
+
+
+def _fill_live(lane: np.void, wanted: MomentumSettings) -> None:
+    """Writes the parameters that can change during a run."""
+    lane["max_spread_bps"] = wanted.max_spread_bps
+    lane["min_edge_bps"] = wanted.min_edge_bps
+    lane["evaluate_every_quotes"] = wanted.evaluate_every_quotes

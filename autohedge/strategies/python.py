@@ -107,6 +107,9 @@ class PythonStrategyRunner:
                         return i
         return stop
 
+    def update(self, settings: Settings) -> None:
+        """Does nothing: a strategy keeps the parameters that it was made with."""
+
     def _step(self, i: int, row: _Row) -> int:
         """Processes one row; returns exactly one code, as a compiled step does."""
         lane, ts, bid, ask, bid_size, ask_size = row

@@ -75,7 +75,7 @@ def test_changes_name_only_what_differs() -> None:
     assert restarts_needed(changes) == ["momentum.lookback"]
 
 
-@limits(max_examples=60, deadline=None)
+@limits(max_examples=25, deadline=None)
 @given(_choices(), _choices())
 def test_settings_with_their_changes_are_the_new_settings(old: Settings, new: Settings) -> None:
     changed = with_changes(old, changes_between(old, new))

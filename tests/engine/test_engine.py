@@ -235,8 +235,8 @@ def test_trailing_stop_settings_apply_per_symbol() -> None:
         'symbol_overrides."X".trailing_activation_bps': 80,
     }
     engine = engine_for(settings(**EAGER | own), columns_tape({"X": quotes, "Y": quotes}))
-    assert engine.kernel_states["trail_keep"].tolist() == [0.995, 1.0]
-    assert [instrument.trailing_activation_bps for instrument in engine.instruments] == [80, np.inf]
+    assert [instrument.terms.trail_keep for instrument in engine.instruments] == [0.995, 1.0]
+    assert [instrument.terms.trailing_activation_bps for instrument in engine.instruments] == [80, np.inf]
 
 
 def test_halted_engine_still_sends_stop_loss_exit() -> None:

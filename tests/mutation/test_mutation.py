@@ -19,7 +19,7 @@ def _mutant(old: str, new: str, *, file: str = "risk/state.py", equivalent: str 
 
 
 BUG = _mutant("self.causes.remove(cause)", "self.causes.clear()")
-HARMLESS = _mutant('"""Lifts the halt."""', '"""Lifts a halt."""')
+HARMLESS = _mutant('"""Lifts the halt and the pause."""', '"""Lifts halt and pause."""')
 
 
 @pytest.fixture(scope="module")

@@ -20,6 +20,7 @@ from autohedge.core.events import (
     PromptsChanged,
     Restarted,
     RunStarted,
+    SettingsChanged,
     SystemFault,
 )
 from autohedge.core.ids import nonce_from_seed, seeded_random
@@ -68,6 +69,14 @@ def _settings() -> Settings:
     )
 
 
+CHANGE = SettingsChanged(
+    START_NS + 140 * NS_PER_S,
+    "old",
+    "new",
+    {"exits.take_profit_bps": 9.0, "risk.max_orders_per_minute": 20, "hybrid.min_refresh_s": 1.0},
+)
+
+
 def _runtime(
     seed: int, tape: Tape, recorder: Recording | VerifyingRecorder, decisions: DecisionSource | None = None
 ) -> VirtualRuntime:
@@ -79,7 +88,7 @@ def _runtime(
 
 
 def _played(seed: int, tape: Tape, stop_s: int | None, *, halted_last: bool = False) -> Recording:
-    """A run that an operator halts, resumes and perhaps stops, and perhaps halts after that."""
+    """A run that gets every command and a change of its settings, and is perhaps stopped and then halted."""
     record, draw = Recording(), seeded_random(str(seed), "answers")
     answers = random_answers(draw, _settings(), tape.symbols)
     strikes = [
@@ -90,12 +99,13 @@ def _played(seed: int, tape: Tape, stop_s: int | None, *, halted_last: bool = Fa
     decisions = ScriptedDecisions(_settings(), tape.symbols, answers, FaultSchedule(strikes, Counter()))
     runtime = _runtime(seed, tape, record, decisions)
     runtime.begin(nonce_from_seed(seed))
-    commands = [(90, "halt"), (120, "resume")] + ([(stop_s, "stop")] if stop_s else [])
+    commands = [(30, "pause"), (45, "resume"), (60, "cancel_all"), (75, "sync")]
+    commands += [(90, "halt"), (120, "resume"), (140, "change")] + ([(stop_s, "stop")] if stop_s else [])
     commands += [(stop_s, "halt")] if stop_s and halted_last else []
     for second, command in commands:
         at_ns = START_NS + second * NS_PER_S
         runtime.advance(at_ns)
-        runtime.inject(OperatorCommand(at_ns, command, "a person"))  # type: ignore[arg-type]
+        runtime.inject(CHANGE if command == "change" else OperatorCommand(at_ns, command, "a person"))  # type: ignore[arg-type]
     if stop_s is None:
         runtime.advance(NEVER)
     runtime.finish()
@@ -192,6 +202,7 @@ def test_question_cancelled_in_its_own_step_is_not_forwarded() -> None:
         LoopLag(1, 1.0),
         Restarted(1, 0, "m"),
         PromptsChanged(1, {}),
+        SettingsChanged(1, "old", "new", {}),
     ],
 )
 def test_record_with_an_input_from_outside_cannot_be_repeated(outside: AnyInput) -> None:

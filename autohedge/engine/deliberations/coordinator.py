@@ -42,23 +42,17 @@ class DeliberationCoordinator:
         self._instruments = execution.instruments
         self._outbox = outbox
         self._number = self._skipped = 0
-        lanes, hybrid, llm = execution.portfolio.market.lanes, settings.hybrid, settings.llm
+        lanes, hybrid = execution.portfolio.market.lanes, settings.hybrid
         self._symbols = symbols = [each.instrument.symbol for each in execution.instruments]
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         own = [settings.for_symbol(symbol) for symbol in symbols]
         self._bounds = [agent_limits(each) for each in own]
         self.proposes = settings.trading.mode == "llm"
-        every_quotes, pause_s = (
-            (1, llm.min_interval_s) if self.proposes else (hybrid.gate_refresh_quotes, hybrid.min_refresh_s)
-        )
         warmups = [each.momentum.warmup_count for each in own]
-        cadence = Cadence(every_quotes, pause_s, hybrid.deadline_s)
-        self.scheduler = DeliberationScheduler(cadence, symbols, warmups, lanes, timers)
+        self.scheduler = DeliberationScheduler(Cadence.of(settings), symbols, warmups, lanes, timers)
         self.gates: EntryGates | ProposalHandler
         if self.proposes:
-            self.gates = ProposalHandler(
-                llm.no_trade_cooldown_quotes, self._bounds, symbols, self.scheduler, actions, outbox
-            )
+            self.gates = ProposalHandler(self._bounds, symbols, self.scheduler, actions, outbox)
         else:
             self.gates = EntryGates(hybrid, symbols, self.scheduler, actions, timers, outbox)
         self._gate_codes = lanes["gate"]
@@ -67,6 +61,13 @@ class DeliberationCoordinator:
         if hybrid.learn_every_trades:
             deadline_ns = round(hybrid.deadline_s * NS_PER_S)
             self.lesson_scheduler = LessonScheduler(symbols, hybrid.learn_every_trades, deadline_ns, timers)
+
+    def update(self, settings: Settings, now_ns: int) -> None:
+        """Takes over changed settings: how often to ask, cooldowns, and the limits that agents are shown."""
+        self.scheduler.cadence = Cadence.of(settings)
+        self._bounds[:] = [agent_limits(settings.for_symbol(symbol)) for symbol in self._symbols]
+        for lane in range(len(self._instruments)):
+            self._ask_if_due(lane, now_ns)  # sets the timer of a question that waits, by the new pause
 
     # requests of a person, for `autohedge ask`
 

@@ -61,7 +61,7 @@ class EntryGates:
     ) -> None:
         first: State = "open" if hybrid.starts_open else "closed"
         self.gates = [Gate(first, NEVER) for _ in symbols]
-        self._terms = hybrid
+        self._verdict_ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
         self._symbols = symbols
         self._scheduler, self._stats = scheduler, scheduler.stats
         self._actions, self._timers, self._outbox = actions, timers, outbox
@@ -115,7 +115,7 @@ class EntryGates:
         requested_ns = self._scheduler.states[lane].requested_ns or 0
         # A cached verdict counts from its own request. The minimum keeps a wrong time from extending it.
         decided_ns = min(decision.decided_ns or requested_ns, requested_ns)
-        valid_until_ns = decided_ns + round(self._terms.verdict_ttl_s * NS_PER_S)
+        valid_until_ns = decided_ns + self._verdict_ttl_ns
         if decision.direction != "long":
             self.close(lane, f"direction {decision.direction or 'missing'}", now_ns)
         elif valid_until_ns <= now_ns:
@@ -128,7 +128,7 @@ class EntryGates:
 
     def _on_no_trade(self, lane: int, why: str, now_ns: int) -> None:
         """Closes the gate and starts the cooldown of `no_trade_cooldown_quotes`."""
-        wait = self._terms.no_trade_cooldown_quotes
+        wait = self._scheduler.cadence.cooldown_quotes
         self._timers.cancel((EXPIRY, lane))
         if wait:
             self._scheduler.start_cooldown(lane, wait)

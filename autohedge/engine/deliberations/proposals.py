@@ -26,14 +26,12 @@ class ProposalHandler:
 
     def __init__(
         self,
-        cooldown_quotes: int,
         bounds: Sequence[AgentLimits],
         symbols: Sequence[str],
         scheduler: DeliberationScheduler,
         actions: TradeActions,
         outbox: Outbox,
     ) -> None:
-        self._cooldown_quotes = cooldown_quotes
         self._bounds, self._symbols = bounds, symbols
         self._scheduler, self._stats = scheduler, scheduler.stats
         self._actions, self._outbox = actions, outbox
@@ -99,9 +97,9 @@ class ProposalHandler:
 
     def _cool_down(self, lane: int, why: str, now_ns: int) -> None:
         """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""
-        if self._cooldown_quotes:
-            self._scheduler.start_cooldown(lane, self._cooldown_quotes)
-            self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], self._cooldown_quotes, why))
+        if quotes := self._scheduler.cadence.cooldown_quotes:
+            self._scheduler.start_cooldown(lane, quotes)
+            self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], quotes, why))
 
     def _resolve(self, lane: int, number: int, code: str, now_ns: int) -> None:
         self._stats.proposals[code] += 1

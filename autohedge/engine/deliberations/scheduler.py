@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from autohedge.config import Settings
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Decision
 from autohedge.core.reasons import Reason
@@ -56,11 +57,25 @@ class DeliberationStats:
 
 @dataclass(frozen=True, slots=True)
 class Cadence:
-    """How often to ask: after `every_quotes`, with `least_pause_s` in between; `deadline_s` for an answer."""
+    """How often to ask: after `every_quotes`, with `least_pause_ns` in between; `deadline_ns` for an answer.
+
+    After a `no_trade` no question comes for `cooldown_quotes`.
+    """
 
     every_quotes: int
-    least_pause_s: float
-    deadline_s: float
+    least_pause_ns: int
+    deadline_ns: int
+    cooldown_quotes: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> "Cadence":
+        """The cadence of the settings, for their mode."""
+        hybrid, llm = settings.hybrid, settings.llm
+        deadline_ns = round(hybrid.deadline_s * NS_PER_S)
+        if settings.trading.mode == "llm":
+            return cls(1, round(llm.min_interval_s * NS_PER_S), deadline_ns, llm.no_trade_cooldown_quotes)
+        pause_ns = round(hybrid.min_refresh_s * NS_PER_S)
+        return cls(hybrid.gate_refresh_quotes, pause_ns, deadline_ns, hybrid.no_trade_cooldown_quotes)
 
 
 class DeliberationScheduler:
@@ -74,9 +89,7 @@ class DeliberationScheduler:
         lanes: KernelStates,
         timers: TimerQueue[TimerKey],
     ) -> None:
-        self._cadence = cadence
-        self._least_pause_ns = round(cadence.least_pause_s * NS_PER_S)
-        self._deadline_ns = round(cadence.deadline_s * NS_PER_S)
+        self.cadence = cadence
         self._warmups = warmups
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._refresh_in, self._counts = lanes["refresh_in"], lanes["counts"]
@@ -159,7 +172,7 @@ class DeliberationScheduler:
             state.due = False
             self._refresh_in[lane] = missing
             return False
-        soonest_ns = 0 if state.requested_ns is None else state.requested_ns + self._least_pause_ns
+        soonest_ns = 0 if state.requested_ns is None else state.requested_ns + self.cadence.least_pause_ns
         if now_ns < soonest_ns:
             self._timers.schedule((REQUEST, lane), soonest_ns)
             return False
@@ -170,6 +183,6 @@ class DeliberationScheduler:
         state = self.states[lane]
         state.pending_id, state.requested_ns = number, now_ns
         state.due, state.quotes_after_cooldown = False, 0
-        self._refresh_in[lane] = self._cadence.every_quotes
+        self._refresh_in[lane] = self.cadence.every_quotes
         self._timers.cancel((REQUEST, lane))
-        self._timers.schedule((DEADLINE, lane), now_ns + self._deadline_ns)
+        self._timers.schedule((DEADLINE, lane), now_ns + self.cadence.deadline_ns)
