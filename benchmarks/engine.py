@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.reasons import Reason
 from autohedge.engine.engine import Engine
 from autohedge.market import Tape
@@ -75,11 +76,11 @@ def _order_row(spent: dict[str, list[Spent]], orders: int) -> Row:
 
 def _series_row(engine: Engine, tape: Tape) -> Row:
     """Measures what the equity series costs once, at the end of a run."""
-    rows, cash = tape.rows, engine.ledger.initial_cash
+    rows, account = tape.rows, OpeningAccount(engine.ledger.initial_cash)
     spent = Timed.cpu(
-        [clocked(lambda: engine.equity_history.series(rows, engine.pos, cash)) for _ in range(ROUNDS)]
+        [clocked(lambda: engine.equity_history.series(rows, engine.pos, account)) for _ in range(ROUNDS)]
     )
-    points = len(engine.equity_history.series(rows, engine.pos, cash))
+    points = len(engine.equity_history.series(rows, engine.pos, account))
     median_us, least_us = (seconds / points * 1e6 for seconds in (spent.median, spent.least))
     figure = f"{median_us:.1f} us (least {least_us:.1f})"
     note = (

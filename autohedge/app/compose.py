@@ -33,4 +33,5 @@ def engine_for(settings: Settings, tape: Tape) -> Engine:
 
 def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
     """Returns a new simulated venue that fills orders from the tape."""
-    return SimulatedVenue(VenueModel.of(settings), lots_of(settings, tape.symbols), tape.rows, nonce=nonce)
+    model = VenueModel.of(settings, tape.symbols)
+    return SimulatedVenue(model, lots_of(settings, tape.symbols), tape.rows, nonce=nonce)

@@ -227,7 +227,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     if difference is None:
         claims.check(folder)
         _check_working_orders(folder, engine)
-        series = engine.equity_history.series(tape.rows, engine.pos, engine.ledger.initial_cash)
+        series = engine.equity_history.series(tape.rows, engine.pos, engine.opening)
         check_equity_series(folder, series)
     return difference, finished
 

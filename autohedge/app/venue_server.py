@@ -33,7 +33,7 @@ def serve_venue(
 
     `ready` receives the port once the server listens. Raises Unavailable if it cannot listen on `port`.
     """
-    model, lots = VenueModel.of(settings), lots_of(settings, tape.symbols)
+    model, lots = VenueModel.of(settings, tape.symbols), lots_of(settings, tape.symbols)
     # No run id yet: the server takes that of the first trader, and refuses other runs from then on.
     hello = handshake_for(settings, tape, "", fresh_nonce())
     server = SimulatedVenueServer(model, lots, tape.rows, hello, speed=speed, faults=faults)

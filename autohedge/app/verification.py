@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from autohedge.app.records import check_equity_series, origins_of
+from autohedge.config import from_plain, opening_account
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.core.events import Decision, DeliberationRequested, Restarted
-from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
 from autohedge.execution.equity_history import EquityPoint, RecordedBookings
 from autohedge.journal import JournalLine, RunFolder
@@ -87,16 +87,18 @@ class _Answers:
 class _Account:
     """What the journal says about the account: the bookings, which give the equity series with the tape."""
 
-    def __init__(self, origins: list[Origin]) -> None:
-        self.origins = origins
-        self._bookings = RecordedBookings([origin.symbol for origin in origins])
+    def __init__(self, genesis: Genesis) -> None:
+        self.origins = origins = origins_of(genesis)
+        self._settings = genesis.settings
+        self._symbols = [origin.symbol for origin in origins]
+        self._bookings = RecordedBookings(self._symbols)
         self._pos = 0
 
     def apply(self, line: JournalLine) -> None:
         self._bookings.apply(line.entry)
         self._pos = line.pos
 
-    def equity_series(self, folder: RunFolder, result: RunResult) -> list[EquityPoint] | None:
+    def equity_series(self, folder: RunFolder) -> list[EquityPoint] | None:
         """Returns the series; None if the tape is missing or is not the recorded one.
 
         Raises Corrupt if the journal counts more rows than the tape has.
@@ -107,7 +109,8 @@ class _Account:
             return None
         if self._pos > len(rows):
             raise Corrupt(f"{folder.journal} counts {self._pos} rows, but the tape has {len(rows)}")
-        return self._bookings.history.series(rows, self._pos, result.initial_cash)
+        settings = from_plain(folder.settings(self._settings))
+        return self._bookings.history.series(rows, self._pos, opening_account(settings, self._symbols))
 
 
 def check_record(folder: RunFolder) -> RecordCheck:
@@ -121,7 +124,7 @@ def check_record(folder: RunFolder) -> RecordCheck:
 
     def take(line: JournalLine) -> None:
         if line.genesis is not None:
-            account.append(_Account(origins_of(Genesis.of(line))))
+            account.append(_Account(Genesis.of(line)))
         else:
             account[0].apply(line)
         names.update(files_of(line))
@@ -243,7 +246,7 @@ def _results(folder: RunFolder, claims: ResultProjection, account: _Account) -> 
         raise Corrupt(f"{folder.path / SUMMARY} does not fit {folder.results.name}; delete it")
     if claims.result is None or not folder.results.is_file():
         return RecordPart("no results.json yet")
-    series = account.equity_series(folder, claims.result)
+    series = account.equity_series(folder)
     if series is None:
         return RecordPart(
             "results.json fits the journal; its equity series needs the tape and is not checked"

@@ -255,7 +255,7 @@ def report_of(settings: Settings, tape: Tape, engine: Engine, process: ProcessFi
         symbols=list(tape.symbols),
         synthetic=any(origin.recipe for origin in tape.origins),
         fills=[msgspec.Raw(fill) for fill in engine.stats.fill_lines],
-        equity_series=engine.equity_history.series(tape.rows, engine.pos, engine.ledger.initial_cash),
+        equity_series=engine.equity_history.series(tape.rows, engine.pos, engine.opening),
         working_orders=working_orders(engine.orders),
         **msgspec.structs.asdict(process),
     )

@@ -1,5 +1,6 @@
 """Settings and secrets: resolved from all sources, validated once, immutable."""
 
+from autohedge.config.account import opening_account
 from autohedge.config.changes import changes_between, restarts_needed, with_changes
 from autohedge.config.loading import (
     SettingOrigin,
@@ -30,6 +31,7 @@ __all__ = [
     "merge",
     "old_names",
     "openai_base_url",
+    "opening_account",
     "parse_override",
     "read_secret",
     "read_toml",

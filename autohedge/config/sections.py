@@ -21,7 +21,9 @@ Money = Annotated[Decimal, Field(ge=0, allow_inf_nan=False, max_digits=30)]
 Percent = Annotated[Decimal, Field(gt=0, le=100, max_digits=20)]
 FeeBps = Annotated[Decimal, Field(ge=0, lt=10_000, max_digits=20)]
 Step = Annotated[Decimal, Field(gt=0, max_digits=20)]
+Amount = Annotated[Decimal, Field(gt=0, max_digits=30)]
 Currency = Annotated[str, AfterValidator(str.upper), Field(pattern=r"^[A-Za-z0-9]{0,12}$")]
+CurrencyName = Annotated[str, AfterValidator(str.upper), Field(pattern=r"^[A-Za-z0-9]{1,12}$")]
 # 1e8 s are three years: as nanoseconds, added to any time of the tape, they stay below 2**63.
 Seconds = Annotated[float, Field(ge=1e-6, le=1e8)]
 Pause = Annotated[float, Field(ge=0, le=1e8)]
@@ -383,11 +385,12 @@ class AccountSettings(Section):
     """The account: its money at the start, its fees, and whether it may sell short."""
 
     applies: ClassVar = Applies.RESTART
-    initial_cash: Annotated[Decimal, Field(gt=0, max_digits=30)]
+    initial_cash: Amount
     maker_bps: FeeBps
     taker_bps: FeeBps
     kind: Literal["cash", "covered"]
     currency: Currency
+    balances: dict[CurrencyName, Amount]
 
     @property
     def fee_bps_max(self) -> Decimal:
@@ -403,6 +406,7 @@ class SimulatedSettings(Section):
     response_latency_ms: Latency
     latency_jitter_ms: Latency
     partial_fills: bool
+    fee_currency: Currency
 
 
 class JournalSettings(Section):

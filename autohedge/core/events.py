@@ -107,8 +107,9 @@ class OrderReplaced(OrderEventBase, frozen=True, gc=False):
 class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True):
     """What happened to a live order, at `ts_ns` on the venue's clock.
 
-    `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust cancels the fill `trade_id`. The report
-    of an end has the quantity `filled` until then, so that a fill whose report was lost is detected.
+    `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust cancels the fill `trade_id`. The fee is in
+    the quote currency if `fee_currency` is None. The report of an end has the quantity `filled` until then, so
+    that a fill whose report was lost is detected.
     """
 
     kind: Literal["fill", "expired", "canceled", "bust"]
@@ -118,6 +119,7 @@ class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True)
     price: Decimal | None = None
     fee: Decimal | None = None
     filled: Decimal | None = None
+    fee_currency: str | None = None
 
 
 class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
@@ -142,13 +144,17 @@ class OrderMassStatus(Input, frozen=True, gc=False):
     orders: tuple[VenueOrderStatus, ...]
 
 
-class AccountState(Input, frozen=True, gc=False):
-    """The account at the venue, as requested at `asked_ns`: cash, and each quantity that is not zero."""
+class AccountState(Input, frozen=True, gc=False, omit_defaults=True):
+    """The account at the venue, as requested at `asked_ns`: cash, and each quantity that is not zero.
+
+    `cash` is in the reporting currency, `balances` has the other currencies.
+    """
 
     at_ns: int
     asked_ns: int
     cash: Decimal
     positions: dict[str, Decimal]
+    balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
 
 
 class ConnectionStatus(Input, frozen=True, gc=False):
@@ -331,14 +337,23 @@ class CooldownChanged(Output, frozen=True, gc=False):
     why: str
 
 
-class FillBooked(Output, frozen=True, gc=False):
-    """The ledger after one fill, so that a replay shows where a difference begins."""
+class FillBooked(Output, frozen=True, gc=False, omit_defaults=True):
+    """The ledger after one fill, so that a replay shows where a difference begins.
+
+    `cash` is in the reporting currency. `realized` is the P&L of all fills so far, each in the quote currency of
+    its symbol. The others belong to a fill that moved another currency than the reporting one: the `balances` that
+    it moved; the `rate` of the quote currency, in the reporting one; and the fee in the quote currency, if it was
+    paid in another.
+    """
 
     order_id: str
     position: Decimal
     cost: Decimal
     cash: Decimal
     realized: Decimal
+    balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    rate: Decimal | None = None
+    quoted_fee: Decimal | None = None
 
 
 class OrderOverfilled(Output, frozen=True, gc=False):
@@ -368,7 +383,10 @@ class OrderAdopted(Output, frozen=True, gc=False):
 
 
 class ExternalChange(Output, frozen=True, gc=False):
-    """The venue holds `amount` more than the ledger explains; `policy` is how it was handled."""
+    """The venue holds `amount` more than the ledger explains; `policy` is how it was handled.
+
+    The subject is a symbol, or the currency of cash.
+    """
 
     kind: Literal["position", "cash"]
     subject: str

@@ -11,8 +11,11 @@ import msgspec
 from autohedge.core.orders import OrderState, Side
 
 
-class Fill(msgspec.Struct, frozen=True, gc=False):
-    """One fill as reports list it; `realized` is before fees."""
+class Fill(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """One fill as reports list it; `realized` is before fees.
+
+    Amounts are in the quote currency of the symbol, the fee in `fee_currency` if that is another one.
+    """
 
     symbol: str
     side: Side
@@ -23,6 +26,7 @@ class Fill(msgspec.Struct, frozen=True, gc=False):
     reason: str
     order_id: str
     realized: Decimal
+    fee_currency: str | None = None
 
 
 _decode_fill = msgspec.json.Decoder(Fill).decode
@@ -97,13 +101,20 @@ class TradingFigures(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunResult(TradingFigures, frozen=True, omit_defaults=True):
-    """The result of a run, or of its part so far; `deliberations` is None in hft mode."""
+    """The result of a run, or of its part so far; `deliberations` is None in hft mode.
+
+    Of an account in several currencies, all figures are in the reporting `currency`, converted at the last mids,
+    so that they add up; `balances` and `fees_by_currency` are the amounts themselves.
+    """
 
     first_ns: int
     last_ns: int
     restarts: int
     state: str
     deliberations: DeliberationFigures | None = None
+    currency: str | None = None
+    balances: dict[str, Decimal] | None = None
+    fees_by_currency: dict[str, Decimal] | None = None
 
 
 class AgentsSummary(msgspec.Struct, frozen=True, omit_defaults=True):

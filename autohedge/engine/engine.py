@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from autohedge.config import Settings
+from autohedge.config import Settings, opening_account
 from autohedge.core.events import (
     AccountState,
     AnyInput,
@@ -51,14 +51,16 @@ from autohedge.engine.outbox import Outbox
 from autohedge.engine.parameters import Parameters
 from autohedge.engine.trade_actions import TradeActions
 from autohedge.engine.watchdogs import Watchdogs
+from autohedge.execution.applied import Applied
 from autohedge.execution.equity_history import EquityHistory
 from autohedge.execution.instrument_state import instrument_states
-from autohedge.execution.manager import Applied, ExecutionManager
+from autohedge.execution.ledger import Ledger
+from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.market_view import MarketView
 from autohedge.execution.orders import Order
 from autohedge.execution.planner import OrderPlanner
 from autohedge.execution.portfolio import Portfolio, PositionChange
-from autohedge.execution.stats import RunStats, trading_figures
+from autohedge.execution.stats import RunStats, currency_figures, trading_figures
 from autohedge.execution.tracking import TimerKey
 from autohedge.kernels.state import REFRESH_DUE
 from autohedge.market.tape import Rows
@@ -94,7 +96,9 @@ class Engine:
         self.kernel_states = strategy.lanes
         self.instruments = instrument_states(settings, symbols)
         self.market = MarketView(strategy.lanes)
-        self.portfolio = Portfolio(settings.account.initial_cash, list(symbols), self.market)
+        self.opening = opening_account(settings, symbols)
+        ledger = Ledger.of(self.opening, symbols)
+        self.portfolio = Portfolio(ledger, list(symbols), self.market, self.opening.currencies)
         self.execution = ExecutionManager(
             settings, self.instruments, self.portfolio, self.timers, self.outbox.emit
         )
@@ -235,6 +239,7 @@ class Engine:
             restarts=self.restarts,
             state=self.state.name,
             deliberations=self.deliberations.result() if self.deliberations else None,
+            **currency_figures(self.portfolio),
         )
 
     def may_resume(self, halt_id: str | None) -> bool:
@@ -302,7 +307,16 @@ class Engine:
             self.stats.record_fill(order, change)
             if self.deliberations:
                 self.deliberations.on_fill(change, order.intent, self.now_ns)
-        booked = FillBooked(order.id, change.held, change.cost, change.cash, change.total_realized)
+        booked = FillBooked(
+            order.id,
+            change.held,
+            change.cost,
+            change.cash,
+            change.total_realized,
+            change.balances,
+            change.rate,
+            change.quoted_fee,
+        )
         self.equity_history.record_fill(self.outbox.pos, self.now_ns, change.lane, booked)
         self.outbox.emit(booked)
 

@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from enum import Enum, auto, unique
+from math import nan
 from typing import Literal, TypeVar
 
 import msgspec
 
-from autohedge.config import Settings
+from autohedge.config import Settings, opening_account
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
-    AccountState,
     AnyTradingCommand,
     CancelOrder,
     ChangeRejected,
@@ -48,6 +49,8 @@ from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract
 from autohedge.core.orders import BUY, GTC, LIMIT
 from autohedge.core.snapshots import QuoteRow
 from autohedge.core.units import NS_PER_MS
+from autohedge.exchanges.account import VenueAccount
+from autohedge.exchanges.order_record import OrderRecord
 from autohedge.kernels.matching import first_touch
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.recent_quotes import RecentQuotes
@@ -92,11 +95,12 @@ class VenueModel:
     response_latency_ns: int
     jitter_ns: int
     partial_fills: bool
-    initial_cash: Decimal
+    account: OpeningAccount
+    fee_currency: str = ""
 
     @classmethod
-    def of(cls, settings: Settings) -> "VenueModel":
-        """The model of the settings."""
+    def of(cls, settings: Settings, symbols: Sequence[str] = ()) -> "VenueModel":
+        """The model of the settings, for an account that trades these symbols."""
         account, simulated = settings.account, settings.simulated
         return cls(
             maker_bps=account.maker_bps,
@@ -105,7 +109,8 @@ class VenueModel:
             response_latency_ns=round(simulated.response_latency_ms * NS_PER_MS),
             jitter_ns=round(simulated.latency_jitter_ms * NS_PER_MS),
             partial_fills=simulated.partial_fills,
-            initial_cash=account.initial_cash,
+            account=opening_account(settings, symbols),
+            fee_currency=simulated.fee_currency,
         )
 
 
@@ -118,31 +123,6 @@ class _Resting:
     remaining: Decimal
     searched: int = 0
     touch: int = NEVER
-
-
-@dataclass(slots=True)
-class _OrderRecord:
-    """An order at the venue, and all events that it has sent about it."""
-
-    order: SubmitOrder
-    events: list[OrderEvent]
-    filled: Decimal = ZERO
-    status: Literal["open", "filled", "canceled", "expired", "rejected"] = "open"
-
-    def listed(self) -> VenueOrderStatus:
-        """The order as an entry of the venue's list."""
-        order = self.order
-        return VenueOrderStatus(
-            order_id=order.order_id,
-            symbol=order.symbol,
-            side=order.side,
-            order_type=order.order_type,
-            time_in_force=order.time_in_force,
-            limit=order.limit,
-            quantity=order.quantity,
-            filled=self.filled,
-            status=self.status,
-        )
 
 
 class SimulatedVenue:
@@ -171,9 +151,8 @@ class SimulatedVenue:
         self._due: list[tuple[int, int, int, AnyTradingCommand | VenueEvent]] = []
         self._arrived: deque[VenueEvent] = deque()
         self._resting: dict[str, _Resting] = {}
-        self._known: dict[str, _OrderRecord] = {}
-        self.cash = model.initial_cash
-        self.positions: dict[str, Decimal] = {}
+        self._known: dict[str, OrderRecord] = {}
+        self.account = VenueAccount(model.account, model.fee_currency, list(lots), self._quote_of)
 
     # the `Gateway` interface
 
@@ -214,9 +193,14 @@ class SimulatedVenue:
         return tuple(known.listed() for known in self._known.values())
 
     @property
+    def cash(self) -> Decimal:
+        """The cash in the reporting currency."""
+        return self.account.cash
+
+    @property
     def held(self) -> dict[str, Decimal]:
         """The positions that are not zero."""
-        return {symbol: quantity for symbol, quantity in self.positions.items() if quantity}
+        return self.account.held
 
     @property
     def resting(self) -> tuple[str, ...]:
@@ -291,7 +275,7 @@ class SimulatedVenue:
             case QueryOpenOrders():
                 self._deliver(OrderMassStatus(now_ns, command.at_ns, self._recent()), at_once=at_once)
             case QueryAccount():
-                self._deliver(AccountState(now_ns, command.at_ns, self.cash, self.held), at_once=at_once)
+                self._deliver(self.account.state(now_ns, command.at_ns), at_once=at_once)
 
     def _recent(self) -> tuple[VenueOrderStatus, ...]:
         """All open orders, and those that ended among the last `LISTED_MAX` orders."""
@@ -318,7 +302,7 @@ class SimulatedVenue:
 
     def _register(self, order: SubmitOrder) -> None:
         """Stores an order; beyond `REMEMBERED_MAX`, drops the oldest one unless it still rests."""
-        self._known[order.order_id] = _OrderRecord(order, [])
+        self._known[order.order_id] = OrderRecord(order, [])
         if len(self._known) > REMEMBERED_MAX:
             oldest = next(iter(self._known))
             known = self._known.pop(oldest)
@@ -396,9 +380,8 @@ class SimulatedVenue:
         if quantity == ZERO:
             return
         self._trades += 1
-        notional = multiply(quantity, price)
-        fee = bps_of(notional, self._model.maker_bps if rested else self._model.taker_bps)
-        self._settle(order, quantity, notional, fee)
+        fee_bps = self._model.maker_bps if rested else self._model.taker_bps
+        fee, fee_currency = self._settle(order, quantity, price, fee_bps)
         report = ExecutionReport(
             at_ns=now_ns,
             order_id=order.order_id,
@@ -408,22 +391,25 @@ class SimulatedVenue:
             quantity=quantity,
             price=price,
             fee=fee,
+            fee_currency=fee_currency,
         )
         self._record_and_deliver(report, at_once=at_once)
 
-    def _settle(self, order: SubmitOrder, quantity: Decimal, notional: Decimal, fee: Decimal) -> None:
-        """Applies one fill to the account."""
+    def _settle(
+        self, order: SubmitOrder, quantity: Decimal, price: Decimal, fee_bps: Decimal
+    ) -> tuple[Decimal, str | None]:
+        """Applies one fill to the account; returns the fee, and its currency if it is not the quote currency."""
         known = self._known[order.order_id]
         known.filled = add(known.filled, quantity)
         if known.filled >= known.order.quantity:
             known.status = "filled"
-        held = self.positions.get(order.symbol, ZERO)
-        if order.side is BUY:
-            self.positions[order.symbol] = add(held, quantity)
-            self.cash = subtract(self.cash, add(notional, fee))
-        else:
-            self.positions[order.symbol] = subtract(held, quantity)
-            self.cash = add(self.cash, subtract(notional, fee))
+        self.account.move(order.symbol, quantity if order.side is BUY else quantity.copy_negate(), price)
+        return self.account.pay_fee(order.symbol, bps_of(multiply(quantity, price), fee_bps))
+
+    def _quote_of(self, lane: int) -> tuple[float, float]:
+        """Bid and ask of a lane's last valid quote; NaN before the first."""
+        quote = self._quotes.latest(lane)
+        return (quote.bid, quote.ask) if quote else (nan, nan)
 
     def _rest(self, rest: _Resting, from_row: int) -> None:
         rest.searched, rest.touch = from_row, NEVER

@@ -10,10 +10,11 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
+from autohedge.core.accounts import OpeningAccount, Rates
 from autohedge.core.events import ExternalChange, FillBooked, Input, JournalEntry, OrderAdopted, SubmitOrder
-from autohedge.core.money import add
+from autohedge.core.money import ZERO, add
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE
-from autohedge.execution.valuation import FLAT, Holding, exact_equity
+from autohedge.execution.valuation import FLAT, Holding, converted_equity, exact_equity
 from autohedge.kernels.matching import last_valid
 from autohedge.kernels.state import scalars
 from autohedge.market.columns import Column
@@ -29,7 +30,8 @@ EquityPoint = tuple[int, Decimal]
 class _Booking(NamedTuple):
     """A fill, with the position of its lane and the cash after it; or an adjustment, with the amount that it added.
 
-    The lane of an adjustment of cash is -1.
+    The lane of an adjustment of cash is -1. `currency` is that of an adjustment, `balances` are those that a fill
+    moved in other currencies than the reporting one.
     """
 
     pos: int
@@ -39,6 +41,8 @@ class _Booking(NamedTuple):
     quantity: str
     cost: str = ""
     cash: str = ""
+    currency: str = ""
+    balances: dict[str, str] | None = None
 
 
 _encode = msgspec.msgpack.Encoder(decimal_format="string").encode
@@ -57,19 +61,19 @@ class EquityHistory:
     def record_fill(self, pos: int, ts_ns: int, lane: int, booked: FillBooked) -> None:
         """Records a fill that was booked after `pos` rows."""
         values = (pos, ts_ns, True, lane, booked.position, booked.cost, booked.cash)
-        self._bookings.append(_encode(values))
+        self._bookings.append(_encode((*values, "", booked.balances) if booked.balances else values))
 
-    def record_adjustment(self, pos: int, ts_ns: int, lane: int, amount: Decimal) -> None:
-        """Records a change of a position that no fill explains, or with lane -1 one of cash."""
-        self._bookings.append(_encode((pos, ts_ns, False, lane, amount)))
+    def record_adjustment(self, pos: int, ts_ns: int, lane: int, amount: Decimal, currency: str = "") -> None:
+        """Records a change of a position that no fill explains, or with lane -1 one of cash in a currency."""
+        self._bookings.append(_encode((pos, ts_ns, False, lane, amount, "", "", currency)))
 
-    def series(self, rows: Rows, taken: int, initial_cash: Decimal) -> list[EquityPoint]:
+    def series(self, rows: Rows, taken: int, opening: OpeningAccount) -> list[EquityPoint]:
         """Returns (time in ns, exact equity) at every fill, and at the last row of each unit of time, oldest first.
 
         The unit is a UTC day, hour or minute: the longest of which there are `POINTS_LEAST`, else a minute.
         `rows` are those of the run, of which `taken` were taken.
         """
-        account, points = _Account(rows, initial_cash), list[EquityPoint]()
+        account, points = _Account(rows, opening), list[EquityPoint]()
         bookings = map(_decode, self._bookings)
         booking = next(bookings, None)
         for end in _ends(rows.ts[:taken]):
@@ -89,8 +93,10 @@ class EquityHistory:
 class _Account:
     """An account as it was at one time after another."""
 
-    def __init__(self, rows: Rows, cash: Decimal) -> None:
-        self._rows, self._cash = rows, cash
+    def __init__(self, rows: Rows, opening: OpeningAccount) -> None:
+        self._rows, self._cash, self._balances = rows, opening.cash, dict(opening.balances)
+        currencies = opening.currencies
+        self._rates = None if currencies.single else Rates(currencies, self._last_quote)
         self._ts, self._lane = scalars(rows.ts), scalars(rows.lane)
         self._bid, self._ask = scalars(rows.bid), scalars(rows.ask)
         self._holdings: dict[int, Holding] = {}
@@ -101,14 +107,22 @@ class _Account:
         """Applies a booking; appends the point of a fill."""
         if booking.is_fill:
             self._cash = Decimal(booking.cash)
+            for currency, amount in (booking.balances or {}).items():
+                self._balances[currency] = Decimal(amount)
             self._hold(booking.lane, Decimal(booking.quantity), Decimal(booking.cost))
             points.append(self.point(booking.pos, booking.ts_ns))
         elif booking.lane < 0:
-            self._cash = add(self._cash, Decimal(booking.quantity))
+            self._deposit(Decimal(booking.quantity), booking.currency)
         else:
             held = self._holdings.get(booking.lane, FLAT)
             # The cost is that of a position without a quote; without one, no difference is adopted.
             self._hold(booking.lane, add(held.quantity, Decimal(booking.quantity)), held.cost)
+
+    def _deposit(self, amount: Decimal, currency: str) -> None:
+        if self._rates and currency != self._rates.currencies.reporting:
+            self._balances[currency] = add(self._balances.get(currency, ZERO), amount)
+        else:
+            self._cash = add(self._cash, amount)
 
     def _hold(self, lane: int, quantity: Decimal, cost: Decimal) -> None:
         if quantity:
@@ -120,9 +134,12 @@ class _Account:
         """Returns the point after `pos` rows; its time is not before that of a row or point before it."""
         row_ns = self._ts[pos - 1] if pos else 0
         self._pos, self._ts_ns = pos, max(self._ts_ns, ts_ns, row_ns)
-        if not self._holdings:
-            return self._ts_ns, self._cash
-        return self._ts_ns, exact_equity(self._cash, self._holdings, self._last_quote)
+        if self._rates is None:
+            if not self._holdings:
+                return self._ts_ns, self._cash
+            return self._ts_ns, exact_equity(self._cash, self._holdings, self._last_quote)
+        balances = {self._rates.currencies.reporting: self._cash, **self._balances}
+        return self._ts_ns, converted_equity(balances, self._holdings, self._rates)
 
     def _last_quote(self, lane: int) -> tuple[float, float]:
         """Returns the last valid quote of a lane; each row is searched once per lane at most."""
@@ -181,7 +198,7 @@ class RecordedBookings:
                 lane = self._lane_of_order.get(event.order_id, -1)
                 self.history.record_fill(pos, self._input_ns, lane, event)
             case ExternalChange(policy="adopt", kind="cash"):
-                self.history.record_adjustment(pos, self._input_ns, -1, event.amount)
+                self.history.record_adjustment(pos, self._input_ns, -1, event.amount, event.subject)
             case ExternalChange(policy="adopt") if event.subject in self._lanes:
                 lane = self._lanes[event.subject]
                 self.history.record_adjustment(pos, self._input_ns, lane, event.amount)

@@ -5,16 +5,18 @@ rounded. A partial close takes its share of the cost (weighted average). The sha
 remainder stays with the position, so no amount is lost.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
 from autohedge.core.orders import BUY, Side
 
 
 @dataclass(slots=True)
 class Position:
-    """The position in one instrument; `realized` is its P&L before fees so far."""
+    """The position in one instrument; `realized` is its P&L before fees so far, in its quote currency."""
 
     quantity: Decimal = ZERO
     cost: Decimal = ZERO
@@ -23,25 +25,55 @@ class Position:
 
 @dataclass(slots=True)
 class Ledger:
-    """The ledger of one account in one currency.
+    """The ledger of one account: cash per currency, fees per currency, positions.
 
-    Invariants: cash = initial - bought + sold - fees + cash adjustments; equity = initial + realized +
-    unrealized - fees + adjustments. A short position has a negative quantity and a negative cost, which is
-    the proceeds of its sale.
+    Invariants of each currency: cash = initial - bought + sold - fees + cash adjustments; and with the positions
+    that are quoted in it, equity = initial + realized + unrealized - fees + adjustments. A short position has a
+    negative quantity and a negative cost, which is the proceeds of its sale.
 
-    `adjustments` sums what no fill explains at its cost, `deposits` sums the same at its market price.
+    `currency` is the reporting one; `quotes` has the symbols that are quoted in another. `realized` sums the P&L
+    of all fills, each in the quote currency of its symbol. `adjustments` sum what no fill explains at its cost.
     """
 
     initial_cash: Decimal
-    cash: Decimal = field(init=False)
-    fees: Decimal = ZERO
+    currency: str = ""
+    initial_balances: Mapping[str, Decimal] = field(default_factory=dict)
+    quotes: Mapping[str, str] = field(default_factory=dict)
     realized: Decimal = ZERO
-    adjustments: Decimal = ZERO
-    deposits: Decimal = ZERO
+    balances: dict[str, Decimal] = field(init=False)
+    fees_by_currency: dict[str, Decimal] = field(init=False)
+    adjustments_by_currency: dict[str, Decimal] = field(init=False)
     positions: dict[str, Position] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, opening: OpeningAccount, symbols: Sequence[str]) -> "Ledger":
+        """Returns the ledger of an account that trades these symbols, in lane order."""
+        currencies = opening.currencies
+        quotes = {} if currencies.single else dict(zip(symbols, currencies.quotes, strict=True))
+        return cls(opening.cash, currencies.reporting, opening.balances, quotes)
+
     def __post_init__(self) -> None:
-        self.cash = self.initial_cash
+        self.balances = {self.currency: self.initial_cash, **self.initial_balances}
+        self.fees_by_currency, self.adjustments_by_currency = {self.currency: ZERO}, {self.currency: ZERO}
+
+    @property
+    def cash(self) -> Decimal:
+        """The cash in the reporting currency."""
+        return self.balances[self.currency]
+
+    @property
+    def fees(self) -> Decimal:
+        """The fees that were paid in the reporting currency."""
+        return self.fees_by_currency[self.currency]
+
+    @property
+    def adjustments(self) -> Decimal:
+        """The adjustments in the reporting currency."""
+        return self.adjustments_by_currency[self.currency]
+
+    def quote_currency(self, symbol: str) -> str:
+        """The currency in which a symbol is bought and sold."""
+        return self.quotes.get(symbol, self.currency)
 
     def position(self, symbol: str) -> Position:
         """The position in `symbol`; a flat one if it was never traded."""
@@ -50,11 +82,20 @@ class Ledger:
             position = self.positions[symbol] = Position()
         return position
 
-    def book_fill(self, symbol: str, side: Side, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
+    def book_fill(
+        self,
+        symbol: str,
+        side: Side,
+        quantity: Decimal,
+        price: Decimal,
+        fee: Decimal,
+        fee_currency: str | None = None,
+    ) -> Decimal:
         """Books one fill; returns the P&L that it realized, before fees.
 
-        A quantity that exceeds the position opens one on the other side. The ledger refuses no fill, because
-        the venue's fills are real whether they were intended or not.
+        The fee is in the quote currency if `fee_currency` is None. A quantity that exceeds the position opens
+        one on the other side. The ledger refuses no fill, because the venue's fills are real whether they were
+        intended or not.
         """
         position = self.position(symbol)
         notional = multiply(quantity, price)
@@ -65,16 +106,17 @@ class Ledger:
             realized = self._close(position, side, quantity, notional)
         else:
             self._open(position, side, quantity, notional)
-        self.cash = subtract(self.cash, notional) if buys else add(self.cash, notional)
-        self.fees = add(self.fees, fee)
-        self.cash = subtract(self.cash, fee)
+        quote = self.quotes.get(symbol, self.currency)
+        _add(self.balances, quote, notional.copy_negate() if buys else notional)
+        paid_in = quote if fee_currency is None else fee_currency
+        _add(self.fees_by_currency, paid_in, fee)
+        _add(self.balances, paid_in, fee.copy_negate())
         return realized
 
     def adjust_position(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Books a position difference that no fill explains, at `price`, without moving cash."""
         position = self.position(symbol)
         cost = multiply(quantity, price)
-        self.deposits = add(self.deposits, cost)
         # Against the position: a part of it leaves at its average cost, and what crosses zero costs `price`.
         # So an adjustment realizes nothing.
         if position.quantity and (quantity < 0) is not (position.quantity < 0):
@@ -86,13 +128,13 @@ class Ledger:
             cost = subtract(remaining_cost, position.cost)
         position.quantity = add(position.quantity, quantity)
         position.cost = add(position.cost, cost)
-        self.adjustments = add(self.adjustments, cost)
+        _add(self.adjustments_by_currency, self.quote_currency(symbol), cost)
 
-    def adjust_cash(self, amount: Decimal) -> None:
-        """Books a cash difference that no fill explains."""
-        self.cash = add(self.cash, amount)
-        self.adjustments = add(self.adjustments, amount)
-        self.deposits = add(self.deposits, amount)
+    def adjust_cash(self, amount: Decimal, currency: str | None = None) -> None:
+        """Books a cash difference that no fill explains; in the reporting currency if `currency` is None."""
+        currency = self.currency if currency is None else currency
+        _add(self.balances, currency, amount)
+        _add(self.adjustments_by_currency, currency, amount)
 
     def _open(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> None:
         if side is BUY:
@@ -120,3 +162,7 @@ class Ledger:
         position.realized = add(position.realized, realized)
         self.realized = add(self.realized, realized)
         return realized
+
+
+def _add(amounts: dict[str, Decimal], currency: str, amount: Decimal) -> None:
+    amounts[currency] = add(amounts.get(currency, ZERO), amount)

@@ -6,8 +6,6 @@ It applies venue events, queries missing answers, reconciles the ledger, and hal
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
-import msgspec
-
 from autohedge.config import Settings
 from autohedge.core.events import (
     AccountState,
@@ -32,15 +30,16 @@ from autohedge.core.money import ZERO
 from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, SELL, OrderState, Purpose, Side
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_MINUTE
+from autohedge.execution.applied import NOTHING, Adjustment, Applied
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
 from autohedge.execution.portfolio import Portfolio, PositionChange
 from autohedge.execution.reconciler import Adopt, External, Known, Lost, Missing, Reconciler
 from autohedge.execution.reconciliation import (
-    CASH,
     RECONCILE,
     Reconciliation,
     ReconciliationPolicy,
+    Subject,
     status_evidence,
 )
 from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, TimerKey
@@ -48,27 +47,6 @@ from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
 
 ERRORS = (OrderRejected, RequestUnknown, RequestThrottled)
-
-
-class Applied(msgspec.Struct, frozen=True, gc=False):
-    """What an event of the venue has changed.
-
-    `order` is None for an order that is not in the record. `change` is a booked fill; `is_fill` tells it from
-    the reversal of a busted one. With a `halt_reason` entries must halt. `adjustment` is a lane,
-    -1 for cash, and the amount that was adopted without a fill.
-    """
-
-    event: OrderEvent | None = None
-    order: Order | None = None
-    change: PositionChange | None = None
-    is_fill: bool = False
-    was_working: bool = False
-    was_unknown: bool = False
-    halt_reason: str = ""
-    adjustment: tuple[int, Decimal] | None = None
-
-
-NOTHING = Applied()
 
 
 class ExecutionManager:
@@ -230,7 +208,7 @@ class ExecutionManager:
         trade = order.trades[report.trade_id or ""]
         if effect is BUST:  # the opposite trade, with the fee refunded
             side = SELL if side is BUY else BUY
-            trade = (trade[0], trade[1], trade[2].copy_negate())
+            trade = trade._replace(fee=trade.fee.copy_negate())
         change = self.portfolio.book(lane, side, trade, report.ts_ns)
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
         self._on_position_changed(lane, change.held, now_ns, grew=change.grew)
@@ -386,34 +364,36 @@ class ExecutionManager:
             yield self._apply_external_change(subject, amount, now_ns)
         self._on_reconciliation_part("account", account.asked_ns, len(differences), now_ns)
 
-    def _is_idle(self, subject: str, since_ns: int) -> bool:
+    def _is_idle(self, subject: Subject, since_ns: int) -> bool:
         """Whether no order works in a symbol and none moved since `since_ns`; for cash, in all symbols."""
         if self.reconciler.has_unlisted_fills:
             return False
-        lane = self._lane_of.get(subject)
-        lanes: Iterable[int] = range(len(self.instruments)) if subject == CASH else []
-        lanes = lanes if lane is None else [lane]
+        lane = self._lane_of.get(subject.name)
+        lanes: Iterable[int] = [] if lane is None else [lane]
+        lanes = range(len(self.instruments)) if subject.kind == "cash" else lanes
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
-    def _apply_external_change(self, subject: str, amount: Decimal, now_ns: int) -> Applied:
+    def _apply_external_change(self, subject: Subject, amount: Decimal, now_ns: int) -> Applied:
         """Adopts, alerts or halts for a difference that no order explains."""
-        policy = self.reconciliation.policy.external
-        lane = self._lane_of.get(subject, -1)
-        mark = self.portfolio.market.mark(lane) if lane >= 0 else ZERO
-        if policy == "adopt" and lane >= 0 and not mark:  # no quote yet to value it
+        policy, portfolio = self.reconciliation.policy.external, self.portfolio
+        is_cash = subject.kind == "cash"
+        lane = -1 if is_cash else self._lane_of.get(subject.name, -1)
+        mark = portfolio.market.mark(lane) if lane >= 0 else ZERO
+        adopts = policy == "adopt" and (portfolio.knows(subject.name) if is_cash else lane >= 0)
+        currency = subject.name if is_cash or lane < 0 else portfolio.currency(lane)
+        if adopts and not (portfolio.converts(currency) and (is_cash or mark)):  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
             return NOTHING
-        self._emit(ExternalChange("cash" if subject == CASH else "position", subject, amount, policy))
-        if policy == "adopt" and subject == CASH:
-            self.portfolio.ledger.adjust_cash(amount)
-            return Applied(adjustment=(-1, amount))
-        if policy == "adopt" and lane >= 0:
-            reason = self.adopt_position(lane, amount, mark, now_ns)
-            return Applied(halt_reason=reason, adjustment=(lane, amount))
+        self._emit(ExternalChange(subject.kind, subject.name, amount, policy))
+        if adopts:
+            reason = "" if is_cash else self.adopt_position(lane, amount, mark, now_ns)
+            if is_cash:
+                portfolio.adopt_cash(subject.name, amount)
+            return Applied(halt_reason=reason, adjustment=Adjustment(lane, amount, currency))
         self.reconciliation.acknowledge(subject, amount)
-        halts = policy == "halt"
-        return Applied(halt_reason=f"{subject or 'cash'} differs from the venue by {amount}" if halts else "")
+        text = f"cash {subject.name}".strip() if is_cash else subject.name
+        return Applied(halt_reason=f"{text} differs from the venue by {amount}" if policy == "halt" else "")
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> str:
         """Books a position change at `price` without cash; a new position gets exit levels from there.

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, unique
 from functools import reduce
+from typing import NamedTuple
 
 import msgspec
 
@@ -52,8 +53,14 @@ _FILL_PART, _FILL_REST, _SUBMIT = OrderTrigger.FILL_PART, OrderTrigger.FILL_REST
 _OPEN, _PARTIAL, _SUBMITTED = OrderState.OPEN, OrderState.PARTIAL, OrderState.SUBMITTED
 _RESTS = frozenset({_OPEN, _PARTIAL})
 
-Trade = tuple[Decimal, Decimal, Decimal]
-"""Quantity, price and fee of one fill."""
+
+class Trade(NamedTuple):
+    """One fill; the fee is in the quote currency if `fee_currency` is None."""
+
+    quantity: Decimal
+    price: Decimal
+    fee: Decimal
+    fee_currency: str | None = None
 
 
 @unique
@@ -345,14 +352,14 @@ class OrderManager:
             return NONE
         order.trades[trade_id] = trade
         order.accepted = True
-        order.executed = add(order.executed, trade[0])
+        order.executed = add(order.executed, trade.quantity)
         over = subtract(order.executed, order.intent.quantity)
         order.state = transition(order.state, _FILL_REST if over >= ZERO else _FILL_PART)
         if over > ZERO:
-            self._emit(OrderOverfilled(order.id, min(over, trade[0])))
+            self._emit(OrderOverfilled(order.id, min(over, trade.quantity)))
         if trade_id in order.busted:  # its bust arrived first
             return NONE
-        order.filled = add(order.filled, trade[0])
+        order.filled = add(order.filled, trade.quantity)
         return FILL
 
     def _on_bust(self, order: Order, report: ExecutionReport) -> BookEffect:
@@ -364,7 +371,7 @@ class OrderManager:
         trade = order.trades.get(trade_id)
         if trade is None:  # its fill has not arrived yet
             return NONE
-        order.filled = subtract(order.filled, trade[0])
+        order.filled = subtract(order.filled, trade.quantity)
         return BUST
 
     def _alarm(self, code: str, order_id: str, text: str) -> None:
@@ -395,7 +402,7 @@ def _trade_of(order: Order, report: ExecutionReport) -> Trade:
     if not report.trade_id or not _positive(report.quantity) or not _positive(report.price):
         msg = f"the venue reports an impossible fill of order {order.id}: {report}"
         raise Corrupt(msg)
-    return report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
+    return Trade(report.quantity or ZERO, report.price or ZERO, report.fee or ZERO, report.fee_currency)
 
 
 def _positive(amount: Decimal | None) -> bool:

@@ -8,7 +8,7 @@ side. A second pass over an unchanged venue has no effect.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from autohedge.config import Settings
 from autohedge.core.events import (
@@ -33,12 +33,22 @@ from autohedge.execution.orders import Order
 from autohedge.execution.tracking import TimerKey
 
 RECONCILE: TimerKey = ("reconcile", "")
-CASH = ""
 RETRY_NS = 2 * NS_PER_S
 FLAT_PAUSES = 2  # nothing can be sold twice while nothing works or is held
 PAUSE_MAX_NS = 60 * NS_PER_MINUTE  # a longer `every_ns` counts; also what is settled can turn out wrong
 
 Policy = Literal["adopt", "alert", "halt"]
+
+
+class Subject(NamedTuple):
+    """What is compared with the venue: the position in a symbol, or the cash in a currency."""
+
+    kind: Literal["position", "cash"]
+    name: str
+
+
+IsIdle = Callable[[Subject, int], bool]
+"""Returns whether no order of this run has moved a subject since a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +86,8 @@ class Reconciliation:
         self._waits: set[str] = set()
         self._differences = 0
         self._moving = False
-        self._seen: dict[str, tuple[Decimal, int]] = {}
-        self._acknowledged: dict[str, Decimal] = {}
+        self._seen: dict[Subject, tuple[Decimal, int]] = {}
+        self._acknowledged: dict[Subject, Decimal] = {}
 
     @property
     def open(self) -> bool:
@@ -143,12 +153,9 @@ class Reconciliation:
         return min(pause_ns << min(self._idle, 20), max(pause_ns, PAUSE_MAX_NS))
 
     def confirmed_differences(
-        self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
-    ) -> Iterator[tuple[str, Decimal]]:
-        """Yields differences between venue and ledger that were seen twice, by symbol; cash under "".
-
-        `rests(symbol, since_ns)` returns whether no order of this run has moved the symbol since then.
-        """
+        self, account: AccountState, ledger: Ledger, rests: IsIdle
+    ) -> Iterator[tuple[Subject, Decimal]]:
+        """Yields differences between venue and ledger that were seen twice."""
         for subject, amount in self._differing(account, ledger, rests).items():
             seen = self._seen.get(subject)
             if seen is None or seen[0] != amount:
@@ -157,26 +164,19 @@ class Reconciliation:
                 del self._seen[subject]
                 yield subject, amount
 
-    def defer(self, subject: str, amount: Decimal, seen_ns: int) -> None:
+    def defer(self, subject: Subject, amount: Decimal, seen_ns: int) -> None:
         """Keeps a difference for a later pass, because no quote gives its value yet."""
         self._seen[subject] = (amount, seen_ns)
 
-    def acknowledge(self, subject: str, amount: Decimal) -> None:
+    def acknowledge(self, subject: Subject, amount: Decimal) -> None:
         """Accepts a difference that a person must judge, so that it is not reported again."""
         self._acknowledged[subject] = add(self._acknowledged.get(subject, ZERO), amount)
 
-    def _differing(
-        self, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
-    ) -> Mapping[str, Decimal]:
-        """The differences of idle symbols; discards those seen before that are gone."""
-        found = {}
-        held = {symbol: position.quantity for symbol, position in ledger.positions.items()}
-        for symbol in sorted(held.keys() | account.positions.keys()):
-            found[symbol] = subtract(account.positions.get(symbol, ZERO), held.get(symbol, ZERO))
-        found[CASH] = subtract(account.cash, ledger.cash)
+    def _differing(self, account: AccountState, ledger: Ledger, rests: IsIdle) -> Mapping[Subject, Decimal]:
+        """The differences of idle subjects; discards those seen before that are gone."""
         beyond = {
             subject: subtract(amount, self._acknowledged.get(subject, ZERO))
-            for subject, amount in found.items()
+            for subject, amount in _differences(account, ledger)
         }
         differing = {
             subject: amount
@@ -187,6 +187,18 @@ class Reconciliation:
         for subject in self._seen.keys() - differing.keys():
             del self._seen[subject]
         return differing
+
+
+def _differences(account: AccountState, ledger: Ledger) -> Iterator[tuple[Subject, Decimal]]:
+    """Yields how much more the venue has of each subject than the ledger."""
+    held = {symbol: position.quantity for symbol, position in ledger.positions.items()}
+    for symbol in sorted(held.keys() | account.positions.keys()):
+        amount = subtract(account.positions.get(symbol, ZERO), held.get(symbol, ZERO))
+        yield Subject("position", symbol), amount
+    yield Subject("cash", ledger.currency), subtract(account.cash, ledger.cash)
+    for currency in sorted((ledger.balances.keys() | account.balances.keys()) - {ledger.currency}):
+        amount = subtract(account.balances.get(currency, ZERO), ledger.balances.get(currency, ZERO))
+        yield Subject("cash", currency), amount
 
 
 def status_evidence(found: VenueOrderStatus, order: Order, now_ns: int) -> OrderEvent | None:

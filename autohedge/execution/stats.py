@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import reduce
+from typing import Any
 
 import msgspec
 
@@ -54,6 +55,7 @@ class RunStats:
             reason=intent.reason,
             order_id=order.id,
             realized=change.realized,
+            fee_currency=change.fee_currency,
         )
         self.fill_lines.append(_encode(fill))
 
@@ -105,11 +107,23 @@ def trading_figures(
         open_position=reduce(add, (p.quantity for p in held.values()), ZERO),
         open_positions={symbol: p.quantity for symbol, p in held.items()},
         open_orders=len(orders.working),
-        initial_cash=ledger.initial_cash,
-        realized_pnl=ledger.realized,
+        initial_cash=portfolio.reported({ledger.currency: ledger.initial_cash, **ledger.initial_balances}),
+        realized_pnl=portfolio.realized(),
         unrealized_pnl=portfolio.unrealized(),
-        fees=ledger.fees,
-        external=ledger.adjustments,
-        cash=ledger.cash,
+        fees=portfolio.reported(ledger.fees_by_currency),
+        external=portfolio.reported(ledger.adjustments_by_currency),
+        cash=portfolio.reported(ledger.balances),
         equity=portfolio.exact_equity(),
     )
+
+
+def currency_figures(portfolio: Portfolio) -> dict[str, Any]:
+    """The figures that only an account in several currencies has."""
+    if portfolio.rates is None:
+        return {}
+    ledger = portfolio.ledger
+    return {
+        "currency": ledger.currency,
+        "balances": dict(ledger.balances),
+        "fees_by_currency": {name: fee for name, fee in ledger.fees_by_currency.items() if fee},
+    }

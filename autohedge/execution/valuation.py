@@ -1,13 +1,11 @@
 """The exact value of an account, in the engine and in what is computed from its record."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import NamedTuple
 
+from autohedge.core.accounts import QuoteOf, Rates
 from autohedge.core.money import ZERO, add, multiply, to_decimal
-
-QuoteOf = Callable[[int], tuple[float, float]]
-"""Returns bid and ask of a lane's last valid quote; NaN before the first."""
 
 
 class Holding(NamedTuple):
@@ -32,3 +30,14 @@ def exact_equity(cash: Decimal, holdings: Mapping[int, Holding], quote_of: Quote
     for lane, holding in holdings.items():
         equity = add(equity, exact_value(holding, quote_of(lane)))
     return equity
+
+
+def converted_equity(
+    balances: Mapping[str, Decimal], holdings: Mapping[int, Holding], rates: Rates
+) -> Decimal:
+    """Returns the equity of an account in several currencies in the reporting one, at the last mids."""
+    worth = dict(balances)
+    for lane, holding in holdings.items():
+        currency = rates.currencies.quotes[lane]
+        worth[currency] = add(worth.get(currency, ZERO), exact_value(holding, rates.quote_of(lane)))
+    return rates.value(worth)

@@ -29,7 +29,7 @@ from autohedge.core.events import (
     SubmitOrder,
     VenueEvent,
 )
-from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
+from autohedge.core.money import ZERO, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY
 from autohedge.core.units import NS_PER_S
 from autohedge.exchanges.faults import VenueFault
@@ -85,13 +85,10 @@ class MutableVenue(SimulatedVenue):
         if not fills or fills[-1].trade_id in busted:
             return False
         fill, order = fills[-1], self._known[order_id].order
-        quantity, price, fee = fill.quantity or ZERO, fill.price or ZERO, fill.fee or ZERO
-        self._move(
-            order.symbol,
-            quantity if order.side is not BUY else quantity.copy_negate(),
-            price,
-            fee.copy_negate(),
-        )
+        quantity = fill.quantity or ZERO
+        signed = quantity if order.side is not BUY else quantity.copy_negate()
+        self.account.move(order.symbol, signed, fill.price or ZERO)
+        self.account.refund_fee(order.symbol, fill.fee or ZERO, fill.fee_currency)
         self._record_and_deliver(
             ExecutionReport(now_ns, order_id, "bust", now_ns, fill.trade_id), at_once=True
         )
@@ -132,9 +129,9 @@ class MutableVenue(SimulatedVenue):
     def external_trade(self, symbol: str, quantity: Decimal) -> None:
         """Buys or sells at the last bid on the account, without an order of the run."""
         price = self._last_bid(symbol)
-        self._move(
-            symbol, quantity, price, bps_of(multiply(quantity.copy_abs(), price), self._model.taker_bps)
-        )
+        self.account.move(symbol, quantity, price)
+        fee = bps_of(multiply(quantity.copy_abs(), price), self._model.taker_bps)
+        self.account.pay_fee(symbol, fee)
 
     def _last_bid(self, symbol: str) -> Decimal:
         quote = self._quotes.latest(self._lanes[symbol])
@@ -142,11 +139,7 @@ class MutableVenue(SimulatedVenue):
 
     def transfer(self, amount: Decimal) -> None:
         """Deposits money, or withdraws it."""
-        self.cash = add(self.cash, amount)
-
-    def _move(self, symbol: str, quantity: Decimal, price: Decimal, fee: Decimal) -> None:
-        self.positions[symbol] = add(self.positions.get(symbol, ZERO), quantity)
-        self.cash = subtract(self.cash, add(multiply(quantity, price), fee))
+        self.account.deposit(amount)
 
 
 class FaultInjector:

@@ -238,7 +238,7 @@ class InvariantChecker:
     def _agrees(self, engine: Engine) -> None:
         """Checks that the ledger is the venue's account, less the differences that wait for a person."""
         acknowledged = self._account.acknowledged
-        cash = add(engine.ledger.cash, acknowledged[""])
+        cash = add(engine.ledger.cash, acknowledged[engine.ledger.currency])
         if cash != self._venue.cash:
             raise InvariantViolation(f"7: cash is {cash}, the venue has {self._venue.cash}")
         held = {

@@ -126,7 +126,7 @@ class FaultScenario:
         self.settings, self.tape = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
         self.rows = self.tape.rows if cut is None else _first(self.tape.rows, cut)
         mutable_venue = MutableVenue(
-            VenueModel.of(self.settings),
+            VenueModel.of(self.settings, self.tape.symbols),
             lots_of(self.settings, self.tape.symbols),
             self.rows,
             nonce=history.nonce,

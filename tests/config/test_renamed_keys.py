@@ -87,7 +87,7 @@ def test_origin_has_the_old_name_that_was_used(monkeypatch: pytest.MonkeyPatch) 
     shown = {row.key: row.origin for row in with_origins()}
     assert shown["account.initial_cash"] == "config.toml: simulated.initial_cash"
     assert shown["account.maker_bps"] == shown["account.taker_bps"] == f"environment: {FEE_VARIABLE}"
-    assert not any(key.startswith(("simulated.initial", "simulated.fee")) for key in shown)
+    assert not any(key.startswith(("simulated.initial", "simulated.fee_bps")) for key in shown)
 
 
 def test_old_names_are_listed_with_the_new_ones() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.clock import NEVER
 from autohedge.core.events import ExecutionReport, SubmitOrder, VenueEvent
 from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
@@ -16,7 +17,9 @@ from autohedge.market import Rows
 
 MS = 1_000_000
 NAN = float("nan")
-INSTANT = VenueModel(Decimal(10), Decimal(10), 0, 0, 0, partial_fills=False, initial_cash=Decimal(10_000))
+INSTANT = VenueModel(
+    Decimal(10), Decimal(10), 0, 0, 0, partial_fills=False, account=OpeningAccount(Decimal(10_000))
+)
 Book = tuple[int, float, float]
 
 

@@ -4,6 +4,7 @@ from decimal import Decimal
 
 import pytest
 
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.clock import NEVER
 from autohedge.core.events import (
     CancelOrder,
@@ -159,7 +160,9 @@ def test_latencies_and_fees_are_those_of_the_settings() -> None:
         simulated__partial_fills=True,
         account__initial_cash=500,
     )
-    model = VenueModel(D(1), D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True, initial_cash=D(500))
+    model = VenueModel(
+        D(1), D("2.5"), 1500, 3_000_000, 500_000, partial_fills=True, account=OpeningAccount(D(500))
+    )
     assert VenueModel.of(wanted) == model
 
 

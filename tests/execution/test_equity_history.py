@@ -11,6 +11,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from autohedge.app import engine_for
+from autohedge.core.accounts import OpeningAccount
 from autohedge.core.events import (
     AccountState,
     ConnectionStatus,
@@ -149,12 +150,10 @@ def test_series_is_that_of_an_account_valued_at_every_row(
     tape = synthesize(SyntheticSpec(symbols=symbols, hours=0.1, bad_quote_rate=0.05, seed=seed))
     played = play(wanted, tape)
     engine = played.engine
-    series = engine.equity_history.series(tape.rows, engine.pos, engine.ledger.initial_cash)
+    series = engine.equity_history.series(tape.rows, engine.pos, engine.opening)
     account = RowByRow(tape.symbols, engine.ledger.initial_cash)
     assert series == _without_repeats(account.points(tape.rows, engine.pos, played.record))
-    assert series == _recorded(tape.symbols, played.record).series(
-        tape.rows, engine.pos, engine.ledger.initial_cash
-    )
+    assert series == _recorded(tape.symbols, played.record).series(tape.rows, engine.pos, engine.opening)
     assert series[-1][1] == engine.result().equity
 
 
@@ -165,10 +164,9 @@ def test_series_survives_deaths_busts_and_lost_orders(seed: int) -> None:
     engine, rows, symbols = scenario.engine, scenario.rows, scenario.tape.symbols
     lines = lines_of(BytesIO(scenario.disk.read(JOURNAL)), JOURNAL)
     record = [line.entry for line in lines if line.event]
-    cash = engine.ledger.initial_cash
-    series = engine.equity_history.series(rows, engine.pos, cash)
-    assert series == _without_repeats(RowByRow(symbols, cash).points(rows, engine.pos, record))
-    assert series == _recorded(symbols, record).series(rows, engine.pos, cash)
+    series = engine.equity_history.series(rows, engine.pos, engine.opening)
+    assert series == _without_repeats(RowByRow(symbols, engine.opening.cash).points(rows, engine.pos, record))
+    assert series == _recorded(symbols, record).series(rows, engine.pos, engine.opening)
 
 
 def test_adopted_position_and_withdrawal_change_the_series() -> None:
@@ -181,7 +179,7 @@ def test_adopted_position_and_withdrawal_change_the_series() -> None:
         engine.step(OrderMassStatus(at_ns, at_ns, ()))
         engine.step(AccountState(at_ns, at_ns, D(4_000), {"X": D(2)}))
     engine.scan(tape.rows, 1, 3)
-    series = engine.equity_history.series(tape.rows, 3, D(10_000))
+    series = engine.equity_history.series(tape.rows, 3, OpeningAccount(D(10_000)))
     assert series == [
         (NS_PER_MINUTE, D(10_000)),
         (2 * NS_PER_MINUTE, D(4_204)),
@@ -189,7 +187,7 @@ def test_adopted_position_and_withdrawal_change_the_series() -> None:
     ]
     assert series[-1][1] == engine.portfolio.exact_equity()
     recorded = _recorded(tape.symbols, list(engine.log))
-    assert recorded.series(tape.rows, 3, D(10_000)) == series
+    assert recorded.series(tape.rows, 3, OpeningAccount(D(10_000))) == series
 
 
 @pytest.mark.parametrize(
@@ -204,14 +202,14 @@ def test_adopted_position_and_withdrawal_change_the_series() -> None:
 def test_series_takes_the_longest_unit_with_thirty_points(step_ns: int, unit_ns: int) -> None:
     ts = np.arange(POINTS_LEAST) * step_ns
     rows = Rows.of(np.repeat(ts, 2), [1.0] * 60, [2.0] * 60)
-    series = EquityHistory().series(rows, 60, D(5))
+    series = EquityHistory().series(rows, 60, OpeningAccount(D(5)))
     assert series == [(ns, D(5)) for ns in sorted({int(ns) // unit_ns: int(ns) for ns in ts}.values())]
 
 
 def test_rows_that_were_not_taken_have_no_point() -> None:
     rows = Rows.of([1, NS_PER_MINUTE, 2 * NS_PER_MINUTE], [1.0] * 3, [2.0] * 3)
-    assert EquityHistory().series(rows, 2, D(5)) == [(1, D(5)), (NS_PER_MINUTE, D(5))]
-    assert EquityHistory().series(rows, 0, D(5)) == []
+    assert EquityHistory().series(rows, 2, OpeningAccount(D(5))) == [(1, D(5)), (NS_PER_MINUTE, D(5))]
+    assert EquityHistory().series(rows, 0, OpeningAccount(D(5))) == []
 
 
 def test_position_is_worth_its_cost_until_its_first_quote() -> None:
@@ -219,4 +217,8 @@ def test_position_is_worth_its_cost_until_its_first_quote() -> None:
     rows = Rows.of(minutes, [np.nan, 7.0, 8.0], [np.nan, 7.5, 9.0], [0, 1, 0], lanes=2)
     history = EquityHistory()
     history.record_fill(1, 0, 0, FillBooked("o", D(2), D(10), D(90), D(0)))
-    assert history.series(rows, 3, D(100)) == [(0, D(100)), (minutes[1], D(100)), (minutes[2], D(106))]
+    assert history.series(rows, 3, OpeningAccount(D(100))) == [
+        (0, D(100)),
+        (minutes[1], D(100)),
+        (minutes[2], D(106)),
+    ]

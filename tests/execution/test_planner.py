@@ -57,7 +57,7 @@ def test_slice_leaves_the_money_that_a_working_entry_needs() -> None:
     assert slices is not None
     needed = engine.orders.reserved
     for left, approved in ((needed * 2 + 1, True), (needed + 1, False)):
-        engine.ledger.adjust_cash(subtract(left, engine.ledger.cash))
+        engine.portfolio.adopt_cash("", subtract(left, engine.ledger.cash))
         checked = engine.planner.plan_slice(0, slices, engine.now_ns)
         assert isinstance(checked, Approved) is approved, first
     assert checked is Reason.BUYING_POWER

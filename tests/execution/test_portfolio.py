@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from autohedge.core.money import add
 from autohedge.core.orders import BUY, SELL
+from autohedge.execution.ledger import Ledger
 from autohedge.execution.market_view import MarketView
+from autohedge.execution.orders import Trade
 from autohedge.execution.portfolio import Portfolio
 from autohedge.kernels.state import new_states, state_dtype
 
@@ -20,15 +22,15 @@ PRICES = st.integers(1, 10**6).map(lambda cents: D(cents).scaleb(-2))
 def _portfolio(bids: list[Decimal]) -> Portfolio:
     lanes = new_states(state_dtype([]), len(bids))
     lanes["bid"] = [float(bid) for bid in bids]
-    return Portfolio(D(1_000_000), [f"S{lane}" for lane in range(len(bids))], MarketView(lanes))
+    return Portfolio(Ledger(D(1_000_000)), [f"S{lane}" for lane in range(len(bids))], MarketView(lanes))
 
 
 def test_booking_returns_the_account_after_it() -> None:
     portfolio = _portfolio([D(100)])
-    bought = portfolio.book(0, BUY, (D(2), D(100), D(1)), 7)
+    bought = portfolio.book(0, BUY, Trade(D(2), D(100), D(1)), 7)
     assert bought.ts_ns == 7 and bought.grew
     assert [bought.held, bought.cost, bought.cash] == [2, 200, 999_799]
-    sold = portfolio.book(0, SELL, (D(2), D(110), D(1)), 8)
+    sold = portfolio.book(0, SELL, Trade(D(2), D(110), D(1)), 8)
     assert not sold.grew
     assert [sold.realized, sold.total_realized, sold.held, sold.cash] == [20, 20, 0, 1_000_018]
     assert portfolio.holding == 0 and portfolio.held[0] == 0.0
@@ -36,8 +38,8 @@ def test_booking_returns_the_account_after_it() -> None:
 
 def test_reversed_fill_restores_cash_and_position() -> None:
     portfolio = _portfolio([D(100)])
-    portfolio.book(0, BUY, (D(2), D(100), D(1)), 7)
-    change = portfolio.book(0, SELL, (D(2), D(100), D(-1)), 7)
+    portfolio.book(0, BUY, Trade(D(2), D(100), D(1)), 7)
+    change = portfolio.book(0, SELL, Trade(D(2), D(100), D(-1)), 7)
     assert [change.held, change.cash, portfolio.holding] == [0, 1_000_000, 0]
 
 
@@ -51,7 +53,7 @@ def test_equity_of_limits_equals_that_of_the_books(
 ) -> None:
     portfolio = _portfolio(bids)
     for lane, side, quantity, price in fills:
-        portfolio.book(lane, side, (D(quantity), price, D(0)), 0)  # type: ignore[arg-type]
+        portfolio.book(lane, side, Trade(D(quantity), price, D(0)), 0)  # type: ignore[arg-type]
     invested = reduce(add, (each.cost for each in portfolio.ledger.positions.values()), D(0))
     exact = add(add(portfolio.ledger.cash, portfolio.unrealized()), invested)
     assert portfolio.exact_equity() == exact
@@ -62,8 +64,8 @@ def test_equity_of_limits_equals_that_of_the_books(
 def test_position_without_a_quote_is_worth_its_cost() -> None:
     portfolio = _portfolio([D(100), D(1)])
     portfolio.market.bids[1] = np.nan
-    portfolio.book(0, BUY, (D(2), D(90), D(0)), 0)
-    portfolio.book(1, BUY, (D(3), D(10), D(0)), 0)
+    portfolio.book(0, BUY, Trade(D(2), D(90), D(0)), 0)
+    portfolio.book(1, BUY, Trade(D(3), D(10), D(0)), 0)
     assert portfolio.position_value(1) == 30
     assert list(portfolio.holdings_value()) == [230, 230]
     assert portfolio.equity() == portfolio.exact_equity() == 1_000_020
@@ -72,6 +74,6 @@ def test_position_without_a_quote_is_worth_its_cost() -> None:
 def test_value_of_a_lane_without_a_position_needs_no_quote() -> None:
     portfolio = _portfolio([D(100), D(1)])
     portfolio.market.bids[1] = np.nan
-    portfolio.book(0, BUY, (D(2), D(90), D(0)), 0)
+    portfolio.book(0, BUY, Trade(D(2), D(90), D(0)), 0)
     assert [portfolio.position_value(lane) for lane in (0, 1)] == [200, 0]
     assert list(portfolio.holdings_value()) == [200, 200]

@@ -36,6 +36,7 @@ from autohedge.execution.reconciliation import (
     RECONCILE,
     Reconciliation,
     ReconciliationPolicy,
+    Subject,
     status_evidence,
 )
 from autohedge.execution.tracking import TimerKey
@@ -56,6 +57,7 @@ EAGER = {
 }
 LAG_NS = 5 * NS_PER_S
 LEDGER = Ledger(D(100))
+CASH = Subject("cash", "")
 
 
 def _requested(every_s: int = 0) -> tuple[Reconciliation, TimerQueue[TimerKey], list[AnyOutput]]:
@@ -70,7 +72,7 @@ def _requested(every_s: int = 0) -> tuple[Reconciliation, TimerQueue[TimerKey], 
 
 def _compare(
     reconciliation: Reconciliation, at_ns: int, cash: int, *, rests: bool
-) -> list[tuple[str, Decimal]]:
+) -> list[tuple[Subject, Decimal]]:
     """Completes a pass with the venue's account and an empty list of orders."""
     account = AccountState(at_ns, reconciliation.requested_ns, D(cash), {})
     found = list(reconciliation.confirmed_differences(account, LEDGER, lambda *_: rests))
@@ -114,7 +116,7 @@ def test_difference_seen_twice_a_visibility_lag_apart_counts() -> None:
     reconciliation, timers, _ = _requested()
     assert _compare(reconciliation, 10, 104, rests=True) == []
     reconciliation.request(timers.deadline_ns(RECONCILE), 0)
-    assert _compare(reconciliation, reconciliation.requested_ns, 104, rests=True) == [("", D(4))]
+    assert _compare(reconciliation, reconciliation.requested_ns, 104, rests=True) == [(CASH, D(4))]
     assert timers.deadline_ns(RECONCILE) == NEVER
 
 
@@ -125,7 +127,7 @@ def test_difference_that_went_and_came_back_needs_two_more_account_states() -> N
         reconciliation.request(asked_ns, 0)
         assert _compare(reconciliation, asked_ns + 10, cash, rests=True) == []
     reconciliation.request(3 * LAG_NS, 0)
-    assert _compare(reconciliation, 3 * LAG_NS + 10, 104, rests=True) == [("", D(4))]
+    assert _compare(reconciliation, 3 * LAG_NS + 10, 104, rests=True) == [(CASH, D(4))]
 
 
 def test_difference_that_changes_between_two_account_states_is_unproven() -> None:
@@ -134,18 +136,18 @@ def test_difference_that_changes_between_two_account_states_is_unproven() -> Non
         reconciliation.request(pass_ * LAG_NS, 0)
         assert _compare(reconciliation, pass_ * LAG_NS + 10, cash, rests=True) == []
     reconciliation.request(2 * LAG_NS, 0)
-    assert _compare(reconciliation, 2 * LAG_NS + 10, 105, rests=True) == [("", D(5))]
+    assert _compare(reconciliation, 2 * LAG_NS + 10, 105, rests=True) == [(CASH, D(5))]
 
 
 def test_difference_without_a_price_is_deferred_and_rechecked() -> None:
     reconciliation, timers, _ = _requested()
-    reconciliation.defer("X", D(1), 0)
+    reconciliation.defer(Subject("position", "X"), D(1), 0)
     _compare(reconciliation, 10, 100, rests=True)
     assert timers.deadline_ns(RECONCILE) == NEVER, "a difference that is gone is forgotten"
     reconciliation.request(20, 0)
     account = AccountState(30, 20, D(100), {"X": D(1)})
     assert list(reconciliation.confirmed_differences(account, LEDGER, lambda *_: True)) == []
-    reconciliation.defer("X", D(1), 30)
+    reconciliation.defer(Subject("position", "X"), D(1), 30)
     for part in ("account", "orders"):
         reconciliation.on_part(part, 20, 0, 30, at_stake=False)
     assert timers.deadline_ns(RECONCILE) == 30 + LAG_NS

@@ -26,7 +26,7 @@ from autohedge.execution import planner
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import BookEffect, Order, OrderManager
-from autohedge.execution.reconciliation import Reconciliation
+from autohedge.execution.reconciliation import IsIdle, Reconciliation, Subject
 from autohedge.risk import checks
 from autohedge.runtime.virtual import VirtualRuntime
 
@@ -113,11 +113,12 @@ def reconciliation_not_idempotent(patch: pytest.MonkeyPatch) -> None:
     """Each reconciliation pass adopts the same difference again."""
 
     def confirmed_differences(
-        self: Reconciliation, account: AccountState, ledger: Ledger, rests: Callable[[str, int], bool]
-    ) -> Iterator[tuple[str, Decimal]]:
+        self: Reconciliation, account: AccountState, ledger: Ledger, rests: IsIdle
+    ) -> Iterator[tuple[Subject, Decimal]]:
         for symbol, quantity in account.positions.items():
-            if quantity != ledger.position(symbol).quantity and rests(symbol, account.asked_ns):
-                yield symbol, quantity
+            subject = Subject("position", symbol)
+            if quantity != ledger.position(symbol).quantity and rests(subject, account.asked_ns):
+                yield subject, quantity
 
     patch.setattr(Reconciliation, "confirmed_differences", confirmed_differences)
 

@@ -10,8 +10,9 @@ from autohedge.core.events import AnyOutput, CancelOrder, ExecutionReport, Order
 from autohedge.core.money import ZERO
 from autohedge.engine.engine import Engine
 from autohedge.engine.trade_actions import TradeActions
+from autohedge.execution.applied import Applied
 from autohedge.execution.lost_orders import LostOrderIds
-from autohedge.execution.manager import Applied, ExecutionManager
+from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.reconciler import Adopt, Lost
 from autohedge.execution.reconciliation import Reconciliation
