@@ -2,6 +2,7 @@
 
 from autohedge.journal.chain import Journal, JournalLine, encode_line, read
 from autohedge.journal.folder import RunFolder
+from autohedge.journal.follow import follow
 from autohedge.journal.verification import verify
 
-__all__ = ["Journal", "JournalLine", "RunFolder", "encode_line", "read", "verify"]
+__all__ = ["Journal", "JournalLine", "RunFolder", "encode_line", "follow", "read", "verify"]
