@@ -70,6 +70,18 @@ def test_commands_of_a_page_succeed_in_order(
         assert _run(line) == 0, line
 
 
+def test_program_of_the_page_about_python_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(
+        r"^```python\n(.*?)^```$", (ROOT / "docs/python.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    exec("\n".join(blocks), {})
+    printed = capsys.readouterr().out
+    assert len(blocks) == 5 and "True" in printed and "sell" in printed
+
+
 def test_pages_with_commands_are_found() -> None:
     assert sum(map(len, PAGES.values())) > 40
 
