@@ -3,6 +3,8 @@
 Both happen before a text is sent, parsed or written, so that the recorded text is the one that was used.
 """
 
+from functools import lru_cache
+
 import msgspec
 
 from autohedge.core.redaction import redacted
@@ -29,8 +31,12 @@ def was_cut(text: str) -> bool:
 
 def clean_request(request: LLMRequest) -> LLMRequest:
     """Returns a request without secrets in its messages."""
-    messages = tuple(Message(each.role, redacted(each.content)) for each in request.messages)
-    return msgspec.structs.replace(request, messages=messages)
+    return msgspec.structs.replace(request, messages=tuple(map(_clean_message, request.messages)))
+
+
+@lru_cache(maxsize=32)  # system parts recur, and a request is cleaned again when it is recorded
+def _clean_message(message: Message) -> Message:
+    return Message(message.role, redacted(message.content))
 
 
 def clean_response(response: LLMResponse) -> LLMResponse:

@@ -32,12 +32,12 @@ from autohedge.llm.transcript_lines import (
     Supplement,
     TranscriptLine,
     close_line,
+    columns_of,
     given,
     referring,
     resolved,
+    snapshot_of,
     taken,
-    with_differences,
-    with_times,
 )
 from autohedge.llm.transcript_parts import (
     TranscriptPart,
@@ -182,12 +182,13 @@ def encode_entry(
     """
     known = set() if known is None else known
     request, texts = referring(entry.request) if entry.request else (None, {})
-    snapshot = entry.snapshot and with_differences(entry.snapshot)
-    recorded = msgspec.structs.replace(entry, request=request, snapshot=snapshot, hash="")
+    snapshot = entry.snapshot
+    columns = snapshot and msgspec.structs.replace(snapshot, quotes=columns_of(snapshot.quotes))
+    recorded = msgspec.structs.replace(entry, request=request, snapshot=columns, hash="")
     new = {digest: text for digest, text in texts.items() if digest not in known}
     known.update(new)
     body = _encode(recorded)[: -len(',"hash":""}')]
-    return close_line(body, Supplement(part, after, given(new, entry.snapshot)))
+    return close_line(body, Supplement(part, after, given(new, snapshot)))
 
 
 @dataclass(slots=True)
@@ -341,8 +342,8 @@ class _PartEntries:
 
     def _take(self, line: TranscriptLine, values: dict[str, Any]) -> Snapshot | None:
         """Takes the texts of a line, and returns its snapshot."""
-        recorded = msgspec.convert(values.get("snapshot"), Snapshot | None)
-        snapshot = recorded and with_times(recorded)
+        recorded = values.get("snapshot")
+        snapshot = recorded and snapshot_of(recorded)
         self._texts |= taken(line, snapshot, self.part.path)
         return snapshot
 
@@ -361,7 +362,7 @@ def _named(line: TranscriptLine, path: Path) -> Iterator[None]:
     """Names the line in an error of its content."""
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, ValueError) as error:
         raise Corrupt(
             f"{path}: line {line.number} is whole, but this version cannot read it: {error}"
         ) from None

@@ -1,4 +1,4 @@
-"""The form of a transcript's lines: texts by reference, and the hash that closes a line.
+"""The form of a transcript's lines: texts by reference, quotes by column, and the hash that closes a line.
 
 The system part of a prompt, the answer schema and each table of quotes are replaced by the hash of their text.
 The first line of a file that refers to a text has it, after the line's own hash. So the hash of a line does not
@@ -6,7 +6,7 @@ depend on the lines before it.
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from hashlib import blake2b
 from itertools import accumulate
 from operator import sub
@@ -23,6 +23,7 @@ from autohedge.llm.backend import LLMRequest, Message
 _HASH_KEY = b',"hash":"'  # the last in a line: within texts these bytes are escaped
 _TABLE = re.compile(re.escape(HEADER) + r"(?:\n\d\d:\d\d:\d\d\.\d{3} \| [^\n]*)+")
 
+_Columns = tuple[list[int], list[float], list[float], list[float], list[float]]
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
 
@@ -152,23 +153,23 @@ def resolved(request: dict[str, Any], text_of: Callable[[str], str]) -> LLMReque
     return msgspec.convert(request | {"messages": messages, "schema": schema}, LLMRequest)
 
 
-def with_differences(snapshot: Snapshot) -> Snapshot:
-    """Returns a snapshot as it is recorded: each quote has the time since the one before, the first its time."""
-    times = [row.ts_ns for row in snapshot.quotes]
-    return _retimed(snapshot, map(sub, times, (0, *times)))
-
-
-def with_times(snapshot: Snapshot) -> Snapshot:
-    """Returns the snapshot that `with_differences` was given."""
-    return _retimed(snapshot, accumulate(row.ts_ns for row in snapshot.quotes))
-
-
-def _retimed(snapshot: Snapshot, times: Iterable[int]) -> Snapshot:
-    quotes = tuple(
-        QuoteRow(ts_ns, row.bid, row.bid_size, row.ask, row.ask_size)
-        for ts_ns, row in zip(times, snapshot.quotes, strict=False)
+def columns_of(quotes: tuple[QuoteRow, ...]) -> _Columns:
+    """Returns quotes as they are recorded: a column per field, of times the difference to the one before."""
+    times = [row.ts_ns for row in quotes]
+    return (
+        list(map(sub, times, (0, *times))),
+        [row.bid for row in quotes],
+        [row.bid_size for row in quotes],
+        [row.ask for row in quotes],
+        [row.ask_size for row in quotes],
     )
-    return msgspec.structs.replace(snapshot, quotes=quotes)
+
+
+def snapshot_of(recorded: dict[str, Any]) -> Snapshot:
+    """Returns the snapshot that was recorded with `columns_of` its quotes."""
+    times, *others = msgspec.convert(recorded.get("quotes"), _Columns)
+    quotes = tuple(QuoteRow(*row) for row in zip(accumulate(times), *others, strict=True))
+    return msgspec.convert(recorded | {"quotes": quotes}, Snapshot)
 
 
 def given(texts: Mapping[str, str], snapshot: Snapshot | None) -> dict[str, str | int]:
