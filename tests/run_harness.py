@@ -94,6 +94,6 @@ def play(wanted: Settings, tape: Tape, faults: FaultScript = no_faults) -> Playe
     """Runs a tape in virtual time, recorded in memory."""
     engine, record, nonce = engine_for(wanted, tape), Recording(), nonce_from_seed(wanted.seed)
     lots = lots_of(wanted, tape.symbols)
-    venue = SimulatedVenue(VenueModel.of(wanted), lots, tape.rows, nonce=nonce, faults=faults)
+    venue = SimulatedVenue(VenueModel.of(wanted, tape.symbols), lots, tape.rows, nonce=nonce, faults=faults)
     VirtualRuntime(engine, venue, tape.rows, record, clock=venue).run(nonce)
     return Played(engine, record)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from autohedge.config import Settings
+from autohedge.config import Settings, opening_account
 from autohedge.core.errors import Unavailable
 from autohedge.core.ids import fresh_nonce
 from autohedge.exchanges.loopback.faults import FaultSource
@@ -14,10 +14,10 @@ from autohedge.runtime.wall import in_loop
 
 
 def handshake_for(settings: Settings, tape: Tape, run_id: str, venue_id: str) -> Hello:
-    """Returns what a trader and its remote venue must agree on: tape, fees and venue."""
+    """Returns what a trader and its remote venue must agree on: tape, fees, currency and venue."""
     tapes = tuple(origin.rows_id for origin in tape.origins)
-    account = settings.account
-    return Hello(run_id, tapes, account.maker_bps, account.taker_bps, venue_id)
+    account, currencies = settings.account, opening_account(settings, tape.symbols).currencies
+    return Hello(run_id, tapes, account.maker_bps, account.taker_bps, venue_id, currencies.reporting)
 
 
 def serve_venue(

@@ -123,7 +123,7 @@ def _end(change: GateChanged, ended: GateChanged) -> str:
 def pnl_parts(conversation: Conversation) -> tuple[str, str]:
     """Returns the net P&L of its closed round trips, and a remark: `-0.12` and `2 trips, 1 open`."""
     filled = [trip for trip in conversation.trips if any(order.fills for order in trip.orders)]
-    closed = [trip.totals.net for trip in filled if trip.closed_ns]
+    closed = [trip.reported(trip.totals.net) for trip in filled if trip.closed_ns]
     remarks = [f"{len(closed)} trips"] if len(closed) > 1 else []
     if still_open := len(filled) - len(closed):
         remarks.append(f"{still_open} open" if closed or still_open > 1 else "open")

@@ -410,9 +410,13 @@ def _why_failed(event: OrderRejected | RequestUnknown | RequestThrottled) -> str
 
 def _fill_line(fill: ExecutionReport) -> str:
     return (
-        f"[SUCCESS] Order {fill.order_id} status=filled qty={fill.quantity} @ ${fill.price} fee=${fill.fee}"
+        f"[SUCCESS] Order {fill.order_id} status=filled qty={fill.quantity} @ ${fill.price} fee={_fee(fill)}"
     )
 
 
 def _percent(now: float, then: float) -> str:
     return f"{(now - then) / then * 100.0:+.2f}%" if then else "?"
+
+
+def _fee(fill: ExecutionReport) -> str:
+    return f"{fill.fee} {fill.fee_currency}" if fill.fee_currency else f"${fill.fee}"

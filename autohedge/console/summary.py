@@ -5,6 +5,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from textwrap import wrap
 
@@ -121,13 +122,20 @@ def _figures(report: RunReport) -> Iterator[Row]:
     gross = f"gross: realized {amount_text(realized)}, unrealized {amount_text(unrealized)}"
     yield "equity", amount_text(equity), f"{(equity - start) / start * 100:+.3f} % of {amount_text(start)}"
     yield "net P&L", amount_text(equity - start), gross
-    yield "fees", amount_text(report.fees), ""
+    yield "fees", amount_text(report.fees), _amounts(report.fees_by_currency)
+    if report.balances:
+        yield "cash", amount_text(report.cash), _amounts(report.balances)
     yield "entries", f"{report.buys:,}", _expired(report)
     yield "exits", f"{report.sells:,}", _exits(report)
     yield "winning exits", f"{report.winning_exits:,}", "before fees"
     yield "open positions", f"{len(report.open_positions):,}", _open(report)
     if orders := report.working_orders:
         yield "open orders", f"{len(orders):,}", _open_orders(orders)
+
+
+def _amounts(amounts: Mapping[str, Decimal] | None) -> str:
+    """Amounts by currency; empty where there is one currency."""
+    return ", ".join(f"{quantity_text(amount)} {name}" for name, amount in (amounts or {}).items() if amount)
 
 
 def _expired(report: RunReport) -> str:

@@ -13,11 +13,20 @@ ORDERS_MAX, UNKNOWN_ORDERS_MAX = 10_000, 1_000
 
 
 class RecordedFill(NamedTuple):
-    """A fill or a bust that was booked; `realized` is the profit of this booking, before fees."""
+    """A fill or a bust that was booked; `realized` is the profit of this booking, before fees.
+
+    Its amounts are in the quote currency of its symbol.
+    """
 
     report: ExecutionReport
     booked: FillBooked
     realized: Decimal
+
+    @property
+    def fee(self) -> Decimal:
+        """The fee of the fill, converted if it was paid in another currency."""
+        quoted = self.booked.quoted_fee
+        return self.report.fee or ZERO if quoted is None else quoted
 
 
 class FillBookings:

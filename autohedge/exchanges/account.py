@@ -32,14 +32,18 @@ class VenueAccount:
         return self.balances[self._currency]
 
     @property
+    def other_balances(self) -> dict[str, Decimal]:
+        """The cash in the other currencies."""
+        return {name: amount for name, amount in self.balances.items() if name != self._currency}
+
+    @property
     def held(self) -> dict[str, Decimal]:
         """The positions that are not zero."""
         return {symbol: quantity for symbol, quantity in self.positions.items() if quantity}
 
     def state(self, now_ns: int, asked_ns: int) -> AccountState:
         """Returns the account as a venue reports it."""
-        others = {name: amount for name, amount in self.balances.items() if name != self._currency}
-        return AccountState(now_ns, asked_ns, self.cash, self.held, others)
+        return AccountState(now_ns, asked_ns, self.cash, self.held, self.other_balances)
 
     def pay_fee(self, symbol: str, fee: Decimal) -> tuple[Decimal, str | None]:
         """Takes a fee in the quote currency of a symbol; returns what was paid, and in which other currency."""

@@ -51,6 +51,11 @@ class PositionChange(msgspec.Struct, frozen=True, gc=False):
     rate: Decimal | None = None
     quoted_fee: Decimal | None = None
 
+    @property
+    def fee_in_quote(self) -> Decimal:
+        """The fee in the quote currency."""
+        return self.fee if self.quoted_fee is None else self.quoted_fee
+
 
 class Portfolio:
     """The positions and the cash of one account; a lane is an instrument's index.

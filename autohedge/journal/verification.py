@@ -84,7 +84,7 @@ class ResultProjection:
             "price": report.price,
             "fee": report.fee,
             "realized": fill.realized,
-        }
+        } | ({"fee_currency": report.fee_currency} if report.fee_currency else {})
         place = {"order_id": report.order_id, "ts_ns": report.ts_ns}
         return place | figures | self._orders.get(report.order_id, {})
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+
 from autohedge.core.bookings import FillBookings
 from autohedge.core.clock import format_utc
 from autohedge.core.events import (
@@ -65,7 +67,7 @@ class LegacyTradeExport:
 
     def _apply(self, event: AnyEvent) -> None:
         if fill := self._bookings.apply(event):
-            self._book(fill.report)
+            self._book(msgspec.structs.replace(fill.report, fee=fill.fee))
         match event:
             case SubmitOrder():
                 self._orders[event.order_id] = event

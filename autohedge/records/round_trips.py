@@ -130,7 +130,8 @@ class RoundTrip:
     """The orders of one symbol until its position is flat.
 
     `verdict` is the number of the question whose verdict allowed the entry, 0 without one. `group` is the
-    kind of verdict that it counts under.
+    kind of verdict that it counts under. Amounts are in the quote currency of the symbol; `rate` is what a unit of
+    it was worth in the reporting one at the last fill, None for the reporting one itself.
     """
 
     symbol: str
@@ -140,6 +141,11 @@ class RoundTrip:
     held: Decimal = ZERO
     totals: TripTotals = field(default_factory=TripTotals)
     closed_ns: int = 0
+    rate: Decimal | None = None
+
+    def reported(self, amount: Decimal) -> Decimal:
+        """An amount of this trip in the reporting currency."""
+        return amount if self.rate is None else multiply(amount, self.rate)
 
     @property
     def accepts_entries(self) -> bool:
@@ -149,7 +155,10 @@ class RoundTrip:
 
 @dataclass(slots=True)
 class TripStats:
-    """Statistics of the round trips of one group: closed, still open, and without a fill."""
+    """Statistics of the round trips of one group: closed, still open, and without a fill.
+
+    Amounts are in the reporting currency, each at the rate of the last fill of its trip.
+    """
 
     closed: int = 0
     gained: int = 0
@@ -168,8 +177,8 @@ class TripStats:
         if trip.closed_ns:
             self.closed += 1
             self.gained += trip.totals.net > ZERO
-            self.realized = add(self.realized, trip.totals.realized)
-            self.fees = add(self.fees, trip.totals.fees)
+            self.realized = add(self.realized, trip.reported(trip.totals.realized))
+            self.fees = add(self.fees, trip.reported(trip.totals.fees))
         elif any(order.fills for order in trip.orders):
             self.still_open += 1
         else:
@@ -271,19 +280,21 @@ class RoundTrips:
         if booked.order_id not in self._orders:
             return
         trip, tracked = self._orders[booked.order_id]
-        _take_back(trip, tracked, report) if report.kind == "bust" else _fill(trip, tracked, report, realized)
+        _take_back(trip, tracked, report) if report.kind == "bust" else _fill(trip, tracked, fill)
         trip.totals.realized, trip.held = add(trip.totals.realized, realized), booked.position
+        trip.rate = booked.rate
         trip.closed_ns = report.ts_ns if trip.held == ZERO else 0
 
 
-def _fill(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport, realized: Decimal) -> None:
+def _fill(trip: RoundTrip, tracked: TrackedOrder, booked: RecordedFill) -> None:
+    report = booked.report
     fill = TripFill(
         report.ts_ns,
         report.trade_id,
         report.quantity or ZERO,
         report.price or ZERO,
-        report.fee or ZERO,
-        realized,
+        booked.fee,
+        booked.realized,
     )
     tracked.fills.append(fill)
     _add(trip.totals, tracked.purpose, fill)

@@ -4,6 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from autohedge.app import engine_for
@@ -13,6 +14,7 @@ from autohedge.core.events import (
     AnyOutput,
     ConnectionStatus,
     ExecutionReport,
+    ExternalChange,
     OperatorCommand,
     OrderAccepted,
     OrderMassStatus,
@@ -42,7 +44,7 @@ from autohedge.execution.reconciliation import (
 from autohedge.execution.tracking import TimerKey
 from tests.execution.trading_factory import listed
 from tests.risk.intent_factory import buy
-from tests.run_harness import quotes_tape, settings
+from tests.run_harness import columns_tape, quotes_tape, settings
 
 D = Decimal
 START_NS = 1_700_000_000 * NS_PER_S
@@ -118,6 +120,24 @@ def test_difference_seen_twice_a_visibility_lag_apart_counts() -> None:
     reconciliation.request(timers.deadline_ns(RECONCILE), 0)
     assert _compare(reconciliation, reconciliation.requested_ns, 104, rests=True) == [(CASH, D(4))]
     assert timers.deadline_ns(RECONCILE) == NEVER
+
+
+def test_cash_of_each_currency_is_compared_by_itself() -> None:
+    ledger = Ledger(D(100), "USD", {"BTC": D(2), "EUR": D(3)})
+    reconciliation, _, _ = _requested()
+    found: list[tuple[Subject, Decimal]] = []
+    for _ in range(2):
+        at_ns = reconciliation.requested_ns
+        account = AccountState(at_ns, at_ns, D(100), {"BTC": D(1)}, {"BTC": D(5), "EUR": D(3), "BNB": D(1)})
+        found = list(reconciliation.confirmed_differences(account, ledger, lambda *_: True))
+        reconciliation.request(at_ns + LAG_NS, 0)
+        reconciliation.requested_ns = at_ns + LAG_NS
+    # The position in a symbol that is named as a currency is another subject.
+    assert found == [
+        (Subject("position", "BTC"), D(1)),
+        (Subject("cash", "BNB"), D(1)),
+        (Subject("cash", "BTC"), D(3)),
+    ]
 
 
 def test_difference_that_went_and_came_back_needs_two_more_account_states() -> None:
@@ -228,6 +248,44 @@ def test_lost_overfill_of_last_exit_is_found_while_flat_and_booked() -> None:
     engine.step(_fill(engine, exit_, "t3", D("0.001")))
     assert _outputs(engine, OrderOverfilled) == [OrderOverfilled(exit_.order_id, D("0.001"))]
     assert engine.ledger.position("X").quantity == D("-0.001")
+
+
+CURRENCIES = {
+    "account__currency": "USD",
+    "account__balances": "{BTC = 2}",
+    "reconciliation__external": "adopt",
+}
+
+
+def test_cash_in_another_currency_is_adopted_once_it_has_a_rate() -> None:
+    times = np.array([START_NS])
+    tape = columns_tape(
+        {
+            "BTC/USD": {"ts": times, "bid": np.array([99.0]), "ask": np.array([101.0])},
+            "ETH/BTC": {"ts": times, "bid": np.array([0.5]), "ask": np.array([0.6])},
+        }
+    )
+    engine = engine_for(settings(**CURRENCIES), tape)
+    engine.step(RunStarted("n", START_NS - 60 * NS_PER_S))
+    _report_cash(engine, {"BTC": D(3), "DOGE": D(9)})
+    assert [each.subject for each in _outputs(engine, ExternalChange)] == ["DOGE"]  # not of this run
+    engine.scan(tape.rows, 0, 2)
+    assert engine.ledger.balances == {"USD": 10_000, "BTC": 2}
+    _report_cash(engine, {"BTC": D(3), "DOGE": D(9)})
+    change = ExternalChange("cash", "BTC", D(1), "adopt")
+    assert _outputs(engine, ExternalChange)[1:] == [change]
+    assert engine.ledger.balances == {"USD": 10_000, "BTC": 3}
+    assert engine.portfolio.can_enter(1) and engine.portfolio.day_start_equity() == 10_300
+
+
+def _report_cash(engine: Engine, balances: dict[str, Decimal]) -> None:
+    """Answers two passes, a visibility lag apart, with other balances."""
+    for _ in range(2):
+        at_ns = engine.now_ns
+        engine.step(OrderMassStatus(at_ns, at_ns, ()))
+        engine.step(AccountState(at_ns, at_ns, engine.ledger.cash, {}, balances))
+        if (due_ns := engine.timers.deadline_ns(RECONCILE)) < NEVER:
+            engine.step(Timer(due_ns))
 
 
 def _answer(engine: Engine) -> None:

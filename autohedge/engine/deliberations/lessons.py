@@ -44,9 +44,9 @@ class LessonScheduler:
         trip = symbol_state.trip
         trip.realized = add(trip.realized, change.realized)
         if intent.purpose is ENTER:
-            trip.buy(change.quantity, change.price, change.fee, now_ns)
+            trip.buy(change.quantity, change.price, change.fee_in_quote, now_ns)
             return ()
-        trip.sell(change.quantity, change.price, change.fee)
+        trip.sell(change.quantity, change.price, change.fee_in_quote)
         # An adopted position was not bought here: it has no entry price to learn from.
         if change.held != ZERO or trip.bought <= ZERO:
             return ()

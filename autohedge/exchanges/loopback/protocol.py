@@ -16,7 +16,7 @@ LINE_BYTES = 1 << 24  # a response may repeat every fill of a run; asyncio's own
 
 
 class Hello(msgspec.Struct, frozen=True, tag="hello"):
-    """The first message of a trader; the tape hashes and fees of both sides must be equal.
+    """The first message of a trader; tape hashes, fees and reporting currency of both sides must be equal.
 
     `venue_id` is the venue that has the run's orders; it is empty for a new run.
     """
@@ -26,6 +26,7 @@ class Hello(msgspec.Struct, frozen=True, tag="hello"):
     maker_bps: Decimal
     taker_bps: Decimal
     venue_id: str = ""
+    currency: str = ""
 
 
 class Welcome(msgspec.Struct, frozen=True, tag="welcome"):
@@ -48,12 +49,16 @@ class StatementRequest(msgspec.Struct, frozen=True, tag="ask"):
 
 
 class Statement(msgspec.Struct, frozen=True, tag="statement"):
-    """The account as the venue has it: cash, positions, filled quantity per order, resting orders."""
+    """The account as the venue has it: cash, positions, filled quantity per order, resting orders.
+
+    `cash` is in the reporting currency, `balances` has the others.
+    """
 
     cash: Decimal
     positions: dict[str, Decimal]
     filled: dict[str, Decimal]
     resting: tuple[str, ...]
+    balances: dict[str, Decimal]
 
 
 @unique

@@ -106,7 +106,7 @@ class SimulatedVenueServer:
         if not isinstance(message, Hello):
             return "the first message must be a hello"
         if _terms(message) != _terms(self._hello):
-            return "it has another tape or other fees than this run"
+            return "it has another tape, other fees or another currency than this run"
         if message.venue_id not in {"", self._hello.venue_id}:
             return "it is another venue than the one that has this run's orders"
         if self._hello.run not in {"", message.run}:
@@ -272,9 +272,9 @@ class SimulatedVenueServer:
         """The account as the venue has it."""
         venue = self._venue
         filled = {order.order_id: order.filled for order in venue.orders if order.filled}
-        return Statement(venue.cash, venue.held, filled, venue.resting)
+        return Statement(venue.cash, venue.held, filled, venue.resting, venue.account.other_balances)
 
 
-def _terms(hello: Hello) -> tuple[tuple[str, ...], Decimal, Decimal]:
-    """What a trader and its venue must agree on: the tape and the fees."""
-    return hello.tape, hello.maker_bps, hello.taker_bps
+def _terms(hello: Hello) -> tuple[object, ...]:
+    """What a trader and its venue must agree on: the tape, the fees and the reporting currency."""
+    return hello.tape, hello.maker_bps, hello.taker_bps, hello.currency
