@@ -21,7 +21,7 @@ from autohedge.app.trust import require_trust
 from autohedge.config import Settings
 from autohedge.core.clock import compact_utc, wall_ns
 from autohedge.core.errors import Corrupt, Misconfigured, Unavailable
-from autohedge.core.events import JournalEntry, RunStarted
+from autohedge.core.events import JournalEntry, RunStarted, TapeSealed
 from autohedge.core.ids import nonce_from_seed, random_suffix
 from autohedge.core.text import one_line
 from autohedge.engine.engine import Engine
@@ -37,6 +37,7 @@ from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
 from autohedge.runtime.recovery import has_outside_inputs
 from autohedge.runtime.replay import Difference, replay
+from autohedge.runtime.seals import require_seals
 from autohedge.strategies.registry import sources_of, use_stored
 from autohedge.strategies.user_code import StrategySources
 
@@ -188,6 +189,8 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
         journal = Journal(store, lines[-1].hash if lines else first.hash, len(lines) + 1)
         record = RunRecord(folder, journal, [line.entry for line in lines], genesis.has_todays_texts)
         _require_launch(folder, record.entries, settings)
+        seals = [entry.event for entry in record.entries if isinstance(entry.event, TapeSealed)]
+        require_seals(seals, max((entry.pos for entry in record.entries), default=0), tape.rows, "the tape")
         yield InterruptedRun(settings, tape, genesis, record, store)
 
 
@@ -220,6 +223,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     require_trust(folder, genesis, trust=trust)
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
+    require_seals(claims.seals, claims.pos, tape.rows, "the tape")
     record = (line.entry for line in lines)
     engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts
     difference = replay(engine, tape.rows, record, compare_texts=compare_texts)

@@ -19,6 +19,7 @@ from autohedge.journal.verification import ResultProjection, files_of, verify_li
 from autohedge.llm.transcript import read_hashes
 from autohedge.llm.transcript_parts import exists
 from autohedge.market import Origin, reopen
+from autohedge.runtime.seals import require_seals
 
 DIGEST_BYTES = 16  # of a hash, in memory: no two lines of a run share them
 SHOWN_CHARS = 80
@@ -139,7 +140,7 @@ def check_record(folder: RunFolder) -> RecordCheck:
     found.parts["journal"] = _checked(journal)
     found.parts["files"] = _checked(lambda: _files(folder, names))
     if account:
-        found.parts["tape"] = _checked(lambda: _tape(folder, account[0].origins))
+        found.parts["tape"] = _checked(lambda: _tape(folder, account[0].origins, claims))
     if not found.parts["journal"].damage:
         found.parts["transcript"] = _checked(lambda: _transcript(folder, answers, finished=found.finished))
         found.parts["results"] = _checked(lambda: _results(folder, claims, account[0]))
@@ -165,12 +166,15 @@ def _files(folder: RunFolder, names: set[str]) -> RecordPart:
     return RecordPart(f"{len(names)} stored files as the journal names them{further}", counts=counts)
 
 
-def _tape(folder: RunFolder, origins: list[Origin]) -> RecordPart:
-    """Compares the tape with its recorded hashes; one that is missing is no damage."""
+def _tape(folder: RunFolder, origins: list[Origin], claims: ResultProjection) -> RecordPart:
+    """Compares the tape with its recorded hashes and its rows with their seals; one that is missing is no damage."""
     missing = [text for origin in origins if (text := _missing(folder, origin))]
     there = len(origins) - len(missing)
     counts = {"streams": len(origins), "missing": len(missing)}
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
+    if not missing:
+        require_seals(claims.seals, claims.pos, reopen(origins, folder.tape).rows, "the tape")
+        counts["sealed_rows"] = claims.seals[-1].rows if claims.seals else 0
     return RecordPart(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
 
 

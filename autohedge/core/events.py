@@ -295,6 +295,18 @@ class PromptsChanged(Input, frozen=True, gc=False):
     prompts: dict[str, str]
 
 
+class TapeSealed(Input, frozen=True, gc=False):
+    """The content of the rows since the last seal: `hash` is the XXH3-128 of those before row `rows`.
+
+    It is taken of every block of rows and of the rest before the end, and names what the run has traded also
+    where rows came while it ran. The last of these rows has the time `at_ns`.
+    """
+
+    at_ns: int
+    rows: int
+    hash: str
+
+
 class EndOfTape(Input, frozen=True, gc=False):
     """The tape has no more rows; the engine emits its result."""
 
@@ -454,6 +466,7 @@ AnyInput = (
     | LoopLag
     | Restarted
     | Continued
+    | TapeSealed
     | EndOfTape
 )
 AnyOutput = (

@@ -39,6 +39,7 @@ from autohedge.core.events import (
     RunStarted,
     SettingsChanged,
     SystemFault,
+    TapeSealed,
     Timer,
 )
 from autohedge.core.reasons import STOPS, Reason
@@ -89,6 +90,7 @@ class Engine:
     def __init__(self, settings: Settings, symbols: Sequence[str], strategy: StrategyRunner) -> None:
         self.now_ns = 0
         self.first_ns = 0
+        self.sealed_rows = 0
         self.restarts = 0
         self.outbox = Outbox()
         self.log, self.questions = self.outbox.log, self.outbox.questions
@@ -141,6 +143,7 @@ class Engine:
             SystemFault: self._on_system_fault,
             Continued: self._on_continued,
             Restarted: self._on_restarted,
+            TapeSealed: self._on_tape_sealed,
             EndOfTape: self._on_end_of_tape,
         }
 
@@ -448,6 +451,9 @@ class Engine:
         if self.deliberations:
             self.deliberations.on_restart(restarted.last_number, self.now_ns)
         outbox.nonce = restarted.nonce
+
+    def _on_tape_sealed(self, sealed: TapeSealed) -> None:
+        self.sealed_rows = sealed.rows
 
     def _on_end_of_tape(self, _: EndOfTape) -> None:
         self.outbox.emit(RunEnded(self.result()))

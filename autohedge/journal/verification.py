@@ -16,6 +16,7 @@ from autohedge.core.events import (
     RunEnded,
     SettingsChanged,
     SubmitOrder,
+    TapeSealed,
 )
 from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
@@ -48,12 +49,17 @@ class Verified:
 
 @dataclass(slots=True)
 class ResultProjection:
-    """The values that `results.json` must repeat from the record: the figures, and every booked fill."""
+    """The values that `results.json` must repeat from the record: the figures, and every booked fill.
+
+    `seals` are those of the rows, of which the run has taken `pos`.
+    """
 
     result: RunResult | None = None
     fills: list[dict[str, Any]] = field(default_factory=list)
     lines: int = 0
     stopped: bool = False
+    pos: int = 0
+    seals: list[TapeSealed] = field(default_factory=list)
     _genesis: Genesis | None = None
     _orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     _bookings: FillBookings = field(default_factory=FillBookings)
@@ -61,6 +67,7 @@ class ResultProjection:
     def apply(self, line: JournalLine) -> None:
         """Updates the projection with one line."""
         self.lines += 1
+        self.pos = max(self.pos, line.pos)
         if line.genesis is not None:
             self._genesis = Genesis.of(line)
         if (fill := self._bookings.apply(line.event)) and fill.report.kind == "fill":
@@ -68,6 +75,8 @@ class ResultProjection:
         match line.event:
             case RunEnded() as event:
                 self.result = event.result
+            case TapeSealed() as event:
+                self.seals.append(event)
             case OperatorCommand(command="stop"):
                 self.stopped = True
             case SubmitOrder() as order:

@@ -83,6 +83,16 @@ def require_hashes(columns: dict[str, Column], stored: Sequence[StoredColumn]) -
             raise ValueError(f"column {column.name} was changed")
 
 
+def hash_rows(columns: dict[str, Column]) -> str:
+    """Returns the XXH3-128, in hex, of the XXH3-128 of each column's bytes as they are stored, in their order."""
+    import xxhash
+
+    whole = xxhash.xxh3_128()
+    for name, values in columns.items():
+        whole.update(xxhash.xxh3_128_digest(np.ascontiguousarray(values, dtype_of(name)).data))
+    return whole.hexdigest()
+
+
 def dtype_of(name: str) -> "np.dtype[Any]":
     """Returns the little-endian type of a stored column."""
     return _DTYPES.get(name, _FLOAT)

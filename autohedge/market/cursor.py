@@ -27,3 +27,10 @@ class MarketCursor(Protocol):
         Raises Corrupt if they go back in time.
         """
         ...
+
+    def block_hash(self, start: int, end: int) -> str:
+        """Returns the hash of the rows from `start` to before `end`, which does not depend on where they are kept.
+
+        Raises Corrupt if they were changed after they came.
+        """
+        ...

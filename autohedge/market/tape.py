@@ -13,6 +13,7 @@ from autohedge.core.clock import NEVER, format_utc
 from autohedge.core.errors import Misconfigured
 from autohedge.core.snapshots import QuoteRow
 from autohedge.market.bars import bad_bars, count_bad_bars
+from autohedge.market.column_file import hash_rows
 from autohedge.market.columns import (
     Column,
     Columns,
@@ -39,6 +40,7 @@ class Kind(StrEnum):
 LOADABLE = (Kind.QUOTES, Kind.BARS)
 
 QUOTE_COLUMNS = ("ts", "bid", "ask", "bid_size", "ask_size")
+ROW_COLUMNS = ("ts", "lane", "bid", "ask", "bid_size", "ask_size")
 BAR_COLUMNS = ("ts", "open", "high", "low", "close", "volume")
 COLUMNS = {Kind.QUOTES: QUOTE_COLUMNS, Kind.BARS: BAR_COLUMNS}
 
@@ -239,6 +241,10 @@ class Rows:
     def closed(self) -> bool:
         """True: no more rows will come."""
         return True
+
+    def block_hash(self, start: int, end: int) -> str:
+        """Returns the hash of the rows from `start` to before `end`, whatever other rows there are."""
+        return hash_rows({name: getattr(self, name)[start:end] for name in ROW_COLUMNS})
 
     def refresh(self) -> None:
         """Does nothing: no more rows will come."""

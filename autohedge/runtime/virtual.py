@@ -10,6 +10,7 @@ from autohedge.core.events import (
     EndOfTape,
     PromptsChanged,
     RunStarted,
+    TapeSealed,
     Timer,
     TradingCommand,
 )
@@ -24,6 +25,8 @@ from autohedge.market.tape import Rows
 # How long after the last row messages are still delivered. Where they take longer than the engine waits, its
 # timers ask again and again, and there is no last message.
 FINISH_NS = NS_PER_DAY
+# The rows of a run are sealed in blocks that end at multiples of this, and at the end.
+SEAL_ROWS = 1 << 20
 # States in which the venue still has to answer.
 OWED = frozenset({OrderState.SUBMITTED, OrderState.UNKNOWN, OrderState.PENDING_CANCEL})
 
@@ -163,6 +166,7 @@ class VirtualRuntime:
     def advance_to(self, end: int, until_ns: int) -> None:
         """Handles the rows before `end`, and due events up to `until_ns` before a row that has come."""
         rows = self._market.rows
+        self._seal_blocks()  # a restart may have skipped the rows up to the end of one
         while self._engine.pos < len(rows):
             stop = self._next_stop(end)
             if stop > self._engine.pos:
@@ -185,11 +189,13 @@ class VirtualRuntime:
             self.drain()
 
     def finish(self) -> None:
-        """Delivers what is still in transit, and injects `EndOfTape`, which ends the run."""
+        """Delivers what is still in transit, seals the last rows, and ends the run with `EndOfTape`."""
         # Timers alone do not keep the run going: a resting order would be queried for ever.
         last_ns = self._last_row_ns + FINISH_NS
         while self._clock.next_due_ns <= last_ns:
             self._run_next_due()
+        if self._engine.pos > self._engine.sealed_rows:
+            self._seal(self._engine.pos)
         self.inject(EndOfTape())
 
     @property
@@ -214,6 +220,7 @@ class VirtualRuntime:
 
     def _scan(self, stop: int) -> None:
         engine, clock = self._engine, self._clock
+        stop = min(stop, self._block_end)
         touch = clock.first_touch(stop)
         # + 1: the engine decides at the touching row before the resting order fills at it.
         stop = engine.pos + 1 if self.on_row else min(stop, touch + 1)
@@ -224,6 +231,22 @@ class VirtualRuntime:
         if pos == touch + 1:
             clock.fill_resting(touch)
         self.drain()
+        self._seal_blocks()
+
+    @property
+    def _block_end(self) -> int:
+        """Where the block of rows ends that is not sealed yet."""
+        return (self._engine.sealed_rows // SEAL_ROWS + 1) * SEAL_ROWS
+
+    def _seal_blocks(self) -> None:
+        """Seals every block of which all rows are taken."""
+        while (end := self._block_end) <= self._engine.pos:
+            self._seal(end)
+
+    def _seal(self, end: int) -> None:
+        """Journals the hash of the rows before `end` that are not sealed yet."""
+        found = self._market.block_hash(self._engine.sealed_rows, end)
+        self.inject(TapeSealed(self._market.rows.next_ts(end - 1), end, found))
 
     def _run_next_due(self, reached_ns: int = 0) -> None:
         deadline_ns, decision_ns = self._engine.next_deadline_ns, self.decisions.next_due_ns

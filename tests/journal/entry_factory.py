@@ -45,6 +45,7 @@ from autohedge.core.events import (
     SettingsChanged,
     SubmitOrder,
     SystemFault,
+    TapeSealed,
     Timer,
     TradingStateChanged,
     VenueOrderStatus,
@@ -117,6 +118,7 @@ EVENTS: list[AnyEvent] = [
     ExecutionReport(23, "id-5", "expired", 22, filled=D("0.4")),
     OrderOverfilled("id-5", D("0.1")),
     Alert("short", "BTC/USD", "more was sold than was held"),
+    TapeSealed(23, 70, "0f" * 16),
     EndOfTape(),
     RunEnded(run_result(deliberations=deliberation_figures(proposals={"entry": 1}))),
 ]  # fmt: skip

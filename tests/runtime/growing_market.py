@@ -29,6 +29,10 @@ class GrowingMarket:
             self.rows = _first(self._all, self._count)
         self.closed = self._closing
 
+    def block_hash(self, start: int, end: int) -> str:
+        """Returns the hash of rows."""
+        return self.rows.block_hash(start, end)
+
 
 def _first(rows: Rows, count: int) -> Rows:
     # Copies: a reader that looked beyond the rows that have come would not see those of the tape.

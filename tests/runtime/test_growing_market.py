@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -29,6 +30,14 @@ from tests.runtime.growing_market import GrowingMarket
 
 S = 10**9
 CUTS = st.lists(st.integers(0, 60), max_size=30)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_blocks() -> Iterator[None]:
+    """Seals so often that each of these runs has several seals."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("autohedge.runtime.virtual.SEAL_ROWS", 16)
+        yield
 
 
 def _runtime(

@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from autohedge import app
+from autohedge.app.verification import check_record
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.journal import RunFolder, verify, versions
 from autohedge.market import Stream, SyntheticSpec, open_tape, parse_source, synthesize, write_parquet
@@ -84,16 +85,33 @@ def test_a_torn_last_line_of_a_finished_run_is_damage(folder: RunFolder) -> None
         verify(folder)
 
 
-def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, tape_file: Path) -> None:
-    order = first(_lines(folder), type="submit_order", side="buy")
-    row = order["pos"] - 1
+def _raise_one_ask(tape_file: Path, row: int) -> None:
     frame = pl.read_parquet(tape_file)
-    ask = frame["ask"][row]
-    raised = frame["ask"].scatter([row], [ask + 0.01])
+    raised = frame["ask"].scatter([row], [frame["ask"][row] + 0.01])
     frame.with_columns(raised.alias("ask")).write_parquet(tape_file)
+
+
+def test_one_changed_quote_is_named_by_the_seal_of_its_rows(folder: RunFolder, tape_file: Path) -> None:
+    _raise_one_ask(tape_file, 7)
 
     def point_to_it(lines: Lines) -> None:
         lines[0]["genesis"]["tape"][0]["content_hash"] = content_hash(tape_file)
+
+    rewrite(folder, point_to_it)
+    named = "the tape: rows 0 to 14,399 are not those that the run traded"
+    with pytest.raises(Corrupt, match=named):
+        app.replay_engine(folder)
+    assert check_record(folder).parts["tape"].damage.startswith(named)
+
+
+def test_one_changed_quote_is_named_by_the_order_it_changes(folder: RunFolder, tape_file: Path) -> None:
+    order = first(_lines(folder), type="submit_order", side="buy")
+    _raise_one_ask(tape_file, order["pos"] - 1)
+
+    def point_to_it(lines: Lines) -> None:
+        lines[0]["genesis"]["tape"][0]["content_hash"] = content_hash(tape_file)
+        rows = open_tape([parse_source(str(tape_file))]).rows
+        first(lines, type="tape_sealed")["event"]["hash"] = rows.block_hash(0, len(rows))
 
     rewrite(folder, point_to_it)
     difference, _ = app.replay_engine(folder)
