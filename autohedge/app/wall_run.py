@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,11 @@ from autohedge.app.records import (
     open_record,
     recorded_settings,
 )
+from autohedge.app.reload import SettingsReload
 from autohedge.app.trading_run import TradingRun
 from autohedge.app.venue_server import handshake_for
 from autohedge.app.virtual_run import finish_run
-from autohedge.config import Settings
+from autohedge.config import DEFAULT_FILE, Settings, load
 from autohedge.core.clock import ReplayClock
 from autohedge.core.errors import AutoHedgeError, Corrupt, Misconfigured
 from autohedge.core.events import Restarted, RunStarted
@@ -70,7 +72,8 @@ class LaunchOptions(msgspec.Struct, frozen=True):
     `speed` is a multiple of the tape's own speed, None for as fast as possible. `venue_port` is the port
     of a remote venue, which then sets the speed. `venue_id` identifies that venue: another one on the same
     port would not know the run's orders. If the connection is lost, the run waits `patience_s` for it.
-    `seeded` runs have a reproducible record.
+    `seeded` runs have a reproducible record. `config` and `overrides` are where the settings come from, for a
+    reload: a file, None for `./config.toml`, and what was set on the command line.
     """
 
     speed: float | None = None
@@ -78,6 +81,8 @@ class LaunchOptions(msgspec.Struct, frozen=True):
     venue_id: str = ""
     seeded: bool = False
     patience_s: float = PATIENCE_S
+    config: str | None = None
+    overrides: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, folder: RunFolder) -> "LaunchOptions":
@@ -229,6 +234,20 @@ def _require_answers_of_record(run: InterruptedRun) -> None:
         )
 
 
+def resolved_settings(launch: LaunchOptions, path: Path | None) -> Settings:
+    """Returns the settings that a start of the run would have now; `path` names another file.
+
+    Raises Misconfigured, with the file's name, if they are not valid.
+    """
+    path = path or (Path(launch.config) if launch.config else None)
+    try:
+        settings = load(path, launch.overrides)
+    except Misconfigured as error:
+        named = str(path or DEFAULT_FILE)
+        raise Misconfigured(str(error) if named in str(error) else f"{named}: {error}") from None
+    return settings if launch.venue_port is None else with_watchdogs(settings)
+
+
 def with_watchdogs(settings: Settings) -> Settings:
     """Enables periodic reconciliation and the silent-feed check where the settings have them off."""
     books, risk = settings.reconciliation, settings.risk
@@ -265,7 +284,8 @@ async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonc
         listening = [asyncio.ensure_future(each) for each in tasks]
         try:
             folder = run.record.folder
-            async with ControlServer(folder.path, wall):
+            reload = SettingsReload(run, wall, partial(resolved_settings, launch))
+            async with ControlServer(folder.path, wall, reload.apply):
                 with positions_named(run.engine, folder):
                     folder.results.unlink(missing_ok=True)  # of a run that goes on for its open orders
                     await wall.run(start.first)

@@ -20,6 +20,7 @@ def as_dict(audit: Audit) -> dict[str, Any]:
         "silent": audit.no_question_reason,
         "answered_by": {"provider": audit.provider, "model": audit.model, "server": audit.server},
         "prompts": msgspec.to_builtins(audit.prompts),
+        "operations": msgspec.to_builtins(audit.operations),
         "questions": msgspec.to_builtins(audit.stats),
         "calls": msgspec.to_builtins(audit.call_stats),
         "trips": {name: _group(group) for name, group in audit.groups.items()},

@@ -1,7 +1,7 @@
 """Audits a run: follows its journal to the end, matches its transcript with it, and finds its prompts."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from autohedge.audit.tail import TailContext, is_long, last_calls, tail_lines
 from autohedge.audit.timeline import Timeline
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.core.events import OperatorCommand, SettingsChanged
 from autohedge.journal import JournalLine, RunFolder, read
 from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import verified_lines
@@ -27,6 +28,8 @@ from autohedge.llm.transcript import TranscriptEntry as Call
 from autohedge.llm.transcript import read as read_transcript
 from autohedge.llm.transcript_parts import exists
 from autohedge.records.round_trips import TripStats
+
+Operation = OperatorCommand | SettingsChanged
 
 
 @dataclass(slots=True)
@@ -76,7 +79,7 @@ class Audit:
     the verdict that allowed them. `gates` has the timelines of hybrid mode, `activity` those of llm mode.
     `sources` counts decisions by what answered, `requests` the LLM requests by prompt hash. `tape` has the
     origins of the streams as recorded. The last `whole` of `conversations` have their calls. `since` is the
-    first question that was read, 0 if the whole record was.
+    first question that was read, 0 if the whole record was. `operations` are what operators did, oldest first.
     """
 
     run: str
@@ -104,6 +107,7 @@ class Audit:
     conversations: list[Conversation]
     whole: int
     since: int = 0
+    operations: Sequence[Operation] = ()
 
     def prompt(self, call: Call) -> PromptVersion | None:
         """Returns the prompt that a call was rendered from; None if the run has no such prompt."""
@@ -166,6 +170,7 @@ class _Reading:
     versions: PromptHistory
     head: str
     finished: bool
+    operations: list[Operation] = field(default_factory=list)
 
     @classmethod
     def of(cls, folder: RunFolder, first: JournalLine, wanted: AuditFilter) -> "_Reading":
@@ -180,6 +185,10 @@ class _Reading:
         self.head = line.hash
         self.questions.apply(line)
         self.versions.take(line.event)
+        if isinstance(line.event, Operation):
+            self.operations.append(line.event)
+        if isinstance(line.event, SettingsChanged):
+            self.questions.settings = config.with_changes(self.questions.settings, line.event.changes)
 
     def audited(
         self, conversations: list[Conversation], calls: Iterable[Call], missing: dict[bytes, int]
@@ -216,6 +225,7 @@ class _Reading:
             groups=questions.trips.groups,
             conversations=conversations,
             whole=min(whole, len(conversations)),
+            operations=self.operations,
         )
 
 

@@ -19,8 +19,10 @@ from autohedge.core.events import (
     FillBooked,
     GateChanged,
     Input,
+    OperatorCommand,
     ProposalResolved,
     Restarted,
+    SettingsChanged,
     SubmitOrder,
     Timer,
     TradingStateChanged,
@@ -125,7 +127,7 @@ class ConversationStats:
 
 
 class ConversationProjection:
-    """Folds a journal into conversations, statistics, round trips and timelines."""
+    """Folds a journal into conversations, statistics, round trips and timelines; `settings` are those in force."""
 
     def __init__(self, wanted: AuditFilter, settings: Settings) -> None:
         self.stats = ConversationStats()
@@ -138,7 +140,7 @@ class ConversationProjection:
         self.lost: set[int] = set()
         self.first_ns = self.last_ns = 0
         self._wanted = wanted
-        self._settings = settings
+        self.settings = settings
         self._deadline_ns = round(settings.hybrid.deadline_s * NS_PER_S)
         self._first_state = "open" if settings.hybrid.starts_open else "closed"
         self._selected: list[tuple[int, int, Conversation]] = []
@@ -226,7 +228,7 @@ class ConversationProjection:
     def _reason(self, question: DeliberationRequested) -> str:
         symbol, before = question.symbol, self._last_question.get(question.symbol)
         if question.kind == LESSON:
-            return f"{self._settings.hybrid.learn_every_trades} round trips had closed"
+            return f"{self.settings.hybrid.learn_every_trades} round trips had closed"
         if before is None:
             return "first question for the symbol, once enough quotes were known"
         if symbol in self._notes:
@@ -236,8 +238,13 @@ class ConversationProjection:
         return self._cadence_reason(question, before)
 
     def _cadence_reason(self, question: DeliberationRequested, before: int) -> str:
-        """Returns which quote count or pause made the question due."""
-        hybrid, pause_s = self._settings.hybrid, self._settings.llm.min_interval_s
+        """Returns which quote count, pause or operator made the question due."""
+        match self._input:
+            case OperatorCommand():
+                return "the operator's pause was over"
+            case SettingsChanged():
+                return "a changed setting let it be asked sooner"
+        hybrid, pause_s = self.settings.hybrid, self.settings.llm.min_interval_s
         if question.kind == "trade":
             return f"a new quote, at least {pause_s:g} s after question {before}"
         if isinstance(self._input, Timer):
@@ -310,7 +317,7 @@ class ConversationProjection:
 
     def _on_fill_booked(self, booked: FillBooked) -> None:
         symbol = self.trips.symbol_of(booked.order_id)
-        if symbol and self._settings.trading.mode == "llm":
+        if symbol and self.settings.trading.mode == "llm":
             self.activity.note(symbol, self.last_ns, "holding", on=bool(booked.position))
 
     def _order(self, order: SubmitOrder) -> None:

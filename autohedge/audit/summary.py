@@ -6,17 +6,20 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from autohedge.audit import turns
-from autohedge.audit.audit import Audit
+from autohedge.audit.audit import Audit, Operation
 from autohedge.audit.figures import count, duration, money, short_id, utc_text
 from autohedge.audit.prompt_history import PromptVersion
 from autohedge.audit.text import version_text
+from autohedge.config.changes import describe_changes
 from autohedge.core.clock import format_utc
+from autohedge.core.events import SettingsChanged
 from autohedge.llm.errors import one_line
 from autohedge.records.round_trips import TripStats
 
 RULES = "rules"
 RULES_NOTE = "rules, a written formula: no model was asked"
 NO_AGENT = "checks before any agent"
+OPERATIONS_MAX = 20
 
 
 class Fact(NamedTuple):
@@ -81,7 +84,26 @@ def detail_facts(audit: Audit) -> Iterator[Fact]:
     ):
         if value:
             yield Fact(label, value)
+    yield from _operations(audit)
     yield from _cautions(audit)
+
+
+def _operations(audit: Audit) -> Iterator[Fact]:
+    """Yields the last commands of operators and changes of settings, each with its time, actor and reason."""
+    earlier = len(audit.operations) - OPERATIONS_MAX
+    if earlier > 0:
+        yield Fact("Operator", f"{count(earlier, 'earlier command')} in the journal")
+    for each in audit.operations[-OPERATIONS_MAX:]:
+        label = "Settings" if isinstance(each, SettingsChanged) else "Operator"
+        yield Fact(label, f"{utc_text(each.at_ns)}: {one_line(_operation(each))}")
+
+
+def _operation(operation: Operation) -> str:
+    by = f" by {operation.actor}" if operation.actor else ""
+    reason = f" ({operation.reason})" if operation.reason else ""
+    if isinstance(operation, SettingsChanged):
+        return f"settings changed{by}{reason}: {describe_changes(operation.changes)}"
+    return f"{operation.command.replace('_', '-')}{by}{reason}"
 
 
 def prompt_facts(audit: Audit) -> Iterator[Fact]:

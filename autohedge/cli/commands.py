@@ -16,7 +16,7 @@ GROUPS = {
     "Inspect": ("audit", "replay", "journal", "status"),
     "Agents": ("ask", "prompts", "draw"),
     "Data": ("data",),
-    "Operate": ("init", "config", "doctor", "version"),
+    "Operate": ("init", "config", "reload", "doctor", "version"),
     "Safety": ("halt", "resume", "flatten", "pause", "cancel-all", "sync", "simulate"),
 }
 

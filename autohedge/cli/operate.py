@@ -2,6 +2,7 @@
 
 import getpass
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -105,6 +106,27 @@ def sync(
     Compares orders, fills, positions and cash; what differs is in the event log and the journal.
     """
     _send(run, _request("sync", reason, actor, request_id), as_json=as_json)
+
+
+@app.command()
+def reload(
+    run: Run,
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", help="Settings file; default: the one that the run was started with."),
+    ] = None,
+    reason: Reason = "operator",
+    actor: Actor = None,
+    as_json: AsJson = False,
+) -> None:
+    """Apply a changed settings file to a running run.
+
+    Options and variables of the run's start still count more than the file. What is not valid changes nothing.
+    """
+    from autohedge.runtime.control import Request
+
+    path = str(config.absolute()) if config else ""
+    _send(run, Request("reload", reason, actor=actor or _user(), config=path), as_json=as_json)
 
 
 @app.command()

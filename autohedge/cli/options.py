@@ -68,6 +68,18 @@ def load_inputs(
         from autohedge.config import load, rules_not_applied
         from autohedge.market import parse_source
 
+    settings = load(config, set_options(mode, overrides, seed, verbose=verbose, quiet=quiet))
+    market = application.tape_for(settings, [parse_source(text) for text in tape or []])
+    unused = rules_not_applied(settings, market.symbols)
+    if unused and not quiet:
+        notify(unused)
+    return settings, market
+
+
+def set_options(
+    mode: str | None, overrides: list[str] | None, seed: int | None, *, verbose: bool, quiet: bool
+) -> tuple[str, ...]:
+    """The settings that options give, each as `--set` takes it."""
     wanted = list(overrides or [])
     if mode is not None:
         wanted.append(f'trading.mode="{mode}"')
@@ -75,12 +87,7 @@ def load_inputs(
         wanted.append(f"seed={seed}")
     if verbose or quiet:
         wanted.append(f'chatter_level="{"verbose" if verbose else "low"}"')
-    settings = load(config, wanted)
-    market = application.tape_for(settings, [parse_source(text) for text in tape or []])
-    unused = rules_not_applied(settings, market.symbols)
-    if unused and not quiet:
-        notify(unused)
-    return settings, market
+    return tuple(wanted)
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:

@@ -27,6 +27,7 @@ from autohedge.cli.options import (
     notify,
     parse_speed,
     print_json,
+    set_options,
 )
 from autohedge.core.errors import Misconfigured, Refused
 from autohedge.core.text import printable
@@ -93,7 +94,13 @@ def run(
         from autohedge.gateway.gateway import PATIENCE_S
 
         patience_s = PATIENCE_S if patience is None else patience
-        driven = wall_run.LaunchOptions(tape_speed, port_of(venue) if venue else None, patience_s=patience_s)
+        driven = wall_run.LaunchOptions(
+            tape_speed,
+            port_of(venue) if venue else None,
+            patience_s=patience_s,
+            config=str(config.absolute()) if config else None,
+            overrides=set_options(mode, overrides, seed, verbose=verbose, quiet=quiet),
+        )
         report = wall_run.start(settings, market, driven, seeded=seed is not None, observers=observers)
     from autohedge.journal import RunFolder
 

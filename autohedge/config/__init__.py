@@ -3,6 +3,7 @@
 from autohedge.config.account import opening_account
 from autohedge.config.changes import changes_between, restarts_needed, with_changes
 from autohedge.config.loading import (
+    DEFAULT_FILE,
     SettingOrigin,
     from_plain,
     load,
@@ -20,6 +21,7 @@ from autohedge.config.symbols import rules_not_applied
 from autohedge.config.tables import merge
 
 __all__ = [
+    "DEFAULT_FILE",
     "Secrets",
     "SettingOrigin",
     "Settings",

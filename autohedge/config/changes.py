@@ -33,6 +33,19 @@ def with_changes(settings: Settings, changes: Mapping[str, Any]) -> Settings:
     return from_plain(plain)
 
 
+def describe_changes(changes: Mapping[str, Any]) -> str:
+    """Returns changes as one line: `risk.max_lag_ms = 50.0, exits.stop_loss_bps = 9.0 (next entry)`."""
+    return ", ".join(f"{name} {_described(value)}{_when(name)}" for name, value in changes.items())
+
+
+def _described(value: Any) -> str:
+    return "has no value" if value is None else f"= {value}"
+
+
+def _when(name: str) -> str:
+    return " (next entry)" if applies_at(name) is Applies.NEXT_ENTRY else ""
+
+
 def restarts_needed(changes: Mapping[str, Any]) -> list[str]:
     """Returns the names among the changes that a running run cannot take over, or that no setting has."""
     return [name for name in changes if not _can_change(name)]

@@ -23,6 +23,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.text import decode_text, one_line
 
 SHOWN_CHARS = 80
+DEFAULT_FILE = Path("config.toml")
 
 
 def shipped_file() -> Path:
@@ -122,7 +123,7 @@ class _Source:
 
 def _sources(path: Path | None, overrides: Iterable[str]) -> list[_Source]:
     """Returns all sources, the weakest first."""
-    user = path or Path("config.toml")
+    user = path or DEFAULT_FILE
     sources = [_Source("default", read_toml(shipped_file()), {})]
     if path or user.is_file():
         sources.append(_Source(str(user), *with_new_names(read_toml(user), str(user))))

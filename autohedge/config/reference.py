@@ -57,11 +57,12 @@ What would have no effect is an error (exit code 2) that names the closest right
 Lists and tables in a variable are JSON: `AUTOHEDGE__SYNTHETIC__SYMBOLS=["BTC/USD","ETH/USD"]`. Text files
 (`config.toml`, `.env`, prompts, headlines, scripts) are UTF-8, or UTF-16 with a byte order mark.
 
-The column "applies" says when a setting that is changed during a run takes effect:
+The column "applies" says when a setting takes effect that
+[`autohedge reload`](operating.md#change-settings-during-a-run) changes during a run:
 
 * `live`: at once
 * `next entry`: with a symbol's next entry; an open position and its orders keep what they were entered with
-* `restart`: not in a run that is on
+* `restart`: not in a run that is on; `reload` refuses it, and only a new run has it
 """
 LINE_CHARS = 110
 _SECTION = re.compile(r"^\[([\w.]+)\]\s*(?:# ?(.*))?$")

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.config import Settings
+from autohedge.config.changes import describe_changes
 from autohedge.console.progress import BarProgress, LineProgress, OutputThread, ProgressView
 from autohedge.core.abstentions import describe
 from autohedge.core.bookings import FillBookings
@@ -41,6 +42,7 @@ from autohedge.core.events import (
     RequestUnknown,
     Restarted,
     RunStarted,
+    SettingsChanged,
     SubmitOrder,
     TradingStateChanged,
 )
@@ -214,6 +216,7 @@ WANTED_TOO: frozenset[type] = frozenset(
         CooldownChanged,
         OperatorCommand,
         PromptsChanged,
+        SettingsChanged,
         SubmitOrder,
         CancelOrder,
         ReplaceOrder,
@@ -345,6 +348,9 @@ def _person_line(event: AnyEvent) -> tuple[int, str] | None:
         case OperatorCommand():
             command, actor = event.command.replace("_", "-"), event.actor or "operator"
             return 1, f"[OPERATOR] {command} by {actor}: {event.reason}"
+        case SettingsChanged():
+            text = f"[OPERATOR] Settings changed by {event.actor or 'operator'}: {describe_changes(event.changes)}"
+            return 1, text
         case PromptsChanged():
             named = ", ".join(f"{agent} (hash {file[:4]}…)" for agent, file in event.prompts.items())
             return 1, f"[AGENT] Prompts changed: {named}, from the next question on"

@@ -22,6 +22,7 @@ from autohedge.core.events import (
     PromptsChanged,
     Restarted,
     RunStarted,
+    SettingsChanged,
     SystemFault,
 )
 from autohedge.core.units import NS_PER_MS, NS_PER_S
@@ -50,6 +51,9 @@ class LagStats:
         self.wakes += 1
         self.last_ns = late_ns
         self.worst_ns = max(self.worst_ns, late_ns)
+
+
+OutsideInput = Decision | PromptsChanged | OperatorCommand | SettingsChanged
 
 
 class DiskStatus(Protocol):
@@ -98,7 +102,7 @@ class WallRuntime:
         """Wakes the loop now instead of at the next row, because an outside event has arrived."""
         self._wake.set()
 
-    def inject(self, event_at: Callable[[int], Decision | PromptsChanged | OperatorCommand]) -> None:
+    def inject(self, event_at: Callable[[int], OutsideInput]) -> None:
         """Injects an input from outside; `event_at` makes it from the time reached."""
         try:
             self.runtime.interrupt(event_at(self.reached_ns))

@@ -24,7 +24,9 @@ from autohedge.core.events import (
     CooldownChanged,
     Decision,
     DeliberationRequested,
+    OperatorCommand,
     ProposalResolved,
+    SettingsChanged,
     SubmitOrder,
     Timer,
     TradingStateChanged,
@@ -262,11 +264,26 @@ def test_question_why_in_llm_mode_states_its_trigger() -> None:
         requested(1, 0), TradingStateChanged("halted", reason="by hand", halt_id=None), requested(2, 60)
     )[1].why
     assert halted.startswith("all questions were cancelled (halted)")
+    keep, resumed = (
+        Decision(NS_PER_S, 1, "trade", "X", 0, "keep"),
+        OperatorCommand(NS_PER_S, "resume", "back"),
+    )
+    changed = SettingsChanged(NS_PER_S, "old", "new", {"llm.min_interval_s": 1.0})
+    assert _why_asked(keep, resumed) == "the operator's pause was over"
+    assert _why_asked(keep, changed) == "a changed setting let it be asked sooner"
     projection = ConversationProjection(ALL, load(None, ['trading.mode="llm"']))
     events: list[AnyEvent] = [requested(1, 0), no, cools, over, requested(2, 9)]
     for seq, event in enumerate(events):
         projection.apply(JournalLine("", seq=seq, event=event))
     assert projection.finish()[1].why == "the cooldown after question 1 ended"
+
+
+def _why_asked(decision: Decision, cause: AnyEvent) -> str:
+    """Why a second question was asked in the step of an input, after the first was answered."""
+    projection = ConversationProjection(ALL, load(None, ['trading.mode="llm"']))
+    for seq, event in ((0, requested(1, 0)), (10, decision), (20, cause), (21, requested(2, 60))):
+        projection.apply(JournalLine("", seq=seq, event=event))
+    return projection.finish()[1].why
 
 
 def test_cached_verdict_shows_when_it_was_decided() -> None:

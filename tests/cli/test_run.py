@@ -21,6 +21,7 @@ from autohedge.core.events import (
     Continued,
     OperatorCommand,
     Restarted,
+    SettingsChanged,
     SubmitOrder,
     TradingStateChanged,
 )
@@ -119,6 +120,30 @@ def test_pause_shows_in_status_and_a_repeated_request_is_done_once(
     assert (paused.actor, paused.request_id, paused.reason) == ("alice", "r1", "lunch")
     assert (repeated.command, repeated.request_id, stopped.command) == ("pause", "r1", "stop")
     assert app.replay_engine(_folder(harness)) == (None, True)
+
+
+def test_reload_applies_a_file_and_refuses_a_broken_one_and_a_fixed_setting(
+    running: tuple[ProcessHarness, Process, str],
+) -> None:
+    harness, process, run = running
+    own = harness.path / "own.toml"
+    own.write_text("[risk]\nmax_position_notional = many\n")
+    broken = harness.call("reload", run, "--config", "own.toml")
+    assert (broken.returncode, broken.stderr.count("\n")) == (2, 1)
+    assert f"the settings stay as they were: {own} is not valid TOML: " in broken.stderr
+    assert "line 2" in broken.stderr
+    own.write_text("[momentum]\nlookback = 3\n[risk]\nmax_position_notional = 500\n")
+    fixed = harness.call("reload", run, "--config", "own.toml")
+    assert fixed.returncode == 3 and "momentum.lookback cannot change during a run" in fixed.stderr
+    own.write_text("[risk]\nmax_position_notional = 500\n")
+    done = harness.call("reload", run, "--config", "own.toml", "--actor", "alice")
+    assert done.returncode == 0 and "settings changed: risk.max_position_notional = 500" in done.stdout
+    same = harness.call("reload", run, "--config", "own.toml")
+    assert same.returncode == 0 and "nothing has changed" in same.stdout
+    _, _, err = _end(process)
+    (changed,) = _events(harness, SettingsChanged)
+    assert changed.changes == {"risk.max_position_notional": "500"}
+    assert "[OPERATOR] Settings changed by alice: risk.max_position_notional = 500" in err
 
 
 def test_resume_without_a_halt_is_refused(running: tuple[ProcessHarness, Process, str]) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from autohedge.app import engine_for
-from autohedge.core.errors import Misconfigured, Unavailable
+from autohedge.core.errors import Misconfigured, Refused, Unavailable
 from autohedge.core.events import OperatorCommand, RunStarted
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.market import SyntheticSpec, synthesize
@@ -39,10 +39,14 @@ def _answers(folder: Path, *requests: Any) -> tuple[Recording, list[dict[str, An
     async def session() -> list[dict[str, Any]]:
         wall = WallRuntime(engine, runtime, None, int(tape.rows.ts[0]), WorkingDisk())
         runtime.inject(RunStarted("n"))
-        async with ControlServer(folder, wall):
+        async with ControlServer(folder, wall, _no_reload):
             return [await _exchange(folder, request) for request in requests]
 
     return record, in_loop(session())
+
+
+async def _no_reload(request: Request) -> str:
+    raise Refused(f"no reload here: {request.config}")
 
 
 async def _exchange(folder: Path, request: Any) -> dict[str, Any]:
@@ -82,7 +86,7 @@ def test_repeated_resume_is_answered_as_done_without_a_halt(workplace: Path) -> 
 
 
 @pytest.mark.parametrize("name", TEXTS_MAX)
-@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "\u202eright to left", "x" * 501])
+@pytest.mark.parametrize("text", ["two\nlines", "\x1b[31mred", "\u202eright to left", "x" * 5_000])
 def test_unprintable_or_long_text_is_refused_and_not_recorded(workplace: Path, name: str, text: str) -> None:
     record, (answer,) = _answers(Path(), {"command": "halt", name: text})
     assert not answer["done"] and answer["message"].startswith(name) and not answer["status"]["halted"]
