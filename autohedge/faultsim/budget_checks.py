@@ -138,6 +138,7 @@ class BudgetChecker:
         rested = schedule.asked_ns is None or self._account.now_ns > schedule.asked_ns + self._pause_ns
         return (
             rested
+            and not self._account.paused
             and self._quotes(symbol, schedule.since, pos) >= needed
             and self._quotes(symbol, 0, pos) >= self._warmups[symbol]
         )
@@ -193,7 +194,8 @@ class BudgetChecker:
             schedule.bought = False
             schedule.closed += 1
             is_pending = self._questions.is_pending(booking.order.symbol, "learning")
-            schedule.lesson_due = bool(self._trades) and schedule.closed >= self._trades and not is_pending
+            may_ask = bool(self._trades) and not is_pending and not self._account.paused
+            schedule.lesson_due = may_ask and schedule.closed >= self._trades
 
     def _require_lessons(self) -> None:
         for symbol in self._due_lessons():

@@ -9,7 +9,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.events import Proposal
 from autohedge.faultsim.strikes import Strike
 
-CommandName = Literal["halt", "resume", "flatten", "lag"]
+CommandName = Literal["halt", "resume", "flatten", "pause", "cancel_all", "sync", "lag"]
 
 
 class Quotes(msgspec.Struct, frozen=True):
@@ -36,13 +36,16 @@ class ScriptedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
 class ScheduledCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     """What an operator or the machine does at a time: a command, or `lag` with its length.
 
-    A `resume` without `halt_id` names the halt in force.
+    A `resume` without `halt_id` names the halt in force. Commands with the same `request_id` are one request that
+    is sent again, because nobody saw its answer.
     """
 
     at_ns: int
     command: CommandName
     lag_ms: float = 0.0
     halt_id: str | None = None
+    actor: str = ""
+    request_id: str = ""
 
 
 class History(msgspec.Struct, frozen=True):

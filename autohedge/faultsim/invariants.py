@@ -22,6 +22,7 @@ from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
 from autohedge.faultsim.ledger_checks import LedgerChecker
 from autohedge.faultsim.limit_checks import LimitChecker
+from autohedge.faultsim.operator_checks import OperatorChecker
 from autohedge.faultsim.order_checks import OrderChecker
 from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
@@ -69,6 +70,7 @@ class InvariantChecker:
         self._errors = ErrorChecker(self._settings, self._account)
         self._day = DayChecker(self._account, lambda: self._ledger.deposits)
         self._requests = RequestChecker(self._account)
+        self._operator = OperatorChecker(self._account)
         self._snapshots = SnapshotChecker(self._account, self._settings.account.fee_bps_max)
         self._agent_checker = self._entry_checker()
         self._budgets = self._budget_checker()
@@ -92,6 +94,7 @@ class InvariantChecker:
         self._limits.before(entry)
         self._exits.before(entry)
         self._day.before(entry)
+        self._operator.before(entry)
         self._account.apply(entry)
         self._ledger.apply()
         self._slices.apply(entry)
@@ -104,6 +107,7 @@ class InvariantChecker:
         self._errors.apply(entry)
         self._day.after()
         self._requests.apply(entry)
+        self._operator.after(entry)
         self._snapshots.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
@@ -140,6 +144,7 @@ class InvariantChecker:
         self._errors.step()
         self._day.step(engine.portfolio)
         self._requests.step(engine)
+        self._operator.step(engine)
         if self._agent_checker and self._budgets and engine.deliberations:
             self._agent_checker.step(engine.deliberations)
             self._budgets.step(engine.deliberations, engine.pos)

@@ -7,7 +7,6 @@ from autohedge.core.events import (
     Decision,
     DeliberationRequested,
     EndOfTape,
-    OperatorCommand,
     Restarted,
     SystemFault,
     Timer,
@@ -54,8 +53,6 @@ class QuestionChecker:
             case Restarted():
                 self._end_all("restart")
             case TradingStateChanged(is_halt=True) | SystemFault():
-                self._end_all("halt")
-            case OperatorCommand(command="halt" | "flatten" | "stop"):
                 self._end_all("halt")
             case EndOfTape():
                 self.over = True

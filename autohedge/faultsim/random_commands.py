@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 
+import msgspec
+
 from autohedge.core.ids import Randomness
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.history import CommandName, ScheduledCommand
@@ -16,7 +18,8 @@ def random_commands(draw: Randomness, sessions: TradingSessions) -> list[Schedul
     if draw.random() < 0.2:
         commands += _lag(draw, sessions)
     commands += _wrong_resumes(draw, sessions)
-    return sorted(commands, key=lambda command: command.at_ns)
+    commands += [*_pauses(draw, sessions), *_cancels_and_syncs(draw, sessions)]
+    return sorted(_sent_again(draw, sessions, commands), key=lambda command: command.at_ns)
 
 
 def _resumes(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
@@ -57,6 +60,41 @@ def _flattens(draw: Randomness, sessions: TradingSessions) -> Iterator[Scheduled
             yield _command(sessions, first_ns, after_s + draw.uniform(0, 3), "flatten")
         if draw.random() < 0.7:
             yield _command(sessions, first_ns, after_s + draw.uniform(0, 8), "resume")
+
+
+def _pauses(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
+    """Up to three pauses; some with a second pause, a halt or a cancel of all orders before they are lifted."""
+    for _ in range(draw.choice([0, 1, 1, 2, 3])):
+        first_ns = _random_ns(draw, sessions)
+        yield _command(sessions, first_ns, 0.0, "pause")
+        if draw.random() < 0.5:
+            command: CommandName = draw.choice(["pause", "halt", "cancel_all", "flatten"])
+            yield _command(sessions, first_ns, draw.uniform(0, 3), command)
+        if draw.random() < 0.6:
+            yield _command(sessions, first_ns, draw.uniform(0, 8), "resume")
+
+
+def _cancels_and_syncs(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:
+    """Cancels of all orders and reconciliations at random moments."""
+    for _ in range(draw.choice([0, 2, 4])):
+        yield _command(sessions, _random_ns(draw, sessions), 0.0, draw.choice(["cancel_all", "sync"]))
+
+
+def _sent_again(
+    draw: Randomness, sessions: TradingSessions, commands: list[ScheduledCommand]
+) -> Iterator[ScheduledCommand]:
+    """The commands with actors and request ids; a few are sent up to three times, some of them after a crash."""
+    end_ns = sessions.at_ns(sessions.trading_ns) - 1
+    for number, command in enumerate(commands):
+        if command.command == "lag" or draw.random() < 0.5:
+            yield command
+            continue
+        actor, request_id = draw.choice(["anna", "night shift"]), f"r{number}"
+        request = msgspec.structs.replace(command, actor=actor, request_id=request_id)
+        yield request
+        for _ in range(draw.choice([0, 0, 0, 1, 2])):
+            later_ns = request.at_ns + int(draw.choice([2, 20, 60]) * draw.random() * NS_PER_S)
+            yield msgspec.structs.replace(request, at_ns=min(later_ns, end_ns))
 
 
 def _lag(draw: Randomness, sessions: TradingSessions) -> Iterator[ScheduledCommand]:

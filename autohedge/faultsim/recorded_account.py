@@ -16,6 +16,7 @@ from autohedge.core.events import (
     ExternalChange,
     Input,
     JournalEntry,
+    OperatorCommand,
     OrderAdopted,
     OrderMassStatus,
     OrderOverfilled,
@@ -94,7 +95,8 @@ class RecordedAccount:
 
     `working` are the orders that may still fill; `resent` says whether the last order was sent again under its
     id. `bookings` and `external` are what the last entry booked. `cause` is the input that the last output
-    followed from, None after a row. The venue takes no request until `quiet_until_ns`. `may_be_absent` are
+    followed from, None after a row; `command` is that input if it is an operator's command that must be carried
+    out. The venue takes no request until `quiet_until_ns`. `may_be_absent` are
     orders that evidence without a report of their end may have ended: a list without them, or a throttled
     request.
     """
@@ -117,6 +119,9 @@ class RecordedAccount:
         self.now_ns = 0
         self.resent = False
         self.cause: Input | None = None
+        self.command: OperatorCommand | None = None
+        self.paused = False
+        self._done_requests: set[str] = set()
         self._last_seq = 0
         self._unknown_reports: defaultdict[str, list[ExecutionReport]] = defaultdict(list)
 
@@ -165,11 +170,25 @@ class RecordedAccount:
     def _follow(self, entry: JournalEntry) -> None:
         """Updates the clock, and what the outputs from here on follow from."""
         if isinstance(entry.event, Input):
-            self.cause = entry.event
+            self.cause, self.command = entry.event, self._obeyed(entry.event)
         elif entry.seq != self._last_seq + 1:  # rows take numbers too
-            self.cause = None
+            self.cause = self.command = None
         self._last_seq = entry.seq
         self.now_ns = max(self.now_ns, getattr(entry.event, "at_ns", 0), self.quotes.row_ns(entry.pos - 1))
+
+    def _obeyed(self, event: Input) -> OperatorCommand | None:
+        """A command that must be carried out: not one done before, nor a resume that may lift nothing."""
+        if not isinstance(event, OperatorCommand) or event.request_id in self._done_requests:
+            return None
+        if event.command == "resume" and not self._may_resume(event.halt_id):
+            return None
+        self._done_requests.update({event.request_id} - {""})
+        if event.command in {"pause", "resume"}:
+            self.paused = event.command == "pause"
+        return event
+
+    def _may_resume(self, named: str | None) -> bool:
+        return self.halt_id in {None, named} if self.halted else self.paused
 
     def _state_changed(self, entry: JournalEntry) -> None:
         match event := entry.event:

@@ -35,6 +35,7 @@ class RequestChecker:
         self._cancelled: set[str] = set()
         self._pass_began = False
         self._cause: Input | None = None
+        self._command: OperatorCommand | None = None
         self._is_first = False
 
     def apply(self, entry: JournalEntry) -> None:
@@ -54,7 +55,7 @@ class RequestChecker:
             self._cancelled.add(event.order_id)
 
     def _received(self, event: Input) -> None:
-        self._cause = event
+        self._cause, self._command = event, self._account.command
         if self._queried or self._cancelled:
             self._queried.clear()
             self._cancelled.clear()
@@ -85,7 +86,7 @@ class RequestChecker:
         if isinstance(cause, Restarted) or (isinstance(cause, ConnectionStatus) and cause.state == "up"):
             self._all_queried(engine)
         elif isinstance(cause, SystemFault) or (
-            isinstance(cause, OperatorCommand) and cause.command in REPEATING_CANCELS
+            self._command is not None and self._command.command in REPEATING_CANCELS
         ):
             self._cancels_repeated(engine)
         elif self._is_first and not self._pass_began:

@@ -226,15 +226,16 @@ class FaultScenario:
         at_ns = max(command.at_ns, self.engine.now_ns)
         if command.command == "lag":
             self.runtime.inject(LoopLag(at_ns, command.lag_ms))
-        elif command.halt_id is not None:  # not of the halt in force: a resume that changes nothing
-            self.runtime.inject(OperatorCommand(at_ns, "resume", "wrong", command.halt_id or None))
-        elif command.command == "resume":
+            return
+        halt_id = command.halt_id
+        if command.command == "resume" and halt_id is None:
             if self.store.fault:
                 self.store.reserve()
-            if not self.store.fault:
-                self.runtime.inject(OperatorCommand(at_ns, "resume", "resumed", self.engine.halt_id))
-        else:
-            self.runtime.inject(OperatorCommand(at_ns, command.command, "operator"))
+            if self.store.fault:
+                return
+            halt_id = self.engine.halt_id
+        texts = ("operator", halt_id or None, command.actor, command.request_id)
+        self.runtime.inject(OperatorCommand(at_ns, command.command, *texts))
 
     def _start_second_process(self) -> None:
         """Starts a second process on the same run, which must be refused."""

@@ -1,6 +1,6 @@
-"""Invariant 21: the slices of an entry end with the first exit of its symbol, and with a halt."""
+"""Invariant 21: the slices of an entry end with an exit of its symbol, a halt, and a cancel of all orders."""
 
-from autohedge.core.events import JournalEntry, SubmitOrder, Timer, TradingStateChanged
+from autohedge.core.events import JournalEntry, OperatorCommand, SubmitOrder, Timer, TradingStateChanged
 from autohedge.core.orders import LEAVE
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
@@ -20,9 +20,9 @@ class SliceChecker:
         """Follows one recorded event."""
         match event := entry.event:
             case TradingStateChanged(is_halt=True):
-                self._ended = dict.fromkeys(
-                    {order.symbol for order in self._account.orders.values()}, "a halt"
-                )
+                self._end_all("a halt")
+            case OperatorCommand(command="cancel_all") if self._account.command is event:
+                self._end_all("a cancel of all orders")
             case SubmitOrder() if event.purpose is LEAVE:
                 self._ended[event.symbol] = "an exit"
             case SubmitOrder() if isinstance(self._account.cause, Timer):
@@ -32,3 +32,6 @@ class SliceChecker:
                     )
             case SubmitOrder():
                 self._ended.pop(event.symbol, None)
+
+    def _end_all(self, why: str) -> None:
+        self._ended = dict.fromkeys({order.symbol for order in self._account.orders.values()}, why)

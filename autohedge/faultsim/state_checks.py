@@ -27,9 +27,9 @@ from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
 
 RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG = "reconciling", "link", "maintenance", "throttled", "lag"
-SILENT = "silent"
+SILENT, PAUSED = "silent", "paused"
 # The other causes depend on quotes and limits: a silent feed, the order rate, the day's loss.
-FROM_INPUTS = frozenset({RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG})
+FROM_INPUTS = frozenset({RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG, PAUSED})
 CHANGES = frozenset(
     {
         RunStarted,
@@ -39,6 +39,7 @@ CHANGES = frozenset(
         RequestThrottled,
         Timer,
         LoopLag,
+        OperatorCommand,
         TradingStateChanged,
     }
 )
@@ -90,6 +91,8 @@ class CauseChecker:
                 self._causes.discard(THROTTLED)
             case LoopLag():
                 self._lagged(event)
+            case OperatorCommand():
+                self._causes = self._causes - {PAUSED} | ({PAUSED} if self._account.paused else set())
             case TradingStateChanged():
                 self._silent(event)
 

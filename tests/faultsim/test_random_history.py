@@ -3,6 +3,7 @@
 from collections import Counter
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from autohedge.core.ids import seeded_random
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 from autohedge.faultsim.feed_faults import FeedFault, random_feed_strikes
-from autohedge.faultsim.history import History, Quotes, read_history, write_history
+from autohedge.faultsim.history import CommandName, History, Quotes, read_history, write_history
 from autohedge.faultsim.random_commands import random_commands
 from autohedge.faultsim.random_history import random_history, settings_of, tape_of_history
 from autohedge.faultsim.random_market import CALM_S, ROWS, TradingSessions, random_sessions
@@ -112,6 +113,16 @@ def test_histories_have_midnights_days_and_instruments_of_different_price() -> N
 def _price_ratio(market: list[Quotes]) -> float:
     first = [quotes.bid[0] for quotes in market]
     return max(first) / min(first)
+
+
+def test_histories_have_every_command_and_requests_that_are_sent_again() -> None:
+    sent = [command for history in map(_history, SEEDS) for command in history.commands]
+    assert {command.command for command in sent} == set(get_args(CommandName))
+    repeated = 0
+    for history in map(_history, SEEDS):
+        requests = [command.request_id for command in history.commands if command.request_id]
+        repeated += len(set(requests)) < len(requests)
+    assert repeated > len(SEEDS) / 2
 
 
 VARIED = {

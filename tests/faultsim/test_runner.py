@@ -94,6 +94,9 @@ CAUGHT_BY = {
     "adopted_entry_rests_for_ever": 57,
     "only_the_first_nonce_known": 1,
     "smaller_end_counts": 13,
+    "request_done_twice": 1,
+    "requests_forgotten_at_restart": 1,
+    "pause_ends_with_restart": 8,
 }
 
 

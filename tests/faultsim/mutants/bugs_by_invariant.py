@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from autohedge.core.events import AnyInput, OrderReplaced, VenueOrderStatus
+from autohedge.core.events import AnyInput, OperatorCommand, OrderReplaced, VenueOrderStatus
 from autohedge.core.money import add, divide, multiply
 from autohedge.core.orders import LEAVE, Intent, OrderState, Side
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
@@ -180,6 +180,18 @@ def lost_questions_forgotten(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(DeliberationCoordinator, "on_restart", lambda self, _, now_ns: original(self, 0, now_ns))
 
 
+def pause_cancels_what_rests(patch: pytest.MonkeyPatch) -> None:
+    """A pause cancels resting entries, as a halt does."""
+    original = Engine._on_operator
+
+    def on_operator(self: Engine, command: OperatorCommand) -> None:
+        original(self, command)
+        if command.command == "pause":
+            self.execution.cancel_entries("paused", self.now_ns)
+
+    patch.setattr(Engine, "_on_operator", on_operator)
+
+
 class PlantedBug(NamedTuple):
     """A bug, the number of the invariant that notices it, and a seed in which it does."""
 
@@ -208,4 +220,5 @@ BUGS = (
     PlantedBug(queries_ignore_bans, 28, 0),
     PlantedBug(halt_repeats_no_cancel, 29, 1),
     PlantedBug(lost_questions_forgotten, 30, 2),
+    PlantedBug(pause_cancels_what_rests, 31, 1),
 )

@@ -14,6 +14,7 @@ from autohedge.core.events import (
     ExecutionReport,
     RequestThrottled,
     RequestUnknown,
+    Restarted,
     TradingCommand,
 )
 from autohedge.core.ids import client_order_id
@@ -22,12 +23,14 @@ from autohedge.core.orders import OrderState
 from autohedge.engine.deliberations import proposals
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.engine.deliberations.scheduler import DeliberationScheduler
+from autohedge.engine.engine import Engine
 from autohedge.execution import planner
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import BookEffect, Order, OrderManager
 from autohedge.execution.reconciliation import IsIdle, Reconciliation, Subject
 from autohedge.risk import checks
+from autohedge.risk.state import ReduceCause
 from autohedge.runtime.virtual import VirtualRuntime
 
 Plant = Callable[[pytest.MonkeyPatch], None]
@@ -185,6 +188,33 @@ def bounds_unchecked(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(proposals, "within_limits", lambda proposal, _: 0 < proposal.size_pct <= 100)
 
 
+def request_done_twice(patch: pytest.MonkeyPatch) -> None:
+    """A command is carried out again when its request is repeated."""
+    patch.setattr(Engine, "was_done", lambda *_: False)
+
+
+def requests_forgotten_at_restart(patch: pytest.MonkeyPatch) -> None:
+    """A command is carried out again when its request is repeated after a restart."""
+    original = Engine._on_restarted
+
+    def on_restarted(self: Engine, restarted: Restarted) -> None:
+        original(self, restarted)
+        self._done_requests.clear()
+
+    patch.setattr(Engine, "_on_restarted", on_restarted)
+
+
+def pause_ends_with_restart(patch: pytest.MonkeyPatch) -> None:
+    """A restart ends a pause."""
+    original = Engine._on_restarted
+
+    def on_restarted(self: Engine, restarted: Restarted) -> None:
+        original(self, restarted)
+        self.state.clear(ReduceCause.PAUSED)
+
+    patch.setattr(Engine, "_on_restarted", on_restarted)
+
+
 PLANTED: tuple[Plant, ...] = (
     lost_fill_dedup,
     unknown_treated_as_rejected,
@@ -201,4 +231,7 @@ PLANTED: tuple[Plant, ...] = (
     late_proposal_accepted,
     risk_size_ignored,
     bounds_unchecked,
+    request_done_twice,
+    requests_forgotten_at_restart,
+    pause_ends_with_restart,
 )
