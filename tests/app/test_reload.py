@@ -127,7 +127,7 @@ BROKEN = {
 }
 
 
-def test_reload_of_a_broken_file_names_its_place_and_changes_nothing(place: Path) -> None:
+def test_reload_of_a_broken_file_names_its_place_and_keeps_the_settings(place: Path) -> None:
     def talk(folder: RunFolder) -> None:
         for text, named in BROKEN.items():
             _write(text)
@@ -139,7 +139,7 @@ def test_reload_of_a_broken_file_names_its_place_and_changes_nothing(place: Path
     assert _changes(folder) == [] and len(folder.files()) == 1
 
 
-def test_reload_with_a_setting_that_needs_a_restart_changes_nothing(place: Path) -> None:
+def test_reload_with_a_setting_that_needs_a_restart_is_refused(place: Path) -> None:
     def talk(folder: RunFolder) -> None:
         _write("[risk]\nmax_position_notional = 500\n[momentum]\nlookback = 3\n[account]\ninitial_cash = 5\n")
         with pytest.raises(Refused, match=r"momentum\.lookback, account\.initial_cash cannot change"):

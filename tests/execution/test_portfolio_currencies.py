@@ -64,7 +64,7 @@ def test_values_are_converted_at_the_mids() -> None:
     assert [float(each) for each in portfolio.holdings_value()] == pytest.approx([50, 50])
 
 
-def test_nothing_can_be_entered_before_what_is_held_has_a_rate() -> None:
+def test_no_entry_is_possible_before_what_is_held_has_a_rate() -> None:
     portfolio = _portfolio(NO_QUOTE, (0.5, 0.6), (9.0, 11.0))
     assert not any(portfolio.can_enter(lane) for lane in (BTC, ETH, BNB))
     assert portfolio.equity() == portfolio.exact_equity() == 10_000

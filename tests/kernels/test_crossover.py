@@ -223,7 +223,7 @@ def test_the_other_side_is_entered_at_the_first_flat_bar_after_a_crossing(short:
     assert lanes[0]["entry_side"] == (1 if short else -1)
 
 
-def test_a_crossing_back_takes_the_wish_for_the_other_side_away() -> None:
+def test_a_crossing_back_cancels_the_signal_for_the_other_side() -> None:
     lanes = _lanes(Params(direction=BOTH, status=OPEN))
     lanes["take_profit"], lanes["stop_loss"] = INF, -INF
     codes = stepped(lanes, crossover.step_one, _bars(3, 4, 2, 4))
