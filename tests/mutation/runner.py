@@ -25,6 +25,7 @@ NEAREST = {
     "risk": ("tests/risk", "tests/execution", "tests/engine"),
     "engine": ("tests/engine", "tests/execution"),
     "gateway": ("tests/gateway",),
+    "market": ("tests/market",),
     "journal": ("tests/journal", "tests/runtime/test_recovery.py", "tests/app/test_restart_on_tape.py"),
     "runtime": ("tests/runtime", "tests/engine/test_known_answers.py", "tests/engine/test_run_properties.py"),
     # Only real processes continue a run on a clock.
