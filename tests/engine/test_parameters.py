@@ -316,6 +316,16 @@ def test_entry_in_slices_keeps_its_slices() -> None:
     assert second.quantity == first.quantity
 
 
+def test_refused_entry_does_not_change_the_terms_of_slices_that_are_left() -> None:
+    slices = {"execution__twap_slices": 4, "execution__twap_s": 12}
+    harness, first = entered(LONG, **slices, execution__min_order_interval_ms=100_000)
+    _expired(harness, first)
+    _changed(harness, {"exits.take_profit_bps": 10.0, "execution.min_order_interval_ms": 100_000.0})
+    harness.quotes(1)
+    assert harness.engine.codes()["rate_limited"] > 0
+    assert harness.engine.instruments[0].terms.take_profit_bps == 1000
+
+
 def test_next_entry_is_sized_and_sent_as_the_settings_are_now() -> None:
     harness, first = entered(LONG)
     harness.fill(first)
