@@ -46,7 +46,7 @@ class DayChecker:
         account, equity = self._account, self._account.cash
         for symbol, quantity in account.held.items():
             if quantity:
-                equity = add(equity, multiply(quantity, account.last_bid(symbol, pos)))
+                equity = add(equity, multiply(quantity, account.exit_price(symbol, quantity, pos)))
         return equity
 
     def step(self, portfolio: Portfolio) -> None:

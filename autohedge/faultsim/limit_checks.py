@@ -109,9 +109,9 @@ class LimitChecker:
         _at_most("exposure", exposure, self._risk.max_exposure_notional)
 
     def _worth(self, symbol: str, pos: int) -> Decimal:
-        """What a position is worth at the last bid."""
+        """What closing a position is worth at the last quote."""
         held = self._account.held[symbol]
-        return multiply(held, self._account.last_bid(symbol, pos)) if held else ZERO
+        return multiply(held, self._account.exit_price(symbol, held, pos)) if held else ZERO
 
     def _equity(self, pos: int) -> Decimal:
         return sum((self._worth(symbol, pos) for symbol in self._symbols), self._account.cash)

@@ -134,6 +134,11 @@ class RecordedAccount:
         quote = self.quotes.last(symbol, pos)
         return to_decimal(quote.bid) if quote else ZERO
 
+    def exit_price(self, symbol: str, held: Decimal, pos: int) -> Decimal:
+        """The price at which a position can be closed: the last bid of a long, the last ask of a short."""
+        quote = self.quotes.last(symbol, pos)
+        return to_decimal(quote.bid if held > ZERO else quote.ask) if quote else ZERO
+
     def drop_absent(self, order_id: str) -> None:
         """Ends an order that the venue does not have."""
         self.working.pop(order_id, None)
