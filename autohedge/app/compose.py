@@ -9,9 +9,9 @@ from autohedge.market import SyntheticSpec, Tape, TapeSource, open_tape, synthes
 from autohedge.strategies import build
 
 
-def tape_for(settings: Settings, sources: Sequence[TapeSource]) -> Tape:
-    """Opens the tape of `sources`; without sources, synthesizes the seeded market of the settings."""
-    return open_tape(sources) if sources else synthesize(recipe_for(settings))
+def tape_for(settings: Settings, sources: Sequence[TapeSource], *, growing: bool = False) -> Tape:
+    """Opens the tape of `sources`, see `open_tape`; without any, synthesizes the seeded market of the settings."""
+    return open_tape(sources, growing=growing) if sources else synthesize(recipe_for(settings))
 
 
 def recipe_for(settings: Settings) -> SyntheticSpec:
@@ -34,4 +34,4 @@ def engine_for(settings: Settings, tape: Tape) -> Engine:
 def venue_for(settings: Settings, tape: Tape, nonce: str) -> SimulatedVenue:
     """Returns a new simulated venue that fills orders from the tape."""
     model = VenueModel.of(settings, tape.symbols)
-    return SimulatedVenue(model, lots_of(settings, tape.symbols), tape.rows, nonce=nonce)
+    return SimulatedVenue(model, lots_of(settings, tape.symbols), tape.cursor, nonce=nonce)

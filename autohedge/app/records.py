@@ -1,7 +1,6 @@
 """Run folders: creates them for new runs, reads them back, replays and packs them."""
 
 import contextlib
-import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -190,7 +189,7 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
         record = RunRecord(folder, journal, [line.entry for line in lines], genesis.has_todays_texts)
         _require_launch(folder, record.entries, settings)
         seals = [entry.event for entry in record.entries if isinstance(entry.event, TapeSealed)]
-        require_seals(seals, max((entry.pos for entry in record.entries), default=0), tape.rows, "the tape")
+        require_seals(seals, max((entry.pos for entry in record.entries), default=0), tape.rows, tape.name)
         yield InterruptedRun(settings, tape, genesis, record, store)
 
 
@@ -223,7 +222,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     require_trust(folder, genesis, trust=trust)
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
-    require_seals(claims.seals, claims.pos, tape.rows, "the tape")
+    require_seals(claims.seals, claims.pos, tape.rows, tape.name)
     record = (line.entry for line in lines)
     engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts
     difference = replay(engine, tape.rows, record, compare_texts=compare_texts)
@@ -287,11 +286,12 @@ def pack(folder: RunFolder) -> list[Path]:
     """
     origins = origins_of(Genesis.of(next(read(folder.journal))))
     # Only for its checks: every file must still have the content hash of the genesis before any is copied.
-    reopen(origins, folder.tape)
+    if reopen(origins, folder.tape).growing:
+        raise Misconfigured(f"{origins[0].path}: its writer has not closed it yet; pack the run after that")
     packed = []
     for origin in origins:
         source = Path(origin.path or "")
-        target = folder.tape / f"{origin.content_hash}{source.suffix}"
+        target = folder.tape / (origin.store or f"{origin.content_hash}{source.suffix}")
         if origin.path and not target.exists():
             folder.tape.mkdir(exist_ok=True)
             sync_names(folder.path)
@@ -300,11 +300,15 @@ def pack(folder: RunFolder) -> list[Path]:
 
 
 def _copy_whole(source: Path, target: Path) -> Path:
-    """Copies a file whole or not at all; returns the copy, which survives a power failure."""
+    """Copies a file, or the folder of a store, whole or not at all; the copy survives a power failure."""
     draft = target.with_name(f".{target.name}.tmp")
-    shutil.copyfile(source, draft)
-    with draft.open("rb") as file:
-        os.fsync(file.fileno())
+    if source.is_dir():
+        shutil.rmtree(draft, ignore_errors=True)
+        shutil.copytree(source, draft)
+    else:
+        shutil.copyfile(source, draft)
+    for path in (*draft.glob("*"), draft):
+        sync_names(path)  # of a file it is the content
     draft.replace(target)
     sync_names(target.parent)
     return target

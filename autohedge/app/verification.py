@@ -173,7 +173,8 @@ def _tape(folder: RunFolder, origins: list[Origin], claims: ResultProjection) ->
     counts = {"streams": len(origins), "missing": len(missing)}
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
     if not missing:
-        require_seals(claims.seals, claims.pos, reopen(origins, folder.tape).rows, "the tape")
+        tape = reopen(origins, folder.tape)
+        require_seals(claims.seals, claims.pos, tape.rows, tape.name)
         counts["sealed_rows"] = claims.seals[-1].rows if claims.seals else 0
     return RecordPart(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
 

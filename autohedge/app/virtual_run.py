@@ -78,7 +78,7 @@ def run_in_runtime(
     opened = durable_store(folder, settings, reserved=False) if agents else BufferedStore(folder.journal)
     with contextlib.closing(opened) as store:
         record = RunRecord(folder, Journal(store, head, 1))
-        observer = open_observers(observers, RunView(engine, tape.rows), folder.id)
+        observer = open_observers(observers, RunView(engine, tape.cursor), folder.id)
         return _drive(TradingRun(settings, tape, engine, record, observer, agents), notify)
 
 
@@ -95,7 +95,7 @@ def restart_on_tape(
     with opening as agents:
         interrupted.cut_torn_line()
         engine = engine_for(settings, tape)
-        observer = open_observers(observers, RunView(engine, tape.rows), record.folder.id)
+        observer = open_observers(observers, RunView(engine, tape.cursor), record.folder.id)
         return _drive(TradingRun(settings, tape, engine, record, observer, agents), notify)
 
 
@@ -255,7 +255,7 @@ def report_of(settings: Settings, tape: Tape, engine: Engine, process: ProcessFi
         symbols=list(tape.symbols),
         synthetic=any(origin.recipe for origin in tape.origins),
         fills=[msgspec.Raw(fill) for fill in engine.stats.fill_lines],
-        equity_series=engine.equity_history.series(tape.rows, engine.pos, engine.opening),
+        equity_series=engine.equity_history.series(tape.cursor.rows, engine.pos, engine.opening),
         working_orders=working_orders(engine.orders),
         **msgspec.structs.asdict(process),
     )

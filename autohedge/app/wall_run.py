@@ -39,7 +39,7 @@ from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import LAUNCH, RUNS
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.transcript_parts import has_lines
-from autohedge.market import Tape
+from autohedge.market import LiveStore, Tape
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import (
@@ -191,7 +191,7 @@ def _begin(
     with contextlib.closing(durable_store(folder, settings)) as store:
         journal, observer = (
             Journal(store, head, 1),
-            open_observers(observers, RunView(engine, tape.rows), folder.id),
+            open_observers(observers, RunView(engine, tape.cursor), folder.id),
         )
         run = TradingRun(settings, tape, engine, RunRecord(folder, journal), observer, agents)
         nonce = nonce_from_seed(settings.seed) if launch.seeded else fresh_nonce()
@@ -215,7 +215,7 @@ def restart_on_clock(interrupted: InterruptedRun, observers: Sequence[ObserverFa
     nonce = nonce_from_seed(settings.seed) if launch.seeded and not record.entries else fresh_nonce()
     with (
         _open_agents(settings, tape, launch, interrupted) as agents,
-        contextlib.closing(open_observers(observers, RunView(engine, tape.rows), folder.id)) as observer,
+        contextlib.closing(open_observers(observers, RunView(engine, tape.cursor), folder.id)) as observer,
     ):
         interrupted.cut_torn_line()
         run = TradingRun(settings, tape, engine, record, observer, agents)
@@ -382,23 +382,24 @@ class StartPoint:
 
 def _start_local(run: TradingRun, launch: LaunchOptions, nonce: str) -> StartPoint:
     """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
-    rows, entries, reached_ns = run.tape.rows, run.record.entries, before_first_ns(run.tape.rows)
+    market, entries, reached_ns = run.tape.cursor, run.record.entries, before_first_ns(run.tape.rows)
+    if isinstance(market, LiveStore) and run.settings.journal.durability == "power":
+        market.keep_synced()
     venue, recorder = venue_for(run.settings, run.tape, nonce_of(entries) or nonce), run.verifying_recorder()
-    runtime = VirtualRuntime(run.engine, venue, rows, recorder, clock=venue)
+    runtime = VirtualRuntime(run.engine, venue, market, recorder, clock=venue)
     first: RunStarted | Restarted | None = RunStarted(nonce)
     if entries:
-        over, reached_ns = rerun(runtime, entries, rows)
+        over, reached_ns = rerun(runtime, entries, market)
         recorder.require_end()
         first = None if over else _restarted(run, nonce, reached_ns, run.engine.pos)
     return StartPoint(runtime, _clock(run, launch, reached_ns + 1), reached_ns, first, was_stopped(entries))
 
 
 def _clock(run: TradingRun, launch: LaunchOptions, first_ns: int) -> ReplayClock | None:
-    """Begins the clock of a run with an in-process venue; None for a run as fast as possible."""
-    if not launch.speed:
-        return None
-    warm_up(run.engine, run.tape.rows)
-    return ReplayClock.begin(first_ns, launch.speed)
+    """Begins the clock of a run with an in-process venue; None for a run as fast as possible, or as rows come."""
+    if launch.speed or run.tape.growing:
+        warm_up(run.engine, run.tape.rows)
+    return ReplayClock.begin(first_ns, launch.speed) if launch.speed else None
 
 
 def _start_remote(run: TradingRun, nonce: str, remote: RemoteVenue) -> StartPoint:

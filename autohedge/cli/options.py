@@ -24,7 +24,9 @@ SPEED_LEAST, SPEED_MOST = 0.001, 1e9
 ConfigFile = Annotated[Path | None, typer.Option("--config", help="Settings file; default ./config.toml.")]
 Tapes = Annotated[
     list[str] | None,
-    typer.Option("--tape", help="FILE or SYMBOL=FILE, Parquet or CSV; repeatable. Default: synthetic."),
+    typer.Option(
+        "--tape", help="FILE or SYMBOL=FILE, Parquet or CSV, repeatable; or a live store. Default: synthetic."
+    ),
 ]
 Overrides = Annotated[
     list[str] | None, typer.Option("--set", help="Any setting, as section.key=value; repeatable.")
@@ -58,10 +60,12 @@ def load_inputs(
     *,
     verbose: bool = False,
     quiet: bool = False,
+    growing: bool = False,
 ) -> "tuple[Settings, Tape]":
     """The resolved settings and the opened tape; nothing has been written yet.
 
-    Prints a line about rules of symbols that are not on the tape, unless `quiet`.
+    With `growing` the tape may be a live store that is still open. Prints a line about rules of symbols that are
+    not on the tape, unless `quiet`.
     """
     with collection_paused():
         from autohedge import app as application
@@ -69,7 +73,7 @@ def load_inputs(
         from autohedge.market import parse_source
 
     settings = load(config, set_options(mode, overrides, seed, verbose=verbose, quiet=quiet))
-    market = application.tape_for(settings, [parse_source(text) for text in tape or []])
+    market = application.tape_for(settings, [parse_source(text) for text in tape or []], growing=growing)
     unused = rules_not_applied(settings, market.symbols)
     if unused and not quiet:
         notify(unused)

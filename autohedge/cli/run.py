@@ -74,17 +74,24 @@ def run(
 ) -> None:
     """Backtest a tape, or trade it on a clock with --speed.
 
-    Without --tape the market is synthetic. Every input and output is recorded in ./runs.
+    Without --tape the market is synthetic. A live store that is still open is traded as its rows come, until it is
+    closed. Every input and output is recorded in ./runs.
     """
     tape_speed = parse_speed(speed) if speed is not None else None
     if speed is not None and venue is not None:
         raise Misconfigured("--speed and --venue exclude each other: the venue sets the speed")
     if patience is not None and venue is None:
         raise Misconfigured("--patience is for a --venue in another process")
-    settings, market = load_inputs(config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet)
+    settings, market = load_inputs(
+        config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet, growing=True
+    )
     _require_no_money(settings, live=live)
-    observers = _observers(settings, on_clock=speed is not None or venue is not None, quiet=quiet)
-    if speed is None and venue is None:
+    if market.growing and (tape_speed is not None or venue is not None):
+        given = "--venue" if venue is not None else "--speed"
+        raise Misconfigured(f"{given}: this store still grows, and its rows set the pace; omit {given}")
+    on_clock = speed is not None or venue is not None or market.growing is not None
+    observers = _observers(settings, on_clock=on_clock, quiet=quiet)
+    if not on_clock:
         from autohedge import app as application
 
         report = application.run(settings, market, observers, no_notify if quiet else notify)

@@ -101,7 +101,6 @@ class LineProgress:
     def __init__(self, view: RunView, output: OutputThread) -> None:
         self._view = view
         self._output = output
-        self._rows = max(view.row_count, 1)
         self._begun_ns = monotonic_ns()
         self._begun_pos = -1
         self._pause_ns = FIRST_LINE_NS
@@ -120,11 +119,12 @@ class LineProgress:
         self.write(self._line(now_ns))
 
     def _line(self, now_ns: int) -> str:
-        pos = self._view.pos
+        pos, rows = self._view.pos, self._view.row_count
         rate = (pos - self._begun_pos) / max(now_ns - self._begun_ns, 1) * 1e9
-        how = f"{pos / self._rows:.1%}"
+        how = f"{pos:,} rows" if rows is None else f"{pos / max(rows, 1):.1%}"
         if rate:  # none is known before a second look
-            how += f" · {rate:,.0f} rows/s · ETA {(self._rows - pos) / rate:,.0f} s"
+            how += f" · {rate:,.0f} rows/s"
+            how += f" · ETA {(rows - pos) / rate:,.0f} s" if rows is not None else ""
         return f"[PROGRESS] {how} · {_status_text(self._view)}"
 
     def write(self, line: str) -> None:

@@ -1,5 +1,7 @@
 """Market data: importing, caching, merging and checking tapes, and a synthetic market."""
 
+from autohedge.market.live_store import LiveStore
+from autohedge.market.live_writer import LiveStoreWriter
 from autohedge.market.loading import open_tape, reopen, synthesize
 from autohedge.market.merge import tape_of
 from autohedge.market.quality import StreamReport, check, check_stream, write_parquet
@@ -9,6 +11,8 @@ from autohedge.market.tape import Kind, Origin, Rows, Stream, Tape
 
 __all__ = [
     "Kind",
+    "LiveStore",
+    "LiveStoreWriter",
     "Origin",
     "Rows",
     "Stream",

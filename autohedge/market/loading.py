@@ -17,6 +17,7 @@ from autohedge.market.columns import hash_columns, zeros
 from autohedge.market.importer import SYMBOL_CHARS, FileRequest, hash_file, load
 from autohedge.market.merge import cached_tape_of
 from autohedge.market.sources import TapeSource, is_same_symbol
+from autohedge.market.store_tape import open_store, reopen_store, store_among
 from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
 from autohedge.market.tape import (
     COLUMNS,
@@ -29,11 +30,15 @@ from autohedge.market.tape import (
 )
 
 
-def open_tape(sources: Sequence[TapeSource]) -> Tape:
+def open_tape(sources: Sequence[TapeSource], *, growing: bool = False) -> Tape:
     """Returns the files as one tape, lanes in the given order; imports files that are not cached.
+
+    A single source may be the folder of a live store; one that is still open only with `growing`.
 
     Raises Misconfigured if a file is missing or is not a valid tape, or if a symbol occurs twice.
     """
+    if store := store_among(sources):
+        return open_store(store, growing=growing)
     require_distinct([source.symbol for source in sources])
     return cached_tape_of([_from_source(source) for source in sources])
 
@@ -51,6 +56,10 @@ def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
     path. Raises Misconfigured if a source is missing, Corrupt if its content has changed.
     """
     require_distinct([origin.symbol for origin in origins])
+    if origins[0].store:
+        whole = reopen_store([origin.whole() for origin in origins], folder)
+        window_ns = origins[0].window_ns
+        return whole.between(*window_ns) if window_ns else whole
     return cached_tape_of([_reopen_window(origin, folder) for origin in origins])
 
 

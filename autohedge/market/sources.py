@@ -44,12 +44,12 @@ class TapeSource:
 def parse_source(value: str) -> TapeSource:
     """Parses a `--tape` value, `FILE` or `SYMBOL=FILE`.
 
-    A value that names an existing file is that file, even with a `=` in it. A symbol with a slash is accepted
+    A value that names an existing file or store is that one, even with a `=` in it. A symbol with a slash is accepted
     only if the file after it exists, because the whole value may be a path. Raises Misconfigured if either
     side of the `=` is empty.
     """
     symbol, sign, path = value.partition("=")
-    if not sign or Path(value).is_file() or _is_path(symbol, path):
+    if not sign or Path(value).exists() or _is_path(symbol, path):
         return _plain(value)
     if not symbol or not path:
         raise Misconfigured(f"--tape {value}: one side of the = is empty; write SYMBOL=FILE")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -24,6 +24,9 @@ from autohedge.market.columns import (
     require_ordered,
     sized,
 )
+
+if TYPE_CHECKING:
+    from autohedge.market.cursor import MarketCursor
 
 
 class Kind(StrEnum):
@@ -61,7 +64,8 @@ class Origin:
     loaded again. `select` is the symbol whose rows were taken from a file with several. `interval_ns` is the
     length of a bar, 0 for quotes. `bad_bars` is the number of bars that contradict themselves and so are bad
     quotes. `window_ns` is the time of the rows that are used, from the first number on and before the second;
-    None for all. The other fields describe the whole source.
+    None for all. `store` is the id of a live store, whose folder is `path`; while it is open it has no content hash,
+    and 0 `rows`. The other fields describe the whole source.
     """
 
     symbol: str
@@ -74,13 +78,15 @@ class Origin:
     select: str | None = None
     bad_bars: int = 0
     window_ns: tuple[int, int] | None = None
+    store: str | None = None
 
     @property
     def rows_id(self) -> str:
-        """Identifies the rows that are used: the content hash, and the window if there is one."""
+        """Identifies the rows that are used: by content hash, else by store, and by the window if there is one."""
+        source = self.content_hash or self.store or ""
         if self.window_ns is None:
-            return self.content_hash
-        return f"{self.content_hash}@{self.window_ns[0]}-{self.window_ns[1]}"
+            return source
+        return f"{source}@{self.window_ns[0]}-{self.window_ns[1]}"
 
     def between(self, t0_ns: int, t1_ns: int) -> "Origin":
         """Returns the origin of the rows of this one from `t0_ns` on and before `t1_ns`."""
@@ -92,9 +98,10 @@ class Origin:
         return replace(self, window_ns=None)
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the origin as the genesis of a run has it: without a window if all rows are used."""
+        """Returns the origin as the genesis of a run has it: without a window or a store if there is none."""
         values = asdict(self)
-        return values if self.window_ns else {key: values[key] for key in values if key != "window_ns"}
+        optional_keys = ("window_ns", "store")
+        return {key: values[key] for key in values if key not in optional_keys or values[key] is not None}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -252,10 +259,25 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Tape:
-    """One stream per symbol, and their rows merged by (time, stream, row)."""
+    """One stream per symbol, and their rows merged by (time, stream, row); those of a store as they came.
+
+    While it still grows it has a cursor of its own, `growing`, and `rows` are those that had come when it was opened.
+    """
 
     streams: tuple[Stream, ...]
     rows: Rows
+    growing: "MarketCursor | None" = None
+
+    @property
+    def cursor(self) -> "MarketCursor":
+        """What a run reads the rows from."""
+        return self.growing or self.rows
+
+    @property
+    def name(self) -> str:
+        """What messages call it: the folder of a store, else "the tape"."""
+        origin = self.streams[0].origin
+        return origin.path if origin.store and origin.path else "the tape"
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -264,8 +286,8 @@ class Tape:
 
     @property
     def content_hashes(self) -> dict[str, str]:
-        """The content hash of each symbol's origin, which identifies its rows."""
-        return {origin.symbol: origin.content_hash for origin in self.origins}
+        """The content hash of each symbol's origin, which identifies its rows; of a growing one the store's id."""
+        return {origin.symbol: origin.content_hash or origin.store or "" for origin in self.origins}
 
     @property
     def origins(self) -> tuple[Origin, ...]:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from autohedge.core.reasons import Reason
 from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
-from autohedge.market.tape import Rows
+from autohedge.market.cursor import MarketCursor
 
 REASONS = tuple(Reason)
 
@@ -109,10 +109,8 @@ class InstrumentView:
 class RunView:
     """What an observer can see of a run while it trades; its figures are those of the last event or row."""
 
-    def __init__(self, engine: Engine, rows: Rows) -> None:
-        self._engine = engine
-        self._lanes = rows.lane
-        self.row_count = len(rows)
+    def __init__(self, engine: Engine, market: MarketCursor) -> None:
+        self._engine, self._market = engine, market
         self.instruments = tuple(InstrumentView(engine, lane) for lane in range(len(engine.instruments)))
         self._by_symbol = {each.symbol: each for each in self.instruments}
 
@@ -120,6 +118,11 @@ class RunView:
     def pos(self) -> int:
         """The number of rows taken."""
         return self._engine.pos
+
+    @property
+    def row_count(self) -> int | None:
+        """The number of rows of the market; None while it still grows."""
+        return len(self._market.rows) if self._market.closed else None
 
     @property
     def agents_propose(self) -> bool:
@@ -136,4 +139,4 @@ class RunView:
 
     def instrument_of_row(self, row: int) -> InstrumentView:
         """Returns the view of the instrument that a row quotes."""
-        return self.instruments[int(self._lanes[row])]
+        return self.instruments[int(self._market.rows.lane[row])]

@@ -8,7 +8,7 @@ from typing import Any
 from autohedge import config
 from autohedge.core.orders import Side
 from autohedge.core.results import Fill
-from autohedge.market import open_tape, parse_source
+from autohedge.market import Tape, open_tape, parse_source
 from tests.run_harness import Played, play, quotes_tape
 
 KEYS = {
@@ -43,10 +43,16 @@ def settings(params: dict[str, Any]) -> config.Settings:
     return config.load(overrides=["trading.mode=hft", *plain, *waits])
 
 
+def tape_of_case(shared: Path, case: dict[str, Any]) -> Tape:
+    """The recorded tape of a case, or that of its inline quotes."""
+    if "quotes" in case:
+        return quotes_tape([tuple(quote) for quote in case["quotes"]])
+    return open_tape([parse_source(str(shared / "data" / case["tape"]))])
+
+
 def play_tape(shared: Path, case: dict[str, Any]) -> Played:
     """Runs a case on its recorded tape."""
-    tape = open_tape([parse_source(str(shared / "data" / case["tape"]))])
-    return play(settings(case["params"]), tape)
+    return play(settings(case["params"]), tape_of_case(shared, case))
 
 
 def play_edge(case: dict[str, Any]) -> Played:
