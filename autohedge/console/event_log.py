@@ -46,6 +46,7 @@ from autohedge.core.events import (
     SubmitOrder,
     TradingStateChanged,
 )
+from autohedge.core.ids import DEFAULT_VENUE
 from autohedge.core.orders import ENTER
 from autohedge.core.ports import RunObserver
 from autohedge.core.reasons import Reason
@@ -56,7 +57,7 @@ from autohedge.runtime.observers import NullObserver, ObserverFactory
 from autohedge.runtime.run_view import InstrumentView, RunView
 
 REASONS = tuple(Reason)
-VENUE = "simulated venue, no real money"
+VENUE = f"{DEFAULT_VENUE} venue, no real money"
 LEVELS = ("low", "normal", "verbose")
 
 

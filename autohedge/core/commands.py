@@ -3,6 +3,14 @@
 from decimal import Decimal
 
 from autohedge.core.event_base import Output
+from autohedge.core.ids import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_STRATEGY,
+    DEFAULT_VENUE,
+    AccountId,
+    StrategyId,
+    VenueId,
+)
 from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 
 
@@ -10,7 +18,7 @@ class TradingCommand(Output, frozen=True, gc=False):
     """Base of the commands that a gateway carries to the venue."""
 
 
-class SubmitOrder(TradingCommand, frozen=True, gc=False):
+class SubmitOrder(TradingCommand, frozen=True, gc=False, omit_defaults=True):
     """Places an order; journaled before it leaves for the venue. `at_ns` is engine time."""
 
     at_ns: int
@@ -25,6 +33,9 @@ class SubmitOrder(TradingCommand, frozen=True, gc=False):
     reason: str
     take_profit: float | None
     stop_loss: float | None
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
 
 class CancelOrder(TradingCommand, frozen=True, gc=False):

@@ -10,6 +10,15 @@ from typing import Literal
 
 import msgspec
 
+from autohedge.core.agent_events import (
+    CooldownChanged,
+    Decision,
+    DeliberationRequested,
+    GateChanged,
+    PromptsChanged,
+    Proposal,
+    ProposalResolved,
+)
 from autohedge.core.commands import (
     AnyTradingCommand,
     CancelOrder,
@@ -22,16 +31,30 @@ from autohedge.core.commands import (
     TradingCommand,
 )
 from autohedge.core.event_base import Event, Input, Output
+from autohedge.core.ids import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_STRATEGY,
+    DEFAULT_VENUE,
+    AccountId,
+    StrategyId,
+    VenueId,
+)
 from autohedge.core.orders import OrderType, Purpose, Side, TimeInForce
 from autohedge.core.results import RunResult
-from autohedge.core.snapshots import DeliberationKind
 
 __all__ = [  # beside the classes below: every event can be imported from here
     "AnyTradingCommand",
     "CancelOrder",
+    "CooldownChanged",
+    "Decision",
+    "DeliberationRequested",
     "Event",
+    "GateChanged",
     "Input",
     "Output",
+    "PromptsChanged",
+    "Proposal",
+    "ProposalResolved",
     "QueryAccount",
     "QueryFills",
     "QueryOpenOrders",
@@ -120,9 +143,12 @@ class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True)
     fee: Decimal | None = None
     filled: Decimal | None = None
     fee_currency: str | None = None
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
 
-class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
+class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An order as its venue reports it; `filled` is the filled part of `quantity`."""
 
     order_id: str
@@ -134,14 +160,18 @@ class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False):
     quantity: Decimal
     filled: Decimal
     status: Literal["open", "filled", "canceled", "expired", "rejected"]
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
 
 
-class OrderMassStatus(Input, frozen=True, gc=False):
+class OrderMassStatus(Input, frozen=True, gc=False, omit_defaults=True):
     """All open and recently ended orders of the account, as requested at `asked_ns`."""
 
     at_ns: int
     asked_ns: int
     orders: tuple[VenueOrderStatus, ...]
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
 
 
 class AccountState(Input, frozen=True, gc=False, omit_defaults=True):
@@ -155,6 +185,8 @@ class AccountState(Input, frozen=True, gc=False, omit_defaults=True):
     cash: Decimal
     positions: dict[str, Decimal]
     balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
 
 
 class ConnectionStatus(Input, frozen=True, gc=False):
@@ -243,58 +275,6 @@ class Continued(Input, frozen=True, gc=False):
     nonce: str
 
 
-class Proposal(msgspec.Struct, frozen=True, gc=False):
-    """The agents' parameters for an entry; it can only narrow what sizing, limits and exits allow.
-
-    `size_pct` is a percentage of what sizing allows, `offset_bps` how far the limit lies below the one that
-    the settings give; the exits are in bps of the mid.
-    """
-
-    size_pct: int
-    take_profit_bps: int
-    stop_loss_bps: int
-    offset_bps: int
-    time_in_force: Literal["ioc", "gtc"]
-
-
-class Decision(Input, frozen=True, gc=False, omit_defaults=True):
-    """The result of deliberation `number`, requested at `asked_ns` and known from `at_ns` on.
-
-    `keep` has no effect. The `code` of an abstention gives the cause, the `code` of a `no_trade` the agent
-    that refused. `calls` are the hashes of the transcript's lines. `source` is what answered: a model, the
-    rules, `bypass` where no agent was asked, or `cache`; a cached verdict was requested at `decided_ns`.
-    `agreement_pct` is the share of samples that agreed, `unsupported` the figures in the thesis that the
-    snapshot does not support, and the key levels that are far from the market, such as `key level 0.46`.
-    """
-
-    at_ns: int
-    number: int
-    kind: DeliberationKind
-    symbol: str
-    asked_ns: int
-    verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
-    code: str = ""
-    direction: Literal["long", "short", "exit", ""] = ""
-    confidence_pct: int = 0
-    source: str = ""
-    calls: tuple[str, ...] = ()
-    proposal: Proposal | None = None
-    decided_ns: int = 0
-    agreement_pct: int = 100
-    unsupported: tuple[str, ...] = ()
-
-
-class PromptsChanged(Input, frozen=True, gc=False):
-    """The user edited prompts: `prompts` maps the agents concerned to their new files in the run's folder.
-
-    Requests made after this are rendered from the new files, those made before from the old ones, whenever
-    they are answered.
-    """
-
-    at_ns: int
-    prompts: dict[str, str]
-
-
 class TapeSealed(Input, frozen=True, gc=False):
     """The content of the rows since the last seal: `hash` is the XXH3-128 of those before row `rows`.
 
@@ -309,44 +289,6 @@ class TapeSealed(Input, frozen=True, gc=False):
 
 class EndOfTape(Input, frozen=True, gc=False):
     """The tape has no more rows; the engine emits its result."""
-
-
-class DeliberationRequested(Output, frozen=True, gc=False):
-    """A request to the agents; `snapshot` is the hash of the snapshot that it is about."""
-
-    at_ns: int
-    number: int
-    kind: DeliberationKind
-    symbol: str
-    snapshot: str
-
-
-class GateChanged(Output, frozen=True, gc=False):
-    """The new state of a symbol's entry gate; an open gate closes by itself at `valid_until_ns`."""
-
-    at_ns: int
-    symbol: str
-    state: Literal["open", "closed", "cooldown", "expired"]
-    why: str
-    valid_until_ns: int
-
-
-class ProposalResolved(Output, frozen=True, gc=False):
-    """The outcome of the agents' proposal `number`: `code` is `entry`, the exit's code, or the refusal."""
-
-    at_ns: int
-    number: int
-    symbol: str
-    code: str
-
-
-class CooldownChanged(Output, frozen=True, gc=False):
-    """No deliberation about a symbol for this many `quotes`, and `why`; 0 quotes end the cooldown."""
-
-    at_ns: int
-    symbol: str
-    quotes: int
-    why: str
 
 
 class FillBooked(Output, frozen=True, gc=False, omit_defaults=True):
@@ -366,6 +308,9 @@ class FillBooked(Output, frozen=True, gc=False, omit_defaults=True):
     balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
     rate: Decimal | None = None
     quoted_fee: Decimal | None = None
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
 
 class OrderOverfilled(Output, frozen=True, gc=False):
@@ -383,7 +328,7 @@ class Alert(Output, frozen=True, gc=False):
     text: str
 
 
-class OrderAdopted(Output, frozen=True, gc=False):
+class OrderAdopted(Output, frozen=True, gc=False, omit_defaults=True):
     """An order found at the venue is now managed as one of this run.
 
     The venue knows no `purpose`: an order against the position leaves it.
@@ -392,9 +337,10 @@ class OrderAdopted(Output, frozen=True, gc=False):
     order: VenueOrderStatus
     why: Literal["lost_intent", "external"]
     purpose: Purpose
+    strategy: StrategyId = DEFAULT_STRATEGY
 
 
-class ExternalChange(Output, frozen=True, gc=False):
+class ExternalChange(Output, frozen=True, gc=False, omit_defaults=True):
     """The venue holds `amount` more than the ledger explains; `policy` is how it was handled.
 
     The subject is a symbol, or the currency of cash.
@@ -404,6 +350,8 @@ class ExternalChange(Output, frozen=True, gc=False):
     subject: str
     amount: Decimal
     policy: Literal["adopt", "alert", "halt"]
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
 
 
 class Reconciled(Output, frozen=True, gc=False):

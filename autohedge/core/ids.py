@@ -1,10 +1,46 @@
-"""Nonces, derived ids and seeded randomness; the only module that makes them."""
+"""Names of venue, account and strategy; nonces, derived ids and seeded randomness, which only this module makes."""
 
 import random
 import secrets
+import sys
 from hashlib import blake2b
+from typing import NamedTuple, NewType, Self
+
+VenueId = NewType("VenueId", str)
+AccountId = NewType("AccountId", str)
+StrategyId = NewType("StrategyId", str)
+
+DEFAULT_VENUE = VenueId("simulated")
+DEFAULT_ACCOUNT = AccountId("main")
+DEFAULT_STRATEGY = StrategyId("main")
 
 Randomness = random.Random
+
+
+class _RunIds(NamedTuple):
+    venue: VenueId
+    account: AccountId
+    strategy: StrategyId
+
+
+class RunIds(_RunIds):
+    """The venue and the account that a run trades at, and its strategy: the last fields of many events."""
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        venue: VenueId = DEFAULT_VENUE,
+        account: AccountId = DEFAULT_ACCOUNT,
+        strategy: StrategyId = DEFAULT_STRATEGY,
+    ) -> Self:
+        """Interns the names, because an event leaves out a default only if it is the same object."""
+        return super().__new__(
+            cls, VenueId(sys.intern(venue)), AccountId(sys.intern(account)), StrategyId(sys.intern(strategy))
+        )
+
+
+DEFAULT_IDS = RunIds()
 
 
 def nonce_from_seed(seed: int) -> str:

@@ -13,6 +13,14 @@ from math import inf
 import msgspec
 
 from autohedge.core.errors import IllegalTransition
+from autohedge.core.ids import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_STRATEGY,
+    DEFAULT_VENUE,
+    AccountId,
+    StrategyId,
+    VenueId,
+)
 
 
 @unique
@@ -213,6 +221,9 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
     take_profit: float
     stop_loss: float
     trail_from: float = inf
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
     @property
     def worst_price(self) -> Decimal:

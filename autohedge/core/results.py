@@ -8,6 +8,14 @@ from typing import Any, Literal
 
 import msgspec
 
+from autohedge.core.ids import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_STRATEGY,
+    DEFAULT_VENUE,
+    AccountId,
+    StrategyId,
+    VenueId,
+)
 from autohedge.core.orders import OrderState, Side
 
 
@@ -27,6 +35,9 @@ class Fill(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     order_id: str
     realized: Decimal
     fee_currency: str | None = None
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
 
 _decode_fill = msgspec.json.Decoder(Fill).decode

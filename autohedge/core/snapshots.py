@@ -10,6 +10,15 @@ from typing import Literal
 
 import msgspec
 
+from autohedge.core.ids import (
+    DEFAULT_ACCOUNT,
+    DEFAULT_STRATEGY,
+    DEFAULT_VENUE,
+    AccountId,
+    StrategyId,
+    VenueId,
+)
+
 DeliberationKind = Literal["gate", "trade", "learning"]
 
 
@@ -67,7 +76,7 @@ class AgentLimits(msgspec.Struct, frozen=True, gc=False):
     most_offset_bps: int
 
 
-class Snapshot(msgspec.Struct, frozen=True, gc=False):
+class Snapshot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One symbol and the account at `at_ns`, the decision clock.
 
     `quotes` are the last valid ones, oldest first; `valid_quotes` counts all so far. `state` is the account's
@@ -89,6 +98,9 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     gate: str
     limits: AgentLimits
     closed_trades: tuple[ClosedTrade, ...] = ()
+    venue: VenueId = DEFAULT_VENUE
+    account: AccountId = DEFAULT_ACCOUNT
+    strategy: StrategyId = DEFAULT_STRATEGY
 
     @property
     def plausible_prices(self) -> tuple[float, float]:

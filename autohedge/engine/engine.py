@@ -42,6 +42,7 @@ from autohedge.core.events import (
     TapeSealed,
     Timer,
 )
+from autohedge.core.ids import DEFAULT_IDS, RunIds
 from autohedge.core.reasons import STOPS, Reason
 from autohedge.core.results import RunResult
 from autohedge.core.timers import TimerQueue
@@ -87,7 +88,13 @@ ORDER_EVENTS = (
 class Engine:
     """One account and one strategy over any number of instruments; a lane is an instrument's index."""
 
-    def __init__(self, settings: Settings, symbols: Sequence[str], strategy: StrategyRunner) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        symbols: Sequence[str],
+        strategy: StrategyRunner,
+        ids: RunIds = DEFAULT_IDS,
+    ) -> None:
         self.now_ns = 0
         self.first_ns = 0
         self.sealed_rows = 0
@@ -96,7 +103,7 @@ class Engine:
         self.log, self.questions = self.outbox.log, self.outbox.questions
         self.timers: TimerQueue[TimerKey] = TimerQueue()
         self.kernel_states = strategy.lanes
-        self.instruments = instrument_states(settings, symbols)
+        self.instruments = instrument_states(settings, symbols, ids)
         self.market = MarketView(strategy.lanes)
         self.opening = opening_account(settings, symbols)
         ledger = Ledger.of(self.opening, symbols)
@@ -319,6 +326,9 @@ class Engine:
             change.balances,
             change.rate,
             change.quoted_fee,
+            order.intent.venue,
+            order.intent.account,
+            order.intent.strategy,
         )
         self.equity_history.record_fill(self.outbox.pos, self.now_ns, change.lane, booked)
         self.outbox.emit(booked)

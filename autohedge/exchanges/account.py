@@ -5,6 +5,7 @@ from decimal import Decimal
 
 from autohedge.core.accounts import OpeningAccount, QuoteOf, Rates
 from autohedge.core.events import AccountState
+from autohedge.core.ids import DEFAULT_IDS, RunIds
 from autohedge.core.money import ZERO, add, divide, multiply
 
 
@@ -16,8 +17,14 @@ class VenueAccount:
     """
 
     def __init__(
-        self, opening: OpeningAccount, fee_currency: str, symbols: Sequence[str], quote_of: QuoteOf
+        self,
+        opening: OpeningAccount,
+        fee_currency: str,
+        symbols: Sequence[str],
+        quote_of: QuoteOf,
+        ids: RunIds = DEFAULT_IDS,
     ) -> None:
+        self._names = ids.venue, ids.account
         currencies = opening.currencies
         self.balances = opening.amounts
         self.positions: dict[str, Decimal] = {}
@@ -43,7 +50,7 @@ class VenueAccount:
 
     def state(self, now_ns: int, asked_ns: int) -> AccountState:
         """Returns the account as a venue reports it."""
-        return AccountState(now_ns, asked_ns, self.cash, self.held, self.other_balances)
+        return AccountState(now_ns, asked_ns, self.cash, self.held, self.other_balances, *self._names)
 
     def pay_fee(self, symbol: str, fee: Decimal) -> tuple[Decimal, str | None]:
         """Takes a fee in the quote currency of a symbol; returns what was paid, and in which other currency."""

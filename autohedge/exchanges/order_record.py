@@ -30,4 +30,6 @@ class OrderRecord:
             quantity=order.quantity,
             filled=self.filled,
             status=self.status,
+            venue=order.venue,
+            account=order.account,
         )

@@ -44,7 +44,7 @@ from autohedge.core.events import (
     VenueEvent,
     VenueOrderStatus,
 )
-from autohedge.core.ids import seeded_random
+from autohedge.core.ids import DEFAULT_IDS, RunIds, seeded_random
 from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, LIMIT
 from autohedge.core.snapshots import QuoteRow
@@ -84,7 +84,7 @@ def no_faults(order: SubmitOrder, at_ns: int) -> Fault | None:
 
 @dataclass(frozen=True, slots=True)
 class VenueModel:
-    """The fees, latencies (in ns) and fill model of the venue.
+    """The fees, latencies (in ns) and fill model of the venue; `ids` names it and the account.
 
     A fill of an order that rested pays `maker_bps` of its notional, a fill on arrival `taker_bps`.
     """
@@ -97,6 +97,7 @@ class VenueModel:
     partial_fills: bool
     account: OpeningAccount
     fee_currency: str = ""
+    ids: RunIds = DEFAULT_IDS
 
     @classmethod
     def of(cls, settings: Settings, symbols: Sequence[str] = ()) -> "VenueModel":
@@ -152,7 +153,7 @@ class SimulatedVenue:
         self._arrived: deque[VenueEvent] = deque()
         self._resting: dict[str, _Resting] = {}
         self._known: dict[str, OrderRecord] = {}
-        self.account = VenueAccount(model.account, model.fee_currency, list(lots), self._quote_of)
+        self.account = VenueAccount(model.account, model.fee_currency, list(lots), self._quote_of, model.ids)
 
     # the `Gateway` interface
 
@@ -273,7 +274,9 @@ class SimulatedVenue:
             case QueryFills():
                 self._report_fills(command.since_ns, now_ns, at_once=at_once)
             case QueryOpenOrders():
-                self._deliver(OrderMassStatus(now_ns, command.at_ns, self._recent()), at_once=at_once)
+                names = self._model.ids.venue, self._model.ids.account
+                listed = OrderMassStatus(now_ns, command.at_ns, self._recent(), *names)
+                self._deliver(listed, at_once=at_once)
             case QueryAccount():
                 self._deliver(self.account.state(now_ns, command.at_ns), at_once=at_once)
 
@@ -392,6 +395,9 @@ class SimulatedVenue:
             price=price,
             fee=fee,
             fee_currency=fee_currency,
+            venue=order.venue,
+            account=order.account,
+            strategy=order.strategy,
         )
         self._record_and_deliver(report, at_once=at_once)
 
@@ -446,9 +452,9 @@ class SimulatedVenue:
     ) -> None:
         known = self._known[order_id]
         known.status = kind
-        self._record_and_deliver(
-            ExecutionReport(now_ns, order_id, kind, now_ns, filled=known.filled), at_once=at_once
-        )
+        names = {name: getattr(known.order, name) for name in RunIds._fields}
+        report = ExecutionReport(now_ns, order_id, kind, now_ns, filled=known.filled, **names)
+        self._record_and_deliver(report, at_once=at_once)
 
     def _replace(self, command: ReplaceOrder, now_ns: int, *, at_once: bool) -> None:
         """Changes limit and quantity of a resting order, which may fill at once."""

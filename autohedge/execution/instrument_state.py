@@ -8,6 +8,7 @@ import numpy as np
 
 from autohedge.config import Settings
 from autohedge.core.events import Proposal, VenueOrderStatus
+from autohedge.core.ids import DEFAULT_IDS, RunIds
 from autohedge.core.instruments import Instrument
 from autohedge.core.orders import Intent, Purpose, TimeInForce
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
@@ -61,7 +62,7 @@ class EntryTerms:
 
 @dataclass(slots=True)
 class InstrumentState:
-    """The instrument, settings and execution state of one lane.
+    """The instrument, settings and execution state of one lane, which `ids` trades.
 
     `limits` are those in force. `terms` are those of the last entry, `next_terms` those of the next one, which differ
     after a change of the settings.
@@ -73,6 +74,7 @@ class InstrumentState:
     """
 
     instrument: Instrument
+    ids: RunIds
     limits: Limits
     terms: EntryTerms
     next_terms: EntryTerms
@@ -116,8 +118,8 @@ class InstrumentState:
         price = found.limit or mark
         take_profit, stop_loss, trail_from = self.exit_levels(float(price))
         return Intent(
-            lane=lane,
-            symbol=found.symbol,
+            lane,
+            found.symbol,
             side=found.side,
             purpose=purpose,
             order_type=found.order_type,
@@ -129,17 +131,22 @@ class InstrumentState:
             take_profit=take_profit,
             stop_loss=stop_loss,
             trail_from=trail_from,
+            venue=found.venue,
+            account=found.account,
+            strategy=self.ids.strategy,
         )
 
 
-def instrument_states(settings: Settings, symbols: Sequence[str]) -> list[InstrumentState]:
+def instrument_states(
+    settings: Settings, symbols: Sequence[str], ids: RunIds = DEFAULT_IDS
+) -> list[InstrumentState]:
     """One state per lane, each with the settings of its symbol."""
-    return [_instrument_state(settings.for_symbol(symbol), symbol) for symbol in symbols]
+    return [_instrument_state(settings.for_symbol(symbol), symbol, ids) for symbol in symbols]
 
 
-def _instrument_state(settings: Settings, symbol: str) -> InstrumentState:
+def _instrument_state(settings: Settings, symbol: str, ids: RunIds) -> InstrumentState:
     instrument, terms = settings.instrument(symbol), EntryTerms.of(settings)
-    return InstrumentState(instrument, _limits(settings, instrument), terms, terms)
+    return InstrumentState(instrument, ids, _limits(settings, instrument), terms, terms)
 
 
 def _limits(settings: Settings, instrument: Instrument) -> Limits:

@@ -329,8 +329,8 @@ class ExecutionManager:
     def _adopt(self, finding: Lost | Adopt, now_ns: int) -> Iterator[Applied]:
         found, lane = finding.found, finding.lane
         is_lost = isinstance(finding, Lost)
-        purpose = self._purpose_of(found.side)
-        self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external", purpose))
+        purpose, strategy = self._purpose_of(found.side), self.instruments[lane].ids.strategy
+        self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external", purpose, strategy))
         self._begin_adopted(lane)
         intent = self.instruments[lane].intent_of(found, purpose, lane, self.portfolio.market.mark(lane))
         order = self.orders.adopt(found, intent, now_ns)
@@ -361,7 +361,7 @@ class ExecutionManager:
         confirmed = self.reconciliation.confirmed_differences(account, self.portfolio.ledger, self._is_idle)
         differences = list(confirmed)  # adopting a difference changes what the generator reads
         for subject, amount in differences:
-            yield self._apply_external_change(subject, amount, now_ns)
+            yield self._apply_external_change(account, subject, amount, now_ns)
         self._on_reconciliation_part("account", account.asked_ns, len(differences), now_ns)
 
     def _is_idle(self, subject: Subject, since_ns: int) -> bool:
@@ -374,7 +374,9 @@ class ExecutionManager:
         busy = {order.intent.lane for order in self.orders.working.values()}
         return all(each not in busy and self._moved_ns[each] < since_ns for each in lanes)
 
-    def _apply_external_change(self, subject: Subject, amount: Decimal, now_ns: int) -> Applied:
+    def _apply_external_change(
+        self, account: AccountState, subject: Subject, amount: Decimal, now_ns: int
+    ) -> Applied:
         """Adopts, alerts or halts for a difference that no order explains."""
         policy, portfolio = self.reconciliation.policy.external, self.portfolio
         is_cash = subject.kind == "cash"
@@ -385,7 +387,8 @@ class ExecutionManager:
         if adopts and not (portfolio.converts(currency) and (is_cash or mark)):  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
             return NOTHING
-        self._emit(ExternalChange(subject.kind, subject.name, amount, policy))
+        names = account.venue, account.account
+        self._emit(ExternalChange(subject.kind, subject.name, amount, policy, *names))
         if adopts:
             reason = "" if is_cash else self.adopt_position(lane, amount, mark, now_ns)
             if is_cash:

@@ -183,8 +183,8 @@ class OrderManager:
         self._add(order)
         is_entry = intent.purpose is ENTER
         order.command = SubmitOrder(
-            at_ns=at_ns,
-            order_id=order_id,
+            at_ns,
+            order_id,
             symbol=intent.symbol,
             side=intent.side,
             purpose=intent.purpose,
@@ -195,6 +195,9 @@ class OrderManager:
             reason=intent.reason,
             take_profit=intent.take_profit if is_entry else None,
             stop_loss=intent.stop_loss if is_entry else None,
+            venue=intent.venue,
+            account=intent.account,
+            strategy=intent.strategy,
         )
         self._emit(order.command)
         return order

@@ -139,9 +139,11 @@ class OrderPlanner:
         if proposal:
             limit = with_offset(most, proposal.offset_bps, bid, instrument_state.instrument)
             time_in_force = TimeInForce(proposal.time_in_force)
+        ids = instrument_state.ids
+        # More than 14 keywords would take 2 us more: CPython then makes a dict of them.
         return Intent(
-            lane=lane,
-            symbol=instrument_state.instrument.symbol,
+            lane,
+            instrument_state.instrument.symbol,
             side=BUY,
             purpose=ENTER,
             order_type=LIMIT,
@@ -153,6 +155,9 @@ class OrderPlanner:
             take_profit=take_profit,
             stop_loss=stop_loss,
             trail_from=trail_from,
+            venue=ids.venue,
+            account=ids.account,
+            strategy=ids.strategy,
         )
 
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
@@ -182,9 +187,10 @@ class OrderPlanner:
         """Plans the sale of the whole position."""
         instrument_state = self._instruments[lane]
         held, bid = self._portfolio.position(lane).quantity, self._market.mark(lane)
+        ids = instrument_state.ids
         intent = Intent(
-            lane=lane,
-            symbol=instrument_state.instrument.symbol,
+            lane,
+            instrument_state.instrument.symbol,
             side=SELL,
             purpose=LEAVE,
             order_type=MARKET,
@@ -195,6 +201,9 @@ class OrderPlanner:
             reason=reason,
             take_profit=np.inf,
             stop_loss=-np.inf,
+            venue=ids.venue,
+            account=ids.account,
+            strategy=ids.strategy,
         )
         checked = check_exit(intent, held, duplicate=bool(self._orders.exits_of(lane)))
         # The venue would reject it at every quote. A later entry adds to the position and makes it sellable.

@@ -56,6 +56,9 @@ class RunStats:
             order_id=order.id,
             realized=change.realized,
             fee_currency=change.fee_currency,
+            venue=intent.venue,
+            account=intent.account,
+            strategy=intent.strategy,
         )
         self.fill_lines.append(_encode(fill))
 

@@ -14,7 +14,6 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.llm.cache.memory import CachedVerdict, VerdictCache, VerdictKey
 from autohedge.prompts.library import Prompt
 
-VENUE = "simulated"
 # Settings of the Director's answers that its verdicts depend on; absent from a key where they are unset.
 OF_ANSWERS = ("max_answer_tokens", "reasoning", "extra_body")
 
@@ -31,7 +30,9 @@ def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, mode
     own = {name: getattr(terms, name) for name in OF_ANSWERS}
     model_settings += "".join(f" {name}={value}" for name, value in own.items() if value and value != "auto")
     version = str(SCHEMA_VERSION)
-    return VerdictKey(f"{VENUE} {market}", snapshot.symbol, prompt.hash, model_settings, version, band).text
+    return VerdictKey(
+        f"{snapshot.venue} {market}", snapshot.symbol, prompt.hash, model_settings, version, band
+    ).text
 
 
 @dataclass(slots=True)

@@ -18,6 +18,7 @@ from autohedge.core.events import (
     SubmitOrder,
     TapeSealed,
 )
+from autohedge.core.ids import RunIds
 from autohedge.core.results import RunResult
 from autohedge.core.text import one_line
 from autohedge.journal.chain import JournalLine, read, torn_tail_bytes
@@ -95,7 +96,11 @@ class ResultProjection:
             "realized": fill.realized,
         } | ({"fee_currency": report.fee_currency} if report.fee_currency else {})
         place = {"order_id": report.order_id, "ts_ns": report.ts_ns}
-        return place | figures | self._orders.get(report.order_id, {})
+        booked = msgspec.to_builtins(fill.booked)
+        ids = {
+            name: booked[name] for name in RunIds._fields if name in booked
+        }  # absent where it is the default
+        return place | ids | figures | self._orders.get(report.order_id, {})
 
     def check(self, folder: RunFolder) -> None:
         """Compares `results.json` with the record; a run without results passes.

@@ -167,8 +167,9 @@ def test_verdict_key_depends_on_tape_symbol_model_sampling_and_regime() -> None:
         key(max_answer_tokens=900),
         key(extra_body={"top_k": 5}),
         key(market="another tape"),
+        key(venue="kraken"),
     ]
-    assert key() == same and len({key(), *others}) == 10
+    assert key() == same and len({key(), *others}) == 11
     assert key() == key(reasoning="auto", max_answer_tokens=0, extra_body={}, keep_alive="5m")
     assert key(kind="trade") == key(kind="learning") == key(quotes=RISING[:2]) == ""
 

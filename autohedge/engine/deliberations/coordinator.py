@@ -52,9 +52,9 @@ class DeliberationCoordinator:
         self.scheduler = DeliberationScheduler(Cadence.of(settings), symbols, warmups, lanes, timers)
         self.gates: EntryGates | ProposalHandler
         if self.proposes:
-            self.gates = ProposalHandler(self._bounds, symbols, self.scheduler, actions, outbox)
+            self.gates = ProposalHandler(self._bounds, execution.instruments, self.scheduler, actions, outbox)
         else:
-            self.gates = EntryGates(hybrid, symbols, self.scheduler, actions, timers, outbox)
+            self.gates = EntryGates(hybrid, execution.instruments, self.scheduler, actions, timers, outbox)
         self._gate_codes = lanes["gate"]
         self._gate_codes[:] = [self.gates.code(lane) for lane in range(len(symbols))]
         self.lesson_scheduler: LessonScheduler | None = None
@@ -183,7 +183,14 @@ class DeliberationCoordinator:
 
     def _send(self, snapshot: Snapshot) -> Snapshot:
         request = DeliberationRequested(
-            snapshot.at_ns, snapshot.number, snapshot.kind, snapshot.symbol, snapshot.hash
+            at_ns=snapshot.at_ns,
+            number=snapshot.number,
+            kind=snapshot.kind,
+            symbol=snapshot.symbol,
+            snapshot=snapshot.hash,
+            venue=snapshot.venue,
+            account=snapshot.account,
+            strategy=snapshot.strategy,
         )
         self._outbox.ask(request, snapshot)
         return snapshot
@@ -198,9 +205,10 @@ class DeliberationCoordinator:
     ) -> Snapshot:
         portfolio, reserved = self._portfolio, self._execution.orders.reserved
         equity, exposure = portfolio.equity_and_exposure(reserved)
+        ids = self._instruments[lane].ids
         return Snapshot(
-            number=number,
-            kind=kind,
+            number,
+            kind,
             symbol=self._symbols[lane],
             at_ns=now_ns,
             quotes=portfolio.market.recent_quotes(lane),
@@ -214,6 +222,9 @@ class DeliberationCoordinator:
             gate=self.gates.state(lane),
             limits=self._bounds[lane],
             closed_trades=closed,
+            venue=ids.venue,
+            account=ids.account,
+            strategy=ids.strategy,
         )
 
     def _position_view(self, lane: int) -> PositionView:

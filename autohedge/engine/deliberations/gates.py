@@ -18,6 +18,7 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
+from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.tracking import TimerKey
 
 State = Literal["open", "closed", "cooldown", "expired"]
@@ -53,16 +54,16 @@ class EntryGates:
     def __init__(
         self,
         hybrid: HybridSettings,
-        symbols: Sequence[str],
+        instruments: Sequence[InstrumentState],
         scheduler: DeliberationScheduler,
         actions: TradeActions,
         timers: TimerQueue[TimerKey],
         outbox: Outbox,
     ) -> None:
         first: State = "open" if hybrid.starts_open else "closed"
-        self.gates = [Gate(first, NEVER) for _ in symbols]
+        self.gates = [Gate(first, NEVER) for _ in instruments]
         self._verdict_ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
-        self._symbols = symbols
+        self._instruments = instruments
         self._scheduler, self._stats = scheduler, scheduler.stats
         self._actions, self._timers, self._outbox = actions, timers, outbox
 
@@ -76,7 +77,8 @@ class EntryGates:
 
     def figures(self) -> dict[str, Any]:
         """The figures of gates for the result."""
-        states = {symbol: gate.state for symbol, gate in zip(self._symbols, self.gates, strict=True)}
+        gates = zip(self._instruments, self.gates, strict=True)
+        states = {each.instrument.symbol: gate.state for each, gate in gates}
         gated_signals = self._scheduler.count(MEETING_THE_GATE)
         changes = {"opened": self._stats.opened, "closed": self._stats.closed}
         return changes | {"gated_signals": gated_signals, "gates": states}
@@ -146,7 +148,8 @@ class EntryGates:
             gate.valid_until_ns = 0
         if state == was != "open":  # open again is an event of its own: the gate now holds longer
             return
-        self._outbox.emit(GateChanged(now_ns, self._symbols[lane], state, why, gate.valid_until_ns))
+        instrument, ids = self._instruments[lane].instrument, self._instruments[lane].ids
+        self._outbox.emit(GateChanged(now_ns, instrument.symbol, state, why, gate.valid_until_ns, *ids))
         self._stats.opened += state == "open" != was
         self._stats.closed += was == "open" != state
         # Last, so that in the journal the gate closes before its entry is cancelled.

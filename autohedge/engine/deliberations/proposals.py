@@ -14,6 +14,7 @@ from autohedge.core.snapshots import AgentLimits, DeliberationKind
 from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
+from autohedge.execution.instrument_state import InstrumentState
 
 IDLE, WAITING, COOLING = int(Reason.NO_SIGNAL), int(Reason.DELIBERATING), int(Reason.AGENTS_COOLDOWN)
 WITHDRAWN = "withdrawn by the agents"
@@ -27,12 +28,12 @@ class ProposalHandler:
     def __init__(
         self,
         bounds: Sequence[AgentLimits],
-        symbols: Sequence[str],
+        instruments: Sequence[InstrumentState],
         scheduler: DeliberationScheduler,
         actions: TradeActions,
         outbox: Outbox,
     ) -> None:
-        self._bounds, self._symbols = bounds, symbols
+        self._bounds, self._instruments = bounds, instruments
         self._scheduler, self._stats = scheduler, scheduler.stats
         self._actions, self._outbox = actions, outbox
 
@@ -69,7 +70,7 @@ class ProposalHandler:
 
     def on_cooldown_over(self, lane: int, now_ns: int) -> None:
         """Handles the quote that ends the cooldown."""
-        self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], 0, "expired"))
+        self._emit_cooldown(lane, 0, "expired", now_ns)
 
     def _apply(self, lane: int, decision: Decision, now_ns: int) -> str:
         """Carries out a decision; returns the code in which it ends."""
@@ -99,11 +100,16 @@ class ProposalHandler:
         """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""
         if quotes := self._scheduler.cadence.cooldown_quotes:
             self._scheduler.start_cooldown(lane, quotes)
-            self._outbox.emit(CooldownChanged(now_ns, self._symbols[lane], quotes, why))
+            self._emit_cooldown(lane, quotes, why, now_ns)
 
     def _resolve(self, lane: int, number: int, code: str, now_ns: int) -> None:
         self._stats.proposals[code] += 1
-        self._outbox.emit(ProposalResolved(now_ns, number, self._symbols[lane], code))
+        instrument, ids = self._instruments[lane].instrument, self._instruments[lane].ids
+        self._outbox.emit(ProposalResolved(now_ns, number, instrument.symbol, code, *ids))
+
+    def _emit_cooldown(self, lane: int, quotes: int, why: str, now_ns: int) -> None:
+        instrument, ids = self._instruments[lane].instrument, self._instruments[lane].ids
+        self._outbox.emit(CooldownChanged(now_ns, instrument.symbol, quotes, why, *ids))
 
 
 def within_limits(proposal: Proposal, bounds: AgentLimits) -> bool:
