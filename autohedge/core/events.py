@@ -305,7 +305,7 @@ class FillBooked(Output, frozen=True, gc=False, omit_defaults=True):
     cost: Decimal
     cash: Decimal
     realized: Decimal
-    balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    balances: dict[str, Decimal] | None = None
     rate: Decimal | None = None
     quoted_fee: Decimal | None = None
     venue: VenueId = DEFAULT_VENUE

@@ -24,52 +24,58 @@ class Position:
 
 
 @dataclass(slots=True)
+class CashBook:
+    """The cash, the fees and the adjustments of an account in one currency."""
+
+    cash: Decimal = ZERO
+    fees: Decimal = ZERO
+    adjustments: Decimal = ZERO
+
+
+@dataclass(slots=True)
 class Ledger:
-    """The ledger of one account: cash per currency, fees per currency, positions.
+    """The ledger of one account: cash, fees, positions and P&L.
 
     Invariants of each currency: cash = initial - bought + sold - fees + cash adjustments; and with the positions
     that are quoted in it, equity = initial + realized + unrealized - fees + adjustments. A short position has a
     negative quantity and a negative cost, which is the proceeds of its sale.
 
-    `currency` is the reporting one; `quotes` has the symbols that are quoted in another. `realized` sums the P&L
-    of all fills, each in the quote currency of its symbol. `adjustments` sum what no fill explains at its cost.
+    `cash`, `fees` and `adjustments` are in the reporting `currency`; `others` has the books of the others, and
+    `quotes` the symbols that are quoted in another. `adjustments` sum what no fill explains at its cost. `realized`
+    sums the P&L of all fills, each in the quote currency of its symbol.
     """
 
     initial_cash: Decimal
     currency: str = ""
     initial_balances: Mapping[str, Decimal] = field(default_factory=dict)
     quotes: Mapping[str, str] = field(default_factory=dict)
+    cash: Decimal = field(init=False)
+    fees: Decimal = ZERO
     realized: Decimal = ZERO
-    balances: dict[str, Decimal] = field(init=False)
-    fees_by_currency: dict[str, Decimal] = field(init=False)
-    adjustments_by_currency: dict[str, Decimal] = field(init=False)
+    adjustments: Decimal = ZERO
+    others: dict[str, CashBook] = field(init=False)
     positions: dict[str, Position] = field(default_factory=dict)
 
     @classmethod
     def of(cls, opening: OpeningAccount, symbols: Sequence[str]) -> "Ledger":
         """Returns the ledger of an account that trades these symbols, in lane order."""
-        currencies = opening.currencies
-        quotes = {} if currencies.single else dict(zip(symbols, currencies.quotes, strict=True))
-        return cls(opening.cash, currencies.reporting, opening.balances, quotes)
+        reporting, pairs = opening.currencies.reporting, zip(symbols, opening.currencies.quotes, strict=True)
+        quotes = {symbol: quote for symbol, quote in pairs if quote != reporting}
+        return cls(opening.cash, reporting, opening.balances, quotes)
 
     def __post_init__(self) -> None:
-        self.balances = {self.currency: self.initial_cash, **self.initial_balances}
-        self.fees_by_currency, self.adjustments_by_currency = {self.currency: ZERO}, {self.currency: ZERO}
+        self.cash = self.initial_cash
+        self.others = {name: CashBook(amount) for name, amount in self.initial_balances.items()}
 
     @property
-    def cash(self) -> Decimal:
-        """The cash in the reporting currency."""
-        return self.balances[self.currency]
+    def books(self) -> "dict[str, Ledger | CashBook]":
+        """The book of each currency; that of the reporting one is the ledger itself."""
+        return {self.currency: self, **self.others}
 
     @property
-    def fees(self) -> Decimal:
-        """The fees that were paid in the reporting currency."""
-        return self.fees_by_currency[self.currency]
-
-    @property
-    def adjustments(self) -> Decimal:
-        """The adjustments in the reporting currency."""
-        return self.adjustments_by_currency[self.currency]
+    def balances(self) -> dict[str, Decimal]:
+        """The cash by currency."""
+        return {name: book.cash for name, book in self.books.items()}
 
     def quote_currency(self, symbol: str) -> str:
         """The currency in which a symbol is bought and sold."""
@@ -106,12 +112,19 @@ class Ledger:
             realized = self._close(position, side, quantity, notional)
         else:
             self._open(position, side, quantity, notional)
-        quote = self.quotes.get(symbol, self.currency)
-        _add(self.balances, quote, notional.copy_negate() if buys else notional)
+        quote = self.quotes.get(symbol)
         paid_in = quote if fee_currency is None else fee_currency
-        _add(self.fees_by_currency, paid_in, fee)
-        _add(self.balances, paid_in, fee.copy_negate())
+        book, fee_book = (
+            self if quote is None else self._book(quote),
+            self if paid_in is None else self._book(paid_in),
+        )
+        book.cash = subtract(book.cash, notional) if buys else add(book.cash, notional)
+        fee_book.fees = add(fee_book.fees, fee)
+        fee_book.cash = subtract(fee_book.cash, fee)
         return realized
+
+    def _book(self, currency: str) -> "Ledger | CashBook":
+        return self if currency == self.currency else self.others.setdefault(currency, CashBook())
 
     def adjust_position(self, symbol: str, quantity: Decimal, price: Decimal) -> None:
         """Books a position difference that no fill explains, at `price`, without moving cash."""
@@ -128,13 +141,14 @@ class Ledger:
             cost = subtract(remaining_cost, position.cost)
         position.quantity = add(position.quantity, quantity)
         position.cost = add(position.cost, cost)
-        _add(self.adjustments_by_currency, self.quote_currency(symbol), cost)
+        book = self._book(self.quote_currency(symbol))
+        book.adjustments = add(book.adjustments, cost)
 
     def adjust_cash(self, amount: Decimal, currency: str | None = None) -> None:
         """Books a cash difference that no fill explains; in the reporting currency if `currency` is None."""
-        currency = self.currency if currency is None else currency
-        _add(self.balances, currency, amount)
-        _add(self.adjustments_by_currency, currency, amount)
+        book = self if currency is None else self._book(currency)
+        book.cash = add(book.cash, amount)
+        book.adjustments = add(book.adjustments, amount)
 
     def _open(self, position: Position, side: Side, quantity: Decimal, notional: Decimal) -> None:
         if side is BUY:
@@ -162,7 +176,3 @@ class Ledger:
         position.realized = add(position.realized, realized)
         self.realized = add(self.realized, realized)
         return realized
-
-
-def _add(amounts: dict[str, Decimal], currency: str, amount: Decimal) -> None:
-    amounts[currency] = add(amounts.get(currency, ZERO), amount)

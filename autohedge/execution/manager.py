@@ -210,6 +210,9 @@ class ExecutionManager:
             side = SELL if side is BUY else BUY
             trade = trade._replace(fee=trade.fee.copy_negate())
         change = self.portfolio.book(lane, side, trade, report.ts_ns)
+        if trade.fee_currency is not None and not self.portfolio.knows(trade.fee_currency):
+            text = f"its fee of {trade.fee} {trade.fee_currency} has no rate: no result counts it"
+            self._emit(Alert("no_rate", order.id, text))
         self.last_fill_ns = max(self.last_fill_ns, report.ts_ns)
         self._on_position_changed(lane, change.held, now_ns, grew=change.grew)
         if effect is FILL:

@@ -47,7 +47,7 @@ class PositionChange(msgspec.Struct, frozen=True, gc=False):
     total_realized: Decimal
     grew: bool
     fee_currency: str | None = None
-    balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
+    balances: dict[str, Decimal] | None = None
     rate: Decimal | None = None
     quoted_fee: Decimal | None = None
 
@@ -115,7 +115,7 @@ class Portfolio:
         return msgspec.structs.replace(
             change,
             fee_currency=fee_currency,
-            balances={currency: ledger.balances[currency] for currency in moved},
+            balances={currency: ledger.others[currency].cash for currency in moved} or None,
             rate=None if quote == ledger.currency else self._rate(quote),
             quoted_fee=fee,
         )
@@ -177,9 +177,9 @@ class Portfolio:
             self.start_day()
         return True
 
-    def reported(self, amounts: Mapping[str, Decimal]) -> Decimal:
-        """The sum of amounts by currency, in the reporting one at the last mids."""
-        return self.rates.value(amounts) if self.rates else amounts[self.ledger.currency]
+    def reported(self, amount: Decimal, others: Mapping[str, Decimal]) -> Decimal:
+        """An amount in the reporting currency and the value of `others`, by currency, at the last mids."""
+        return add(amount, self.rates.value(others)) if self.rates else amount
 
     def _rate(self, currency: str) -> Decimal:
         """The rate of a currency; zero without one, so that what has no value counts nothing."""
@@ -226,7 +226,8 @@ class Portfolio:
     def equity_and_exposure(self, reserved: Decimal = ZERO) -> tuple[Decimal, Decimal]:
         """Cash plus positions, and all positions plus the money reserved for orders; at the last bids, for limits."""
         net, gross = self.holdings_value()
-        return add(self.reported(self.ledger.balances), net), add(gross, reserved)
+        cash = self.rates.value(self.ledger.balances) if self.rates else self.ledger.cash
+        return add(cash, net), add(gross, reserved)
 
     def equity(self) -> Decimal:
         """Cash plus positions at the last bids, for limits."""

@@ -93,6 +93,7 @@ def trading_figures(
     """The figures of a run so far; `codes` are the quotes by reason code."""
     ledger = portfolio.ledger
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
+    others = ledger.others.items()
     return TradingFigures(
         quotes=sum(codes.values()),
         codes=codes,
@@ -110,12 +111,12 @@ def trading_figures(
         open_position=reduce(add, (p.quantity for p in held.values()), ZERO),
         open_positions={symbol: p.quantity for symbol, p in held.items()},
         open_orders=len(orders.working),
-        initial_cash=portfolio.reported({ledger.currency: ledger.initial_cash, **ledger.initial_balances}),
+        initial_cash=portfolio.reported(ledger.initial_cash, ledger.initial_balances),
         realized_pnl=portfolio.realized(),
         unrealized_pnl=portfolio.unrealized(),
-        fees=portfolio.reported(ledger.fees_by_currency),
-        external=portfolio.reported(ledger.adjustments_by_currency),
-        cash=portfolio.reported(ledger.balances),
+        fees=portfolio.reported(ledger.fees, {name: book.fees for name, book in others}),
+        external=portfolio.reported(ledger.adjustments, {name: book.adjustments for name, book in others}),
+        cash=portfolio.reported(ledger.cash, {name: book.cash for name, book in others}),
         equity=portfolio.exact_equity(),
     )
 
@@ -127,6 +128,6 @@ def currency_figures(portfolio: Portfolio) -> dict[str, Any]:
     ledger = portfolio.ledger
     return {
         "currency": ledger.currency,
-        "balances": dict(ledger.balances),
-        "fees_by_currency": {name: fee for name, fee in ledger.fees_by_currency.items() if fee},
+        "balances": ledger.balances,
+        "fees_by_currency": {name: book.fees for name, book in ledger.books.items() if book.fees},
     }

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autohedge.core.orders import BUY, SELL, Side
-from autohedge.execution.ledger import Ledger
+from autohedge.execution.ledger import CashBook, Ledger
 
 D = Decimal
 QUOTES = {"ETH/BTC": "BTC", "ETH/EUR": "EUR"}  # BTC/USD is in the reporting currency
@@ -61,6 +61,10 @@ def _booked(history: list[_Fill | _Transfer]) -> Ledger:
     return ledger
 
 
+def _book(ledger: Ledger, currency: str) -> Ledger | CashBook:
+    return ledger.books.get(currency, CashBook())
+
+
 def _quote(fill: _Fill) -> str:
     return QUOTES.get(fill.symbol, "USD")
 
@@ -84,8 +88,8 @@ def test_cash_and_fees_of_each_currency_add_up(history: list[_Fill | _Transfer])
         given_ = sum((Fraction(each.amount) for each in moved if each.currency == currency), Fraction(0))
         fees, initial = _fees(fills, currency), _ledger().balances.get(currency, D(0))
         assert Fraction(ledger.balances.get(currency, D(0))) == Fraction(initial) - spent - fees + given_
-        assert Fraction(ledger.fees_by_currency.get(currency, D(0))) == fees
-        assert Fraction(ledger.adjustments_by_currency.get(currency, D(0))) == given_
+        assert Fraction(_book(ledger, currency).fees) == fees
+        assert Fraction(_book(ledger, currency).adjustments) == given_
 
 
 @settings(max_examples=30, deadline=None)
@@ -108,8 +112,8 @@ def test_cash_and_costs_of_each_currency_are_what_was_earned_in_it(history: list
         invested = sum((Fraction(each.cost) for each in positions), Fraction(0))
         realized = sum((Fraction(each.realized) for each in positions), Fraction(0))
         initial = Fraction(_ledger().balances.get(currency, D(0)))
-        fees = Fraction(ledger.fees_by_currency.get(currency, D(0)))
-        adjusted = Fraction(ledger.adjustments_by_currency.get(currency, D(0)))
+        fees = Fraction(_book(ledger, currency).fees)
+        adjusted = Fraction(_book(ledger, currency).adjustments)
         owned = Fraction(ledger.balances.get(currency, D(0))) + invested
         assert owned == initial + realized - fees + adjusted
 
@@ -119,12 +123,13 @@ def test_fill_moves_its_quote_currency_and_the_fee_its_own() -> None:
     ledger.book_fill("ETH/BTC", BUY, D(2), D("0.05"), D("0.01"), "BNB")
     ledger.book_fill("ETH/BTC", SELL, D(1), D("0.06"), D("0.0001"))
     assert ledger.balances == {"USD": D(10_000), "BTC": D("0.4599"), "EUR": D(300), "BNB": D("-0.01")}
-    assert ledger.fees_by_currency == {"USD": 0, "BNB": D("0.01"), "BTC": D("0.0001")}
+    fees = {name: book.fees for name, book in ledger.books.items() if book.fees}
+    assert fees == {"BNB": D("0.01"), "BTC": D("0.0001")}
     assert (ledger.cash, ledger.fees, ledger.realized) == (D(10_000), D(0), D("0.01"))
 
 
 def test_adjusted_position_counts_in_its_quote_currency() -> None:
     ledger = _ledger()
     ledger.adjust_position("ETH/EUR", D(2), D(50))
-    assert ledger.adjustments_by_currency == {"USD": 0, "EUR": 100}
+    assert (ledger.adjustments, ledger.others["EUR"].adjustments) == (D(0), D(100))
     assert ledger.balances["EUR"] == 300

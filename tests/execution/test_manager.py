@@ -40,6 +40,7 @@ from autohedge.core.ids import client_order_id
 from autohedge.core.orders import BUY, GTC, LIMIT, OrderState
 from autohedge.engine.engine import Engine
 from autohedge.market import Rows
+from tests.execution.trading_factory import entered
 from tests.run_harness import begun, quotes_tape, settings
 
 START_NS = 1_700_000_000_000_000_000
@@ -483,3 +484,13 @@ def test_exit_by_time_stop_that_fills_in_part_starts_no_new_time_stop() -> None:
     assert exit_.command and exit_.intent.reason == "time_stop"
     _step(engine, _fill(exit_.command, engine.now_ns, str(entry.quantity / 2), "t2"))
     assert ("time_stop", 0) not in engine.timers
+
+
+def test_fee_in_a_currency_without_a_rate_is_alerted_and_booked_apart() -> None:
+    harness, entry = entered()
+    engine, at_ns = harness.engine, harness.engine.now_ns
+    amounts = (entry.quantity, D(100), D("0.01"))
+    report = ExecutionReport(at_ns, entry.order_id, "fill", at_ns, "t1", *amounts, fee_currency="BNB")
+    (alert,) = [event for event in harness.step(report) if isinstance(event, Alert)]
+    assert (alert.code, alert.subject) == ("no_rate", entry.order_id) and "0.01 BNB" in alert.text
+    assert engine.ledger.fees == 0 and engine.ledger.balances["BNB"] == D("-0.01")

@@ -49,7 +49,7 @@ def test_booking_in_another_currency_has_its_balances_rate_and_fee() -> None:
 def test_booking_in_the_reporting_currency_has_only_the_balance_of_its_fee() -> None:
     portfolio = _quoted()
     plain = portfolio.book(BTC, BUY, Trade(D(1), D(101), D(2)), 7)
-    assert (plain.balances, plain.rate, plain.quoted_fee) == ({}, None, None)
+    assert (plain.balances, plain.rate, plain.quoted_fee) == (None, None, None)
     change = portfolio.book(BTC, BUY, Trade(D(1), D(101), D("0.2"), "BNB"), 7)
     assert (change.balances, change.rate, change.quoted_fee) == ({"BNB": D("-0.2")}, None, D(2))
 
