@@ -82,6 +82,19 @@ def test_program_of_the_page_about_python_runs(
     assert len(blocks) == 5 and "True" in printed and "sell" in printed
 
 
+def test_store_that_the_page_about_tapes_writes_is_traded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (ROOT / "docs/tapes.md").read_text()
+    program, command = (
+        re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
+        for language in ("python", "sh")
+    )
+    exec(*program, {})
+    assert _run(command[-1].strip()) == 0
+
+
 def test_pages_with_commands_are_found() -> None:
     assert sum(map(len, PAGES.values())) > 40
 
