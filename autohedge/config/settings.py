@@ -31,6 +31,7 @@ from autohedge.config.sections import (
     TradingSettings,
 )
 from autohedge.core.instruments import Instrument, split_symbol
+from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.text import closest, did_you_mean, one_line
 
 OVERRIDABLE: dict[str, type[Section]] = {
@@ -117,6 +118,13 @@ class Settings(Section):
         """The agents' settings, with what is unset about their answers taken from `llm`."""
         shared = {name: getattr(self.llm, name) for name in ANSWER_SETTINGS}
         return self.agents.model_copy(update={name: _filled(agent, shared) for name, agent in self.agents})
+
+    @property
+    def entry_sides(self) -> frozenset[Side]:
+        """The sides that an entry may have, by `trading.direction`; a cash account cannot sell short."""
+        short = self.trading.direction != "long" and self.account.kind == "covered"
+        long = self.trading.direction != "short"
+        return frozenset(side for side, allowed in ((BUY, long), (SELL, short)) if allowed)
 
     @property
     def trader_name(self) -> str:

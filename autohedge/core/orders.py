@@ -200,6 +200,11 @@ def transition(state: OrderState, event: OrderTrigger) -> OrderState:
         raise IllegalTransition(text) from None
 
 
+def closable(position: Decimal, side: Side) -> Decimal:
+    """Returns how much of a position an order of this side closes; negative for a position on its own side."""
+    return position if side is SELL else position.copy_negate()
+
+
 class Intent(msgspec.Struct, frozen=True, gc=False):
     """A sized and priced order request, before the risk checks.
 
@@ -227,7 +232,10 @@ class Intent(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def worst_price(self) -> Decimal:
-        """The highest price per unit: the limit, or the expected price of a market order."""
+        """The price at which money is reserved: the limit, or the expected price of a market order.
+
+        A short may be sold above its limit, as the price improves until it arrives.
+        """
         return self.price if self.limit is None else self.limit
 
     @property

@@ -62,6 +62,9 @@ class Reason(IntEnum):
     # llm mode: a deliberation is running, or the agents are cooling down after a refusal
     DELIBERATING = 41
     AGENTS_COOLDOWN = 42
+    # trading.direction or the kind of the account does not allow the side of an entry
+    NO_SHORT = 43
+    NO_LONG = 44
 
     label: str
 
@@ -110,7 +113,7 @@ MEANINGS = {
     "daily_loss": "lost more than risk.max_daily_loss_pct today",
     "order_rate": "more than risk.max_orders_per_minute",
     "duplicate": "such an order is already working",
-    "exceeds_position": "would sell more than is held",
+    "exceeds_position": "would close more than is held",
     "not_finite": "a price or quantity was not a number",
     "trailing_stop": "sold below its highest bid",
     "reducing": "entries were paused; the journal has the cause",
@@ -121,5 +124,7 @@ MEANINGS = {
     "gate_expired": "buy signal, but the verdict was too old",
     "deliberating": "the agents were being asked",
     "agents_cooldown": "the agents had refused recently",
+    "no_short": "trading.direction or account.kind allows no short",
+    "no_long": "trading.direction allows no long",
 }
 """The text for people of each code, by its label."""

@@ -83,7 +83,8 @@ class TradingFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     """Counts of quotes, fills and orders, and the account.
 
     `codes` counts quotes by reason code. `open_position` is the sum of the quantities in `open_positions`,
-    so it has a meaning for one symbol only. `external` is what reconciliation booked.
+    so it has a meaning for one symbol only. `external` is what reconciliation booked. `longs` and `shorts` count
+    the fills of entries by direction; they are None in a run that may only be long and never was short.
     """
 
     quotes: int
@@ -109,9 +110,11 @@ class TradingFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     external: Decimal
     cash: Decimal
     equity: Decimal
+    longs: int | None = None
+    shorts: int | None = None
 
 
-class RunResult(TradingFigures, frozen=True, omit_defaults=True):
+class RunResult(TradingFigures, frozen=True, omit_defaults=True, kw_only=True):
     """The result of a run, or of its part so far; `deliberations` is None in hft mode.
 
     Of an account in several currencies, all figures are in the reporting `currency`, converted at the last mids,

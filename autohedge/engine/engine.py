@@ -54,6 +54,7 @@ from autohedge.engine.parameters import Parameters
 from autohedge.engine.trade_actions import TradeActions
 from autohedge.engine.watchdogs import Watchdogs
 from autohedge.execution.applied import Applied
+from autohedge.execution.entry_request import LONG, SHORT, EntryRequest
 from autohedge.execution.equity_history import EquityHistory
 from autohedge.execution.instrument_state import instrument_states
 from autohedge.execution.ledger import Ledger
@@ -64,7 +65,7 @@ from autohedge.execution.planner import OrderPlanner
 from autohedge.execution.portfolio import Portfolio, PositionChange
 from autohedge.execution.stats import RunStats, currency_figures, trading_figures
 from autohedge.execution.tracking import TimerKey
-from autohedge.kernels.state import REFRESH_DUE
+from autohedge.kernels.state import REFRESH_DUE, scalars
 from autohedge.market.tape import Rows
 from autohedge.risk.state import ReduceCause
 from autohedge.strategies import StrategyRunner
@@ -107,12 +108,15 @@ class Engine:
         self.market = MarketView(strategy.lanes)
         self.opening = opening_account(settings, symbols)
         ledger = Ledger.of(self.opening, symbols)
-        self.portfolio = Portfolio(ledger, list(symbols), self.market, self.opening.currencies)
+        covered = settings.account.kind == "covered"
+        self.portfolio = Portfolio(
+            ledger, list(symbols), self.market, self.opening.currencies, covered=covered
+        )
         self.execution = ExecutionManager(
             settings, self.instruments, self.portfolio, self.timers, self.outbox.emit
         )
         self.ledger, self.orders = self.portfolio.ledger, self.execution.orders
-        self.stats, self.state = RunStats(), self.execution.state
+        self.stats, self.state = RunStats(settings.trading.direction != "long"), self.execution.state
         self.equity_history = EquityHistory()
         self.planner = OrderPlanner(settings, self.instruments, self.portfolio, self.orders, self.state)
         self.actions = TradeActions(self.planner, self.execution, self.timers, self.outbox, self.stats)
@@ -130,6 +134,7 @@ class Engine:
         self._done_requests: deque[str] = deque(maxlen=REQUESTS_MAX)
         self._counts, self._stop = strategy.lanes["counts"], strategy.lanes["stop"]
         self._refresh_in = strategy.lanes["refresh_in"]
+        self._entry_side = scalars(strategy.lanes["entry_side"])
         self._handlers = self._inputs_by_type()
         self._timer_handlers = self._timers_by_kind()
 
@@ -281,8 +286,14 @@ class Engine:
             self._counts[lane, code] += 1
             self.actions.exit_now(lane, pending_exit_reason or code.label, self.now_ns)
         else:
-            code = self.actions.enter(lane, quote_ns, self.now_ns)
+            code = self.actions.enter(lane, self._entry_request(lane), quote_ns, self.now_ns)
             self._counts[lane, code] += 1
+
+    def _entry_request(self, lane: int) -> EntryRequest:
+        """The entry that the strategy has signalled in a lane."""
+        request = SHORT if self._entry_side[lane] < 0 else LONG
+        signal = self._strategy.entry(lane)
+        return EntryRequest(request.side, signal=signal) if signal else request
 
     # events of the venue
 

@@ -4,11 +4,11 @@ Signals of the kernel, proposals of agents, timers and operator commands all com
 """
 
 from autohedge.core.clock import next_midnight_ns
-from autohedge.core.events import Proposal
 from autohedge.core.orders import LEAVE, OrderState
 from autohedge.core.reasons import Reason
 from autohedge.core.timers import TimerQueue
 from autohedge.engine.outbox import Outbox
+from autohedge.execution.entry_request import EntryRequest
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.planner import OrderPlanner
 from autohedge.execution.stats import RunStats
@@ -35,36 +35,36 @@ class TradeActions:
     ) -> None:
         self._planner, self._execution = planner, execution
         self._instruments, self._orders = execution.instruments, execution.orders
-        self._held, self._market = execution.portfolio.held, execution.portfolio.market
+        self._portfolio, self._market = execution.portfolio, execution.portfolio.market
         self._timers, self._outbox, self._stats = timers, outbox, stats
 
     # entries
 
-    def enter(self, lane: int, quote_ns: int, now_ns: int, proposal: Proposal | None = None) -> Reason:
+    def enter(self, lane: int, request: EntryRequest, quote_ns: int, now_ns: int) -> Reason:
         """Enters a position if every check allows it; returns the code in which that ends."""
-        plan = self._planner.plan_entry(lane, quote_ns, now_ns, proposal)
+        plan = self._planner.plan_entry(lane, request, quote_ns, now_ns)
         if isinstance(plan, Reason):
             self._on_entry_refused(plan, now_ns)
             return plan
         instrument_state = self._instruments[lane]
         instrument_state.last_entry_ns = now_ns
-        instrument_state.pending_exit_reason, instrument_state.proposal = "", proposal
+        instrument_state.pending_exit_reason, instrument_state.entry = "", request
         self._set_schedule(lane, plan.slices)
         self._submit(plan.approved, now_ns)
         return Reason.ENTRY
 
-    def enter_proposal(self, lane: int, proposal: Proposal, max_spread_bps: float, now_ns: int) -> Reason:
+    def enter_proposal(self, lane: int, request: EntryRequest, max_spread_bps: float, now_ns: int) -> Reason:
         """Enters a position as proposed, unless a position, an order or a wide spread forbids it."""
         instrument_state, market = self._instruments[lane], self._market
         if self._orders.exits_of(lane):
             return Reason.EXIT_PENDING
-        if self._held[lane] and not instrument_state.dust:
+        if self._portfolio.held[lane] and not instrument_state.dust:
             return Reason.IN_POSITION
         if self._orders.entries_of(lane) or instrument_state.slices:
             return Reason.ORDER_PENDING
         if market.spread_bps(lane) > max_spread_bps:
             return Reason.WIDE_SPREAD
-        return self.enter(lane, market.last_quote_ns(lane), now_ns, proposal)
+        return self.enter(lane, request, market.last_quote_ns(lane), now_ns)
 
     def send_slice(self, lane: int, now_ns: int) -> None:
         """Sends the next slice of an entry, or drops what is left of it once the position is being closed."""
@@ -119,7 +119,7 @@ class TradeActions:
     # exits
 
     def exit_now(self, lane: int, reason: str, now_ns: int) -> None:
-        """Sells the whole position; a refusal is counted apart, and the row keeps its code."""
+        """Closes the whole position; a refusal is counted apart, and the row keeps its code."""
         instrument_state = self._instruments[lane]
         instrument_state.pending_exit_reason = reason if reason in CARRIED_THROUGH else ""
         self._execution.touched.add(lane)
@@ -134,10 +134,10 @@ class TradeActions:
         self._submit(checked, now_ns)
 
     def exit_position(self, lane: int, reason: str, now_ns: int) -> bool:
-        """Sells the position now, or at the next quote if exits must wait; returns whether there is one."""
-        if self._held[lane] <= 0.0:
+        """Closes the position now, or at the next quote if exits must wait; returns whether there is one."""
+        if not self._portfolio.is_open(lane):
             return False
-        # An exit in flight may fill in part: with a pending reason the next quote sells what it leaves.
+        # An exit in flight may fill in part: with a pending reason the next quote closes what it leaves.
         if self._orders.exits_of(lane) or self._execution.exits_wait:
             self._set_pending_exit(lane, reason)
         else:
@@ -145,9 +145,9 @@ class TradeActions:
         return True
 
     def exit_for_agents(self, lane: int, now_ns: int) -> bool:
-        """Sells the position because the agents propose it; returns whether an order can carry that out."""
-        sells = self.exit_position(lane, Reason.EXIT_SIGNAL.label, now_ns)
-        return sells and not self._instruments[lane].dust  # dust stays held
+        """Closes the position because the agents propose it; returns whether an order can carry that out."""
+        closes = self.exit_position(lane, Reason.EXIT_SIGNAL.label, now_ns)
+        return closes and not self._instruments[lane].dust  # dust stays held
 
     # an operator's requests
 
@@ -167,11 +167,12 @@ class TradeActions:
                 self._execution.tracker.requery(order, now_ns)
 
     def flatten(self, now_ns: int) -> None:
-        """Sells every position now; what an entry in flight still fills is sold at its next quote."""
+        """Closes every position now; what an entry in flight still fills is closed at its next quote."""
         for lane in range(len(self._instruments)):
-            if self._held[lane] > 0.0 and not self._execution.exits_wait:
+            is_open = self._portfolio.is_open(lane)
+            if is_open and not self._execution.exits_wait:
                 self.exit_now(lane, FLATTEN, now_ns)
-            elif self._held[lane] > 0.0 or self._orders.entries_of(lane):
+            elif is_open or self._orders.entries_of(lane):
                 self._set_pending_exit(lane, FLATTEN)
 
     def _set_pending_exit(self, lane: int, reason: str) -> None:

@@ -7,11 +7,12 @@ from decimal import Decimal
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.core.events import Proposal, VenueOrderStatus
+from autohedge.core.events import VenueOrderStatus
 from autohedge.core.ids import DEFAULT_IDS, RunIds
 from autohedge.core.instruments import Instrument
-from autohedge.core.orders import Intent, Purpose, TimeInForce
+from autohedge.core.orders import BUY, Intent, Purpose, TimeInForce
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
+from autohedge.execution.entry_request import LONG, EntryRequest
 from autohedge.execution.sizing import Sizing
 from autohedge.execution.twap import ExecutionSchedule
 from autohedge.risk import Limits
@@ -23,7 +24,8 @@ class EntryTerms:
 
     An entry is sent in `slices` parts over `slices_ns`. A limit order rests for `rest_ns` at most and is moved every
     `reprice_ns`; 0 does not move it. A position is held for `max_hold_ns` at most; 0 has no limit. Without a trailing
-    stop, `trailing_activation_bps` is infinite; `trail_keep` is the trailing stop as a share of the highest bid.
+    stop, `trailing_activation_bps` is infinite; `trail_distance` is how far the stop is from the best exit price, as a
+    share of it.
     """
 
     sizing: Sizing
@@ -36,7 +38,7 @@ class EntryTerms:
     take_profit_bps: float
     stop_loss_bps: float
     trailing_activation_bps: float
-    trail_keep: float
+    trail_distance: float
     max_hold_ns: int
 
     @classmethod
@@ -55,7 +57,7 @@ class EntryTerms:
             take_profit_bps=exits.take_profit_bps,
             stop_loss_bps=exits.stop_loss_bps,
             trailing_activation_bps=exits.trailing_activation_bps or np.inf,
-            trail_keep=1.0 - exits.trailing_distance_bps / 10_000.0,
+            trail_distance=exits.trailing_distance_bps / 10_000.0,
             max_hold_ns=round(exits.max_hold_s * NS_PER_S),
         )
 
@@ -69,8 +71,8 @@ class InstrumentState:
     `take_profit`, `stop_loss` and `trail_from` are the exit levels of the open position, as prices.
     `last_entry_ns` and `last_exit_ns` are None before the first. `pending_exit_reason` is the reason of an
     exit that must be repeated until the position is flat, else empty. `refused` counts consecutive exits that
-    the venue rejected. `dust` marks a position too small to be sold. `slices` is the rest of an entry that is
-    sent in parts, `proposal` the agents' proposal behind the entry.
+    the venue rejected. `dust` marks a position too small to be closed. `entry` is what asked for the last entry,
+    `slices` the rest of it if it is sent in parts.
     """
 
     instrument: Instrument
@@ -87,7 +89,7 @@ class InstrumentState:
     refused: int = 0
     dust: bool = False
     slices: ExecutionSchedule | None = None
-    proposal: Proposal | None = None
+    entry: EntryRequest = LONG
 
     def update(self, settings: Settings) -> None:
         """Takes over changed settings of the symbol: limits now, the terms of an entry with the next one."""
@@ -103,20 +105,36 @@ class InstrumentState:
         """Sets the exit levels of the open position, as prices."""
         self.take_profit, self.stop_loss, self.trail_from = take_profit, stop_loss, trail_from
 
-    def exit_levels(self, reference: float, proposal: Proposal | None = None) -> tuple[float, float, float]:
+    def exit_levels(self, reference: float, entry: EntryRequest = LONG) -> tuple[float, float, float]:
         """The take-profit, stop-loss and trail activation prices of an entry at `reference`."""
-        # Proposals set the two exits; the trailing stop is never the agents' to change.
-        exits = proposal or self.terms
+        # Proposals and signals set the two exits; the trailing stop is only the settings' to change.
+        exits = entry.proposal or self.terms
+        gain = 1.0 if entry.side is BUY else -1.0
+        take_profit = reference * (1.0 + gain * exits.take_profit_bps / 10_000.0)
+        stop_loss = reference * (1.0 - gain * exits.stop_loss_bps / 10_000.0)
+        if entry.signal:
+            target, stop = entry.signal.target, entry.signal.stop
+            take_profit = take_profit if target is None else float(target)
+            stop_loss = stop_loss if stop is None else float(stop)
         return (
-            reference * (1.0 + exits.take_profit_bps / 10_000.0),
-            reference * (1.0 - exits.stop_loss_bps / 10_000.0),
-            reference * (1.0 + self.terms.trailing_activation_bps / 10_000.0),
+            take_profit,
+            stop_loss,
+            reference * (1.0 + gain * self.terms.trailing_activation_bps / 10_000.0),
         )
+
+    @property
+    def hold_ns(self) -> int:
+        """The longest time to hold what the last entry bought or sold short; 0 means no limit."""
+        most_ns, signal = self.terms.max_hold_ns, self.entry.signal
+        if signal is None or signal.horizon is None:
+            return most_ns
+        horizon_ns = round(signal.horizon * NS_PER_S)
+        return min(horizon_ns, most_ns or horizon_ns)
 
     def intent_of(self, found: VenueOrderStatus, purpose: Purpose, lane: int, mark: Decimal) -> Intent:
         """The intent of an adopted order from the venue's list, with exit levels from the current settings."""
         price = found.limit or mark
-        take_profit, stop_loss, trail_from = self.exit_levels(float(price))
+        take_profit, stop_loss, trail_from = self.exit_levels(float(price), EntryRequest(found.side))
         return Intent(
             lane,
             found.symbol,

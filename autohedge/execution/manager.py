@@ -26,11 +26,12 @@ from autohedge.core.events import (
     RequestUnknown,
     VenueOrderStatus,
 )
-from autohedge.core.money import ZERO
-from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, SELL, OrderState, Purpose, Side
+from autohedge.core.money import ZERO, add, multiply
+from autohedge.core.orders import BUY, ENTER, GTC, LEAVE, SELL, OrderState, closable
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.execution.applied import NOTHING, Adjustment, Applied
+from autohedge.execution.entry_request import LONG, SHORT
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import BUST, FILL, BookEffect, Order, OrderManager
 from autohedge.execution.portfolio import Portfolio, PositionChange
@@ -42,6 +43,7 @@ from autohedge.execution.reconciliation import (
     Subject,
     status_evidence,
 )
+from autohedge.execution.sides import SideRules, crossed_alert
 from autohedge.execution.tracking import LOOK, OrderTracker, QueryTimeouts, TimerKey
 from autohedge.risk import Approved, Throttler
 from autohedge.risk.state import ReduceCause, TradingState
@@ -79,6 +81,7 @@ class ExecutionManager:
         self._moved_ns = [0] * len(instruments)
         self.errors = Throttler(settings.risk.max_errors_per_minute, NS_PER_MINUTE)
         self.exits_wait = False
+        self._sides = SideRules(settings)
 
     @property
     def has_exposure(self) -> bool:
@@ -187,13 +190,15 @@ class ExecutionManager:
         if was_working or effect:
             self._moved_ns[lane] = now_ns
         self.touched.add(lane)
-        change = None
+        change, halt_reason = None, ""
         if isinstance(event, ExecutionReport):
             if effect:
                 change = self._book(order, event, effect, now_ns)
+                leaves = order.intent.reduce_only is not (effect is BUST)  # the bust of an entry leaves
+                if self._sides.crossed(change.held, change.side, leaves=leaves):
+                    halt_reason = self._alert_crossed(lane)
             elif not order.working:  # a second report of its end may tell of more fills than the first
                 self._query_missing_fills(order, event.filled or ZERO, now_ns)
-        halt_reason = self._alert_short(lane) if change and change.held < ZERO else ""
         return Applied(event, order, change, effect is FILL, was_working, was_unknown, halt_reason)
 
     def _query_missing_fills(self, order: Order, filled: Decimal, now_ns: int) -> None:
@@ -222,18 +227,18 @@ class ExecutionManager:
     def _on_position_changed(self, lane: int, held: Decimal, now_ns: int, *, grew: bool) -> None:
         instrument_state = self.instruments[lane]
         instrument_state.dust = False
-        if held > ZERO:
+        if self.portfolio.is_open(lane):
             if grew:
                 self._schedule_time_stop(lane, now_ns)
         elif not held:
             self._timers.cancel(("time_stop", lane))
             instrument_state.refused = 0
 
-    def _alert_short(self, lane: int) -> str:
-        """Alerts that a position is short; returns why entries must halt."""
+    def _alert_crossed(self, lane: int) -> str:
+        """Alerts that more was closed than was held; returns why entries must halt."""
         symbol = self.instruments[lane].instrument.symbol
-        text = f"{symbol}: position {self.portfolio.position(lane).quantity}, more sold than held"
-        self._emit(Alert("short", symbol, text))
+        code, text = crossed_alert(symbol, self.portfolio.position(lane).quantity)
+        self._emit(Alert(code, symbol, text))
         return text
 
     def _set_exit_levels(self, order: Order, now_ns: int) -> None:
@@ -246,7 +251,7 @@ class ExecutionManager:
             instrument_state.refused = 0
 
     def _schedule_time_stop(self, lane: int, now_ns: int) -> None:
-        until_ns = now_ns + self.instruments[lane].terms.max_hold_ns  # 0 means no time stop
+        until_ns = now_ns + self.instruments[lane].hold_ns  # 0 means no time stop
         if until_ns > now_ns and self._timers.deadline_ns(("time_stop", lane)) > until_ns:  # never later
             self._timers.schedule(("time_stop", lane), until_ns)
 
@@ -332,7 +337,8 @@ class ExecutionManager:
     def _adopt(self, finding: Lost | Adopt, now_ns: int) -> Iterator[Applied]:
         found, lane = finding.found, finding.lane
         is_lost = isinstance(finding, Lost)
-        purpose, strategy = self._purpose_of(found.side), self.instruments[lane].ids.strategy
+        purpose = self._sides.purpose_of(found.side, self.portfolio.position(lane).quantity)
+        strategy = self.instruments[lane].ids.strategy
         self._emit(OrderAdopted(found, "lost_intent" if is_lost else "external", purpose, strategy))
         self._begin_adopted(lane)
         intent = self.instruments[lane].intent_of(found, purpose, lane, self.portfolio.market.mark(lane))
@@ -349,10 +355,6 @@ class ExecutionManager:
             self.cancel_slices(lane)
         elif self.state.halted:
             self.cancel(order, "entries halted", now_ns)
-
-    def _purpose_of(self, side: Side) -> Purpose:
-        """The purpose of an order that the venue lists by its side alone."""
-        return LEAVE if side is SELL else ENTER
 
     def _begin_adopted(self, lane: int) -> None:
         """Gives what is adopted the terms that the settings have now, unless an entry's are in use."""
@@ -384,7 +386,8 @@ class ExecutionManager:
         policy, portfolio = self.reconciliation.policy.external, self.portfolio
         is_cash = subject.kind == "cash"
         lane = -1 if is_cash else self._lane_of.get(subject.name, -1)
-        mark = portfolio.market.mark(lane) if lane >= 0 else ZERO
+        before = portfolio.position(lane).quantity if lane >= 0 else ZERO
+        mark = portfolio.market.exit_price(lane, add(before, amount) or before) if lane >= 0 else ZERO
         adopts = policy == "adopt" and (portfolio.knows(subject.name) if is_cash else lane >= 0)
         currency = subject.name if is_cash or lane < 0 else portfolio.currency(lane)
         if adopts and not (portfolio.converts(currency) and (is_cash or mark)):  # no quote yet to value it
@@ -406,18 +409,20 @@ class ExecutionManager:
 
         Returns why entries must halt, empty if they need not.
         """
-        instrument_state, was_flat = self.instruments[lane], self.portfolio.held[lane] <= 0.0
+        instrument_state, before = self.instruments[lane], self.portfolio.position(lane).quantity
         self._begin_adopted(lane)
         grew = self.portfolio.adopt_position(lane, amount, price)
         held = self.portfolio.position(lane).quantity
         self._on_position_changed(lane, held, now_ns, grew=grew)
         self.touched.add(lane)
-        if was_flat:
-            instrument_state.set_exit_levels(*instrument_state.exit_levels(float(price)))
-        if amount < ZERO:  # someone else sells: this run buys no more slices
+        if multiply(before, held) <= ZERO:  # it was flat, or on the other side
+            side = SHORT if held < ZERO else LONG
+            instrument_state.set_exit_levels(*instrument_state.exit_levels(float(price), side))
+        # Someone else trades against the slices of this run: no more of them.
+        if closable(amount, instrument_state.entry.side) > ZERO:
             self.cancel_slices(lane)
         self._clear_pending_exit(lane)
-        return self._alert_short(lane) if held < ZERO else ""
+        return self._alert_crossed(lane) if held < ZERO and not self.portfolio.covered else ""
 
     def _on_reconciliation_part(self, what: str, requested_ns: int, differences: int, now_ns: int) -> None:
         """Notes one part of the pass; with the last one, entries and exits need not wait any more."""
@@ -461,9 +466,10 @@ class ExecutionManager:
         if now_ns < self.tracker.hold_until_ns:
             self._timers.schedule(("resend", order_id), self.tracker.hold_until_ns)
             return
-        held = self.portfolio.position(order.intent.lane).quantity
-        if order.intent.quantity > held or len(self.orders.exits_of(order.intent.lane)) > 1:
-            # Meanwhile an adopted exit or another account sold: ended only by proof, then the rest is sold.
+        intent = order.intent
+        available = closable(self.portfolio.position(intent.lane).quantity, intent.side)
+        if intent.quantity > available or len(self.orders.exits_of(intent.lane)) > 1:
+            # Meanwhile an adopted exit or another account closed: ended only by proof, then the rest is closed.
             self.orders.mark_unknown(order)
             self.tracker.track(order, now_ns)
             return

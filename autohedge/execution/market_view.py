@@ -35,6 +35,14 @@ class MarketView:
         bid = self._bid[lane]
         return to_decimal(bid) if bid > 0.0 else ZERO
 
+    def exit_price(self, lane: int, held: Decimal) -> Decimal:
+        """The price at which a position is closed now, exactly: the bid of a long, the ask of a short.
+
+        Zero before the first valid quote.
+        """
+        price = self._bid[lane] if held > ZERO else self._ask[lane]
+        return to_decimal(price) if price > 0.0 else ZERO
+
     def spread_bps(self, lane: int) -> float:
         """The spread of a lane's last valid quote, in bps; infinite before the first."""
         bid, ask = self.quote(lane)

@@ -12,14 +12,25 @@ import msgspec
 import numpy as np
 
 from autohedge.config import Settings
-from autohedge.core.events import Proposal
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
-from autohedge.core.orders import BUY, ENTER, IOC, LEAVE, LIMIT, MARKET, SELL, Intent, OrderState, TimeInForce
+from autohedge.core.orders import (
+    BUY,
+    ENTER,
+    IOC,
+    LEAVE,
+    LIMIT,
+    MARKET,
+    SELL,
+    Intent,
+    OrderState,
+    TimeInForce,
+)
 from autohedge.core.reasons import Reason
+from autohedge.execution.entry_request import EntryRequest
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.portfolio import Portfolio
-from autohedge.execution.sizing import entry_limit, quantity_for, scaled, with_offset
+from autohedge.execution.sizing import entry_limit, quantity_for
 from autohedge.execution.twap import ExecutionSchedule, Twap
 from autohedge.risk import Approved, Limits, RiskContext, Throttler, check_entry, check_exit
 from autohedge.risk.state import TradingState
@@ -52,22 +63,21 @@ class OrderPlanner:
 
     # entries
 
-    def plan_entry(
-        self, lane: int, quote_ns: int, now_ns: int, proposal: Proposal | None = None
-    ) -> EntryPlan | Reason:
+    def plan_entry(self, lane: int, request: EntryRequest, quote_ns: int, now_ns: int) -> EntryPlan | Reason:
         """Sizes, prices and checks an entry; returns its plan, or the reason of its refusal.
 
-        A `proposal` can only lower size and limit; it also sets the exits and the time in force.
+        What is behind a request can only lower the size and make the limit harder to reach; it also sets the exits
+        and the time in force.
         """
         instrument_state = self._instruments[lane]
         instrument_state.begin_entry()
         buying_power = self._buying_power()
         notional = instrument_state.terms.sizing.notional(buying_power)
-        if proposal and notional:
-            notional = scaled(notional, proposal.size_pct)
+        if notional and (wanted := request.narrowed(notional)) is not notional:
+            notional = wanted
             if notional < instrument_state.terms.sizing.min_notional:
                 return Reason.MIN_NOTIONAL
-        intent = self._entry_intent(lane, notional, proposal)
+        intent = self._entry_intent(lane, notional, request)
         slices = self._schedule_for(intent, instrument_state, now_ns)
         # The checks see the first slice alone; each later one is checked when it is due.
         if slices:
@@ -83,7 +93,7 @@ class OrderPlanner:
     def plan_slice(self, lane: int, slices: ExecutionSchedule, now_ns: int) -> Approved | Reason:
         """Plans the next slice of an entry at the current price, through all checks."""
         instrument_state = self._instruments[lane]
-        intent = self._entry_intent(lane, None, instrument_state.proposal)
+        intent = self._entry_intent(lane, None, instrument_state.entry)
         intent = msgspec.structs.replace(intent, quantity=slices.next_quantity(now_ns))
         quote_ns = self._market.last_quote_ns(lane)
         context = self._risk_context(lane, quote_ns, self._buying_power(), now_ns)
@@ -93,7 +103,7 @@ class OrderPlanner:
         """Returns the current limit for a resting entry, if it is another one and the checks would admit it."""
         lane = order.intent.lane
         instrument_state = self._instruments[lane]
-        limit = self._entry_intent(lane, None, instrument_state.proposal).price
+        limit = self._entry_intent(lane, None, self._request_behind(order)).price
         if order.state not in RESTS or limit == order.intent.limit:
             return None
         intent = msgspec.structs.replace(order.intent, quantity=order.remaining, price=limit, limit=limit)
@@ -126,25 +136,30 @@ class OrderPlanner:
             intent.quantity, terms.slices, terms.slices_ns, instrument_state.instrument.lot, now_ns
         )
 
-    def _entry_intent(self, lane: int, notional: Decimal | None, proposal: Proposal | None) -> Intent:
+    def _request_behind(self, order: Order) -> EntryRequest:
+        """What asked for an entry; an adopted order may be on the other side than the last request."""
+        entry = self._instruments[order.intent.lane].entry
+        return entry if entry.side is order.intent.side else EntryRequest(order.intent.side)
+
+    def _entry_intent(self, lane: int, notional: Decimal | None, request: EntryRequest) -> Intent:
         """An entry intent at the current prices; zero quantity without a notional."""
-        instrument_state, (bid, ask) = self._instruments[lane], self._market.quote(lane)
-        take_profit, stop_loss, trail_from = instrument_state.exit_levels((bid + ask) / 2.0, proposal)
-        most = entry_limit(bid, ask, instrument_state.terms.aggression_bps, instrument_state.instrument)
-        # Sized at the settings' limit: the agents' lower one must not buy more.
-        quantity = (
-            quantity_for(notional, most, instrument_state.instrument.lot) if notional and most else ZERO
-        )
-        limit, time_in_force = most, instrument_state.terms.time_in_force
-        if proposal:
-            limit = with_offset(most, proposal.offset_bps, bid, instrument_state.instrument)
-            time_in_force = TimeInForce(proposal.time_in_force)
+        instrument_state, quote = self._instruments[lane], self._market.quote(lane)
+        instrument, terms = instrument_state.instrument, instrument_state.terms
+        mid = (quote[0] + quote[1]) / 2.0
+        take_profit, stop_loss, trail_from = instrument_state.exit_levels(mid, request)
+        nearest = entry_limit(request.side, quote, terms.aggression_bps, instrument)
+        limit, time_in_force = request.narrowed_limit(nearest, quote, instrument), terms.time_in_force
+        if request.proposal:
+            time_in_force = TimeInForce(request.proposal.time_in_force)
+        # At the higher price: a wanted limit below must not buy more, one above not sell for more.
+        price = max(nearest, limit)
+        quantity = quantity_for(notional, price, instrument.lot) if notional and price else ZERO
         ids = instrument_state.ids
         # More than 14 keywords would take 2 us more: CPython then makes a dict of them.
         return Intent(
             lane,
-            instrument_state.instrument.symbol,
-            side=BUY,
+            instrument.symbol,
+            side=request.side,
             purpose=ENTER,
             order_type=LIMIT,
             time_in_force=time_in_force,
@@ -184,19 +199,19 @@ class OrderPlanner:
     # exits
 
     def plan_exit(self, lane: int, reason: str, now_ns: int) -> Approved | Reason:
-        """Plans the sale of the whole position."""
-        instrument_state = self._instruments[lane]
-        held, bid = self._portfolio.position(lane).quantity, self._market.mark(lane)
+        """Plans the order that closes the whole position: a long at the bid, a short at the ask."""
+        instrument_state, held = self._instruments[lane], self._portfolio.position(lane).quantity
+        size, price = held.copy_abs(), self._market.exit_price(lane, held)
         ids = instrument_state.ids
         intent = Intent(
             lane,
             instrument_state.instrument.symbol,
-            side=SELL,
+            side=SELL if held > ZERO else BUY,
             purpose=LEAVE,
             order_type=MARKET,
             time_in_force=IOC,
-            quantity=held,
-            price=bid,
+            quantity=size,
+            price=price,
             limit=None,
             reason=reason,
             take_profit=np.inf,
@@ -206,7 +221,7 @@ class OrderPlanner:
             strategy=ids.strategy,
         )
         checked = check_exit(intent, held, duplicate=bool(self._orders.exits_of(lane)))
-        # The venue would reject it at every quote. A later entry adds to the position and makes it sellable.
-        if isinstance(checked, Approved) and multiply(held, bid) < instrument_state.instrument.min_notional:
+        # The venue would reject it at every quote. A later entry adds to the position and makes it large enough.
+        if isinstance(checked, Approved) and multiply(size, price) < instrument_state.instrument.min_notional:
             return Reason.DUST
         return self._count(checked, now_ns)

@@ -1,6 +1,7 @@
 """The portfolio of one account: positions, cash, equity and exposure, and the equity at the day's start.
 
-The books are exact decimals (`Ledger`). Limits see positions at the last bids in float64 (ADR 6).
+The books are exact decimals (`Ledger`). Limits see positions in float64 (ADR 6). A long is worth its last bid, a
+short its last ask.
 """
 
 from collections.abc import Mapping, MutableSequence
@@ -26,8 +27,8 @@ class PositionChange(msgspec.Struct, frozen=True, gc=False):
     """A booked fill, or the reversal of a busted one, and the account after it.
 
     `ts_ns` is the venue's time of the fill. `realized` is the P&L of this fill before fees, `total_realized` that
-    of the run. `held` and `cost` are the position's, `cash` is in the reporting currency. `grew` is whether more is
-    held than before.
+    of the run. `held` and `cost` are the position's, `cash` is in the reporting currency. `grew` is whether a larger
+    position is held than before.
 
     The others are set where a fill moved another currency. `balances` has those that it moved. `rate` is what a
     unit of the quote currency is worth in the reporting one, and `quoted_fee` the fee in the quote currency, if it
@@ -61,17 +62,25 @@ class Portfolio:
     """The positions and the cash of one account; a lane is an instrument's index.
 
     `held` has the position of each lane as float64, `holding` the number of lanes that are not flat. What limits
-    and results see is in the reporting currency.
+    and results see is in the reporting currency. In a `covered` account positions may be short; in a cash account a
+    negative position is an error that no exit mends.
     """
 
     def __init__(
-        self, ledger: Ledger, symbols: list[str], market: MarketView, currencies: Currencies = SINGLE
+        self,
+        ledger: Ledger,
+        symbols: list[str],
+        market: MarketView,
+        currencies: Currencies = SINGLE,
+        *,
+        covered: bool = False,
     ) -> None:
         self.ledger = ledger
         self.market = market
         self.held: NDArray[np.float64] = np.zeros(len(symbols))
         self._held: MutableSequence[float] = scalars(self.held)
         self.holding = 0
+        self.covered = covered
         self._symbols = symbols
         # None where all money is in one currency, so that nothing is converted.
         self.rates = None if currencies.single else Rates(currencies, market.quote)
@@ -82,6 +91,11 @@ class Portfolio:
     def position(self, lane: int) -> Position:
         """The position of a lane."""
         return self.ledger.position(self._symbols[lane])
+
+    def is_open(self, lane: int) -> bool:
+        """Whether a lane has a position that exits manage: a long one, or a short one of a covered account."""
+        held = self._held[lane]
+        return held > 0.0 or (self.covered and held < 0.0)
 
     # bookings
 
@@ -139,7 +153,7 @@ class Portfolio:
         held, before = float(quantity), self._held[lane]
         self.holding += bool(held) - bool(before)
         self._held[lane] = held
-        return held > before
+        return held > before if held > 0.0 else 0.0 > held < before
 
     # currencies
 
@@ -193,7 +207,7 @@ class Portfolio:
     # values
 
     def holdings_value(self) -> tuple[Decimal, Decimal]:
-        """The net and gross value of all positions at the last bids; shorts count negative in the net.
+        """The net and gross value of all positions at the last quotes; shorts count negative in the net.
 
         A position in a symbol that has had no quote yet is worth its cost.
         """
@@ -214,27 +228,27 @@ class Portfolio:
         return self.held * [rates[currency] for currency in quotes]
 
     def position_value(self, lane: int) -> Decimal:
-        """The size of a lane's position at the last bid, for limits."""
+        """The size of a lane's position at the last quote, for limits."""
         return to_decimal(abs(self._value(lane))) if self._held[lane] else ZERO
 
     def _value(self, lane: int) -> float:
-        """The value of a lane's position at the last bid; its cost if the symbol has had no quote yet."""
-        bid = self.market.quote(lane)[0]
-        value = self._held[lane] * bid if bid > 0.0 else float(self.position(lane).cost)
+        """The value of a lane's position at the last quote; its cost if the symbol has had no quote yet."""
+        held, (bid, ask) = self._held[lane], self.market.quote(lane)
+        value = held * (bid if held > 0.0 else ask) if bid > 0.0 else float(self.position(lane).cost)
         return value * float(self._rate(self.currency(lane))) if self.rates else value
 
     def equity_and_exposure(self, reserved: Decimal = ZERO) -> tuple[Decimal, Decimal]:
-        """Cash plus positions, and all positions plus the money reserved for orders; at the last bids, for limits."""
+        """Cash plus positions, and all positions plus the money reserved for orders; at the last quotes, for limits."""
         net, gross = self.holdings_value()
         cash = self.rates.value(self.ledger.balances) if self.rates else self.ledger.cash
         return add(cash, net), add(gross, reserved)
 
     def equity(self) -> Decimal:
-        """Cash plus positions at the last bids, for limits."""
+        """Cash plus positions at the last quotes, for limits."""
         return self.equity_and_exposure()[0]
 
     def exact_equity(self) -> Decimal:
-        """Cash plus positions at the last valid bids, exactly, for the books."""
+        """Cash plus positions at the last valid quotes, exactly, for the books."""
         if self.rates:
             return converted_equity(self.ledger.balances, self.holdings(), self.rates)
         return exact_equity(self.ledger.cash, self.holdings(), self.market.quote)
@@ -246,11 +260,18 @@ class Portfolio:
         return {lane: Holding(each.quantity, each.cost) for lane, each in positions if each and each.quantity}
 
     def buying_power(self, reserved: Decimal) -> Decimal:
-        """The cash that no working order needs."""
-        return subtract(self.ledger.cash, reserved)
+        """The money for new positions: the cash that no working order needs.
+
+        In a covered account: the equity that neither a position nor a working order needs. Longs and shorts
+        together, with the orders for more of them, are worth at most the equity.
+        """
+        if not self.covered:
+            return subtract(self.ledger.cash, reserved)
+        equity, exposure = self.equity_and_exposure(reserved)
+        return subtract(equity, exposure)
 
     def unrealized(self) -> Decimal:
-        """The unrealized P&L for the books: positions at the last valid bids less their cost, exactly."""
+        """The unrealized P&L for the books: positions at the last valid quotes less their cost, exactly."""
         total = ZERO
         for lane, holding in self.holdings().items():
             if self.market.mark(lane):  # without a quote, it is worth its cost

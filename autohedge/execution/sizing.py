@@ -8,6 +8,8 @@ from autohedge.core.instruments import Instrument
 from autohedge.core.money import (
     PERCENT,
     ZERO,
+    add,
+    ceil_to,
     divide_floor,
     floor_to,
     multiply,
@@ -15,6 +17,7 @@ from autohedge.core.money import (
     tick_of,
     to_decimal,
 )
+from autohedge.core.orders import BUY, Side
 from autohedge.core.units import BPS
 
 BUYING_POWER_MARGIN = Decimal("0.95")
@@ -56,30 +59,54 @@ def quantity_for(notional: Decimal, price: Decimal, lot: Decimal) -> Decimal:
     return divide_floor(notional, price, lot)
 
 
-def entry_limit(bid: float, ask: float, aggression_bps: float | None, instrument: Instrument) -> Decimal:
-    """The limit of a buy: the ask, or the mid plus `aggression_bps` where that is lower.
+def entry_limit(
+    side: Side, quote: tuple[float, float], aggression_bps: float | None, instrument: Instrument
+) -> Decimal:
+    """The limit of an entry at a bid and an ask.
 
-    Rounds down to the price step. Without one it rounds to the last printed digit of the quote, and uses the ask
-    as printed.
+    A buy: the ask, or the mid plus `aggression_bps` where that is lower. A short sale: the bid, or the mid less
+    `aggression_bps` where that is higher. Rounds a buy down and a sale up to the price step. Without one it rounds
+    to the last printed digit of the quote, and uses the ask or bid as printed.
     """
-    at_ask = to_decimal(ask)
+    bid, ask = quote
+    touch = to_decimal(ask if side is BUY else bid)
     if aggression_bps is None:
-        step = instrument.price_step(at_ask)
-        return at_ask if step is None else floor_to(at_ask, step)
+        step = instrument.price_step(touch)
+        return touch if step is None else rounded(side, touch, step)
     mid = (bid + ask) / 2.0
-    limit = to_decimal(min(mid + mid * aggression_bps / BPS_PER_UNIT, ask))
-    step = instrument.price_step(limit) or min(tick_of(to_decimal(bid)), tick_of(at_ask))
-    return max(floor_to(limit, step), ZERO)
+    distance = mid * aggression_bps / BPS_PER_UNIT
+    limit = to_decimal(min(mid + distance, ask) if side is BUY else max(mid - distance, bid))
+    step = instrument.price_step(limit) or min(tick_of(to_decimal(bid)), tick_of(to_decimal(ask)))
+    return rounded(side, limit, step)
 
 
-def with_offset(limit: Decimal, offset_bps: int, bid: float, instrument: Instrument) -> Decimal:
-    """`limit` lowered by `offset_bps`, rounded down to the price step or the last printed digit of the quote."""
+def with_offset(
+    side: Side, limit: Decimal, offset_bps: int, quote: tuple[float, float], instrument: Instrument
+) -> Decimal:
+    """A limit that is `offset_bps` harder to reach: lower for a buy, higher for a short sale.
+
+    Rounds like `entry_limit`.
+    """
     if not offset_bps:
         return limit
-    share = subtract(ONE, multiply(Decimal(offset_bps), BPS))
-    lowered = multiply(limit, share)
-    step = instrument.price_step(lowered) or min(tick_of(to_decimal(bid)), tick_of(limit))
-    return max(floor_to(lowered, step), ZERO)
+    offset = multiply(Decimal(offset_bps), BPS)
+    moved = multiply(limit, subtract(ONE, offset) if side is BUY else add(ONE, offset))
+    other = quote[0] if side is BUY else quote[1]
+    step = instrument.price_step(moved) or min(tick_of(to_decimal(other)), tick_of(limit))
+    return rounded(side, moved, step)
+
+
+def tightened(
+    side: Side, limit: Decimal, wanted: Decimal, quote: tuple[float, float], instrument: Instrument
+) -> Decimal:
+    """The harder to reach of a limit and a wanted one, which is rounded like `entry_limit`."""
+    step = instrument.price_step(wanted) or min(tick_of(to_decimal(price)) for price in quote)
+    return (min if side is BUY else max)(limit, rounded(side, wanted, step))
+
+
+def rounded(side: Side, limit: Decimal, step: Decimal) -> Decimal:
+    """A limit rounded to the step, so that it is no easier to reach: down for a buy, up for a sale."""
+    return max(floor_to(limit, step), ZERO) if side is BUY else ceil_to(limit, step)
 
 
 def scaled(notional: Decimal, size_pct: int) -> Decimal:

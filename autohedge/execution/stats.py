@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import BUY, LEAVE, SELL, Purpose, Side
+from autohedge.core.orders import BUY, ENTER, LEAVE, SELL, Purpose, Side
 from autohedge.core.reasons import Reason
 from autohedge.core.results import Fill, TradingFigures, WorkingOrder
 from autohedge.execution.orders import Order, OrderManager
@@ -22,9 +22,12 @@ _decode = msgspec.json.Decoder(Fill).decode
 class RunStats:
     """Fills in order of arrival, and counts of refused exits and slices.
 
+    With `shows_direction` the figures tell longs from shorts; without, only once there was a short.
+
     Fills are kept as JSON lines, which take a third of the memory of `Fill` objects.
     """
 
+    shows_direction: bool = False
     fill_lines: list[bytes] = field(default_factory=list)
     counts: Counter[tuple[Side, Purpose, str]] = field(default_factory=Counter)
     winning_exits: int = 0
@@ -66,6 +69,14 @@ class RunStats:
         """The number of fills of a side."""
         return sum(n for (each, _, _), n in self.counts.items() if each is side)
 
+    def entries(self) -> tuple[int, int] | tuple[None, None]:
+        """The number of fills that entered a long, and a short; None if the direction is not shown."""
+        longs, shorts = (
+            sum(n for (each, purpose, _), n in self.counts.items() if (each, purpose) == (side, ENTER))
+            for side in (BUY, SELL)
+        )
+        return (longs, shorts) if shorts or self.shows_direction else (None, None)
+
     def exits(self, reason: Reason) -> int:
         """The number of fills that left a position for one reason."""
         return sum(self.counts[side, LEAVE, reason.label] for side in (BUY, SELL))
@@ -94,6 +105,7 @@ def trading_figures(
     ledger = portfolio.ledger
     held = {symbol: p for symbol, p in ledger.positions.items() if p.quantity}
     others = ledger.others.items()
+    longs, shorts = stats.entries()
     return TradingFigures(
         quotes=sum(codes.values()),
         codes=codes,
@@ -118,6 +130,8 @@ def trading_figures(
         external=portfolio.reported(ledger.adjustments, {name: book.adjustments for name, book in others}),
         cash=portfolio.reported(ledger.cash, {name: book.cash for name, book in others}),
         equity=portfolio.exact_equity(),
+        longs=longs,
+        shorts=shorts,
     )
 
 

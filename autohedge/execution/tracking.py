@@ -18,7 +18,7 @@ from autohedge.core.events import (
     QueryOpenOrders,
     QueryOrder,
 )
-from autohedge.core.orders import LEAVE, OrderState
+from autohedge.core.orders import LEAVE, SELL, OrderState
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_MINUTE, NS_PER_S
 from autohedge.execution.orders import Order, OrderManager
@@ -141,7 +141,8 @@ class OrderTracker:
         if order.state is not _S.UNKNOWN or doubt.since_ns > late_ns:
             return ""
         if order.intent.purpose is LEAVE:
-            text = "the exit order is in an unknown state: the position may be sold or not"
+            done = "sold" if order.intent.side is SELL else "covered"
+            text = f"the exit order is in an unknown state: the position may be {done} or not"
             self._alert_once(doubt, Alert("exit_unknown", order.id, text))
         return f"order {order.id} is in an unknown state"
 

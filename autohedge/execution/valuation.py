@@ -19,9 +19,12 @@ FLAT = Holding(ZERO, ZERO)
 
 
 def exact_value(holding: Holding, quote: tuple[float, float]) -> Decimal:
-    """Returns the value of a position at a bid, exactly; its cost if there was no quote yet."""
-    bid = quote[0]
-    return multiply(holding.quantity, to_decimal(bid)) if bid > 0.0 else holding.cost
+    """Returns what closing a position is worth at a quote, exactly; its cost if there was no quote yet.
+
+    A long is sold at the bid, a short is covered at the ask.
+    """
+    price = quote[0] if holding.quantity > 0 else quote[1]
+    return multiply(holding.quantity, to_decimal(price)) if price > 0.0 else holding.cost
 
 
 def exact_equity(cash: Decimal, holdings: Mapping[int, Holding], quote_of: QuoteOf) -> Decimal:

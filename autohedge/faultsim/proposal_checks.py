@@ -22,6 +22,7 @@ from autohedge.core.events import (
     Timer,
 )
 from autohedge.core.money import PERCENT, ZERO, divide, multiply, subtract
+from autohedge.core.orders import BUY
 from autohedge.core.units import BPS, NS_PER_S
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.execution.sizing import Sizing, entry_limit
@@ -150,7 +151,7 @@ class ProposalChecker:
 
     def _limit(self, symbol: str, bid: float, ask: float, offset_bps: int) -> Decimal:
         settings = self._settings[symbol]
-        most = entry_limit(bid, ask, settings.execution.aggression_bps, settings.instrument(symbol))
+        most = entry_limit(BUY, (bid, ask), settings.execution.aggression_bps, settings.instrument(symbol))
         return multiply(most, subtract(ONE, multiply(Decimal(offset_bps), BPS)))
 
     def _quote(self, symbol: str, pos: int) -> tuple[float, float]:

@@ -331,5 +331,6 @@ class RecordedAccount:
             self.cash = add(self.cash, event.amount)
             self.external.append((event, ZERO))
         else:
-            self.held[event.subject] = add(self.held[event.subject], event.amount)
-            self.external.append((event, self.last_bid(event.subject, pos)))
+            before = self.held[event.subject]
+            after = self.held[event.subject] = add(before, event.amount)
+            self.external.append((event, self.exit_price(event.subject, after or before, pos)))

@@ -13,7 +13,7 @@ import msgspec
 
 from autohedge.config import Settings
 from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
-from autohedge.core.orders import MARKET, Intent
+from autohedge.core.orders import BUY, MARKET, SELL, Intent, Side, closable
 from autohedge.core.reasons import Reason
 from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
 from autohedge.risk.rate import Throttler
@@ -23,7 +23,10 @@ ONE = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits as the checks use them; money in the account's currency, times in ns."""
+    """The limits as the checks use them; money in the account's currency, times in ns.
+
+    `entry_sides` are the sides that an entry may have.
+    """
 
     min_quantity: Decimal
     max_quantity: Decimal
@@ -38,6 +41,7 @@ class Limits:
     entry_interval_ns: int
     cooldown_ns: int
     fee_bps: Decimal = ZERO
+    entry_sides: frozenset[Side] = frozenset({BUY})
     price_band: Decimal = field(init=False)
     cost_factor: Decimal = field(init=False)
 
@@ -65,6 +69,7 @@ class Limits:
             entry_interval_ns=round(execution.min_order_interval_ms * NS_PER_MS),
             cooldown_ns=round(execution.cooldown_ms * NS_PER_MS),
             fee_bps=settings.account.fee_bps_max,
+            entry_sides=settings.entry_sides,
         )
 
     def rate(self) -> Throttler:
@@ -123,6 +128,14 @@ def _sane(intent: Intent) -> bool:
     if limit is None:
         return intent.order_type is MARKET
     return limit.is_finite() and limit > 0
+
+
+def _no_long(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return intent.side is BUY and BUY not in limits.entry_sides
+
+
+def _no_short(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
+    return intent.side is SELL and SELL not in limits.entry_sides
 
 
 def _zero_quantity(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
@@ -203,6 +216,8 @@ def _duplicate(intent: Intent, notional: Decimal, context: RiskContext, limits: 
 # The order is part of the record: the first check that refuses names the reason. REDUCING is last, so that
 # a specific reason, such as the daily loss that caused it, is counted instead.
 ENTRY_CHECKS: tuple[tuple[Reason, Check], ...] = (
+    (Reason.NO_LONG, _no_long),
+    (Reason.NO_SHORT, _no_short),
     (Reason.HALTED, _halted),
     (Reason.STALE, _stale),
     (Reason.RATE_LIMITED, _rate_limited),
@@ -238,16 +253,16 @@ def check_entry(intent: Intent, context: RiskContext, limits: Limits) -> Approve
 def check_exit(intent: Intent, held: Decimal, *, duplicate: bool) -> Approved | Reason:
     """Approves an order that only reduces, or returns the code of the check that refuses it.
 
-    Checks sanity, a positive quantity, quantity ≤ `held` and duplicates only. Raises ValueError for an intent
-    that would add exposure.
+    Checks sanity, a positive quantity, that it closes no more than the position `held`, and duplicates only.
+    Raises ValueError for an intent that would add exposure.
     """
     if not intent.reduce_only:
-        msg = "an intent that buys needs check_entry, not check_exit"
+        msg = "an intent that enters needs check_entry, not check_exit"
         raise ValueError(msg)
     if not _sane(intent):
         return Reason.NOT_FINITE
     if intent.quantity <= 0:
         return Reason.ZERO_QUANTITY
-    if intent.quantity > held:
+    if intent.quantity > closable(held, intent.side):
         return Reason.EXCEEDS_POSITION
     return Reason.DUPLICATE if duplicate else Approved(intent, _TOKEN)

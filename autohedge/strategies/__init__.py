@@ -1,8 +1,21 @@
-"""Strategies emit buy and sell signals; engine, sizing and risk decide what follows."""
+"""Strategies emit signals to enter and to leave; engine, sizing and risk decide what follows."""
 
+from autohedge.core.orders import Purpose, Side
 from autohedge.market.tape import Kind
 from autohedge.strategies.interface import StrategyRunner
-from autohedge.strategies.python import Bar, Quote, Signal, Strategy
+from autohedge.strategies.python import Bar, Quote, Strategy
 from autohedge.strategies.registry import build, names
+from autohedge.strategies.signals import Signal
 
-__all__ = ["Bar", "Kind", "Quote", "Signal", "Strategy", "StrategyRunner", "build", "names"]
+__all__ = [
+    "Bar",
+    "Kind",
+    "Purpose",
+    "Quote",
+    "Side",
+    "Signal",
+    "Strategy",
+    "StrategyRunner",
+    "build",
+    "names",
+]

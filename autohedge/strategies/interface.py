@@ -12,6 +12,7 @@ from typing import Protocol
 from autohedge.config import Settings
 from autohedge.kernels.state import KernelStates
 from autohedge.market.tape import Rows
+from autohedge.strategies.signals import Signal
 
 
 class StrategyRunner(Protocol):
@@ -24,6 +25,10 @@ class StrategyRunner(Protocol):
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
+        ...
+
+    def entry(self, lane: int) -> Signal | None:
+        """The entry signal at which a scan has stopped; None if it has a side alone, `entry_side` of the lane."""
         ...
 
     def update(self, settings: Settings) -> None:
@@ -56,6 +61,10 @@ class CompiledStrategy:
             start,
             stop,
         )
+
+    def entry(self, lane: int) -> Signal | None:  # noqa: ARG002 - one signature with Python strategies
+        """None: the signals of a kernel have a side alone."""
+        return None
 
     def update(self, settings: Settings) -> None:
         """Writes changed settings into the records; a strategy without `configure` keeps what it has."""

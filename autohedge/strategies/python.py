@@ -11,7 +11,6 @@ otherwise the run cannot be replayed.
 import difflib
 import inspect
 from collections.abc import Iterator, Sequence
-from enum import Enum, auto, unique
 from typing import Any, ClassVar
 
 import msgspec
@@ -20,23 +19,17 @@ from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, StrategyFailed
+from autohedge.core.orders import ENTER, SELL
 from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.tape import Kind, Rows, Stream
+from autohedge.strategies.signals import Signal, is_signal, problem
 from autohedge.strategies.user_code import StrategyModuleFinder, described
 
 METHODS = {Kind.QUOTES: "on_quote", Kind.BARS: "on_bar"}
 _OTHER = {Kind.QUOTES: Kind.BARS, Kind.BARS: Kind.QUOTES}
 CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
 _Row = tuple[int, int, float, float, float, float]  # lane, time, bid, ask, bid size, ask size
-
-
-@unique
-class Signal(Enum):
-    """The signals of a strategy."""
-
-    BUY = auto()
-    SELL = auto()
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -96,6 +89,8 @@ class PythonStrategyRunner:
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts = self.lanes["counts"]
         self._gate, self._refresh_in = self.lanes["gate"], self.lanes["refresh_in"]
+        self._short, self._entry_side = self.lanes["short"], self.lanes["entry_side"]
+        self._entries: list[Signal | None] = [None] * len(streams)
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
@@ -127,11 +122,37 @@ class PythonStrategyRunner:
         except BaseException as error:  # user code may raise anything, SystemExit too
             failure = self._code.failure(error, f"failed at row {i}", f"at row {i}")
             raise StrategyFailed(f"strategy {type(strategy).__name__} {failure}") from error
-        code = _code(signal, int(self._status[lane]), int(self._gate[lane]))
-        if code is None:
+        if signal is None:
+            return self._record(lane, Reason.NO_SIGNAL)
+        self._require_valid(signal, i, lane, (bid + ask) / 2.0)
+        return self._record(lane, self._reason(signal, lane))
+
+    def _require_valid(self, signal: Signal, i: int, lane: int, mid: float) -> None:
+        """Raises StrategyFailed for what is no signal, and for one whose fields no entry can have."""
+        if signal is Signal.BUY or signal is Signal.SELL:
+            return
+        who = f"strategy {type(self._strategies[lane]).__name__}"
+        if not is_signal(signal):
             msg = f"at row {i} must return Signal.BUY, Signal.SELL or None, not {described(signal)}"
-            raise StrategyFailed(f"strategy {type(strategy).__name__} {msg}")
-        return self._record(lane, code)
+            raise StrategyFailed(f"{who} {msg}; see autohedge.strategies.Signal")
+        if wrong := problem(signal, mid):
+            raise StrategyFailed(f"{who} at row {i}: its signal {wrong}")
+
+    def _reason(self, signal: Signal, lane: int) -> int:
+        """Returns the reason code of a signal, and keeps that of an entry for the engine."""
+        status, short = int(self._status[lane]), bool(self._short[lane])
+        if signal.purpose is not ENTER:
+            held = signal.side is None or (signal.side is SELL) is not short
+            return Reason.EXIT_SIGNAL if status == OPEN and held else Reason.NO_SIGNAL
+        if status != FLAT:
+            return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING
+        self._entries[lane] = None if signal is Signal.BUY else signal
+        self._entry_side[lane] = -1 if signal.side is SELL else 1
+        return int(self._gate[lane]) or Reason.ENTRY
+
+    def entry(self, lane: int) -> Signal | None:
+        """The last entry signal of a lane."""
+        return self._entries[lane]
 
     # `_must_stop` and `_record` repeat two functions of kernels/state.py that only inline into kernels.
     def _must_stop(self, lane: int, code: int) -> bool:
@@ -219,16 +240,3 @@ def _instantiate(make: type[Strategy], params: dict[str, Any], code: StrategyMod
     except BaseException as error:  # user code may raise anything, SystemExit too
         failure = code.failure(error, "failed in __init__", "in __init__")
         raise StrategyFailed(f"strategy {make.__name__} {failure}") from error
-
-
-def _code(signal: object, status: int, gate: int) -> int | None:
-    """Returns the reason code of a signal; None for what is no signal."""
-    if signal is None:
-        return Reason.NO_SIGNAL
-    if signal is Signal.SELL:
-        return Reason.EXIT_SIGNAL if status == OPEN else Reason.NO_SIGNAL
-    if signal is not Signal.BUY:
-        return None
-    if status == FLAT:
-        return gate or Reason.ENTRY
-    return Reason.IN_POSITION if status == OPEN else Reason.ORDER_PENDING

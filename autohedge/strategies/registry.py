@@ -10,6 +10,7 @@ from types import ModuleType
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.text import did_you_mean
+from autohedge.kernels.state import BOTH, LONG_ONLY, SHORT_ONLY
 from autohedge.market.tape import Kind, Stream
 from autohedge.strategies import crossover, momentum, none
 from autohedge.strategies.interface import StrategyRunner
@@ -18,6 +19,7 @@ from autohedge.strategies.user_code import StrategyModuleFinder, StrategySources
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
+DIRECTIONS = {"long": LONG_ONLY, "short": SHORT_ONLY, "both": BOTH}
 _BUILT_IN: dict[str, tuple[frozenset[Kind], Build]] = {
     "momentum": (momentum.READS, momentum.build),
     "crossover": (crossover.READS, crossover.build),
@@ -34,6 +36,12 @@ def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
 
     Raises Misconfigured for an unknown name, or for a stream of a kind that the strategy cannot read.
     """
+    strategy = _build(settings, streams)
+    strategy.lanes["direction"] = DIRECTIONS[settings.trading.direction]
+    return strategy
+
+
+def _build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
     if settings.trading.mode == "llm":
         return none.build(settings, streams)
     name = settings.strategy.name

@@ -9,6 +9,13 @@ from autohedge.config import Settings
 from autohedge.market import Tape
 from tests.run_harness import columns_tape, settings
 
+DIRECTIONS = [
+    ("long", "cash"),
+    ("both", "covered"),
+    ("short", "covered"),
+    ("both", "cash"),
+    ("long", "covered"),
+]
 START_NS = 1_700_000_000_000_000_000
 
 
@@ -37,8 +44,11 @@ def _columns(rng: np.random.Generator, rows: int) -> dict[str, Any]:
 
 @st.composite
 def run_settings(draw: st.DrawFn) -> Settings:
-    """Settings under which such a tape trades, with varied latencies, order types and fill models."""
+    """Settings under which such a tape trades, with varied directions, latencies, order types and fill models."""
+    direction, kind = draw(st.sampled_from(DIRECTIONS))
     return settings(
+        trading__direction=direction,
+        account__kind=kind,
         momentum__evaluate_every_quotes=draw(st.sampled_from([1, 2, 5])),
         momentum__lookback=draw(st.sampled_from([1, 3, 10])),
         momentum__warmup_count=draw(st.sampled_from([0, 5])),

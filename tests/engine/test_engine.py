@@ -235,7 +235,7 @@ def test_trailing_stop_settings_apply_per_symbol() -> None:
         'symbol_overrides."X".trailing_activation_bps': 80,
     }
     engine = engine_for(settings(**EAGER | own), columns_tape({"X": quotes, "Y": quotes}))
-    assert [instrument.terms.trail_keep for instrument in engine.instruments] == [0.995, 1.0]
+    assert [instrument.terms.trail_distance for instrument in engine.instruments] == [0.005, 0.0]
     assert [instrument.terms.trailing_activation_bps for instrument in engine.instruments] == [80, np.inf]
 
 

@@ -14,6 +14,7 @@ from autohedge import app
 from autohedge.app import engine_for
 from autohedge.config import Settings
 from autohedge.core.events import (
+    Alert,
     Decision,
     ExecutionReport,
     FillBooked,
@@ -24,7 +25,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.money import add, subtract
-from autohedge.core.orders import Side
+from autohedge.core.orders import Purpose, Side
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.faultsim.random_answers import random_answers
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
@@ -37,6 +38,7 @@ from tests.engine.tape_factory import run_settings, tapes
 from tests.run_harness import Played, Recording, play, settings
 
 ZERO = Decimal(0)
+OPPOSITE = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
 def _drive(wanted: Settings, tape: Tape, record: list[JournalEntry], cuts: list[int]) -> list[JournalEntry]:
@@ -120,7 +122,8 @@ def test_the_books_add_up_to_the_last_decimal(tape: Tape, wanted: Settings) -> N
         cash -= sign * fill.qty * fill.price + fill.fee
     assert ledger.cash == cash
     for symbol in tape.symbols:
-        assert ledger.position(symbol).quantity == held[symbol] >= 0
+        assert ledger.position(symbol).quantity == held[symbol]
+        assert held[symbol] == 0 or (Side.BUY if held[symbol] > 0 else Side.SELL) in wanted.entry_sides
     result = played.result
     gains = add(result.realized_pnl, result.unrealized_pnl)
     assert result.equity == subtract(add(ledger.initial_cash, gains), ledger.fees)
@@ -131,11 +134,23 @@ def test_the_books_add_up_to_the_last_decimal(tape: Tape, wanted: Settings) -> N
 def test_every_row_ends_in_exactly_one_code(tape: Tape, wanted: Settings) -> None:
     played = play(wanted, tape)
     assert sum(played.result.codes.values()) == len(tape)
-    assert played.result.codes["entry"] == _sent(played, "buy")
+    assert played.result.codes["entry"] == _sent(played, Purpose.ENTER)
 
 
-def _sent(played: Played, side: str) -> int:
-    return sum(order.side == side for order in played.events(SubmitOrder))
+def _sent(played: Played, purpose: Purpose) -> int:
+    return sum(order.purpose is purpose for order in played.events(SubmitOrder))
+
+
+@budget(max_examples=40, deadline=None)
+@given(tapes(), run_settings())
+def test_orders_have_the_sides_that_the_account_allows(tape: Tape, wanted: Settings) -> None:
+    played = play(wanted, tape)
+    for order in played.events(SubmitOrder):
+        entry_side = order.side if order.purpose is Purpose.ENTER else OPPOSITE[order.side]
+        assert entry_side in wanted.entry_sides
+    refused = played.result.codes["no_short"]
+    assert not refused or Side.SELL not in wanted.entry_sides
+    assert not played.events(Alert)
 
 
 @budget(max_examples=60, deadline=None)
@@ -147,7 +162,8 @@ def test_no_order_fills_beyond_its_quantity_and_no_limit_is_broken(tape: Tape, w
     for report in [r for r in played.events(ExecutionReport) if r.kind == "fill"]:
         order = orders[report.order_id]
         filled[report.order_id] += report.quantity
-        assert order.limit is None or report.price <= order.limit
+        if order.limit is not None:
+            assert report.price <= order.limit if order.side is Side.BUY else report.price >= order.limit
     assert all(filled[order_id] <= order.quantity for order_id, order in orders.items())
     assert all(booked.cash > ZERO for booked in played.events(FillBooked))
 

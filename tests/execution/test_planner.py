@@ -7,6 +7,7 @@ from autohedge.core.events import OrderAccepted, ReplaceOrder, SubmitOrder
 from autohedge.core.money import add, subtract
 from autohedge.core.reasons import Reason
 from autohedge.core.units import NS_PER_S
+from autohedge.execution.entry_request import LONG
 from autohedge.execution.planner import EntryPlan
 from autohedge.risk import Approved
 from tests.engine.harness import START_NS, EngineHarness
@@ -24,7 +25,7 @@ RESTING: dict[str, Any] = {"execution__time_in_force": '"gtc"', "execution__repr
 
 def _plan(harness: EngineHarness) -> EntryPlan | Reason:
     engine = harness.engine
-    return engine.planner.plan_entry(0, engine.now_ns, engine.now_ns)
+    return engine.planner.plan_entry(0, LONG, engine.now_ns, engine.now_ns)
 
 
 def test_planner_submits_no_entry_of_its_own() -> None:

@@ -19,10 +19,11 @@ D = Decimal
 PRICES = st.integers(1, 10**6).map(lambda cents: D(cents).scaleb(-2))
 
 
-def _portfolio(bids: list[Decimal]) -> Portfolio:
+def _portfolio(bids: list[Decimal], *, covered: bool = False) -> Portfolio:
     lanes = new_states(state_dtype([]), len(bids))
-    lanes["bid"] = [float(bid) for bid in bids]
-    return Portfolio(Ledger(D(1_000_000)), [f"S{lane}" for lane in range(len(bids))], MarketView(lanes))
+    lanes["bid"], lanes["ask"] = [float(bid) for bid in bids], [float(add(bid, D(1))) for bid in bids]
+    symbols = [f"S{lane}" for lane in range(len(bids))]
+    return Portfolio(Ledger(D(1_000_000)), symbols, MarketView(lanes), covered=covered)
 
 
 def test_booking_returns_the_account_after_it() -> None:
@@ -77,3 +78,40 @@ def test_value_of_a_lane_without_a_position_needs_no_quote() -> None:
     portfolio.book(0, BUY, Trade(D(2), D(90), D(0)), 0)
     assert [portfolio.position_value(lane) for lane in (0, 1)] == [200, 0]
     assert list(portfolio.holdings_value()) == [200, 200]
+
+
+def test_a_long_is_worth_its_bid_and_a_short_its_ask() -> None:
+    portfolio = _portfolio([D(100), D(50)])
+    portfolio.book(0, BUY, Trade(D(2), D(90), D(0)), 0)
+    portfolio.book(1, SELL, Trade(D(4), D(60), D(0)), 0)
+    assert [portfolio.position_value(lane) for lane in (0, 1)] == [200, 204]
+    assert list(portfolio.holdings_value()) == [-4, 404]
+    assert portfolio.unrealized() == 20 + 36
+    assert portfolio.equity() == portfolio.exact_equity() == 1_000_056
+
+
+def test_a_position_grows_on_its_own_side_only() -> None:
+    portfolio = _portfolio([D(100)], covered=True)
+    sides = [(SELL, 2), (SELL, 1), (BUY, 1), (BUY, 2), (BUY, 1), (SELL, 2), (BUY, 2)]
+    changes = [portfolio.book(0, side, Trade(D(n), D(100), D(0)), 0) for side, n in sides]
+    assert [int(change.held) for change in changes] == [-2, -3, -2, 0, 1, -1, 1]
+    assert [change.grew for change in changes] == [True, True, False, False, True, True, True]
+
+
+def test_only_a_covered_account_manages_a_short() -> None:
+    for covered in (False, True):
+        portfolio = _portfolio([D(100), D(1)], covered=covered)
+        assert not portfolio.is_open(0)
+        portfolio.book(0, BUY, Trade(D(2), D(90), D(0)), 0)
+        portfolio.book(1, SELL, Trade(D(2), D(90), D(0)), 0)
+        assert [portfolio.is_open(lane) for lane in (0, 1)] == [True, covered]
+
+
+def test_buying_power_of_a_covered_account_is_equity_less_exposure_and_reservations() -> None:
+    cash, covered = (_portfolio([D(100), D(50)], covered=kind) for kind in (False, True))
+    for portfolio in (cash, covered):
+        portfolio.book(0, BUY, Trade(D(2), D(90), D(1)), 0)
+    assert cash.buying_power(D(30)) == covered.buying_power(D(30)) == 1_000_000 - 181 - 30
+    covered.book(1, SELL, Trade(D(4), D(60), D(1)), 0)
+    # Equity: 1 000 000 - 2 of fees + 20 - 4 * 51 + 240; exposure: 200 + 204.
+    assert covered.buying_power(D(30)) == 1_000_054 - 404 - 30

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from autohedge.core.instruments import Instrument
 from autohedge.core.money import to_decimal
+from autohedge.core.orders import BUY
 from autohedge.execution.sizing import Sizing, entry_limit, quantity_for, with_offset
 from tests.run_harness import settings
 
@@ -89,14 +90,14 @@ LIMITS = [
 def test_a_limit_is_mid_plus_aggression_at_most_the_ask_down_to_the_tick(
     bid: float, ask: float, aggression: float | None, tick: str | None, limit: str
 ) -> None:
-    assert entry_limit(bid, ask, aggression, _instrument(tick)) == D(limit)
+    assert entry_limit(BUY, (bid, ask), aggression, _instrument(tick)) == D(limit)
 
 
 def test_limit_and_offset_keep_the_significant_figures_of_the_instrument() -> None:
     instrument = Instrument("X", tick=D("0.01"), significant_figures=4)
-    assert entry_limit(123.45, 123.46, None, instrument) == D("123.4")
-    assert entry_limit(9.0, 9.996, 500.0, instrument) == D("9.97")
-    assert with_offset(D("123.4"), 20, 123.0, instrument) == D("123.1")
+    assert entry_limit(BUY, (123.45, 123.46), None, instrument) == D("123.4")
+    assert entry_limit(BUY, (9.0, 9.996), 500.0, instrument) == D("9.97")
+    assert with_offset(BUY, D("123.4"), 20, (123.0, 123.46), instrument) == D("123.1")
 
 
 prices = st.integers(1, 10**7).map(lambda n: n / 1000)
@@ -107,7 +108,7 @@ def test_no_limit_is_above_the_ask_or_off_the_tick(
     one: float, other: float, aggression: float | None, tick: str | None
 ) -> None:
     bid, ask = sorted((one, other))
-    limit = entry_limit(bid, ask, aggression, _instrument(tick))
+    limit = entry_limit(BUY, (bid, ask), aggression, _instrument(tick))
     assert 0 <= limit <= to_decimal(ask)
     if tick is not None:
         assert limit % D(tick) == 0
@@ -120,4 +121,4 @@ def test_a_limit_is_less_than_one_printed_digit_below_its_formula(
     bid, ask = sorted((one, other))
     mid = (bid + ask) / 2.0
     exact = min(mid + mid * aggression / 10_000.0, ask)
-    assert 0 <= to_decimal(exact) - entry_limit(bid, ask, aggression, _instrument()) < D("0.1")
+    assert 0 <= to_decimal(exact) - entry_limit(BUY, (bid, ask), aggression, _instrument()) < D("0.1")

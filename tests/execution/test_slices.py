@@ -20,6 +20,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.orders import SELL
 from autohedge.core.units import NS_PER_S
+from autohedge.execution.entry_request import LONG
 from tests.engine.harness import START_NS, EngineHarness
 from tests.execution.trading_factory import EAGER, entered, listed, submitted
 
@@ -176,7 +177,7 @@ def test_feed_that_is_watched_again_goes_before_a_later_timer_of_the_same_time()
     engine.execution.adopt_position(0, D(1), D(100), engine.now_ns)
     harness.step(OperatorCommand(engine.now_ns, "resume", "arms the watchdogs"))
     harness.quotes(1)
-    engine.actions.enter(0, engine.now_ns, engine.now_ns)
+    engine.actions.enter(0, LONG, engine.now_ns, engine.now_ns)
     (first,) = submitted(harness.drain())
     harness.fill(first)
     harness.quotes(1)  # with the time at which the feed would be silent and the next slice is due

@@ -98,7 +98,9 @@ class OrderChecker:
         bid, ask = float(state["bid"]), float(state["ask"])
         mid = (bid + ask) / 2.0
         free = add(subtract(engine.ledger.cash, engine.orders.reserved), own.reserved)
-        limit = entry_limit(bid, ask, instrument_state.terms.aggression_bps, instrument_state.instrument)
+        limit = entry_limit(
+            BUY, (bid, ask), instrument_state.terms.aggression_bps, instrument_state.instrument
+        )
         assert order.limit == limit
         assert order.quantity == quantity_for(
             instrument_state.terms.sizing.notional(free) or ZERO, limit, instrument_state.instrument.lot

@@ -88,7 +88,9 @@ class TeamOrderChecker:
         )
         bid, ask = float(state["bid"]), float(state["ask"])
         free = add(subtract(engine.ledger.cash, engine.orders.reserved), own.reserved)
-        most = entry_limit(bid, ask, instrument_state.terms.aggression_bps, instrument_state.instrument)
+        most = entry_limit(
+            BUY, (bid, ask), instrument_state.terms.aggression_bps, instrument_state.instrument
+        )
         assert order.limit is not None and order.limit <= most
         assert order.quantity <= quantity_for(
             instrument_state.terms.sizing.notional(free) or ZERO, most, instrument_state.instrument.lot

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from autohedge.core.orders import OrderType
+from autohedge.core.orders import BUY, SELL, OrderType, Side
 from autohedge.core.reasons import Reason
 from autohedge.core.units import NS_PER_S
 from autohedge.risk import Approved, Limits, RiskContext, check_entry, check_exit
@@ -22,6 +22,8 @@ NO_CHANGES: Changes = {}
 # In the order of the checks: the changes to intent, risk context and limits that violate each one.
 VIOLATIONS: list[tuple[Reason, Changes, Changes, Changes]] = [
     (Reason.NOT_FINITE, {"price": D("NaN")}, NO_CHANGES, NO_CHANGES),
+    (Reason.NO_LONG, NO_CHANGES, NO_CHANGES, {"entry_sides": frozenset()}),
+    (Reason.NO_SHORT, {"side": SELL}, NO_CHANGES, {"entry_sides": frozenset()}),
     (Reason.HALTED, NO_CHANGES, {"halted": True}, NO_CHANGES),
     (Reason.STALE, NO_CHANGES, {"quote_ns": NOW_NS - 5 * NS_PER_S - 1}, NO_CHANGES),
     (Reason.RATE_LIMITED, NO_CHANGES, {"last_entry_ns": NOW_NS - 2 * NS_PER_S + 1}, NO_CHANGES),
@@ -94,6 +96,8 @@ def test_buying_power_covers_the_fee_too() -> None:
 
 def test_two_violations_give_the_code_of_the_earlier_check() -> None:
     for (code, *first), (later, *second) in combinations(VIOLATIONS, 2):
+        if (code, later) == (Reason.NO_LONG, Reason.NO_SHORT):  # an order has one side
+            continue
         both = [earlier | other for earlier, other in zip(first, second, strict=True)]
         assert _verdict(*both) is code, f"{code.label} comes before {later.label}"
 
@@ -148,13 +152,39 @@ def test_an_exit_is_refused_by_sanity_then_quantity_then_duplicate(
     assert check_exit(sell(**change), held, duplicate=duplicate) is code
 
 
+def test_a_short_is_covered_up_to_its_size_and_by_no_sale() -> None:
+    cover = sell(side=BUY)
+    assert isinstance(check_exit(cover, D(-1), duplicate=False), Approved)
+    assert check_exit(cover, D("-0.99"), duplicate=False) is Reason.EXCEEDS_POSITION
+    assert check_exit(cover, D(1), duplicate=False) is Reason.EXCEEDS_POSITION
+    assert check_exit(sell(), D(-1), duplicate=False) is Reason.EXCEEDS_POSITION
+
+
+@pytest.mark.parametrize(
+    ("direction", "kind", "sides"),
+    [
+        ("long", "cash", {BUY}),
+        ("long", "covered", {BUY}),
+        ("both", "cash", {BUY}),
+        ("both", "covered", {BUY, SELL}),
+        ("short", "covered", {SELL}),
+        ("short", "cash", set()),
+    ],
+)
+def test_entries_have_the_sides_that_direction_and_account_allow(
+    direction: str, kind: str, sides: set[Side]
+) -> None:
+    chosen = settings(trading__direction=f'"{direction}"', account__kind=f'"{kind}"')
+    assert Limits.of(chosen).entry_sides == sides
+
+
 def test_an_exit_of_the_whole_position_passes_whatever_the_limits() -> None:
     intent = sell(quantity=D("1E+15"), price=D("1E+15"))
     verdict = check_exit(intent, D("1E+15"), duplicate=False)
     assert isinstance(verdict, Approved) and verdict.intent is intent
 
 
-def test_a_buy_cannot_pass_as_an_exit() -> None:
+def test_an_entry_cannot_pass_as_an_exit() -> None:
     with pytest.raises(ValueError, match="check_entry"):
         check_exit(buy(), D(10), duplicate=False)
 

@@ -34,7 +34,9 @@ EXPIRY = "verdict"
 MEETING_THE_GATE = [
     int(code)
     for code in Reason
-    if Reason.ENTRY <= code <= Reason.NOT_FINITE or GATES_FROM <= code < Reason.DELIBERATING
+    if Reason.ENTRY <= code <= Reason.NOT_FINITE
+    or GATES_FROM <= code < Reason.DELIBERATING
+    or code in (Reason.NO_SHORT, Reason.NO_LONG)
 ]
 
 

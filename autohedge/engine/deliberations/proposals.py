@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from autohedge.core.events import CooldownChanged, Decision, Proposal, ProposalResolved
+from autohedge.core.orders import BUY
 from autohedge.core.reasons import Reason
 from autohedge.core.snapshots import AgentLimits, DeliberationKind
 from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
+from autohedge.execution.entry_request import EntryRequest
 from autohedge.execution.instrument_state import InstrumentState
 
 IDLE, WAITING, COOLING = int(Reason.NO_SIGNAL), int(Reason.DELIBERATING), int(Reason.AGENTS_COOLDOWN)
@@ -94,7 +96,9 @@ class ProposalHandler:
         if proposal is None or not within_limits(proposal, bounds):
             self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
             return "bad_proposal"
-        return self._actions.enter_proposal(lane, proposal, bounds.max_spread_bps, now_ns).label
+        return self._actions.enter_proposal(
+            lane, EntryRequest(BUY, proposal), bounds.max_spread_bps, now_ns
+        ).label
 
     def _cool_down(self, lane: int, why: str, now_ns: int) -> None:
         """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""
