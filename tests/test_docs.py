@@ -91,7 +91,7 @@ def test_store_that_the_page_about_tapes_writes_is_traded(
         re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
         for language in ("python", "sh")
     )
-    exec(*program, {})
+    exec(program[0], {})
     assert _run(command[-1].strip()) == 0
 
 

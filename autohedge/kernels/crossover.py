@@ -63,7 +63,7 @@ def _mean(lane: Any, length: int) -> float:
 
 @inlined
 def _enter(lane: Any, side: int) -> int:
-    """Returns the outcome of a wish to enter a side, which the direction may forbid."""
+    """Returns the outcome of a signal to enter a side, which the direction may forbid."""
     lane["turn"] = 0
     if lane["direction"] == -side:
         return _NO_SIGNAL

@@ -11,7 +11,7 @@ HORIZON_MIN_S, HORIZON_MAX_S = 1e-6, 1e8
 
 
 class Signal(msgspec.Struct, frozen=True, gc=False):
-    """A strategy's wish to enter a position, or to leave one.
+    """A strategy's request to enter a position, or to leave one.
 
         Signal.BUY                                  # enter a long
         Signal.SELL                                 # leave a long
