@@ -83,6 +83,10 @@ class Instrument:
         }
         return next((reason for reason, holds in reasons.items() if holds), "")
 
+    def is_dust(self, quantity: Decimal, notional: Decimal) -> bool:
+        """Whether a position is too small for an order of its own."""
+        return notional < self.min_notional or quantity < self.min_quantity
+
     def price_step(self, price: Decimal) -> Decimal | None:
         """Returns the increment of prices at a positive `price`; None if only the tape's digits tell.
 

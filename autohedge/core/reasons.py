@@ -65,6 +65,8 @@ class Reason(IntEnum):
     # trading.direction or the kind of the account does not allow the side of an entry
     NO_SHORT = 43
     NO_LONG = 44
+    # of an account in several currencies
+    NO_RATE = 45
 
     label: str
 
@@ -126,5 +128,6 @@ MEANINGS = {
     "agents_cooldown": "the agents had refused recently",
     "no_short": "trading.direction or account.kind allows no short",
     "no_long": "trading.direction allows no long",
+    "no_rate": "a currency that is held or needed had no rate yet",
 }
 """The text for people of each code, by its label."""

@@ -173,5 +173,5 @@ def _limits(settings: Settings, instrument: Instrument) -> Limits:
     return replace(
         limits,
         min_quantity=max(limits.min_quantity, instrument.min_quantity),
-        min_notional=max(limits.min_notional, instrument.min_notional),
+        venue_min_notional=instrument.min_notional,
     )

@@ -161,6 +161,11 @@ class OrderManager:
         """The working exits of a lane, oldest first."""
         return self._exits.get(lane, ())
 
+    @property
+    def lanes_with_entries(self) -> list[int]:
+        """The lanes that have a working entry."""
+        return [lane for lane, orders in self._entries.items() if orders]
+
     def reserved_in(self, lane: int) -> Decimal:
         """The money that the lane's working entries may still spend, fees included."""
         return reduce(add, [order.reserved for order in self.entries_of(lane)], ZERO)

@@ -26,6 +26,7 @@ from autohedge.core.orders import (
     TimeInForce,
 )
 from autohedge.core.reasons import Reason
+from autohedge.execution.entry_money import EntryMoney
 from autohedge.execution.entry_request import EntryRequest
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import Order, OrderManager
@@ -59,6 +60,7 @@ class OrderPlanner:
     ) -> None:
         self._instruments, self._portfolio, self._market = instruments, portfolio, portfolio.market
         self._orders, self._state = orders, state
+        self._money = EntryMoney(portfolio, orders)
         self.order_rate: Throttler = Limits.of(settings).rate()
 
     # entries
@@ -71,7 +73,9 @@ class OrderPlanner:
         """
         instrument_state = self._instruments[lane]
         instrument_state.begin_entry()
-        buying_power = self._buying_power()
+        if not self._portfolio.can_enter(lane):
+            return Reason.NO_RATE
+        buying_power = self._money.buying_power(lane)
         notional = instrument_state.terms.sizing.notional(buying_power)
         if notional and (wanted := request.narrowed(notional)) is not notional:
             notional = wanted
@@ -92,11 +96,13 @@ class OrderPlanner:
 
     def plan_slice(self, lane: int, slices: ExecutionSchedule, now_ns: int) -> Approved | Reason:
         """Plans the next slice of an entry at the current price, through all checks."""
+        if not self._portfolio.can_enter(lane):
+            return Reason.NO_RATE
         instrument_state = self._instruments[lane]
         intent = self._entry_intent(lane, None, instrument_state.entry)
         intent = msgspec.structs.replace(intent, quantity=slices.next_quantity(now_ns))
         quote_ns = self._market.last_quote_ns(lane)
-        context = self._risk_context(lane, quote_ns, self._buying_power(), now_ns)
+        context = self._risk_context(lane, quote_ns, self._money.buying_power(lane), now_ns)
         return self._count(check_entry(intent, context, instrument_state.limits), now_ns)
 
     def plan_reprice(self, order: Order, now_ns: int) -> Decimal | None:
@@ -104,16 +110,17 @@ class OrderPlanner:
         lane = order.intent.lane
         instrument_state = self._instruments[lane]
         limit = self._entry_intent(lane, None, self._request_behind(order)).price
-        if order.state not in RESTS or limit == order.intent.limit:
+        if order.state not in RESTS or limit == order.intent.limit or not self._portfolio.can_enter(lane):
             return None
         intent = msgspec.structs.replace(order.intent, quantity=order.remaining, price=limit, limit=limit)
-        buying_power = add(self._buying_power(), order.reserved)
+        reserved = self._portfolio.valued(order.reserved, lane)
+        buying_power = add(self._money.buying_power(lane), reserved)
         context = self._risk_context(lane, self._market.last_quote_ns(lane), buying_power, now_ns)
         # Check it as if it were not there yet: it must not count against its own limits or interval.
         context = msgspec.structs.replace(
             context,
-            position_notional=subtract(context.position_notional, order.reserved),
-            exposure=subtract(context.exposure, order.reserved),
+            position_notional=subtract(context.position_notional, reserved),
+            exposure=subtract(context.exposure, reserved),
             last_entry_ns=None,
         )
         checked = self._count(check_entry(intent, context, instrument_state.limits), now_ns)
@@ -123,9 +130,6 @@ class OrderPlanner:
         if isinstance(checked, Approved):
             self.order_rate.record(now_ns)
         return checked
-
-    def _buying_power(self) -> Decimal:
-        return self._portfolio.buying_power(self._orders.reserved)
 
     def _schedule_for(self, intent: Intent, instrument_state: InstrumentState, now_ns: int) -> Twap | None:
         """The TWAP schedule of an entry; None if it is sent whole."""
@@ -152,7 +156,7 @@ class OrderPlanner:
         if request.proposal:
             time_in_force = TimeInForce(request.proposal.time_in_force)
         # At the higher price: a wanted limit below must not buy more, one above not sell for more.
-        price = max(nearest, limit)
+        price = self._portfolio.valued(max(nearest, limit), lane)
         quantity = quantity_for(notional, price, instrument.lot) if notional and price else ZERO
         ids = instrument_state.ids
         # More than 14 keywords would take 2 us more: CPython then makes a dict of them.
@@ -178,14 +182,14 @@ class OrderPlanner:
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
         """The figures for the risk checks of an entry."""
         instrument_state, (bid, ask) = self._instruments[lane], self._market.quote(lane)
-        equity, exposure = self._portfolio.equity_and_exposure(self._orders.reserved)
+        equity, exposure = self._portfolio.equity_and_exposure(self._money.reserved())
         return RiskContext(
             now_ns=now_ns,
             quote_ns=quote_ns,
             mid=to_decimal((bid + ask) / 2.0),
             halted=self._state.halted,
             buying_power=buying_power,
-            position_notional=add(self._portfolio.position_value(lane), self._orders.reserved_in(lane)),
+            position_notional=add(self._portfolio.position_value(lane), self._money.reserved_in(lane)),
             exposure=exposure,
             equity=equity,
             equity_at_midnight=self._portfolio.day_start_equity(),
@@ -194,6 +198,7 @@ class OrderPlanner:
             duplicate=bool(self._orders.exits_of(lane)),
             rate=self.order_rate,
             reducing=bool(self._state.causes),
+            currency_rate=self._portfolio.rate(lane),
         )
 
     # exits
@@ -222,6 +227,6 @@ class OrderPlanner:
         )
         checked = check_exit(intent, held, duplicate=bool(self._orders.exits_of(lane)))
         # The venue would reject it at every quote. A later entry adds to the position and makes it large enough.
-        if isinstance(checked, Approved) and multiply(size, price) < instrument_state.instrument.min_notional:
+        if isinstance(checked, Approved) and instrument_state.instrument.is_dust(size, multiply(size, price)):
             return Reason.DUST
         return self._count(checked, now_ns)

@@ -195,6 +195,18 @@ class Portfolio:
         """An amount in the reporting currency and the value of `others`, by currency, at the last mids."""
         return add(amount, self.rates.value(others)) if self.rates else amount
 
+    def rate(self, lane: int) -> Decimal | None:
+        """What converts amounts of a lane to the reporting currency; None if nothing does."""
+        return self._rate(self.currency(lane)) if self.rates else None
+
+    def valued(self, amount: Decimal, lane: int) -> Decimal:
+        """An amount in the quote currency of a lane, in the reporting one; zero before its rate is known."""
+        return multiply(amount, self._rate(self.currency(lane))) if self.rates else amount
+
+    def cash_in(self, currency: str) -> Decimal:
+        """The cash in a currency."""
+        return self.ledger.balances.get(currency, ZERO)
+
     def _rate(self, currency: str) -> Decimal:
         """The rate of a currency; zero without one, so that what has no value counts nothing."""
         return (self.rates.rate(currency) if self.rates else ONE) or ZERO
@@ -227,6 +239,11 @@ class Portfolio:
         rates = {currency: float(self._rate(currency)) for currency in set(quotes)}
         return self.held * [rates[currency] for currency in quotes]
 
+    @property
+    def cash(self) -> Decimal:
+        """The cash of all currencies, in the reporting one."""
+        return self.rates.value(self.ledger.balances) if self.rates else self.ledger.cash
+
     def position_value(self, lane: int) -> Decimal:
         """The size of a lane's position at the last quote, for limits."""
         return to_decimal(abs(self._value(lane))) if self._held[lane] else ZERO
@@ -240,8 +257,7 @@ class Portfolio:
     def equity_and_exposure(self, reserved: Decimal = ZERO) -> tuple[Decimal, Decimal]:
         """Cash plus positions, and all positions plus the money reserved for orders; at the last quotes, for limits."""
         net, gross = self.holdings_value()
-        cash = self.rates.value(self.ledger.balances) if self.rates else self.ledger.cash
-        return add(cash, net), add(gross, reserved)
+        return add(self.cash, net), add(gross, reserved)
 
     def equity(self) -> Decimal:
         """Cash plus positions at the last quotes, for limits."""

@@ -128,7 +128,7 @@ def trading_figures(
         unrealized_pnl=portfolio.unrealized(),
         fees=portfolio.reported(ledger.fees, {name: book.fees for name, book in others}),
         external=portfolio.reported(ledger.adjustments, {name: book.adjustments for name, book in others}),
-        cash=portfolio.reported(ledger.cash, {name: book.cash for name, book in others}),
+        cash=portfolio.cash,
         equity=portfolio.exact_equity(),
         longs=longs,
         shorts=shorts,

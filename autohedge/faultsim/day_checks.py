@@ -5,7 +5,7 @@ from decimal import Decimal
 
 from autohedge.core.clock import NEVER, next_midnight_ns
 from autohedge.core.events import JournalEntry, Timer
-from autohedge.core.money import add, multiply, subtract
+from autohedge.core.money import add, subtract
 from autohedge.execution.portfolio import Portfolio
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
@@ -24,6 +24,8 @@ class DayChecker:
     def __init__(self, account: RecordedAccount, deposits: Callable[[], Decimal]) -> None:
         self._account, self._deposits = account, deposits
         self._base = account.cash
+        # Without a rate, the engine's day starts later, when the first entry could be planned: nothing records it.
+        self._is_certain = len(account.money.initial) == 1
         self._midnight_ns = NEVER
         self._checked: Decimal | None = None  # the value that is known to be right; None after a change
 
@@ -32,7 +34,8 @@ class DayChecker:
         if isinstance(entry.event, Timer) and entry.event.at_ns >= self._midnight_ns:
             self._midnight_ns = NEVER
             self._checked = None
-            self._base = subtract(self._equity(entry.pos), self._deposits())
+            self._base = subtract(self._account.equity(entry.pos), self._deposits())
+            self._is_certain = self._account.is_valued(entry.pos)
 
     def after(self) -> None:
         """Waits for the next midnight while there is exposure, once the account has followed an event."""
@@ -42,17 +45,10 @@ class DayChecker:
         if self._midnight_ns == NEVER and (account.working or any(account.held.values())):
             self._midnight_ns = next_midnight_ns(account.now_ns)
 
-    def _equity(self, pos: int) -> Decimal:
-        account, equity = self._account, self._account.cash
-        for symbol, quantity in account.held.items():
-            if quantity:
-                equity = add(equity, multiply(quantity, account.exit_price(symbol, quantity, pos)))
-        return equity
-
     def step(self, portfolio: Portfolio) -> None:
         """Checks the equity at the start of the day, with later deposits, after a step."""
         here = portfolio.day_start_equity()
-        if here == self._checked:
+        if here == self._checked or not self._is_certain:
             return
         self._checked, recorded = here, add(self._base, self._deposits())
         if here != recorded and abs(subtract(here, recorded)) > abs(recorded) * TOLERANCE:

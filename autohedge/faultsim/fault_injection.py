@@ -137,9 +137,9 @@ class MutableVenue(SimulatedVenue):
         quote = self._quotes.latest(self._lanes[symbol])
         return to_decimal(quote.bid if quote else 0.0)
 
-    def transfer(self, amount: Decimal) -> None:
+    def transfer(self, amount: Decimal, currency: str) -> None:
         """Deposits money, or withdraws it."""
-        self.account.deposit(amount)
+        self.account.deposit(amount, currency)
 
 
 class FaultInjector:
@@ -392,7 +392,7 @@ class FaultInjector:
             if fault is F.EXTERNAL:
                 self._trade_externally(strike)
             elif fault is F.TRANSFER:
-                self.venue.transfer(multiply(floor_to(self.venue.cash, Decimal(1)), _quarter(strike)))
+                self._transfer(strike)
             else:
                 self._disconnect("down" if fault is F.DISCONNECT else "maintenance", strike, now_ns)
 
@@ -421,6 +421,12 @@ class FaultInjector:
         if symbols:
             symbol = strike.choose(symbols)
             self.venue.external_trade(symbol, multiply(self.venue.held[symbol], _quarter(strike)))
+
+    def _transfer(self, strike: Strike) -> None:
+        """Deposits or withdraws a quarter of the cash in one currency, in round numbers."""
+        currency, cash = strike.choose(list(self.venue.account.balances.items()))
+        step = Decimal(1) if cash >= 1 else Decimal(1).scaleb(cash.adjusted() - 3)
+        self.venue.transfer(multiply(floor_to(cash, step), _quarter(strike)), currency)
 
     def _first_of(self, faults: tuple[VenueFault, ...], now_ns: int) -> Strike | None:
         return next((strike for each in faults if (strike := self._schedule.take(each, now_ns))), None)

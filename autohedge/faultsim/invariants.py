@@ -4,6 +4,9 @@
 venue, which the engine cannot. Each violation is one sentence; the first one ends a scenario.
 """
 
+from decimal import Decimal
+from functools import reduce
+
 from autohedge.config import Settings
 from autohedge.core.events import (
     AnyTradingCommand,
@@ -15,6 +18,7 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
+from autohedge.faultsim.account_money import AccountMoney
 from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
 from autohedge.faultsim.day_checks import DayChecker
 from autohedge.faultsim.exit_checks import ExitChecker
@@ -54,7 +58,7 @@ class InvariantChecker:
     def reset(self) -> None:
         """Resets the account before the record is applied again from its beginning."""
         self._quotes.reset()
-        self._account = RecordedAccount(self._settings.account.initial_cash, self._quotes)
+        self._account = RecordedAccount(AccountMoney(self._settings, tuple(self._lane_of)), self._quotes)
         self._orders = OrderChecker(self._settings, self._account, self._venue)
         self._ledger = LedgerChecker(self._account)
         self._limits = LimitChecker(
@@ -78,7 +82,7 @@ class InvariantChecker:
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
         mode, symbols = self._settings.trading.mode, tuple(self._lane_of)
         if mode == "llm":
-            return ProposalChecker(self._settings, symbols, self._rows, lambda: self._account.cash)
+            return ProposalChecker(self._settings, symbols, self._rows, self._account)
         return GateChecker(self._settings, symbols) if mode == "hybrid" else None
 
     def _budget_checker(self) -> BudgetChecker | None:
@@ -96,7 +100,7 @@ class InvariantChecker:
         self._day.before(entry)
         self._operator.before(entry)
         self._account.apply(entry)
-        self._ledger.apply()
+        self._ledger.apply(entry.pos)
         self._slices.apply(entry)
         self._rests.apply(entry)
         self._limits.after(entry)
@@ -154,8 +158,10 @@ class InvariantChecker:
 
     def _books(self, engine: Engine) -> None:
         """Invariant 2: cash and positions are what the fills make."""
-        if engine.ledger.cash != self._account.cash:
-            raise InvariantViolation(f"2: cash is {engine.ledger.cash}, its fills make {self._account.cash}")
+        for currency, amount in self._account.money.amounts.items():
+            cash = engine.portfolio.cash_in(currency)
+            if cash != amount:
+                raise InvariantViolation(f"2: cash is {cash} {currency}, its fills make {amount}")
         for symbol, position in engine.ledger.positions.items():
             held = self._account.held[symbol]
             if position.quantity != held:
@@ -173,14 +179,21 @@ class InvariantChecker:
                 raise InvariantViolation(f"1: order {order.id} is overfilled without `OrderOverfilled`")
 
     def _free_cash(self, engine: Engine) -> None:
+        balances = engine.ledger.balances
         # A bust, an overfill, an external trade, or a fill whose order's lines were lost with the power may take
         # cash that was free when the order was checked.
         if (
             not self.account_altered
             and not self.lines_lost
-            and subtract(engine.ledger.cash, engine.orders.reserved) < ZERO
+            and any(subtract(amount, self._needed(engine, name)) < ZERO for name, amount in balances.items())
         ):
             raise InvariantViolation("3: more is reserved than there is cash")
+
+    def _needed(self, engine: Engine, currency: str) -> Decimal:
+        """What the working entries in a currency may still spend."""
+        quote = self._account.money.quote
+        entries = (order for order in engine.orders.entries() if quote(order.intent.symbol) == currency)
+        return reduce(add, (order.reserved for order in entries), ZERO)
 
     def _alive(self, engine: Engine) -> None:
         """Checks that no order that rests at the venue has ended here: its fill would be unreserved."""
@@ -243,9 +256,10 @@ class InvariantChecker:
     def _agrees(self, engine: Engine) -> None:
         """Checks that the ledger is the venue's account, less the differences that wait for a person."""
         acknowledged = self._account.acknowledged
-        cash = add(engine.ledger.cash, acknowledged[engine.ledger.currency])
-        if cash != self._venue.cash:
-            raise InvariantViolation(f"7: cash is {cash}, the venue has {self._venue.cash}")
+        for currency, amount in self._venue.account.balances.items():
+            cash = add(engine.portfolio.cash_in(currency), acknowledged[currency])
+            if cash != amount:
+                raise InvariantViolation(f"7: cash is {cash} {currency}, the venue has {amount}")
         held = {
             symbol: quantity
             for symbol in self._lane_of

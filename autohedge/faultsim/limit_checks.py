@@ -37,7 +37,7 @@ class LimitChecker:
         self._slices = settings.execution.twap_slices
         self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
         self._account = account
-        self._day = DailyLoss(account, self._equity, deposits)
+        self._day = DailyLoss(account, deposits)
         self._pace = OrderPace(settings, account)
         self._pos = 0
 
@@ -58,21 +58,24 @@ class LimitChecker:
         if isinstance(command, ReplaceOrder):
             if price <= order.price and command.quantity <= order.quantity:
                 return
-            notional = multiply(price, subtract(command.quantity, order.executed))
+            cost = multiply(price, subtract(command.quantity, order.executed))
         else:
-            notional = multiply(price, command.quantity)
-            self._order_size(order.symbol, command.quantity, notional)
+            cost = multiply(price, command.quantity)
+            self._order_size(order.symbol, command.quantity, cost)
         self._price(order.symbol, price)
-        self._money(order, notional, sized=isinstance(command, SubmitOrder) and self._slices == 1)
+        self._money(order, cost, sized=isinstance(command, SubmitOrder) and self._slices == 1)
         self._day.check(self._pos, self._risk.max_daily_loss_pct)
         self._pace.check(order, command)
 
-    def _order_size(self, symbol: str, quantity: Decimal, notional: Decimal) -> None:
+    def _order_size(self, symbol: str, quantity: Decimal, cost: Decimal) -> None:
+        """Checks quantity and value; the venue's least value is in the quote currency, which is that of `cost`."""
         risk, rules = self._risk, self._settings[symbol].instrument(symbol)
         _within("quantity", quantity, risk.min_order_quantity, risk.max_order_quantity)
-        least = max(risk.min_order_notional, rules.min_notional)
         most = min(risk.max_order_notional, self._settings[symbol].sizing.max_order_amount)
-        _within("notional", notional, least, most)
+        notional = self._account.worth(self._account.money.quote(symbol), cost, self._pos)
+        _within("notional", notional, risk.min_order_notional, multiply(most, 1 + TOLERANCE))
+        if cost < rules.min_notional:
+            raise InvariantViolation(f"14: {cost} for {symbol} is less than the venue's {rules.min_notional}")
         if quantity % rules.lot:
             raise InvariantViolation(f"14: {quantity} {symbol} are bought, not in lots of {rules.lot}")
 
@@ -87,34 +90,29 @@ class LimitChecker:
                 f"14: {symbol} is bought at {price}, further from {mid:.8g} than {band:.8g}"
             )
 
-    def _money(self, order: RecordedOrder, notional: Decimal, *, sized: bool) -> None:
+    def _money(self, order: RecordedOrder, cost: Decimal, *, sized: bool) -> None:
         """Checks buying power, position and exposure with every other working entry filled."""
         account = self._account
-        here = others = ZERO
+        currency = account.money.quote(order.symbol)
+        free, here, others = account.money.amounts[currency], ZERO, ZERO
         for each in account.working.values():
             if each.enters and each is not order:
-                money = with_fee(each.open_notional(), self._fee_bps)
-                others = add(others, money)
-                here = add(here, money if each.symbol == order.symbol else ZERO)
-        free = subtract(account.cash, others)
-        _at_most("costs with its fee", with_fee(notional, self._fee_bps), free)
+                money, quote = with_fee(each.open_notional(), self._fee_bps), account.money.quote(each.symbol)
+                free = subtract(free, money if quote == currency else ZERO)
+                worth = account.worth(quote, money, self._pos)
+                others = add(others, worth)
+                here = add(here, worth if each.symbol == order.symbol else ZERO)
+        _at_most("costs with its fee", with_fee(cost, self._fee_bps), free)
+        free, notional = (account.worth(currency, amount, self._pos) for amount in (free, cost))
         sizing = self._settings[order.symbol].sizing
         if sized:
             share = multiply(multiply(free, sizing.target_balance_pct), PERCENT)
             _at_most("notional of the share of free cash", notional, max(share, sizing.min_order_amount))
-        worth = {symbol: abs(self._worth(symbol, self._pos)) for symbol in self._symbols}
-        position = add(add(worth[order.symbol], here), notional)
+        sizes = {symbol: abs(account.position_worth(symbol, self._pos)) for symbol in self._symbols}
+        position = add(add(sizes[order.symbol], here), notional)
         _at_most("position", position, self._risk.max_position_notional)
-        exposure = add(add(sum(worth.values(), ZERO), others), notional)
+        exposure = add(add(sum(sizes.values(), ZERO), others), notional)
         _at_most("exposure", exposure, self._risk.max_exposure_notional)
-
-    def _worth(self, symbol: str, pos: int) -> Decimal:
-        """What closing a position is worth at the last quote."""
-        held = self._account.held[symbol]
-        return multiply(held, self._account.exit_price(symbol, held, pos)) if held else ZERO
-
-    def _equity(self, pos: int) -> Decimal:
-        return sum((self._worth(symbol, pos) for symbol in self._symbols), self._account.cash)
 
 
 class DailyLoss:
@@ -124,10 +122,8 @@ class DailyLoss:
     the equity before and after them.
     """
 
-    def __init__(
-        self, account: RecordedAccount, equity: Callable[[int], Decimal], deposits: Callable[[], Decimal]
-    ) -> None:
-        self._account, self._equity, self._deposits = account, equity, deposits
+    def __init__(self, account: RecordedAccount, deposits: Callable[[], Decimal]) -> None:
+        self._account, self._deposits = account, deposits
         self._base = account.cash
         self._midnight_ns = 0
         self._awaits_timer = False
@@ -162,7 +158,7 @@ class DailyLoss:
     def check(self, pos: int, most_pct: Decimal) -> None:
         """Raises InvariantViolation if the day's loss has reached its limit."""
         base = add(self._base, self._deposits())
-        loss = subtract(base, self._equity(pos))
+        loss = subtract(base, self._account.equity(pos))
         most = multiply(multiply(base, most_pct), PERCENT)
         if loss > multiply(most, 1 + TOLERANCE):
             raise InvariantViolation(
@@ -171,7 +167,7 @@ class DailyLoss:
 
     def _own_equity(self, pos: int) -> Decimal:
         """The equity without deposits and withdrawals, which are no gain or loss."""
-        return subtract(self._equity(pos), self._deposits())
+        return subtract(self._account.equity(pos), self._deposits())
 
 
 class OrderPace:

@@ -4,7 +4,6 @@
 with nothing reserved, times the share of the proposal.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
@@ -27,6 +26,7 @@ from autohedge.core.units import BPS, NS_PER_S
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.execution.sizing import Sizing, entry_limit
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
+from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
 
@@ -44,16 +44,16 @@ class _OpenProposal:
 class ProposalChecker:
     """Follows the proposals of one record; every method raises InvariantViolation.
 
-    `cash` returns the cash according to the record.
+    `account` is the account according to the record.
     """
 
     def __init__(
-        self, settings: Settings, symbols: tuple[str, ...], rows: Rows, cash: Callable[[], Decimal]
+        self, settings: Settings, symbols: tuple[str, ...], rows: Rows, account: RecordedAccount
     ) -> None:
         self.questions = QuestionChecker("trade", round(settings.hybrid.deadline_s * NS_PER_S), symbols)
         self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
-        self._rows, self._cash = rows, cash
+        self._rows, self._account = rows, account
         self._missed: list[tuple[int, int]] = []
         self._agreed: dict[str, Proposal] = {}
         self._backing: dict[str, _OpenProposal] = {}
@@ -80,7 +80,8 @@ class ProposalChecker:
         bid, ask = self._quote(symbol, entry.pos)
         if symbol in self._agreed and isinstance(command, SubmitOrder):
             proposal = self._agreed.pop(symbol)
-            self._backing[symbol] = _OpenProposal(proposal, self._most(symbol, proposal, bid, ask))
+            most = self._most(symbol, proposal, self._limit(symbol, bid, ask, 0), entry.pos)
+            self._backing[symbol] = _OpenProposal(proposal, most)
         if symbol not in self._backing:
             raise InvariantViolation(f"11: {symbol} is bought without a proposal")
         backing = self._backing[symbol]
@@ -143,11 +144,13 @@ class ProposalChecker:
             and 0 <= proposal.offset_bps <= execution.most_offset_bps
         )
 
-    def _most(self, symbol: str, proposal: Proposal, bid: float, ask: float) -> Decimal:
+    def _most(self, symbol: str, proposal: Proposal, limit: Decimal, pos: int) -> Decimal:
         """The largest quantity for a proposal, with nothing reserved."""
-        notional = Sizing.of(self._settings[symbol]).notional(self._cash()) or ZERO
+        money, currency = self._account.money, self._account.money.quote(symbol)
+        cash = self._account.worth(currency, money.amounts[currency], pos)
+        notional = Sizing.of(self._settings[symbol]).notional(cash) or ZERO
         share = multiply(multiply(notional, Decimal(proposal.size_pct)), PERCENT)
-        return divide(share, self._limit(symbol, bid, ask, 0))
+        return divide(share, self._account.worth(currency, limit, pos))
 
     def _limit(self, symbol: str, bid: float, ask: float, offset_bps: int) -> Decimal:
         settings = self._settings[symbol]

@@ -14,6 +14,7 @@ from autohedge.faultsim.feed_faults import FeedFault, gap_ns, random_feed_strike
 from autohedge.faultsim.history import History
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
 from autohedge.faultsim.random_commands import random_commands
+from autohedge.faultsim.random_currencies import currency_settings, market_in_currencies, with_currencies
 from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
 from autohedge.faultsim.random_settings import random_settings
 from autohedge.faultsim.random_strikes import random_strikes
@@ -23,9 +24,11 @@ from autohedge.market import Tape, tape_of
 def random_history(seed: int) -> History:
     """The history of a seed."""
     stream = partial(seeded_random, str(seed))
-    instruments = random_instruments(stream("instruments"))
+    currencies = stream("currencies")
+    instruments = with_currencies(currencies, random_instruments(stream("instruments")))
     sessions = random_sessions(stream("sessions"))
     plain = random_settings(stream("settings"), instruments)
+    plain = config.merge([plain, currency_settings(currencies, instruments, plain)])
     settings = _settings(plain)
     symbols = [instrument.symbol for instrument in instruments]
     feed = random_feed_strikes(stream("feed"), sessions)
@@ -36,7 +39,7 @@ def random_history(seed: int) -> History:
         start_ns=sessions.start_ns,
         calm_ns=sessions.at_ns(sessions.trading_ns) + gaps_ns,
         settings=plain,
-        market=random_market(stream("market"), instruments, sessions),
+        market=market_in_currencies(random_market(stream("market"), instruments, sessions), instruments),
         strikes=[
             *feed,
             *random_decision_strikes(stream("decisions"), settings, symbols, sessions),

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import reduce
 
 from autohedge.core.events import (
     CancelOrder,
@@ -32,6 +33,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, ENTER, GTC, Purpose, TimeInForce
+from autohedge.faultsim.account_money import AccountMoney
 from autohedge.faultsim.received_quotes import ReceivedQuotes
 
 
@@ -57,7 +59,7 @@ class RecordedOrder:
     reported: Decimal | None = None
     executed: Decimal = ZERO
     overfilled: Decimal = ZERO
-    fills: dict[str, tuple[Decimal, Decimal, Decimal]] = field(default_factory=dict)
+    fills: dict[str, tuple[Decimal, Decimal, Decimal, str]] = field(default_factory=dict)
     busted: set[str] = field(default_factory=set)
 
     @property
@@ -86,6 +88,7 @@ class BookedFill:
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    fee_currency: str
     bust: bool = False
     held: Decimal = ZERO
 
@@ -101,9 +104,9 @@ class RecordedAccount:
     request.
     """
 
-    def __init__(self, initial_cash: Decimal, quotes: ReceivedQuotes) -> None:
+    def __init__(self, money: AccountMoney, quotes: ReceivedQuotes) -> None:
         self.quotes = quotes
-        self.cash = initial_cash
+        self.money = money
         self.held: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.orders: dict[str, RecordedOrder] = {}
         self.working: dict[str, RecordedOrder] = {}
@@ -138,6 +141,46 @@ class RecordedAccount:
         """The price at which a position can be closed: the last bid of a long, the last ask of a short."""
         quote = self.quotes.last(symbol, pos)
         return to_decimal(quote.bid if held > ZERO else quote.ask) if quote else ZERO
+
+    @property
+    def cash(self) -> Decimal:
+        """The cash in the reporting currency."""
+        return self.money.amounts[self.money.reporting]
+
+    def rate(self, currency: str, pos: int) -> Decimal:
+        """What a unit of a currency is worth in the reporting one before a row; zero without a quote."""
+        if currency == self.money.reporting:
+            return Decimal(1)
+        quote = self.quotes.last(f"{currency}/{self.money.reporting}", pos)
+        return (to_decimal(quote.bid) + to_decimal(quote.ask)) / 2 if quote else ZERO
+
+    def worth(self, currency: str, amount: Decimal, pos: int) -> Decimal:
+        """An amount in the reporting currency; what has no rate counts nothing."""
+        return amount if currency == self.money.reporting else multiply(amount, self.rate(currency, pos))
+
+    def cash_worth(self, pos: int) -> Decimal:
+        """The cash of all currencies in the reporting one."""
+        amounts = self.money.amounts.items()
+        return reduce(add, (self.worth(currency, amount, pos) for currency, amount in amounts), ZERO)
+
+    def is_valued(self, pos: int) -> bool:
+        """Whether every currency that is held has a rate."""
+        return all(self.rate(currency, pos) for currency, amount in self.money.amounts.items() if amount)
+
+    def equity(self, pos: int) -> Decimal:
+        """The cash of all currencies and what closing the positions is worth, in the reporting currency."""
+        equity = self.cash_worth(pos)
+        for symbol, quantity in self.held.items():
+            if quantity:
+                equity = add(equity, self.position_worth(symbol, pos))
+        return equity
+
+    def position_worth(self, symbol: str, pos: int) -> Decimal:
+        """What closing a position is worth at the last quote, in the reporting currency."""
+        held = self.held[symbol]
+        if not held:
+            return ZERO
+        return self.worth(self.money.quote(symbol), multiply(held, self.exit_price(symbol, held, pos)), pos)
 
     def drop_absent(self, order_id: str) -> None:
         """Ends an order that the venue does not have."""
@@ -304,7 +347,8 @@ class RecordedAccount:
         trade_id = report.trade_id or ""
         if trade_id in order.fills:
             return
-        fill = order.fills[trade_id] = (report.quantity or ZERO, report.price or ZERO, report.fee or ZERO)
+        amounts = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
+        fill = order.fills[trade_id] = (*amounts, report.fee_currency or self.money.quote(order.symbol))
         order.executed = add(order.executed, fill[0])
         if order.executed >= order.quantity or (
             order.reported is not None and order.executed >= order.reported
@@ -323,12 +367,13 @@ class RecordedAccount:
         signed = multiply(booking.quantity, sign if booking.order.buys else sign.copy_negate())
         symbol = booking.order.symbol
         self.held[symbol] = add(self.held[symbol], signed)
-        self.cash = subtract(self.cash, add(multiply(signed, booking.price), multiply(booking.fee, sign)))
+        self.money.add(self.money.quote(symbol), multiply(signed, booking.price).copy_negate())
+        self.money.add(booking.fee_currency, multiply(booking.fee, sign).copy_negate())
         self.bookings.append(replace(booking, held=self.held[symbol]))
 
     def _external_change(self, event: ExternalChange, pos: int) -> None:
         if event.kind == "cash":
-            self.cash = add(self.cash, event.amount)
+            self.money.add(event.subject, event.amount)
             self.external.append((event, ZERO))
         else:
             before = self.held[event.subject]

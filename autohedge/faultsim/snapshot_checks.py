@@ -4,7 +4,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from autohedge.core.events import Decision, DeliberationRequested, JournalEntry
-from autohedge.core.money import ZERO, subtract, with_fee
+from autohedge.core.money import subtract, with_fee
 from autohedge.core.snapshots import Snapshot
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
@@ -24,10 +24,13 @@ class SnapshotChecker:
             return
         if self._account.may_be_absent:  # only the end of the step tells which orders have ended in it
             return
-        free = self._account.cash
+        money = self._account.money
+        currency = money.quote(entry.event.symbol)
+        free = money.amounts[currency]
         for order in self._account.working.values():
-            free = subtract(free, with_fee(order.open_notional(), self._fee_bps) if order.enters else ZERO)
-        self._free[entry.event.number] = free
+            if order.enters and money.quote(order.symbol) == currency:
+                free = subtract(free, with_fee(order.open_notional(), self._fee_bps))
+        self._free[entry.event.number] = self._account.worth(currency, free, entry.pos)
 
     def on_request(self, snapshot: Snapshot) -> None:
         """Checks the free cash that agents are told; raises InvariantViolation."""

@@ -3,7 +3,6 @@
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from decimal import Decimal
-from functools import reduce
 from typing import NamedTuple
 
 from autohedge.core.events import (
@@ -40,6 +39,7 @@ class StatementFill(NamedTuple):
     quantity: Decimal
     price: Decimal
     fee: Decimal
+    fee_currency: str | None
 
 
 class StatementChecker:
@@ -72,9 +72,19 @@ class StatementChecker:
         self._fills(engine, stated, busted)
         self._counts(engine, result)
         standing = [fill for trade, fill in stated.items() if trade not in busted]
-        self._equal("fees", result.fees, reduce(add, (fill.fee for fill in standing), ZERO))
+        self._fees(engine, standing)
         self._profit(engine, standing)
         self._round_trips(engine)
+
+    def _fees(self, engine: Engine, standing: list[StatementFill]) -> None:
+        """Checks the fees of each currency."""
+        paid: defaultdict[str, Decimal] = defaultdict(Decimal)
+        for fill in standing:
+            quote = self._account.money.quote(self._account.orders[fill.order_id].symbol)
+            currency = fill.fee_currency or quote
+            paid[currency] = add(paid[currency], fill.fee)
+        for currency, book in engine.ledger.books.items():
+            self._equal(f"fees in {currency}", book.fees, paid[currency])
 
     def _statement(self) -> tuple[dict[tuple[str, str], StatementFill], set[tuple[str, str]]]:
         """The fills of the orders in the record by order and trade, and those of them that were busted.
@@ -89,7 +99,7 @@ class StatementChecker:
                 trade = (order_id, report.trade_id or "")
                 if report.kind == "fill":
                     figures = (report.quantity or ZERO, report.price or ZERO, report.fee or ZERO)
-                    stated[trade] = StatementFill(order_id, *figures)
+                    stated[trade] = StatementFill(order_id, *figures, report.fee_currency)
                 elif report.kind == "bust" and trade[1] in self._account.orders[order_id].busted:
                     busted.add(trade)
         return stated, busted
@@ -98,7 +108,8 @@ class StatementChecker:
         self, engine: Engine, stated: dict[tuple[str, str], StatementFill], busted: set[tuple[str, str]]
     ) -> None:
         """Checks each fill; one whose bust arrived first is never counted."""
-        ours = Counter(StatementFill(f.order_id, f.qty, f.price, f.fee) for f in engine.stats.fills)
+        fills = engine.stats.fills
+        ours = Counter(StatementFill(f.order_id, f.qty, f.price, f.fee, f.fee_currency) for f in fills)
         theirs = Counter(stated.values())
         standing = Counter(fill for trade, fill in stated.items() if trade not in busted)
         if extra := ours - theirs:

@@ -23,9 +23,9 @@ ONE = Decimal(1)
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits as the checks use them; money in the account's currency, times in ns.
+    """The limits as the checks use them; money in the reporting currency, times in ns.
 
-    `entry_sides` are the sides that an entry may have.
+    `venue_min_notional` is in the quote currency. `entry_sides` are the sides that an entry may have.
     """
 
     min_quantity: Decimal
@@ -41,6 +41,7 @@ class Limits:
     entry_interval_ns: int
     cooldown_ns: int
     fee_bps: Decimal = ZERO
+    venue_min_notional: Decimal = ZERO
     entry_sides: frozenset[Side] = frozenset({BUY})
     price_band: Decimal = field(init=False)
     cost_factor: Decimal = field(init=False)
@@ -80,8 +81,9 @@ class Limits:
 class RiskContext(msgspec.Struct, frozen=True, gc=False):
     """The data that the checks of an entry use, from ledger and market, never from a model.
 
-    `position_notional` and `exposure` include orders in flight. `last_entry_ns` and `last_exit_ns` are None
-    before the first.
+    Money is in the reporting currency, `mid` in the quote currency; `currency_rate` converts amounts of the intent,
+    None if nothing does. `position_notional` and `exposure` include orders in flight. `last_entry_ns` and
+    `last_exit_ns` are None before the first.
     """
 
     now_ns: int
@@ -98,6 +100,7 @@ class RiskContext(msgspec.Struct, frozen=True, gc=False):
     duplicate: bool
     rate: Throttler
     reducing: bool = False
+    currency_rate: Decimal | None = None
 
 
 @final
@@ -175,7 +178,10 @@ def _max_quantity(intent: Intent, notional: Decimal, context: RiskContext, limit
 
 
 def _min_notional(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
-    return notional < limits.min_notional
+    if notional < limits.min_notional:
+        return True
+    quoted = notional if context.currency_rate is None else multiply(intent.quantity, intent.worst_price)
+    return quoted < limits.venue_min_notional
 
 
 def _max_notional(intent: Intent, notional: Decimal, context: RiskContext, limits: Limits) -> bool:
@@ -244,6 +250,8 @@ def check_entry(intent: Intent, context: RiskContext, limits: Limits) -> Approve
     if not _sane(intent):
         return Reason.NOT_FINITE
     notional = multiply(intent.quantity, intent.worst_price)
+    if context.currency_rate is not None:
+        notional = multiply(notional, context.currency_rate)
     for code, refuses in ENTRY_CHECKS:
         if refuses(intent, notional, context, limits):
             return code

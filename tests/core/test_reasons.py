@@ -8,7 +8,7 @@ below_vwap bar_forming no_signal take_profit stop_loss exit_signal entry halted 
 cooling_down buying_power zero_quantity min_quantity max_quantity min_notional max_notional price_band
 max_position max_exposure daily_loss order_rate duplicate exceeds_position not_finite
 trailing_stop reducing dust time_stop gate_closed gate_cooldown gate_expired deliberating agents_cooldown
-no_short no_long
+no_short no_long no_rate
 """
 
 

@@ -12,6 +12,7 @@ from autohedge.faultsim.faults import FAULTS
 from autohedge.faultsim.random_history import random_history
 from autohedge.faultsim.runner import Summary, parse_faults, run_seed, run_twice, seeds_of, simulate
 from autohedge.faultsim.scenario import ScenarioResult
+from tests.faultsim.mutants.currency_bugs import CURRENCY_BUGS
 from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
 from tests.faultsim.mutants.reverted_mends import REVERTED
 from tests.process_harness import ProcessHarness
@@ -75,6 +76,10 @@ def test_each_fault_alone_strikes_and_is_survived(name: str) -> None:
 
 # The first seed that catches each bug, where it is not 0. It is only tried first: any of 60 counts.
 CAUGHT_BY = {
+    "fee_taken_from_the_quote_currency": 10,
+    "amounts_not_converted": 6,
+    "cash_of_another_currency_spent": 6,
+    "other_balances_not_compared": 43,
     "id_per_attempt": 1,
     "fills_applied_by_arrival": 8,
     "reconciliation_not_idempotent": 5,
@@ -100,7 +105,7 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED])
+@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS])
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     seeds = [CAUGHT_BY.get(plant.__name__, 0), *range(60)]

@@ -20,6 +20,7 @@ from autohedge.engine.deliberations.proposals import ProposalHandler
 from autohedge.engine.deliberations.scheduler import DEADLINE, REQUEST, Cadence, DeliberationScheduler
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
+from autohedge.execution.entry_money import EntryMoney
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.portfolio import PositionChange
 from autohedge.execution.tracking import TimerKey
@@ -39,6 +40,7 @@ class DeliberationCoordinator:
         outbox: Outbox,
     ) -> None:
         self._execution, self._portfolio = execution, execution.portfolio
+        self._money = EntryMoney(execution.portfolio, execution.orders)
         self._instruments = execution.instruments
         self._outbox = outbox
         self._number = self._skipped = 0
@@ -203,8 +205,8 @@ class DeliberationCoordinator:
         kind: DeliberationKind,
         closed: tuple[ClosedTrade, ...] = (),
     ) -> Snapshot:
-        portfolio, reserved = self._portfolio, self._execution.orders.reserved
-        equity, exposure = portfolio.equity_and_exposure(reserved)
+        portfolio = self._portfolio
+        equity, exposure = portfolio.equity_and_exposure(self._money.reserved())
         ids = self._instruments[lane].ids
         return Snapshot(
             number,
@@ -214,9 +216,9 @@ class DeliberationCoordinator:
             quotes=portfolio.market.recent_quotes(lane),
             valid_quotes=self.scheduler.valid_quotes(lane),
             position=self._position_view(lane),
-            cash=portfolio.ledger.cash,
+            cash=portfolio.cash,
             equity=equity,
-            buying_power=portfolio.buying_power(reserved),
+            buying_power=self._money.buying_power(lane),
             exposure=exposure,
             state=self._execution.state.name,
             gate=self.gates.state(lane),

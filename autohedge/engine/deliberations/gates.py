@@ -36,7 +36,7 @@ MEETING_THE_GATE = [
     for code in Reason
     if Reason.ENTRY <= code <= Reason.NOT_FINITE
     or GATES_FROM <= code < Reason.DELIBERATING
-    or code in (Reason.NO_SHORT, Reason.NO_LONG)
+    or code in (Reason.NO_SHORT, Reason.NO_LONG, Reason.NO_RATE)
 ]
 
 
