@@ -132,7 +132,7 @@ class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True)
 
     `quantity`, `price`, `fee` and `trade_id` belong to fills; a bust cancels the fill `trade_id`. The fee is in
     the quote currency if `fee_currency` is None. The report of an end has the quantity `filled` until then, so
-    that a fill whose report was lost is detected.
+    that a fill whose report was lost is detected. `liquidity` is reserved for venues that report it.
     """
 
     kind: Literal["fill", "expired", "canceled", "bust"]
@@ -146,6 +146,7 @@ class ExecutionReport(OrderEventBase, frozen=True, gc=False, omit_defaults=True)
     venue: VenueId = DEFAULT_VENUE
     account: AccountId = DEFAULT_ACCOUNT
     strategy: StrategyId = DEFAULT_STRATEGY
+    liquidity: Literal["maker", "taker"] | None = None
 
 
 class VenueOrderStatus(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -177,7 +178,8 @@ class OrderMassStatus(Input, frozen=True, gc=False, omit_defaults=True):
 class AccountState(Input, frozen=True, gc=False, omit_defaults=True):
     """The account at the venue, as requested at `asked_ns`: cash, and each quantity that is not zero.
 
-    `cash` is in the reporting currency, `balances` has the other currencies.
+    `cash` is in the reporting currency, `balances` has the other currencies. `margin_used` is reserved for
+    accounts with margin.
     """
 
     at_ns: int
@@ -187,6 +189,7 @@ class AccountState(Input, frozen=True, gc=False, omit_defaults=True):
     balances: dict[str, Decimal] = msgspec.field(default_factory=dict)
     venue: VenueId = DEFAULT_VENUE
     account: AccountId = DEFAULT_ACCOUNT
+    margin_used: Decimal | None = None
 
 
 class ConnectionStatus(Input, frozen=True, gc=False):

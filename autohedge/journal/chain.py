@@ -15,7 +15,8 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from autohedge.core.errors import Corrupt, Refused
+import autohedge
+from autohedge.core.errors import Corrupt, Misconfigured, Refused
 from autohedge.core.events import AnyEvent, Continued, Input, JournalEntry, Restarted, RunStarted, SubmitOrder
 
 NO_HASH = "0" * 64  # what the genesis has instead of the hash of a line before
@@ -171,7 +172,7 @@ def read(path: Path) -> Iterator[JournalLine]:
     """Yields the lines of a journal, genesis first, each verified before it is yielded.
 
     A last line without line break is skipped: the process died while it was written. Raises Corrupt at the
-    first damaged line.
+    first damaged line, Misconfigured at one that another version wrote and this one cannot read.
     """
     with path.open("rb") as file:
         yield from lines_of(file, path)
@@ -179,16 +180,16 @@ def read(path: Path) -> Iterator[JournalLine]:
 
 def lines_of(file: Iterable[bytes], path: Path) -> Iterator[JournalLine]:
     """Yields the lines of a journal that is already open or in memory; `path` is for messages."""
-    previous = NO_HASH
+    previous, writer = NO_HASH, ""
     for number, raw in enumerate(file, start=1):
         # A torn genesis is damage: a run folder is published only after its genesis is written.
         if number > 1 and not raw.endswith(b"\n"):
             break
-        line = _verified(raw, previous, path, number)
+        line = _verified(raw, previous, f"{path}: line {number}", writer)
         if (line.genesis is not None) != (number == 1):
             msg = f"{path}: line {number} {'is not a' if number == 1 else 'is a second'} genesis"
             raise Corrupt(msg)
-        previous = line.hash
+        previous, writer = line.hash, writer or _writer(line)
         yield line
     if previous == NO_HASH:
         msg = f"{path} is empty; restore the file"
@@ -201,6 +202,7 @@ def read_tail(path: Path, tail_bytes: int) -> Iterator[JournalLine]:
     The first line of that part only has its hash taken. Like `read` otherwise.
     """
     with path.open("rb") as file:
+        writer = _writer(_verified(file.readline(), NO_HASH, f"{path}: line 1", ""))
         file.seek(max(path.stat().st_size - tail_bytes, 0))
         file.readline()  # what the part begins with is not a whole line
         previous = ""
@@ -208,7 +210,7 @@ def read_tail(path: Path, tail_bytes: int) -> Iterator[JournalLine]:
             if not raw.endswith(b"\n"):
                 break
             if previous:
-                line = _verified(raw, previous, path, 0)
+                line = _verified(raw, previous, f"{path}: a line near the end", writer)
                 previous = line.hash
                 yield line
             else:
@@ -224,16 +226,21 @@ def torn_tail_bytes(path: Path) -> int:
     return torn
 
 
-def _verified(raw: bytes, previous: str, path: Path, number: int) -> JournalLine:
+def _verified(raw: bytes, previous: str, where: str, writer: str) -> JournalLine:
     # Sealing the body again must give the same bytes: this checks the hash and the form of the line.
     body = raw[: -_TAIL_BYTES - 1]
     if seal(body, previous)[0] != raw:
-        line = f"line {number}" if number else "a line near the end"
-        msg = f"{path}: {line} is damaged: its hash does not match its text and the line before; restore the file"
+        msg = f"{where} is damaged: its hash does not match its text and the line before; restore the file"
         raise Corrupt(msg)
     try:
         return _decode(raw)
     except msgspec.MsgspecError as error:
-        line = f"line {number}" if number else "a line near the end"
-        msg = f"{path}: {line} is whole, but this version cannot read it: {error}"
-        raise Corrupt(msg) from None
+        if writer in ("", autohedge.__version__):
+            raise Corrupt(f"{where} is whole, but this version cannot read it: {error}") from None
+        msg = f"{where} was written by autohedge {writer} and cannot be read by this version ({error})"
+        raise Misconfigured(f"{msg}; use that version") from None
+
+
+def _writer(line: JournalLine) -> str:
+    """Returns the version that wrote the journal with this first line."""
+    return str((line.genesis or {}).get("autohedge", ""))
