@@ -36,6 +36,7 @@ from autohedge.core.errors import AutoHedgeError, Corrupt
 from autohedge.core.events import Decision, Restarted
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import Genesis
+from tests.forged_record_factory import Lines, rewrite
 from tests.graph.record_factory import ANSWER, TIGHT
 from tests.made_once import recorded_once
 from tests.process_harness import ProcessHarness
@@ -291,6 +292,20 @@ def test_run_on_a_clock_without_its_launch_is_refused(launch: bytes | None, work
     with pytest.raises(Corrupt, match="is missing" if launch is None else "is damaged"):
         restart(folder)
     assert not _goes_on(folder, [path])
+
+
+def test_seeded_run_with_a_command_but_without_its_launch_is_refused(workplace: Path) -> None:
+    wanted = _wanted("hft")
+    folder = RunFolder.find(app.run(wanted, app.tape_for(wanted, [])).run)
+
+    def halt(lines: Lines) -> None:
+        event = {"type": "operator_command", "at_ns": 0, "command": "halt", "reason": "lunch"}
+        lines[10:] = [{**lines[9], "seq": lines[9]["seq"] + 1, "io": "in", "event": event}]
+
+    rewrite(folder, halt)
+    folder.results.unlink()
+    with pytest.raises(Corrupt, match=r"launch\.json is missing"):
+        restart(folder)
 
 
 @pytest.mark.parametrize("file", ["journal", "settings", "prompt", "launch"])
