@@ -11,7 +11,7 @@ from autohedge.config import Settings
 from autohedge.core.events import JournalEntry, SubmitOrder
 from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.core.money import ZERO, add, multiply, with_fee
-from autohedge.core.orders import BUY, SELL
+from autohedge.core.orders import ENTER, LEAVE
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import Fault, FaultScript, SimulatedVenue, VenueModel, lots_of
@@ -48,7 +48,7 @@ class InvariantRecorder:
             self._lane(lane)
         if isinstance(entry.event, SubmitOrder):
             self.sent_ns.append(entry.event.at_ns)
-            if entry.event.side is BUY:
+            if entry.event.purpose is ENTER:
                 self._limits(entry.event.at_ns)
 
     def flush(self) -> None:
@@ -57,7 +57,7 @@ class InvariantRecorder:
     def _reserved(self) -> Decimal:
         reserved = ZERO
         for order in self.engine.orders.working.values():
-            if order.intent.side is BUY:
+            if order.intent.purpose is ENTER:
                 spent = multiply(order.remaining, order.intent.worst_price)
                 reserved = add(reserved, with_fee(spent, FEE_BPS))
         return reserved
@@ -65,7 +65,7 @@ class InvariantRecorder:
     def _lane(self, lane: int) -> None:
         engine = self.engine
         held = engine.ledger.position(engine.instruments[lane].instrument.symbol).quantity
-        assert held >= 0
+        assert held >= 0 or engine.portfolio.covered
         assert engine.portfolio.held[lane] == float(held)
         expected = FLAT
         if engine.orders.exits_of(lane) or ("exit", lane) in engine.timers:
@@ -76,26 +76,27 @@ class InvariantRecorder:
             expected = PENDING
         assert engine.kernel_states["status"][lane] == expected
         working = [o for o in engine.orders.working.values() if o.intent.lane == lane]
-        assert sum(o.intent.side is SELL for o in working) <= 1
-        assert sum(o.intent.side is BUY for o in working) <= 1
+        assert sum(o.intent.purpose is LEAVE for o in working) <= 1
+        assert sum(o.intent.purpose is ENTER for o in working) <= 1
 
     def _limits(self, sent_ns: int) -> None:
         """Checks after an entry was sent that all limits hold even if every order fills."""
         engine, reserved = self.engine, self._reserved()
-        assert reserved <= engine.ledger.cash
-        marked = [
-            Decimal(float(h * b)) for h, b in zip(engine.portfolio.held, engine.market.bids, strict=True) if h
-        ]
-        assert sum(marked) + reserved <= EXPOSURE_MAX + NEARLY
+        exposure = sum(map(self._value, range(len(engine.instruments)))) + reserved
+        assert exposure <= EXPOSURE_MAX + NEARLY
+        if engine.portfolio.covered:
+            assert exposure <= engine.portfolio.equity() + NEARLY
+        else:
+            assert reserved <= engine.ledger.cash
         assert sum(at > sent_ns - NS_PER_MINUTE for at in self.sent_ns[:-1]) < ORDERS_MAX
         for lane in range(len(engine.instruments)):
             if engine.orders.entries_of(lane):
-                held = (
-                    Decimal(float(engine.portfolio.held[lane] * engine.market.bids[lane]))
-                    if engine.portfolio.held[lane]
-                    else ZERO
-                )
-                assert held + engine.orders.reserved_in(lane) <= POSITION_MAX + NEARLY
+                assert self._value(lane) + engine.orders.reserved_in(lane) <= POSITION_MAX + NEARLY
+
+    def _value(self, lane: int) -> Decimal:
+        """What it takes to close a position, at the last quote."""
+        held, (bid, ask) = self.engine.portfolio.held[lane], self.engine.market.quote(lane)
+        return Decimal(abs(float(held * (bid if held > 0 else ask)))) if held else ZERO
 
 
 def _faulty(seed: int, rate: float) -> FaultScript:

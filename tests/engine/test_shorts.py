@@ -224,6 +224,7 @@ def _external(harness: EngineHarness, quantity: Decimal) -> list[Event]:
 def test_an_adopted_short_has_the_exits_of_a_short_from_the_ask() -> None:
     harness = EngineHarness(
         EAGER
+        | ADOPT
         | SHORT_ONLY
         | {"momentum__min_edge_bps": 10**6, "exits__take_profit_bps": 100, "exits__stop_loss_bps": 200},
         FLAT,

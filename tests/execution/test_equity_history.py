@@ -42,7 +42,7 @@ class RowByRow:
     def __init__(self, symbols: Sequence[str], cash: Decimal) -> None:
         self.symbols, self.cash = list(symbols), cash
         self.held = dict.fromkeys(symbols, D(0))
-        self.bids: dict[str, float] = {}
+        self.quotes: dict[str, tuple[float, float]] = {}
         self.costs: dict[str, Decimal] = {}
         self.orders: dict[str, str] = {}
         self.now_ns = self.point_ns = 0
@@ -77,7 +77,7 @@ class RowByRow:
     def take_row(self, rows: Rows, row: int) -> None:
         bid, ask = float(rows.bid[row]), float(rows.ask[row])
         if np.isfinite(bid) and np.isfinite(ask) and 0 < bid <= ask:
-            self.bids[self.symbols[rows.lane[row]]] = bid
+            self.quotes[self.symbols[rows.lane[row]]] = (bid, ask)
 
     def apply(self, entry: JournalEntry) -> bool:
         match entry.event:
@@ -99,8 +99,9 @@ class RowByRow:
         total = self.cash
         for symbol, quantity in self.held.items():
             if quantity:
-                bid = self.bids.get(symbol)
-                total = add(total, multiply(quantity, to_decimal(bid)) if bid else self.costs[symbol])
+                quote = self.quotes.get(symbol)
+                price = quote and quote[quantity < 0]  # a long is sold at the bid, a short covered at the ask
+                total = add(total, multiply(quantity, to_decimal(price)) if price else self.costs[symbol])
         return total
 
 
@@ -134,9 +135,10 @@ def _recorded(symbols: Sequence[str], entries: Sequence[JournalEntry]) -> Equity
     symbols=st.sampled_from([("A/USD",), ("A/USD", "B/USD", "C/USD")]),
     latency_ms=st.sampled_from([0, 700]),
     aggression_bps=st.sampled_from([1, 100]),
+    account=st.sampled_from([("long", "cash"), ("both", "covered")]),
 )
 def test_series_is_that_of_an_account_valued_at_every_row(
-    seed: int, symbols: tuple[str, ...], latency_ms: int, aggression_bps: int
+    seed: int, symbols: tuple[str, ...], latency_ms: int, aggression_bps: int, account: tuple[str, str]
 ) -> None:
     wanted = settings(
         seed=seed,
@@ -146,13 +148,15 @@ def test_series_is_that_of_an_account_valued_at_every_row(
         exits__stop_loss_bps=8,
         simulated__order_latency_ms=latency_ms,
         execution__aggression_bps=aggression_bps,
+        trading__direction=account[0],
+        account__kind=account[1],
     )
     tape = synthesize(SyntheticSpec(symbols=symbols, hours=0.1, bad_quote_rate=0.05, seed=seed))
     played = play(wanted, tape)
     engine = played.engine
     series = engine.equity_history.series(tape.rows, engine.pos, engine.opening)
-    account = RowByRow(tape.symbols, engine.ledger.initial_cash)
-    assert series == _without_repeats(account.points(tape.rows, engine.pos, played.record))
+    expected = RowByRow(tape.symbols, engine.ledger.initial_cash)
+    assert series == _without_repeats(expected.points(tape.rows, engine.pos, played.record))
     assert series == _recorded(tape.symbols, played.record).series(tape.rows, engine.pos, engine.opening)
     assert series[-1][1] == engine.result().equity
 

@@ -107,7 +107,7 @@ def test_only_a_covered_account_manages_a_short() -> None:
         assert [portfolio.is_open(lane) for lane in (0, 1)] == [True, covered]
 
 
-def test_buying_power_of_a_covered_account_is_equity_less_exposure_and_reservations() -> None:
+def test_power_of_a_covered_account_is_equity_less_exposure_and_reserved() -> None:
     cash, covered = (_portfolio([D(100), D(50)], covered=kind) for kind in (False, True))
     for portfolio in (cash, covered):
         portfolio.book(0, BUY, Trade(D(2), D(90), D(1)), 0)
