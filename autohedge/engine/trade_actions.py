@@ -42,11 +42,13 @@ class TradeActions:
 
     def enter(self, lane: int, request: EntryRequest, quote_ns: int, now_ns: int) -> Reason:
         """Enters a position if every check allows it; returns the code in which that ends."""
+        instrument_state = self._instruments[lane]
+        terms = instrument_state.terms
         plan = self._planner.plan_entry(lane, request, quote_ns, now_ns)
         if isinstance(plan, Reason):
+            instrument_state.terms = terms  # those of slices that are left
             self._on_entry_refused(plan, now_ns)
             return plan
-        instrument_state = self._instruments[lane]
         instrument_state.last_entry_ns = now_ns
         instrument_state.pending_exit_reason, instrument_state.entry = "", request
         self._set_schedule(lane, plan.slices)

@@ -97,9 +97,8 @@ class InstrumentState:
         self.next_terms = EntryTerms.of(settings)
 
     def begin_entry(self) -> None:
-        """Takes the terms of the settings for an entry that is planned; slices that are left keep theirs."""
-        if self.slices is None:
-            self.terms = self.next_terms
+        """Takes the terms of the settings for an entry that is planned."""
+        self.terms = self.next_terms
 
     def set_exit_levels(self, take_profit: float, stop_loss: float, trail_from: float) -> None:
         """Sets the exit levels of the open position, as prices."""

@@ -358,8 +358,10 @@ class ExecutionManager:
 
     def _begin_adopted(self, lane: int) -> None:
         """Gives what is adopted the terms that the settings have now, unless an entry's are in use."""
-        if not self.portfolio.held[lane] and not self.orders.entries_of(lane):
-            self.instruments[lane].begin_entry()
+        instrument_state = self.instruments[lane]
+        in_use = self.portfolio.held[lane] or self.orders.entries_of(lane) or instrument_state.slices
+        if not in_use:
+            instrument_state.begin_entry()
 
     def on_account_state(self, account: AccountState, now_ns: int) -> Iterator[Applied]:
         """Compares the ledger with the venue's account; yields what came of each difference."""

@@ -326,6 +326,14 @@ def test_refused_entry_does_not_change_the_terms_of_slices_that_are_left() -> No
     assert harness.engine.instruments[0].terms.take_profit_bps == 1000
 
 
+def test_entry_that_replaces_slices_left_is_sized_by_the_settings_now() -> None:
+    harness, first = entered(LONG, execution__twap_slices=2, execution__twap_s=100)
+    _expired(harness, first)
+    _changed(harness, {"sizing.max_order_amount": "20"})
+    (second,) = submitted(harness.quotes(1))
+    assert second.quantity * Decimal("100.1") <= 10 < first.quantity * 100
+
+
 def test_next_entry_is_sized_and_sent_as_the_settings_are_now() -> None:
     harness, first = entered(LONG)
     harness.fill(first)
