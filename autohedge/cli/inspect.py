@@ -182,7 +182,7 @@ def show_run(run: Run, as_json: AsJson = False) -> None:
 
 @runs_app.command("transcript")
 def print_transcript(run: Run) -> None:
-    """Print every request to a model and its answer, one JSON line each.
+    """Print each call of a model as one JSON line.
 
     Verifies the transcript while it reads it. Works while the run goes on.
     """

@@ -520,7 +520,7 @@ def test_run_in_llm_mode_sums_up_every_question_and_quote(call: Call) -> None:
     journal = (run / "journal.jsonl").read_text()
     assert (
         deliberations["proposals"]["entry"]
-        == journal.count('"side":"buy","order_type"')
+        == journal.count('"side":"buy","purpose":"enter"')
         >= results["buys"]
         > 0
     )
