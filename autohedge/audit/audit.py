@@ -127,8 +127,8 @@ def audit(folder: RunFolder, wanted: AuditFilter) -> Audit:
         reading.take(line)
     conversations = reading.questions.finish()
     _require_number(folder, wanted, reading.questions.stats)
-    missing = reading.questions.named
-    calls = _calls(folder.transcript, missing, reading.questions.lost)
+    missing, shown = reading.questions.named, {each.number for each in _whole(conversations, wanted)}
+    calls = _calls(folder.transcript, shown, missing, reading.questions.lost)
     return reading.audited(conversations, calls, missing)
 
 
@@ -196,9 +196,8 @@ class _Reading:
         """Returns the audit with the calls of these conversations; `missing` are those that must be there."""
         folder, questions, genesis = self.folder, self.questions, self.genesis
         manifest: dict[str, Any] = genesis.agents or {}
-        whole = self.wanted.whole
         call_stats, requests = _match_transcript(
-            folder.transcript, calls, missing, questions, conversations[-whole:] if whole else []
+            folder.transcript, calls, missing, questions, _whole(conversations, self.wanted)
         )
         return Audit(
             run=folder.id,
@@ -224,9 +223,14 @@ class _Reading:
             activity=questions.activity.lines,
             groups=questions.trips.groups,
             conversations=conversations,
-            whole=min(whole, len(conversations)),
+            whole=min(self.wanted.whole, len(conversations)),
             operations=self.operations,
         )
+
+
+def _whole(conversations: list[Conversation], wanted: AuditFilter) -> list[Conversation]:
+    """Returns those of the conversations that have their calls."""
+    return conversations[-wanted.whole :] if wanted.whole else []
 
 
 def _no_question_reason(settings: Settings, genesis: Genesis, stats: ConversationStats) -> str:
@@ -293,9 +297,9 @@ def _match_transcript(
     return call_stats, requests
 
 
-def _calls(path: Path, named: Mapping[bytes, int], lost: set[int]) -> Iterable[Call]:
+def _calls(path: Path, shown: set[int], named: Mapping[bytes, int], lost: set[int]) -> Iterable[Call]:
     if exists(path):
-        return read_transcript(path)
+        return read_transcript(path, shown)
     if not lost.issuperset(named.values()):
         raise Corrupt(
             f"{path} is missing, but the journal's decisions name {len(named)} lines of it; restore it"

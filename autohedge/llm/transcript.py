@@ -7,7 +7,7 @@ hashing, secrets are removed and texts over 64 KiB are cut, see `redaction`. `tr
 the lines, `transcript_parts` the files.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -62,6 +62,8 @@ QUESTION = (
     "reasoning",
     "extra_body",
 )
+
+NO_PROMPT: dict[str, Any] = {"messages": [], "schema": {}}
 
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -330,22 +332,21 @@ class _PartEntries:
         with _named(line, self.part.path):
             return _decode_where(line.body + b"}")
 
-    def decode(self, line: TranscriptLine) -> TranscriptEntry:
-        """Returns the entry of a line. Raises Corrupt if a text that it refers to is missing or another."""
+    def decode(self, line: TranscriptLine, wanted: Container[int] | None = None) -> TranscriptEntry:
+        """Returns the entry of a line, without prompts if its deliberation is not `wanted`; None wants all.
+
+        Raises Corrupt if a text that it refers to is missing or another.
+        """
         with _named(line, self.part.path):
             values = msgspec.json.decode(line.body + b"}")
-            snapshot = self._take(line, values)
-            request = values.get("request")
-            request = request and resolved(request, partial(self._text, line))
+            snapshot, request = _snapshot(values), values.get("request")
+            if request and wanted is not None and values["deliberation"] not in wanted:
+                request |= NO_PROMPT
+            elif request:
+                self._texts |= taken(line, snapshot, self.part.path)
+                request = resolved(request, partial(self._text, line))
             values |= {"request": request, "snapshot": snapshot, "hash": line.hash}
             return msgspec.convert(values, TranscriptEntry)
-
-    def _take(self, line: TranscriptLine, values: dict[str, Any]) -> Snapshot | None:
-        """Takes the texts of a line, and returns its snapshot."""
-        recorded = values.get("snapshot")
-        snapshot = recorded and snapshot_of(recorded)
-        self._texts |= taken(line, snapshot, self.part.path)
-        return snapshot
 
     def _text(self, line: TranscriptLine, digest: str) -> str:
         if digest not in self._texts:
@@ -353,8 +354,14 @@ class _PartEntries:
                 raise Corrupt(
                     f"{self.part.path}: line {line.number} lacks the text {digest}; restore the file"
                 )
-            self._take(first, msgspec.json.decode(first.body + b"}"))
+            snapshot = _snapshot(msgspec.json.decode(first.body + b"}"))
+            self._texts |= taken(first, snapshot, self.part.path)
         return self._texts[digest]
+
+
+def _snapshot(values: dict[str, Any]) -> Snapshot | None:
+    recorded = values.get("snapshot")
+    return snapshot_of(recorded) if recorded else None
 
 
 @contextmanager
@@ -368,12 +375,17 @@ def _named(line: TranscriptLine, path: Path) -> Iterator[None]:
         ) from None
 
 
-def read(path: Path) -> Iterator[TranscriptEntry]:
+def read(path: Path, wanted: Container[int] | None = None) -> Iterator[TranscriptEntry]:
     """Yields the lines of a transcript, each verified; none if it is missing.
+
+    Requests of segments lack messages and schema if their deliberation is not `wanted`, which is faster.
 
     A last line without a line break, left by a crash, is skipped. Raises Corrupt at the first damaged part.
     """
-    return chain.from_iterable(map(_PartEntries, parts(path)))
+    for part in parts(path):
+        entries = _PartEntries(part)
+        for line in part.lines:
+            yield entries.decode(line, None if part.path == path else wanted)
 
 
 def read_backwards(path: Path) -> Iterator[list[TranscriptEntry]]:
