@@ -17,6 +17,7 @@ from benchmarks import (
     orders,
     process,
     team,
+    transcript,
     waking,
     wall,
 )
@@ -46,6 +47,7 @@ LONG_ROWS: dict[str, Measure] = {
     "wall": wall.measure,
     "deciding": deciding.measure,
     "team": team.measure,
+    "transcript": transcript.measure,
     "day": day.measure,
 }
 
