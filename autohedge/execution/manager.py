@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
 
 from autohedge.config import Settings
+from autohedge.core.accounts import ONE
 from autohedge.core.events import (
     AccountState,
     Alert,
@@ -385,26 +386,42 @@ class ExecutionManager:
         self, account: AccountState, subject: Subject, amount: Decimal, now_ns: int
     ) -> Applied:
         """Adopts, alerts or halts for a difference that no order explains."""
-        policy, portfolio = self.reconciliation.policy.external, self.portfolio
-        is_cash = subject.kind == "cash"
-        lane = -1 if is_cash else self._lane_of.get(subject.name, -1)
-        before = portfolio.position(lane).quantity if lane >= 0 else ZERO
-        mark = portfolio.market.exit_price(lane, add(before, amount) or before) if lane >= 0 else ZERO
-        adopts = policy == "adopt" and (portfolio.knows(subject.name) if is_cash else lane >= 0)
-        currency = subject.name if is_cash or lane < 0 else portfolio.currency(lane)
-        if adopts and not (portfolio.converts(currency) and (is_cash or mark)):  # no quote yet to value it
+        policy = self.reconciliation.policy.external
+        adopts = policy == "adopt" and self._is_known(subject)
+        price = self._price_of(subject, amount) if adopts else ZERO
+        if adopts and not price:  # no quote yet to value it
             self.reconciliation.defer(subject, amount, now_ns)
             return NOTHING
         names = account.venue, account.account
         self._emit(ExternalChange(subject.kind, subject.name, amount, policy, *names))
         if adopts:
-            reason = "" if is_cash else self.adopt_position(lane, amount, mark, now_ns)
-            if is_cash:
-                portfolio.adopt_cash(subject.name, amount)
-            return Applied(halt_reason=reason, adjustment=Adjustment(lane, amount, currency))
+            return self._adopt_difference(subject, amount, price, now_ns)
         self.reconciliation.acknowledge(subject, amount)
-        text = f"cash {subject.name}".strip() if is_cash else subject.name
-        return Applied(halt_reason=f"{text} differs from the venue by {amount}" if policy == "halt" else "")
+        text = f"{subject} differs from the venue by {amount}" if policy == "halt" else ""
+        return Applied(halt_reason=text)
+
+    def _is_known(self, subject: Subject) -> bool:
+        """Whether this run trades a symbol, or may hold a currency."""
+        is_cash = subject.kind == "cash"
+        return self.portfolio.knows(subject.name) if is_cash else subject.name in self._lane_of
+
+    def _price_of(self, subject: Subject, amount: Decimal) -> Decimal:
+        """The price at which a difference is adopted, 1 for cash; zero before the first quote that values it."""
+        portfolio = self.portfolio
+        if subject.kind == "cash":
+            return ONE if portfolio.converts(subject.name) else ZERO
+        lane = self._lane_of[subject.name]
+        held = portfolio.position(lane).quantity
+        price = portfolio.market.exit_price(lane, add(held, amount) or held)
+        return price if portfolio.converts(portfolio.currency(lane)) else ZERO
+
+    def _adopt_difference(self, subject: Subject, amount: Decimal, price: Decimal, now_ns: int) -> Applied:
+        if subject.kind == "cash":
+            self.portfolio.adopt_cash(subject.name, amount)
+            return Applied(adjustment=Adjustment(-1, amount, subject.name))
+        lane = self._lane_of[subject.name]
+        reason = self.adopt_position(lane, amount, price, now_ns)
+        return Applied(halt_reason=reason, adjustment=Adjustment(lane, amount, self.portfolio.currency(lane)))
 
     def adopt_position(self, lane: int, amount: Decimal, price: Decimal, now_ns: int) -> str:
         """Books a position change at `price` without cash; a new position gets exit levels from there.

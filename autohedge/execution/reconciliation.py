@@ -46,6 +46,10 @@ class Subject(NamedTuple):
     kind: Literal["position", "cash"]
     name: str
 
+    def __str__(self) -> str:
+        """The subject as messages name it: a symbol, or cash with its currency."""
+        return f"cash {self.name}".strip() if self.kind == "cash" else self.name
+
 
 IsIdle = Callable[[Subject, int], bool]
 """Returns whether no order of this run has moved a subject since a time."""
