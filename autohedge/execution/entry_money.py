@@ -33,7 +33,9 @@ class EntryMoney:
         In a covered account it is that of the portfolio, for the equity covers all currencies.
         """
         portfolio, orders = self._portfolio, self._orders
-        if portfolio.rates is None or portfolio.covered:
+        if portfolio.rates is None:
+            return portfolio.buying_power(orders.reserved)
+        if portfolio.covered:
             return portfolio.buying_power(self.reserved())
         currency = portfolio.currency(lane)
         needed = (

@@ -198,7 +198,7 @@ class OrderPlanner:
             duplicate=bool(self._orders.exits_of(lane)),
             rate=self.order_rate,
             reducing=bool(self._state.causes),
-            currency_rate=self._portfolio.rate(lane),
+            currency_rate=self._portfolio.rate(lane) if self._portfolio.rates else None,
         )
 
     # exits

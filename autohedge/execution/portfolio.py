@@ -195,9 +195,9 @@ class Portfolio:
         """An amount in the reporting currency and the value of `others`, by currency, at the last mids."""
         return add(amount, self.rates.value(others)) if self.rates else amount
 
-    def rate(self, lane: int) -> Decimal | None:
-        """What converts amounts of a lane to the reporting currency; None if nothing does."""
-        return self._rate(self.currency(lane)) if self.rates else None
+    def rate(self, lane: int) -> Decimal:
+        """What converts amounts of a lane to the reporting currency; zero before it is known."""
+        return self._rate(self.currency(lane))
 
     def valued(self, amount: Decimal, lane: int) -> Decimal:
         """An amount in the quote currency of a lane, in the reporting one; zero before its rate is known."""
