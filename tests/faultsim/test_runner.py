@@ -96,7 +96,7 @@ CAUGHT_BY = {
     "day_begins_with_restart": 17,
     "daily_loss_forgotten_at_restart": 38,
     "slices_go_on_after_an_exit": 1,
-    "adopted_entry_rests_for_ever": 57,
+    "adopted_entry_rests_for_ever": 60,
     "only_the_first_nonce_known": 1,
     "smaller_end_counts": 13,
     "request_done_twice": 1,
