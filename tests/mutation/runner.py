@@ -21,9 +21,11 @@ TOTAL_S = 300  # for what is slow at every step; the child limits each step
 
 # The tests to run after those of the changed file itself, by package: some 15 s at most.
 NEAREST = {
+    "core": ("tests/core", "tests/execution", "tests/engine/test_currencies.py"),
     "execution": ("tests/execution", "tests/engine"),
     "risk": ("tests/risk", "tests/execution", "tests/engine"),
     "engine": ("tests/engine", "tests/execution"),
+    "exchanges": ("tests/exchanges", "tests/engine/test_currencies.py"),
     "gateway": ("tests/gateway",),
     "market": ("tests/market",),
     "journal": ("tests/journal", "tests/runtime/test_recovery.py", "tests/app/test_restart_on_tape.py"),
