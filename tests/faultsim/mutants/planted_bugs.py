@@ -24,7 +24,7 @@ from autohedge.engine.deliberations import proposals
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.engine.deliberations.scheduler import DeliberationScheduler
 from autohedge.engine.engine import Engine
-from autohedge.execution import planner
+from autohedge.execution import entry_request
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import BookEffect, Order, OrderManager
@@ -180,7 +180,7 @@ def late_proposal_accepted(patch: pytest.MonkeyPatch) -> None:
 
 def risk_size_ignored(patch: pytest.MonkeyPatch) -> None:
     """The share of the size that Risk allows is ignored."""
-    patch.setattr(planner, "scaled", lambda notional, _: notional)
+    patch.setattr(entry_request, "scaled", lambda notional, _: notional)
 
 
 def bounds_unchecked(patch: pytest.MonkeyPatch) -> None:
