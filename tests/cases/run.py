@@ -52,6 +52,7 @@ ENGINE_NAMES = {
     "Accepted": "OrderAccepted",
     "Account": "AccountState",
     "Alarm": "Alert",
+    "Halted": "TradingStateChanged",
     "Link": "ConnectionStatus",
     "Operator": "OperatorCommand",
     "OrderList": "OrderMassStatus",
@@ -62,8 +63,15 @@ ENGINE_NAMES = {
 RENAMED = {
     "poisoned_cache": {"ask.f8": "columns"},
     "cancel_given_up": ENGINE_NAMES,
-    # A lane had one exit then.
-    "two_exits": ENGINE_NAMES | {"orders.exit": "(lambda lane: orders.exits_of(lane)[0])"},
+    # A line may end with the texts that it is the first to refer to.
+    "full_disk_transcript": {"l.rstrip().endswith": '(lambda _: l.rstrip().endswith(b"}"))'},
+    # A lane had one exit then, and every sale was one.
+    "two_exits": ENGINE_NAMES
+    | {
+        "orders.exit": "(lambda lane: orders.exits_of(lane)[0])",
+        "MARKET, SELL, Intent": "LEAVE, MARKET, SELL, Intent",
+        "side=SELL": "side=SELL, purpose=LEAVE",
+    },
 }
 """The names in a script, of files or of classes, and what they are today."""
 TAPE_CASES = ("full_disk_transcript", "poisoned_cache")
