@@ -47,13 +47,13 @@ from autohedge.core.events import (
 from autohedge.core.ids import DEFAULT_IDS, RunIds, seeded_random
 from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, GTC, LIMIT
-from autohedge.core.snapshots import QuoteRow
 from autohedge.core.units import NS_PER_MS
 from autohedge.exchanges.account import VenueAccount
 from autohedge.exchanges.order_record import OrderRecord
 from autohedge.kernels.matching import first_touch
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.recent_quotes import RecentQuotes
+from autohedge.market.tape import Rows
 
 REMEMBERED_MAX = 10_000
 SEARCHED_ROWS = 4_096  # at a time for a touch, so that rows which come one by one are not searched one by one
@@ -143,6 +143,7 @@ class SimulatedVenue:
         self._lanes = {symbol: lane for lane, symbol in enumerate(lots)}
         self._market = market
         self._quotes = RecentQuotes(len(lots), 1)
+        self._seen = 0
         self._faults = faults
         self._jitter = seeded_random(nonce, "order latency")
         self._pos = 0
@@ -223,9 +224,7 @@ class SimulatedVenue:
 
     def on_position(self, pos: int) -> None:
         """Makes the rows before `pos` known to the venue."""
-        if pos > self._pos:
-            self._quotes.extend(self._market.rows, self._pos, pos)
-            self._pos = pos
+        self._pos = max(self._pos, pos)
 
     def advance(self) -> None:
         """Delivers the earliest message; at one time, commands to the venue come before answers."""
@@ -331,9 +330,9 @@ class SimulatedVenue:
     def _match(self, order: SubmitOrder, now_ns: int, *, at_once: bool, acknowledge: bool) -> None:
         lane = self._lanes[order.symbol]
         remaining = order.quantity
-        quote = self._quotes.latest(lane)
-        if quote and (price := self._marketable(order, quote)) is not None:
-            quantity = self._available(order, quote, remaining)
+        quote = self._last_quote(lane)
+        if quote and (price := self._marketable(order, *quote)) is not None:
+            quantity = self._available(order, *quote, remaining)
             remaining = subtract(remaining, quantity)
             self._fill(order, quantity, price, now_ns, at_once=at_once)
         if remaining == ZERO:
@@ -351,20 +350,26 @@ class SimulatedVenue:
             OrderAccepted(now_ns, order.order_id, f"sim-{order.order_id}"), at_once=at_once
         )
 
-    def _marketable(self, order: SubmitOrder, quote: QuoteRow) -> Decimal | None:
+    def _last_quote(self, lane: int) -> tuple[Rows, int] | None:
+        """Where the last valid quote of a lane is; None before the first."""
+        self._quotes.extend(self._market.rows, self._seen, self._pos)
+        self._seen = self._pos
+        return self._quotes.latest(lane)
+
+    def _marketable(self, order: SubmitOrder, rows: Rows, row: int) -> Decimal | None:
         """The price at which a quote fills the order now, or None."""
         buys = order.side is BUY
-        price = to_decimal(quote.ask if buys else quote.bid)
+        price = to_decimal((rows.ask if buys else rows.bid).item(row))
         if order.limit is None:
             return price
         good = price <= order.limit if buys else price >= order.limit
         return price if good else None
 
-    def _available(self, order: SubmitOrder, quote: QuoteRow, wanted: Decimal) -> Decimal:
+    def _available(self, order: SubmitOrder, rows: Rows, row: int, wanted: Decimal) -> Decimal:
         """The quantity that fills now: all, or with `partial_fills` at most the shown size in whole lots."""
         if not self._model.partial_fills:
             return wanted
-        shown = quote.ask_size if order.side is BUY else quote.bid_size
+        shown = (rows.ask_size if order.side is BUY else rows.bid_size).item(row)
         if not shown > 0:  # zero or NaN: the tape has no sizes
             return wanted
         return min(wanted, floor_to(to_decimal(shown), self._lots[order.symbol]))
@@ -414,8 +419,11 @@ class SimulatedVenue:
 
     def _quote_of(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; NaN before the first."""
-        quote = self._quotes.latest(lane)
-        return (quote.bid, quote.ask) if quote else (nan, nan)
+        found = self._last_quote(lane)
+        if found is None:
+            return nan, nan
+        rows, row = found
+        return rows.bid.item(row), rows.ask.item(row)
 
     def _rest(self, rest: _Resting, from_row: int) -> None:
         rest.searched, rest.touch = from_row, NEVER
@@ -432,9 +440,9 @@ class SimulatedVenue:
         return min(rest.touch, stop)
 
     def _fill_resting(self, rest: _Resting, row: int) -> None:
-        order, quote = rest.order, self._market.rows.quote(row)
-        now_ns = quote.ts_ns
-        quantity = self._available(order, quote, rest.remaining)
+        order, rows = rest.order, self._market.rows
+        now_ns = rows.next_ts(row)
+        quantity = self._available(order, rows, row, rest.remaining)
         self._fill(order, quantity, order.limit or ZERO, now_ns, at_once=True, rested=True)
         rest.remaining = subtract(rest.remaining, quantity)
         if rest.remaining == ZERO:
@@ -468,9 +476,9 @@ class SimulatedVenue:
             OrderReplaced(now_ns, command.order_id, command.limit, command.quantity), at_once=at_once
         )
         rest.order, rest.remaining = known.order, subtract(command.quantity, known.filled)
-        quote = self._quotes.latest(rest.lane)
-        if quote and (price := self._marketable(rest.order, quote)) is not None:
-            quantity = self._available(rest.order, quote, rest.remaining)
+        quote = self._last_quote(rest.lane)
+        if quote and (price := self._marketable(rest.order, *quote)) is not None:
+            quantity = self._available(rest.order, *quote, rest.remaining)
             rest.remaining = subtract(rest.remaining, quantity)
             self._fill(rest.order, quantity, price, now_ns, at_once=at_once)
         if rest.remaining > ZERO:

@@ -8,7 +8,6 @@ from autohedge.core.money import ZERO, to_decimal
 from autohedge.core.snapshots import QuoteRow
 from autohedge.kernels.state import KernelStates, scalars
 from autohedge.market.recent_quotes import RecentQuotes
-from autohedge.market.tape import Rows
 
 SHOWN_ROWS = 50
 
@@ -21,10 +20,8 @@ class MarketView:
         self.bids, self.asks = lanes["bid"], lanes["ask"]
         self._bid, self._ask = scalars(self.bids), scalars(self.asks)
         self._recent = RecentQuotes(len(lanes), SHOWN_ROWS)
-
-    def advance(self, rows: Rows, start: int, taken: int) -> None:
-        """Takes note of the rows from `start` to before `taken` of a batch, which were taken."""
-        self._recent.extend(rows, start, taken)
+        # Takes note of the rows from one position to before another of a batch. Called for each scan.
+        self.advance = self._recent.extend
 
     def quote(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; NaN before the first."""
@@ -50,8 +47,8 @@ class MarketView:
 
     def last_quote_ns(self, lane: int) -> int:
         """The time of a lane's last valid quote; 0, which counts as stale, before the first."""
-        quote = self._recent.latest(lane)
-        return quote.ts_ns if quote else 0
+        found = self._recent.latest(lane)
+        return found[0].ts.item(found[1]) if found else 0
 
     def recent_quotes(self, lane: int) -> tuple[QuoteRow, ...]:
         """The last `SHOWN_ROWS` valid quotes of a lane, oldest first."""

@@ -134,8 +134,8 @@ class MutableVenue(SimulatedVenue):
         self.account.pay_fee(symbol, fee)
 
     def _last_bid(self, symbol: str) -> Decimal:
-        quote = self._quotes.latest(self._lanes[symbol])
-        return to_decimal(quote.bid if quote else 0.0)
+        found = self._last_quote(self._lanes[symbol])
+        return to_decimal(found[0].bid.item(found[1]) if found else 0.0)
 
     def transfer(self, amount: Decimal, currency: str) -> None:
         """Deposits money, or withdraws it."""

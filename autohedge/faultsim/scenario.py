@@ -53,7 +53,7 @@ from autohedge.faultsim.snapshot_checks import CheckedDecisions
 from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
-from autohedge.market.tape import Rows
+from autohedge.market.tape import ROW_COLUMNS, Rows
 from autohedge.runtime.recovery import rehydrate, was_stopped
 from autohedge.runtime.replay import replay
 from autohedge.runtime.virtual import VirtualRuntime, advance_unattended
@@ -483,8 +483,5 @@ def _is_before(entry: JournalEntry, pos: int, at_ns: int) -> bool:
 def _first(rows: Rows, count: int) -> Rows:
     """A copy of the first rows of a tape."""
     # A slice shares memory, so compiled code without bounds checks could read the later rows.
-    columns: dict[str, Any] = {name: getattr(rows, name) for name in Rows.__slots__}
-    kept: dict[str, Any] = {
-        name: None if column is None else column[:count].copy() for name, column in columns.items()
-    }
-    return Rows(**kept)
+    kept: dict[str, Any] = {name: getattr(rows, name)[:count].copy() for name in ROW_COLUMNS}
+    return Rows(**kept, row=None if rows.row is None else rows.row[:count].copy())

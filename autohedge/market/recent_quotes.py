@@ -21,8 +21,16 @@ class RecentQuotes:
         self._times = np.zeros((lanes, depth), np.int64)
         self._prices = np.zeros((lanes, depth, 4), np.float64)
         self._found = np.zeros((lanes, depth), np.int64)
+        self._ring = self._ring_rows()
         self._rows: Rows | None = None
         self._start = self._end = 0  # of the rows that are not folded yet
+
+    def _ring_rows(self) -> Rows:
+        """The slots of all rings as rows, lane by lane; they share memory with the rings."""
+        lanes, depth = self._times.shape
+        lane = np.repeat(np.arange(lanes, dtype=np.int32), depth)
+        bid, bid_size, ask, ask_size = self._prices.reshape(-1, 4).T
+        return Rows(self._times.reshape(-1), lane, bid, ask, bid_size, ask_size)
 
     def extend(self, rows: Rows, start: int, end: int) -> None:
         """Takes note of rows `start` to `end` of a batch."""
@@ -31,23 +39,27 @@ class RecentQuotes:
             self._rows, self._start = rows, start
         self._end = end
 
-    def latest(self, lane: int) -> QuoteRow | None:
-        """Returns the last valid quote of a lane; None before the first."""
-        rows, end = self._rows, self._end
-        if rows is None:
-            return None
-        row = last_valid(rows.lane, rows.bid, rows.ask, max(self._start, end - _NEAR_ROWS), end, lane)
-        if row >= 0:
-            return rows.quote(row)
-        self.fold()
+    def latest(self, lane: int) -> tuple[Rows, int] | None:
+        """Returns where the last valid quote of a lane is, until more rows come; None before the first."""
+        rows, start, end = self._rows, self._start, self._end
+        if rows is not None and start < end:
+            row = end - 1  # most often asked about, and read faster than a kernel is called
+            valid = rows.lane.item(row) == lane and 0.0 < rows.bid.item(row) <= rows.ask.item(row) < np.inf
+            if not valid:
+                first = max(start, end - _NEAR_ROWS)
+                row = last_valid(rows.lane, rows.bid, rows.ask, first, end, lane)
+            if row >= 0:
+                return rows, row
+            self.fold()
         count = self._counts.item(lane)
-        return self._quote(lane, count - 1) if count else None
+        return (self._ring, self._slot(lane, count - 1)) if count else None
 
     def recent(self, lane: int) -> tuple[QuoteRow, ...]:
         """Returns the last valid quotes of a lane, at most as many as a ring holds, oldest first."""
         self.fold()
         count = self._counts.item(lane)
-        return tuple(self._quote(lane, number) for number in range(max(count - self._depth, 0), count))
+        numbers = range(max(count - self._depth, 0), count)
+        return tuple(self._ring.quote(self._slot(lane, number)) for number in numbers)
 
     def fold(self) -> None:
         """Adds the rows that are not folded yet to the rings."""
@@ -57,6 +69,5 @@ class RecentQuotes:
             rings = (self._counts, self._times, self._prices, self._found)
             fold_recent(*columns, start, self._end, *rings)
 
-    def _quote(self, lane: int, number: int) -> QuoteRow:
-        slot = number % self._depth
-        return QuoteRow(self._times.item(lane, slot), *self._prices[lane, slot].tolist())
+    def _slot(self, lane: int, number: int) -> int:
+        return lane * self._depth + number % self._depth

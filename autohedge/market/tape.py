@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Self
 
@@ -184,6 +184,8 @@ class Rows:
     bid_size: NDArray[np.float64]
     ask_size: NDArray[np.float64]
     row: NDArray[np.int64] | None = None
+    # A tape is often traded many times in one process, and its hashes take a tenth of such a run.
+    _hashes: dict[tuple[int, int], str] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(
@@ -251,7 +253,11 @@ class Rows:
 
     def block_hash(self, start: int, end: int) -> str:
         """Returns the hash of the rows from `start` to before `end`, whatever other rows there are."""
-        return hash_rows({name: getattr(self, name)[start:end] for name in ROW_COLUMNS})
+        if (start, end) not in self._hashes:
+            self._hashes[start, end] = hash_rows(
+                {name: getattr(self, name)[start:end] for name in ROW_COLUMNS}
+            )
+        return self._hashes[start, end]
 
     def refresh(self) -> None:
         """Does nothing: no more rows will come."""

@@ -97,6 +97,7 @@ class VirtualRuntime:
         self.on_prompts: Callable[[PromptsChanged], None] | None = None
         self.late_as_one = False
         self._due: tuple[int, Rows | None, int] = NEVER, None, 0
+        self._block_end = 0
 
     def run(self, nonce: str) -> None:
         """Runs the tape to its end, then delivers what is still in transit."""
@@ -166,11 +167,12 @@ class VirtualRuntime:
     def advance_to(self, end: int, until_ns: int) -> None:
         """Handles the rows before `end`, and due events up to `until_ns` before a row that has come."""
         rows = self._market.rows
+        count = len(rows)
         self._seal_blocks()  # a restart may have skipped the rows up to the end of one
-        while self._engine.pos < len(rows):
-            stop = self._next_stop(end)
+        while self._engine.pos < count:
+            stop = self._next_stop(rows, end)
             if stop > self._engine.pos:
-                self._scan(stop)
+                self._scan(rows, stop)
             elif self._due_next_ns <= until_ns:
                 next_row_ns = rows.next_ts(self._engine.pos)
                 self._run_next_due(min(until_ns, next_row_ns - 1) if self.late_as_one else 0)
@@ -204,44 +206,41 @@ class VirtualRuntime:
         pos = self._engine.pos
         return self._market.rows.next_ts(pos - 1) if pos else self._engine.now_ns
 
-    def _next_stop(self, end: int) -> int:
+    def _next_stop(self, rows: Rows, end: int) -> int:
         """The first row before which something else is due, at most `end`."""
         due_ns = self._due_next_ns
-        return min(end, self._row_after(due_ns)) if due_ns < NEVER else end
+        return min(end, self._row_after(rows, due_ns)) if due_ns < NEVER else end
 
-    def _row_after(self, due_ns: int) -> int:
+    def _row_after(self, rows: Rows, due_ns: int) -> int:
         """The first row later than `due_ns`."""
-        rows = self._market.rows
         known_ns, known_rows, row = self._due  # one deadline usually lasts over many scans
         if due_ns != known_ns or rows is not known_rows:
             row = rows.end_until(due_ns)
             self._due = due_ns, rows, row
         return row
 
-    def _scan(self, stop: int) -> None:
+    def _scan(self, rows: Rows, stop: int) -> None:
         engine, clock = self._engine, self._clock
         stop = min(stop, self._block_end)
         touch = clock.first_touch(stop)
         # + 1: the engine decides at the touching row before the resting order fills at it.
         stop = engine.pos + 1 if self.on_row else min(stop, touch + 1)
-        pos = engine.scan(self._market.rows, engine.pos, stop)
+        pos = engine.scan(rows, engine.pos, stop)
         clock.on_position(pos)
         if self.on_row:
             self.on_row(pos - 1)
         if pos == touch + 1:
             clock.fill_resting(touch)
         self.drain()
-        self._seal_blocks()
-
-    @property
-    def _block_end(self) -> int:
-        """Where the block of rows ends that is not sealed yet."""
-        return (self._engine.sealed_rows // SEAL_ROWS + 1) * SEAL_ROWS
+        if pos >= self._block_end:
+            self._seal_blocks()
 
     def _seal_blocks(self) -> None:
         """Seals every block of which all rows are taken."""
-        while (end := self._block_end) <= self._engine.pos:
+        engine = self._engine
+        while (end := (engine.sealed_rows // SEAL_ROWS + 1) * SEAL_ROWS) <= engine.pos:
             self._seal(end)
+        self._block_end = end
 
     def _seal(self, end: int) -> None:
         """Journals the hash of the rows before `end` that are not sealed yet."""

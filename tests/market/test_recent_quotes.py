@@ -28,6 +28,11 @@ def _valid(rows: list[Quote], lane: int) -> list[QuoteRow]:
     ]
 
 
+def _latest(seen: RecentQuotes, lane: int) -> QuoteRow | None:
+    found = seen.latest(lane)
+    return found[0].quote(found[1]) if found else None
+
+
 def _batch(rows: Rows, start: int, end: int) -> Rows:
     names = ("ts", "lane", "bid", "ask", "bid_size", "ask_size")
     parts: dict[str, Any] = {name: getattr(rows, name)[start:end] for name in names}
@@ -54,7 +59,7 @@ def test_any_batches_leave_the_last_valid_quotes_of_each_lane(
         for lane in range(LANES):
             valid = _valid(all_quotes[:pos], lane)
             if asked == "latest":
-                assert seen.latest(lane) == (valid[-1] if valid else None)
+                assert _latest(seen, lane) == (valid[-1] if valid else None)
             elif asked == "recent":
                 assert list(seen.recent(lane)) == valid[-DEPTH:]
 
@@ -63,9 +68,9 @@ def test_quote_far_behind_the_last_rows_is_found() -> None:
     busy = [Quote(0, ts, 10.0, 10.5, 0.0, 0.0) for ts in range(500)]
     rows, seen = _rows([Quote(1, 0, 7.0, 7.5, 1.0, 2.0), *busy]), RecentQuotes(LANES, DEPTH)
     seen.extend(rows, 0, 400)
-    assert seen.latest(1) == QuoteRow(0, 7.0, 1.0, 7.5, 2.0)
+    assert _latest(seen, 1) == QuoteRow(0, 7.0, 1.0, 7.5, 2.0)
     seen.extend(rows, 400, len(rows))
-    assert seen.latest(1) == QuoteRow(0, 7.0, 1.0, 7.5, 2.0)
+    assert _latest(seen, 1) == QuoteRow(0, 7.0, 1.0, 7.5, 2.0)
     assert [quote.ts_ns for quote in seen.recent(0)] == [497, 498, 499]
 
 
