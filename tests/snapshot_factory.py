@@ -25,6 +25,7 @@ AGENT_LIMITS = AgentLimits(
     least_reward_to_risk=1.5,
     most_offset_bps=20,
 )
+BOTH_DIRECTIONS = msgspec.structs.replace(AGENT_LIMITS, directions=("long", "short"))
 FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
 
 

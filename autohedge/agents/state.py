@@ -45,16 +45,16 @@ class DeliberationState:
         """Whether no further agent is asked."""
         return bool(self.refusal or self.abstention)
 
-    @property
-    def wants_long(self) -> bool:
-        """Whether the Director wants a long position and no agent has refused."""
+    def wants_entry(self, snapshot: Snapshot) -> bool:
+        """Whether the Director wants an entry in a direction that is allowed, and no agent has refused."""
         verdict = self.verdict
-        wants = verdict is not None and (verdict.decision, verdict.direction) == ("trade", "long")
-        return wants and not self.finished
+        if verdict is None or verdict.decision != "trade" or self.finished:
+            return False
+        return verdict.direction in snapshot.limits.directions
 
     def continues(self, snapshot: Snapshot) -> bool:
         """Whether the next agent is asked: only about an entry, not about a gate or a held position."""
-        return self.wants_long and snapshot.kind == "trade" and not snapshot.position.quantity
+        return self.wants_entry(snapshot) and snapshot.kind == "trade" and not snapshot.position.quantity
 
     @property
     def colleagues(self) -> PriorAnswers:
@@ -70,7 +70,9 @@ class DeliberationState:
             )
         if (allowed := self.assessment) is not None:
             exits = (allowed.take_profit_bps, allowed.stop_loss_bps)
-            prior_answers = prior_answers._replace(assessment=assessment_text(self.size_pct, *exits))
+            is_short = verdict is not None and verdict.direction == "short"
+            text = assessment_text(self.size_pct, *exits, is_short=is_short)
+            prior_answers = prior_answers._replace(assessment=text)
         return prior_answers
 
     @property

@@ -13,7 +13,7 @@ from autohedge.core.ids import (
     StrategyId,
     VenueId,
 )
-from autohedge.core.snapshots import DeliberationKind
+from autohedge.core.snapshots import DeliberationKind, Direction
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
@@ -82,7 +82,10 @@ class DeliberationRequested(Output, frozen=True, gc=False, omit_defaults=True):
 
 
 class GateChanged(Output, frozen=True, gc=False, omit_defaults=True):
-    """The new state of a symbol's entry gate; an open gate closes by itself at `valid_until_ns`."""
+    """The new state of a symbol's entry gate; an open gate closes by itself at `valid_until_ns`.
+
+    An open gate admits entries in its `direction`.
+    """
 
     at_ns: int
     symbol: str
@@ -92,6 +95,7 @@ class GateChanged(Output, frozen=True, gc=False, omit_defaults=True):
     venue: VenueId = DEFAULT_VENUE
     account: AccountId = DEFAULT_ACCOUNT
     strategy: StrategyId = DEFAULT_STRATEGY
+    direction: Direction = "long"
 
 
 class ProposalResolved(Output, frozen=True, gc=False, omit_defaults=True):

@@ -104,6 +104,8 @@ class OrderTrigger(StrEnum):
 
 # Module-level names, because Python 3.11 takes a quarter of a microsecond to look up an enum member.
 BUY, SELL = Side
+SIDE_OF = {"long": BUY, "short": SELL}
+"""The side of an entry in each direction."""
 ENTER, LEAVE = Purpose
 MARKET, LIMIT = OrderType
 IOC, GTC = TimeInForce

@@ -20,6 +20,9 @@ from autohedge.core.ids import (
 )
 
 DeliberationKind = Literal["gate", "trade", "learning"]
+Direction = Literal["long", "short"]
+# One object, because msgspec leaves out a default that is the same object.
+ONLY_LONG: tuple[Direction, ...] = ("long",)
 
 
 class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
@@ -33,15 +36,29 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
-    """The position in the symbol: `price` is its average cost; price and exit levels are 0 if flat."""
+    """The position in the symbol: `price` is its average cost; price and exit levels are 0 if flat.
+
+    A short has a negative quantity.
+    """
 
     quantity: Decimal
     price: float
     take_profit: float
     stop_loss: float
 
+    @property
+    def direction(self) -> Direction | Literal[""]:
+        """The direction of the position; empty if flat."""
+        return "long" if self.quantity > 0 else "short" if self.quantity < 0 else ""
 
-class ClosedTrade(msgspec.Struct, frozen=True, gc=False):
+    def gain_bps(self, quote: QuoteRow) -> float:
+        """What closing the position at a quote would gain, in bps of its price: a long at the bid, a short at the ask."""
+        exit_price = quote.bid if self.quantity > 0 else quote.ask
+        gain = exit_price / self.price - 1 if self.quantity > 0 else 1 - exit_price / self.price
+        return gain * 1e4
+
+
+class ClosedTrade(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A finished round trip: `realized` is before `fees`, both in money; `reason` is the exit's code."""
 
     symbol: str
@@ -53,12 +70,22 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False):
     realized: Decimal
     fees: Decimal
     reason: str
+    direction: Direction = "long"
+
+    @property
+    def move_bps(self) -> float:
+        """The gain from entry price to exit price in bps of the entry price; 0 for an entry without a price."""
+        if self.entry_price <= 0:
+            return 0.0
+        rise = self.exit_price / self.entry_price - 1
+        return (rise if self.direction == "long" else -rise) * 1e4
 
 
-class AgentLimits(msgspec.Struct, frozen=True, gc=False):
+class AgentLimits(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The fixed limits, as the agents see them; an answer cannot change them.
 
-    `stop_losses_bps` and `take_profits_bps` are the least and the most that the Risk agent may ask for.
+    `stop_losses_bps` and `take_profits_bps` are the least and the most that the Risk agent may ask for. `directions`
+    are those that an entry may have.
     """
 
     min_order_notional: Decimal
@@ -74,6 +101,7 @@ class AgentLimits(msgspec.Struct, frozen=True, gc=False):
     take_profits_bps: tuple[int, int]
     least_reward_to_risk: float
     most_offset_bps: int
+    directions: tuple[Direction, ...] = ONLY_LONG
 
 
 class Snapshot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

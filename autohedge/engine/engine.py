@@ -286,8 +286,14 @@ class Engine:
             self._counts[lane, code] += 1
             self.actions.exit_now(lane, pending_exit_reason or code.label, self.now_ns)
         else:
-            code = self.actions.enter(lane, self._entry_request(lane), quote_ns, self.now_ns)
+            code = self._enter(lane, self._entry_request(lane), quote_ns)
             self._counts[lane, code] += 1
+
+    def _enter(self, lane: int, request: EntryRequest, quote_ns: int) -> Reason:
+        """Enters as signalled, unless the agents have opened the gate of the lane for the other direction."""
+        if self.deliberations and not self.deliberations.admits(lane, request.side):
+            return Reason.GATE_CLOSED
+        return self.actions.enter(lane, request, quote_ns, self.now_ns)
 
     def _entry_request(self, lane: int) -> EntryRequest:
         """The entry that the strategy has signalled in a lane."""

@@ -4,7 +4,8 @@ Signals of the kernel, proposals of agents, timers and operator commands all com
 """
 
 from autohedge.core.clock import next_midnight_ns
-from autohedge.core.orders import LEAVE, OrderState
+from autohedge.core.money import ZERO
+from autohedge.core.orders import LEAVE, OrderState, Side, closable
 from autohedge.core.reasons import Reason
 from autohedge.core.timers import TimerQueue
 from autohedge.engine.outbox import Outbox
@@ -67,6 +68,13 @@ class TradeActions:
         if market.spread_bps(lane) > max_spread_bps:
             return Reason.WIDE_SPREAD
         return self.enter(lane, request, market.last_quote_ns(lane), now_ns)
+
+    def turns(self, lane: int, side: Side, reason: str, now_ns: int) -> bool:
+        """Cancels resting entries if the last request was for the other side; returns whether that side is held."""
+        instrument_state, position = self._instruments[lane], self._portfolio.position(lane)
+        if instrument_state.entry.side is not side:
+            self.cancel_entry(lane, reason, now_ns)
+        return closable(position.quantity, side) > ZERO and not instrument_state.dust
 
     def send_slice(self, lane: int, now_ns: int) -> None:
         """Sends the next slice of an entry, or drops what is left of it once the position is being closed."""

@@ -202,8 +202,9 @@ def _resolved(snapshot: Snapshot, trail: DeliberationState, source: str) -> Deli
     verdict, share = trail.verdict, trail.agreement_pct
     if verdict is None or trail.abstention:
         return DeliberationResult("abstain", trail.abstention, source, trail.calls, agreement_pct=share)
-    # The Director wants to buy what is held already: the position stays as it is.
-    keeps = trail.wants_long and snapshot.kind == "trade" and snapshot.position.quantity
+    # The Director wants what is held already: the position stays as it is.
+    is_held = snapshot.kind == "trade" and snapshot.position.direction == verdict.direction
+    keeps = is_held and trail.wants_entry(snapshot)
     decided: Literal["trade", "no_trade"] = "no_trade" if trail.refusal else verdict.decision
     return DeliberationResult(
         verdict="keep" if keeps else decided,

@@ -29,6 +29,8 @@ def verdict_key(snapshot: Snapshot, prompt: Prompt, agents: AgentsSettings, mode
     model_settings = f"{terms.model or model} temperature={terms.temperature} samples={terms.samples}"
     own = {name: getattr(terms, name) for name in OF_ANSWERS}
     model_settings += "".join(f" {name}={value}" for name, value in own.items() if value and value != "auto")
+    directions = snapshot.limits.directions
+    model_settings += "" if directions == ("long",) else f" directions={','.join(directions)}"
     version = str(SCHEMA_VERSION)
     return VerdictKey(
         f"{snapshot.venue} {market}", snapshot.symbol, prompt.hash, model_settings, version, band

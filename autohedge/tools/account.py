@@ -1,7 +1,13 @@
 """The account as text: position, money, exposure, and the limits that no answer can change."""
 
+from collections.abc import Iterator
+
 from autohedge.core.snapshots import AgentLimits, PositionView, Snapshot
 from autohedge.tools.formatting import clean_name, format_decimal, format_money, format_price, format_setting
+
+SHORTS = (
+    "of a short the take-profit is below the price, the stop-loss above it, and an offset raises the limit"
+)
 
 
 def account_text(snapshot: Snapshot) -> str:
@@ -12,6 +18,7 @@ def account_text(snapshot: Snapshot) -> str:
             _money(snapshot),
             f"exposure: {format_money(snapshot.exposure)}{_at_most(snapshot.limits)}",
             _rules(snapshot),
+            *_directions(snapshot.limits),
             f"trading: {clean_name(snapshot.state)}, gate: {clean_name(snapshot.gate)}",
         )
     )
@@ -28,14 +35,23 @@ def _position(snapshot: Snapshot) -> str:
         return "none"
     gain = _gain(snapshot, held)
     exit_levels = f"take-profit {format_price(held.take_profit)}, stop-loss {format_price(held.stop_loss)}"
-    return f"{format_decimal(held.quantity)} bought at {format_price(held.price)}{gain}, {exit_levels}"
+    done = "bought" if held.quantity > 0 else "sold short"
+    quantity = format_decimal(held.quantity.copy_abs())
+    return f"{quantity} {done} at {format_price(held.price)}{gain}, {exit_levels}"
 
 
 def _gain(snapshot: Snapshot, held: PositionView) -> str:
-    """Returns the distance of the last bid from the entry price in bps, if both are known."""
+    """Returns what the position gains at the last quote, in bps of its entry price, if both are known."""
     if not snapshot.quotes or held.price <= 0:
         return ""
-    return f" ({(snapshot.quotes[-1].bid / held.price - 1) * 1e4:+.1f} bps at the last bid)"
+    exit_side = "bid" if held.quantity > 0 else "ask"
+    return f" ({held.gain_bps(snapshot.quotes[-1]):+.1f} bps at the last {exit_side})"
+
+
+def _directions(bounds: AgentLimits) -> Iterator[str]:
+    """Yields the directions of entries where shorts are allowed; other prompts do not speak of shorts."""
+    if "short" in bounds.directions:
+        yield f"entries may be {' or '.join(bounds.directions)}; {SHORTS}"
 
 
 def _at_most(bounds: AgentLimits) -> str:
@@ -62,9 +78,8 @@ def _rules(snapshot: Snapshot) -> str:
         f"take-profit +{format_setting(bounds.take_profit_bps)} bps, "
         f"stop-loss -{format_setting(bounds.stop_loss_bps)} bps"
     )
-    return (
-        f"exits: {exits}; {fee}\nentries: from a rise of {format_setting(bounds.min_edge_bps)} bps, {within}"
-    )
+    moves = " or ".join({"long": "rise", "short": "fall"}[each] for each in bounds.directions or ("long",))
+    return f"exits: {exits}; {fee}\nentries: from a {moves} of {format_setting(bounds.min_edge_bps)} bps, {within}"
 
 
 def bounds_text(bounds: AgentLimits) -> str:
@@ -76,5 +91,6 @@ def bounds_text(bounds: AgentLimits) -> str:
             f"stop-loss: {stops[0]} to {stops[1]} bps",
             f"take-profit over stop-loss: at least {format_setting(bounds.least_reward_to_risk)}",
             f"offset of a limit: 0 to {bounds.most_offset_bps} bps",
+            *([SHORTS] if "short" in bounds.directions else []),
         )
     )

@@ -85,11 +85,11 @@ def _money(snapshot: Snapshot) -> Iterator[float]:
 
 
 def _gain_bps(snapshot: Snapshot) -> tuple[float, ...]:
-    """Returns the distance of the last bid from the entry price, where the account text shows it."""
+    """Returns what the position gains at the last quote, where the account text shows it."""
     held = snapshot.position
     if not (held.quantity and snapshot.quotes and held.price > 0):
         return ()
-    return ((snapshot.quotes[-1].bid / held.price - 1) * 1e4,)
+    return (held.gain_bps(snapshot.quotes[-1]),)
 
 
 def _limits_bps(bounds: AgentLimits) -> tuple[float, ...]:

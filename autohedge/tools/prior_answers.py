@@ -37,8 +37,16 @@ def finding_text(thesis: str, score_pct: int, support: float, resistance: float,
     return f"claim {thesis}, technical score {score_pct} %, {levels}, volatility {volatility}"
 
 
-def assessment_text(size_pct: int, take_profit_bps: int, stop_loss_bps: int) -> str:
+def assessment_text(
+    size_pct: int, take_profit_bps: int, stop_loss_bps: int, *, is_short: bool = False
+) -> str:
     """Returns the size and exits that Risk approved."""
+    if is_short:
+        return (
+            f"sell short {size_pct} % of the usual size, "
+            f"take-profit -{take_profit_bps} bps, stop-loss +{stop_loss_bps} bps; "
+            "a limit with an offset waits for a higher price"
+        )
     return (
         f"buy {size_pct} % of the usual size, "
         f"take-profit +{take_profit_bps} bps, stop-loss -{stop_loss_bps} bps"

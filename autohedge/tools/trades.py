@@ -22,17 +22,13 @@ def net(trade: ClosedTrade) -> Decimal:
     return subtract(trade.realized, trade.fees)
 
 
-def move_bps(trade: ClosedTrade) -> float:
-    """Returns the return from entry price to exit price in bps; 0 for an entry without a price."""
-    return (trade.exit_price / trade.entry_price - 1) * 1e4 if trade.entry_price > 0 else 0.0
-
-
 def _trade_text(trade: ClosedTrade) -> str:
+    entered, left = ("bought", "sold") if trade.direction == "long" else ("sold short", "bought back")
     held_s = (trade.closed_ns - trade.opened_ns) // NS_PER_S
     return (
         f"{format_utc(trade.closed_ns)[:19]} {clean_name(trade.symbol)}: "
-        f"bought {format_decimal(trade.quantity)} at {format_price(trade.entry_price)}, "
-        f"sold at {format_price(trade.exit_price)} ({move_bps(trade):+.1f} bps) after {held_s} s, "
+        f"{entered} {format_decimal(trade.quantity)} at {format_price(trade.entry_price)}, "
+        f"{left} at {format_price(trade.exit_price)} ({trade.move_bps:+.1f} bps) after {held_s} s, "
         f"{clean_name(trade.reason)}; "
         f"gain {format_money(trade.realized)}, fees {format_money(trade.fees)}, "
         f"net {format_money(net(trade))}"

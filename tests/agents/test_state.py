@@ -27,9 +27,10 @@ from autohedge.llm.outcome import Outcome
 from autohedge.tools.claims import claims
 from tests.graph.team_harness import ANSWERS
 from tests.llm.backends.test_rules import HELD
-from tests.snapshot_factory import snapshot
+from tests.snapshot_factory import BOTH_DIRECTIONS, snapshot
 
 FLAT = snapshot(kind="trade")
+EITHER_WAY = snapshot(kind="trade", limits=BOTH_DIRECTIONS)
 ASKED = Asked(FLAT, "", 10, 50)
 Changes = dict[str, Any]
 
@@ -71,11 +72,13 @@ def test_proposal_is_absent_before_execution_agent_answers() -> None:
 
 
 @pytest.mark.parametrize("kind", ["gate", "learning"])
-def test_director_is_followed_only_for_a_new_long_entry(kind: Any) -> None:
+def test_director_is_followed_only_for_a_new_entry_that_is_allowed(kind: Any) -> None:
     assert not _after_director().continues(snapshot(kind=kind))
     assert not _after_director().continues(snapshot(kind="trade", position=HELD))
     assert not _after_director(direction="exit").continues(FLAT)
     assert not _after_director(direction="short").continues(FLAT)
+    assert _after_director(direction="short").continues(EITHER_WAY)
+    assert not _after_director(direction="exit").continues(EITHER_WAY)
     assert not _after_director(decision="no_trade").continues(FLAT)
 
 

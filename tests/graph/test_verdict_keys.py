@@ -24,7 +24,7 @@ from autohedge.prompts.library import load
 from tests.graph.hybrid_harness import TRADE
 from tests.graph.record_factory import copied, forging, hybrid, replayed, require_difference, transcribed
 from tests.run_harness import settings
-from tests.snapshot_factory import rows, snapshot
+from tests.snapshot_factory import BOTH_DIRECTIONS, rows, snapshot
 
 TTL_S = 120
 RISING = rows([100 + 0.01 * (step % 5) + 0.01 * step for step in range(50)])
@@ -168,8 +168,9 @@ def test_verdict_key_depends_on_tape_symbol_model_sampling_and_regime() -> None:
         key(extra_body={"top_k": 5}),
         key(market="another tape"),
         key(venue="kraken"),
+        key(limits=BOTH_DIRECTIONS),
     ]
-    assert key() == same and len({key(), *others}) == 11
+    assert key() == same and len({key(), *others}) == 12
     assert key() == key(reasoning="auto", max_answer_tokens=0, extra_body={}, keep_alive="5m")
     assert key(kind="trade") == key(kind="learning") == key(quotes=RISING[:2]) == ""
 

@@ -9,9 +9,17 @@ import msgspec
 from autohedge.config import Settings
 from autohedge.core.events import Decision, DeliberationRequested
 from autohedge.core.money import ZERO
-from autohedge.core.orders import Intent
+from autohedge.core.orders import BUY, SELL, Intent, Side
 from autohedge.core.results import DeliberationFigures
-from autohedge.core.snapshots import AgentLimits, ClosedTrade, DeliberationKind, PositionView, Snapshot
+from autohedge.core.snapshots import (
+    ONLY_LONG,
+    AgentLimits,
+    ClosedTrade,
+    DeliberationKind,
+    Direction,
+    PositionView,
+    Snapshot,
+)
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.gates import EXPIRY, EntryGates
@@ -25,6 +33,12 @@ from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.portfolio import PositionChange
 from autohedge.execution.tracking import TimerKey
 
+DIRECTIONS: dict[frozenset[Side], tuple[Direction, ...]] = {
+    frozenset(): (),
+    frozenset({BUY}): ONLY_LONG,
+    frozenset({SELL}): ("short",),
+    frozenset({BUY, SELL}): ("long", "short"),
+}
 DELIBERATION_TIMERS = frozenset({REQUEST, DEADLINE, EXPIRY, LEARNED})
 
 
@@ -70,6 +84,10 @@ class DeliberationCoordinator:
         self._bounds[:] = [agent_limits(settings.for_symbol(symbol)) for symbol in self._symbols]
         for lane in range(len(self._instruments)):
             self._ask_if_due(lane, now_ns)  # sets the timer of a question that waits, by the new pause
+
+    def admits(self, lane: int, side: Side) -> bool:
+        """Whether the open gate of a lane admits entries of a side."""
+        return not isinstance(self.gates, EntryGates) or self.gates.admits(lane, side)
 
     # requests of a person, for `autohedge ask`
 
@@ -230,7 +248,7 @@ class DeliberationCoordinator:
         )
 
     def _position_view(self, lane: int) -> PositionView:
-        """The position as agents see it; dust, which no order can sell, counts as none."""
+        """The position as agents see it; dust, which no order can close, counts as none."""
         instrument_state, position = self._instruments[lane], self._portfolio.position(lane)
         if not position.quantity or instrument_state.dust:
             return PositionView(ZERO if instrument_state.dust else position.quantity, 0.0, 0.0, 0.0)
@@ -260,4 +278,5 @@ def agent_limits(settings: Settings) -> AgentLimits:
         take_profits_bps=(risk_agent.least_take_profit_bps, risk_agent.most_take_profit_bps),
         least_reward_to_risk=risk_agent.least_reward_to_risk,
         most_offset_bps=settings.agents.execution.most_offset_bps,
+        directions=DIRECTIONS[settings.entry_sides],
     )

@@ -11,8 +11,9 @@ from typing import Any, Literal
 from autohedge.config.sections import HybridSettings
 from autohedge.core.clock import NEVER
 from autohedge.core.events import Decision, GateChanged
+from autohedge.core.orders import SIDE_OF, Side
 from autohedge.core.reasons import GATES_FROM, Reason
-from autohedge.core.snapshots import DeliberationKind
+from autohedge.core.snapshots import DeliberationKind, Direction
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
@@ -42,10 +43,14 @@ MEETING_THE_GATE = [
 
 @dataclass(slots=True)
 class Gate:
-    """The gate of one symbol; an open one closes at `valid_until_ns`."""
+    """The gate of one symbol; an open one closes at `valid_until_ns`.
+
+    It admits entries in its `direction`; an empty one, of a gate that starts open, admits every entry.
+    """
 
     state: State = "closed"
     valid_until_ns: int = 0
+    direction: Direction | Literal[""] = ""
 
 
 class EntryGates:
@@ -76,6 +81,11 @@ class EntryGates:
     def code(self, lane: int) -> int:
         """The reason code in which entry signals of a lane end; 0 if they pass."""
         return CODES[self.gates[lane].state]
+
+    def admits(self, lane: int, side: Side) -> bool:
+        """Whether an open gate admits entries of a side."""
+        direction = self.gates[lane].direction
+        return not direction or SIDE_OF[direction] is side
 
     def figures(self) -> dict[str, Any]:
         """The figures of gates for the result."""
@@ -120,7 +130,7 @@ class EntryGates:
         # A cached verdict counts from its own request. The minimum keeps a wrong time from extending it.
         decided_ns = min(decision.decided_ns or requested_ns, requested_ns)
         valid_until_ns = decided_ns + self._verdict_ttl_ns
-        if decision.direction != "long":
+        if SIDE_OF.get(decision.direction) not in self._instruments[lane].limits.entry_sides:
             self.close(lane, f"direction {decision.direction or 'missing'}", now_ns)
         elif valid_until_ns <= now_ns:
             self._stats.abstentions["stale"] += 1
@@ -128,7 +138,8 @@ class EntryGates:
         else:
             self.gates[lane].valid_until_ns = valid_until_ns
             self._timers.schedule((EXPIRY, lane), valid_until_ns)
-            self._transition(lane, "open", decision.source or "decision", now_ns)
+            direction: Direction = "short" if decision.direction == "short" else "long"
+            self._transition(lane, "open", decision.source or "decision", now_ns, direction)
 
     def _on_no_trade(self, lane: int, why: str, now_ns: int) -> None:
         """Closes the gate and starts the cooldown of `no_trade_cooldown_quotes`."""
@@ -142,18 +153,24 @@ class EntryGates:
         self._stats.abstentions[code] += 1
         self.close(lane, code, now_ns)
 
-    def _transition(self, lane: int, state: State, why: str, now_ns: int) -> None:
-        """Moves a gate to a state and emits `GateChanged`."""
+    def _transition(
+        self, lane: int, state: State, why: str, now_ns: int, direction: Direction = "long"
+    ) -> None:
+        """Moves a gate to a state, open for a direction, and emits `GateChanged`."""
         gate = self.gates[lane]
         was, gate.state = gate.state, state
+        gate.direction = direction
         if state != "open":
             gate.valid_until_ns = 0
         if state == was != "open":  # open again is an event of its own: the gate now holds longer
             return
         instrument, ids = self._instruments[lane].instrument, self._instruments[lane].ids
-        self._outbox.emit(GateChanged(now_ns, instrument.symbol, state, why, gate.valid_until_ns, *ids))
+        self._outbox.emit(
+            GateChanged(now_ns, instrument.symbol, state, why, gate.valid_until_ns, *ids, direction)
+        )
         self._stats.opened += state == "open" != was
         self._stats.closed += was == "open" != state
         # Last, so that in the journal the gate closes before its entry is cancelled.
-        if was == "open" != state:
+        is_other_side = self._instruments[lane].entry.side is not SIDE_OF[direction]
+        if was == "open" and (state != "open" or is_other_side):
             self._actions.cancel_entry(lane, "gate closed", now_ns)

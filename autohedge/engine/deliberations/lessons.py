@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from autohedge.core.events import Decision
 from autohedge.core.money import ZERO, add
-from autohedge.core.orders import ENTER, Intent
+from autohedge.core.orders import ENTER, SELL, Intent
 from autohedge.core.snapshots import ClosedTrade
 from autohedge.core.timers import TimerQueue
 from autohedge.execution.portfolio import PositionChange
@@ -50,7 +50,7 @@ class LessonScheduler:
         # An adopted position was not bought here: it has no entry price to learn from.
         if change.held != ZERO or trip.bought <= ZERO:
             return ()
-        closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, intent.reason, now_ns)]
+        closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, intent, now_ns)]
         symbol_state.closed = closed[-CLOSED_TRADES_MAX:]
         symbol_state.trip = TripTotals()
         is_due = not symbol_state.waits_for and len(symbol_state.closed) >= self._every
@@ -73,7 +73,7 @@ class LessonScheduler:
         self._symbol_states[lane].waits_for = 0
         self._timers.cancel((LEARNED, lane))
 
-    def _closed_trade(self, lane: int, trip: TripTotals, reason: str, now_ns: int) -> ClosedTrade:
+    def _closed_trade(self, lane: int, trip: TripTotals, intent: Intent, now_ns: int) -> ClosedTrade:
         return ClosedTrade(
             symbol=self._symbols[lane],
             opened_ns=trip.opened_ns,
@@ -83,5 +83,6 @@ class LessonScheduler:
             exit_price=trip.exit_price,
             realized=trip.realized,
             fees=trip.fees,
-            reason=reason,
+            reason=intent.reason,
+            direction="long" if intent.side is SELL else "short",
         )

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from autohedge.core.events import CooldownChanged, Decision, Proposal, ProposalResolved
-from autohedge.core.orders import BUY
+from autohedge.core.orders import SIDE_OF
 from autohedge.core.reasons import Reason
 from autohedge.core.snapshots import AgentLimits, DeliberationKind
 from autohedge.engine.deliberations.scheduler import VERDICTS, DeliberationScheduler
@@ -78,27 +78,28 @@ class ProposalHandler:
         """Carries out a decision; returns the code in which it ends."""
         if decision.verdict == "keep":
             return decision.code or "keep"
-        if decision.verdict == "trade" and decision.direction == "long":
-            return self._enter(lane, decision.proposal, now_ns)
+        if decision.verdict == "trade" and decision.direction in self._bounds[lane].directions:
+            return self._enter(lane, decision, now_ns)
         # Fail closed: whatever else the answer is, it no longer supports the entry that rests.
         self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
         if decision.verdict == "trade" and decision.direction == "exit":
             return Reason.EXIT_SIGNAL.label if self._actions.exit_for_agents(lane, now_ns) else "nothing_held"
         if decision.verdict == "trade":
-            return "no_short"
+            return (Reason.NO_LONG if decision.direction == "long" else Reason.NO_SHORT).label
         if decision.verdict == "no_trade":
             self._cool_down(lane, decision.code or "no_trade", now_ns)
             return decision.code or "no_trade"
         return decision.code or "unexplained"
 
-    def _enter(self, lane: int, proposal: Proposal | None, now_ns: int) -> str:
-        bounds = self._bounds[lane]
+    def _enter(self, lane: int, decision: Decision, now_ns: int) -> str:
+        bounds, proposal, side = self._bounds[lane], decision.proposal, SIDE_OF[decision.direction]
+        if self._actions.turns(lane, side, WITHDRAWN, now_ns):
+            return Reason.IN_POSITION.label  # only `exit` ends a position
         if proposal is None or not within_limits(proposal, bounds):
             self._actions.cancel_entry(lane, WITHDRAWN, now_ns)
             return "bad_proposal"
-        return self._actions.enter_proposal(
-            lane, EntryRequest(BUY, proposal), bounds.max_spread_bps, now_ns
-        ).label
+        request = EntryRequest(side, proposal)
+        return self._actions.enter_proposal(lane, request, bounds.max_spread_bps, now_ns).label
 
     def _cool_down(self, lane: int, why: str, now_ns: int) -> None:
         """Starts the cooldown of `no_trade_cooldown_quotes`, if it is not 0."""

@@ -10,14 +10,16 @@ with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
 Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps. Otherwise
 `no_trade`, with the direction `long` or `short` by the sign of the drift. If a position is held and the same
 conditions hold downwards, the direction is `exit`, and the decision `trade` if the kind of deliberation is
-`trade`. confidence_pct is 100 Φ(t) for a rise and 100 (1 - Φ(t)) otherwise; Φ is the standard normal
+`trade`. Where shorts are allowed, a clear fall is `trade short`, and a clear rise ends a short.
+confidence_pct is 100 Φ(t) for a rise and 100 (1 - Φ(t)) otherwise; Φ is the standard normal
 distribution function. key_levels are the lowest bid and the highest ask, within 50 % of the last mid.
 horizon_minutes is the time span of the quotes, rounded up. On a random walk without a spread t >= 0.5 holds three times in ten, so the formula
 has no edge.
 
 Quant: `supported` if the later half of the quotes alone satisfies the Director's rule for a rise and
 technical_score_pct, which is 100 Φ(t), is at least 50. `refuted` if that half drifts down by at least 0.5
-spread_bps, else `uncertain`. support and resistance are the Director's key_levels. noise_bps = 10^4 sd(r) sqrt(n - 1) is the standard
+spread_bps, else `uncertain`. Where shorts are allowed and all quotes together drift down, the same rule judges a
+fall, with -t and up instead of down. support and resistance are the Director's key_levels. noise_bps = 10^4 sd(r) sqrt(n - 1) is the standard
 deviation of a random move over the span of the quotes; `volatility` is `fail` if it exceeds the widest
 stop-loss that Risk may set.
 
@@ -27,7 +29,8 @@ if that exceeds the upper bound; else size_pct = 100 (1 - cost_bps / take_profit
 
 Execution: `market` and `ioc` at a spread of at most 2 bps, else `limit` and `gtc`, half a spread lower.
 
-Learning: over the closed trades, the mean of gain_bps = 10^4 (exit / entry - 1), and the profit after fees.
+Learning: over the closed trades, the mean of gain_bps = 10^4 (exit / entry - 1), negated for a short, and the
+profit after fees.
 The lesson states whether these trades were profitable, and is valid for one hour per trade, at most a day.
 """
 
@@ -121,13 +124,15 @@ def trend(quotes: tuple[QuoteRow, ...]) -> Trend:
 
 def verdict(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Director's answer."""
-    found, held = trend(snapshot.quotes), snapshot.position.quantity > 0
+    found = trend(snapshot.quotes)
     rises, chance = found.is_clear(1), _chance(found.t)
-    leaves = snapshot.kind == "trade" and held and found.is_clear(-1)
+    direction = _direction(found, snapshot.position.direction)
+    enters = (rises or found.is_clear(-1)) and direction in snapshot.limits.directions
+    leaves = direction == "exit" and snapshot.kind == "trade"
     return {
-        "decision": "trade" if rises or leaves else "no_trade",
+        "decision": "trade" if enters or leaves else "no_trade",
         "symbol": snapshot.symbol,
-        "direction": _direction(found, held=held),
+        "direction": direction,
         "confidence_pct": round(100 * (chance if rises else 1 - chance)),
         "thesis": _thesis(found),
         "key_levels": _levels(snapshot),
@@ -139,10 +144,11 @@ def lesson(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Learning agent's answer."""
     closed = snapshot.closed_trades
     profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
-    gain_bps = mean([_gain_bps(trade) for trade in closed]) or 0.0
+    gain_bps = mean([trade.move_bps for trade in closed]) or 0.0
+    move = "move" if any(trade.direction == "short" for trade in closed) else "rise"
     won = sum(trade.realized > trade.fees for trade in closed)
     return {
-        "expected": "A rise that earns more than its fees.",
+        "expected": f"A {move} that earns more than its fees.",
         "happened": f"{won} of {len(closed)} trades earned more than their fees.",
         "lesson": _lesson(snapshot.symbol, len(closed), profit),
         "evidence": (
@@ -155,11 +161,13 @@ def lesson(snapshot: Snapshot) -> dict[str, Any]:
 def finding(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Quant's answer."""
     read = snapshot.quotes[-QUOTES_READ:]
-    late, score_pct = trend(read[len(read) // 2 :]), round(100 * _chance(trend(read).t))
-    if late.is_clear(1) and score_pct >= EVEN_PCT:
+    whole, late = trend(read), trend(read[len(read) // 2 :])
+    sign = -1 if "short" in snapshot.limits.directions and whole.drift_bps < 0 else 1
+    score_pct = round(100 * _chance(sign * whole.t))
+    if late.is_clear(sign) and score_pct >= EVEN_PCT:
         thesis = "supported"
     else:
-        thesis = "refuted" if late.drift_bps <= -LEAST_SPREADS * late.spread_bps else "uncertain"
+        thesis = "refuted" if sign * late.drift_bps <= -LEAST_SPREADS * late.spread_bps else "uncertain"
     lowest, highest = _levels(snapshot) or (0.0, 0.0)
     return {
         "symbol": snapshot.symbol,
@@ -222,8 +230,8 @@ def _chance(t: float) -> float:
     return (1 + math.erf(t / math.sqrt(2))) / 2
 
 
-def _direction(found: Trend, *, held: bool) -> str:
-    if held and found.is_clear(-1):
+def _direction(found: Trend, held: str) -> str:
+    if (held == "long" and found.is_clear(-1)) or (held == "short" and found.is_clear(1)):
         return "exit"
     return "long" if found.drift_bps >= 0 else "short"
 
@@ -250,10 +258,6 @@ def _levels(snapshot: Snapshot) -> list[float]:
 def _horizon_minutes(quotes: tuple[QuoteRow, ...]) -> int:
     # Two negations round the quotient up.
     return max(1, -((quotes[0].ts_ns - quotes[-1].ts_ns) // NS_PER_MINUTE)) if quotes else 1
-
-
-def _gain_bps(trade: ClosedTrade) -> float:
-    return (trade.exit_price / trade.entry_price - 1) * 1e4 if trade.entry_price > 0 else 0.0
 
 
 def _lesson(symbol: str, trades: int, profit: Decimal) -> str:

@@ -22,7 +22,7 @@ from autohedge.market import Stream, SyntheticSpec, open_tape, parse_source, syn
 from autohedge.tools import preview
 from autohedge.tools.claims import implausible_levels
 from tests.run_harness import settings
-from tests.snapshot_factory import AGENT_LIMITS, VALID_QUOTES, closed_trade, rows, snapshot
+from tests.snapshot_factory import AGENT_LIMITS, BOTH_DIRECTIONS, VALID_QUOTES, closed_trade, rows, snapshot
 
 HELD = PositionView(Decimal(1), 100.0, 101.0, 99.0)
 DECISIONS, DIRECTIONS = {"trade", "no_trade"}, {"long", "short", "exit"}
@@ -96,6 +96,41 @@ def test_clear_fall_in_trade_deliberation_exits_holding() -> None:
     for held, decision, direction in ((HELD, "trade", "exit"), (snapshot().position, "no_trade", "short")):
         parsed = answer(snapshot(saw(-1.0, 5.0), kind="trade", position=held))
         assert (parsed["decision"], parsed["direction"]) == (decision, direction)
+
+
+SHORT = PositionView(Decimal(-1), 100.0, 99.0, 101.0)
+
+
+@pytest.mark.parametrize(
+    ("step_bps", "held", "kind", "decision", "direction"),
+    [
+        (-1.0, None, "gate", "trade", "short"),
+        (1.0, None, "gate", "trade", "long"),
+        (0.2, None, "gate", "no_trade", "long"),
+        (1.0, SHORT, "trade", "trade", "exit"),
+        (1.0, SHORT, "gate", "no_trade", "exit"),
+        (-1.0, SHORT, "trade", "trade", "short"),
+        (-1.0, HELD, "trade", "trade", "exit"),
+    ],
+)
+def test_clear_fall_is_sold_short_where_that_is_allowed(
+    step_bps: float, held: PositionView | None, kind: Any, decision: str, direction: str
+) -> None:
+    seen = snapshot(
+        saw(step_bps, 5.0), kind=kind, position=held or snapshot().position, limits=BOTH_DIRECTIONS
+    )
+    parsed = answer(seen)
+    assert (parsed["decision"], parsed["direction"]) == (decision, direction)
+    assert parsed["confidence_pct"] > 69 or decision == "no_trade"
+
+
+@pytest.mark.parametrize(("late_bps", "thesis"), [(-2.0, "supported"), (2.0, "refuted"), (0.0, "uncertain")])
+def test_the_quant_judges_a_fall_where_shorts_are_allowed(late_bps: float, thesis: str) -> None:
+    noise = [1.0 if i % 2 else -1.0 for i in range(24)]
+    steps = [-3.0] * 25 + [late_bps + each for each in noise]
+    quotes = rows([100 * math.exp(sum(steps[:i]) / 1e4) for i in range(50)], 0.1)
+    parsed = answer(snapshot(quotes, limits=BOTH_DIRECTIONS), "quant")
+    assert parsed["thesis"] == thesis and parsed["technical_score_pct"] >= 50
 
 
 def test_the_quants_figures_are_those_of_the_formula() -> None:
