@@ -12,7 +12,7 @@ from autohedge.audit.html import escaped, figure, folded, table, true_minus
 from autohedge.audit.prices import PriceLine, price_lines
 from autohedge.audit.timeline import IDLE, Timeline, shares
 from autohedge.core.money import ZERO
-from autohedge.core.orders import ENTER, LEAVE
+from autohedge.core.orders import ACTIONS, BUY, ENTER, LEAVE
 from autohedge.core.units import NS_PER_DAY
 from autohedge.records.round_trips import RoundTrip, TrackedOrder, TripFill
 
@@ -88,8 +88,7 @@ def _markers(number: int, trip: RoundTrip, places: int) -> Iterator[Marker]:
 
 
 def _marker_label(number: int, order: TrackedOrder, fill: TripFill, places: int) -> str:
-    side = str(order.side).lower()
-    traded = f"{side} {quantity(fill.quantity)} at {price(fill.price, places)}"
+    traded = f"{ACTIONS[order.side, order.purpose]} {quantity(fill.quantity)} at {price(fill.price, places)}"
     return f"{clock_text(fill.ts_ns)} UTC: {traded}, {order.reason}, question {number}"
 
 
@@ -179,14 +178,14 @@ def _trip_rows(audit: Audit) -> Iterator[tuple[str, ...]]:
     unlinked = len(audit.conversations) - audit.whole
     for index, conversation in enumerate(audit.conversations):
         for trip in conversation.trips:
-            if trip.totals.bought:
+            if trip.totals.entered:
                 yield _trip_row(audit, conversation, trip, linked=index >= unlinked)
 
 
 def _trip_row(audit: Audit, conversation: Conversation, trip: RoundTrip, *, linked: bool) -> tuple[str, ...]:
     number, totals, places = conversation.number, trip.totals, price_places(trip.orders)
-    exit_price = price(totals.exit_price, places) if totals.sold else ""
-    sold = [order.reason for order in trip.orders if order.purpose is LEAVE and order.fills]
+    exit_price = price(totals.exit_price, places) if totals.left else ""
+    exit_reasons = [order.reason for order in trip.orders if order.purpose is LEAVE and order.fills]
     return (
         f'<a href="#q{number}">{number}</a>' if linked else str(number),
         escaped(trip.symbol),
@@ -195,7 +194,7 @@ def _trip_row(audit: Audit, conversation: Conversation, trip: RoundTrip, *, link
         price(totals.entry_price, places),
         clock(audit, trip.closed_ns) if trip.closed_ns else "open",
         exit_price,
-        escaped(sold[-1]) if sold else "",
-        quantity(totals.bought),
+        escaped(exit_reasons[-1]) if exit_reasons else "",
+        f"{'' if totals.side is BUY else 'short '}{quantity(totals.entered)}",
         money(totals.fees, signed=False),
     )

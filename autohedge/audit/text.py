@@ -21,6 +21,7 @@ from autohedge.audit.figures import (
 from autohedge.core.abstentions import describe
 from autohedge.core.clock import format_utc
 from autohedge.core.events import Decision, GateChanged
+from autohedge.core.orders import ACTIONS
 from autohedge.core.units import NS_PER_S
 from autohedge.llm.errors import one_line
 from autohedge.llm.extraction import ExtractionMethod
@@ -111,7 +112,8 @@ def gate(conversation: Conversation) -> str:
 
 def _change(change: GateChanged) -> str:
     until = f", until {format_utc(change.valid_until_ns)} at the latest" if change.valid_until_ns else ""
-    return f"{change.state} ({one_line(change.why)}) at {format_utc(change.at_ns)}{until}"
+    direction = " for shorts" if (change.state, change.direction) == ("open", "short") else ""
+    return f"{change.state}{direction} ({one_line(change.why)}) at {format_utc(change.at_ns)}{until}"
 
 
 def _end(change: GateChanged, ended: GateChanged) -> str:
@@ -189,7 +191,7 @@ def short_order(order: TrackedOrder, places: int | None = None) -> str:
     """Returns what was ordered: `buy 0.000536 at 94,992.2, ioc`."""
     at = "at market" if order.limit is None else f"at {price(order.limit, places)}"
     force = f", {order.time_in_force.lower()}" if order.time_in_force else ""
-    return f"{str(order.side).lower()} {quantity(order.quantity)} {at}{force}"
+    return f"{ACTIONS[order.side, order.purpose]} {quantity(order.quantity)} {at}{force}"
 
 
 def exits(order: TrackedOrder, places: int | None = None) -> str:
@@ -337,11 +339,14 @@ def proposal(conversation: Conversation) -> str:
     proposed = conversation.decision.proposal if conversation.decision else None
     if proposed is None:
         return ""
-    levels = f"take-profit +{proposed.take_profit_bps} bps, stop-loss -{proposed.stop_loss_bps} bps"
+    is_short = conversation.decision is not None and conversation.decision.direction == "short"
+    gain, loss, below = ("-", "+", "above") if is_short else ("+", "-", "below")
+    levels = f"take-profit {gain}{proposed.take_profit_bps} bps, stop-loss {loss}{proposed.stop_loss_bps} bps"
     limit = (
-        f"limit {proposed.offset_bps} bps below the settings'" if proposed.offset_bps else "settings' limit"
+        f"limit {proposed.offset_bps} bps {below} the settings'" if proposed.offset_bps else "settings' limit"
     )
-    return f"{proposed.size_pct} % of the usual size, {levels}, {limit}, {proposed.time_in_force}"
+    size = f"{'short ' if is_short else ''}{proposed.size_pct} % of the usual size"
+    return f"{size}, {levels}, {limit}, {proposed.time_in_force}"
 
 
 def engine_text(conversation: Conversation) -> str:

@@ -47,7 +47,7 @@ from autohedge.core.events import (
     TradingStateChanged,
 )
 from autohedge.core.ids import DEFAULT_VENUE
-from autohedge.core.orders import ENTER
+from autohedge.core.orders import ACTIONS, BUY, ENTER, SELL
 from autohedge.core.ports import RunObserver
 from autohedge.core.reasons import Reason
 from autohedge.core.text import printable
@@ -139,9 +139,10 @@ class EventLog:
         elif code not in LOGGED_BY_EVENTS:
             self._log(2, f"{self._trader} Skip {symbol}: {_skip_reason(code, instrument)}")
         if held := instrument.entry_price:
-            bid = instrument.bid
+            price = instrument.exit_price
             self._log(
-                2, f"[MONITOR] Check {symbol}: entry={held:.8f} current={bid:.8f} pl={_percent(bid, held)}"
+                2,
+                f"[MONITOR] Check {symbol}: entry={held:.8f} current={price:.8f} pl={_gain(price, held, is_long=instrument.is_long)}",
             )
 
     def _reason_counts(self) -> dict[str, NDArray[np.int64]]:
@@ -156,12 +157,11 @@ class EventLog:
 
     def _submitted(self, order: SubmitOrder) -> None:
         instrument = self._view.instrument(order.symbol)
+        price = order.limit or Decimal(str(instrument.ask if order.side is BUY else instrument.bid))
         if order.purpose is ENTER:
-            self._log(1, f"{self._trader} {_buy_trigger(order, instrument)}")
-            price = order.limit or Decimal(str(instrument.ask))
+            self._log(1, f"{self._trader} {_entry_trigger(order, instrument)}")
         else:
-            self._log(1, _sell_trigger(order, instrument))
-            price = Decimal(str(instrument.bid))
+            self._log(1, _exit_trigger(order, instrument))
         worth = (order.quantity * price).quantize(CENTS)
         self._log(
             1,
@@ -233,30 +233,34 @@ LOGGED_BY_EVENTS = frozenset(
 )
 
 
-def _buy_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
+def _entry_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
     exit_levels = f"entry(mid)={instrument.mid:.8f} tp={order.take_profit:.8f} sl={order.stop_loss:.8f}"
     edge = most = ""
     if instrument.min_edge_bps is not None:
-        edge = f"edge_bps={instrument.edge_bps:.2f} >= min_edge_bps={instrument.min_edge_bps:.2f}, "
+        least = f">= min_edge_bps={instrument.min_edge_bps:.2f}"
+        if order.side is SELL:
+            least = f"<= {-instrument.min_edge_bps:.2f}"
+        edge = f"edge_bps={instrument.edge_bps:.2f} {least}, "
     if instrument.max_spread_bps is not None:
         most = f" <= max_spread_bps={instrument.max_spread_bps:.2f}"
-    return f"BUY trigger {order.symbol}: {edge}spread_bps={instrument.spread_bps:.2f}{most} | {exit_levels}"
+    return f"{ACTIONS[order.side, order.purpose].upper()} trigger {order.symbol}: {edge}spread_bps={instrument.spread_bps:.2f}{most} | {exit_levels}"
 
 
-def _sell_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
-    entry, bid = instrument.entry_price, instrument.bid
+def _exit_trigger(order: SubmitOrder, instrument: InstrumentView) -> str:
+    entry, closes_long = instrument.entry_price, order.side is SELL
+    price = instrument.bid if closes_long else instrument.ask
     match order.reason:
         case "take_profit":
             mark = f" tp={instrument.take_profit:.8f}"
         case "stop_loss":
             mark = f" sl={instrument.stop_loss:.8f}"
         case "trailing_stop":
-            mark = f" highest={instrument.highest_bid:.8f}"
+            mark = f" {'highest' if closes_long else 'lowest'}={instrument.trail_price:.8f}"
         case _:
             mark = ""
     why = order.reason.upper().replace("_", " ")
-    figures = f"entry={entry:.8f} current={bid:.8f} ({_percent(bid, entry)})"
-    return f"[MONITOR] SELL trigger ({why}) for {order.symbol}: {figures}{mark}"
+    figures = f"entry={entry:.8f} current={price:.8f} ({_gain(price, entry, is_long=closes_long)})"
+    return f"[MONITOR] {ACTIONS[order.side, order.purpose].upper()} trigger ({why}) for {order.symbol}: {figures}{mark}"
 
 
 def _skip_reason(code: Reason, instrument: InstrumentView) -> str:
@@ -313,7 +317,8 @@ def _gate_line(event: AnyEvent) -> tuple[int, str] | None:
         case DeliberationRequested(kind="gate"):
             return 1, f"[HYBRID] Refreshing LLM gate for {event.symbol} (question {event.number})"
         case GateChanged(state="open"):
-            return 1, f"[HYBRID] Gate OPEN for {event.symbol} by {event.why}."
+            direction = " to shorts" if event.direction == "short" else ""
+            return 1, f"[HYBRID] Gate OPEN{direction} for {event.symbol} by {event.why}."
         case GateChanged():
             return 1, f"[HYBRID] Gate {event.state.upper()} for {event.symbol}: {event.why}."
         case _:
@@ -421,8 +426,9 @@ def _fill_line(fill: ExecutionReport) -> str:
     )
 
 
-def _percent(now: float, then: float) -> str:
-    return f"{(now - then) / then * 100.0:+.2f}%" if then else "?"
+def _gain(now: float, then: float, *, is_long: bool) -> str:
+    change = now - then if is_long else then - now
+    return f"{change / then * 100.0:+.2f}%" if then else "?"
 
 
 def _fee(fill: ExecutionReport) -> str:

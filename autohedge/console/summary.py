@@ -125,8 +125,9 @@ def _figures(report: RunReport) -> Iterator[Row]:
     yield "fees", amount_text(report.fees), _amounts(report.fees_by_currency)
     if report.balances:
         yield "cash", amount_text(report.cash), _amounts(report.balances)
-    yield "entries", f"{report.buys:,}", _expired(report)
-    yield "exits", f"{report.sells:,}", _exits(report)
+    entries = report.buys if report.longs is None else report.longs + (report.shorts or 0)
+    yield "entries", f"{entries:,}", _entries(report)
+    yield "exits", f"{report.buys + report.sells - entries:,}", _exits(report)
     yield "winning exits", f"{report.winning_exits:,}", "before fees"
     yield "open positions", f"{len(report.open_positions):,}", _open(report)
     if orders := report.working_orders:
@@ -138,8 +139,11 @@ def _amounts(amounts: Mapping[str, Decimal] | None) -> str:
     return ", ".join(f"{quantity_text(amount)} {name}" for name, amount in (amounts or {}).items() if amount)
 
 
-def _expired(report: RunReport) -> str:
-    return f"{report.expired:,} more expired without a fill" if report.expired else ""
+def _entries(report: RunReport) -> str:
+    parts = [] if report.longs is None else [f"{report.longs:,} long, {report.shorts or 0:,} short"]
+    if report.expired:
+        parts.append(f"{report.expired:,} more expired without a fill")
+    return "; ".join(parts)
 
 
 def _exits(report: RunReport) -> str:

@@ -132,11 +132,12 @@ REFUSALS = {
     "limits": "no order could have passed the limits, so no agent was asked",
     "no_edge": "the price had not moved, so no agent was asked",
     # what the engine does with the proposal
-    "entry": "an order to buy it was sent",
-    "exit_signal": "the position is sold",
+    "entry": "an order to enter was sent",
+    "exit_signal": "the position is closed",
     "in_position": "a position is held already, and is kept",
-    "no_short": "short selling is not supported",
-    "nothing_held": "there is no position to sell",
+    "no_short": "this run may not sell short",
+    "no_long": "this run may only sell short",
+    "nothing_held": "there is no position to close",
     "bad_proposal": "the proposal is outside the bounds",
 }
 """The codes that refuse an entry after a deliberation; further codes are the outcome codes of quotes."""

@@ -110,6 +110,9 @@ ENTER, LEAVE = Purpose
 MARKET, LIMIT = OrderType
 IOC, GTC = TimeInForce
 
+ACTIONS = {(BUY, ENTER): "buy", (SELL, LEAVE): "sell", (SELL, ENTER): "sell short", (BUY, LEAVE): "cover"}
+"""What an order does, in a word for people."""
+
 _S, _E = OrderState, OrderTrigger
 
 FINAL = frozenset({_S.FILLED, _S.CANCELED, _S.EXPIRED, _S.REJECTED, _S.DENIED, _S.NOT_PLACED})

@@ -55,7 +55,7 @@ class Reason(IntEnum):
     REDUCING = 35
     DUST = 36
     TIME_STOP = 37
-    # final in the kernel too: a buy signal while the gate is not open
+    # final in the kernel too: an entry signal while the gate is not open
     GATE_CLOSED = 38
     GATE_COOLDOWN = 39
     GATE_EXPIRED = 40
@@ -92,13 +92,13 @@ MEANINGS = {
     "in_position": "holds already",
     "order_pending": "an order is on its way",
     "low_volume": "shown size below momentum.min_volume_ratio",
-    "below_vwap": "price below the size-weighted mean",
+    "below_vwap": "price on the wrong side of the size-weighted mean",
     "bar_forming": "the bar is not finished",
     "no_signal": "the strategy gave no signal",
-    "take_profit": "sold at the take-profit",
-    "stop_loss": "sold at the stop-loss",
-    "exit_signal": "sold because the strategy signalled it",
-    "entry": "sent an order to buy",
+    "take_profit": "closed at the take-profit",
+    "stop_loss": "closed at the stop-loss",
+    "exit_signal": "closed because the strategy signalled it",
+    "entry": "sent an order to enter",
     "halted": "trading was halted",
     "stale": "the quote was older than risk.stale_after_ms",
     "rate_limited": "sooner than execution.min_order_interval_ms",
@@ -117,13 +117,13 @@ MEANINGS = {
     "duplicate": "such an order is already working",
     "exceeds_position": "would close more than is held",
     "not_finite": "a price or quantity was not a number",
-    "trailing_stop": "sold below its highest bid",
+    "trailing_stop": "closed by its trailing stop",
     "reducing": "entries were paused; the journal has the cause",
-    "dust": "too small to be sold alone",
-    "time_stop": "sold because it was held long enough",
-    "gate_closed": "buy signal, but no verdict allowed it",
-    "gate_cooldown": "buy signal, but a verdict against it was recent",
-    "gate_expired": "buy signal, but the verdict was too old",
+    "dust": "too small to be closed alone",
+    "time_stop": "closed because it was held long enough",
+    "gate_closed": "entry signal, but no verdict allowed it",
+    "gate_cooldown": "entry signal, but a verdict against it was recent",
+    "gate_expired": "entry signal, but the verdict was too old",
     "deliberating": "the agents were being asked",
     "agents_cooldown": "the agents had refused recently",
     "no_short": "trading.direction or account.kind allows no short",

@@ -24,7 +24,7 @@ from autohedge.core.events import (
     VenueOrderStatus,
 )
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
-from autohedge.core.orders import BUY
+from autohedge.core.orders import BUY, ENTER, Purpose
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.records.round_trips import TripTotals
 
@@ -51,6 +51,7 @@ class LegacyTradeExport:
     )
     span_ns: list[int] = field(default_factory=list)
     _orders: dict[str, SubmitOrder | VenueOrderStatus] = field(default_factory=dict)
+    _purposes: dict[str, Purpose] = field(default_factory=dict)
     _bookings: FillBookings = field(default_factory=FillBookings)
     _fills: dict[tuple[str, str | None], ExecutionReport] = field(default_factory=dict)
     _reported: set[tuple[str, str]] = field(default_factory=set)
@@ -71,10 +72,12 @@ class LegacyTradeExport:
         match event:
             case SubmitOrder():
                 self._orders[event.order_id] = event
+                self._purposes[event.order_id] = event.purpose
                 self.counts["orders"] += 1
                 self.lines.append(_request(event))
-            case OrderAdopted(order=found):
+            case OrderAdopted(order=found, purpose=purpose):
                 self._orders[found.order_id] = found
+                self._purposes[found.order_id] = purpose
             case ExecutionReport(kind="expired" | "canceled"):
                 self._report(event, event.kind)
             case OrderAccepted() | OrderRejected() | RequestUnknown():
@@ -114,28 +117,39 @@ class LegacyTradeExport:
         self.span_ns.append(report.ts_ns)
         self.counts["buys" if order.side is BUY else "sells"] += 1
         trip = self.trips.setdefault(order.symbol, TripTotals())
-        if order.side is BUY:
-            trip.buy(quantity, price, fee, report.ts_ns)
+        if self._purposes[order.order_id] is ENTER:
+            if trip.entered and trip.side is not order.side:  # the rest of a trip on the other side
+                trip = self.trips[order.symbol] = TripTotals()
+            trip.enter(order.side, quantity, price, fee, report.ts_ns)
         else:
-            self._close(order.symbol, trip, report, subtract(notional, fee))
+            self._close(order, trip, report)
 
-    def _close(self, symbol: str, trip: TripTotals, report: ExecutionReport, proceeds: Decimal) -> None:
-        quantity = report.quantity or ZERO
-        cost = trip.sell(quantity, report.price or ZERO, report.fee or ZERO)
-        profit = subtract(proceeds, cost)
+    def _close(
+        self, order: SubmitOrder | VenueOrderStatus, trip: TripTotals, report: ExecutionReport
+    ) -> None:
+        quantity, price, fee = report.quantity or ZERO, report.price or ZERO, report.fee or ZERO
+        cost, notional = trip.leave(quantity, price, fee), multiply(quantity, price)
+        is_long = order.side is not BUY
+        # A long gets its proceeds less the fee; a short pays its cover and the fee from what its sale has brought.
+        profit = subtract(subtract(notional, fee), cost) if is_long else subtract(cost, add(notional, fee))
         self.profits.append(profit)
+        times = (format_utc(trip.opened_ns), format_utc(report.ts_ns))
+        prices = (str(divide(cost, quantity)), str(report.price))
+        (bought_at, sold_at), (buy_price, sell_price) = (
+            (times, prices) if is_long else (times[::-1], prices[::-1])
+        )
         closed = {
-            "buy_time": format_utc(trip.opened_ns),
-            "sell_time": format_utc(report.ts_ns),
-            "buy_price": str(divide(cost, quantity)),
-            "sell_price": str(report.price),
+            "buy_time": bought_at,
+            "sell_time": sold_at,
+            "buy_price": buy_price,
+            "sell_price": sell_price,
             "qty": str(quantity),
             "pnl": str(profit),
             "pnl_percent": str(divide(multiply(profit, PERCENT), cost)) if cost else None,
         }
-        self.history.setdefault(symbol, []).append(closed)
+        self.history.setdefault(order.symbol, []).append(closed)
         if trip.held == ZERO:
-            self.trips[symbol] = TripTotals()
+            self.trips[order.symbol] = TripTotals()
 
 
 def _amounts(fill: ExecutionReport) -> dict[str, str]:
@@ -173,7 +187,7 @@ def summary(trades: LegacyTradeExport) -> dict[str, Any]:
         "total_notional": str(trades.notional),
         "per_symbol": {symbol: len(closed) for symbol, closed in trades.history.items()},
         "history": trades.history,
-        "open_positions": {symbol: str(trip.held) for symbol, trip in trades.trips.items() if trip.held},
+        "open_positions": {symbol: str(trip.position) for symbol, trip in trades.trips.items() if trip.held},
         "total_realized_pnl": str(_sum(trades.profits)),
         "winning_trades": len(gains),
         "losing_trades": len(losses),

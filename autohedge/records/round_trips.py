@@ -1,4 +1,4 @@
-"""Round trips: from the first purchase of a symbol until its position is flat.
+"""Round trips: from the first entry of a symbol until its position is flat.
 
 `TripTotals` does the arithmetic and is shared by audit, lessons and the legacy export. `RoundTrips` groups
 the orders and fills of a journal into trips.
@@ -18,7 +18,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
-from autohedge.core.orders import ENTER, Purpose, Side
+from autohedge.core.orders import BUY, ENTER, Purpose, Side
 
 NO_VERDICT = "no verdict"
 
@@ -27,24 +27,30 @@ NO_VERDICT = "no verdict"
 class TripTotals:
     """The totals of the fills of one round trip.
 
-    `paid` and `received` are notionals before fees, in float64 because only average prices are derived from
-    them. `cost` is the cost of the quantity still held, with the fees of its purchase. `realized` is before
-    fees.
+    `side` is that of its entries. `entry_notional` and `exit_notional` are before fees, in float64 because only
+    average prices are derived from them. `cost` is what the quantity still held has cost with its fees, or for a
+    short what its sale has brought after fees. `realized` is before fees.
     """
 
+    side: Side = BUY
     opened_ns: int = 0
-    bought: Decimal = ZERO
-    sold: Decimal = ZERO
-    paid: float = 0.0
-    received: float = 0.0
+    entered: Decimal = ZERO
+    left: Decimal = ZERO
+    entry_notional: float = 0.0
+    exit_notional: float = 0.0
     cost: Decimal = ZERO
     realized: Decimal = ZERO
     fees: Decimal = ZERO
 
     @property
     def held(self) -> Decimal:
-        """The quantity bought and not yet sold."""
-        return subtract(self.bought, self.sold)
+        """The quantity that was entered and not yet left."""
+        return subtract(self.entered, self.left)
+
+    @property
+    def position(self) -> Decimal:
+        """The quantity held, negative for a short."""
+        return self.held if self.side is BUY else self.held.copy_negate()
 
     @property
     def net(self) -> Decimal:
@@ -53,29 +59,31 @@ class TripTotals:
 
     @property
     def entry_price(self) -> float:
-        """The mean price of the purchases, before fees."""
-        return self.paid / float(self.bought)
+        """The mean price of the entries, before fees."""
+        return self.entry_notional / float(self.entered)
 
     @property
     def exit_price(self) -> float:
-        """The mean price of the sales, before fees."""
-        return self.received / float(self.sold)
+        """The mean price of the exits, before fees."""
+        return self.exit_notional / float(self.left)
 
-    def buy(self, quantity: Decimal, price: Decimal, fee: Decimal, ts_ns: int) -> None:
-        """Adds a purchase."""
+    def enter(self, side: Side, quantity: Decimal, price: Decimal, fee: Decimal, ts_ns: int) -> None:
+        """Adds a fill that entered."""
+        self.side = side
         self.opened_ns = self.opened_ns or ts_ns
-        self.bought = add(self.bought, quantity)
-        self.paid += float(quantity) * float(price)
-        self.cost = add(self.cost, add(multiply(quantity, price), fee))
+        self.entered = add(self.entered, quantity)
+        self.entry_notional += float(quantity) * float(price)
+        notional = multiply(quantity, price)
+        self.cost = add(self.cost, add(notional, fee) if side is BUY else subtract(notional, fee))
         self.fees = add(self.fees, fee)
 
-    def sell(self, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
-        """Adds a sale; returns the cost of the quantity sold, at the mean cost of the position."""
+    def leave(self, quantity: Decimal, price: Decimal, fee: Decimal) -> Decimal:
+        """Adds a fill that left; returns the cost of its quantity, at the mean cost of the position."""
         held, share = self.held, self.cost
-        if quantity < held:  # a full sale takes the exact cost, without a quotient
+        if quantity < held:  # a full exit takes the exact cost, without a quotient
             share = divide(multiply(self.cost, quantity), held)
-        self.sold = add(self.sold, quantity)
-        self.received += float(quantity) * float(price)
+        self.left = add(self.left, quantity)
+        self.exit_notional += float(quantity) * float(price)
         self.cost = subtract(self.cost, share)
         self.fees = add(self.fees, fee)
         return share
@@ -147,10 +155,15 @@ class RoundTrip:
         """An amount of this trip in the reporting currency."""
         return amount if self.rate is None else multiply(amount, self.rate)
 
-    @property
-    def accepts_entries(self) -> bool:
-        """Whether a further entry belongs to this trip: a position is held, or an entry still works."""
-        return self.held != ZERO or any(order.purpose is ENTER and order.working for order in self.orders)
+    def accepts_entry(self, side: Side) -> bool:
+        """Whether a further entry belongs to this trip: a position is held, or an entry still works.
+
+        An entry on the other side begins a trip, even if the last one has left what is too small to be closed.
+        """
+        entries = [order for order in self.orders if order.purpose is ENTER]
+        if any(order.side is not side for order in entries):
+            return False
+        return self.held != ZERO or any(order.working for order in entries)
 
 
 @dataclass(slots=True)
@@ -252,7 +265,7 @@ class RoundTrips:
     def _place(self, tracked: TrackedOrder, verdict: int, group: str) -> RoundTrip:
         trip = self._current.get(tracked.symbol)
         # An exit belongs to the current trip even if that is flat: its entry may still fill.
-        if trip is None or (tracked.purpose is ENTER and not trip.accepts_entries):
+        if trip is None or (tracked.purpose is ENTER and not trip.accepts_entry(tracked.side)):
             if trip:
                 self._retire(trip)
             trip = self._current[tracked.symbol] = RoundTrip(tracked.symbol, verdict, group)
@@ -297,16 +310,16 @@ def _fill(trip: RoundTrip, tracked: TrackedOrder, booked: RecordedFill) -> None:
         booked.realized,
     )
     tracked.fills.append(fill)
-    _add(trip.totals, tracked.purpose, fill)
+    _add(trip.totals, tracked, fill)
     if tracked.filled >= tracked.quantity:
         tracked.state = "filled"
 
 
-def _add(totals: TripTotals, purpose: Purpose, fill: TripFill) -> None:
-    if purpose is ENTER:
-        totals.buy(fill.quantity, fill.price, fill.fee, fill.ts_ns)
+def _add(totals: TripTotals, order: TrackedOrder, fill: TripFill) -> None:
+    if order.purpose is ENTER:
+        totals.enter(order.side, fill.quantity, fill.price, fill.fee, fill.ts_ns)
     else:
-        totals.sell(fill.quantity, fill.price, fill.fee)
+        totals.leave(fill.quantity, fill.price, fill.fee)
 
 
 def _take_back(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport) -> None:
@@ -314,7 +327,7 @@ def _take_back(trip: RoundTrip, tracked: TrackedOrder, report: ExecutionReport) 
     tracked.fills = [fill for fill in tracked.fills if fill.trade_id != report.trade_id]
     realized, trip.totals = trip.totals.realized, TripTotals()
     trip.totals.realized = realized  # comes from the ledger, not from the fills
-    fills = [(fill, order.purpose) for order in trip.orders for fill in order.fills]
-    for fill, purpose in sorted(fills, key=lambda each: each[0].ts_ns):
-        _add(trip.totals, purpose, fill)
+    fills = [(fill, order) for order in trip.orders for fill in order.fills]
+    for fill, order in sorted(fills, key=lambda each: each[0].ts_ns):
+        _add(trip.totals, order, fill)
     tracked.state = "busted" if not tracked.fills else tracked.state

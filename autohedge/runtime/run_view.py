@@ -83,18 +83,28 @@ class InstrumentView:
 
     @property
     def take_profit(self) -> float:
-        """The bid at which the position is sold with a profit."""
+        """The price at which the position is closed with a profit."""
         return self._state.take_profit
 
     @property
     def stop_loss(self) -> float:
-        """The bid at which the position is sold with a loss."""
+        """The price at which the position is closed with a loss."""
         return self._state.stop_loss
 
     @property
-    def highest_bid(self) -> float:
-        """The highest bid since the trailing stop began to follow it."""
-        return float(self._kernel["highest"])
+    def is_long(self) -> bool:
+        """Whether the position, if there is one, is long."""
+        return not self._kernel["short"]
+
+    @property
+    def exit_price(self) -> float:
+        """The price at which the position can be closed: the bid of a long, the ask of a short."""
+        return self.bid if self.is_long else self.ask
+
+    @property
+    def trail_price(self) -> float:
+        """The best exit price since the trailing stop began to follow it: the highest bid, or the lowest ask."""
+        return abs(float(self._kernel["highest"]))
 
     @property
     def reason_counts(self) -> NDArray[np.int64]:

@@ -79,7 +79,7 @@ def test_ask_shows_prompt_answer_and_outcome_of_every_agent(call: Call) -> None:
         "50 % of the usual size, take-profit +40 bps, stop-loss -20 bps"
     )
     assert labeled_text(out, "decision") == "trade long 80 %"
-    assert labeled_text(out, "engine") == "entry: an order to buy it was sent"
+    assert labeled_text(out, "engine") == "entry: an order to enter was sent"
     assert re.fullmatch(
         r"buy 0\.\d+ at [\d,.]+, ioc · order [0-9a-f]{32} take-profit [\d,.]+, stop-loss [\d,.]+",
         labeled_text(out, "order"),
@@ -184,7 +184,7 @@ def test_ask_assumed_position_can_be_sold_and_not_increased(call: Call) -> None:
     leaves = agent_answer("director", direction="exit")
     code, out, _ = call("--held", "0.01@90000", settings=team(leaves))
     assert code == 0 and "position: 0.01 bought at 90000" in out and "cash: 10000.00" in out
-    assert labeled_text(out, "engine") == "exit_signal: the position is sold"
+    assert labeled_text(out, "engine") == "exit_signal: the position is closed"
     assert re.fullmatch("sell 0.01 at market, ioc · order [0-9a-f]{32}", labeled_text(out, "order"))
     out = call("--held", "0.01@90000", settings=team(ENTERS[0]))[1]
     assert labeled_text(out, "engine").startswith("in_position: ") and labeled_text(out, "order") == "none"

@@ -42,13 +42,16 @@ class LessonScheduler:
         """Follows one booked fill of an order; returns the trades to learn from if a lesson is due, else none."""
         symbol_state = self._symbol_states[change.lane]
         trip = symbol_state.trip
+        if intent.purpose is ENTER and trip.entered and trip.side is not intent.side:
+            # What the last trip left is too small to be closed; it is none of this one's.
+            trip = symbol_state.trip = TripTotals()
         trip.realized = add(trip.realized, change.realized)
         if intent.purpose is ENTER:
-            trip.buy(change.quantity, change.price, change.fee_in_quote, now_ns)
+            trip.enter(intent.side, change.quantity, change.price, change.fee_in_quote, now_ns)
             return ()
-        trip.sell(change.quantity, change.price, change.fee_in_quote)
-        # An adopted position was not bought here: it has no entry price to learn from.
-        if change.held != ZERO or trip.bought <= ZERO:
+        trip.leave(change.quantity, change.price, change.fee_in_quote)
+        # An adopted position was not entered here: it has no entry price to learn from.
+        if change.held != ZERO or trip.entered <= ZERO:
             return ()
         closed = [*symbol_state.closed, self._closed_trade(change.lane, trip, intent, now_ns)]
         symbol_state.closed = closed[-CLOSED_TRADES_MAX:]
@@ -78,7 +81,7 @@ class LessonScheduler:
             symbol=self._symbols[lane],
             opened_ns=trip.opened_ns,
             closed_ns=now_ns,
-            quantity=trip.bought,
+            quantity=trip.entered,
             entry_price=trip.entry_price,
             exit_price=trip.exit_price,
             realized=trip.realized,
