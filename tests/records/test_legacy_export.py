@@ -149,3 +149,19 @@ def test_a_fill_whose_bust_came_first_is_not_exported() -> None:
     trades = LegacyTradeExport.of([_order("b1", 0), _bust("b1"), _report("b1", 0, "100")])
     assert summary(trades)["filled"] == 0
     assert [line["status"] for line in trades.lines] == ["order_created"]
+
+
+def test_a_closed_short_has_its_sale_first_and_gains_by_a_fall() -> None:
+    entry = _order("s1", 0, purpose=ENTER, limit=D(100), reason="entry")
+    cover = _order("b1", NS_PER_MINUTE, purpose=LEAVE, limit=None, reason="take_profit")
+    made = LegacyTradeExport.of([entry, *_fill("s1", 0, "100"), cover, *_fill("b1", NS_PER_MINUTE, "90")])
+    (closed,) = made.history["X"]
+    assert closed["sell_time"] < closed["buy_time"]
+    # Sold for 200 less 0.1, bought back for 180 and 0.1.
+    assert (closed["sell_price"], closed["buy_price"], closed["pnl"]) == ("99.95", "90", "19.8")
+    assert summary(made)["open_positions"] == {}
+
+
+def test_an_open_short_is_listed_with_a_negative_quantity() -> None:
+    entry = _order("s1", 0, purpose=ENTER, limit=D(100), reason="entry")
+    assert summary(LegacyTradeExport.of([entry, *_fill("s1", 0, "100")]))["open_positions"] == {"X": "-2"}
