@@ -48,8 +48,8 @@ class Parameters:
         self.settings = settings = with_changes(self.settings, changes)
         for instrument_state in self._execution.instruments:
             instrument_state.update(settings.for_symbol(instrument_state.instrument.symbol))
-        self._planner.order_rate.set_most(settings.risk.max_orders_per_minute)
-        self._execution.errors.set_most(settings.risk.max_errors_per_minute)
+        self._planner.order_rate.most = settings.risk.max_orders_per_minute
+        self._execution.errors.most = settings.risk.max_errors_per_minute
         self._execution.tracker.timeouts = QueryTimeouts.of(settings)
         self._strategy.update(settings)
         self._watchdogs.set_feed_timeout(round(settings.risk.silent_feed_s * NS_PER_S))

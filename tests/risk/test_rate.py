@@ -48,6 +48,20 @@ def test_room_is_available_at_the_stated_time_and_not_before(gaps: list[int], mo
         assert at == now or not throttler.has_room(at - 1)
 
 
+@given(waits, st.lists(st.integers(1, 6), min_size=1, max_size=80), st.integers(1, 100))
+def test_a_limit_that_changes_counts_the_events_before_the_change(
+    gaps: list[int], limits: list[int], window: int
+) -> None:
+    throttler, now = Throttler(1, window), 0
+    taken: list[int] = []
+    for gap, most in zip(gaps, limits, strict=False):
+        now += gap
+        throttler.most = most
+        assert throttler.has_room(now) is (sum(now - at < window for at in taken) < most)
+        throttler.record(now)
+        taken.append(now)
+
+
 def test_throttler_query_records_no_event() -> None:
     throttler = Throttler(1, 10)
     assert all(throttler.has_room(0) for _ in range(5))
