@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from autohedge.config import Settings
 from autohedge.core.events import (
     CooldownChanged,
     Decision,
@@ -26,14 +25,15 @@ from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
 from autohedge.faultsim.recorded_account import BookedFill, RecordedAccount
+from autohedge.faultsim.settings_in_force import SettingsInForce
 
 
 class StateChecker:
     """Compares the engine's trading state and order rate with the record; raises InvariantViolation."""
 
-    def __init__(self, settings: Settings, account: RecordedAccount) -> None:
-        self._account = account
-        self._sent_ns: deque[int] = deque(maxlen=settings.risk.max_orders_per_minute)
+    def __init__(self, settings: SettingsInForce, account: RecordedAccount) -> None:
+        self._account, self._settings = account, settings
+        self._sent_ns: deque[int] = deque()
 
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event, after the account has."""
@@ -49,8 +49,11 @@ class StateChecker:
         if here != recorded:
             raise InvariantViolation(f"20: halted and reducing are {here}, in the record {recorded}")
         soonest_ns = now_ns = engine.now_ns
-        if len(self._sent_ns) == self._sent_ns.maxlen:
-            soonest_ns = max(self._sent_ns[0] + NS_PER_MINUTE, now_ns)
+        most = self._settings.now.risk.max_orders_per_minute
+        while self._sent_ns and self._sent_ns[0] <= now_ns - NS_PER_MINUTE:
+            self._sent_ns.popleft()
+        if len(self._sent_ns) >= most:
+            soonest_ns = self._sent_ns[-most] + NS_PER_MINUTE
         available_ns = engine.planner.order_rate.available_at_ns(now_ns)
         if available_ns != soonest_ns:
             raise InvariantViolation(
@@ -60,12 +63,13 @@ class StateChecker:
 
 @dataclass(slots=True)
 class _Schedule:
-    """The questions of one symbol: `since` is the row from which quotes count towards the next one.
+    """The questions of one symbol: `every` quotes from row `since` on make the next one due.
 
     `dropped` is whether a halt or a restart ended the last question, so that the next quote asks again.
     `cooling_from` is the row at which a cooldown began, -1 outside one.
     """
 
+    every: int
     asked_ns: int | None = None
     since: int = 0
     dropped: bool = False
@@ -81,21 +85,16 @@ class BudgetChecker:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsInForce,
         symbols: tuple[str, ...],
         account: RecordedAccount,
         questions: QuestionChecker,
     ) -> None:
-        proposes = settings.trading.mode == "llm"
-        self._account, self._questions = account, questions
-        self._kind = "trade" if proposes else "gate"
-        pause_s = settings.llm.min_interval_s if proposes else settings.hybrid.min_refresh_s
-        self._pause_ns = round(pause_s * NS_PER_S)
-        self._every = 1 if proposes else settings.hybrid.gate_refresh_quotes
-        self._cooldown_quotes = settings.hybrid.no_trade_cooldown_quotes
-        self._trades = settings.hybrid.learn_every_trades
-        self._warmups = {symbol: settings.for_symbol(symbol).momentum.warmup_count for symbol in symbols}
-        self._schedules = {symbol: _Schedule() for symbol in symbols}
+        self._proposes = settings.now.trading.mode == "llm"
+        self._settings, self._account, self._questions = settings, account, questions
+        self._trades = settings.now.hybrid.learn_every_trades
+        self._warmups = {symbol: settings.of(symbol).momentum.warmup_count for symbol in symbols}
+        self._schedules = {symbol: _Schedule(self._every) for symbol in symbols}
         self._lessons = 0
 
     def apply(self, entry: JournalEntry) -> None:
@@ -110,7 +109,8 @@ class BudgetChecker:
         elif isinstance(event, Restarted) or (isinstance(event, TradingStateChanged) and event.is_halt):
             self._dropped(entry.pos)
         elif isinstance(event, GateChanged) and event.symbol in self._schedules:
-            quotes = self._cooldown_quotes if event.state == "cooldown" else 0
+            in_cooldown = event.state == "cooldown"
+            quotes = self._settings.now.hybrid.no_trade_cooldown_quotes if in_cooldown else 0
             self._cooldown(event.symbol, quotes, entry.pos)
         elif isinstance(event, CooldownChanged):
             self._cooldown(event.symbol, event.quotes, entry.pos)
@@ -132,9 +132,21 @@ class BudgetChecker:
             elif not self._questions.waits_for(symbol) and self._is_due(symbol, schedule, pos):
                 raise InvariantViolation(f"20: {symbol} has not been asked about, and it is due")
 
+    @property
+    def _every(self) -> int:
+        """The quotes from one question to the next."""
+        return 1 if self._proposes else self._settings.now.hybrid.gate_refresh_quotes
+
+    @property
+    def _pause_ns(self) -> int:
+        """The least time between two questions."""
+        settings = self._settings.now
+        pause_s = settings.llm.min_interval_s if self._proposes else settings.hybrid.min_refresh_s
+        return round(pause_s * NS_PER_S)
+
     def _is_due(self, symbol: str, schedule: _Schedule, pos: int) -> bool:
         """Whether the quotes since the last question and its pause make the next one due for certain."""
-        needed = 1 if schedule.dropped else self._every
+        needed = 1 if schedule.dropped else schedule.every
         rested = schedule.asked_ns is None or self._account.now_ns > schedule.asked_ns + self._pause_ns
         return (
             rested
@@ -169,6 +181,7 @@ class BudgetChecker:
         if schedule.asked_ns is not None and question.at_ns < schedule.asked_ns + self._pause_ns:
             raise InvariantViolation(f"20: {question.symbol} is asked about again before its pause is over")
         schedule.asked_ns, schedule.since, schedule.dropped = question.at_ns, pos, False
+        schedule.every = self._every
 
     def _cooldown(self, symbol: str, quotes: int, pos: int) -> None:
         """Begins a cooldown of so many quotes, or ends one with 0."""

@@ -8,8 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from autohedge.config import Settings
-from autohedge.config.sections import ExitsSettings
 from autohedge.core.events import (
     Decision,
     ExternalChange,
@@ -37,6 +35,7 @@ from autohedge.faultsim.exit_levels import (
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuote
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.settings_in_force import SettingsInForce
 
 TIME_STOP = "time_stop"
 AT_A_QUOTE = frozenset({TAKE_PROFIT, STOP_LOSS, TRAILING_STOP})
@@ -53,7 +52,6 @@ class _Position:
     the last quote meets. `refused` counts rejected exits, the next of which waits until `retry_ns`.
     """
 
-    exits: ExitsSettings
     min_notional: Decimal
     levels: ExitLevels | None = None
     trail: TrailingStop = field(default_factory=TrailingStop)
@@ -74,15 +72,11 @@ class _Position:
 class ExitChecker:
     """Follows the positions of one record; every method raises InvariantViolation."""
 
-    def __init__(self, settings: Settings, symbols: tuple[str, ...], account: RecordedAccount) -> None:
-        self._account = account
-        execution = settings.execution
-        self._backoff_ns = round(execution.query_backoff_s * NS_PER_S)
-        self._backoff_max_ns = round(execution.query_backoff_max_s * NS_PER_S)
-        self._positions: dict[str, _Position] = {}
-        for symbol in symbols:
-            own = settings.for_symbol(symbol)
-            self._positions[symbol] = _Position(own.exits, own.instrument(symbol).min_notional)
+    def __init__(self, settings: SettingsInForce, symbols: tuple[str, ...], account: RecordedAccount) -> None:
+        self._account, self._settings = account, settings
+        self._positions = {
+            symbol: _Position(settings.now.instrument(symbol).min_notional) for symbol in symbols
+        }
         self._levels: dict[str, ExitLevels] = {}
         self._exits: dict[str, str] = {}  # the exits that worked before an event which may reject them
         self._pos = 0
@@ -196,7 +190,7 @@ class ExitChecker:
         self._levels[found.order_id] = self._levels_at(found.symbol, reference, None)
 
     def _levels_at(self, symbol: str, reference: float, proposal: Proposal | None) -> ExitLevels:
-        return ExitLevels.of(reference, self._positions[symbol].exits, proposal)
+        return ExitLevels.of(reference, self._settings.terms(symbol).exits, proposal)
 
     def _left(self, order: SubmitOrder, pos: int) -> None:
         """Checks an exit that leaves: its cause, and that it sells all that is not on its way to be sold."""
@@ -227,7 +221,9 @@ class ExitChecker:
         for order_id in order_ids:
             if order_id in self._exits:
                 position = self._positions[self._exits.pop(order_id)]
-                pause_ns = min(self._backoff_ns * 2**position.refused, self._backoff_max_ns)
+                execution = self._settings.now.execution
+                pause_s = min(execution.query_backoff_s * 2**position.refused, execution.query_backoff_max_s)
+                pause_ns = round(pause_s * NS_PER_S)
                 pause_ns *= 2 ** max(position.refused - PATIENT_TRIES, 0)
                 position.retry_ns = self._account.now_ns + pause_ns
                 position.refused += 1
@@ -245,7 +241,7 @@ class ExitChecker:
             elif not booking.bust:
                 position.refused = 0
             if held > ZERO and booking.order.buys is not booking.bust:  # it grew
-                self._start_time_stop(position)
+                self._start_time_stop(booking.order.symbol, position)
             _ended(position, held)
         for change, price in self._account.external:
             if change.kind == "position":
@@ -257,7 +253,7 @@ class ExitChecker:
         if held <= change.amount:  # it was flat or short
             position.levels = self._levels_at(change.subject, float(price), None)
             if held > ZERO:
-                self._start_time_stop(position)
+                self._start_time_stop(change.subject, position)
         _ended(position, held)
 
     def _forget_carried(self) -> None:
@@ -268,9 +264,9 @@ class ExitChecker:
                 # When a record is applied again, these entries may have been proven absent before.
                 position.doubtful |= position.carried and self._repeats
 
-    def _start_time_stop(self, position: _Position) -> None:
+    def _start_time_stop(self, symbol: str, position: _Position) -> None:
         """Sets the time stop of a new position; later purchases do not postpone one that is still to come."""
-        hold_ns = round(position.exits.max_hold_s * NS_PER_S)
+        hold_ns = round(self._settings.terms(symbol).exits.max_hold_s * NS_PER_S)
         if hold_ns and (position.time_stop_ns is None or position.overdue):
             position.time_stop_ns, position.overdue = self._account.now_ns + hold_ns, False
 

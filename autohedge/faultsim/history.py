@@ -48,6 +48,13 @@ class ScheduledCommand(msgspec.Struct, frozen=True, omit_defaults=True):
     request_id: str = ""
 
 
+class ScheduledChange(msgspec.Struct, frozen=True):
+    """Settings that a person changes at a time: the new value of each by its full name, None where it has none."""
+
+    at_ns: int
+    changes: dict[str, bool | int | float | str | None]
+
+
 class History(msgspec.Struct, frozen=True):
     """One run of the simulation.
 
@@ -64,6 +71,7 @@ class History(msgspec.Struct, frozen=True):
     market: list[Quotes]
     strikes: list[Strike]
     commands: list[ScheduledCommand] = []
+    changes: list[ScheduledChange] = []
     answers: dict[str, list[ScriptedAnswer]] = {}
 
 

@@ -34,6 +34,7 @@ from autohedge.faultsim.received_quotes import ReceivedQuotes
 from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
+from autohedge.faultsim.settings_in_force import SettingsInForce
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
@@ -53,25 +54,30 @@ class InvariantChecker:
         self._quotes = ReceivedQuotes(rows, symbols)
         self.account_altered = self.lines_lost = False
         self.last_number = 0  # of the questions that agents received, also before a restart
-        self.reset()
+        self._begin({})
 
-    def reset(self) -> None:
-        """Resets the account before the record is applied again from its beginning."""
+    def reset(self, last_seq: int) -> None:
+        """Resets the account before a record that ends at `last_seq` is applied again from its beginning."""
         self._quotes.reset()
-        self._account = RecordedAccount(AccountMoney(self._settings, tuple(self._lane_of)), self._quotes)
+        self._begin({name: seq for name, seq in self._account.absent.items() if seq <= last_seq})
+
+    def _begin(self, absent: dict[str, int]) -> None:
+        money = AccountMoney(self._settings, tuple(self._lane_of))
+        self._account = RecordedAccount(money, self._quotes, absent)
+        self._in_force = settings = SettingsInForce(self._settings, tuple(self._lane_of), self._account)
         self._orders = OrderChecker(self._settings, self._account, self._venue)
         self._ledger = LedgerChecker(self._account)
         self._limits = LimitChecker(
-            self._settings, tuple(self._lane_of), self._account, lambda: self._ledger.deposits
+            settings, tuple(self._lane_of), self._account, lambda: self._ledger.deposits
         )
-        self._exits = ExitChecker(self._settings, tuple(self._lane_of), self._account)
+        self._exits = ExitChecker(settings, tuple(self._lane_of), self._account)
         self._statement = StatementChecker(self._account, self._venue)
         self._slices = SliceChecker(self._account)
-        self._rests = RestingOrderChecker(self._settings, self._account)
-        self._state = StateChecker(self._settings, self._account)
+        self._rests = RestingOrderChecker(settings, self._account)
+        self._state = StateChecker(settings, self._account)
         self._time = TimeChecker(self._account)
-        self._causes = CauseChecker(self._settings, self._account)
-        self._errors = ErrorChecker(self._settings, self._account)
+        self._causes = CauseChecker(settings, self._account)
+        self._errors = ErrorChecker(settings, self._account)
         self._day = DayChecker(self._account, lambda: self._ledger.deposits)
         self._requests = RequestChecker(self._account)
         self._operator = OperatorChecker(self._account)
@@ -82,24 +88,26 @@ class InvariantChecker:
     def _entry_checker(self) -> GateChecker | ProposalChecker | None:
         mode, symbols = self._settings.trading.mode, tuple(self._lane_of)
         if mode == "llm":
-            return ProposalChecker(self._settings, symbols, self._rows, self._account)
+            return ProposalChecker(self._in_force, symbols, self._rows, self._account)
         return GateChecker(self._settings, symbols) if mode == "hybrid" else None
 
     def _budget_checker(self) -> BudgetChecker | None:
         if self._agent_checker is None:
             return None
         symbols, questions = tuple(self._lane_of), self._agent_checker.questions
-        return BudgetChecker(self._settings, symbols, self._account, questions)
+        return BudgetChecker(self._in_force, symbols, self._account, questions)
 
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
         if self._agent_checker:
             self._agent_checker.note(entry)
+        self._in_force.before(entry)
         self._limits.before(entry)
         self._exits.before(entry)
         self._day.before(entry)
         self._operator.before(entry)
         self._account.apply(entry)
+        self._in_force.after(entry)
         self._ledger.apply(entry.pos)
         self._slices.apply(entry)
         self._rests.apply(entry)
@@ -235,7 +243,7 @@ class InvariantChecker:
         rows, lane = self._rows, self._lane_of[symbol]
         row = last_valid(rows.lane, rows.bid, rows.ask, 0, engine.pos, lane)
         age_ns = engine.now_ns - int(rows.ts[row])
-        if age_ns > self._settings.risk.stale_after_ms * 1e6:
+        if age_ns > self._in_force.now.risk.stale_after_ms * 1e6:
             raise InvariantViolation(f"8: {symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
 
     # at the end

@@ -4,7 +4,6 @@ from collections import deque
 from collections.abc import Callable
 from decimal import Decimal
 
-from autohedge.config import Settings
 from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import JournalEntry, ReplaceOrder, SubmitOrder, Timer, TradingStateChanged
 from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
@@ -12,6 +11,7 @@ from autohedge.core.orders import ENTER
 from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
+from autohedge.faultsim.settings_in_force import SettingsInForce
 
 # The engine adds holdings up in float64; its sums may differ from exact ones by this share.
 TOLERANCE = Decimal("1e-9")
@@ -26,18 +26,15 @@ class LimitChecker:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: SettingsInForce,
         symbols: tuple[str, ...],
         account: RecordedAccount,
         deposits: Callable[[], Decimal],
     ) -> None:
-        self._symbols = symbols
-        self._risk = settings.risk
-        self._fee_bps = settings.account.fee_bps_max
-        self._slices = settings.execution.twap_slices
-        self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
+        self._symbols, self._settings = symbols, settings
+        self._fee_bps = settings.now.account.fee_bps_max
         self._account = account
-        self._day = DailyLoss(account, deposits)
+        self._day = DailyLoss(account, deposits, settings)
         self._pace = OrderPace(settings, account)
         self._pos = 0
 
@@ -63,15 +60,17 @@ class LimitChecker:
             cost = multiply(price, command.quantity)
             self._order_size(order.symbol, command.quantity, cost)
         self._price(order.symbol, price)
-        self._money(order, cost, sized=isinstance(command, SubmitOrder) and self._slices == 1)
-        self._day.check(self._pos, self._risk.max_daily_loss_pct)
+        is_whole = self._settings.terms(order.symbol).execution.twap_slices == 1
+        self._money(order, cost, sized=isinstance(command, SubmitOrder) and is_whole)
+        self._day.check(self._pos, self._settings.now.risk.max_daily_loss_pct)
         self._pace.check(order, command)
 
     def _order_size(self, symbol: str, quantity: Decimal, cost: Decimal) -> None:
         """Checks quantity and value; the venue's least value is in the quote currency, which is that of `cost`."""
-        risk, rules = self._risk, self._settings[symbol].instrument(symbol)
+        risk, terms = self._settings.now.risk, self._settings.terms(symbol)
+        rules = terms.instrument(symbol)
         _within("quantity", quantity, risk.min_order_quantity, risk.max_order_quantity)
-        most = min(risk.max_order_notional, self._settings[symbol].sizing.max_order_amount)
+        most = min(risk.max_order_notional, terms.sizing.max_order_amount)
         notional = self._account.worth(self._account.money.quote(symbol), cost, self._pos)
         _within("notional", notional, risk.min_order_notional, multiply(most, 1 + TOLERANCE))
         if cost < rules.min_notional:
@@ -84,7 +83,7 @@ class LimitChecker:
         if quote is None:
             raise InvariantViolation(f"14: {symbol} is bought without a quote")
         mid = (Decimal(quote.bid) + Decimal(quote.ask)) / 2
-        far, band = abs(price - mid), mid * self._risk.price_band_bps * BPS
+        far, band = abs(price - mid), mid * self._settings.now.risk.price_band_bps * BPS
         if far > band * (1 + TOLERANCE):
             raise InvariantViolation(
                 f"14: {symbol} is bought at {price}, further from {mid:.8g} than {band:.8g}"
@@ -104,15 +103,15 @@ class LimitChecker:
                 here = add(here, worth if each.symbol == order.symbol else ZERO)
         _at_most("costs with its fee", with_fee(cost, self._fee_bps), free)
         free, notional = (account.worth(currency, amount, self._pos) for amount in (free, cost))
-        sizing = self._settings[order.symbol].sizing
+        sizing, risk = self._settings.terms(order.symbol).sizing, self._settings.now.risk
         if sized:
             share = multiply(multiply(free, sizing.target_balance_pct), PERCENT)
             _at_most("notional of the share of free cash", notional, max(share, sizing.min_order_amount))
         sizes = {symbol: abs(account.position_worth(symbol, self._pos)) for symbol in self._symbols}
         position = add(add(sizes[order.symbol], here), notional)
-        _at_most("position", position, self._risk.max_position_notional)
+        _at_most("position", position, risk.max_position_notional)
         exposure = add(add(sum(sizes.values(), ZERO), others), notional)
-        _at_most("exposure", exposure, self._risk.max_exposure_notional)
+        _at_most("exposure", exposure, risk.max_exposure_notional)
 
 
 class DailyLoss:
@@ -122,8 +121,10 @@ class DailyLoss:
     the equity before and after them.
     """
 
-    def __init__(self, account: RecordedAccount, deposits: Callable[[], Decimal]) -> None:
-        self._account, self._deposits = account, deposits
+    def __init__(
+        self, account: RecordedAccount, deposits: Callable[[], Decimal], settings: SettingsInForce
+    ) -> None:
+        self._account, self._deposits, self._settings = account, deposits, settings
         self._base = account.cash
         self._midnight_ns = 0
         self._awaits_timer = False
@@ -144,7 +145,9 @@ class DailyLoss:
             self._base = min(self._base, self._own_equity(entry.pos))
 
     def after(self, entry: JournalEntry) -> None:
-        """Checks that a latch holds until midnight."""
+        """Checks that a latch holds until midnight, or until its limit is changed."""
+        if "risk.max_daily_loss_pct" in self._settings.changed:
+            self._latched_ns = None
         if not isinstance(entry.event, TradingStateChanged):
             return
         if DAILY_LOSS in self._account.causes:
@@ -173,11 +176,8 @@ class DailyLoss:
 class OrderPace:
     """The times of orders: the rate over all of them, and pauses after entries and exits of a symbol."""
 
-    def __init__(self, settings: Settings, account: RecordedAccount) -> None:
-        self._account = account
-        self._most = settings.risk.max_orders_per_minute
-        self._interval_ns = round(settings.execution.min_order_interval_ms * NS_PER_MS)
-        self._cooldown_ns = round(settings.execution.cooldown_ms * NS_PER_MS)
+    def __init__(self, settings: SettingsInForce, account: RecordedAccount) -> None:
+        self._settings, self._account = settings, account
         self._sent_ns: deque[int] = deque()
         self._entered_ns: dict[str, int] = {}
         self._sold_ns: dict[str, int] = {}
@@ -199,19 +199,20 @@ class OrderPace:
 
     def check(self, order: RecordedOrder, command: SubmitOrder | ReplaceOrder) -> None:
         """Raises InvariantViolation if an entry or a replace, recorded last, comes too soon."""
-        now_ns = command.at_ns
+        now_ns, settings = command.at_ns, self._settings.now
+        most = settings.risk.max_orders_per_minute
         while self._sent_ns and self._sent_ns[0] <= now_ns - NS_PER_MINUTE:
             self._sent_ns.popleft()
-        if len(self._sent_ns) > self._most:
+        if len(self._sent_ns) > most:
             raise InvariantViolation(
-                f"14: {len(self._sent_ns)} orders leave within a minute, at most {self._most} may"
+                f"14: {len(self._sent_ns)} orders leave within a minute, at most {most} may"
             )
         sold_ns = self._sold_ns.get(order.symbol)
-        if sold_ns is not None and now_ns - sold_ns < self._cooldown_ns:
+        if sold_ns is not None and now_ns - sold_ns < settings.execution.cooldown_ms * NS_PER_MS:
             raise InvariantViolation(f"14: {order.symbol} is bought {now_ns - sold_ns} ns after a sale")
         if isinstance(command, ReplaceOrder) or self._previous_ns is None:
             return
-        if now_ns - self._previous_ns < self._interval_ns:
+        if now_ns - self._previous_ns < settings.execution.min_order_interval_ms * NS_PER_MS:
             since_ns = now_ns - self._previous_ns
             raise InvariantViolation(f"14: {order.symbol} is bought {since_ns} ns after the entry before")
 

@@ -7,7 +7,6 @@ with nothing reserved, times the share of the proposal.
 from dataclasses import dataclass
 from decimal import Decimal
 
-from autohedge.config import Settings
 from autohedge.core.events import (
     Decision,
     DeliberationRequested,
@@ -27,6 +26,7 @@ from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.execution.sizing import Sizing, entry_limit
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.settings_in_force import SettingsInForce
 from autohedge.kernels.matching import last_valid
 from autohedge.market.tape import Rows
 
@@ -48,10 +48,11 @@ class ProposalChecker:
     """
 
     def __init__(
-        self, settings: Settings, symbols: tuple[str, ...], rows: Rows, account: RecordedAccount
+        self, settings: SettingsInForce, symbols: tuple[str, ...], rows: Rows, account: RecordedAccount
     ) -> None:
-        self.questions = QuestionChecker("trade", round(settings.hybrid.deadline_s * NS_PER_S), symbols)
-        self._settings = {symbol: settings.for_symbol(symbol) for symbol in symbols}
+        deadline_ns = round(settings.now.hybrid.deadline_s * NS_PER_S)
+        self.questions = QuestionChecker("trade", deadline_ns, symbols)
+        self._settings = settings
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._rows, self._account = rows, account
         self._missed: list[tuple[int, int]] = []
@@ -132,7 +133,7 @@ class ProposalChecker:
 
     def _inside(self, symbol: str, proposal: Proposal) -> bool:
         """Whether a proposal keeps to the settings; written independently of `within_limits`."""
-        settings = self._settings[symbol]
+        settings = self._settings.of(symbol)
         risk, execution = settings.agents.risk, settings.agents.execution
         widest_bps = settings.exits.stop_loss_bps
         return (
@@ -148,12 +149,12 @@ class ProposalChecker:
         """The largest quantity for a proposal, with nothing reserved."""
         money, currency = self._account.money, self._account.money.quote(symbol)
         cash = self._account.worth(currency, money.amounts[currency], pos)
-        notional = Sizing.of(self._settings[symbol]).notional(cash) or ZERO
+        notional = Sizing.of(self._settings.terms(symbol)).notional(cash) or ZERO
         share = multiply(multiply(notional, Decimal(proposal.size_pct)), PERCENT)
         return divide(share, self._account.worth(currency, limit, pos))
 
     def _limit(self, symbol: str, bid: float, ask: float, offset_bps: int) -> Decimal:
-        settings = self._settings[symbol]
+        settings = self._settings.terms(symbol)
         most = entry_limit(BUY, (bid, ask), settings.execution.aggression_bps, settings.instrument(symbol))
         return multiply(most, subtract(ONE, multiply(Decimal(offset_bps), BPS)))
 

@@ -13,6 +13,7 @@ from autohedge.core.ids import nonce_from_seed, seeded_random
 from autohedge.faultsim.feed_faults import FeedFault, gap_ns, random_feed_strikes, spoiled_streams
 from autohedge.faultsim.history import History
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
+from autohedge.faultsim.random_changes import random_changes
 from autohedge.faultsim.random_commands import random_commands
 from autohedge.faultsim.random_currencies import currency_settings, market_in_currencies, with_currencies
 from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
@@ -46,6 +47,7 @@ def random_history(seed: int) -> History:
             *random_strikes(seed, sessions),
         ],
         commands=random_commands(stream("commands"), sessions),
+        changes=random_changes(stream("changes"), plain, _shipped(), instruments, sessions),
         answers=random_answers(stream("answers"), settings, symbols),
     )
 

@@ -18,6 +18,13 @@ def random_settings(draw: Randomness, instruments: Sequence[MarketInstrument]) -
     """Draws the settings of one history."""
     mode = draw.choice(MODES)
     cash = draw.choice([1_000, 10_000, 10_000, 10_000, 50_000])
+    return settings_for(draw, instruments, mode, cash)
+
+
+def settings_for(
+    draw: Randomness, instruments: Sequence[MarketInstrument], mode: str, cash: int
+) -> dict[str, Section]:
+    """Draws settings of a mode, with limits that fit an account with this cash."""
     sizing, execution = _sizing(draw, cash), _execution(draw)
     entry = _Entry.of(cash, sizing, execution, mode)
     settings: dict[str, Section] = {

@@ -4,8 +4,8 @@
 both sides of a comparison.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import reduce
@@ -101,11 +101,16 @@ class RecordedAccount:
     followed from, None after a row; `command` is that input if it is an operator's command that must be carried
     out. The venue takes no request until `quiet_until_ns`. `may_be_absent` are
     orders that evidence without a report of their end may have ended: a list without them, or a throttled
-    request.
+    request. `absent` are the orders that were proven absent, with the number of the last event before; those of an
+    earlier application of the record end at the same place.
     """
 
-    def __init__(self, money: AccountMoney, quotes: ReceivedQuotes) -> None:
+    def __init__(
+        self, money: AccountMoney, quotes: ReceivedQuotes, absent: Mapping[str, int] | None = None
+    ) -> None:
         self.quotes = quotes
+        self.absent = dict(absent or {})
+        self._absent_later = deque(sorted((seq, order_id) for order_id, seq in self.absent.items()))
         self.money = money
         self.held: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.orders: dict[str, RecordedOrder] = {}
@@ -184,6 +189,7 @@ class RecordedAccount:
 
     def drop_absent(self, order_id: str) -> None:
         """Ends an order that the venue does not have."""
+        self.absent[order_id] = self._last_seq
         self.working.pop(order_id, None)
 
     def apply(self, entry: JournalEntry) -> None:
@@ -217,6 +223,8 @@ class RecordedAccount:
 
     def _follow(self, entry: JournalEntry) -> None:
         """Updates the clock, and what the outputs from here on follow from."""
+        while self._absent_later and self._absent_later[0][0] < entry.seq:
+            self.working.pop(self._absent_later.popleft()[1], None)
         if isinstance(entry.event, Input):
             self.cause, self.command = entry.event, self._obeyed(entry.event)
         elif entry.seq != self._last_seq + 1:  # rows take numbers too

@@ -42,12 +42,13 @@ from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import VenueModel, lots_of
 from autohedge.faultsim.fault_injection import FaultInjector, MutableVenue
 from autohedge.faultsim.faults import MachineFault
-from autohedge.faultsim.history import History, ScheduledCommand
+from autohedge.faultsim.history import History, ScheduledChange, ScheduledCommand
 from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.random_history import settings_of, tape_of_history
 from autohedge.faultsim.resting_checks import check_not_external
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
+from autohedge.faultsim.settings_in_force import change_of
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
 from autohedge.faultsim.snapshot_checks import CheckedDecisions
 from autohedge.faultsim.strikes import FaultSchedule
@@ -215,6 +216,7 @@ class FaultScenario:
         acts: list[tuple[int, Callable[[], None]]] = [
             (command.at_ns, partial(self._apply, command)) for command in self.history.commands
         ]
+        acts += [(change.at_ns, partial(self._change_settings, change)) for change in self.history.changes]
         for strike in self.history.strikes:
             if strike.fault == M.SECOND_PROCESS:
                 acts.append((strike.at_ns, self._start_second_process))
@@ -236,6 +238,11 @@ class FaultScenario:
             halt_id = self.engine.halt_id
         texts = ("operator", halt_id or None, command.actor, command.request_id)
         self.runtime.inject(OperatorCommand(at_ns, command.command, *texts))
+
+    def _change_settings(self, change: ScheduledChange) -> None:
+        at_ns = max(change.at_ns, self.engine.now_ns)
+        if event := change_of(self.engine.parameters.settings, change, at_ns):
+            self.runtime.inject(event)
 
     def _start_second_process(self) -> None:
         """Starts a second process on the same run, which must be refused."""
@@ -325,8 +332,8 @@ class FaultScenario:
         self.store.truncate_torn(len(content) - content.rfind(b"\n") - 1)
         genesis, *lines = lines_of(BytesIO(content), JOURNAL)
         self.journal = Journal(self.store, lines[-1].hash if lines else genesis.hash, len(lines) + 1)
-        self.checker.reset()
         record = [line.entry for line in lines]
+        self.checker.reset(record[-1].seq if record else 0)
         for entry in record:
             self.checker.apply(entry)
         if not record:

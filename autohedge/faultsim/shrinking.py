@@ -21,8 +21,8 @@ FEW = 3
 def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History | None:
     """Returns the smallest history found that violates the same invariant; None if it violates none.
 
-    Leaves out faults, then the end, the symbols and the beginning of the market, commands and answers, and once
-    more faults. `progress` receives each smaller history.
+    Leaves out faults, then the end, the symbols and the beginning of the market, commands, changes of settings and
+    answers, and once more faults. `progress` receives each smaller history.
     """
     violation = run_history(history).violation
     if violation is None:
@@ -59,7 +59,9 @@ def _fewer_strikes(history: History, fails: Fails) -> History:
 
 def _fewer_commands(history: History, fails: Fails) -> History:
     kept = _fewest(history.commands, lambda kept: fails(msgspec.structs.replace(history, commands=kept)))
-    return msgspec.structs.replace(history, commands=kept)
+    history = msgspec.structs.replace(history, commands=kept)
+    changes = _fewest(history.changes, lambda kept: fails(msgspec.structs.replace(history, changes=kept)))
+    return msgspec.structs.replace(history, changes=changes)
 
 
 def _fewer_symbols(history: History, fails: Fails) -> History:
@@ -164,6 +166,7 @@ def ended_at(history: History, calm_ns: int) -> History:
         market=[_part(quotes, 0, end_ns - history.start_ns) for quotes in history.market],
         strikes=[strike for strike in history.strikes if strike.at_ns < calm_ns],
         commands=[command for command in history.commands if command.at_ns < calm_ns],
+        changes=[change for change in history.changes if change.at_ns < calm_ns],
     )
 
 
@@ -174,6 +177,7 @@ def _started_at(history: History, start_ns: int) -> History:
         start_ns=start_ns,
         market=[_part(quotes, passed_ns, history.calm_ns + CALM_NS) for quotes in history.market],
         commands=[command for command in history.commands if command.at_ns >= start_ns],
+        changes=[change for change in history.changes if change.at_ns >= start_ns],
     )
 
 

@@ -5,7 +5,6 @@ Unlike invariant 20, which compares the state with the recorded outputs, these f
 
 from collections import deque
 
-from autohedge.config import Settings
 from autohedge.core.events import (
     ConnectionStatus,
     Input,
@@ -25,6 +24,7 @@ from autohedge.core.units import NS_PER_MINUTE
 from autohedge.engine.engine import Engine
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.settings_in_force import SettingsInForce
 
 RECONCILING, LINK, MAINTENANCE, THROTTLED, LAG = "reconciling", "link", "maintenance", "throttled", "lag"
 SILENT, PAUSED = "silent", "paused"
@@ -64,9 +64,8 @@ class TimeChecker:
 class CauseChecker:
     """Invariant 25: entries are off for the causes that the inputs give; every method raises InvariantViolation."""
 
-    def __init__(self, settings: Settings, account: RecordedAccount) -> None:
-        self._account = account
-        self._most_lag_ms = settings.risk.max_lag_ms
+    def __init__(self, settings: SettingsInForce, account: RecordedAccount) -> None:
+        self._account, self._settings = account, settings
         self._causes: set[str] = set()
         self._throttled_until_ns = 0
         self._was_silent = False
@@ -109,7 +108,7 @@ class CauseChecker:
             self._causes.add(THROTTLED)
 
     def _lagged(self, lag: LoopLag) -> None:
-        if lag.lag_ms <= self._most_lag_ms:
+        if lag.lag_ms <= self._settings.now.risk.max_lag_ms:
             self._causes.discard(LAG)
         elif LAG not in self._causes:
             self._causes.add(LAG)
@@ -141,9 +140,9 @@ class CauseChecker:
 class ErrorChecker:
     """Invariant 26: too many errors in a minute halt entries, and only a resume with its id lifts such a halt."""
 
-    def __init__(self, settings: Settings, account: RecordedAccount) -> None:
-        self._account = account
-        self._errors_ns: deque[int] = deque(maxlen=settings.risk.max_errors_per_minute + 1)
+    def __init__(self, settings: SettingsInForce, account: RecordedAccount) -> None:
+        self._account, self._settings = account, settings
+        self._errors_ns: deque[int] = deque()
         self._must_halt = False
         self._halt_id: str | None = None
 
@@ -173,7 +172,9 @@ class ErrorChecker:
     def _failed(self) -> None:
         errors_ns, now_ns = self._errors_ns, self._account.now_ns
         errors_ns.append(now_ns)
-        self._must_halt = len(errors_ns) == errors_ns.maxlen and now_ns - errors_ns[0] < NS_PER_MINUTE
+        while errors_ns[0] <= now_ns - NS_PER_MINUTE:
+            errors_ns.popleft()
+        self._must_halt = len(errors_ns) > self._settings.now.risk.max_errors_per_minute
 
     def step(self) -> None:
         """Checks after a step that an error too many has halted entries."""

@@ -12,6 +12,8 @@ from hypothesis import given
 from hypothesis import settings as budget
 from hypothesis import strategies as st
 
+from autohedge.config import applies_at
+from autohedge.config.sections import Applies
 from autohedge.core.ids import seeded_random
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 from autohedge.faultsim.feed_faults import FeedFault, random_feed_strikes
@@ -123,6 +125,21 @@ def test_histories_have_every_command_and_requests_that_are_sent_again() -> None
         requests = [command.request_id for command in history.commands if command.request_id]
         repeated += len(set(requests)) < len(requests)
     assert repeated > len(SEEDS) / 2
+
+
+def test_histories_change_settings_that_may_change_during_a_run() -> None:
+    changed = {
+        name for history in map(_history, SEEDS) for change in history.changes for name in change.changes
+    }
+    assert Applies.RESTART not in map(applies_at, changed)
+    assert {name.split(".")[0] for name in changed} >= {
+        "sizing",
+        "exits",
+        "execution",
+        "risk",
+        "symbol_overrides",
+    }
+    assert sum(bool(history.changes) for history in map(_history, SEEDS)) > len(SEEDS) / 2
 
 
 VARIED = {

@@ -64,7 +64,7 @@ WITH = {
 def test_each_fault_alone_strikes_and_is_survived(name: str) -> None:
     fault_counts: Counter[str] = Counter()
     names = {name, *WITH.get(name, [])}
-    for seed in range(40):
+    for seed in range(60):
         outcome = run_seed(seed, frozenset(FAULTS[each] for each in names))
         assert outcome.violation is None
         fault_counts += outcome.fault_counts
@@ -89,7 +89,7 @@ CAUGHT_BY = {
     "late_proposal_accepted": 2,
     "risk_size_ignored": 6,
     "bounds_unchecked": 6,
-    "second_exit_forgotten": 35,
+    "second_exit_forgotten": 165,
     "cancels_given_up": 1,
     "replace_answered_by_an_earlier_answer": 21,
     "replace_reserved_after_the_end": 22,
@@ -102,6 +102,9 @@ CAUGHT_BY = {
     "request_done_twice": 1,
     "requests_forgotten_at_restart": 1,
     "pause_ends_with_restart": 8,
+    "setting_applied_without_its_input": 2,
+    "change_reaches_the_open_position": 53,
+    "changed_settings_forgotten_at_restart": 2,
 }
 
 

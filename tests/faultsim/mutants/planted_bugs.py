@@ -7,14 +7,17 @@ from typing import Any
 import msgspec
 import pytest
 
+from autohedge.config import Settings, changes_between
 from autohedge.core.events import (
     AccountState,
+    AnyInput,
     CancelOrder,
     Decision,
     ExecutionReport,
     RequestThrottled,
     RequestUnknown,
     Restarted,
+    SettingsChanged,
     TradingCommand,
 )
 from autohedge.core.ids import client_order_id
@@ -25,6 +28,7 @@ from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.engine.deliberations.scheduler import DeliberationScheduler
 from autohedge.engine.engine import Engine
 from autohedge.execution import entry_request
+from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import BookEffect, Order, OrderManager
@@ -215,6 +219,48 @@ def pause_ends_with_restart(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "_on_restarted", on_restarted)
 
 
+def setting_applied_without_its_input(patch: pytest.MonkeyPatch) -> None:
+    """A change of the settings reaches the engine, and is not recorded."""
+    original = VirtualRuntime.inject
+
+    def inject(self: VirtualRuntime, event: AnyInput) -> None:
+        if isinstance(event, SettingsChanged):
+            self._engine.parameters.change(event.changes, event.at_ns)
+            self.drain()
+        else:
+            original(self, event)
+
+    patch.setattr(VirtualRuntime, "inject", inject)
+
+
+def change_reaches_the_open_position(patch: pytest.MonkeyPatch) -> None:
+    """Changed settings of entries hold at once for orders that rest and slices that are left."""
+    original = InstrumentState.update
+
+    def update(self: InstrumentState, settings: Settings) -> None:
+        original(self, settings)
+        self.terms = self.next_terms
+
+    patch.setattr(InstrumentState, "update", update)
+
+
+def changed_settings_forgotten_at_restart(patch: pytest.MonkeyPatch) -> None:
+    """A restart goes on with the settings of the start."""
+    original_changed, original_restarted = Engine._on_settings_changed, Engine._on_restarted
+
+    def on_changed(self: Engine, changed: SettingsChanged) -> None:
+        self.__dict__.setdefault("first", self.parameters.settings)
+        original_changed(self, changed)
+
+    def on_restarted(self: Engine, restarted: Restarted) -> None:
+        if first := self.__dict__.get("first"):
+            self.parameters.change(changes_between(self.parameters.settings, first), self.now_ns)
+        original_restarted(self, restarted)
+
+    patch.setattr(Engine, "_on_settings_changed", on_changed)
+    patch.setattr(Engine, "_on_restarted", on_restarted)
+
+
 PLANTED: tuple[Plant, ...] = (
     lost_fill_dedup,
     unknown_treated_as_rejected,
@@ -234,4 +280,7 @@ PLANTED: tuple[Plant, ...] = (
     request_done_twice,
     requests_forgotten_at_restart,
     pause_ends_with_restart,
+    setting_applied_without_its_input,
+    change_reaches_the_open_position,
+    changed_settings_forgotten_at_restart,
 )
