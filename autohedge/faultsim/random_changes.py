@@ -44,7 +44,7 @@ def random_changes(
     instruments: Sequence[MarketInstrument],
     sessions: TradingSessions,
 ) -> list[ScheduledChange]:
-    """Draws up to sixteen changes of one to three groups of settings, some of which are taken back."""
+    """Draws up to sixteen changes of one to three groups of settings, some of which are reverted."""
     mode, cash = settings["trading"]["mode"], settings["account"]["initial_cash"]
     changes = []
     for _ in range(draw.choice([0, 3, 8, 16])):
