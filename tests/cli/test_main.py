@@ -85,7 +85,7 @@ def test_the_summary_counts_trailing_stops_where_there_are_any(
     trail = ("--set", "exits.trailing_activation_bps=1", "--set", "exits.trailing_distance_bps=1")
     done = call("run", *HOUR, *TIGHT, *trail)
     assert re.search(r"[1-9]\d* trailing-stop", done.out)
-    assert "sold below its highest bid" in done.out
+    assert "closed by its trailing stop" in done.out
     assert "trailing-stop" not in call("run", *HOUR, *TIGHT).out
 
 

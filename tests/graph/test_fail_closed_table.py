@@ -87,7 +87,8 @@ def _refused_in_the_code() -> set[str]:
 
 def test_abstention_and_refusal_codes_are_disjoint_and_refusals_used() -> None:
     assert not ABSTENTIONS.keys() & REFUSALS.keys()
-    by_name = {Reason.ENTRY.label, Reason.EXIT_SIGNAL.label, runner.HELD}
+    reasons = (Reason.ENTRY, Reason.EXIT_SIGNAL, Reason.NO_SHORT, Reason.NO_LONG)
+    by_name = {reason.label for reason in reasons} | {runner.HELD}
     assert _refused_in_the_code() | by_name == REFUSALS.keys()
 
 
