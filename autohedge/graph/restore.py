@@ -34,7 +34,7 @@ def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
 
 def restore_usage(path: Path) -> TokenUsage:
     """Returns the usage of all calls in a transcript. Raises Corrupt if it is damaged."""
-    return total_usage(line.recorded_call for line in read(path, ()) if line.request)
+    return total_usage(line.recorded_call for line in read(path) if line.request)
 
 
 def last_number(path: Path) -> int:

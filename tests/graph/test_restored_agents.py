@@ -31,6 +31,8 @@ from autohedge.graph.runtime import InProcessRuntime
 from autohedge.graph.virtual_time import SimulatedDecisions
 from autohedge.journal import RunFolder, read
 from autohedge.journal.folder import content_name
+from autohedge.llm import transcript
+from autohedge.llm.transcript_parts import segment_path
 from autohedge.llm.usage import TokenUsage
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.tools.lessons import Lesson
@@ -165,6 +167,20 @@ def test_budget_of_a_restarted_run_counts_the_answers_that_it_lost(workplace: Pa
     # Each lost answer may have been sent twice, which is more than the budget allows.
     assert restarted.agents and restarted.agents.calls["calls"] == 2 * lost > 60 > lost
     assert {decision.code for decision in _decisions(folder)[lost:]} == {"budget"}
+
+
+def test_restored_usage_counts_the_prompts_of_older_segments(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transcript, "SEGMENT_BYTES", 20_000)
+    _script([ANSWER] * 100)
+    wanted = settings(**EAGER)
+    report = app.run(wanted, app.tape_for(wanted, []))
+    path = RunFolder.find(report.run).transcript
+    assert segment_path(path, 1).is_file() and report.agents
+    calls = report.agents.calls
+    counted = TokenUsage(calls["calls"], calls["prompt_tokens"], calls["completion_tokens"])
+    assert restore_usage(path) == counted
 
 
 def _decisions(folder: RunFolder) -> list[Decision]:
