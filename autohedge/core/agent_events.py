@@ -19,8 +19,8 @@ from autohedge.core.snapshots import DeliberationKind, Direction
 class Proposal(msgspec.Struct, frozen=True, gc=False):
     """The agents' parameters for an entry; it can only narrow what sizing, limits and exits allow.
 
-    `size_pct` is a percentage of what sizing allows, `offset_bps` how far the limit lies below the one that
-    the settings give; the exits are in bps of the mid.
+    `size_pct` is a percentage of what sizing allows, `offset_bps` how far the limit lies below the one that the
+    settings give (above it for a short); the exits are in bps of the mid.
     """
 
     size_pct: int

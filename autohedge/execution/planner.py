@@ -26,7 +26,7 @@ from autohedge.core.orders import (
     TimeInForce,
 )
 from autohedge.core.reasons import Reason
-from autohedge.execution.entry_money import EntryMoney
+from autohedge.execution.entry_funds import EntryFunds
 from autohedge.execution.entry_request import EntryRequest
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.orders import Order, OrderManager
@@ -60,7 +60,7 @@ class OrderPlanner:
     ) -> None:
         self._instruments, self._portfolio, self._market = instruments, portfolio, portfolio.market
         self._orders, self._state = orders, state
-        self._money = EntryMoney(portfolio, orders)
+        self._funds = EntryFunds(portfolio, orders)
         self.order_rate: Throttler = Limits.of(settings).rate()
 
     # entries
@@ -75,7 +75,7 @@ class OrderPlanner:
         instrument_state.begin_entry()
         if not self._portfolio.can_enter(lane):
             return Reason.NO_RATE
-        buying_power = self._money.buying_power(lane)
+        buying_power = self._funds.buying_power(lane)
         notional = instrument_state.terms.sizing.notional(buying_power)
         if notional and (wanted := request.narrowed(notional)) is not notional:
             notional = wanted
@@ -102,7 +102,7 @@ class OrderPlanner:
         intent = self._entry_intent(lane, None, instrument_state.entry)
         intent = msgspec.structs.replace(intent, quantity=slices.next_quantity(now_ns))
         quote_ns = self._market.last_quote_ns(lane)
-        context = self._risk_context(lane, quote_ns, self._money.buying_power(lane), now_ns)
+        context = self._risk_context(lane, quote_ns, self._funds.buying_power(lane), now_ns)
         return self._count(check_entry(intent, context, instrument_state.limits), now_ns)
 
     def plan_reprice(self, order: Order, now_ns: int) -> Decimal | None:
@@ -114,7 +114,7 @@ class OrderPlanner:
             return None
         intent = msgspec.structs.replace(order.intent, quantity=order.remaining, price=limit, limit=limit)
         reserved = self._portfolio.valued(order.reserved, lane)
-        buying_power = add(self._money.buying_power(lane), reserved)
+        buying_power = add(self._funds.buying_power(lane), reserved)
         context = self._risk_context(lane, self._market.last_quote_ns(lane), buying_power, now_ns)
         # Check it as if it were not there yet: it must not count against its own limits or interval.
         context = msgspec.structs.replace(
@@ -182,14 +182,14 @@ class OrderPlanner:
     def _risk_context(self, lane: int, quote_ns: int, buying_power: Decimal, now_ns: int) -> RiskContext:
         """The figures for the risk checks of an entry."""
         instrument_state, (bid, ask) = self._instruments[lane], self._market.quote(lane)
-        equity, exposure = self._portfolio.equity_and_exposure(self._money.reserved())
+        equity, exposure = self._portfolio.equity_and_exposure(self._funds.reserved())
         return RiskContext(
             now_ns=now_ns,
             quote_ns=quote_ns,
             mid=to_decimal((bid + ask) / 2.0),
             halted=self._state.halted,
             buying_power=buying_power,
-            position_notional=add(self._portfolio.position_value(lane), self._money.reserved_in(lane)),
+            position_notional=add(self._portfolio.position_value(lane), self._funds.reserved_in(lane)),
             exposure=exposure,
             equity=equity,
             equity_at_midnight=self._portfolio.day_start_equity(),

@@ -18,7 +18,6 @@ from autohedge.core.events import (
 from autohedge.core.money import ZERO, add, subtract
 from autohedge.core.snapshots import Snapshot
 from autohedge.engine.engine import Engine
-from autohedge.faultsim.account_money import AccountMoney
 from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
 from autohedge.faultsim.day_checks import DayChecker
 from autohedge.faultsim.exit_checks import ExitChecker
@@ -32,6 +31,7 @@ from autohedge.faultsim.proposal_checks import ProposalChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuotes
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.settings_in_force import SettingsInForce
@@ -62,7 +62,7 @@ class InvariantChecker:
         self._begin({name: seq for name, seq in self._account.absent.items() if seq <= last_seq})
 
     def _begin(self, absent: dict[str, int]) -> None:
-        money = AccountMoney(self._settings, tuple(self._lane_of))
+        money = RecordedBalances(self._settings, tuple(self._lane_of))
         self._account = RecordedAccount(money, self._quotes, absent)
         self._in_force = settings = SettingsInForce(self._settings, tuple(self._lane_of), self._account)
         self._orders = OrderChecker(self._settings, self._account, self._venue)

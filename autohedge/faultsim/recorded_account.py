@@ -33,8 +33,8 @@ from autohedge.core.events import (
 )
 from autohedge.core.money import ZERO, add, multiply, subtract, to_decimal
 from autohedge.core.orders import BUY, ENTER, GTC, Purpose, TimeInForce
-from autohedge.faultsim.account_money import AccountMoney
 from autohedge.faultsim.received_quotes import ReceivedQuotes
+from autohedge.faultsim.recorded_balances import RecordedBalances
 
 
 @dataclass(slots=True)
@@ -106,7 +106,7 @@ class RecordedAccount:
     """
 
     def __init__(
-        self, money: AccountMoney, quotes: ReceivedQuotes, absent: Mapping[str, int] | None = None
+        self, money: RecordedBalances, quotes: ReceivedQuotes, absent: Mapping[str, int] | None = None
     ) -> None:
         self.quotes = quotes
         self.absent = dict(absent or {})

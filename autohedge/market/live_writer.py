@@ -19,7 +19,7 @@ from autohedge.market.store_files import (
     FORMAT,
     MANIFEST,
     STATE,
-    Manifest,
+    StoreManifest,
     StoreStream,
     encode_state,
     read_manifest,
@@ -199,7 +199,7 @@ def _create(folder: Path, symbols: Sequence[str]) -> None:
         for name in ROW_COLUMNS:
             (draft / name).touch()
         (draft / STATE).write_bytes(encode_state(0, closed=False))
-        manifest = Manifest(FORMAT, fresh_nonce(), streams)
+        manifest = StoreManifest(FORMAT, fresh_nonce(), streams)
         (draft / MANIFEST).write_bytes(msgspec.json.format(msgspec.json.encode(manifest)))
         draft.rename(folder)
     except BaseException:

@@ -31,7 +31,7 @@ class StoreStream(msgspec.Struct, frozen=True):
     kind: Kind = Kind.QUOTES
 
 
-class Manifest(msgspec.Struct, frozen=True):
+class StoreManifest(msgspec.Struct, frozen=True):
     """What a store holds; `id` is random, so that another store in the same folder is not taken for it."""
 
     format: int
@@ -51,11 +51,11 @@ def is_store(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def read_manifest(folder: Path) -> Manifest:
+def read_manifest(folder: Path) -> StoreManifest:
     """Returns the manifest of a store. Raises Corrupt if it is damaged, Misconfigured for another format."""
     path = folder / MANIFEST
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode(path.read_bytes(), type=StoreManifest)
     except (OSError, msgspec.MsgspecError) as error:
         raise Corrupt(f"{path} is damaged ({error}); restore the file") from None
     if manifest.format != FORMAT:

@@ -30,13 +30,8 @@ def test_file_of_the_version_before_is_read_unchanged() -> None:
     made = load(OLD_FILE)
     assert _account(made) == (10_000, 10, 10)
     assert made.trading.direction == "long" and made.account.kind == "cash"
-    rest = {
-        "execution",
-        "agents",
-        "instruments",
-        "symbol_overrides",
-        "trading",
-    }  # has what is commented out there
+    # These have what is a comment in the shipped file.
+    rest = {"execution", "agents", "instruments", "symbol_overrides", "trading"}
     assert made.model_dump(exclude=rest) == load().model_dump(exclude=rest)
 
 

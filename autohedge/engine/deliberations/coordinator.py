@@ -28,7 +28,7 @@ from autohedge.engine.deliberations.proposals import ProposalHandler
 from autohedge.engine.deliberations.scheduler import DEADLINE, REQUEST, Cadence, DeliberationScheduler
 from autohedge.engine.outbox import Outbox
 from autohedge.engine.trade_actions import TradeActions
-from autohedge.execution.entry_money import EntryMoney
+from autohedge.execution.entry_funds import EntryFunds
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.portfolio import PositionChange
 from autohedge.execution.tracking import TimerKey
@@ -54,7 +54,7 @@ class DeliberationCoordinator:
         outbox: Outbox,
     ) -> None:
         self._execution, self._portfolio = execution, execution.portfolio
-        self._money = EntryMoney(execution.portfolio, execution.orders)
+        self._funds = EntryFunds(execution.portfolio, execution.orders)
         self._instruments = execution.instruments
         self._outbox = outbox
         self._number = self._skipped = 0
@@ -224,7 +224,7 @@ class DeliberationCoordinator:
         closed: tuple[ClosedTrade, ...] = (),
     ) -> Snapshot:
         portfolio = self._portfolio
-        equity, exposure = portfolio.equity_and_exposure(self._money.reserved())
+        equity, exposure = portfolio.equity_and_exposure(self._funds.reserved())
         ids = self._instruments[lane].ids
         return Snapshot(
             number,
@@ -236,7 +236,7 @@ class DeliberationCoordinator:
             position=self._position_view(lane),
             cash=portfolio.cash,
             equity=equity,
-            buying_power=self._money.buying_power(lane),
+            buying_power=self._funds.buying_power(lane),
             exposure=exposure,
             state=self._execution.state.name,
             gate=self.gates.state(lane),

@@ -8,7 +8,7 @@ import pytest
 
 from autohedge.core.accounts import Rates
 from autohedge.core.events import AccountState
-from autohedge.execution.entry_money import EntryMoney
+from autohedge.execution.entry_funds import EntryFunds
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.reconciliation import IsIdle, Reconciliation, Subject
 from tests.faultsim.mutants.planted_bugs import Plant
@@ -37,10 +37,10 @@ def amounts_not_converted(patch: pytest.MonkeyPatch) -> None:
 def cash_of_another_currency_spent(patch: pytest.MonkeyPatch) -> None:
     """The cash in the reporting currency pays for what is quoted in another."""
 
-    def buying_power(self: EntryMoney, lane: int) -> Decimal:
+    def buying_power(self: EntryFunds, lane: int) -> Decimal:
         return self._portfolio.buying_power(self.reserved())
 
-    patch.setattr(EntryMoney, "buying_power", buying_power)
+    patch.setattr(EntryFunds, "buying_power", buying_power)
 
 
 def other_balances_not_compared(patch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ from autohedge.core.money import add
 PAIR = "/"  # every symbol of the random market is BASE/QUOTE
 
 
-class AccountMoney:
+class RecordedBalances:
     """What an account holds in each currency; the reporting one is `reporting`."""
 
     def __init__(self, settings: Settings, symbols: tuple[str, ...]) -> None:

@@ -8,7 +8,7 @@ from autohedge.execution.orders import OrderManager
 from autohedge.execution.portfolio import Portfolio
 
 
-class EntryMoney:
+class EntryFunds:
     """What entries may spend and what working ones may still spend.
 
     An order reserves money in the quote currency of its symbol, and is paid from the cash in that currency.
