@@ -17,6 +17,7 @@ from autohedge.core.orders import BUY
 from autohedge.execution.equity_history import RecordedBookings
 from autohedge.market import SyntheticSpec, Tape, synthesize
 from autohedge.runtime.replay import replay
+from tests.engine.batches import in_batches
 from tests.run_harness import Played, columns_tape, play, settings
 
 D = Decimal
@@ -158,6 +159,8 @@ def test_books_of_each_currency_add_up_and_the_run_replays(run: tuple[Settings, 
     gains = add(add(result.realized_pnl, result.unrealized_pnl), result.external)
     assert result.equity == subtract(add(result.initial_cash, gains), result.fees)
     assert replay(engine_for(wanted, tape), tape.rows, played.record) is None
+    record = list(played.record)
+    assert in_batches(wanted, tape, record, cuts=list(range(len(tape) + 1))) == record
     if wanted.account.kind == "cash":  # nothing was spent that was not there
         assert min(ledger.balances.values()) >= 0
 

@@ -1,6 +1,5 @@
 """Properties of every run, for any tape, latencies and fills."""
 
-import dataclasses
 from collections import Counter
 from decimal import Decimal
 from pathlib import Path
@@ -18,8 +17,6 @@ from autohedge.core.events import (
     Decision,
     ExecutionReport,
     FillBooked,
-    Input,
-    JournalEntry,
     RunEnded,
     SubmitOrder,
 )
@@ -31,9 +28,10 @@ from autohedge.faultsim.random_answers import random_answers
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal import RunFolder
-from autohedge.market import Rows, SyntheticSpec, Tape, synthesize
+from autohedge.market import SyntheticSpec, Tape, synthesize
 from autohedge.runtime.replay import replay
 from autohedge.runtime.virtual import VirtualRuntime
+from tests.engine.batches import in_batches
 from tests.engine.tape_factory import run_settings, tapes
 from tests.run_harness import Played, Recording, play, settings
 
@@ -41,42 +39,18 @@ ZERO = Decimal(0)
 OPPOSITE = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
 
 
-def _drive(wanted: Settings, tape: Tape, record: list[JournalEntry], cuts: list[int]) -> list[JournalEntry]:
-    """Replays a record into a fresh engine, with the rows cut into batches of separate arrays."""
-    engine = engine_for(wanted, tape)
-    made: list[JournalEntry] = []
-    for entry in record:
-        if not isinstance(entry.event, Input):
-            continue
-        while engine.pos < entry.pos:
-            end = min([c for c in cuts if c > engine.pos] + [entry.pos])
-            batch = _batch(tape.rows, engine.pos, min(end, entry.pos))
-            at = 0
-            while at < len(batch):
-                at = engine.scan(batch, at, len(batch))
-        engine.step(entry.event)
-        made.extend(engine.log)
-        engine.log.clear()
-    return made
-
-
-def _batch(rows: Rows, start: int, end: int) -> Rows:
-    names = ("ts", "lane", "bid", "ask", "bid_size", "ask_size")
-    return dataclasses.replace(rows, row=None, **{name: getattr(rows, name)[start:end] for name in names})
-
-
 @budget(max_examples=60, deadline=None)
 @given(tapes(), run_settings(), st.lists(st.integers(1, 800), max_size=30))
 def test_batch_boundaries_do_not_change_the_record(tape: Tape, wanted: Settings, cuts: list[int]) -> None:
     record = list(play(wanted, tape).record)
-    assert _drive(wanted, tape, record, cuts) == record
+    assert in_batches(wanted, tape, record, cuts) == record
 
 
 @budget(max_examples=25, deadline=None)
 @given(tapes(rows_max=150), run_settings())
 def test_quotes_fed_one_by_one_give_what_one_batch_gives(tape: Tape, wanted: Settings) -> None:
     record = list(play(wanted, tape).record)
-    assert _drive(wanted, tape, record, list(range(len(tape) + 1))) == record
+    assert in_batches(wanted, tape, record, list(range(len(tape) + 1))) == record
 
 
 def _deliberated(wanted: Settings, tape: Tape) -> Recording:
@@ -106,7 +80,7 @@ def test_batch_boundaries_do_not_change_a_run_with_agents(
     record = _deliberated(wanted, tape)
     assert any(isinstance(entry.event, Decision) for entry in record)
     for each in (cuts, list(range(len(tape) + 1))):
-        assert _drive(wanted, tape, record, each) == record
+        assert in_batches(wanted, tape, record, each) == record
 
 
 @budget(max_examples=60, deadline=None)
