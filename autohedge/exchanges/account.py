@@ -6,7 +6,7 @@ from decimal import Decimal
 from autohedge.core.accounts import OpeningAccount, QuoteOf, Rates
 from autohedge.core.events import AccountState
 from autohedge.core.ids import DEFAULT_IDS, RunIds
-from autohedge.core.money import ZERO, add, divide, multiply
+from autohedge.core.money import ZERO, add, divide, multiply, subtract
 
 
 class VenueAccount:
@@ -51,6 +51,19 @@ class VenueAccount:
     def state(self, now_ns: int, asked_ns: int) -> AccountState:
         """Returns the account as a venue reports it."""
         return AccountState(now_ns, asked_ns, self.cash, self.held, self.other_balances, *self._names)
+
+    def book_fill(
+        self, symbol: str, quantity: Decimal, cost: Decimal, fee: Decimal
+    ) -> tuple[Decimal, str | None]:
+        """Buys a quantity for its cost, or sells one, both negative; then takes the fee as `pay_fee` does."""
+        self.positions[symbol] = add(self.positions.get(symbol, ZERO), quantity)
+        currency = self._quote(symbol)
+        left = subtract(self.balances.get(currency, ZERO), cost)
+        if self._fee_currency:
+            self.balances[currency] = left
+            return self.pay_fee(symbol, fee)
+        self.balances[currency] = subtract(left, fee)
+        return fee, None
 
     def pay_fee(self, symbol: str, fee: Decimal) -> tuple[Decimal, str | None]:
         """Takes a fee in the quote currency of a symbol; returns what was paid, and in which other currency."""

@@ -46,7 +46,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.ids import DEFAULT_IDS, RunIds, seeded_random
 from autohedge.core.money import ZERO, add, bps_of, floor_to, multiply, subtract, to_decimal
-from autohedge.core.orders import BUY, GTC, LIMIT
+from autohedge.core.orders import BUY, GTC, LIMIT, SELL
 from autohedge.core.units import NS_PER_MS
 from autohedge.exchanges.account import VenueAccount
 from autohedge.exchanges.order_record import OrderRecord
@@ -414,8 +414,11 @@ class SimulatedVenue:
         known.filled = add(known.filled, quantity)
         if known.filled >= known.order.quantity:
             known.status = "filled"
-        self.account.move(order.symbol, quantity if order.side is BUY else quantity.copy_negate(), price)
-        return self.account.pay_fee(order.symbol, bps_of(multiply(quantity, price), fee_bps))
+        cost = multiply(quantity, price)
+        fee = bps_of(cost, fee_bps)
+        if order.side is SELL:
+            quantity, cost = quantity.copy_negate(), cost.copy_negate()
+        return self.account.book_fill(order.symbol, quantity, cost, fee)
 
     def _quote_of(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; NaN before the first."""

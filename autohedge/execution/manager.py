@@ -195,8 +195,7 @@ class ExecutionManager:
         if isinstance(event, ExecutionReport):
             if effect:
                 change = self._book(order, event, effect, now_ns)
-                leaves = order.intent.reduce_only is not (effect is BUST)  # the bust of an entry leaves
-                if self._sides.crossed(change.held, change.side, leaves=leaves):
+                if change.held and self._has_crossed(order, change, effect):
                     halt_reason = self._alert_crossed(lane)
             elif not order.working:  # a second report of its end may tell of more fills than the first
                 self._query_missing_fills(order, event.filled or ZERO, now_ns)
@@ -234,6 +233,10 @@ class ExecutionManager:
         elif not held:
             self._timers.cancel(("time_stop", lane))
             instrument_state.refused = 0
+
+    def _has_crossed(self, order: Order, change: PositionChange, effect: BookEffect) -> bool:
+        leaves = order.intent.reduce_only is not (effect is BUST)  # the bust of an entry leaves
+        return self._sides.crossed(change.held, change.side, leaves=leaves)
 
     def _alert_crossed(self, lane: int) -> str:
         """Alerts that more was closed than was held; returns why entries must halt."""
