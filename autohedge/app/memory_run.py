@@ -23,9 +23,10 @@ def run_in_memory(settings: Settings, tape: Tape) -> RunReport:
     They are those of `run`, apart from `run`, `journal_head` and `journal_lines`, which name a record. Settings
     are resolved once (`config.load`) for any number of runs.
 
-    Raises Misconfigured for a wrong strategy, StrategyFailed if it raises an error, and the errors of
-    `open_agents`.
+    Raises Misconfigured for a wrong strategy and for a store that still grows, StrategyFailed if the strategy raises
+    an error, and the errors of `open_agents`.
     """
+    tape.require_finished()
     engine, nonce = engine_for(settings, tape), nonce_from_seed(settings.seed)
     venue = venue_for(settings, tape, nonce)
     with open_agents(settings, tape) as agents:

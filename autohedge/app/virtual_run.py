@@ -58,7 +58,11 @@ def run(
 
     Returns the content of `results.json`. `notify` receives the expected number of LLM calls, and their expected
     duration after the first answer.
+
+    Raises Misconfigured for a store that still grows, whose rows only a run on a clock can await, and the errors of
+    `open_agents`.
     """
+    tape.require_finished()
     with open_agents(settings, tape) as agents:
         return run_in_runtime(agents, settings, tape, observers, notify, RecordOptions(root))
 

@@ -35,11 +35,10 @@ def open_store(folder: Path, *, growing: bool) -> Tape:
     store = LiveStore(folder)
     if store.closed and not len(store.rows):
         raise Misconfigured(f"{folder}: is closed and has no rows; name another store")
-    if not store.closed and not growing:
-        raise Misconfigured(
-            f"{folder}: its writer has not closed it yet; `autohedge run` trades it as it grows, other commands wait"
-        )
-    return _tape(store, _origins(store))
+    tape = _tape(store, _origins(store))
+    if not growing:
+        tape.require_finished()
+    return tape
 
 
 def reopen_store(origins: Sequence[Origin], packed: Path | None) -> Tape:

@@ -285,6 +285,14 @@ class Tape:
         origin = self.streams[0].origin
         return origin.path if origin.store and origin.path else "the tape"
 
+    def require_finished(self) -> None:
+        """Raises Misconfigured for a store that still grows: who needs all its rows has to wait for them."""
+        if self.growing is not None:
+            raise Misconfigured(
+                f"{self.name}: its writer has not closed it yet; `autohedge run` trades it as it grows, "
+                "other commands wait"
+            )
+
     @property
     def symbols(self) -> tuple[str, ...]:
         """The symbols in lane order."""
@@ -306,8 +314,9 @@ class Tape:
         A symbol without a row in that time keeps its lane. The columns are views; only the row numbers of a tape
         with several streams are new, because they count from the start of the window.
 
-        Raises Misconfigured if no symbol has a row in that time.
+        Raises Misconfigured if no symbol has a row in that time, or if the tape still grows.
         """
+        self.require_finished()
         window = _window(self.rows.ts, t0_ns, t1_ns)
         if window.start == window.stop:
             raise Misconfigured(

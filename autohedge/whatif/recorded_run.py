@@ -111,13 +111,15 @@ class Record:
 def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
     """Reads and verifies a run; `trust` allows to execute a stored strategy that the user does not have.
 
-    Raises Corrupt if a hash does not match, Misconfigured if its tape is missing, Refused if a stored
-    strategy is not trusted.
+    Raises Corrupt if a hash does not match, Misconfigured if its tape is missing or still grows, Refused if a
+    stored strategy is not trusted.
     """
     lines = verified_lines(folder)
     genesis = Genesis.of(next(lines))
     require_trust(folder, genesis, trust=trust)
     manifest = genesis.agents_manifest
+    tape = reopen(origins_of(genesis), folder.tape)
+    tape.require_finished()
     pasts = _pasts((line.entry for line in lines), manifest.prompts)
     # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.
     launch = folder.read_launch()
@@ -125,7 +127,7 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
         folder=folder,
         settings=recorded_settings(folder, genesis),
         manifest=manifest,
-        tape=reopen(origins_of(genesis), folder.tape),
+        tape=tape,
         pasts=pasts,
         transcript=TranscriptIndex(folder.transcript),
         on_clock=bool(launch) and not launch.get("seeded", False),

@@ -11,11 +11,12 @@ from autohedge.app import wall_run
 from autohedge.app.restart import restart
 from autohedge.app.verification import check_record
 from autohedge.app.wall_run import LaunchOptions
-from autohedge.core.errors import Corrupt
+from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.core.events import EndOfTape, Restarted
 from autohedge.journal import RunFolder, read
 from autohedge.market import LiveStoreWriter, SyntheticSpec, open_tape, parse_source, synthesize
 from autohedge.market.store_files import encode_state
+from autohedge.whatif.recorded_run import read_record
 from tests.market.store_factory import part
 from tests.run_harness import play, settings
 
@@ -101,3 +102,21 @@ def test_row_that_goes_back_in_time_ends_a_run(store: Path) -> None:
     np.memmap(store / "ts", "<i8", "r+")[50] -= 10**15
     with pytest.raises(Corrupt, match="market: row 50 goes back in time"):
         wall_run.start(WANTED, tape, LaunchOptions(), seeded=True)
+
+
+def test_open_store_is_refused_by_runs_in_virtual_time(store: Path) -> None:
+    LiveStoreWriter(store, TAPE.symbols).append(TAPE.rows)
+    tape = open_tape([parse_source(str(store))], growing=True)
+    for trade in (app.run, app.run_in_memory):
+        with pytest.raises(Misconfigured, match="market: its writer has not closed it yet"):
+            trade(WANTED, tape)
+    with pytest.raises(Misconfigured, match="market: its writer has not closed it yet"):
+        tape.between(0, 2**62)
+    assert not Path("runs").exists()
+
+
+def test_what_if_of_a_run_waits_until_its_store_is_closed(folder: RunFolder, store: Path) -> None:
+    assert len(read_record(folder).tape) == len(TAPE)
+    (store / "state").write_bytes(encode_state(len(TAPE), closed=False))
+    with pytest.raises(Misconfigured, match="market: its writer has not closed it yet"):
+        read_record(folder)
