@@ -176,7 +176,7 @@ ERRORS: dict[ErrorName, type[AutoHedgeError]] = {
 DONE = {
     "halt": "entries are halted; exits go on",
     "resume": "entries are on again",
-    "flatten": "entries are halted, every position is being sold",
+    "flatten": "entries are halted, every position is being closed",
     "pause": "entries and questions are paused; exits go on, and resting entries stay",
     "cancel_all": "every resting order is being cancelled; entries stay on",
     "sync": "orders, fills, positions and cash are being compared with the venue's",

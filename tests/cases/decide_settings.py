@@ -97,7 +97,7 @@ def flatten_last(ended: Ended) -> list[Check]:
     return [
         must("rc 0" in ended.out.splitlines(), "the exit code of flatten is 0", ended.out + ended.err),
         must(
-            bool(RUN_ID.match(ended.out)) and "every position is being sold" in ended.out,
+            bool(RUN_ID.match(ended.out)) and "every position is being closed" in ended.out,
             "the running run sells its positions",
             ended.out,
         ),

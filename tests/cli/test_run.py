@@ -86,7 +86,7 @@ def test_halt_resume_and_flatten_are_inputs_with_their_reasons(
     assert halted.returncode == 0, halted.stderr
     assert json.loads(halted.stdout)["halted"] is True
     assert "entries are on again" in harness.call("resume", run, "--reason", "back").stdout
-    assert "every position is being sold" in harness.call("flatten", run, "--reason", "storm").stdout
+    assert "every position is being closed" in harness.call("flatten", run, "--reason", "storm").stdout
     status = json.loads(harness.call("status", run, "--json").stdout)
     assert status["halted"] is True and status["open_positions"] == {}
     assert harness.call("resume", run, "--halt-id", "x").returncode == 0
