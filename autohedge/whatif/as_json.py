@@ -1,11 +1,12 @@
 """A study as JSON values."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from autohedge.core.results import RunReport
 from autohedge.whatif.reask import ReaskResult
 from autohedge.whatif.recorded_run import RecordedQuestion
-from autohedge.whatif.simulations import COUNTS, MONEY, Divergence, RunPair
+from autohedge.whatif.simulations import MONEY, Divergence, RunPair, figure_of
 from autohedge.whatif.study import Study
 
 
@@ -56,10 +57,10 @@ def _reask_as_dict(reasked: ReaskResult) -> dict[str, Any]:
 
 
 def _runs(runs: RunPair) -> dict[str, Any]:
-    figures = (*MONEY, *COUNTS)
+    figures = runs.figures
     return {
-        "baseline": _figures(runs.baseline),
-        "variant": _figures(runs.variant),
+        "baseline": _figures(runs.baseline, figures),
+        "variant": _figures(runs.variant, figures),
         "comparable": runs.comparable,
         "difference": {
             each: str(runs.difference(each)) if each in MONEY else runs.difference(each) for each in figures
@@ -74,9 +75,9 @@ def _runs(runs: RunPair) -> dict[str, Any]:
     }
 
 
-def _figures(report: RunReport) -> dict[str, Any]:
-    money = {each: str(getattr(report, each)) for each in MONEY}
-    return {"run": report.run} | money | {each: getattr(report, each) for each in COUNTS}
+def _figures(report: RunReport, figures: Sequence[str]) -> dict[str, Any]:
+    values = {each: figure_of(report, each) for each in figures}
+    return {"run": report.run} | {each: str(v) if each in MONEY else v for each, v in values.items()}
 
 
 def _divergence_as_dict(divergence: Divergence) -> dict[str, Any]:

@@ -1,14 +1,14 @@
 """A recorded run as a study reads it: its questions by their position on the tape, and their transcript."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Self
 
 from autohedge.app import origins_of, recorded_settings, require_trust
 from autohedge.config import Settings
 from autohedge.core.errors import Corrupt
-from autohedge.core.events import Decision, DeliberationRequested, JournalEntry, PromptsChanged
+from autohedge.core.events import Continued, Decision, DeliberationRequested, JournalEntry, PromptsChanged
 from autohedge.core.results import RunReport
 from autohedge.core.snapshots import Snapshot
 from autohedge.journal import RunFolder
@@ -17,6 +17,7 @@ from autohedge.journal.verification import verified_lines
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
 from autohedge.market import Tape, reopen
 from autohedge.runtime.observers import NullObserver
+from autohedge.runtime.recovery import OUTSIDE
 from autohedge.runtime.run_view import RunView
 
 
@@ -78,6 +79,7 @@ class Record:
     """A recorded run: its settings, its agents, its tape, its questions by number, and its transcript.
 
     `on_clock` is whether it ran on a clock without a seed: the timing of its answers is not reproducible.
+    `intervened` is whether it has inputs that no simulation repeats: commands, changed settings, restarts.
     """
 
     folder: RunFolder
@@ -87,6 +89,7 @@ class Record:
     pasts: dict[int, RecordedQuestion]
     transcript: TranscriptIndex
     on_clock: bool
+    intervened: bool
     report: RunReport | None
 
     def lines(self, past: RecordedQuestion) -> list[TranscriptEntry]:
@@ -108,6 +111,18 @@ class Record:
         return snapshot
 
 
+class _Watched:
+    """The entries of a record, and once they are read, whether a simulation lacks some of its inputs."""
+
+    def __init__(self, entries: Iterable[JournalEntry]) -> None:
+        self._entries, self.intervened = entries, False
+
+    def __iter__(self) -> Iterator[JournalEntry]:
+        for entry in self._entries:
+            self.intervened |= isinstance(entry.event, (Continued, *OUTSIDE))
+            yield entry
+
+
 def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
     """Reads and verifies a run; `trust` allows to execute a stored strategy that the user does not have.
 
@@ -120,7 +135,8 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
     manifest = genesis.agents_manifest
     tape = reopen(origins_of(genesis), folder.tape)
     tape.require_finished()
-    pasts = _pasts((line.entry for line in lines), manifest.prompts)
+    watched = _Watched(line.entry for line in lines)
+    pasts = _pasts(watched, manifest.prompts)
     # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.
     launch = folder.read_launch()
     return Record(
@@ -131,6 +147,7 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
         pasts=pasts,
         transcript=TranscriptIndex(folder.transcript),
         on_clock=bool(launch) and not launch.get("seeded", False),
+        intervened=watched.intervened,
         report=folder.read_report(),
     )
 

@@ -32,6 +32,7 @@ from autohedge.whatif.services import recorded_service, variant_service
 
 MONEY = ("equity", "realized_pnl", "unrealized_pnl", "fees")
 COUNTS = ("buys", "sells", "winning_exits")
+DIRECTIONS = ("longs", "shorts")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +70,23 @@ class RunPair:
         question_count = self.same + len(self.divergences) + len(self.unmatched[0])
         return self.unrecorded * 10 <= question_count
 
+    @property
+    def figures(self) -> tuple[str, ...]:
+        """The names of the figures to compare; entries by direction only where one of the runs may be short."""
+        directed = self.baseline.longs is not None or self.variant.longs is not None
+        return (*MONEY, *COUNTS, *(DIRECTIONS if directed else ()))
+
     def difference(self, figure: str) -> Decimal | int:
         """Returns the variant's figure minus the baseline's."""
-        old, new = getattr(self.baseline, figure), getattr(self.variant, figure)
+        old, new = figure_of(self.baseline, figure), figure_of(self.variant, figure)
         return subtract(new, old) if figure in MONEY else new - old
+
+
+def figure_of(report: RunReport, figure: str) -> Any:
+    """Returns a figure of a run; what only a run with shorts tells has its value in the others as well."""
+    if figure in DIRECTIONS and report.longs is None:
+        return report.buys if figure == "longs" else 0
+    return getattr(report, figure)
 
 
 def simulate_pair(

@@ -13,7 +13,7 @@ from autohedge.core.units import CENTS
 from autohedge.llm.errors import one_line
 from autohedge.whatif.reask import DecisionPair, ReaskResult
 from autohedge.whatif.recorded_run import RecordedQuestion
-from autohedge.whatif.simulations import RunPair
+from autohedge.whatif.simulations import RunPair, figure_of
 from autohedge.whatif.study import Study
 
 SHOWN = 20
@@ -29,6 +29,8 @@ FIGURES = {
     "buys": "buys",
     "sells": "sells",
     "winning_exits": "winning exits, before fees",
+    "longs": "entries, long",
+    "shorts": "entries, short",
 }
 
 
@@ -153,10 +155,10 @@ def _figures(runs: RunPair) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=True)
     for heading in ("", "baseline", "variant", "difference"):
         table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
-    for figure, label in FIGURES.items():
-        row = (getattr(runs.baseline, figure), getattr(runs.variant, figure))
+    for figure in runs.figures:
+        row = (figure_of(runs.baseline, figure), figure_of(runs.variant, figure))
         difference = _shown(runs.difference(figure), signed=True) if runs.comparable else "n/a"
-        table.add_row(f"{INDENT}{label}", *map(_shown, row), difference)
+        table.add_row(f"{INDENT}{FIGURES[figure]}", *map(_shown, row), difference)
     return table
 
 
@@ -178,6 +180,8 @@ def _standing(study: Study) -> str:
             return "(not verified: the recorded run has no results)"
         case True:
             return "(reproduces the recorded result, fill by fill)"
+        case False if study.record.intervened:
+            return "(a re-simulation without the recorded run's commands, changed settings and restarts)"
         case _:
             return "(differs from the recorded result; `autohedge replay` shows why)"
 

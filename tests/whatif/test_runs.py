@@ -1,7 +1,9 @@
 """Tests the two simulated runs of a study: the baseline and the variant."""
 
 import json
+import os
 import shutil
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,8 @@ from autohedge import app
 from autohedge.app import wall_run
 from autohedge.app.records import RecordOptions
 from autohedge.app.wall_run import LaunchOptions
-from autohedge.core.events import Decision, JournalEntry
+from autohedge.core.events import Decision, DeliberationRequested, JournalEntry
+from autohedge.core.orders import SELL
 from autohedge.journal import RunFolder
 from autohedge.journal.folder import RUNS
 from autohedge.market import parse_source
@@ -100,6 +103,45 @@ def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
     found = studied(RunFolder.find(run), overrides=("exits.stop_loss_bps=4",))
     assert not found.record.on_clock and found.reproduced
     assert found.runs.unrecorded == 0
+
+
+def test_a_seeded_run_with_commands_is_simulated_without_them(capsys: pytest.CaptureFixture[str]) -> None:
+    wanted, started = settings(**LIVELY), []
+
+    class Interrupting(KeyTracker):
+        """An observer that stops the run at its first question, as Ctrl-C does."""
+
+        def on_event(self, entry: JournalEntry) -> None:
+            if isinstance(entry.event, DeliberationRequested) and not started:
+                started.append(entry)
+                os.kill(os.getpid(), signal.SIGINT)
+
+    tape, launch = app.tape_for(wanted, []), LaunchOptions(speed=None)
+    run = wall_run.start(wanted, tape, launch, seeded=True, observers=[Interrupting().watch])
+    assert run.interrupted
+    found = studied(RunFolder.find(run.run), overrides=("exits.stop_loss_bps=4",))
+    assert not found.record.on_clock and found.reproduced is False
+    capsys.readouterr()
+    print_study(found)
+    shown = " ".join(capsys.readouterr().out.split())
+    assert "without the recorded run's commands, changed settings and restarts" in shown
+    assert "autohedge replay" not in shown
+
+
+def test_a_study_of_a_run_with_shorts_tells_entries_by_direction(capsys: pytest.CaptureFixture[str]) -> None:
+    both = {"trading__mode": '"hft"', "trading__direction": '"both"', "account__kind": '"covered"'}
+    found = studied(recorded(**both), overrides=("trading.direction=long",))
+    old, new = found.runs.baseline, found.runs.variant
+    shorts = sum(fill.reason == "entry" and fill.side is SELL for fill in old.parsed_fills())
+    assert shorts and (old.shorts, new.shorts) == (shorts, None)
+    runs = as_dict(found)["runs"]
+    assert [runs[each]["shorts"] for each in ("baseline", "variant", "difference")] == [shorts, 0, -shorts]
+    assert runs["variant"]["longs"] == new.buys
+    capsys.readouterr()
+    print_study(found)
+    assert f"entries, short {shorts} 0 -{shorts}" in " ".join(capsys.readouterr().out.split())
+    alike = as_dict(studied(recorded(trading__mode='"hft"'), overrides=("exits.stop_loss_bps=4",)))
+    assert "shorts" not in alike["runs"]["baseline"]
 
 
 def test_a_question_that_the_record_does_not_know_is_an_abstention(
