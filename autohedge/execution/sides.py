@@ -11,16 +11,17 @@ class SideRules:
     """The rules of one account: the sides that its entries may have, and whether it may be short."""
 
     def __init__(self, settings: Settings) -> None:
-        self._has_both_sides = len(settings.entry_sides) == len(Side)
-        self._exit_side = BUY if settings.trading.direction == "short" else SELL
+        both = len(settings.entry_sides) == len(Side)
+        self._exit_side = None if both else BUY if settings.trading.direction == "short" else SELL
         self._covered = settings.account.kind == "covered"
 
     def purpose_of(self, side: Side, position: Decimal) -> Purpose:
         """The purpose of an order that the venue lists by its side alone: one against the position leaves it.
 
-        Where entries have one side only, the other side leaves, whatever is held.
+        Where entries have one side only, the other side leaves, whatever is held. A covered account can hold a
+        position that its entries do not open, because it adopts what others trade.
         """
-        leaves = closable(position, side) > ZERO if self._has_both_sides else side is self._exit_side
+        leaves = side is self._exit_side or (self._covered and closable(position, side) > ZERO)
         return LEAVE if leaves else ENTER
 
     def crossed(self, held: Decimal, side: Side, *, leaves: bool) -> bool:
