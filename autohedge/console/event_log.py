@@ -272,9 +272,16 @@ def _skip_reason(code: Reason, instrument: InstrumentView) -> str:
         case Reason.WARMING_UP:
             return "insufficient history"
         case Reason.NO_EDGE:
-            return f"edge_bps={instrument.edge_bps:.2f} < {instrument.min_edge_bps:.2f}"
+            return _missing_edge(instrument)
         case _:
             return code.label
+
+
+def _missing_edge(instrument: InstrumentView) -> str:
+    """Returns by which comparison the move is too small for an entry on the sides that the strategy may take."""
+    edge, least = f"edge_bps={instrument.edge_bps:.2f}", instrument.min_edge_bps or 0.0
+    below = f"{-least:.2f} < " if instrument.entry_sides == {BUY, SELL} else ""
+    return f"{edge} > {-least:.2f}" if instrument.entry_sides == {SELL} else f"{below}{edge} < {least:.2f}"
 
 
 def _line(event: AnyEvent) -> tuple[int, str] | None:
@@ -370,8 +377,10 @@ def _decision_text(decision: Decision) -> str:
     text = f"{decision.verdict} ({figures})"
     if (proposal := decision.proposal) is None:
         return text
-    exits = f"tp=+{proposal.take_profit_bps} sl=-{proposal.stop_loss_bps} bps"
-    limit = f"limit=-{proposal.offset_bps} bps {proposal.time_in_force}"
+    # A short gains as the price falls, and is sold at a higher limit.
+    gain, loss = "-+" if decision.direction == "short" else "+-"
+    exits = f"tp={gain}{proposal.take_profit_bps} sl={loss}{proposal.stop_loss_bps} bps"
+    limit = f"limit={loss}{proposal.offset_bps} bps {proposal.time_in_force}"
     return f"{text}, size={proposal.size_pct} % {exits} {limit}"
 
 

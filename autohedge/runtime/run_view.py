@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autohedge.core.orders import BUY, SELL, Side
 from autohedge.core.reasons import Reason
 from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
+from autohedge.kernels.state import BOTH
 from autohedge.market.cursor import MarketCursor
 
 REASONS = tuple(Reason)
@@ -65,6 +67,12 @@ class InstrumentView:
     def min_edge_bps(self) -> float | None:
         """The least move at which the strategy enters."""
         return self._measured("min_edge_bps")
+
+    @property
+    def entry_sides(self) -> frozenset[Side]:
+        """The sides on which the strategy looks for entries."""
+        direction = int(self._kernel["direction"])
+        return frozenset(([BUY] if direction >= BOTH else []) + ([SELL] if direction <= BOTH else []))
 
     @property
     def debounce(self) -> tuple[int, int] | None:

@@ -121,6 +121,22 @@ def test_trailing_stop_line_shows_the_highest_bid(
         assert figures and float(figures[1]) <= float(figures[2]) * 0.9999
 
 
+@pytest.mark.parametrize(
+    ("direction", "shape"),
+    [("short", "edge_bps=0.50 > -1.00"), ("both", "-1.00 < edge_bps=0.50 < 1.00")],
+)
+def test_skipped_quote_shows_the_comparison_of_its_direction(
+    workplace: Path, capsys: pytest.CaptureFixture[str], direction: str, shape: str
+) -> None:
+    # A rise of 0.5 bps is too small for a long, and no fall.
+    tape = quotes_tape([(10**9 * n, mid, mid) for n, mid in enumerate([100.0] * 8 + [100.005], start=1)])
+    account = {"trading__direction": direction, "account__kind": "covered"}
+    strategy = {"momentum__lookback": 2, "momentum__evaluate_every_quotes": 1, "momentum__warmup_count": 3}
+    wanted = settings(**EAGER | account | strategy, chatter_level="verbose")
+    app.run(wanted, tape, [event_log_factory(wanted, on_clock=False, quiet=False)])
+    assert _log_lines(capsys)[-1].endswith(f": {shape}")
+
+
 def test_verbose_level_shows_quote_outcomes_and_record_is_the_same(
     workplace: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -188,9 +204,11 @@ def test_question_decision_and_outcome_are_shown_once_each(
     )
     proposal = Proposal(50, 120, 40, 2, "gtc")
     bought = Decision(2, 7, "trade", "X", 1, "trade", "", "long", 72, "model", proposal=proposal)
+    sold = Decision(2, 7, "trade", "X", 1, "trade", "", "short", 72, "model", proposal=proposal)
     for event in (
         DeliberationRequested(1, 7, "trade", "X", "ab"),
         bought,
+        sold,
         ProposalResolved(2, 7, "X", "max_exposure"),
         ProposalResolved(2, 8, "X", "entry"),
         ProposalResolved(2, 9, "X", "no_edge"),
@@ -204,6 +222,7 @@ def test_question_decision_and_outcome_are_shown_once_each(
     assert _log_lines(capsys) == [
         "[AGENT] Asking about X (question 7)",
         "[AGENT] trade X: trade (long 72 %), size=50 % tp=+120 sl=-40 bps limit=-2 bps gtc from model",
+        "[AGENT] trade X: trade (short 72 %), size=50 % tp=-120 sl=+40 bps limit=+2 bps gtc from model",
         f"[RISK] X: no order from question 7 (max_exposure): {describe('max_exposure')}",
         "[AGENT] trade X: no_trade (refuted) from model",
         f"[RISK] X: no order from question 10 (refuted): {describe('refuted')}",
