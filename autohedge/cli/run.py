@@ -86,7 +86,7 @@ def run(
         config, tape, mode, overrides, seed, verbose=verbose, quiet=quiet, growing=True
     )
     _require_no_money(settings, live=live)
-    if market.growing and (tape_speed is not None or venue is not None):
+    if market.growing and (speed is not None or venue is not None):
         given = "--venue" if venue is not None else "--speed"
         raise Misconfigured(f"{given}: this store still grows, and its rows set the pace; omit {given}")
     on_clock = speed is not None or venue is not None or market.growing is not None

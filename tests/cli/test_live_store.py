@@ -26,6 +26,7 @@ def harness(tmp_path: Path) -> ProcessHarness:
             ("run", "--speed", "10"),
             "--speed: this store still grows, and its rows set the pace; omit --speed",
         ),
+        (("run", "--speed", "max"), "--speed: this store still grows"),
         (
             ("run", "--venue", "7001"),
             "--venue: this store still grows, and its rows set the pace; omit --venue",
