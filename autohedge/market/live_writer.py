@@ -65,8 +65,7 @@ class LiveStoreWriter:
         Raises Misconfigured if one goes back in time or is of another lane; then none of them is appended.
         Raises Unavailable if they cannot be written.
         """
-        if not self._files:
-            raise Misconfigured(f"{self.folder}: this writer has ended; open another one")
+        self._require_going_on()
         if not len(rows):
             return
         self._require_appendable(rows)
@@ -81,6 +80,7 @@ class LiveStoreWriter:
 
     def close(self) -> None:
         """Closes the store: no more rows will come. Raises Unavailable if that cannot be written."""
+        self._require_going_on()
         try:
             for name in ROW_COLUMNS:
                 os.ftruncate(self._files[name], self._rows * dtype_of(name).itemsize)
@@ -144,6 +144,11 @@ class LiveStoreWriter:
         size = dtype_of("ts").itemsize
         content = os.pread(self._files["ts"], size, (self._rows - 1) * size)
         return int(np.frombuffer(content, dtype_of("ts"))[0])
+
+    def _require_going_on(self) -> None:
+        """Raises Misconfigured once the store is closed or released: another writer may have it by now."""
+        if not self._files:
+            raise Misconfigured(f"{self.folder}: this writer has ended; open another one")
 
     def _require_appendable(self, rows: Rows) -> None:
         times = np.concatenate(([self._last_ns], rows.ts)) if self._rows else rows.ts
