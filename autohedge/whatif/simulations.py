@@ -83,7 +83,7 @@ class RunPair:
 
 
 def figure_of(report: RunReport, figure: str) -> Any:
-    """Returns a figure of a run; what only a run with shorts tells has its value in the others as well."""
+    """Returns a figure of a run; what only a run with shorts shows has its value in the others as well."""
     if figure in DIRECTIONS and report.longs is None:
         return report.buys if figure == "longs" else 0
     return getattr(report, figure)

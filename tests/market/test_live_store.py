@@ -177,9 +177,10 @@ def test_writer_goes_on_after_a_full_disk(folder: Path, monkeypatch: pytest.Monk
     writer.append(rows_at(3))
     writer.close()
     assert LiveStore(folder).rows.ts.tolist() == [1, 3]
-    for act in (lambda: writer.append(rows_at(4)), writer.close):
-        with pytest.raises(Misconfigured, match="this writer has ended"):
-            act()
+    with pytest.raises(Misconfigured, match="this writer has ended"):
+        writer.append(rows_at(4))
+    with pytest.raises(Misconfigured, match="this writer has ended"):
+        writer.close()
 
 
 def test_exception_in_a_writer_does_not_close_its_store(folder: Path) -> None:

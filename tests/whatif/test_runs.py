@@ -106,7 +106,7 @@ def test_a_seeded_run_on_a_clock_is_as_one_in_virtual_time() -> None:
 
 
 def test_a_seeded_run_with_commands_is_simulated_without_them(capsys: pytest.CaptureFixture[str]) -> None:
-    wanted, started = settings(**LIVELY), []
+    wanted, started = settings(**LIVELY), list[JournalEntry]()
 
     class Interrupting(KeyTracker):
         """An observer that stops the run at its first question, as Ctrl-C does."""
@@ -128,7 +128,7 @@ def test_a_seeded_run_with_commands_is_simulated_without_them(capsys: pytest.Cap
     assert "autohedge replay" not in shown
 
 
-def test_a_study_of_a_run_with_shorts_tells_entries_by_direction(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_study_of_a_run_with_shorts_shows_entries_by_direction(capsys: pytest.CaptureFixture[str]) -> None:
     both = {"trading__mode": '"hft"', "trading__direction": '"both"', "account__kind": '"covered"'}
     found = studied(recorded(**both), overrides=("trading.direction=long",))
     old, new = found.runs.baseline, found.runs.variant
