@@ -234,12 +234,25 @@ def _require_answers_of_record(run: InterruptedRun) -> None:
         )
 
 
+def settings_file(path: Path | None) -> str | None:
+    """Returns the absolute path of the file that a run takes its settings from, so that a reload misses it if it goes.
+
+    None if it takes them from the shipped defaults.
+    """
+    path = path or DEFAULT_FILE
+    return str(path.absolute()) if path.is_file() else None
+
+
 def resolved_settings(launch: LaunchOptions, path: Path | None) -> Settings:
     """Returns the settings that a start of the run would have now; `path` names another file.
 
     Raises Misconfigured, with the file's name, if they are not valid.
     """
     path = path or (Path(launch.config) if launch.config else None)
+    if path and not path.is_file():
+        raise Misconfigured(
+            f"there is no settings file {path}; restore it, or name another one with --config"
+        )
     try:
         settings = load(path, launch.overrides)
     except Misconfigured as error:

@@ -227,7 +227,9 @@ def pack_run(run: Run) -> None:
 
     folder = RunFolder.find(run)
     packed = application.pack(folder)
-    echo(f"{folder.id}: {len(packed)} tape files copied into {folder.tape}")
+    echo(
+        f"{folder.id}: {len(packed)} tape {'file' if len(packed) == 1 else 'files'} copied into {folder.tape}"
+    )
 
 
 @app.command()

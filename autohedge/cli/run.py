@@ -105,7 +105,7 @@ def run(
             tape_speed,
             port_of(venue) if venue else None,
             patience_s=patience_s,
-            config=str(config.absolute()) if config else None,
+            config=wall_run.settings_file(config),
             overrides=set_options(mode, overrides, seed, verbose=verbose, quiet=quiet),
         )
         report = wall_run.start(settings, market, driven, seeded=seed is not None, observers=observers)

@@ -72,7 +72,7 @@ def _run(talk: Talk, *overrides: str, path: str | None = None) -> RunFolder:
     given = (*EAGER, *overrides)
     wanted = load(Path(path) if path else None, given)
     tape = synthesize(SyntheticSpec(hours=1, quotes_per_s=20, seed=4))
-    launch = LaunchOptions(1.0, config=path, overrides=given)
+    launch = LaunchOptions(1.0, config=wall_run.settings_file(Path(path) if path else None), overrides=given)
     _session(lambda observer: wall_run.start(wanted, tape, launch, seeded=False, observers=[observer]), talk)
     return RunFolder.find("last")
 
@@ -137,6 +137,18 @@ def test_reload_of_a_broken_file_names_its_place_and_keeps_the_settings(place: P
 
     folder = _run(talk)
     assert _changes(folder) == [] and len(folder.files()) == 1
+
+
+def test_reload_without_the_file_of_the_start_keeps_the_settings(place: Path) -> None:
+    def talk(folder: RunFolder) -> None:
+        Path("config.toml").unlink()
+        with pytest.raises(
+            Misconfigured, match=r"stay as they were: there is no settings file .*config\.toml; restore"
+        ):
+            _reload(folder)
+
+    _write("[risk]\nmax_position_notional = 500\n")
+    assert _changes(_run(talk)) == []
 
 
 def test_reload_with_a_setting_that_needs_a_restart_is_refused(place: Path) -> None:

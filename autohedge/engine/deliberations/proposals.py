@@ -1,8 +1,8 @@
 """Proposals of llm mode: entries and exits that agents propose without a strategy.
 
 The engine sizes, prices and checks a proposal like a strategy's signal. The agents' figures can only make an
-entry smaller or its limit lower. Every answer other than `keep` that proposes no valid entry buys nothing and
-cancels the resting entry.
+entry smaller or its limit harder to reach. Every answer other than `keep` that proposes no valid entry sends none
+and cancels the resting entry.
 """
 
 from collections.abc import Sequence
