@@ -18,6 +18,7 @@ class MachineFault(StrEnum):
     CRASH_WRITE = auto()
     CRASH_RECOVERY = auto()
     CRASH_RECONCILIATION = auto()
+    CRASH_WAITING = auto()
     INTERRUPT = auto()
     SECOND_PROCESS = auto()
     TORN_TAIL = auto()

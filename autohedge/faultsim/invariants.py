@@ -34,6 +34,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
+from autohedge.faultsim.seal_checks import SealChecker
 from autohedge.faultsim.settings_in_force import SettingsInForce
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.snapshot_checks import SnapshotChecker
@@ -52,6 +53,7 @@ class InvariantChecker:
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._venue = venue
         self._quotes = ReceivedQuotes(rows, symbols)
+        self._seals = SealChecker(rows)
         self.account_altered = self.lines_lost = False
         self.last_number = 0  # of the questions that agents received, also before a restart
         self._begin({})
@@ -59,6 +61,7 @@ class InvariantChecker:
     def reset(self, last_seq: int) -> None:
         """Resets the account before a record that ends at `last_seq` is applied again from its beginning."""
         self._quotes.reset()
+        self._seals.reset()
         self._begin({name: seq for name, seq in self._account.absent.items() if seq <= last_seq})
 
     def _begin(self, absent: dict[str, int]) -> None:
@@ -121,6 +124,7 @@ class InvariantChecker:
         self._requests.apply(entry)
         self._operator.after(entry)
         self._snapshots.apply(entry)
+        self._seals.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):

@@ -42,6 +42,7 @@ FREQUENCIES: dict[F | M, float] = {
     M.CRASH_WRITE: 1,
     M.CRASH_RECOVERY: 1,
     M.CRASH_RECONCILIATION: 1,
+    M.CRASH_WAITING: 0.5,
     M.TORN_TAIL: 1,
     M.POWER_LOSS: 2,
     M.DISK_FULL: 0.7,

@@ -14,54 +14,48 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError, Refused, Unavailable
 from autohedge.core.events import (
     AccountState,
-    AnyTradingCommand,
     JournalEntry,
     LoopLag,
     OperatorCommand,
     OrderMassStatus,
     QueryAccount,
-    QueryFills,
-    Reconciled,
     Restarted,
     SubmitOrder,
-    SystemFault,
-    TradingCommand,
-    VenueEvent,
+    TapeSealed,
 )
 from autohedge.core.ids import nonce_from_seed
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import VenueModel, lots_of
+from autohedge.faultsim.checked_runtime import CheckedRuntime
 from autohedge.faultsim.fault_injection import FaultInjector, MutableVenue
 from autohedge.faultsim.faults import MachineFault
 from autohedge.faultsim.history import History, ScheduledChange, ScheduledCommand
 from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.random_history import settings_of, tape_of_history
-from autohedge.faultsim.resting_checks import check_not_external
+from autohedge.faultsim.row_batches import RowBatches
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.settings_in_force import change_of
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
-from autohedge.faultsim.snapshot_checks import CheckedDecisions
 from autohedge.faultsim.strikes import FaultSchedule
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
 from autohedge.market.tape import ROW_COLUMNS, Rows
 from autohedge.runtime.recovery import rehydrate, was_stopped
 from autohedge.runtime.replay import replay
-from autohedge.runtime.virtual import VirtualRuntime, advance_unattended
+from autohedge.runtime.seals import require_seals
+from autohedge.runtime.virtual import advance_unattended
 from autohedge.strategies import build
 
 JOURNAL = Path("/simulated/runs/run/journal.jsonl")
-SLOW_NS = 2 * NS_PER_S
 LAST_ANSWERS_NS = 3 * 3600 * NS_PER_S  # more than two passes of reconciliation without rows
 M = MachineFault
 # Faults that change the account without an order: invariants on free cash and sales do not hold after them.
@@ -114,9 +108,12 @@ def run_history(history: History) -> ScenarioResult:
 
 
 class FaultScenario:
-    """Runs one history; with `cut`, its market ends after that many rows."""
+    """Runs one history; with `cut`, its market ends after that many rows.
 
-    def __init__(self, history: History, cut: int | None = None) -> None:
+    With `growing`, its rows come in batches while it runs; by default in half of the histories.
+    """
+
+    def __init__(self, history: History, cut: int | None = None, *, growing: bool | None = None) -> None:
         self.outcome = ScenarioResult()
         self.entries: list[JournalEntry] = []
         self.history = history
@@ -126,10 +123,12 @@ class FaultScenario:
         )
         self.settings, self.tape = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
         self.rows = self.tape.rows if cut is None else _first(self.tape.rows, cut)
+        self.growing = self._share("growing", 0) < 0.5 if growing is None else growing
+        self.batches = RowBatches(self.rows, history.nonce, growing=self.growing)
         mutable_venue = MutableVenue(
             VenueModel.of(self.settings, self.tape.symbols),
             lots_of(self.settings, self.tape.symbols),
-            self.rows,
+            self.batches.market,
             nonce=history.nonce,
         )
         self.venue = FaultInjector(mutable_venue, self.schedule)
@@ -145,7 +144,7 @@ class FaultScenario:
         self.store = self._open_store()
         self.journal = Journal.begin(self.store, {"nonce": history.nonce})
         self.store.sync()
-        self.runtime = _Runtime(self)
+        self.runtime = CheckedRuntime(self)
 
     @property
     def now_ns(self) -> int:
@@ -198,9 +197,30 @@ class FaultScenario:
         self._advance(end_ns)
 
     def _advance(self, at_ns: int) -> None:
-        while not self._run_or_restart(lambda: self.runtime.advance(at_ns)):
+        while not self._run_or_restart(lambda: self._take_rows(at_ns)):
             if self.stopped:
                 return
+
+    def _take_rows(self, until_ns: int) -> None:
+        """Handles all rows and due events up to a time, batch by batch as rows come."""
+        batches, runtime = self.batches, self.runtime
+        while not batches.reach(until_ns):
+            if self.growing:
+                runtime.advance(until_ns)
+            self._wait_for_rows()
+            batches.write()
+            runtime.refresh()
+        runtime.advance(until_ns)
+
+    def _wait_for_rows(self) -> None:
+        """Lets the process die between two batches if a strike says so."""
+        batches = self.batches
+        if self.schedule.next_of((M.CRASH_WAITING,)) > batches.last_ns:
+            return
+        # On a whole tape the run gets as far as one whose rows come: what is due waits for a later row.
+        self.runtime.advance_to(batches.written, batches.last_ns - 1)
+        if strike := self.schedule.take(M.CRASH_WAITING, self.now_ns):
+            raise Crash(strike)
 
     def _run_or_restart(self, act: Callable[[], None]) -> bool:
         """Calls `act`; if the process dies in it, restarts. Returns whether it did not die."""
@@ -264,7 +284,7 @@ class FaultScenario:
     def _drain(self) -> None:
         """Runs the rest without faults and checks that ledger and venue agree and no order is unknown."""
         self._apply(ScheduledCommand(self.history.calm_ns, "halt"))
-        self.runtime.advance(NEVER)
+        self._take_rows(NEVER)
         self._settle()
 
     def _settle(self) -> None:
@@ -305,7 +325,9 @@ class FaultScenario:
         # Twice: what the venue sends while no process runs is lost as well.
         self.venue.disconnect_trader()
         self.venue.attended = False
-        advance_unattended(self.venue, self.rows, now_ns)
+        self.batches.write_until(now_ns)
+        self.batches.market.refresh()
+        advance_unattended(self.venue, self.batches.market.rows, now_ns)
         self.venue.attended = True
         self.venue.disconnect_trader()
         self.decisions.disconnect()
@@ -326,7 +348,7 @@ class FaultScenario:
     def _recover(self, now_ns: int) -> None:
         """Restarts from the record, as `app.wall_run` does with a remote venue."""
         self.engine = self._new_engine()
-        self.runtime = _Runtime(self)
+        self.runtime = CheckedRuntime(self)
         self.store = self._open_store()
         content = self.disk.read(JOURNAL)
         self.store.truncate_torn(len(content) - content.rfind(b"\n") - 1)
@@ -340,10 +362,13 @@ class FaultScenario:
             self.runtime.begin(self.history.nonce)
             return
         self.stopped = was_stopped(record)
-        lost = rehydrate(self.engine, record, self.rows, self.runtime.recorder)
+        market = self.batches.market
+        seals = [entry.event for entry in record if isinstance(entry.event, TapeSealed)]
+        require_seals(seals, record[-1].pos, market, "the tape")
+        lost = rehydrate(self.engine, record, market.rows, self.runtime.recorder)
         self.reconciled = False  # that pass and its answers are older than the restart
         self.venue.admission.hold_until(self.engine.execution.tracker.hold_until_ns)
-        pos = max(self.engine.pos, int(np.searchsorted(self.rows.ts, now_ns, side="right")))
+        pos = max(self.engine.pos, market.rows.end_until(now_ns))
         nonce = nonce_from_seed(int(self._share("nonce", self.outcome.crashes) * 2**62))
         self.runtime.inject(Restarted(now_ns, pos, nonce, lost, self.checker.last_number))
 
@@ -367,120 +392,26 @@ class FaultScenario:
             raise InvariantViolation("10: the venue has orders that are missing from the record")
 
     def _check_no_lookahead(self) -> None:
-        """Invariant 8: without the later market, everything before is the same."""
+        """Invariants 8 and 32: without the later market, and however its rows come, all before is the same."""
         stormy = int(np.searchsorted(self.rows.ts, self.history.calm_ns))
         cut = int(stormy * (1 + self._share("cut", 0)) / 4)
         if not cut:
             return
         end_ns = int(self.rows.ts[cut - 1])
-        short = FaultScenario(self.history, cut)
+        if self._repeats(cut, end_ns, growing=not self.growing):
+            return
+        if self._repeats(cut, end_ns, growing=self.growing):
+            raise InvariantViolation(
+                f"32: rows in batches and on a tape differ in the record before row {cut}"
+            )
+        raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
+
+    def _repeats(self, cut: int, end_ns: int, *, growing: bool) -> bool:
+        """Whether a run over the first `cut` rows, which end at `end_ns`, gives the record of this one."""
+        short = FaultScenario(self.history, cut, growing=growing)
         short.run_until(end_ns + 1)
         before = list(takewhile(lambda entry: _is_before(entry, cut, end_ns), short.entries))
-        if before != self.entries[: len(before)]:
-            raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
-
-
-class _Runtime(VirtualRuntime):
-    """The real runtime, with crash points between record, submit and apply, and checks after each step."""
-
-    def __init__(self, scenario: FaultScenario) -> None:
-        self._scenario = scenario
-        self.recorder = _Recorder(scenario)
-        self._reported_fault: str | None = None
-        self._slow_since_ns = NEVER
-        super().__init__(
-            scenario.engine,
-            _CheckedGateway(scenario),
-            scenario.rows,
-            self.recorder,
-            CheckedDecisions(scenario.decisions, scenario.checker.on_question),
-            clock=scenario.venue,
-        )
-
-    def drain(self) -> None:
-        scenario = self._scenario
-        lines = scenario.journal.lines
-        super().drain()
-        scenario.checker.account_altered = scenario.account_altered
-        scenario.checker.lines_lost = scenario.lines_lost
-        if scenario.reconciled:
-            scenario.reconciled = False
-            self._second_pass()
-        scenario.checker.step(scenario.engine)
-        if scenario.journal.lines > lines:
-            self._report_disk()
-
-    def settle(self, until_ns: int) -> None:
-        """Delivers answers and fires timers up to `until_ns`, without taking rows."""
-        while self._due_next_ns <= until_ns:
-            self._run_next_due()
-
-    def _report_disk(self) -> None:
-        """Reports a fault of the disk, and the lag of a slow one, as `WallRuntime` does."""
-        now_ns, fault = self._engine.now_ns, self._scenario.store.fault
-        if fault != self._reported_fault:
-            self._reported_fault = fault
-            if fault:
-                self.inject(SystemFault(now_ns, fault))
-        if self._scenario.schedule.take(M.DISK_SLOW, now_ns):
-            self._slow_since_ns = now_ns
-            self.inject(LoopLag(now_ns, 5_000.0))
-        elif now_ns - self._slow_since_ns > SLOW_NS:
-            self._slow_since_ns = NEVER
-            self.inject(LoopLag(now_ns, 1.0))
-
-    def _second_pass(self) -> None:
-        """Invariant 7: repeated account and order lists have no effect other than queries."""
-        scenario = self._scenario
-        for kind in (OrderMassStatus, AccountState):
-            if kind in scenario.last:
-                repeated = msgspec.structs.replace(scenario.last[kind], at_ns=self._engine.now_ns)
-                self._engine.step(repeated)
-                outputs = [entry.event for entry in self._engine.log][1:]
-                super().drain()
-                for event in outputs:
-                    if not isinstance(event, QueryFills):
-                        raise InvariantViolation(f"7: a second pass over an unchanged venue gives {event}")
-
-
-class _Recorder:
-    """Journals an event and applies it to the checker; the process may die before and after it."""
-
-    def __init__(self, scenario: FaultScenario) -> None:
-        self._scenario = scenario
-
-    def append(self, entry: JournalEntry) -> None:
-        scenario = self._scenario
-        scenario.crash_point(M.CRASH_RECORD)
-        scenario.journal.append(entry)
-        scenario.entries.append(entry)
-        scenario.checker.apply(entry)
-        check_not_external(entry, scenario.venue.order_ids, altered=scenario.account_altered)
-        if isinstance(entry.event, OrderMassStatus | AccountState):
-            scenario.last[type(entry.event)] = entry.event
-        scenario.reconciled |= isinstance(entry.event, Reconciled)
-        if isinstance(entry.event, TradingCommand):
-            scenario.crash_point(M.CRASH_SUBMIT)
-
-
-class _CheckedGateway:
-    """The way to the venue, with each command checked before it arrives."""
-
-    def __init__(self, scenario: FaultScenario) -> None:
-        self._scenario = scenario
-        self._venue = scenario.venue
-        self.poll: Callable[[], VenueEvent | None] = self._venue.poll
-
-    def send(self, command: AnyTradingCommand, now_ns: int) -> None:
-        scenario = self._scenario
-        scenario.checker.on_command(command, scenario.engine)
-        sent = len(self._venue.sent)
-        self._venue.send(command, now_ns)
-        if len(self._venue.sent) > sent:
-            scenario.checker.on_request(command, now_ns)
-        if isinstance(command, SubmitOrder):
-            scenario.crash_point(M.CRASH_ORDER)
-        scenario.crash_point(M.CRASH_APPLY)
+        return before == self.entries[: len(before)]
 
 
 def _is_before(entry: JournalEntry, pos: int, at_ns: int) -> bool:

@@ -1,5 +1,6 @@
 """Market data: importing, caching, merging and checking tapes, and a synthetic market."""
 
+from autohedge.market.growing_rows import GrowingRows
 from autohedge.market.live_store import LiveStore
 from autohedge.market.live_writer import LiveStoreWriter
 from autohedge.market.loading import open_tape, reopen, synthesize
@@ -10,6 +11,7 @@ from autohedge.market.synthetic import SyntheticSpec
 from autohedge.market.tape import Kind, Origin, Rows, Stream, Tape
 
 __all__ = [
+    "GrowingRows",
     "Kind",
     "LiveStore",
     "LiveStoreWriter",

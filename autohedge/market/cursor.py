@@ -8,7 +8,8 @@ from autohedge.market.tape import Rows
 class MarketCursor(Protocol):
     """The rows of a market by their absolute position. More may come, but none that is there changes.
 
-    A finished tape has all its rows from the start (`Rows` itself); a live store gets more until it is closed.
+    A finished tape has all its rows from the start (`Rows` itself); a live store, and `GrowingRows` in memory, get
+    more until they are closed.
     """
 
     @property

@@ -75,6 +75,7 @@ class VirtualRuntime:
     With `on_row`, rows are taken one by one and reported to it. `on_prompts` receives a change of prompts
     once it is recorded, and before any question that is recorded later. With `late_as_one`, deadlines that
     have passed together fire as one timer just before the next row: a remote venue cannot answer in between.
+    `seal_rows` is the number of rows that a seal covers.
     """
 
     def __init__(
@@ -96,6 +97,7 @@ class VirtualRuntime:
         self.on_row: Callable[[int], None] | None = None
         self.on_prompts: Callable[[PromptsChanged], None] | None = None
         self.late_as_one = False
+        self.seal_rows = SEAL_ROWS
         self._due: tuple[int, Rows | None, int] = NEVER, None, 0
         self._block_end = 0
 
@@ -238,7 +240,7 @@ class VirtualRuntime:
     def _seal_blocks(self) -> None:
         """Seals every block of which all rows are taken."""
         engine = self._engine
-        while (end := (engine.sealed_rows // SEAL_ROWS + 1) * SEAL_ROWS) <= engine.pos:
+        while (end := (engine.sealed_rows // self.seal_rows + 1) * self.seal_rows) <= engine.pos:
             self._seal(end)
         self._block_end = end
 

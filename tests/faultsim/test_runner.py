@@ -11,8 +11,9 @@ from autohedge.core.errors import Misconfigured
 from autohedge.faultsim.faults import FAULTS
 from autohedge.faultsim.random_history import random_history
 from autohedge.faultsim.runner import Summary, parse_faults, run_seed, run_twice, seeds_of, simulate
-from autohedge.faultsim.scenario import ScenarioResult
+from autohedge.faultsim.scenario import FaultScenario, ScenarioResult
 from tests.faultsim.mutants.currency_bugs import CURRENCY_BUGS
+from tests.faultsim.mutants.growing_tape_bugs import GROWING_TAPE_BUGS
 from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
 from tests.faultsim.mutants.reverted_mends import REVERTED
 from tests.process_harness import ProcessHarness
@@ -48,6 +49,17 @@ def test_the_same_history_gives_the_same_bytes(seed: int) -> None:
     outcome = run_twice(random_history(seed))
     assert outcome.violation is None
     assert outcome.digest == _outcome(seed).digest != run_seed(seed, frozenset()).digest
+
+
+@pytest.mark.parametrize("seed", [1, 7, 10])  # the process dies between two batches, too
+def test_rows_in_batches_give_the_journal_of_the_whole_tape(seed: int) -> None:
+    digests, deaths = set(), set()
+    for growing in (True, False):
+        scenario = FaultScenario(random_history(seed), growing=growing)
+        scenario.play()
+        digests.add(scenario.outcome.digest)
+        deaths.add(scenario.outcome.fault_counts["crash_waiting"])
+    assert len(digests) == 1 and deaths != {0}
 
 
 # Faults that can strike only after another fault.
@@ -108,7 +120,7 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS])
+@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *GROWING_TAPE_BUGS])
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     seeds = [CAUGHT_BY.get(plant.__name__, 0), *range(60)]
