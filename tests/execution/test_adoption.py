@@ -17,6 +17,7 @@ from autohedge.core.events import (
     OrderMassStatus,
     RequestThrottled,
     Restarted,
+    SettingsChanged,
     SubmitOrder,
     Timer,
     VenueOrderStatus,
@@ -156,6 +157,17 @@ def test_all_fills_before_the_adoption_of_their_order_are_booked() -> None:
         harness.step(fill)
     _reconciled(harness, listed(lost_id, BUY, D(1)))
     assert engine.ledger.position("X").quantity == D("0.3")
+
+
+@pytest.mark.parametrize(("slices", "force"), [(4, "ioc"), (1, "gtc")])
+def test_purchase_adopted_while_flat_changes_no_slices_that_are_left(slices: int, force: str) -> None:
+    sliced: dict[str, Any] = {"execution__twap_slices": slices, "execution__twap_s": 12 * (slices > 1)}
+    harness, first = entered(**sliced, reconciliation__external="adopt")
+    _report(harness, first.order_id, "expired", "0")
+    engine = harness.engine
+    harness.step(SettingsChanged(engine.now_ns, "old", "new", {"execution.time_in_force": "gtc"}))
+    engine.execution.adopt_position(0, D(1), D(100), engine.now_ns)
+    assert engine.instruments[0].terms.time_in_force == force
 
 
 def _account(harness: EngineHarness, asked_ns: int, quantity: Decimal) -> list[Event]:
