@@ -19,6 +19,7 @@ from autohedge.core.events import (
     TradingCommand,
     VenueEvent,
 )
+from autohedge.core.orders import LEAVE
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.faults import MachineFault as M
 from autohedge.faultsim.question_checks import InvariantViolation
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from autohedge.faultsim.scenario import FaultScenario
 
 SLOW_NS = 2 * NS_PER_S
+REPEATED_NS = 3 * NS_PER_S
 
 
 class CheckedRuntime(VirtualRuntime):
@@ -124,6 +126,7 @@ class _CheckedGateway:
     def __init__(self, scenario: "FaultScenario") -> None:
         self._scenario = scenario
         self._venue = scenario.venue
+        self._last_exits_ns: dict[str, int] = {}
         self.poll: Callable[[], VenueEvent | None] = self._venue.poll
 
     def send(self, command: AnyTradingCommand, now_ns: int) -> None:
@@ -135,4 +138,12 @@ class _CheckedGateway:
             scenario.checker.on_request(command, now_ns)
         if isinstance(command, SubmitOrder):
             scenario.crash_point(M.CRASH_ORDER)
+            if command.purpose is LEAVE and self._repeats_an_exit(command):
+                scenario.crash_point(M.CRASH_EXIT)
         scenario.crash_point(M.CRASH_APPLY)
+
+    def _repeats_an_exit(self, command: SubmitOrder) -> bool:
+        """Whether another exit of the symbol left shortly before: the lines of its end are not synced yet."""
+        last_ns = self._last_exits_ns.get(command.symbol, -NEVER)
+        self._last_exits_ns[command.symbol] = command.at_ns
+        return command.at_ns - last_ns < REPEATED_NS

@@ -160,7 +160,7 @@ class FaultInjector:
         self._undone: set[str] = set()
         self._late_fills: dict[str, Strike] = {}
         self._muted: set[str] = set()
-        self._loses_cancels_until_ns = 0
+        self._loses_cancels_until_ns = self._loses_queries_until_ns = 0
         skew = schedule.take(F.SKEW, NEVER)
         self.skew_ns = int(skew.between(-2, 2) * NS_PER_S) if skew else 0
 
@@ -232,6 +232,8 @@ class FaultInjector:
             self.order_ids.add(command.order_id)
         if isinstance(command, CancelOrder) and self._loses_cancel(now_ns):
             return
+        if isinstance(command, QueryOrder) and now_ns < self._loses_queries_until_ns:
+            return
         if isinstance(command, CancelOrder) and (race := self._schedule.due(F.CANCEL_RACE, now_ns)):
             self._count_if(race, happened=self.venue.partial_fill(command.order_id, now_ns))
         if strike := self._first_of(ON_THE_WAY_THERE, now_ns):
@@ -242,7 +244,11 @@ class FaultInjector:
 
     def end_faults(self) -> None:
         """Ends the faults that last."""
-        self._loses_cancels_until_ns = 0
+        self._loses_cancels_until_ns = self._loses_queries_until_ns = 0
+
+    def lose_queries(self, until_ns: int) -> None:
+        """Lets no query of a single order be answered until a time."""
+        self._loses_queries_until_ns = until_ns
 
     # faults of commands
 

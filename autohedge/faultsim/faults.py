@@ -15,6 +15,7 @@ class MachineFault(StrEnum):
     CRASH_SUBMIT = auto()
     CRASH_APPLY = auto()
     CRASH_ORDER = auto()
+    CRASH_EXIT = auto()
     CRASH_WRITE = auto()
     CRASH_RECOVERY = auto()
     CRASH_RECONCILIATION = auto()

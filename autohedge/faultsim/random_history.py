@@ -9,7 +9,7 @@ from typing import Any
 
 from autohedge import config
 from autohedge.config import Settings
-from autohedge.core.ids import nonce_from_seed, seeded_random
+from autohedge.core.ids import Randomness, nonce_from_seed, seeded_random
 from autohedge.faultsim.feed_faults import FeedFault, gap_ns, random_feed_strikes, spoiled_streams
 from autohedge.faultsim.history import History
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
@@ -21,6 +21,8 @@ from autohedge.faultsim.random_settings import random_settings
 from autohedge.faultsim.random_strikes import random_strikes
 from autohedge.market import Tape, tape_of
 
+SYNCED_SHARE = 0.2  # of the histories have a journal that is synced before each order
+
 
 def random_history(seed: int) -> History:
     """The history of a seed."""
@@ -29,7 +31,8 @@ def random_history(seed: int) -> History:
     instruments = with_currencies(currencies, random_instruments(stream("instruments")))
     sessions = random_sessions(stream("sessions"))
     plain = random_settings(stream("settings"), instruments)
-    plain = config.merge([plain, currency_settings(currencies, instruments, plain)])
+    others = currency_settings(currencies, instruments, plain), _journal(stream("journal"))
+    plain = config.merge([plain, *others])
     settings = _settings(plain)
     symbols = [instrument.symbol for instrument in instruments]
     feed = random_feed_strikes(stream("feed"), sessions)
@@ -50,6 +53,10 @@ def random_history(seed: int) -> History:
         changes=random_changes(stream("changes"), plain, _shipped(), instruments, sessions),
         answers=random_answers(stream("answers"), settings, symbols),
     )
+
+
+def _journal(draw: Randomness) -> dict[str, Any]:
+    return {"journal": {"durability": "power"}} if draw.random() < SYNCED_SHARE else {}
 
 
 def settings_of(history: History) -> Settings:

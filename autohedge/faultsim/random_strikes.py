@@ -39,6 +39,7 @@ FREQUENCIES: dict[F | M, float] = {
     M.CRASH_SUBMIT: 1,
     M.CRASH_APPLY: 1,
     M.CRASH_ORDER: 1,
+    M.CRASH_EXIT: 2.5,
     M.CRASH_WRITE: 1,
     M.CRASH_RECOVERY: 1,
     M.CRASH_RECONCILIATION: 1,
@@ -66,6 +67,8 @@ SHARES: dict[F | M, float] = {
 Faults that change the account or end the run hide what else may be wrong.
 """
 SHARE = 0.7
+# Faults with few opportunities, none of which is passed.
+RARE = (M.CRASH_EXIT, M.SYNC_ERROR)
 SKIPPED_MOST = 12  # opportunities of one moment: what happens in it is not always the first
 
 
@@ -103,6 +106,6 @@ def _strike(fault: F | M, draw: Randomness, sessions: TradingSessions) -> Strike
     # Transfers come late, where no later order may lead to the reconciliation that finds them.
     first = 0.8 if fault is F.TRANSFER else 0.0
     at_ns = sessions.at_ns(int(draw.uniform(first, 1.0) * sessions.trading_ns))
-    skip = int(draw.random() ** 3 * SKIPPED_MOST)
+    skip = 0 if fault in RARE else int(draw.random() ** 3 * SKIPPED_MOST)
     values = tuple(round(draw.random(), 3) for _ in range(2))
     return Strike(str(fault), at_ns, skip, values)

@@ -45,7 +45,7 @@ from autohedge.faultsim.row_batches import RowBatches
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.settings_in_force import change_of
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
-from autohedge.faultsim.strikes import FaultSchedule
+from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
 from autohedge.market.tape import ROW_COLUMNS, Rows
@@ -67,7 +67,7 @@ ACCOUNT_FAULTS = (
     VenueFault.TRANSFER,
 )
 # Faults that may take the line of an order that was sent; the restarted engine adopts the order.
-LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL})
+LINE_LOSSES = frozenset({M.POWER_LOSS, M.TORN_TAIL, M.CRASH_EXIT})
 
 
 @dataclass(slots=True)
@@ -309,17 +309,17 @@ class FaultScenario:
         self.recovering = True
         while self.recovering:
             self.outcome.crashes += 1
-            down_s = death.down_s if isinstance(death, Crash) else LONGEST_DOWN_S
             try:
-                self._recover(self._pass_downtime(down_s))
+                self._recover(self._pass_downtime(death))
             except (Crash, Unavailable) as next_death:
                 death = next_death
             else:
                 self.recovering = False
 
-    def _pass_downtime(self, down_s: float) -> int:
+    def _pass_downtime(self, death: Crash | Unavailable) -> int:
         """Lets the venue go on without the process, and takes what the death costs; returns the time after."""
-        self._lose_unsynced()
+        down_s = death.down_s if isinstance(death, Crash) else LONGEST_DOWN_S
+        self._lose_unsynced(death.strike if isinstance(death, Crash) else None)
         now_ns = self._died_ns = self.now_ns + int(down_s * NS_PER_S)
         self.disk.release()
         # Twice: what the venue sends while no process runs is lost as well.
@@ -338,9 +338,14 @@ class FaultScenario:
         digest = blake2b(f"{self.history.nonce} {purpose} {number}".encode(), digest_size=8).digest()
         return int.from_bytes(digest) / 2**64
 
-    def _lose_unsynced(self) -> None:
+    def _lose_unsynced(self, death: Strike | None) -> None:
+        """Takes from the disk what was not synced, if the power failed or the last line was torn."""
         now_ns, counts = self.now_ns, self.outcome.fault_counts
-        if strike := self.schedule.due(M.POWER_LOSS, now_ns):
+        if death and death.fault == M.CRASH_EXIT:
+            self.disk.lose_power(death)
+            # So the exit before it still seems to work when the lost one is found at the venue.
+            self.venue.lose_queries(now_ns + int(death.between(10, 60, 1) * NS_PER_S))
+        elif strike := self.schedule.due(M.POWER_LOSS, now_ns):
             counts[M.POWER_LOSS] += self.disk.lose_power(strike)
         elif strike := self.schedule.due(M.TORN_TAIL, now_ns):
             counts[M.TORN_TAIL] += self.disk.tear(JOURNAL, int(strike.between(1, 200)))

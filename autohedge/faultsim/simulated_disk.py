@@ -21,6 +21,7 @@ class Crash(Exception):
 
     def __init__(self, strike: Strike) -> None:
         super().__init__()
+        self.strike = strike
         self.down_s = strike.between(0, LONGEST_DOWN_S)
 
 
