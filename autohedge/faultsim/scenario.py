@@ -154,12 +154,12 @@ class FaultScenario:
     @property
     def account_altered(self) -> bool:
         """Whether a fault has changed the account without an order."""
-        return any(self.outcome.fault_counts[fault] for fault in ACCOUNT_FAULTS)
+        return any(map(self.outcome.fault_counts.get, ACCOUNT_FAULTS))
 
     @property
     def lines_lost(self) -> bool:
         """Whether a fault has taken lines of the record."""
-        return any(self.outcome.fault_counts[fault] for fault in LINE_LOSSES)
+        return any(map(self.outcome.fault_counts.get, LINE_LOSSES))
 
     def _new_engine(self) -> Engine:
         return Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))

@@ -1,7 +1,8 @@
 """The settings in force according to the record: those of the start, and what inputs have changed since."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from typing import Any
 
 from autohedge.config import Settings, changes_between, with_changes
 from autohedge.core.errors import Misconfigured
@@ -32,14 +33,36 @@ def _digest(settings: Settings) -> str:
     return blake2b(repr(settings).encode(), digest_size=8).hexdigest()
 
 
+class KnownChanges:
+    """The results of changes of settings, each computed once: a restart applies its record from the beginning."""
+
+    def __init__(self) -> None:
+        # With the settings before: while they are kept here, no others have their id.
+        self._known: dict[tuple[int, str], tuple[Settings, Settings]] = {}
+
+    def after(self, before: Settings, changes: Mapping[str, Any]) -> Settings:
+        """The settings after changes."""
+        key = id(before), repr(changes)
+        if key not in self._known:
+            self._known[key] = before, with_changes(before, changes)
+        return self._known[key][1]
+
+
 class SettingsInForce:
     """Follows the settings of one record.
 
     `now` are those at the last recorded event. `changed` has the names of what that event changed.
     """
 
-    def __init__(self, settings: Settings, symbols: Sequence[str], account: RecordedAccount) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        symbols: Sequence[str],
+        account: RecordedAccount,
+        known: KnownChanges | None = None,
+    ) -> None:
         self._account, self._symbols = account, symbols
+        self._known = KnownChanges() if known is None else known
         self.now = settings
         self.changed: frozenset[str] = frozenset()
         self._own = {symbol: settings.for_symbol(symbol) for symbol in symbols}
@@ -59,7 +82,7 @@ class SettingsInForce:
         self.changed = frozenset()
         if isinstance(event, SettingsChanged):
             self.changed = frozenset(event.changes)
-            self.now = with_changes(self.now, event.changes)
+            self.now = self._known.after(self.now, event.changes)
             self._own = {symbol: self.now.for_symbol(symbol) for symbol in self._symbols}
         elif isinstance(event, OrderAdopted):
             self._adopted(event.order.symbol)

@@ -57,12 +57,14 @@ class StatementChecker:
         """Follows one recorded event, after the account has."""
         if isinstance(event, SubmitOrder | FillBooked | OrderAdopted | OrderEventBase):
             self._trades.append(event)
-        self._changed.update(change.subject for change, _ in self._account.external)
+        if self._account.external:
+            self._changed.update(change.subject for change, _ in self._account.external)
         if isinstance(event, OrderAdopted):
             self._irregular.add(event.order.symbol)
         elif isinstance(event, OrderOverfilled):
             self._irregular.add(self._account.orders[event.order_id].symbol)
-        self._irregular.update(each.order.symbol for each in self._account.bookings if each.bust)
+        if self._account.bookings:
+            self._irregular.update(each.order.symbol for each in self._account.bookings if each.bust)
         self._trips.apply(event)
 
     def settled(self, engine: Engine) -> None:

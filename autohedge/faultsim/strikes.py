@@ -45,20 +45,23 @@ class FaultSchedule:
         self._waiting: defaultdict[str, list[tuple[int, Strike]]] = defaultdict(list)
         for strike in sorted(strikes, key=lambda strike: strike.at_ns):
             self._pending[strike.fault].append(strike)
+        self._next_ns = {fault: pending[0].at_ns for fault, pending in self._pending.items()}
 
     def due(self, fault: str, now_ns: int) -> Strike | None:
         """Takes the strike of `fault` that happens at this opportunity; None without one.
 
         Each strike counts its own opportunities. Of several that happen at the same one, the first counts.
         """
-        pending, waiting = self._pending.get(fault), self._waiting.get(fault)
-        if not waiting and not (pending and pending[0].at_ns <= now_ns):
+        waiting = self._waiting.get(fault)
+        if not waiting and now_ns < self._next_ns.get(fault, NEVER):  # most often
             return None
-        due = list(waiting or ())
+        due, pending = list(waiting or ()), self._pending[fault]
         while pending and pending[0].at_ns <= now_ns:
             strike = pending.popleft()
             due.append((strike.skip, strike))
-        self._waiting[fault] = [(skip - 1, strike) for skip, strike in due if skip]
+        waiting = self._waiting[fault] = [(skip - 1, strike) for skip, strike in due if skip]
+        first = waiting[0][1] if waiting else pending[0] if pending else None
+        self._next_ns[fault] = first.at_ns if first else NEVER
         return next((strike for skip, strike in due if not skip), None)
 
     def take(self, fault: str, now_ns: int) -> Strike | None:
@@ -70,15 +73,10 @@ class FaultSchedule:
 
     def next_of(self, faults: Iterable[str]) -> int:
         """When the next strike of these faults may happen; NEVER without one."""
-        next_ns = NEVER
-        for fault in faults:
-            if waiting := self._waiting.get(fault):
-                next_ns = min(next_ns, waiting[0][1].at_ns)
-            elif pending := self._pending.get(fault):
-                next_ns = min(next_ns, pending[0].at_ns)
-        return next_ns
+        return min([self._next_ns.get(fault, NEVER) for fault in faults])
 
     def clear(self) -> None:
         """Drops the strikes that are still to come."""
         self._pending.clear()
         self._waiting.clear()
+        self._next_ns.clear()

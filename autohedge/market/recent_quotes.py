@@ -57,9 +57,11 @@ class RecentQuotes:
     def recent(self, lane: int) -> tuple[QuoteRow, ...]:
         """Returns the last valid quotes of a lane, at most as many as a ring holds, oldest first."""
         self.fold()
-        count = self._counts.item(lane)
-        numbers = range(max(count - self._depth, 0), count)
-        return tuple(self._ring.quote(self._slot(lane, number)) for number in numbers)
+        count, depth = self._counts.item(lane), self._depth
+        slots = zip(self._times[lane].tolist(), self._prices[lane].tolist(), strict=True)
+        quotes = [QuoteRow(ts_ns, *prices) for ts_ns, prices in slots]
+        oldest = count % depth
+        return tuple(quotes[:count] if count <= depth else quotes[oldest:] + quotes[:oldest])
 
     def fold(self) -> None:
         """Adds the rows that are not folded yet to the rings."""
