@@ -198,6 +198,7 @@ class VirtualRuntime:
         last_ns = self._last_row_ns + FINISH_NS
         while self._clock.next_due_ns <= last_ns:
             self._run_next_due()
+        self._seal_blocks()  # a stop may follow a restart that skipped the rows up to the end of one
         if self._engine.pos > self._engine.sealed_rows:
             self._seal(self._engine.pos)
         self.inject(EndOfTape())

@@ -64,6 +64,15 @@ def test_rows_that_a_restart_skipped_are_sealed_too() -> None:
     require_seals(_seals(record), 11, tape.rows, "the tape")
 
 
+def test_blocks_are_sealed_apart_if_a_stop_follows_the_restart_that_skipped_them() -> None:
+    tape, record = _tape(11), Recording()
+    runtime = VirtualRuntime(engine_for(settings(), tape), UnansweringVenue(), tape.rows, record, clock=None)
+    runtime.begin("n")
+    runtime.inject(Restarted(10 * S, 10, "m"))
+    runtime.finish()
+    assert [event.rows for event in _seals(record)] == [4, 8, 10]
+
+
 def _seals(record: Recording) -> list[TapeSealed]:
     return [entry.event for entry in record if isinstance(entry.event, TapeSealed)]
 
