@@ -64,7 +64,7 @@ def test_rows_that_a_restart_skipped_are_sealed_too() -> None:
     require_seals(_seals(record), 11, tape.rows, "the tape")
 
 
-def test_blocks_are_sealed_apart_if_a_stop_follows_the_restart_that_skipped_them() -> None:
+def test_blocks_that_a_restart_skipped_are_sealed_apart_at_a_stop() -> None:
     tape, record = _tape(11), Recording()
     runtime = VirtualRuntime(engine_for(settings(), tape), UnansweringVenue(), tape.rows, record, clock=None)
     runtime.begin("n")
