@@ -75,7 +75,7 @@ class _Schedule:
     dropped: bool = False
     cooling_from: int = -1
     cooldown_quotes: int = 0
-    bought: bool = False
+    entered: bool = False
     closed: int = 0
     lesson_due: bool = False
 
@@ -202,9 +202,9 @@ class BudgetChecker:
             return
         schedule = self._schedules[booking.order.symbol]
         if booking.order.enters:
-            schedule.bought = True
-        elif booking.held == ZERO and schedule.bought:
-            schedule.bought = False
+            schedule.entered = True
+        elif booking.held == ZERO and schedule.entered:
+            schedule.entered = False
             schedule.closed += 1
             is_pending = self._questions.is_pending(booking.order.symbol, "learning")
             may_ask = bool(self._trades) and not is_pending and not self._account.paused

@@ -1,4 +1,4 @@
-"""Invariant 15: positions are sold at the first quote that meets their stop, target or trail, and in time.
+"""Invariant 15: positions are left at the first quote that meets their stop, target or trail, and in time.
 
 `ExitChecker` computes every level itself, from the mid at the entry's decision and the settings or the
 proposal, and looks at every quote that the process received.
@@ -21,8 +21,8 @@ from autohedge.core.events import (
     Timer,
     VenueOrderStatus,
 )
-from autohedge.core.money import ZERO, add, multiply, to_decimal
-from autohedge.core.orders import ENTER
+from autohedge.core.money import ZERO, multiply, subtract, to_decimal
+from autohedge.core.orders import BUY, ENTER
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.exit_levels import (
     STOP_LOSS,
@@ -49,10 +49,12 @@ class _Position:
     """How the position of one symbol must be left.
 
     `must` is why an exit has to leave now, and at which row; empty if none has to. `may` are the levels that
-    the last quote meets. `refused` counts rejected exits, the next of which waits until `retry_ns`.
+    the last quote meets. `refused` counts rejected exits, the next of which waits until `retry_ns`. `is_long` is
+    the side of the last position.
     """
 
     min_notional: Decimal
+    is_long: bool = True
     levels: ExitLevels | None = None
     trail: TrailingStop = field(default_factory=TrailingStop)
     proposal: Proposal | None = None
@@ -121,7 +123,7 @@ class ExitChecker:
         if pos == self._pos:
             return
         for symbol, position in self._positions.items():
-            if self._account.held[symbol] > ZERO:
+            if self._account.is_open(symbol):
                 for quote in self._account.quotes.between(symbol, self._pos, pos):
                     self._quoted(symbol, position, quote)
                 if position.must and position.must_row < pos - 1:
@@ -136,17 +138,18 @@ class ExitChecker:
             raise InvariantViolation(f"15: the time stop of {symbol} has not been noticed at row {quote.row}")
         if position.dust or position.levels is None:
             return
+        is_long, price = position.is_long, quote.bid if position.is_long else quote.ask
         if not free:
             # When a record is applied again, the exit may have been proven absent before this quote.
             if self._repeats:
-                position.trail.follow(quote.bid, position.levels.trail_from, certain=False)
+                position.trail.follow(price, position.levels.trail_from, is_long=is_long, certain=False)
             return
-        must, position.may = levels_met(quote.bid, position.levels, position.trail)
+        must, position.may = levels_met(price, position.levels, position.trail, is_long=is_long)
         if position.carried:
             must = "" if position.doubtful else "an exit is carried through"
         position.may_row = quote.row
         if must:
-            self._require(symbol, position, must, to_decimal(quote.bid), quote.row)
+            self._require(symbol, position, must, to_decimal(price), quote.row)
 
     def _is_free(self, symbol: str) -> bool:
         """Whether an exit may leave: none is on its way, and none waits for reconciliation."""
@@ -159,16 +162,16 @@ class ExitChecker:
             if position.must:
                 self._missed(symbol, position)
 
-    def _require(self, symbol: str, position: _Position, why: str, bid: Decimal, row: int) -> None:
-        """Notes that an exit must leave now; what is too small to be sold stays until it moves."""
-        if multiply(self._account.held[symbol], bid) < position.min_notional:
+    def _require(self, symbol: str, position: _Position, why: str, price: Decimal, row: int) -> None:
+        """Notes that an exit must leave now; what is too small to be closed stays until it moves."""
+        if multiply(abs(self._account.held[symbol]), price) < position.min_notional:
             position.dust, position.carried = True, False
             position.trail.stop()
         elif not self._repeats:
             position.must, position.must_row = why, row
 
     def _missed(self, symbol: str, position: _Position) -> None:
-        raise InvariantViolation(f"15: {symbol} is not sold at row {position.must_row}: {position.must}")
+        raise InvariantViolation(f"15: {symbol} is not left at row {position.must_row}: {position.must}")
 
     # orders
 
@@ -182,18 +185,22 @@ class ExitChecker:
             position.carried = False
         quote = self._account.quotes.last(order.symbol, pos)
         mid = (quote.bid + quote.ask) / 2.0 if quote else 0.0
-        self._levels[order.order_id] = self._levels_at(order.symbol, mid, position.proposal)
+        self._levels[order.order_id] = self._levels_at(
+            order.symbol, mid, position.proposal, buys=order.side is BUY
+        )
 
     def _taken_over(self, found: VenueOrderStatus) -> None:
         """Computes the exit levels of an adopted order, whose entry's mid and proposal are not known."""
         reference = float(self._account.orders[found.order_id].price)
-        self._levels[found.order_id] = self._levels_at(found.symbol, reference, None)
+        self._levels[found.order_id] = self._levels_at(found.symbol, reference, None, buys=found.side is BUY)
 
-    def _levels_at(self, symbol: str, reference: float, proposal: Proposal | None) -> ExitLevels:
-        return ExitLevels.of(reference, self._settings.terms(symbol).exits, proposal)
+    def _levels_at(
+        self, symbol: str, reference: float, proposal: Proposal | None, *, buys: bool
+    ) -> ExitLevels:
+        return ExitLevels.of(reference, self._settings.terms(symbol).exits, proposal, buys=buys)
 
     def _left(self, order: SubmitOrder, pos: int) -> None:
-        """Checks an exit that leaves: its cause, and that it sells all that is not on its way to be sold."""
+        """Checks an exit that leaves: its cause, and that it closes all that is not on its way to be closed."""
         position = self._positions[order.symbol]
         if self._account.resent:
             return
@@ -206,15 +213,14 @@ class ExitChecker:
         symbol = order.symbol
         at_quote = self._account.cause is None and position.may_row == pos - 1
         if order.reason in AT_A_QUOTE and not (at_quote and order.reason in position.may):
-            raise InvariantViolation(f"15: {symbol} is sold by {order.reason}, no quote meets it")
+            raise InvariantViolation(f"15: {symbol} is left by {order.reason}, no quote meets it")
         is_early = position.time_stop_ns is None or self._account.now_ns < position.time_stop_ns
         if order.reason == TIME_STOP and is_early and not position.carried:
-            raise InvariantViolation(f"15: {symbol} is sold by its time stop before its time")
-        selling = ZERO
-        for each in self._account.working_in(symbol, enters=False):
-            selling = add(selling, each.remaining)
-        if selling < self._account.held[symbol]:
-            raise InvariantViolation(f"15: {selling} of {self._account.held[symbol]} {symbol} are sold")
+            raise InvariantViolation(f"15: {symbol} is left by its time stop before its time")
+        held = self._account.held[symbol]
+        closing = self._account.closing(symbol, buys=held < ZERO)
+        if closing < abs(held):
+            raise InvariantViolation(f"15: of {held} {symbol}, exits close {closing}")
 
     def _refused(self, order_ids: Iterable[str]) -> None:
         """Notes the pause after an exit that the venue rejected: it doubles each time."""
@@ -240,9 +246,9 @@ class ExitChecker:
                 position.levels = self._levels[booking.order.order_id]
             elif not booking.bust:
                 position.refused = 0
-            if held > ZERO and booking.order.buys is not booking.bust:  # it grew
+            if self._account.is_open(booking.order.symbol) and booking.adds is (held > ZERO):  # it grew
                 self._start_time_stop(booking.order.symbol, position)
-            _ended(position, held)
+            _turned_or_ended(position, held)
         for change, price in self._account.external:
             if change.kind == "position":
                 self._adopted(change, price)
@@ -250,11 +256,12 @@ class ExitChecker:
     def _adopted(self, change: ExternalChange, price: Decimal) -> None:
         position, held = self._positions[change.subject], self._account.held[change.subject]
         position.dust = False
-        if held <= change.amount:  # it was flat or short
-            position.levels = self._levels_at(change.subject, float(price), None)
-            if held > ZERO:
-                self._start_time_stop(change.subject, position)
-        _ended(position, held)
+        before = subtract(held, change.amount)
+        if multiply(before, held) <= ZERO:  # it was flat, or on the other side
+            position.levels = self._levels_at(change.subject, float(price), None, buys=held >= ZERO)
+        if self._account.is_open(change.subject) and (change.amount > ZERO) is (held > ZERO):  # it grew
+            self._start_time_stop(change.subject, position)
+        _turned_or_ended(position, held)
 
     def _forget_carried(self) -> None:
         """Forgets the exits that are carried through once their symbol is flat and no entry can fill."""
@@ -265,28 +272,34 @@ class ExitChecker:
                 position.doubtful |= position.carried and self._repeats
 
     def _start_time_stop(self, symbol: str, position: _Position) -> None:
-        """Sets the time stop of a new position; later purchases do not postpone one that is still to come."""
+        """Sets the time stop of a new position; later entries do not postpone one that is still to come."""
         hold_ns = round(self._settings.terms(symbol).exits.max_hold_s * NS_PER_S)
-        if hold_ns and (position.time_stop_ns is None or position.overdue):
-            position.time_stop_ns, position.overdue = self._account.now_ns + hold_ns, False
+        until_ns = self._account.now_ns + hold_ns
+        if hold_ns and (
+            position.time_stop_ns is None or position.overdue or until_ns < position.time_stop_ns
+        ):
+            position.time_stop_ns, position.overdue = until_ns, False
 
     def _pass_time_stops(self, now_ns: int) -> None:
         for symbol, position in self._positions.items():
             if position.time_stop_ns is None or position.overdue or position.time_stop_ns > now_ns:
                 continue
             position.overdue = True
-            if self._account.held[symbol] > ZERO and self._is_free(symbol):
-                bid = self._account.last_bid(symbol, self._pos)
-                self._require(symbol, position, TIME_STOP, bid, self._pos - 1)
+            is_open = self._account.is_open(symbol)
+            if is_open and self._is_free(symbol):
+                price = self._account.exit_price(symbol, self._account.held[symbol], self._pos)
+                self._require(symbol, position, TIME_STOP, price, self._pos - 1)
             else:
-                position.carried = self._account.held[symbol] > ZERO
+                position.carried = is_open
 
 
-def _ended(position: _Position, held: Decimal) -> None:
-    """Forgets what concerns a position that is closed."""
-    if held > ZERO:
+def _turned_or_ended(position: _Position, held: Decimal) -> None:
+    """Forgets what concerns a position that is closed, or has become one on the other side."""
+    if held and position.is_long is (held > ZERO):
         return
     position.trail.stop()
     position.must = ""
-    if not held:
+    if held:
+        position.is_long = held > ZERO
+    else:
         position.time_stop_ns, position.overdue = None, False

@@ -423,7 +423,7 @@ class FaultInjector:
 
     def _trade_externally(self, strike: Strike) -> None:
         """Buys or sells a quarter of a position."""
-        symbols = [symbol for symbol, quantity in self.venue.held.items() if quantity > ZERO]
+        symbols = [symbol for symbol, quantity in self.venue.held.items() if quantity]
         if symbols:
             symbol = strike.choose(symbols)
             self.venue.external_trade(symbol, multiply(self.venue.held[symbol], _quarter(strike)))

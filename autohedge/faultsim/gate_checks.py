@@ -12,14 +12,17 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
+from autohedge.faultsim.recorded_account import RecordedOrder
+from autohedge.faultsim.settings_in_force import directions_of
 
 
 @dataclass(slots=True)
 class _GateState:
-    """The gate of one symbol according to the record."""
+    """The gate of one symbol according to the record; one that starts open has no direction and admits both."""
 
     state: str
     valid_until_ns: int
+    direction: str = ""
 
 
 class GateChecker:
@@ -29,6 +32,7 @@ class GateChecker:
         hybrid = settings.hybrid
         self._ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
         first = "open" if hybrid.starts_open else "closed"
+        self._directions = directions_of(settings)
         self._gates = {symbol: _GateState(first, NEVER) for symbol in symbols}
         self.questions = QuestionChecker("gate", round(hybrid.deadline_s * NS_PER_S), symbols)
 
@@ -40,17 +44,19 @@ class GateChecker:
 
     def on_entry(
         self,
-        symbol: str,
+        order: RecordedOrder,
         entry: JournalEntry,  # noqa: ARG002 - one signature with ProposalChecker
         command: SubmitOrder | ReplaceOrder,
     ) -> None:
-        """Checks an entry that is sent or replaced: its gate is open and its verdict has not expired."""
-        gate = self._gates[symbol]
+        """Checks an entry that is sent or replaced: its gate is open for it, and its verdict has not expired."""
+        symbol, gate = order.symbol, self._gates[order.symbol]
         if gate.state != "open":
-            raise InvariantViolation(f"11: {symbol} is bought while its gate is {gate.state}")
+            raise InvariantViolation(f"11: {symbol} is entered while its gate is {gate.state}")
+        if gate.direction not in {"", "long" if order.buys else "short"}:
+            raise InvariantViolation(f"11: {symbol} is entered against its gate, open for a {gate.direction}")
         if command.at_ns > gate.valid_until_ns:
             late_s = (command.at_ns - gate.valid_until_ns) / NS_PER_S
-            raise InvariantViolation(f"11: {symbol} is bought {late_s:.3f} s after its verdict expired")
+            raise InvariantViolation(f"11: {symbol} is entered {late_s:.3f} s after its verdict expired")
 
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks that the engine's gates and pending questions are those of the record."""
@@ -62,8 +68,12 @@ class GateChecker:
                 raise InvariantViolation(
                     f"11: {symbol}'s gate is {gate.state}, in the record {expected.state}"
                 )
+            if expected.state == "open" and gate.direction != expected.direction:
+                raise InvariantViolation(
+                    f"11: {symbol}'s gate is open {gate.direction}, in the record {expected.direction}"
+                )
             if expected.state == "open" and symbol in self.questions.taken:
-                _check_obeyed(symbol, self.questions.taken[symbol][0])
+                _check_obeyed(symbol, expected.direction, self.questions.taken[symbol][0])
 
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
@@ -72,12 +82,14 @@ class GateChecker:
     def _moved(self, change: GateChanged) -> None:
         gate = self._gates[change.symbol]
         gate.state, gate.valid_until_ns = change.state, change.valid_until_ns
+        gate.direction = change.direction
         if change.state != "open":
             return
         if change.symbol not in self.questions.taken:
             raise InvariantViolation(f"11: {change.symbol}'s gate opens without an answer to a question")
         decision, question = self.questions.taken[change.symbol]
-        if (decision.kind, decision.verdict, decision.direction) != ("gate", "trade", "long"):
+        wanted = (decision.kind, decision.verdict, decision.direction)
+        if wanted != ("gate", "trade", change.direction) or change.direction not in self._directions:
             verdict = f"{decision.verdict} {decision.direction}".strip()
             raise InvariantViolation(f"11: {change.symbol}'s gate opens on the verdict {verdict}")
         until_ns = question.at_ns + self._ttl_ns
@@ -85,8 +97,8 @@ class GateChecker:
             raise InvariantViolation(f"11: {change.symbol}'s gate opens for longer than its verdict is valid")
 
 
-def _check_obeyed(symbol: str, decision: Decision) -> None:
-    """Raises InvariantViolation if a gate is open after an answer that is neither a buy nor `keep`."""
+def _check_obeyed(symbol: str, direction: str, decision: Decision) -> None:
+    """Raises InvariantViolation if a gate is open after an answer that is neither its verdict nor `keep`."""
     unchanged = decision.kind != "gate" or decision.verdict == "keep"
-    if not unchanged and (decision.verdict, decision.direction) != ("trade", "long"):
+    if not unchanged and (decision.verdict, decision.direction) != ("trade", direction):
         raise InvariantViolation(f"11: {symbol}'s gate is open after {decision.verdict} {decision.direction}")

@@ -35,7 +35,7 @@ from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.seal_checks import SealChecker
-from autohedge.faultsim.settings_in_force import KnownChanges, SettingsInForce
+from autohedge.faultsim.settings_in_force import KnownChanges, SettingsInForce, directions_of
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
@@ -68,7 +68,10 @@ class InvariantChecker:
     def _begin(self, absent: dict[str, int]) -> None:
         self._counted = -1  # the rows that had their codes at the last step
         money = RecordedBalances(self._settings, tuple(self._lane_of))
-        self._account = RecordedAccount(money, self._quotes, absent)
+        covered = self._settings.account.kind == "covered"
+        self._account = RecordedAccount(money, self._quotes, absent, covered=covered)
+        self._crossed: set[tuple[str, Decimal]] = set()
+        self._last_crossed = ""
         symbols = tuple(self._lane_of)
         self._in_force = settings = SettingsInForce(self._settings, symbols, self._account, self._changes)
         self._orders = OrderChecker(self._settings, self._account, self._venue)
@@ -130,10 +133,32 @@ class InvariantChecker:
         self._seals.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
+        self._note_crossed()
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
-        elif isinstance(entry.event, FillBooked) and entry.event.position < ZERO and not self._account.halted:
-            raise InvariantViolation(f"5: entries go on after {entry.event.order_id} sold too much")
+        elif isinstance(entry.event, FillBooked):
+            self._halts_where_crossed(entry.event)
+
+    def _note_crossed(self) -> None:
+        """Notes the bookings that closed more than was held; in a cash account each that leaves a short."""
+        for booking in self._account.bookings:
+            if booking.crosses if self._account.covered else booking.held < ZERO:
+                self._crossed.add((booking.order.order_id, booking.held))
+
+    def _halts_where_crossed(self, booked: FillBooked) -> None:
+        """Invariant 5: entries halt before a booking that closed more than was held is recorded."""
+        if (booked.order_id, booked.position) not in self._crossed:
+            return
+        self._crossed.discard((booked.order_id, booked.position))
+        if not self._account.halted:
+            raise InvariantViolation(f"5: entries go on after {booked.order_id} closed too much")
+        self._last_crossed = booked.order_id
+
+    def _closed_no_more(self) -> None:
+        """Invariant 1: in a covered account, no exit closes more than is held, unless a fault explains it."""
+        crossed, self._last_crossed = self._last_crossed, ""
+        if crossed and self._account.covered and not self.account_altered and not self.lines_lost:
+            raise InvariantViolation(f"1: {crossed} closed more than was held")
 
     def _no_new_exposure(self, entry: JournalEntry, command: SubmitOrder | ReplaceOrder) -> None:
         """Invariant 5: no command adds exposure while the account is halted or reducing."""
@@ -143,7 +168,7 @@ class InvariantChecker:
         if self._account.halted or self._account.causes:
             raise InvariantViolation(f"5: {type(command).__name__} adds exposure while entries are off")
         if self._agent_checker:
-            self._agent_checker.on_entry(order.symbol, entry, command)
+            self._agent_checker.on_entry(order, entry, command)
 
     # after every step
 
@@ -156,6 +181,7 @@ class InvariantChecker:
         self._rests.step(engine)
         self._ledger.step(engine.ledger)
         self._free_cash(engine)
+        self._closed_no_more()
         self._alive(engine)
         self._state.step(engine)
         self._time.step(engine.now_ns)
@@ -200,6 +226,9 @@ class InvariantChecker:
                 raise InvariantViolation(f"1: order {order.id} is overfilled without `OrderOverfilled`")
 
     def _free_cash(self, engine: Engine) -> None:
+        # In a covered account the equity pays; what it covers is checked with each entry (14).
+        if self._account.covered:
+            return
         balances = engine.ledger.balances
         # A bust, an overfill, an external trade, or a fill whose order's lines were lost with the power may take
         # cash that was free when the order was checked.
@@ -257,7 +286,7 @@ class InvariantChecker:
         row = last_valid(rows.lane, rows.bid, rows.ask, 0, engine.pos, lane)
         age_ns = engine.now_ns - int(rows.ts[row])
         if age_ns > self._in_force.now.risk.stale_after_ms * 1e6:
-            raise InvariantViolation(f"8: {symbol} is bought on a quote {age_ns / 1e9:.1f} s old")
+            raise InvariantViolation(f"8: {symbol} is entered on a quote {age_ns / 1e9:.1f} s old")
 
     # at the end
 
@@ -268,11 +297,20 @@ class InvariantChecker:
             raise InvariantViolation(f"7: orders are still open or unknown at the end: {states}")
         if self._account.orders:  # virtual time begins at zero, so no pass is planned before the first order
             self._agrees(engine)
-        if not self.account_altered and any(quantity < ZERO for quantity in self._venue.held.values()):
+        may_be_short = self._account.covered or self.account_altered
+        if not may_be_short and any(quantity < ZERO for quantity in self._venue.held.values()):
             raise InvariantViolation(f"1: more was sold than was held: {self._venue.held}")
         self._statement.settled(engine)
+        self._refusals(engine)
         if self._agent_checker and engine.deliberations:
             self._agent_checker.settled(engine.deliberations)
+
+    def _refusals(self, engine: Engine) -> None:
+        """Invariant 14: a direction is refused only where it is not allowed."""
+        codes = engine.codes()
+        for direction in directions_of(self._settings):
+            if refused := codes[f"no_{direction}"]:
+                raise InvariantViolation(f"14: {refused} entries end in no_{direction}, which is allowed")
 
     def _agrees(self, engine: Engine) -> None:
         """Checks that the ledger is the venue's account, less the differences that wait for a person."""

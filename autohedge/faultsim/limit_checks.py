@@ -6,12 +6,13 @@ from decimal import Decimal
 
 from autohedge.core.clock import next_midnight_ns
 from autohedge.core.events import JournalEntry, ReplaceOrder, SubmitOrder, Timer, TradingStateChanged
-from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, with_fee
+from autohedge.core.money import PERCENT, ZERO, add, multiply, subtract, to_decimal, with_fee
 from autohedge.core.orders import ENTER
 from autohedge.core.units import BPS, NS_PER_MINUTE, NS_PER_MS
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
-from autohedge.faultsim.settings_in_force import SettingsInForce
+from autohedge.faultsim.recorded_funds import RecordedFunds
+from autohedge.faultsim.settings_in_force import SettingsInForce, directions_of
 
 # The engine adds holdings up in float64; its sums may differ from exact ones by this share.
 TOLERANCE = Decimal("1e-9")
@@ -33,7 +34,8 @@ class LimitChecker:
     ) -> None:
         self._symbols, self._settings = symbols, settings
         self._fee_bps = settings.now.account.fee_bps_max
-        self._account = account
+        self._account, self._funds = account, RecordedFunds(account, self._fee_bps)
+        self._directions = directions_of(settings.now)
         self._day = DailyLoss(account, deposits, settings)
         self._pace = OrderPace(settings, account)
         self._pos = 0
@@ -52,6 +54,7 @@ class LimitChecker:
         """Checks an entry, or a replace of one, that is the last recorded event."""
         order = self._account.orders[command.order_id]
         price = command.limit or ZERO
+        self._price(order, price)
         if isinstance(command, ReplaceOrder):
             if price <= order.price and command.quantity <= order.quantity:
                 return
@@ -59,7 +62,6 @@ class LimitChecker:
         else:
             cost = multiply(price, command.quantity)
             self._order_size(order.symbol, command.quantity, cost)
-        self._price(order.symbol, price)
         is_whole = self._settings.terms(order.symbol).execution.twap_slices == 1
         self._money(order, cost, sized=isinstance(command, SubmitOrder) and is_whole)
         self._day.check(self._pos, self._settings.now.risk.max_daily_loss_pct)
@@ -76,37 +78,48 @@ class LimitChecker:
         if cost < rules.min_notional:
             raise InvariantViolation(f"14: {cost} for {symbol} is less than the venue's {rules.min_notional}")
         if quantity % rules.lot:
-            raise InvariantViolation(f"14: {quantity} {symbol} are bought, not in lots of {rules.lot}")
+            raise InvariantViolation(f"14: {quantity} {symbol} are ordered, not in lots of {rules.lot}")
 
-    def _price(self, symbol: str, price: Decimal) -> None:
-        quote = self._account.quotes.last(symbol, self._pos)
+    def _price(self, order: RecordedOrder, price: Decimal) -> None:
+        """Checks the direction of an entry, and that its limit is near the mid, no worse than the touch, and valid."""
+        symbol, quote = order.symbol, self._account.quotes.last(order.symbol, self._pos)
+        if ("long" if order.buys else "short") not in self._directions:
+            raise InvariantViolation(f"14: {symbol} is entered in a direction that is not allowed")
         if quote is None:
-            raise InvariantViolation(f"14: {symbol} is bought without a quote")
-        mid = (Decimal(quote.bid) + Decimal(quote.ask)) / 2
+            raise InvariantViolation(f"14: {symbol} is entered without a quote")
+        bid, ask = to_decimal(quote.bid), to_decimal(quote.ask)
+        mid = (bid + ask) / 2
         far, band = abs(price - mid), mid * self._settings.now.risk.price_band_bps * BPS
         if far > band * (1 + TOLERANCE):
             raise InvariantViolation(
-                f"14: {symbol} is bought at {price}, further from {mid:.8g} than {band:.8g}"
+                f"14: {symbol} is entered at {price}, further from {mid:.8g} than {band:.8g}"
             )
+        if price > ask if order.buys else price < bid:
+            raise InvariantViolation(f"14: {symbol} is entered at {price}, worse than {bid} to {ask}")
+        tick = self._settings.terms(symbol).instrument(symbol).tick
+        if tick and price % tick:
+            raise InvariantViolation(f"14: {symbol} is entered at {price}, not in ticks of {tick}")
 
     def _money(self, order: RecordedOrder, cost: Decimal, *, sized: bool) -> None:
         """Checks buying power, position and exposure with every other working entry filled."""
-        account = self._account
-        currency = account.money.quote(order.symbol)
-        free, here, others = account.money.amounts[currency], ZERO, ZERO
+        account, funds, currency = self._account, self._funds, self._account.money.quote(order.symbol)
+        here = others = ZERO
         for each in account.working.values():
             if each.enters and each is not order:
-                money, quote = with_fee(each.open_notional(), self._fee_bps), account.money.quote(each.symbol)
-                free = subtract(free, money if quote == currency else ZERO)
-                worth = account.worth(quote, money, self._pos)
+                worth = account.worth(account.money.quote(each.symbol), funds.needed(each), self._pos)
                 others = add(others, worth)
                 here = add(here, worth if each.symbol == order.symbol else ZERO)
-        _at_most("costs with its fee", with_fee(cost, self._fee_bps), free)
-        free, notional = (account.worth(currency, amount, self._pos) for amount in (free, cost))
+        free, notional = (
+            funds.free(order.symbol, self._pos, but=order),
+            account.worth(currency, cost, self._pos),
+        )
+        # In a covered account, what is free is a small difference of large sums.
+        rounding = account.equity(self._pos) * TOLERANCE if account.covered else ZERO
+        _at_most("costs with its fee", with_fee(notional, self._fee_bps), add(free, rounding))
         sizing, risk = self._settings.terms(order.symbol).sizing, self._settings.now.risk
         if sized:
-            share = multiply(multiply(free, sizing.target_balance_pct), PERCENT)
-            _at_most("notional of the share of free cash", notional, max(share, sizing.min_order_amount))
+            share = multiply(multiply(add(free, rounding), sizing.target_balance_pct), PERCENT)
+            _at_most("notional of the share of free money", notional, max(share, sizing.min_order_amount))
         sizes = {symbol: abs(account.position_worth(symbol, self._pos)) for symbol in self._symbols}
         position = add(add(sizes[order.symbol], here), notional)
         _at_most("position", position, risk.max_position_notional)
@@ -180,14 +193,14 @@ class OrderPace:
         self._settings, self._account = settings, account
         self._sent_ns: deque[int] = deque()
         self._entered_ns: dict[str, int] = {}
-        self._sold_ns: dict[str, int] = {}
+        self._left_ns: dict[str, int] = {}
         self._previous_ns: int | None = None
 
     def apply(self, entry: JournalEntry) -> None:
         """Follows one recorded event; an order that is sent again under its id is none."""
         for booking in self._account.bookings:
             if not booking.order.enters and not booking.bust:
-                self._sold_ns[booking.order.symbol] = self._account.now_ns
+                self._left_ns[booking.order.symbol] = self._account.now_ns
         event = entry.event
         is_new = isinstance(event, SubmitOrder) and not self._account.resent
         if isinstance(event, SubmitOrder | ReplaceOrder) and (is_new or isinstance(event, ReplaceOrder)):
@@ -207,14 +220,14 @@ class OrderPace:
             raise InvariantViolation(
                 f"14: {len(self._sent_ns)} orders leave within a minute, at most {most} may"
             )
-        sold_ns = self._sold_ns.get(order.symbol)
-        if sold_ns is not None and now_ns - sold_ns < settings.execution.cooldown_ms * NS_PER_MS:
-            raise InvariantViolation(f"14: {order.symbol} is bought {now_ns - sold_ns} ns after a sale")
+        left_ns = self._left_ns.get(order.symbol)
+        if left_ns is not None and now_ns - left_ns < settings.execution.cooldown_ms * NS_PER_MS:
+            raise InvariantViolation(f"14: {order.symbol} is entered {now_ns - left_ns} ns after an exit")
         if isinstance(command, ReplaceOrder) or self._previous_ns is None:
             return
         if now_ns - self._previous_ns < settings.execution.min_order_interval_ms * NS_PER_MS:
             since_ns = now_ns - self._previous_ns
-            raise InvariantViolation(f"14: {order.symbol} is bought {since_ns} ns after the entry before")
+            raise InvariantViolation(f"14: {order.symbol} is entered {since_ns} ns after the entry before")
 
 
 def _within(name: str, amount: Decimal, least: Decimal, most: Decimal) -> None:

@@ -6,12 +6,14 @@ without a cancel request while the account is halted.
 
 from autohedge.config import Settings
 from autohedge.core.events import SubmitOrder
-from autohedge.core.money import ZERO, add, multiply, subtract, with_fee
+from autohedge.core.money import ZERO, add, multiply, subtract
+from autohedge.core.orders import BUY
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import SimulatedVenue
 from autohedge.execution.orders import Order
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.recorded_funds import RecordedFunds
 
 
 class OrderChecker:
@@ -21,8 +23,7 @@ class OrderChecker:
     """
 
     def __init__(self, settings: Settings, account: RecordedAccount, venue: SimulatedVenue) -> None:
-        self._fee_bps = settings.account.fee_bps_max
-        self._account = account
+        self._account, self._funds = account, RecordedFunds(account, settings.account.fee_bps_max)
         self._venue = venue
 
     def step(self, engine: Engine, *, lines_lost: bool) -> None:
@@ -35,14 +36,12 @@ class OrderChecker:
         self._halted()
 
     def on_exit(self, command: SubmitOrder) -> None:
-        """Invariant 13: an exit that leaves, and those on their way, sell no more than is held."""
-        account, symbol = self._account, command.symbol
-        selling = ZERO
-        for order in account.working_in(symbol, enters=False):
-            selling = add(selling, order.remaining)
-        if selling > account.held[symbol]:
+        """Invariant 13: an exit that leaves, and those on their way, close no more than is held."""
+        symbol, held, buys = command.symbol, self._account.held[command.symbol], command.side is BUY
+        closing = self._account.closing(symbol, buys=buys)
+        if closing > (held.copy_negate() if buys else held):
             raise InvariantViolation(
-                f"13: exits on their way sell {selling} {symbol}, {account.held[symbol]} is held"
+                f"13: exits on their way {command.side} {closing} {symbol}, {held} is held"
             )
 
     def _ended(self, engine: Engine) -> None:
@@ -55,11 +54,11 @@ class OrderChecker:
         account.may_be_absent.clear()
 
     def _reserved(self, engine: Engine) -> None:
-        """Invariant 12: what is reserved is what the working entries may still spend."""
+        """Invariant 12: what is reserved is what the working entries may still need."""
         needed = ZERO
         for order in self._account.working.values():
             if order.enters:
-                needed = add(needed, with_fee(order.open_notional(), self._fee_bps))
+                needed = add(needed, self._funds.needed(order))
         if engine.orders.reserved != needed:
             raise InvariantViolation(
                 f"12: {engine.orders.reserved} is reserved, working orders need {needed}"
@@ -76,7 +75,7 @@ class OrderChecker:
             # Fills whose reports are under way make the reservation larger than what the venue needs.
             if left > order.open_notional():
                 raise InvariantViolation(
-                    f"12: {order.open_notional()} is reserved for order {order_id}, the venue may spend {left}"
+                    f"12: {order.open_notional()} is reserved for order {order_id}, the venue may need {left}"
                 )
 
     def _halted(self) -> None:

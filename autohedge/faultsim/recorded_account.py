@@ -41,8 +41,9 @@ from autohedge.faultsim.recorded_balances import RecordedBalances
 class RecordedOrder:
     """One order according to the record.
 
-    `price` is the highest price of the version that is known to rest, `pending` the price and total quantity
-    of a replace without an answer, `superseded` the versions that later ones replaced. `reported` is the filled quantity of a reported end, None without one.
+    `price` is the limit of the version that is known to rest, `pending` the price and total quantity
+    of a replace without an answer, `superseded` the versions that later ones replaced. `reported` is the filled
+    quantity of a reported end, None without one.
     """
 
     order_id: str
@@ -73,7 +74,7 @@ class RecordedOrder:
         return max(subtract(self.quantity, self.executed), ZERO)
 
     def open_notional(self) -> Decimal:
-        """The money that the dearest version that may be live can still spend, before fees."""
+        """The money that the dearest version that may be live can still need at its limit, before fees."""
         versions = [(self.price, self.quantity)] + ([self.pending] if self.pending else [])
         return max(
             multiply(price, max(subtract(quantity, self.executed), ZERO)) for price, quantity in versions
@@ -92,6 +93,17 @@ class BookedFill:
     bust: bool = False
     held: Decimal = ZERO
 
+    @property
+    def adds(self) -> bool:
+        """Whether it has made the signed position larger: a purchase, or the bust of a sale."""
+        return self.order.buys is not self.bust
+
+    @property
+    def crosses(self) -> bool:
+        """Whether it was to leave a position and has left one on the other side; the bust of an entry leaves too."""
+        leaves = self.order.enters is self.bust
+        return leaves and bool(self.held) and (self.held > ZERO) is self.adds
+
 
 class RecordedAccount:
     """Follows one record from its beginning.
@@ -106,12 +118,18 @@ class RecordedAccount:
     """
 
     def __init__(
-        self, money: RecordedBalances, quotes: ReceivedQuotes, absent: Mapping[str, int] | None = None
+        self,
+        money: RecordedBalances,
+        quotes: ReceivedQuotes,
+        absent: Mapping[str, int] | None = None,
+        *,
+        covered: bool = False,
     ) -> None:
         self.quotes = quotes
         self.absent = dict(absent or {})
         self._absent_later = deque(sorted((seq, order_id) for order_id, seq in self.absent.items()))
         self.money = money
+        self.covered = covered
         self.held: defaultdict[str, Decimal] = defaultdict(Decimal)
         self.orders: dict[str, RecordedOrder] = {}
         self.working: dict[str, RecordedOrder] = {}
@@ -136,6 +154,16 @@ class RecordedAccount:
     def working_in(self, symbol: str, *, enters: bool) -> Iterator[RecordedOrder]:
         """The working entries or exits of a symbol."""
         return (order for order in self.working.values() if order.symbol == symbol and order.enters is enters)
+
+    def closing(self, symbol: str, *, buys: bool) -> Decimal:
+        """The quantity that the working exits on one side of a symbol may still fill."""
+        exits = (order.remaining for order in self.working_in(symbol, enters=False) if order.buys is buys)
+        return reduce(add, exits, ZERO)
+
+    def is_open(self, symbol: str) -> bool:
+        """Whether a symbol has a position that exits manage: in a cash account a negative one is an error."""
+        held = self.held[symbol]
+        return held > ZERO or (self.covered and held < ZERO)
 
     def last_bid(self, symbol: str, pos: int) -> Decimal:
         """The bid of the last valid quote of a symbol before a row; zero without one."""
@@ -372,7 +400,7 @@ class RecordedAccount:
 
     def _book(self, booking: BookedFill) -> None:
         sign = Decimal(-1 if booking.bust else 1)
-        signed = multiply(booking.quantity, sign if booking.order.buys else sign.copy_negate())
+        signed = booking.quantity if booking.adds else booking.quantity.copy_negate()
         symbol = booking.order.symbol
         self.held[symbol] = add(self.held[symbol], signed)
         self.money.add(self.money.quote(symbol), multiply(signed, booking.price).copy_negate())

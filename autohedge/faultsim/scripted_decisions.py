@@ -14,6 +14,7 @@ from autohedge.core.events import Decision, DeliberationRequested, Proposal
 from autohedge.core.snapshots import DeliberationKind, Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.history import ScriptedAnswer
+from autohedge.faultsim.settings_in_force import directions_of
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 
 
@@ -46,7 +47,8 @@ class ScriptedDecisions:
         schedule: FaultSchedule,
     ) -> None:
         self._deadline_ns = round(settings.hybrid.deadline_s * NS_PER_S)
-        self._context = FaultContext(symbols, "trade" if settings.trading.mode == "llm" else "gate")
+        kind: DeliberationKind = "trade" if settings.trading.mode == "llm" else "gate"
+        self._context = FaultContext(symbols, kind, directions_of(settings))
         self._answers = answers
         self._schedule = schedule
         self._asked: Counter[str] = Counter()
@@ -108,10 +110,21 @@ class ScriptedDecisions:
 
 
 class FaultContext(NamedTuple):
-    """The symbols of the run, and the kind of answers that can cause an entry."""
+    """The symbols of the run, and the kind and the directions of answers that can cause an entry."""
 
     symbols: tuple[str, ...]
     kind: DeliberationKind
+    directions: tuple[str, ...] = ("long",)
+
+    def entering(self, answer: Decision) -> str:
+        """The direction of an answer, or if that can cause no entry one that can."""
+        return answer.direction if answer.direction in self.directions else self.directions[0]
+
+    @property
+    def refused(self) -> str:
+        """A direction that must cause no entry."""
+        others = [each for each in ("short", "long") if each not in self.directions]
+        return others[0] if others else "sideways"
 
 
 # Exits beyond every limit that agents may ask for.
@@ -119,8 +132,9 @@ MOST = Proposal(size_pct=100, take_profit_bps=10**6, stop_loss_bps=10**6, offset
 
 
 def _most_harmful(answer: Decision, context: FaultContext, **changes: Any) -> Decision:
-    """The answer that would do most harm if it were accepted: a buy, with a proposal in llm mode."""
-    harm: dict[str, Any] = {"kind": context.kind, "verdict": "trade", "direction": "long", "code": ""}
+    """The answer that would do most harm if it were accepted: an entry, with a proposal in llm mode."""
+    direction = context.entering(answer)
+    harm: dict[str, Any] = {"kind": context.kind, "verdict": "trade", "direction": direction, "code": ""}
     if context.kind == "trade":
         harm["proposal"] = answer.proposal or MOST
     return msgspec.structs.replace(answer, **(harm | changes))
@@ -140,12 +154,13 @@ def _wrong_symbol(answer: Decision, context: FaultContext, strike: Strike) -> Ga
     return (_most_harmful(answer, context, symbol=strike.choose(others, 1)),)
 
 
-def _no_code(answer: Decision, _: FaultContext, __: Strike) -> Garbage:
-    return (msgspec.structs.replace(answer, verdict="abstain", code="", direction="long"),)
+def _no_code(answer: Decision, context: FaultContext, _: Strike) -> Garbage:
+    direction = context.entering(answer)
+    return (msgspec.structs.replace(answer, verdict="abstain", code="", direction=direction),)
 
 
-def _short(answer: Decision, context: FaultContext, strike: Strike) -> Garbage:
-    return (_most_harmful(answer, context, direction=strike.choose(["short", ""], 1)),)
+def _wrong_direction(answer: Decision, context: FaultContext, strike: Strike) -> Garbage:
+    return (_most_harmful(answer, context, direction=strike.choose([context.refused, ""], 1)),)
 
 
 def _unknown_source(answer: Decision, _: FaultContext, __: Strike) -> Garbage:
@@ -155,7 +170,7 @@ def _unknown_source(answer: Decision, _: FaultContext, __: Strike) -> Garbage:
 def _other_kind(answer: Decision, context: FaultContext, __: Strike) -> Garbage:
     """A lesson in answer to a verdict question, and a verdict in answer to a lesson question."""
     if answer.kind == context.kind:
-        return (msgspec.structs.replace(answer, verdict="lesson", direction="long"),)
+        return (msgspec.structs.replace(answer, verdict="lesson", direction=context.entering(answer)),)
     return (_most_harmful(answer, context),)
 
 
@@ -175,7 +190,7 @@ GARBAGE: tuple[Garble, ...] = (
     _wrong_number,
     _wrong_symbol,
     _no_code,
-    _short,
+    _wrong_direction,
     _unknown_source,
     _other_kind,
     _twice,

@@ -29,6 +29,12 @@ def change_of(before: Settings, change: ScheduledChange, at_ns: int) -> Settings
     return SettingsChanged(at_ns, _digest(before), _digest(after), changes, "operator") if changes else None
 
 
+def directions_of(settings: Settings) -> tuple[str, ...]:
+    """The directions that an entry may have; a cash account holds no shorts."""
+    shorts = settings.trading.direction != "long" and settings.account.kind == "covered"
+    return ("long",) * (settings.trading.direction != "short") + ("short",) * shorts
+
+
 def _digest(settings: Settings) -> str:
     return blake2b(repr(settings).encode(), digest_size=8).hexdigest()
 

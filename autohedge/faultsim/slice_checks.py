@@ -28,7 +28,7 @@ class SliceChecker:
             case SubmitOrder() if isinstance(self._account.cause, Timer):
                 if event.symbol in self._ended:
                     raise InvariantViolation(
-                        f"21: a slice of {event.symbol} is bought after {self._ended[event.symbol]}"
+                        f"21: a slice of {event.symbol} is sent after {self._ended[event.symbol]}"
                     )
             case SubmitOrder():
                 self._ended.pop(event.symbol, None)

@@ -4,40 +4,40 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from autohedge.core.events import Decision, DeliberationRequested, JournalEntry
-from autohedge.core.money import subtract, with_fee
+from autohedge.core.money import ZERO, subtract
 from autohedge.core.snapshots import Snapshot
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.recorded_account import RecordedAccount
+from autohedge.faultsim.recorded_funds import RecordedFunds
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
+
+TOLERANCE = Decimal("1e-9")
 
 
 class SnapshotChecker:
-    """Notes the free cash at each question of one record."""
+    """Notes the free money at each question of one record."""
 
     def __init__(self, account: RecordedAccount, fee_bps: Decimal) -> None:
-        self._account, self._fee_bps = account, fee_bps
-        self._free: dict[int, Decimal] = {}
+        self._account, self._funds = account, RecordedFunds(account, fee_bps)
+        self._free: dict[int, tuple[Decimal, Decimal]] = {}
 
     def apply(self, entry: JournalEntry) -> None:
-        """Notes the cash that no working entry may spend, when a question is recorded."""
+        """Notes the money that no working entry may need, and how exactly, when a question is recorded."""
         if not isinstance(entry.event, DeliberationRequested):
             return
         if self._account.may_be_absent:  # only the end of the step tells which orders have ended in it
             return
-        money = self._account.money
-        currency = money.quote(entry.event.symbol)
-        free = money.amounts[currency]
-        for order in self._account.working.values():
-            if order.enters and money.quote(order.symbol) == currency:
-                free = subtract(free, with_fee(order.open_notional(), self._fee_bps))
-        self._free[entry.event.number] = self._account.worth(currency, free, entry.pos)
+        free = self._funds.free(entry.event.symbol, entry.pos)
+        # The engine adds the positions of a covered account up in float64.
+        rounding = self._account.equity(entry.pos) * TOLERANCE if self._account.covered else ZERO
+        self._free[entry.event.number] = free, abs(rounding)
 
     def on_request(self, snapshot: Snapshot) -> None:
-        """Checks the free cash that agents are told; raises InvariantViolation."""
-        free = self._free.pop(snapshot.number, None)
-        if free is not None and snapshot.buying_power != free:
+        """Checks the free money that agents are told; raises InvariantViolation."""
+        free, rounding = self._free.pop(snapshot.number, (snapshot.buying_power, ZERO))
+        if abs(subtract(snapshot.buying_power, free)) > rounding:
             raise InvariantViolation(
-                f"30: question {snapshot.number} tells {snapshot.buying_power} of free cash, it is {free}"
+                f"30: question {snapshot.number} tells {snapshot.buying_power} of free money, it is {free}"
             )
 
 

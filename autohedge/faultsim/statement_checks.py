@@ -15,7 +15,7 @@ from autohedge.core.events import (
     SubmitOrder,
 )
 from autohedge.core.money import ZERO, add, multiply
-from autohedge.core.orders import ENTER
+from autohedge.core.orders import ENTER, Side
 from autohedge.core.results import RunResult
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import SimulatedVenue
@@ -125,6 +125,9 @@ class StatementChecker:
         filled = [orders[fill.order_id] for fill in engine.stats.fills]
         self._equal("buys", result.buys, sum(order.buys for order in filled))
         self._equal("sells", result.sells, sum(not order.buys for order in filled))
+        for name, count, buys in (("longs", result.longs, True), ("shorts", result.shorts, False)):
+            if count is not None:
+                self._equal(name, count, sum(order.enters and order.buys is buys for order in filled))
         for name, reason in EXITS.items():
             left = sum(not order.enters and order.reason == reason for order in filled)
             self._equal(name, getattr(result, name), left)
@@ -170,11 +173,15 @@ class StatementChecker:
 
 
 class _TripCounts:
-    """Counts round trips: from the first purchase of a symbol until its position is flat."""
+    """Counts round trips: from the first entry of a symbol until its position is flat, or until one on the other side.
+
+    What is too small to be closed stays when a position on the other side is entered: its trip has not closed.
+    """
 
     def __init__(self, account: RecordedAccount) -> None:
         self._account = account
         self._filled: dict[str, bool] = {}
+        self._side: dict[str, Side] = {}
         self._done: Counter[str] = Counter()
 
     def closed(self, symbol: str) -> int:
@@ -184,9 +191,12 @@ class _TripCounts:
 
     def apply(self, event: AnyEvent) -> None:
         """Follows one recorded event, after the account has."""
-        if isinstance(event, SubmitOrder) and event.purpose is ENTER and not self._account.held[event.symbol]:
-            self._done[event.symbol] += self._filled.get(event.symbol, False)
-            self._filled[event.symbol] = False
+        if isinstance(event, SubmitOrder) and event.purpose is ENTER:
+            is_flat, turns = not self._account.held[event.symbol], self._side.get(event.symbol) != event.side
+            if is_flat or turns:
+                self._done[event.symbol] += is_flat and self._filled.get(event.symbol, False)
+                self._filled[event.symbol] = False
+            self._side[event.symbol] = event.side
         for booking in self._account.bookings:
             self._filled[booking.order.symbol] = True
 

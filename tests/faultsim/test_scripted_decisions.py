@@ -20,7 +20,7 @@ from autohedge.faultsim.history import ScriptedAnswer
 from autohedge.faultsim.random_answers import random_answers, random_decision_strikes
 from autohedge.faultsim.random_history import random_history, settings_of
 from autohedge.faultsim.random_market import TradingSessions
-from autohedge.faultsim.scripted_decisions import GARBAGE, DecisionFault, ScriptedDecisions
+from autohedge.faultsim.scripted_decisions import GARBAGE, DecisionFault, FaultContext, ScriptedDecisions
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 
 SYMBOLS = ("A/USD", "B/USD")
@@ -113,6 +113,18 @@ def test_every_kind_of_garbage_differs_from_the_answer(place: int) -> None:
     _ask(sound, 1)
     _ask(spoiled, 1)
     assert _all(spoiled) != _all(sound)
+
+
+@pytest.mark.parametrize(
+    ("directions", "entering", "refused"),
+    [(("long",), "long", "short"), (("short",), "short", "long"), (("long", "short"), "long", "sideways")],
+)
+def test_harm_is_done_in_a_direction_that_is_allowed(
+    directions: tuple[str, ...], entering: str, refused: str
+) -> None:
+    context = FaultContext(SYMBOLS, "gate", directions)
+    nothing = Decision(at_ns=0, number=1, kind="gate", symbol="A/USD", verdict="no_trade", asked_ns=0)
+    assert (context.entering(nothing), context.refused) == (entering, refused)
 
 
 strikes_of_decisions = st.lists(
