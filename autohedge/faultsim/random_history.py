@@ -16,6 +16,11 @@ from autohedge.faultsim.random_answers import random_answers, random_decision_st
 from autohedge.faultsim.random_changes import random_changes
 from autohedge.faultsim.random_commands import random_commands
 from autohedge.faultsim.random_currencies import currency_settings, market_in_currencies, with_currencies
+from autohedge.faultsim.random_directions import (
+    answers_in_directions,
+    direction_settings,
+    random_directions,
+)
 from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
 from autohedge.faultsim.random_settings import random_settings
 from autohedge.faultsim.random_strikes import random_strikes
@@ -31,8 +36,10 @@ def random_history(seed: int) -> History:
     instruments = with_currencies(currencies, random_instruments(stream("instruments")))
     sessions = random_sessions(stream("sessions"))
     plain = random_settings(stream("settings"), instruments)
-    others = currency_settings(currencies, instruments, plain), _journal(stream("journal"))
-    plain = config.merge([plain, *others])
+    turns = stream("directions")
+    directions = random_directions(turns)
+    own = [currency_settings(currencies, instruments, plain), direction_settings(directions, plain)]
+    plain = config.merge([plain, *own, _journal(stream("journal"))])
     settings = _settings(plain)
     symbols = [instrument.symbol for instrument in instruments]
     feed = random_feed_strikes(stream("feed"), sessions)
@@ -51,7 +58,9 @@ def random_history(seed: int) -> History:
         ],
         commands=random_commands(stream("commands"), sessions),
         changes=random_changes(stream("changes"), plain, _shipped(), instruments, sessions),
-        answers=random_answers(stream("answers"), settings, symbols),
+        answers=answers_in_directions(
+            turns, directions, random_answers(stream("answers"), settings, symbols)
+        ),
     )
 
 

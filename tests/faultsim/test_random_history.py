@@ -18,7 +18,9 @@ from autohedge.core.ids import seeded_random
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_S
 from autohedge.faultsim.feed_faults import FeedFault, random_feed_strikes
 from autohedge.faultsim.history import CommandName, History, Quotes, read_history, write_history
+from autohedge.faultsim.random_answers import random_answers
 from autohedge.faultsim.random_commands import random_commands
+from autohedge.faultsim.random_directions import CHOICES, direction_settings, random_directions
 from autohedge.faultsim.random_history import random_history, settings_of, tape_of_history
 from autohedge.faultsim.random_market import CALM_S, ROWS, TradingSessions, random_sessions
 from autohedge.strategies import build
@@ -142,8 +144,36 @@ def test_histories_change_settings_that_may_change_during_a_run() -> None:
     assert sum(bool(history.changes) for history in map(_history, SEEDS)) > len(SEEDS) / 2
 
 
+def test_half_of_the_histories_enter_longs_alone() -> None:
+    drawn = Counter(random_directions(seeded_random(str(seed), "directions")) for seed in range(400))
+    assert set(drawn) == set(CHOICES) and min(drawn.values()) > 8
+    assert 170 < sum(count for each, count in drawn.items() if each.direction == "long") < 230
+
+
+def test_histories_of_longs_are_as_without_directions() -> None:
+    assert direction_settings(CHOICES[0], {}) == {}
+    seed = next(seed for seed in SEEDS if _directions(_history(seed)) == {"long"})
+    history = _history(seed)
+    settings, symbols = settings_of(history), [quotes.symbol for quotes in history.market]
+    assert history.answers == random_answers(seeded_random(str(seed), "answers"), settings, symbols)
+
+
+def test_agents_propose_shorts_where_shorts_are_drawn() -> None:
+    for history in filter(lambda each: each.answers, map(_history, SEEDS)):
+        direction = history.settings["trading"].get("direction", "long")
+        assert _directions(history) <= {"long", "short"}
+        assert ("short" in _directions(history)) is (direction != "long")
+
+
+def _directions(history: History) -> set[str]:
+    answers = [answer for given in history.answers.values() for answer in given]
+    return {answer.direction for answer in answers} - {"", "exit"}
+
+
 VARIED = {
     "trading.mode": 3,
+    "trading.direction": 3,
+    "account.kind": 2,
     "strategy.name": 3,
     "execution.time_in_force": 2,
     "execution.twap_slices": 4,
