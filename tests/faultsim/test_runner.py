@@ -13,6 +13,7 @@ from autohedge.faultsim.random_history import random_history
 from autohedge.faultsim.runner import Summary, parse_faults, run_seed, run_twice, seeds_of, simulate
 from autohedge.faultsim.scenario import FaultScenario, ScenarioResult
 from tests.faultsim.mutants.currency_bugs import CURRENCY_BUGS
+from tests.faultsim.mutants.direction_bugs import DIRECTION_BUGS
 from tests.faultsim.mutants.growing_tape_bugs import GROWING_TAPE_BUGS
 from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
 from tests.faultsim.mutants.reverted_mends import REVERTED
@@ -121,7 +122,9 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *GROWING_TAPE_BUGS])
+@pytest.mark.parametrize(
+    "plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *DIRECTION_BUGS, *GROWING_TAPE_BUGS]
+)
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     seeds = [CAUGHT_BY.get(plant.__name__, 0), *range(60)]
