@@ -12,7 +12,7 @@ from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.coordinator import DeliberationCoordinator
 from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.faultsim.question_checks import InvariantViolation, QuestionChecker
-from autohedge.faultsim.recorded_account import RecordedOrder
+from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
 from autohedge.faultsim.settings_in_force import directions_of
 
 
@@ -28,7 +28,9 @@ class _GateState:
 class GateChecker:
     """Follows the gates of one record; every method raises InvariantViolation."""
 
-    def __init__(self, settings: Settings, symbols: tuple[str, ...]) -> None:
+    def __init__(self, settings: Settings, symbols: tuple[str, ...], account: RecordedAccount) -> None:
+        self._account = account
+        self._changed: set[str] = set()
         hybrid = settings.hybrid
         self._ttl_ns = round(hybrid.verdict_ttl_s * NS_PER_S)
         first = "open" if hybrid.starts_open else "closed"
@@ -52,7 +54,7 @@ class GateChecker:
         symbol, gate = order.symbol, self._gates[order.symbol]
         if gate.state != "open":
             raise InvariantViolation(f"11: {symbol} is entered while its gate is {gate.state}")
-        if gate.direction not in {"", "long" if order.buys else "short"}:
+        if gate.direction not in {"", order.direction}:
             raise InvariantViolation(f"11: {symbol} is entered against its gate, open for a {gate.direction}")
         if command.at_ns > gate.valid_until_ns:
             late_s = (command.at_ns - gate.valid_until_ns) / NS_PER_S
@@ -63,6 +65,8 @@ class GateChecker:
         if not isinstance(deliberations.gates, EntryGates):
             return
         self.questions.step(deliberations)
+        while self._changed:
+            self._cancelled(self._changed.pop())
         for (symbol, expected), gate in zip(self._gates.items(), deliberations.gates.gates, strict=True):
             if gate.state != expected.state:
                 raise InvariantViolation(
@@ -75,12 +79,23 @@ class GateChecker:
             if expected.state == "open" and symbol in self.questions.taken:
                 _check_obeyed(symbol, expected.direction, self.questions.taken[symbol][0])
 
+    def _cancelled(self, symbol: str) -> None:
+        """Checks that a gate that has changed leaves no entry to rest that it would not admit."""
+        gate = self._gates[symbol]
+        for order in self._account.uncancelled(symbol):
+            if gate.state != "open" or gate.direction not in {"", order.direction}:
+                state = f"{gate.state} {gate.direction}".strip()
+                raise InvariantViolation(
+                    f"11: {order.direction} {order.order_id} may rest while its gate is {state}"
+                )
+
     def settled(self, deliberations: DeliberationCoordinator) -> None:
         """Checks at the end that each question ended once, and that the engine's counts agree."""
         self.questions.settled(deliberations)
 
     def _moved(self, change: GateChanged) -> None:
         gate = self._gates[change.symbol]
+        self._changed.add(change.symbol)
         gate.state, gate.valid_until_ns = change.state, change.valid_until_ns
         gate.direction = change.direction
         if change.state != "open":

@@ -98,7 +98,7 @@ class InvariantChecker:
         mode, symbols = self._settings.trading.mode, tuple(self._lane_of)
         if mode == "llm":
             return ProposalChecker(self._in_force, symbols, self._rows, self._account)
-        return GateChecker(self._settings, symbols) if mode == "hybrid" else None
+        return GateChecker(self._settings, symbols, self._account) if mode == "hybrid" else None
 
     def _budget_checker(self) -> BudgetChecker | None:
         if self._agent_checker is None:

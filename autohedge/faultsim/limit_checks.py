@@ -83,7 +83,7 @@ class LimitChecker:
     def _price(self, order: RecordedOrder, price: Decimal) -> None:
         """Checks the direction of an entry, and that its limit is near the mid, no worse than the touch, and valid."""
         symbol, quote = order.symbol, self._account.quotes.last(order.symbol, self._pos)
-        if ("long" if order.buys else "short") not in self._directions:
+        if order.direction not in self._directions:
             raise InvariantViolation(f"14: {symbol} is entered in a direction that is not allowed")
         if quote is None:
             raise InvariantViolation(f"14: {symbol} is entered without a quote")

@@ -65,6 +65,7 @@ class ProposalChecker:
         self._backing: dict[str, _OpenProposal] = {}
         self._to_resolve: set[int] = set()
         self._required: dict[int, str] = {}
+        self._turned: dict[str, Side] = {}
 
     def note(self, entry: JournalEntry) -> None:
         """Follows one recorded event."""
@@ -104,6 +105,8 @@ class ProposalChecker:
     def step(self, deliberations: DeliberationCoordinator) -> None:
         """Checks the pending questions, and that every question that ended was resolved."""
         self.questions.step(deliberations)
+        while self._turned:
+            self._withdrawn(*self._turned.popitem())
         if self._to_resolve:
             raise InvariantViolation(f"11: unresolved proposals: {sorted(self._to_resolve)}")
 
@@ -134,11 +137,20 @@ class ProposalChecker:
             self._required[question.number], side = f"no_{decision.direction}", None
         if side and decision.proposal and self._inside(decision.symbol, decision.proposal):
             self._agreed[decision.symbol] = _OpenProposal(decision.proposal, side)
+            self._turned[decision.symbol] = side
             backing = self._backing.get(decision.symbol)
             if backing and backing.side is not side:  # its entry is withdrawn
                 del self._backing[decision.symbol]
         elif decision.verdict != "keep":
             self._backing.pop(decision.symbol, None)
+
+    def _withdrawn(self, symbol: str, side: Side) -> None:
+        """Checks that no entry rests on the other side than the last proposal."""
+        for order in self._account.uncancelled(symbol):
+            if order.buys is not (side is BUY):
+                raise InvariantViolation(
+                    f"11: {order.direction} {order.order_id} may rest against a proposal"
+                )
 
     def _resolved(self, event: ProposalResolved) -> None:
         if event.number not in self._to_resolve:

@@ -29,7 +29,7 @@ CHOICES = (
     Directions("both", "covered"),
     Directions("both", "cash"),
 )
-_WEIGHTS = (45, 5, 18, 23, 9)
+_WEIGHTS = (45, 5, 17, 22, 11)
 
 
 def random_directions(draw: Randomness) -> Directions:

@@ -36,6 +36,8 @@ from autohedge.core.orders import BUY, ENTER, GTC, Purpose, TimeInForce
 from autohedge.faultsim.received_quotes import ReceivedQuotes
 from autohedge.faultsim.recorded_balances import RecordedBalances
 
+ADOPTED = "adopted"
+
 
 @dataclass(slots=True)
 class RecordedOrder:
@@ -62,6 +64,11 @@ class RecordedOrder:
     overfilled: Decimal = ZERO
     fills: dict[str, tuple[Decimal, Decimal, Decimal, str]] = field(default_factory=dict)
     busted: set[str] = field(default_factory=set)
+
+    @property
+    def direction(self) -> str:
+        """The direction of the position that an entry makes."""
+        return "long" if self.buys else "short"
 
     @property
     def may_rest(self) -> bool:
@@ -154,6 +161,14 @@ class RecordedAccount:
     def working_in(self, symbol: str, *, enters: bool) -> Iterator[RecordedOrder]:
         """The working entries or exits of a symbol."""
         return (order for order in self.working.values() if order.symbol == symbol and order.enters is enters)
+
+    def uncancelled(self, symbol: str) -> Iterator[RecordedOrder]:
+        """The entries of a symbol that may rest and have no cancel request, but for adopted ones."""
+        return (
+            order
+            for order in self.working_in(symbol, enters=True)
+            if order.may_rest and not order.cancel_requested and order.reason != ADOPTED
+        )
 
     def closing(self, symbol: str, *, buys: bool) -> Decimal:
         """The quantity that the working exits on one side of a symbol may still fill."""
@@ -309,7 +324,7 @@ class RecordedAccount:
             found.time_in_force,
             found.quantity,
             found.limit or self.last_bid(found.symbol, pos),
-            "adopted",
+            ADOPTED,
         )
         for report in self._unknown_reports.pop(found.order_id, []):
             self._reported(report)

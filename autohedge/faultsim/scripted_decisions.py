@@ -122,9 +122,8 @@ class FaultContext(NamedTuple):
 
     @property
     def refused(self) -> str:
-        """A direction that must cause no entry."""
-        others = [each for each in ("short", "long") if each not in self.directions]
-        return others[0] if others else "sideways"
+        """A direction that must cause no entry; empty if both may cause one."""
+        return next((each for each in ("short", "long") if each not in self.directions), "")
 
 
 # Exits beyond every limit that agents may ask for.

@@ -7,14 +7,17 @@ from typing import Any
 import pytest
 
 from autohedge.core.money import ZERO, add, divide, multiply, subtract
-from autohedge.core.orders import BUY, SELL, Intent, Side
+from autohedge.core.orders import BUY, SELL, Intent, Side, closable
+from autohedge.engine.deliberations.gates import EntryGates
 from autohedge.engine.kernel_publisher import KernelPublisher
+from autohedge.engine.trade_actions import TradeActions
 from autohedge.execution.entry_request import LONG, EntryRequest
 from autohedge.execution.instrument_state import InstrumentState
 from autohedge.execution.ledger import Ledger
 from autohedge.execution.manager import ExecutionManager
 from autohedge.execution.orders import Order, OrderManager
 from autohedge.execution.portfolio import Portfolio
+from autohedge.risk import checks
 from tests.faultsim.mutants.planted_bugs import Plant
 
 
@@ -119,6 +122,27 @@ def covered_by_longs_alone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Portfolio, "buying_power", buying_power)
 
 
+def shorts_in_a_cash_account(patch: pytest.MonkeyPatch) -> None:
+    """An entry may have any direction."""
+    directions = {checks._no_long, checks._no_short}
+    remaining = tuple(check for check in checks.ENTRY_CHECKS if check[1] not in directions)
+    patch.setattr(checks, "ENTRY_CHECKS", remaining)
+
+
+def gate_admits_both_directions(patch: pytest.MonkeyPatch) -> None:
+    """An open gate admits entries against the direction of its verdict."""
+    patch.setattr(EntryGates, "admits", lambda *_: True)
+
+
+def entry_rests_against_a_proposal(patch: pytest.MonkeyPatch) -> None:
+    """A proposal for the other side leaves the entry that rests."""
+
+    def turns(self: TradeActions, lane: int, side: Side, *_: Any) -> bool:
+        return closable(self._portfolio.position(lane).quantity, side) > ZERO
+
+    patch.setattr(TradeActions, "turns", turns)
+
+
 DIRECTION_BUGS: tuple[Plant, ...] = (
     exit_known_by_its_side,
     levels_set_by_purchases,
@@ -128,4 +152,7 @@ DIRECTION_BUGS: tuple[Plant, ...] = (
     proceeds_of_a_short_paid,
     fee_of_a_short_refunded,
     covered_by_longs_alone,
+    shorts_in_a_cash_account,
+    gate_admits_both_directions,
+    entry_rests_against_a_proposal,
 )
