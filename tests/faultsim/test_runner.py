@@ -96,7 +96,7 @@ CAUGHT_BY = {
     "late_verdict_accepted": 3,
     "gate_outlives_verdict": 8,
     "late_proposal_accepted": 2,
-    "risk_size_ignored": 6,
+    "risk_size_ignored": 10,
     "bounds_unchecked": 6,
     "request_done_twice": 1,
     "requests_forgotten_at_restart": 1,
