@@ -122,9 +122,7 @@ CAUGHT_BY = {
 }
 
 
-@pytest.mark.parametrize(
-    "plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *DIRECTION_BUGS, *GROWING_TAPE_BUGS]
-)
+@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *DIRECTION_BUGS, *GROWING_TAPE_BUGS])
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     seeds = [CAUGHT_BY.get(plant.__name__, 0), *range(60)]
