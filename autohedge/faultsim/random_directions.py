@@ -30,11 +30,18 @@ CHOICES = (
     Directions("both", "cash"),
 )
 _WEIGHTS = (45, 5, 17, 22, 11)
+_WEIGHTS_OF_PROPOSALS = (
+    35,
+    5,
+    10,
+    42,
+    8,
+)  # agents turn from one side to the other only where both are entered
 
 
-def random_directions(draw: Randomness) -> Directions:
-    """Draws the directions of a history: longs alone in half of them."""
-    (directions,) = draw.choices(CHOICES, _WEIGHTS)
+def random_directions(draw: Randomness, mode: str) -> Directions:
+    """Draws the directions of a history: longs alone in about half of them."""
+    (directions,) = draw.choices(CHOICES, _WEIGHTS_OF_PROPOSALS if mode == "llm" else _WEIGHTS)
     return directions
 
 
@@ -42,9 +49,15 @@ def direction_settings(directions: Directions, plain: Mapping[str, Any]) -> dict
     """What the settings need for these directions; empty for longs in a cash account."""
     if directions == CHOICES[0]:
         return {}
-    made = {"trading": {"direction": directions.direction}, "account": {"kind": directions.kind}}
+    made: dict[str, Any] = {
+        "trading": {"direction": directions.direction},
+        "account": {"kind": directions.kind},
+    }
     if directions.direction != "long" and plain["strategy"]["name"] == PYTHON_STRATEGY:
         made["strategy"] = {"name": BOTH_WAYS_STRATEGY}
+    if directions.direction == "both" and plain["trading"]["mode"] == "llm":
+        # Entries often rest, so that some still do when the agents propose the other side.
+        made["agents"] = {"execution": {"most_offset_bps": 12}}
     return made
 
 

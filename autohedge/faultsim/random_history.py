@@ -37,7 +37,7 @@ def random_history(seed: int) -> History:
     sessions = random_sessions(stream("sessions"))
     plain = random_settings(stream("settings"), instruments)
     turns = stream("directions")
-    directions = random_directions(turns)
+    directions = random_directions(turns, plain["trading"]["mode"])
     own = [currency_settings(currencies, instruments, plain), direction_settings(directions, plain)]
     plain = config.merge([plain, *own, _journal(stream("journal"))])
     settings = _settings(plain)

@@ -145,7 +145,7 @@ def test_histories_change_settings_that_may_change_during_a_run() -> None:
 
 
 def test_half_of_the_histories_enter_longs_alone() -> None:
-    drawn = Counter(random_directions(seeded_random(str(seed), "directions")) for seed in range(400))
+    drawn = Counter(random_directions(seeded_random(str(seed), "directions"), "hft") for seed in range(400))
     assert set(drawn) == set(CHOICES) and min(drawn.values()) > 8
     assert 170 < sum(count for each, count in drawn.items() if each.direction == "long") < 230
 

@@ -116,9 +116,13 @@ CAUGHT_BY = {
     "smaller_end_counts": 13,
     "fee_taken_from_the_quote_currency": 10,
     "amounts_not_converted": 6,
-    "cash_of_another_currency_spent": 6,
+    "cash_of_another_currency_spent": 43,
     "other_balances_not_compared": 10,
     "last_quote_looked_up_in_the_last_batch": 2,
+    "covered_by_longs_alone": 2,
+    "shorts_in_a_cash_account": 13,
+    "gate_admits_both_directions": 9,
+    "entry_rests_against_a_proposal": 6,
 }
 
 
