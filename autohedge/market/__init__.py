@@ -1,5 +1,6 @@
 """Market data: importing, caching, merging and checking tapes, and a synthetic market."""
 
+from autohedge.market.book_reader import BookMessages, read_messages
 from autohedge.market.growing_rows import GrowingRows
 from autohedge.market.live_store import LiveStore
 from autohedge.market.live_writer import LiveStoreWriter
@@ -11,6 +12,7 @@ from autohedge.market.synthetic import SyntheticSpec
 from autohedge.market.tape import Kind, Origin, Rows, Stream, Tape
 
 __all__ = [
+    "BookMessages",
     "GrowingRows",
     "Kind",
     "LiveStore",
@@ -26,6 +28,7 @@ __all__ = [
     "check_stream",
     "open_tape",
     "parse_source",
+    "read_messages",
     "reopen",
     "synthesize",
     "tape_of",

@@ -51,15 +51,20 @@ class FileRequest:
     select: str | None = None
 
 
+def require_file(path: Path) -> None:
+    """Raises Misconfigured if there is no file at this path."""
+    if not path.exists():
+        raise Misconfigured(f"{path}: no such file; check the name")
+    if not path.is_file():
+        raise Misconfigured(f"{path}: not a file; name a Parquet or CSV file")
+
+
 def hash_file(path: Path) -> str:
     """Returns the BLAKE2b-256 of a file's bytes, in hex.
 
     Raises Misconfigured if the file does not exist or cannot be read.
     """
-    if not path.exists():
-        raise Misconfigured(f"{path}: no such file; check the name")
-    if not path.is_file():
-        raise Misconfigured(f"{path}: not a file; name a Parquet or CSV file")
+    require_file(path)
     try:
         with path.open("rb") as file:
             return file_digest(file, partial(blake2b, digest_size=32)).hexdigest()
@@ -93,7 +98,7 @@ def _import(request: FileRequest) -> CachedColumns:
             kind = kind_of(list(reader.schema), str(path))
             require_types(reader.schema, kind, str(path))
             symbols = symbols_in(reader)
-        plan = _Plan(request, reader, kind, _selection(symbols, request), symbols)
+        plan = _Plan(request, reader, kind, select_symbol(symbols, request), symbols)
         # By the wanted spelling, so that the same request finds the entry.
         return cache.build(_key(request, request.select if plan.select else None), plan.fill)
 
@@ -112,7 +117,7 @@ class _Plan:
         request, reader = self.request, self.reader
         names = [name for name in COLUMNS[self.kind][1:] if name in reader.schema]
         interval_ns, flaw = self._interval() if self.kind is Kind.BARS else (0, "")
-        time = _TimeColumn(str(request.path), interval_ns)
+        time = TimeColumn(str(request.path), interval_ns)
         blocks = _converted(reader, request.path, [TIME, *names], self.select, time)
         written = write_columns(folder, blocks, reader.rows_max)
         if not written.rows:
@@ -149,7 +154,7 @@ class _Plan:
 
 
 def _converted(
-    reader: Reader, path: Path, names: list[str], select: str | None, time: "_TimeColumn"
+    reader: Reader, path: Path, names: list[str], select: str | None, time: "TimeColumn"
 ) -> Iterator[dict[str, Column]]:
     blocks = reader.blocks(names, select)
     while True:
@@ -161,7 +166,7 @@ def _converted(
         yield columns
 
 
-def _column(name: str, series: "pl.Series", time: "_TimeColumn") -> tuple[str, Column]:
+def _column(name: str, series: "pl.Series", time: "TimeColumn") -> tuple[str, Column]:
     if name == TIME:
         return "ts", time.convert(series)
     return name, _size(series) if is_size(name) else _price(series)
@@ -181,7 +186,7 @@ def _size(series: "pl.Series") -> Column:
 
 
 @dataclass(slots=True)
-class _TimeColumn:
+class TimeColumn:
     """Checks times block by block, and moves each bar's time from its start to its end."""
 
     subject: str
@@ -196,6 +201,7 @@ class _TimeColumn:
         return self._gaps.flaw if self._gaps else ""
 
     def convert(self, series: "pl.Series") -> Column:
+        """Returns the times of a block, which must follow the block before."""
         import polars as pl
 
         if series.null_count():
@@ -237,7 +243,8 @@ def _likely_unit(value: int) -> str:
     return "; convert it"
 
 
-def _selection(symbols: list[str], request: FileRequest) -> str | None:
+def select_symbol(symbols: list[str], request: FileRequest) -> str | None:
+    """Returns which of a file's symbols to load, None for all rows; raises Misconfigured if that is not clear."""
     if len(symbols) <= 1:
         return None
     if request.select in symbols:

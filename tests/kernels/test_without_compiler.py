@@ -10,6 +10,7 @@ import pytest
 from tests.conftest import SHARED
 from tests.engine import known_answers
 from tests.engine.deliberations.test_proposals import repeat_proposal_tests
+from tests.kernels.test_book import repeat_book_tests
 from tests.kernels.test_exits_only import repeat_exit_tests
 from tests.kernels.test_state import walked
 from tests.process_harness import ROOT
@@ -42,6 +43,7 @@ def main(shared: Path) -> None:
     print(walked())
     repeat_exit_tests()
     repeat_proposal_tests()
+    repeat_book_tests(shared)
     if shared.is_dir():
         known_answers.compare_quick_cases(shared)
 
