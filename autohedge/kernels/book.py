@@ -173,7 +173,7 @@ def _set_row(
     else:
         key = int(np.rint(price / book["tick"]))
         which = _BID if side > 0 else _ASK
-        set_level(sides, far_rank, far_size, which, key * side, size)
+        set_level(sides, far_rank, far_size, which, key if side > 0 else -key, size)
 
 
 @compiled
