@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    books,
     day,
     deciding,
     deliberation,
@@ -28,6 +29,7 @@ Measure = Callable[[int], list[Row]]
 
 ROWS: dict[str, Measure] = {
     "kernel": kernel.measure,
+    "books": books.measure,
     "engine": engine.measure,
     "in memory": in_memory.measure,
     "process": process.measure,

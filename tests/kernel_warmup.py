@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from autohedge.kernels import crossover, exits_only, matching, momentum
+from autohedge.kernels import book, crossover, exits_only, matching, momentum
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
+from autohedge.market.books import BookMessage, OrderBook
 
 ROOT = Path(__file__).parents[1]
 DONE = "all-compiled"
@@ -65,10 +66,23 @@ def _small() -> None:
     matching.fold_recent(lane, ts, bid, ask, bid_size, ask_size, 0, 1, *rings)
 
 
-# Two shares of equal work: numba compiles one function at a time in a process.
+def _book() -> None:
+    """Compiles an order book, with columns that can be written as those of a file are."""
+    made, out = OrderBook(1.0, sequenced=True), np.empty(0)
+    made.apply(BookMessage(np.empty(0, np.int8), out, out))
+    made.state(0, 1, 1.0)
+    numbers = np.empty(0, np.int64)
+    rows = [np.empty(0, np.int8), out, out, np.zeros(1, np.int64), np.empty(0, np.int8)]
+    columns: list[Any] = [*rows, numbers, numbers, numbers, 0]
+    book.run(*book.new_book(1.0, sequenced=True), *columns)
+    book.with_room(book.new_book(1.0, sequenced=True), 1)
+
+
+# Shares of about equal work: numba compiles one function at a time in a process.
 SHARES: list[list[Callable[[], None]]] = [
     [lambda: _scan(crossover), lambda: _step(crossover)],
     [lambda: _scan(momentum), lambda: _step(momentum), lambda: _scan(exits_only), _small],
+    [_book],
 ]
 
 

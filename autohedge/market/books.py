@@ -13,6 +13,7 @@ from autohedge.core.clock import format_utc
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels import book as kernel
 from autohedge.kernels import book_codes as codes
+from autohedge.kernels.state import scalars
 from autohedge.market.book_reader import BookMessages
 
 DECAY_BPS = 10.0
@@ -112,6 +113,7 @@ class OrderBook:
         self._arrays = kernel.new_book(tick, sequenced=sequenced)
         self._kept: deque[BookMessage] = deque()
         self._record = self._arrays.book[0]
+        self._touch = [scalars(self._arrays.book[name]) for name in ("bid", "bid_size", "ask", "ask_size")]
 
     def run(self, messages: BookMessages, end: int) -> None:
         """Applies the messages of a batch from the one after those already applied to before `end`."""
@@ -163,13 +165,8 @@ class OrderBook:
     @property
     def touch(self) -> tuple[float, float, float, float]:
         """Bid, its size, ask, its size; NaN where the book has none to show."""
-        record = self._record
-        return (
-            float(record["bid"]),
-            float(record["bid_size"]),
-            float(record["ask"]),
-            float(record["ask_size"]),
-        )
+        bid, bid_size, ask, ask_size = self._touch
+        return bid[0], bid_size[0], ask[0], ask_size[0]
 
     def levels(self, which: int) -> int:
         """Returns the number of levels of a side, BID or ASK."""
