@@ -181,37 +181,46 @@ def _add_near(side: Any, slot: int, size: float) -> None:
 
 
 @compiled
-def _take_all(side: Any, ranks: Ranks, sizes: Sizes, to_ranks: Ranks, to_sizes: Sizes) -> None:
-    """Moves all levels of a side to arrays, the window's first, and leaves the side empty."""
+def _take_near(side: Any, to_ranks: Ranks, to_sizes: Sizes) -> int:
+    """Moves the levels of the window to arrays; returns how many there were."""
     count = 0
     slot = side["best"]
     while slot != _NO_SLOT:
-        to_ranks[np.uintp(count)] = side["base"] + slot
-        to_sizes[np.uintp(count)] = side["sizes"][np.uintp(slot)]
+        to_ranks[count] = side["base"] + slot
+        to_sizes[count] = side["sizes"][np.uintp(slot)]
         count += 1
         side["sizes"][np.uintp(slot)] = 0.0
         _unmark(side, slot)
         slot = slot_below(side, slot)
-    if side["far"] > 0:
-        for i in range(len(ranks)):
-            if ranks[i] != _EMPTY:
-                to_ranks[np.uintp(count)] = ranks[i]
-                to_sizes[np.uintp(count)] = sizes[i]
-                count += 1
-                ranks[i] = _EMPTY
     side["near"] = 0
-    side["far"] = 0
     side["best"] = _NO_SLOT
+    return count
+
+
+@compiled
+def _take_far(side: Any, ranks: Ranks, sizes: Sizes, to_ranks: Ranks, to_sizes: Sizes, count: int) -> None:
+    """Moves the levels outside the window to arrays that have `count` levels already."""
+    for i in range(len(ranks)):
+        if ranks[i] != _EMPTY:
+            to_ranks[count] = ranks[i]
+            to_sizes[count] = sizes[i]
+            count += 1
+            ranks[i] = _EMPTY
+    side["far"] = 0
 
 
 @compiled
 def _place_at(side: Any, ranks: Ranks, sizes: Sizes, rank: int) -> None:
     """Places the window so that this rank, of the best level, is at its place; every level is kept."""
-    levels = side["near"] + side["far"]
+    base = rank - _PLACE
+    # What is below the window stays below it when it rises, so that a rise takes no longer with many far levels.
+    falls = base < side["base"] and side["far"] > 0
+    levels = side["near"] + (side["far"] if falls else 0)
     old_ranks = np.empty(levels, np.int64)
     old_sizes = np.empty(levels, np.float64)
-    _take_all(side, ranks, sizes, old_ranks, old_sizes)
-    base = rank - _PLACE
+    count = _take_near(side, old_ranks, old_sizes)
+    if falls:
+        _take_far(side, ranks, sizes, old_ranks, old_sizes, count)
     side["base"] = base
     for i in range(levels):
         if old_ranks[i] >= base:
