@@ -64,10 +64,10 @@ def compare(book: OrderBook, sides: Sides) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(st.tuples(JUMPS, ROWS, st.booleans()), min_size=1, max_size=12))
-def test_book_equals_a_dict_when_prices_jump_over_its_window(moves: list[tuple[int, Any, bool]]) -> None:
+@given(st.lists(st.tuples(JUMPS, ROWS, st.booleans(), st.integers(0, 6)), min_size=1, max_size=12))
+def test_book_equals_a_dict_when_prices_jump_over_its_window(moves: list[tuple[int, Any, bool, int]]) -> None:
     book, sides, mid = OrderBook(0.01, sequenced=False), {"bid": {}, "ask": {}}, 10 * FAR  # type: ignore[var-annotated]
-    for jump, rows, is_snapshot in moves:
+    for jump, rows, is_snapshot, removed in moves:
         mid = max(mid + jump, FAR + 1)
         levels = [
             (side, (mid - offset if side == "bid" else mid + 1 + offset) / 100, size)
@@ -77,6 +77,10 @@ def test_book_equals_a_dict_when_prices_jump_over_its_window(moves: list[tuple[i
             sides = {"bid": {}, "ask": {}}
         apply_to_dict(sides, levels)
         book.apply(message(levels, is_snapshot=int(is_snapshot and jump > 0)))
+        compare(book, sides)
+        best = [(side, key / 100, 0.0) for side in sides for key, _ in ordered(sides, side)[:removed]]
+        apply_to_dict(sides, best)
+        book.apply(message(best))
         compare(book, sides)
 
 
@@ -122,14 +126,32 @@ def test_tables_grow_for_one_message_of_many_far_levels() -> None:
     assert book.state(0, 40_000, 1.0).bid_depth == 30_000.0
 
 
-def test_removals_at_the_touch_of_a_sparse_book_leave_the_next_level() -> None:
-    prices = [1.0 + 0.01 * 31**power for power in range(4)]
+@pytest.mark.parametrize("side", ["bid", "ask"])
+@pytest.mark.parametrize("gap", [31, 1_000, SLOTS // 2, SLOTS + 1])
+def test_removals_at_the_touch_of_a_sparse_book_leave_the_next_level(side: str, gap: int) -> None:
+    prices = [(10**8 + (-gap if side == "bid" else gap) * number) / 100 for number in range(60)]
     book = OrderBook(0.01, sequenced=False)
-    book.apply(message([("bid", price, 1.0) for price in prices]))
-    for number in range(len(prices) - 1, 0, -1):
-        assert book.touch[0] == pytest.approx(prices[number])
-        book.apply(message([("bid", prices[number], 0.0)]))
-    assert book.touch[0] == pytest.approx(prices[0])
+    book.apply(message([(side, price, 1.0) for price in prices]))
+    shown = 0 if side == "bid" else 2
+    for number, price in enumerate(prices[:-1]):
+        assert (book.touch[shown], book.levels(shown // 2)) == (price, len(prices) - number)
+        book.apply(message([(side, price, 0.0)]))
+    assert book.touch[shown] == prices[-1]
+
+
+def test_far_levels_are_found_after_thousands_of_removals() -> None:
+    rng = np.random.default_rng(3)
+    book, sides = OrderBook(0.01, sequenced=False), {"bid": {10**8: 1.0}, "ask": {}}  # type: ignore[var-annotated]
+    book.apply(message([("bid", 1e6, 1.0)]))
+    for _ in range(60):
+        keys = (10**8 - 10 * SLOTS - 1_000 * rng.integers(0, 3_000, 400)).tolist()
+        rows = [
+            ("bid", key / 100, size) for key, size in zip(keys, rng.integers(0, 2, 400).tolist(), strict=True)
+        ]
+        apply_to_dict(sides, rows)
+        book.apply(message(rows))
+        compare(book, sides)
+    assert book.levels(BID) > 1_000
 
 
 @pytest.mark.parametrize(("tick", "price"), [(0.1, 61813.9), (0.25, 5000.25), (5.0, 105.0), (1e-8, 2.29e-05)])
