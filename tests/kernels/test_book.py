@@ -141,7 +141,7 @@ def test_removals_at_the_touch_of_a_sparse_book_leave_the_next_level(side: str, 
 
 def test_far_levels_are_found_after_thousands_of_removals() -> None:
     rng = np.random.default_rng(3)
-    book, sides = OrderBook(0.01, sequenced=False), {"bid": {10**8: 1.0}, "ask": {}}  # type: ignore[var-annotated]
+    book, sides = OrderBook(0.01, sequenced=False), {"bid": {10**8: 1.0}, "ask": {}}
     book.apply(message([("bid", 1e6, 1.0)]))
     for _ in range(60):
         keys = (10**8 - 10 * SLOTS - 1_000 * rng.integers(0, 3_000, 400)).tolist()
