@@ -15,6 +15,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.open_files import require_open_files
 from autohedge.core.text import one_line
 from autohedge.market import cache
+from autohedge.market.bar_ends import END, KNOWN_AT, has_bar_ends, known_column, usual_length_ns
 from autohedge.market.bars import BarOverlapCheck, length_flaw, usual_gap_ns
 from autohedge.market.cache import CachedColumns, Meta
 from autohedge.market.column_file import write_columns
@@ -96,7 +97,7 @@ def _import(request: FileRequest) -> CachedColumns:
         with readable(path):
             reader = open_reader(path, Path(scratch))
             kind = kind_of(list(reader.schema), str(path))
-            require_types(reader.schema, kind, str(path))
+            require_types(reader.schema, COLUMNS[kind][1:], str(path))
             symbols = symbols_in(reader)
         plan = _Plan(request, reader, kind, select_symbol(symbols, request), symbols)
         # By the wanted spelling, so that the same request finds the entry.
@@ -117,8 +118,9 @@ class _Plan:
         request, reader = self.request, self.reader
         names = [name for name in COLUMNS[self.kind][1:] if name in reader.schema]
         interval_ns, flaw = self._interval() if self.kind is Kind.BARS else (0, "")
-        time = TimeColumn(str(request.path), interval_ns)
-        blocks = _converted(reader, request.path, [TIME, *names], self.select, time)
+        known = known_column(reader.schema) if self.kind is Kind.BARS else TIME
+        time = TimeColumn(str(request.path), interval_ns if known == TIME else 0)
+        blocks = _converted(reader, request.path, [known, *names], self.select, time)
         written = write_columns(folder, blocks, reader.rows_max)
         if not written.rows:
             raise Misconfigured(f"{request.path}: has no rows; name a file with rows")
@@ -138,6 +140,9 @@ class _Plan:
 
     def _interval(self) -> tuple[int, str]:
         """Returns the length of the bars, in nanoseconds, and how their starts contradict it."""
+        if has_bar_ends(self.reader.schema):
+            with readable(self.request.path):
+                return usual_length_ns(self.reader, self.select, str(self.request.path)), ""
         with readable(self.request.path):
             first = next(self.reader.blocks([TIME], self.select), None)
         starts = first[TIME].drop_nulls().to_numpy() if first else np.empty(0, np.int64)
@@ -167,7 +172,7 @@ def _converted(
 
 
 def _column(name: str, series: "pl.Series", time: "TimeColumn") -> tuple[str, Column]:
-    if name == TIME:
+    if name in (TIME, END, KNOWN_AT):
         return "ts", time.convert(series)
     return name, _size(series) if is_size(name) else _price(series)
 
@@ -201,7 +206,10 @@ class TimeColumn:
         return self._gaps.flaw if self._gaps else ""
 
     def convert(self, series: "pl.Series") -> Column:
-        """Returns the times of a block, which must follow the block before."""
+        """Returns the times of a block, which must follow the block before.
+
+        Raises Misconfigured if a time is missing, out of range or out of order.
+        """
         import polars as pl
 
         if series.null_count():

@@ -13,8 +13,10 @@ if TYPE_CHECKING:
 
 TIME = "ts_ns"
 SYMBOL = "symbol"
-VALUES = frozenset(name for kind in LOADABLE for name in COLUMNS[kind][1:])
-KNOWN = VALUES | {TIME, SYMBOL}
+SIDE = "aggressor_side"
+TRADE_VALUES = ("price", "size")
+VALUES = frozenset(name for kind in LOADABLE for name in COLUMNS[kind][1:]) | frozenset(TRADE_VALUES)
+KNOWN = VALUES | {TIME, SYMBOL, SIDE}
 _LISTED_CHARS = 200
 _MARKS = {
     Kind.BOOK_DELTAS: ("side", "price", "size"),
@@ -38,11 +40,17 @@ def kind_of(names: list[str], subject: str) -> Kind:
     raise Misconfigured(f"{subject}: has no columns {wanted}; found {listed(names)}")
 
 
-def require_types(schema: "pl.Schema", kind: Kind, subject: str) -> None:
-    """Refuses times that are not integers, and prices or sizes that are not numbers."""
+def is_trades(names: Sequence[str]) -> bool:
+    """Returns whether these are the columns of trades: neither of quotes, bars nor a book."""
+    others = {"side", "event", "bid", "ask", "open", "high", "low", "close"}
+    return {TIME, *TRADE_VALUES}.issubset(names) and others.isdisjoint(names)
+
+
+def require_types(schema: "pl.Schema", values: Sequence[str], subject: str) -> None:
+    """Refuses times that are not integers, and prices or sizes, the columns `values`, that are not numbers."""
     if not schema[TIME].is_integer():
         raise Misconfigured(f"{subject}: {TIME} is {schema[TIME]}; make it integer nanoseconds since 1970")
-    for name in COLUMNS[kind][1:]:
+    for name in values:
         dtype = schema.get(name)
         # polars gives a column without any value the type Null; that is a column of missing values.
         if dtype is not None and not (dtype.is_numeric() or str(dtype) == "Null"):

@@ -13,6 +13,8 @@ from tests.engine.deliberations.test_proposals import repeat_proposal_tests
 from tests.kernels.test_book import repeat_book_tests
 from tests.kernels.test_exits_only import repeat_exit_tests
 from tests.kernels.test_state import walked
+from tests.market import bar_cases
+from tests.market.trade_factory import made_bars
 from tests.process_harness import ROOT
 
 pytestmark = pytest.mark.process
@@ -32,20 +34,23 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
 def test_kernels_without_compiler_leave_the_same_bits(printed: list[str]) -> None:
     assert printed[0] == walked()
     assert not walked().startswith("[]")
+    assert printed[1] == made_bars() and "'count'" in printed[1]
 
 
 def test_answers_without_compiler_are_the_known_ones(shared: Path, printed: list[str]) -> None:
-    assert printed[1:] == ["4 + 150 answers reproduced"]
+    assert printed[2:] == ["4 + 150 answers reproduced", "bars of the smallest tape: reproduced"]
 
 
 def main(shared: Path) -> None:
     """Prints the bits and the answers, after tests whose kernels run as plain Python here."""
     print(walked())
+    print(made_bars())
     repeat_exit_tests()
     repeat_proposal_tests()
     repeat_book_tests(shared)
     if shared.is_dir():
         known_answers.compare_quick_cases(shared)
+        bar_cases.compare_smallest(shared)
 
 
 if __name__ == "__main__":
