@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from benchmarks import (
+    bars,
     books,
     day,
     deciding,
@@ -29,6 +30,7 @@ Measure = Callable[[int], list[Row]]
 
 ROWS: dict[str, Measure] = {
     "kernel": kernel.measure,
+    "bars": bars.measure,
     "books": books.measure,
     "engine": engine.measure,
     "in memory": in_memory.measure,

