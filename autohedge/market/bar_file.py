@@ -49,7 +49,8 @@ def write_bars(made: MadeBars, spec: BarSpec, path: Path) -> None:
     )
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        frame.write_parquet(draft)
+        with draft.open("xb") as file:
+            frame.write_parquet(file)
         draft.replace(path)
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error

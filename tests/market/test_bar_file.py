@@ -1,6 +1,7 @@
 """Made bars that are written, and read back as bars of a tape."""
 
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -104,8 +105,8 @@ def test_file_that_cannot_be_written_is_refused_and_leaves_none(tmp_path: Path) 
 
 
 def test_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: pl.DataFrame, file: Path) -> None:
-        file.write_bytes(b"half")
+    def full(self: pl.DataFrame, file: BinaryIO) -> None:
+        file.write(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(pl.DataFrame, "write_parquet", full)
