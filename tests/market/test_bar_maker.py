@@ -108,6 +108,17 @@ def test_carried_bars_have_the_last_close_and_no_trades() -> None:
     assert as_dicts(made.forming)[0]["open"] == 3.0
 
 
+def test_bar_that_is_carried_after_a_partial_one_is_not_partial() -> None:
+    made = whole("1s", columns_of([1, 3 * S], [2.0, 3.0], [1.0, 1.0], [1, 1]), fill="carry")
+    assert made.finished["partial"].tolist() == [1, 0, 0]
+
+
+def test_trade_at_the_opening_is_in_the_session_and_one_at_the_close_is_not() -> None:
+    columns = columns_of([0, 60 * S, 60 * S], [1.0, 2.0, 3.0], [1.0] * 3, [1] * 3)
+    made = whole("1m", columns, "00:01-00:02 UTC")
+    assert made.forming["close"].tolist() == [2.0] and made.skipped["outside_session"] == 2
+
+
 def test_carried_bars_of_more_intervals_than_there_is_room_for_are_all_made() -> None:
     columns = columns_of([0, 10_000 * S], [2.0, 3.0], [1.0, 1.0], [1, 1])
     spec = BarSpec.of("1s", fill="carry")

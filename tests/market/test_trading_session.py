@@ -70,6 +70,11 @@ def test_intervals_are_counted_in_local_time_when_summer_time_changes(
     assert [int(length) // 3_600 // S for _, length in found][-3:] == hours
 
 
+def test_hour_that_occurs_twice_has_its_intervals_twice() -> None:
+    found = intervals("00:00-03:00 America/New_York", "30m", "2024-11-03T04:00", "2024-11-03T08:00")
+    assert [int(length) // 60 // S for _, length in found] == [30] * 8
+
+
 def test_months_are_those_of_the_calendar() -> None:
     found = month_segments(at("2023-12-31T23:59:59"), at("2024-03-01"))
     assert found[:4, 0].tolist() == [
