@@ -131,7 +131,8 @@ class DailyLoss:
     """The equity at the last UTC midnight that the clock passed, and the latch until the next one.
 
     After a restart the first inputs may come before the midnight timer, so the base is then the lesser of
-    the equity before and after them.
+    the equity before and after them. With money in other currencies the first day begins with the first entry that
+    was tried. A refused one leaves no event, so the base is then the least equity up to the first that was sent.
     """
 
     def __init__(
@@ -139,6 +140,7 @@ class DailyLoss:
     ) -> None:
         self._account, self._deposits, self._settings = account, deposits, settings
         self._base = account.cash
+        self._awaits_entry = len(account.money.amounts) > 1
         self._midnight_ns = 0
         self._awaits_timer = False
         self._latched_ns: int | None = None
@@ -156,6 +158,9 @@ class DailyLoss:
         elif self._awaits_timer and is_timer:
             self._awaits_timer = False
             self._base = min(self._base, self._own_equity(entry.pos))
+        if self._awaits_entry and isinstance(entry.event, SubmitOrder):
+            self._awaits_entry = False
+            self._base = min(self._own_equity(pos) for pos in self._valued(entry.pos))
 
     def after(self, entry: JournalEntry) -> None:
         """Checks that a latch holds until midnight, or until its limit is changed."""
@@ -180,6 +185,10 @@ class DailyLoss:
             raise InvariantViolation(
                 f"14: an entry leaves after a loss of {loss:.2f} since midnight, the limit is {most:.2f}"
             )
+
+    def _valued(self, pos: int) -> list[int]:
+        """The numbers of rows up to `pos` after which all that is held has a value; `pos` itself at least."""
+        return [rows for rows in range(1, pos) if self._account.is_valued(rows)] + [pos]
 
     def _own_equity(self, pos: int) -> Decimal:
         """The equity without deposits and withdrawals, which are no gain or loss."""
