@@ -15,13 +15,16 @@ class RowBatches:
     """The rows of one history, and how many of them have been written; `market` is what process and venue read.
 
     With `growing`, only written rows are there for them; without it all rows are, as on a tape. The batches are
-    the same in both cases. They end at any row, also between rows of the same time.
+    the same in both cases. They end at any row, also between rows of the same time. If `rows` are the first of a
+    `whole` tape, the batches are those of that tape, and the last one ends with `rows`.
     """
 
-    def __init__(self, rows: Rows, nonce: str, *, growing: bool) -> None:
+    def __init__(self, rows: Rows, nonce: str, *, growing: bool, whole: Rows | None = None) -> None:
         self._rows = rows
         self._draw = seeded_random(nonce, "batches")
-        self._repeats = np.flatnonzero(rows.ts[1:] == rows.ts[:-1]) + 1  # rows of the time of the one before
+        # A batch may end at a repeat far ahead, so those after the cut of a short tape count as well.
+        times = (rows if whole is None else whole).ts
+        self._repeats = np.flatnonzero(times[1:] == times[:-1]) + 1  # rows of the time of the one before
         self._growing = GrowingRows(len(rows)) if growing else None
         self.market: MarketCursor = self._growing or rows
         self.written = 0

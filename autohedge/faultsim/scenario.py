@@ -124,7 +124,7 @@ class FaultScenario:
         self.settings, self.tape = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
         self.rows = self.tape.rows if cut is None else _first(self.tape.rows, cut)
         self.growing = self._share("growing", 0) < 0.5 if growing is None else growing
-        self.batches = RowBatches(self.rows, history.nonce, growing=self.growing)
+        self.batches = RowBatches(self.rows, history.nonce, growing=self.growing, whole=self.tape.rows)
         mutable_venue = MutableVenue(
             VenueModel.of(self.settings, self.tape.symbols),
             lots_of(self.settings, self.tape.symbols),
