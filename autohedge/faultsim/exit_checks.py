@@ -50,7 +50,8 @@ class _Position:
 
     `must` is why an exit has to leave now, and at which row; empty if none has to. `may` are the levels that
     the last quote meets. `refused` counts rejected exits, the next of which waits until `retry_ns`. `is_long` is
-    the side of the last position.
+    the side of the last position. With `dust` an exit has found it too small to be closed; with `maybe_dust` a
+    signal may have, which leaves no record.
     """
 
     min_notional: Decimal
@@ -63,6 +64,7 @@ class _Position:
     carried: bool = False
     doubtful: bool = False
     dust: bool = False
+    maybe_dust: bool = False
     refused: int = 0
     retry_ns: int = 0
     must: str = ""
@@ -143,13 +145,30 @@ class ExitChecker:
             # When a record is applied again, the exit may have been proven absent before this quote.
             if self._repeats:
                 position.trail.follow(price, position.levels.trail_from, is_long=is_long, certain=False)
+                self._doubt_if_small(symbol, position, to_decimal(price))
             return
         must, position.may = levels_met(price, position.levels, position.trail, is_long=is_long)
         if position.carried:
             must = "" if position.doubtful else "an exit is carried through"
         position.may_row = quote.row
-        if must:
-            self._require(symbol, position, must, to_decimal(price), quote.row)
+        self._met(symbol, position, must, to_decimal(price))
+
+    def _met(self, symbol: str, position: _Position, must: str, price: Decimal) -> None:
+        """Requires an exit at the last quote, unless a signal may have found the position too small before."""
+        is_small = self._doubt_if_small(symbol, position, price)
+        if must and (is_small or not position.maybe_dust):
+            self._require(symbol, position, must, price, position.may_row)
+
+    def _doubt_if_small(self, symbol: str, position: _Position, price: Decimal) -> bool:
+        """Returns whether a position is too small to be closed: a signal at this price ends its trail."""
+        is_small = self._is_small(symbol, position, price)
+        position.maybe_dust |= is_small
+        if position.maybe_dust:
+            position.trail.doubt()
+        return is_small
+
+    def _is_small(self, symbol: str, position: _Position, price: Decimal) -> bool:
+        return multiply(abs(self._account.held[symbol]), price) < position.min_notional
 
     def _is_free(self, symbol: str) -> bool:
         """Whether an exit may leave: none is on its way, and none waits for reconciliation."""
@@ -164,7 +183,7 @@ class ExitChecker:
 
     def _require(self, symbol: str, position: _Position, why: str, price: Decimal, row: int) -> None:
         """Notes that an exit must leave now; what is too small to be closed stays until it moves."""
-        if multiply(abs(self._account.held[symbol]), price) < position.min_notional:
+        if self._is_small(symbol, position, price):
             position.dust, position.carried = True, False
             position.trail.stop()
         elif not self._repeats:
@@ -241,7 +260,7 @@ class ExitChecker:
         for booking in self._account.bookings:
             position = self._positions[booking.order.symbol]
             held = self._account.held[booking.order.symbol]
-            position.dust = False
+            position.dust = position.maybe_dust = False
             if booking.order.enters and not booking.bust:
                 position.levels = self._levels[booking.order.order_id]
             elif not booking.bust:
@@ -255,7 +274,7 @@ class ExitChecker:
 
     def _adopted(self, change: ExternalChange, price: Decimal) -> None:
         position, held = self._positions[change.subject], self._account.held[change.subject]
-        position.dust = False
+        position.dust = position.maybe_dust = False
         before = subtract(held, change.amount)
         if multiply(before, held) <= ZERO:  # it was flat, or on the other side
             position.levels = self._levels_at(change.subject, float(price), None, buys=held >= ZERO)

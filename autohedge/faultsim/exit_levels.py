@@ -49,6 +49,10 @@ class TrailingStop:
         """Ends the trail with its position."""
         self._nearest = self._furthest = None
 
+    def doubt(self) -> None:
+        """Notes that the trail may have ended."""
+        self._nearest = None
+
     def follow(self, price: float, start: float, *, is_long: bool, certain: bool = True) -> None:
         """Follows one exit price; not `certain` if an exit may have been on its way, which keeps the best price."""
         best = max if is_long else min
