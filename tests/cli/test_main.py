@@ -374,7 +374,7 @@ def test_a_packed_run_replays_without_its_tape_and_in_another_place(call: Call) 
     tape.rename("elsewhere.parquet")
     assert call("replay", run).code == 2
     Path("elsewhere.parquet").rename(tape)
-    assert "1 tape files" in call("runs", "pack", run).out
+    assert "1 tape file copied" in call("runs", "pack", run).out
     tape.unlink()
     Path("runs", run).rename("moved")
     assert call("replay", "moved").code == 0

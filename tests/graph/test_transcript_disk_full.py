@@ -12,6 +12,9 @@ from tests.process_harness import ROOT
 
 pytestmark = pytest.mark.process
 
+# Compiled kernels are there already: with the limit below they could not be stored.
+CACHES = {name: os.environ[name] for name in ("AUTOHEDGE_CACHE_DIR", "XDG_CACHE_HOME") if name in os.environ}
+
 SCRIPT = """
 import asyncio, contextlib, resource
 from pathlib import Path
@@ -78,7 +81,7 @@ def test_run_with_full_transcript_disk_ends_in_one_line_error(tmp_path: Path) ->
     done = subprocess.run(
         [sys.executable, "-c", run],
         cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": "", "AUTOHEDGE_CACHE_DIR": os.environ["AUTOHEDGE_CACHE_DIR"]},
+        env={"PYTHONPATH": str(ROOT), "PATH": "", **CACHES},
         capture_output=True,
         text=True,
         check=False,
