@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from autohedge.market.bar_maker import BarMaker, BarSource, make_bars
+from autohedge.market.bar_aggregator import BarAggregator, BarSource, make_bars
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.tape import Kind
 from benchmarks import session
@@ -101,13 +101,13 @@ def _live(trades: Columns) -> Row:
     prints = list(
         zip(*(trades[name][:count].tolist() for name in ("ts", "price", "size", "side")), strict=True)
     )
-    maker = BarMaker(_SPEC, _SOURCE)
-    maker.add_trade(*prints[0])  # loads the machine code
+    aggregator = BarAggregator(_SPEC, _SOURCE)
+    aggregator.add_trade(*prints[0])  # loads the machine code
 
     def batch(start: int) -> Spent:
         def action() -> None:
             for each in prints[start : start + BATCH]:
-                maker.add_trade(*each)
+                aggregator.add_trade(*each)
 
         return clocked(action)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from autohedge.kernels import book, crossover, exits_only, matching, momentum
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
-from autohedge.market.bar_maker import BarMaker, BarSource
+from autohedge.market.bar_aggregator import BarAggregator, BarSource
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.books import BookMessage, OrderBook
 from autohedge.market.tape import Kind
@@ -86,11 +86,11 @@ def _bars() -> None:
     names = ("price", "size", "bid", "ask", "open", "high", "low", "close")
     one: dict[str, Any] = {name: [1.0] for name in names}
     for source in (BarSource(Kind.TRADES), BarSource(Kind.QUOTES), BarSource(Kind.BARS, 1)):
-        maker = BarMaker(spec, source)
-        maker.add(one | {"ts": [1]})
-        maker.advance(1)
-        assert len(maker.forming) == 1
-    BarMaker(spec, BarSource(Kind.TRADES)).add_trade(1, 1.0, 1.0)
+        aggregator = BarAggregator(spec, source)
+        aggregator.add(one | {"ts": [1]})
+        aggregator.advance(1)
+        assert len(aggregator.forming) == 1
+    BarAggregator(spec, BarSource(Kind.TRADES)).add_trade(1, 1.0, 1.0)
 
 
 # Shares of about equal work: numba compiles one function at a time in a process.

@@ -235,9 +235,9 @@ def _require_answers_of_record(run: InterruptedRun) -> None:
 
 
 def settings_file(path: Path | None) -> str | None:
-    """Returns the absolute path of the file that a run takes its settings from, so that a reload misses it if it goes.
+    """Returns the absolute path of the settings file of a run, which a reload reads again.
 
-    None if it takes them from the shipped defaults.
+    None if there is none: the run then has the shipped defaults.
     """
     path = path or DEFAULT_FILE
     return str(path.absolute()) if path.is_file() else None

@@ -50,7 +50,7 @@ def ask(
     """
     from autohedge.ask import ask as ask_once
 
-    position, at_ns = _held(held), parse_at(at)
+    position, at_ns = _held(held), None if at is None else parse_at(at)
     settings, market = load_inputs(config, tape, mode, overrides, seed)
     result = ask_once(settings, market, symbol, at_ns, position)
     if as_json:

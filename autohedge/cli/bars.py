@@ -39,16 +39,16 @@ def make_bars(
     as_json: AsJson = False,
 ) -> None:
     """Make bars of trades, quotes or shorter bars."""
+    from autohedge.market.bar_aggregator import as_dicts
     from autohedge.market.bar_file import require_writable, write_bars
-    from autohedge.market.bar_maker import as_dicts
+    from autohedge.market.bar_input import open_bar_input
     from autohedge.market.bar_spec import BarSpec
-    from autohedge.market.bar_tape import open_bar_tape
     from autohedge.market.sources import parse_source
 
     spec, wanted = BarSpec.of(every, session, fill), _kind(source)
     if out is not None:
         require_writable(out, spec)
-    opened = open_bar_tape([parse_source(text) for text in tape], wanted)
+    opened = open_bar_input([parse_source(text) for text in tape], wanted)
     made = opened.make(spec)
     if out is not None:
         write_bars(made, spec, out)
@@ -72,7 +72,7 @@ def make_bars(
 
 
 def _kind(name: str | None) -> "Kind | None":
-    from autohedge.market.bar_tape import FINEST_FIRST
+    from autohedge.market.bar_input import FINEST_FIRST
 
     kind = next((each for each in FINEST_FIRST if each == name), None)
     if name is not None and kind is None:

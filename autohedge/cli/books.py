@@ -1,7 +1,6 @@
 """`data book`: the book of a recorded stream of messages at some times."""
 
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -25,14 +24,6 @@ Levels = Annotated[int, typer.Option(min=1, help="The levels of depths and imbal
 Quantity = Annotated[float, typer.Option("--walk", help="The quantity of the two orders that are filled.")]
 
 
-@dataclass(frozen=True, slots=True)
-class _Request:
-    tape: str
-    at_ns: list[int] | None
-    levels: int
-    quantity: float
-
-
 @data_app.command("book")
 def show_book(
     tape: BookTape, at: Times = None, levels: Levels = 5, walk: Quantity = 1.0, as_json: AsJson = False
@@ -42,8 +33,7 @@ def show_book(
         raise Misconfigured("--tape: named more than once; a book is made from one file")
     if not 0.0 < walk < math.inf:
         raise Misconfigured(f"--walk {walk:g}: write a quantity above 0")
-    times = None if at is None else [_time(text) for text in at.split(",")]
-    report = _report(_Request(tape[0], times, levels, walk))
+    report = _report(tape[0], at, levels, walk)
     if as_json:
         _print_json(report)
         return
@@ -52,19 +42,13 @@ def show_book(
     print_book(report, levels, walk)
 
 
-def _time(text: str) -> int:
-    at_ns = parse_at(text.strip())
-    assert at_ns is not None  # a text was given
-    return at_ns
-
-
-def _report(request: _Request) -> "BookReport":
+def _report(tape: str, at: str | None, levels: int, quantity: float) -> "BookReport":
     from autohedge.market import parse_source, read_messages
     from autohedge.market.books import replay_book
 
-    messages = read_messages(parse_source(request.tape))
-    at_ns = [int(messages.ts[-1])] if request.at_ns is None else request.at_ns
-    return replay_book(messages, at_ns, request.levels, request.quantity)
+    asked_ns = [] if at is None else [parse_at(text.strip()) for text in at.split(",")]
+    messages = read_messages(parse_source(tape))
+    return replay_book(messages, asked_ns or [int(messages.ts[-1])], levels, quantity)
 
 
 def _print_json(report: "BookReport") -> None:

@@ -108,12 +108,12 @@ def no_notify(_: str) -> None:
     """Print nothing: the notifier of a quiet run."""
 
 
-def parse_at(at: str | None) -> int | None:
-    """Nanoseconds of what a person wrote after --at; None without it. Raises Misconfigured for no moment."""
+def parse_at(at: str) -> int:
+    """Nanoseconds of what a person wrote after --at. Raises Misconfigured for what is no time."""
     from autohedge.core.timestamps import TIMESTAMP_HELP, parse_timestamp_ns
 
-    at_ns = None if at is None else parse_timestamp_ns(at)
-    if at is not None and at_ns is None:
+    at_ns = parse_timestamp_ns(at)
+    if at_ns is None:
         raise Misconfigured(f"--at {at}: write {TIMESTAMP_HELP}")
     return at_ns
 

@@ -104,7 +104,7 @@ def render_prompt(
 
     prompt = load(name)
     settings, market = load_inputs(config, tape, None, overrides, None)
-    snapshot = preview(settings, _stream(market.streams, symbol), parse_at(at))
+    snapshot = preview(settings, _stream(market.streams, symbol), None if at is None else parse_at(at))
     headlines = _headlines(settings, snapshot)
     _print_rendered(prompt, *render(prompt, fields_for(snapshot, settings.tools, headlines, ())), as_json)
 

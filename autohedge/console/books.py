@@ -1,6 +1,7 @@
 """An order book on the terminal."""
 
 from collections.abc import Iterator
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from rich.markup import escape
@@ -10,14 +11,15 @@ from autohedge.core.clock import format_utc
 from autohedge.core.terminal import PrintableConsole
 
 if TYPE_CHECKING:
-    from autohedge.market.books import BookReport, BookState, WalkedOrder
+    from autohedge.market.books import BookReport, BookState, FillEstimate
 
 
 def print_book(report: "BookReport", levels: int, quantity: float) -> None:
     """Print the counts of a recorded book, then a block per state."""
     _print_block(_count_rows(report))
+    decimals = max(-int(Decimal(str(report.tick)).as_tuple().exponent), 0)
     for state in report.states:
-        _print_block(_state_rows(state, levels, quantity))
+        _print_block(_state_rows(state, levels, quantity, decimals))
 
 
 def _print_block(rows: Iterator[tuple[str, str]]) -> None:
@@ -41,27 +43,27 @@ def _count_rows(report: "BookReport") -> Iterator[tuple[str, str]]:
     yield "at the end", report.end
 
 
-def _state_rows(state: "BookState", levels: int, quantity: float) -> Iterator[tuple[str, str]]:
+def _state_rows(state: "BookState", levels: int, quantity: float, decimals: int) -> Iterator[tuple[str, str]]:
     yield "time", f"{state.ts_ns} ({format_utc(state.ts_ns)} UTC)"
     if state.seq is not None:
         yield "sequence", str(state.seq)
     if not state.valid:
         yield "no figures", state.code
         return
-    yield "bid", f"{_number(state.bid_size)} at {_number(state.bid)}, {state.bids:,} levels"
-    yield "ask", f"{_number(state.ask_size)} at {_number(state.ask)}, {state.asks:,} levels"
+    yield "bid", f"{_number(state.bid_size)} at {state.bid:.{decimals}f}, {state.bids:,} levels"
+    yield "ask", f"{_number(state.ask_size)} at {state.ask:.{decimals}f}, {state.asks:,} levels"
     yield "mid", f"{_number(state.mid)}, spread {state.spread_bps:.4g} bps"
     yield "microprice", _number(state.microprice)
     yield f"depth of {levels}", f"bid {_number(state.bid_depth)}, ask {_number(state.ask_depth)}"
     yield "imbalance", f"{state.imbalance:.4f}, weighted by distance {state.weighted_imbalance:.4f}"
-    yield f"buy {quantity:g}", _order(state.buy)
-    yield f"sell {quantity:g}", _order(state.sell)
+    yield f"buy {quantity:g}", _order(state.buy, decimals)
+    yield f"sell {quantity:g}", _order(state.sell, decimals)
 
 
-def _order(order: "WalkedOrder") -> str:
+def _order(order: "FillEstimate", decimals: int) -> str:
     rest = f", {_number(order.remaining)} not filled" if order.remaining > 0.0 else ""
     return (
-        f"{_number(order.filled)} at {_number(order.average)} on average, worst {_number(order.worst)}, "
+        f"filled {_number(order.filled)}, average {_number(order.average)}, worst {order.worst:.{decimals}f}, "
         f"slippage {order.slippage_bps:.4g} bps{rest}"
     )
 

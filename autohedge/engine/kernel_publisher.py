@@ -29,9 +29,7 @@ class KernelPublisher:
     def _publish_lane(self, lane: int) -> None:
         instrument_state = self._instruments[lane]
         status, take_profit, stop_loss = FLAT, np.inf, -np.inf
-        quantity = self._held[lane]
-        short = quantity < 0.0
-        held = quantity > 0.0 or (short and self._portfolio.covered)
+        held, short = self._portfolio.is_open(lane), self._held[lane] < 0.0
         if self._short[lane] != short:
             # The levels of a short are those of a long, negated; a trail of the former side has ended.
             self._short[lane], self._trail_from[lane] = short, np.inf

@@ -35,7 +35,7 @@ from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.seal_checks import SealChecker
-from autohedge.faultsim.settings_in_force import KnownChanges, SettingsInForce, directions_of
+from autohedge.faultsim.settings_in_force import ChangedSettings, SettingsInForce, directions_of
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
@@ -54,7 +54,7 @@ class InvariantChecker:
         self._venue = venue
         self._quotes = ReceivedQuotes(rows, symbols)
         self._seals = SealChecker(rows)
-        self._changes = KnownChanges()
+        self._changes = ChangedSettings()
         self.account_altered = self.lines_lost = False
         self.last_number = 0  # of the questions that agents received, also before a restart
         self._begin({})

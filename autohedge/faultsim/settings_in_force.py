@@ -39,7 +39,7 @@ def _digest(settings: Settings) -> str:
     return blake2b(repr(settings).encode(), digest_size=8).hexdigest()
 
 
-class KnownChanges:
+class ChangedSettings:
     """The results of changes of settings, each computed once: a restart applies its record from the beginning."""
 
     def __init__(self) -> None:
@@ -65,10 +65,10 @@ class SettingsInForce:
         settings: Settings,
         symbols: Sequence[str],
         account: RecordedAccount,
-        known: KnownChanges | None = None,
+        known: ChangedSettings | None = None,
     ) -> None:
         self._account, self._symbols = account, symbols
-        self._known = KnownChanges() if known is None else known
+        self._known = ChangedSettings() if known is None else known
         self.now = settings
         self.changed: frozenset[str] = frozenset()
         self._own = {symbol: settings.for_symbol(symbol) for symbol in symbols}

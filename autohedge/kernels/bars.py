@@ -25,16 +25,19 @@ UNKNOWN = -1
 """The count of a bar made of bars."""
 FULL = -1
 
+_OF_BOTH = [
+    ("start_ns", "i8"),
+    ("end_ns", "i8"),
+    ("open", "f8"),
+    ("high", "f8"),
+    ("low", "f8"),
+    ("close", "f8"),
+    ("volume", "f8"),
+    ("notional", "f8"),
+]
 BAR = np.dtype(
     [
-        ("start_ns", "i8"),
-        ("end_ns", "i8"),
-        ("open", "f8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("close", "f8"),
-        ("volume", "f8"),
-        ("notional", "f8"),
+        *_OF_BOTH,
         ("vwap", "f8"),
         ("count", "i8"),
         ("buy_volume", "f8"),
@@ -47,14 +50,7 @@ BAR = np.dtype(
 FORMING = np.dtype(
     [
         ("until_ns", "i8"),  # a row at or after it needs more than to be added
-        ("start_ns", "i8"),
-        ("end_ns", "i8"),
-        ("open", "f8"),
-        ("high", "f8"),
-        ("low", "f8"),
-        ("close", "f8"),
-        ("volume", "f8"),
-        ("notional", "f8"),
+        *_OF_BOTH,
         ("buy_volume", "f8"),
         ("sell_volume", "f8"),
         ("rows", "i8"),

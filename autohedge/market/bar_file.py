@@ -7,8 +7,8 @@ import numpy as np
 
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels.bars import UNKNOWN
+from autohedge.market.bar_aggregator import FIELDS, AggregatedBars
 from autohedge.market.bar_ends import END, KNOWN_AT
-from autohedge.market.bar_maker import FIELDS, MadeBars
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.bars import length_text
 from autohedge.market.schema import TIME
@@ -28,7 +28,7 @@ def require_writable(path: Path, spec: BarSpec) -> None:
         )
 
 
-def write_bars(made: MadeBars, spec: BarSpec, path: Path) -> None:
+def write_bars(made: AggregatedBars, spec: BarSpec, path: Path) -> None:
     """Writes the finished bars, all of them or nothing.
 
     Raises Misconfigured if the file exists or cannot be written, or if no bar is finished.

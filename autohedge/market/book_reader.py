@@ -13,7 +13,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.kernels.book_codes import KEY_DIGITS, NO_SEQ
 from autohedge.market.importer import FileRequest, TimeColumn, require_file, select_symbol
-from autohedge.market.readers import Reader, open_reader, readable, symbols_in
+from autohedge.market.readers import Reader, flags_of, open_reader, readable, symbols_in
 from autohedge.market.schema import TIME, listed
 from autohedge.market.sources import TapeSource
 
@@ -136,7 +136,9 @@ class _Columns:
             return values
         heads = series[self._within(row, len(series))]
         return (
-            _flags(heads) if name == SNAPSHOT else _sequence_numbers(heads, f"{self.subject}: column {name}")
+            flags_of(heads).view(np.int8)
+            if name == SNAPSHOT
+            else _sequence_numbers(heads, f"{self.subject}: column {name}")
         )
 
     def _note_prices(self, prices: NDArray[np.float64]) -> None:
@@ -222,14 +224,6 @@ def _numbers(series: "pl.Series", subject: str, row: int) -> NDArray[np.float64]
         text = one_line(str(series[at]), _VALUE_CHARS)
         raise Misconfigured(f"{subject}: {text} at row {row + at} is no number; correct it or drop the row")
     return values.fill_null(float("nan")).to_numpy()
-
-
-def _flags(heads: "pl.Series") -> NDArray[np.int8]:
-    import polars as pl
-
-    if heads.dtype == pl.String:
-        return heads.str.to_lowercase().is_in(["true", "1"]).fill_null(value=False).cast(pl.Int8).to_numpy()
-    return heads.cast(pl.Boolean).fill_null(value=False).cast(pl.Int8).to_numpy()
 
 
 def _sequence_numbers(heads: "pl.Series", subject: str) -> NDArray[np.int64]:

@@ -43,7 +43,7 @@ class BookMessage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class WalkedOrder:
+class FillEstimate:
     """What a market order of some quantity would get from the book; slippage is from mid."""
 
     average: float
@@ -77,8 +77,8 @@ class BookState:
     ask_depth: float
     imbalance: float
     weighted_imbalance: float
-    buy: WalkedOrder
-    sell: WalkedOrder
+    buy: FillEstimate
+    sell: FillEstimate
 
     @property
     def valid(self) -> bool:
@@ -172,11 +172,11 @@ class OrderBook:
         """Returns the number of levels of a side, BID or ASK."""
         return int(self._arrays.sides["near"][which] + self._arrays.sides["far"][which])
 
-    def walk(self, which: int, quantity: float) -> WalkedOrder:
+    def walk(self, which: int, quantity: float) -> FillEstimate:
         """Returns what an order of this quantity gets from a side: ASK for a buy, BID for a sell."""
         out = np.empty(5)
         kernel.walk(self._record, *self._arrays[1:], which, quantity, out)
-        return WalkedOrder(*out.tolist())
+        return FillEstimate(*out.tolist())
 
     def state(self, ts_ns: int, levels: int, quantity: float, decay_bps: float = DECAY_BPS) -> BookState:
         """Returns all figures; `levels` is for depths and imbalances, `quantity` for the two orders."""

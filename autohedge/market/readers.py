@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autohedge.core.errors import Misconfigured
 from autohedge.core.open_files import require_open_files
 from autohedge.core.text import one_line
@@ -39,6 +42,15 @@ class Reader(Protocol):
         With `symbol`, only the rows of that symbol.
         """
         ...
+
+
+def flags_of(series: "pl.Series") -> NDArray[np.bool_]:
+    """Returns a column of flags as bool: numbers other than 0, and true or 1 as text; a missing one is False."""
+    import polars as pl
+
+    if series.dtype == pl.String:
+        series = series.str.strip_chars().str.to_lowercase().is_in(["true", "1"])
+    return series.cast(pl.Boolean).fill_null(value=False).to_numpy()
 
 
 class ParquetReader:

@@ -12,15 +12,14 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market.bar_ends import has_bar_ends
 from autohedge.market.columns import Column
-from autohedge.market.importer import FileRequest, TimeColumn, select_symbol
-from autohedge.market.readers import Reader, open_reader, readable, symbols_in
+from autohedge.market.importer import FileRequest, TimeColumn, require_file, select_symbol
+from autohedge.market.readers import Reader, flags_of, open_reader, readable, symbols_in
 from autohedge.market.schema import SIDE, TIME, TRADE_VALUES, is_trades, require_types
 
 if TYPE_CHECKING:
     import polars as pl
 
 PARTIAL = "partial"
-_TRUE = ("true", "1")
 _SHOWN_CHARS = 40
 
 
@@ -59,16 +58,12 @@ def read_bar_details(path: Path, select: str | None) -> dict[str, Column]:
 
     That is `partial` if it has such a column, and `start` (ns) if it has their ends, so that lengths may differ.
     """
-    import polars as pl
-
     with _opened(path) as reader:
         details: dict[str, Column] = {}
         if has_bar_ends(reader.schema):
             details["start"] = _whole(reader, TIME, select).to_numpy()
         if PARTIAL in reader.schema:
-            # As text, because a file may have true, True or 1.
-            text = _whole(reader, PARTIAL, select).cast(pl.String).str.strip_chars().str.to_lowercase()
-            details[PARTIAL] = text.is_in(_TRUE).fill_null(value=False).to_numpy()
+            details[PARTIAL] = flags_of(_whole(reader, PARTIAL, select))
         return details
 
 
@@ -80,8 +75,7 @@ def _whole(reader: Reader, name: str, select: str | None) -> "pl.Series":
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Reader]:
-    if not path.is_file():
-        raise Misconfigured(f"{path}: no such file; check the name")
+    require_file(path)
     with TemporaryDirectory(prefix="autohedge-trades-") as scratch, readable(path):
         yield open_reader(path, Path(scratch))
 

@@ -20,7 +20,12 @@ from autohedge.faultsim.feed_faults import FeedFault, random_feed_strikes
 from autohedge.faultsim.history import CommandName, History, Quotes, read_history, write_history
 from autohedge.faultsim.random_answers import random_answers
 from autohedge.faultsim.random_commands import random_commands
-from autohedge.faultsim.random_directions import CHOICES, direction_settings, random_directions
+from autohedge.faultsim.random_directions import (
+    CHOICES,
+    Directions,
+    direction_settings,
+    random_directions,
+)
 from autohedge.faultsim.random_history import random_history, settings_of, tape_of_history
 from autohedge.faultsim.random_market import CALM_S, ROWS, TradingSessions, random_sessions
 from autohedge.strategies import build
@@ -148,6 +153,11 @@ def test_half_of_the_histories_enter_longs_alone() -> None:
     drawn = Counter(random_directions(seeded_random(str(seed), "directions"), "hft") for seed in range(400))
     assert set(drawn) == set(CHOICES) and min(drawn.values()) > 8
     assert 170 < sum(count for each, count in drawn.items() if each.direction == "long") < 230
+
+
+def test_agents_may_turn_to_the_other_side_in_many_histories() -> None:
+    drawn = [random_directions(seeded_random(str(seed), "directions"), "llm") for seed in range(400)]
+    assert 140 < drawn.count(Directions("both", "covered")) < 200
 
 
 def test_histories_of_longs_are_as_without_directions() -> None:

@@ -5,9 +5,9 @@ import math
 from pathlib import Path
 from typing import Any
 
-from autohedge.market.bar_maker import MadeBars, as_dicts
+from autohedge.market.bar_aggregator import AggregatedBars, as_dicts
+from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.bar_tape import open_bar_tape
 from autohedge.market.sources import TapeSource
 from autohedge.market.tape import Kind
 
@@ -23,12 +23,12 @@ def cases(shared: Path) -> list[Case]:
     return found
 
 
-def made(shared: Path, case: Case) -> MadeBars:
-    tape = open_bar_tape([TapeSource(shared / "data" / case["tape"])], Kind(case["from"]))
+def made(shared: Path, case: Case) -> AggregatedBars:
+    tape = open_bar_input([TapeSource(shared / "data" / case["tape"])], Kind(case["from"]))
     return tape.make(BarSpec.of(case["every"], case["session"], case["fill"]))
 
 
-def differences(case: Case, bars: MadeBars) -> list[str]:
+def differences(case: Case, bars: AggregatedBars) -> list[str]:
     """Returns how made bars differ from the answer; prices, times and counts must be equal."""
     finished = as_dicts(bars.finished)
     if len(finished) != case["bars"]:

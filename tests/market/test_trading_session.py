@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.bar_maker import BarMaker, BarSource, as_dicts
+from autohedge.market.bar_aggregator import BarAggregator, BarSource, as_dicts
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.tape import Kind
 from autohedge.market.trading_session import month_segments, parse_session
@@ -20,7 +20,7 @@ def at(text: str) -> int:
 
 def intervals(session: str, every: str, day: str, end: str) -> list[tuple[str, str]]:
     """Returns start and end, in UTC, of the bars of a trade a minute."""
-    maker = BarMaker(BarSpec.of(every, session), BarSource(Kind.TRADES))
+    maker = BarAggregator(BarSpec.of(every, session), BarSource(Kind.TRADES))
     ts = list(range(at(day), at(end), 60 * S))
     prices = [1.0] * len(ts)
     finished = maker.add({"ts": ts, "price": prices, "size": prices})

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from hypothesis import strategies as st
 
-from autohedge.market.bar_maker import BarMaker, BarSource, MadeBars, as_dicts, make_bars
+from autohedge.market.bar_aggregator import AggregatedBars, BarAggregator, BarSource, as_dicts, make_bars
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.tape import Kind
 
@@ -60,27 +60,27 @@ def walk(rows: int, gap_ns: int = S) -> Columns:
     }
 
 
-def shown(made: MadeBars) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
+def shown(made: AggregatedBars) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, int]]:
     return as_dicts(made.finished), as_dicts(made.forming), made.skipped
 
 
-def whole(every: str, columns: Columns, session: str | None = None, fill: str = "none") -> MadeBars:
+def whole(every: str, columns: Columns, session: str | None = None, fill: str = "none") -> AggregatedBars:
     return make_bars(BarSpec.of(every, session, fill), TRADES, columns)
 
 
-def one_by_one(spec: BarSpec, columns: Columns) -> MadeBars:
-    maker = BarMaker(spec, TRADES)
+def one_by_one(spec: BarSpec, columns: Columns) -> AggregatedBars:
+    aggregator = BarAggregator(spec, TRADES)
     rows = zip(*(columns[name].tolist() for name in ("ts", "price", "size", "side")), strict=True)
-    finished = [maker.add_trade(*row) for row in rows]
-    none = maker.add({name: column[:0] for name, column in columns.items()})
-    return MadeBars(np.concatenate([none, *finished]), maker.forming, maker.skipped)
+    finished = [aggregator.add_trade(*row) for row in rows]
+    none = aggregator.add({name: column[:0] for name, column in columns.items()})
+    return AggregatedBars(np.concatenate([none, *finished]), aggregator.forming, aggregator.skipped)
 
 
-def in_two_parts(spec: BarSpec, columns: Columns, cut: int) -> MadeBars:
-    maker = BarMaker(spec, TRADES)
+def in_two_parts(spec: BarSpec, columns: Columns, cut: int) -> AggregatedBars:
+    aggregator = BarAggregator(spec, TRADES)
     parts = [slice(0, cut), slice(cut, None)]
-    finished = [maker.add({name: column[part] for name, column in columns.items()}) for part in parts]
-    return MadeBars(np.concatenate(finished), maker.forming, maker.skipped)
+    finished = [aggregator.add({name: column[part] for name, column in columns.items()}) for part in parts]
+    return AggregatedBars(np.concatenate(finished), aggregator.forming, aggregator.skipped)
 
 
 def made_bars() -> str:

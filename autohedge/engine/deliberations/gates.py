@@ -1,4 +1,4 @@
-"""Entry gates of hybrid mode: whether a symbol may be entered, and in which direction, decided by verdicts of the agents.
+"""Entry gates of hybrid mode: the agents' verdicts decide whether a symbol may be entered, and in which direction.
 
 There is one gate per symbol, in engine time. Decisions, timers, the end of a cooldown, halts and restarts
 change it. Every failure of a question closes it. `docs/gate.md` has the state table.

@@ -9,7 +9,7 @@ import numpy as np
 
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
-from autohedge.market.bar_maker import BarSource, MadeBars, make_bars
+from autohedge.market.bar_aggregator import AggregatedBars, BarSource, make_bars
 from autohedge.market.bar_spec import BarSpec, BarUnit
 from autohedge.market.columns import Column
 from autohedge.market.importer import SYMBOL_CHARS
@@ -23,14 +23,14 @@ FINEST_FIRST = (Kind.TRADES, Kind.QUOTES, Kind.BARS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class BarTape:
-    """The columns of one stream, as `BarMaker.add` takes them, and what they are."""
+class BarInput:
+    """The columns of one stream, as `BarAggregator.add` takes them, and what they are."""
 
     source: BarSource
     columns: Mapping[str, Column]
     subject: str
 
-    def make(self, spec: BarSpec) -> MadeBars:
+    def make(self, spec: BarSpec) -> AggregatedBars:
         """Makes bars of all rows. Raises Misconfigured if they cannot be made of these."""
         spec.require_made_of(self.source.kind, self.source.interval_ns)
         sizes = {Kind.TRADES: "size", Kind.BARS: "volume"}.get(self.source.kind)
@@ -40,7 +40,7 @@ class BarTape:
         return make_bars(spec, self.source, self.columns)
 
 
-def open_bar_tape(sources: Sequence[TapeSource], wanted: Kind | None) -> BarTape:
+def open_bar_input(sources: Sequence[TapeSource], wanted: Kind | None) -> BarInput:
     """Returns the finest rows among files of one symbol, or those of the kind that is wanted.
 
     Of bars of several lengths it is the shortest. Raises Misconfigured if a file cannot be read, there are several
@@ -77,17 +77,17 @@ class _Found:
             raise Misconfigured(f"{origin.path}: holds several symbols; bars are made of one")
         return cls(origin, streams[0].kind, streams[0])
 
-    def tape(self) -> BarTape:
+    def tape(self) -> BarInput:
         path, subject = self.origin.path, str(self.origin.path)
         if self.stream is None:
             trades = read_trades(path, self.origin.select)
             side = trades.get("side")
             has_sides = side is not None and bool(side.any())
-            return BarTape(BarSource(Kind.TRADES, has_sides=has_sides), trades, subject)
+            return BarInput(BarSource(Kind.TRADES, has_sides=has_sides), trades, subject)
         columns: dict[str, Column] = dict(self.stream.columns)
         if self.kind is Kind.BARS:
             columns |= read_bar_details(path, self.stream.origin.select)
-        return BarTape(BarSource(self.kind, self.stream.origin.interval_ns), columns, subject)
+        return BarInput(BarSource(self.kind, self.stream.origin.interval_ns), columns, subject)
 
 
 def _require_one_symbol(sources: Sequence[TapeSource]) -> None:

@@ -53,7 +53,7 @@ class BarSource(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class MadeBars:
+class AggregatedBars:
     """The finished bars as records of `kernels.bars.BAR`, the one that still forms, and the rows in no bar by code.
 
     Values that the source does not know are NaN, `count` is -1.
@@ -64,7 +64,7 @@ class MadeBars:
     skipped: dict[str, int]
 
 
-class BarMaker:
+class BarAggregator:
     """Makes the bars of one instrument, from columns, single rows or both; the cuts between them do not matter."""
 
     def __init__(self, spec: BarSpec, source: BarSource) -> None:
@@ -178,16 +178,16 @@ class BarMaker:
         self._covered_ns = end_ns - 2 * NS_PER_DAY
 
 
-def make_bars(spec: BarSpec, source: BarSource, columns: Mapping[str, ArrayLike]) -> MadeBars:
-    """Makes the bars of a whole tape, of which the last one always forms; `columns` are those of `BarMaker.add`.
+def make_bars(spec: BarSpec, source: BarSource, columns: Mapping[str, ArrayLike]) -> AggregatedBars:
+    """Makes the bars of a whole tape, of which the last one always forms; `columns` are those of `BarAggregator.add`.
 
-    Raises Misconfigured as BarMaker does, and if carried bars would be too many to keep.
+    Raises Misconfigured as BarAggregator does, and if carried bars would be too many to keep.
     """
     _require_few(spec, columns)
-    maker = BarMaker(spec, source)
-    finished = maker.add(columns)
-    forming = maker.forming
-    return MadeBars(finished, forming, maker.skipped)
+    aggregator = BarAggregator(spec, source)
+    finished = aggregator.add(columns)
+    forming = aggregator.forming
+    return AggregatedBars(finished, forming, aggregator.skipped)
 
 
 def as_dicts(bars: NDArray[np.void]) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.bar_maker import BarMaker, BarSource, as_dicts, make_bars
+from autohedge.market.bar_aggregator import BarAggregator, BarSource, as_dicts, make_bars
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.tape import Kind
 from tests.market import bar_cases
@@ -124,9 +124,9 @@ def test_carried_bars_of_more_intervals_than_there_is_room_for_are_all_made() ->
     spec = BarSpec.of("1s", fill="carry")
     assert len(make_bars(spec, TRADES, columns).finished) == 10_000
     assert shown(one_by_one(spec, columns)) == shown(make_bars(spec, TRADES, columns))
-    maker = BarMaker(spec, TRADES)
-    maker.add_trade(START_NS, 2.0, 1.0)
-    assert len(maker.advance(START_NS + 10_000 * S)) == 10_000
+    aggregator = BarAggregator(spec, TRADES)
+    aggregator.add_trade(START_NS, 2.0, 1.0)
+    assert len(aggregator.advance(START_NS + 10_000 * S)) == 10_000
 
 
 def test_volume_bar_ends_although_the_sum_of_decimals_falls_short_by_an_ulp() -> None:
@@ -151,20 +151,20 @@ def test_tape_without_sides_has_no_buy_and_sell_volume() -> None:
 
 
 def test_late_print_belongs_to_the_interval_in_which_it_became_known() -> None:
-    maker = BarMaker(BarSpec.of("1s"), TRADES)
-    maker.add_trade(START_NS, 1.0, 1.0, 1)
-    assert as_dicts(maker.advance(START_NS + S))[0]["close"] == 1.0
-    assert not len(maker.forming)
-    maker.add_trade(START_NS + S - 1, 7.0, 1.0, 1)
-    assert as_dicts(maker.forming)[0]["start_ns"] == START_NS + S
+    aggregator = BarAggregator(BarSpec.of("1s"), TRADES)
+    aggregator.add_trade(START_NS, 1.0, 1.0, 1)
+    assert as_dicts(aggregator.advance(START_NS + S))[0]["close"] == 1.0
+    assert not len(aggregator.forming)
+    aggregator.add_trade(START_NS + S - 1, 7.0, 1.0, 1)
+    assert as_dicts(aggregator.forming)[0]["start_ns"] == START_NS + S
 
 
 def test_clock_finishes_a_bar_at_its_end_and_not_before() -> None:
-    maker = BarMaker(BarSpec.of("1m"), TRADES)
-    maker.add_trade(START_NS + 5, 1.0, 1.0)
-    assert not len(maker.advance(START_NS + 60 * S - 1))
-    assert maker.advance(START_NS + 60 * S)["known_ns"].tolist() == [START_NS + 60 * S]
-    assert not len(maker.advance(START_NS + 600 * S))
+    aggregator = BarAggregator(BarSpec.of("1m"), TRADES)
+    aggregator.add_trade(START_NS + 5, 1.0, 1.0)
+    assert not len(aggregator.advance(START_NS + 60 * S - 1))
+    assert aggregator.advance(START_NS + 60 * S)["known_ns"].tolist() == [START_NS + 60 * S]
+    assert not len(aggregator.advance(START_NS + 600 * S))
 
 
 def test_bad_rows_are_counted_by_code_and_not_used() -> None:
