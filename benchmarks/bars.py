@@ -8,7 +8,7 @@ import polars as pl
 
 from autohedge.market.bar_aggregator import BarAggregator, BarSource, make_bars
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from benchmarks import session
 from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 

@@ -20,7 +20,7 @@ from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.journal import Journal
 from autohedge.journal.durable import DurableStore
 from autohedge.market import SyntheticSpec, Tape, synthesize
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
 from benchmarks import session

@@ -16,7 +16,7 @@ from autohedge.kernels.state import check_one, net_and_gross, new_states, state_
 from autohedge.market.bar_aggregator import BarAggregator, BarSource
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.books import BookMessage, OrderBook
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 ROOT = Path(__file__).parents[1]
 DONE = "all-compiled"

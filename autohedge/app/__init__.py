@@ -1,6 +1,6 @@
 """The composition root: wires settings, market, strategy, engine, venue, agents and record together."""
 
-from autohedge.app.compose import engine_for, recipe_for, tape_for, venue_for
+from autohedge.app.compose import as_read, engine_for, recipe_for, tape_for, venue_for
 from autohedge.app.memory_run import run_in_memory
 from autohedge.app.records import (
     open_record,
@@ -21,6 +21,7 @@ from autohedge.app.virtual_run import (
 )
 
 __all__ = [
+    "as_read",
     "engine_for",
     "estimate_calls",
     "finish_run",

@@ -5,13 +5,21 @@ from collections.abc import Sequence
 from autohedge.config import Settings
 from autohedge.engine.engine import Engine
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
-from autohedge.market import SyntheticSpec, Tape, TapeSource, open_tape, synthesize
-from autohedge.strategies import build
+from autohedge.market import SyntheticSpec, Tape, TapeSource, open_tape, read_by, synthesize
+from autohedge.strategies import build, reads_of
 
 
 def tape_for(settings: Settings, sources: Sequence[TapeSource], *, growing: bool = False) -> Tape:
     """Opens the tape of `sources`, see `open_tape`; without any, synthesizes the seeded market of the settings."""
-    return open_tape(sources, growing=growing) if sources else synthesize(recipe_for(settings))
+    reads = reads_of(settings)
+    if sources:
+        return open_tape(sources, growing=growing, reads=reads)
+    return synthesize(recipe_for(settings), reads)
+
+
+def as_read(settings: Settings, tape: Tape) -> Tape:
+    """Returns the tape with the rows that the strategy of the settings takes."""
+    return read_by(tape, reads_of(settings))
 
 
 def recipe_for(settings: Settings) -> SyntheticSpec:

@@ -1,6 +1,6 @@
 """Runs without a record, for programs that make many of them."""
 
-from autohedge.app.compose import engine_for, venue_for
+from autohedge.app.compose import as_read, engine_for, venue_for
 from autohedge.app.virtual_run import open_agents, report_of
 from autohedge.config import Settings
 from autohedge.core.events import JournalEntry
@@ -27,6 +27,7 @@ def run_in_memory(settings: Settings, tape: Tape) -> RunReport:
     an error, and the errors of `open_agents`.
     """
     tape.require_finished()
+    tape = as_read(settings, tape)
     engine, nonce = engine_for(settings, tape), nonce_from_seed(settings.seed)
     venue = venue_for(settings, tape, nonce)
     with open_agents(settings, tape) as agents:

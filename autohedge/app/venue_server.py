@@ -15,7 +15,7 @@ from autohedge.runtime.wall import in_loop
 
 def handshake_for(settings: Settings, tape: Tape, run_id: str, venue_id: str) -> Hello:
     """Returns what a trader and its remote venue must agree on: tape, fees, currency and venue."""
-    tapes = tuple(origin.rows_id for origin in tape.origins)
+    tapes = tuple(origin.rows_id for origin in tape.origins if origin.derived is None)
     account, currencies = settings.account, opening_account(settings, tape.symbols).currencies
     return Hello(run_id, tapes, account.maker_bps, account.taker_bps, venue_id, currencies.reporting)
 

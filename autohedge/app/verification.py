@@ -18,7 +18,7 @@ from autohedge.journal.genesis import Genesis
 from autohedge.journal.verification import ResultProjection, files_of, verify_lines
 from autohedge.llm.transcript import read_hashes
 from autohedge.llm.transcript_parts import exists
-from autohedge.market import Origin, reopen
+from autohedge.market import Origin, reopen, reopen_streams
 from autohedge.runtime.seals import require_seals
 
 DIGEST_BYTES = 16  # of a hash, in memory: no two lines of a run share them
@@ -91,7 +91,7 @@ class _Account:
     def __init__(self, genesis: Genesis) -> None:
         self.origins = origins = origins_of(genesis)
         self._settings = genesis.settings
-        self._symbols = [origin.symbol for origin in origins]
+        self._symbols = list(dict.fromkeys(origin.symbol for origin in origins))
         self._bookings = RecordedBookings(self._symbols)
         self._pos = 0
 
@@ -168,21 +168,22 @@ def _files(folder: RunFolder, names: set[str]) -> RecordPart:
 
 def _tape(folder: RunFolder, origins: list[Origin], claims: ResultProjection) -> RecordPart:
     """Compares the tape with its recorded hashes and its rows with their seals; one that is missing is no damage."""
-    missing = [text for origin in origins if (text := _missing(folder, origin))]
-    there = len(origins) - len(missing)
-    counts = {"streams": len(origins), "missing": len(missing)}
+    recorded = [origin for origin in origins if origin.derived is None]
+    missing = [text for origin in recorded if (text := _missing(folder, origin))]
+    there = len(recorded) - len(missing)
+    counts = {"streams": len(recorded), "missing": len(missing)}
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
     if not missing:
         tape = reopen(origins, folder.tape)
         require_seals(claims.seals, claims.pos, tape.rows, tape.name)
         counts["sealed_rows"] = claims.seals[-1].rows if claims.seals else 0
-    return RecordPart(f"{there} of {len(origins)} streams have the recorded content{first}", counts=counts)
+    return RecordPart(f"{there} of {len(recorded)} streams have the recorded content{first}", counts=counts)
 
 
 def _missing(folder: RunFolder, origin: Origin) -> str:
     """Returns why a stream cannot be compared here, empty if it is as recorded. Raises Corrupt if it is not."""
     try:
-        reopen([origin], folder.tape)
+        reopen_streams([origin], folder.tape)
     except Misconfigured as error:
         return str(error)
     except Corrupt as error:

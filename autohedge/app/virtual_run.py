@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from autohedge.app.compose import engine_for, venue_for
+from autohedge.app.compose import as_read, engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
 from autohedge.app.records import (
     DEFAULT_RECORD,
@@ -32,6 +32,7 @@ from autohedge.journal import Journal
 from autohedge.journal.chain import BufferedStore
 from autohedge.journal.folder import RUNS
 from autohedge.market import Kind, Tape
+from autohedge.market.stream import prices_of
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import VerifyingRecorder, ended, nonce_of, repeat, rerun
 from autohedge.runtime.run_view import RunView
@@ -76,6 +77,7 @@ def run_in_runtime(
     options: RecordOptions = DEFAULT_RECORD,
 ) -> RunReport:
     """Like `run`, with an agents runtime that is already open; None for a run without agents."""
+    tape = as_read(settings, tape)
     engine = engine_for(settings, tape)  # before the folder: a wrong strategy must leave none behind
     folder, head = open_record(settings, tape, agents=agents, options=options)
     # Answers of a model can cost hours; without agents the run is quickly repeated.
@@ -248,7 +250,7 @@ def finish_run(run: TradingRun, process: ProcessFigures) -> RunReport:
 
 def report_of(settings: Settings, tape: Tape, engine: Engine, process: ProcessFigures) -> RunReport:
     """Returns the results of a run that has ended, apart from what names its record."""
-    bars = any(stream.kind is Kind.BARS for stream in tape.streams)
+    bars = any(stream.kind is Kind.BARS for stream in prices_of(tape.streams))
     return RunReport(
         **msgspec.structs.asdict(engine.result()),
         # Every position has a stop and a target, which a bar can cross without a close beyond it.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import numpy as np
 
-from autohedge.app.compose import engine_for, venue_for
+from autohedge.app.compose import as_read, engine_for, venue_for
 from autohedge.app.failed_strategy import positions_named
 from autohedge.app.records import (
     InterruptedRun,
@@ -186,6 +186,7 @@ def _begin(
     agents: "AgentRuntime | None",
     options: RecordOptions,
 ) -> RunReport:
+    tape = as_read(settings, tape)
     engine = engine_for(settings, tape)
     folder, head = open_record(settings, tape, msgspec.to_builtins(launch), agents, options)
     with contextlib.closing(durable_store(folder, settings)) as store:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from autohedge.app import engine_for, venue_for
+from autohedge.app import as_read, engine_for, venue_for
 from autohedge.audit.conversations import AuditFilter, Conversation, ConversationProjection
 from autohedge.config import Settings
 from autohedge.core.clock import format_utc
@@ -101,6 +101,7 @@ class DryRun:
     """An engine and its simulated venue, run up to `at_ns` of a tape without any scheduled deliberation."""
 
     def __init__(self, settings: Settings, tape: Tape, at_ns: int) -> None:
+        tape = as_read(settings, tape)
         self._engine = engine = engine_for(settings, tape)
         if engine.deliberations is None:
             raise Misconfigured("hft mode uses no agents; choose mode llm or hybrid")

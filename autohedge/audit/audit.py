@@ -177,7 +177,7 @@ class _Reading:
         # Before the lines: a run can finish meanwhile.
         finished, genesis = folder.results.is_file(), Genesis.of(first)
         settings = config.from_plain(folder.settings(genesis.settings))
-        _require_symbol(wanted, tuple(str(origin["symbol"]) for origin in genesis.tape))
+        _require_symbol(wanted, tuple(dict.fromkeys(str(origin["symbol"]) for origin in genesis.tape)))
         questions, versions = ConversationProjection(wanted, settings), PromptHistory(folder, genesis)
         return cls(folder, wanted, genesis, settings, questions, versions, first.hash, finished)
 
@@ -208,7 +208,7 @@ class _Reading:
             provider=str(manifest.get("provider", "")),
             model=str(manifest.get("model", "")),
             server=str(manifest.get("server", "")),
-            symbols=tuple(str(origin["symbol"]) for origin in genesis.tape),
+            symbols=tuple(dict.fromkeys(str(origin["symbol"]) for origin in genesis.tape)),
             first_ns=questions.first_ns,
             last_ns=questions.last_ns,
             starts_open=self.settings.hybrid.starts_open,

@@ -11,8 +11,9 @@ import numpy as np
 from autohedge.audit.audit import Audit
 from autohedge.audit.conversations import Conversation
 from autohedge.core.errors import AutoHedgeError
-from autohedge.market import Origin, reopen
+from autohedge.market import Origin, reopen_streams
 from autohedge.market.columns import Column
+from autohedge.market.stream import prices_of
 
 # Reading and hashing a file of this many quotes takes seconds; a page must not take minutes.
 ROWS_MAX = 5_000_000
@@ -33,27 +34,32 @@ def price_lines(audit: Audit, symbols: Iterable[str]) -> dict[str, PriceLine]:
     return {symbol: _line(audit, symbol, origins.get(symbol)) for symbol in symbols}
 
 
-def _origins(audit: Audit) -> dict[str, Origin]:
+def _origins(audit: Audit) -> dict[str, list[Origin]]:
+    """Returns what the prices of each symbol are loaded from."""
     try:
         origins = msgspec.convert(audit.tape, list[Origin])
     except msgspec.ValidationError:
         return {}
-    return {origin.symbol: origin for origin in origins}
+    prices = {origin.symbol: origin for origin in origins if origin.prices}
+    return {
+        symbol: [each for each in origins if each is origin or (origin.derived and each.symbol == symbol)]
+        for symbol, origin in prices.items()
+    }
 
 
-def _line(audit: Audit, symbol: str, origin: Origin | None) -> PriceLine:
-    if origin and origin.rows <= ROWS_MAX:
-        points = _tape_points(origin, audit.tape_folder, audit.first_ns, audit.last_ns)
+def _line(audit: Audit, symbol: str, origins: list[Origin] | None) -> PriceLine:
+    if origins and sum(origin.rows for origin in origins) <= ROWS_MAX:
+        points = _tape_points(origins, audit.tape_folder, audit.first_ns, audit.last_ns)
         if points:
             return PriceLine(points, from_tape=True)
     own = (each for each in audit.conversations if each.symbol == symbol)
     return PriceLine(_recorded_points(own), from_tape=False)
 
 
-def _tape_points(origin: Origin, folder: Path, first_ns: int, last_ns: int) -> list[tuple[int, float]]:
+def _tape_points(origins: list[Origin], folder: Path, first_ns: int, last_ns: int) -> list[tuple[int, float]]:
     """Returns the mid price from the tape, downsampled; empty if the tape is gone or another."""
     try:
-        quotes = reopen([origin], folder).streams[0].as_quotes()
+        quotes = prices_of(reopen_streams(origins, folder))[0].as_quotes()
     except (AutoHedgeError, OSError):
         # A chart is no proof: without its tape a run is still audited, and the page says so.
         return []

@@ -10,7 +10,7 @@ from autohedge.cli.options import AsJson, echo, print_json
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from autohedge.market.tape import Kind
+    from autohedge.market.stream import Kind
 
 
 @data_app.command("bars")

@@ -288,6 +288,18 @@ class CrossoverSettings(Section):
         return self
 
 
+class BarsSettings(Section):
+    """The bars that a strategy reads, and how they are made if the tape has none of that length."""
+
+    applies: ClassVar = Applies.RESTART
+    every: str = ""
+    source: Literal["auto", "trades", "quotes", "bars"] = "auto"
+    fill: Literal["none", "carry"] = "none"
+    session: str = ""
+    skip_partial: bool = True
+    delay_ms: Latency = 0.0
+
+
 class ExitsSettings(Section):
     """Exit levels of a position, in bps of the mid at its entry signal, and its longest holding time."""
 

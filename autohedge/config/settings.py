@@ -11,6 +11,7 @@ from autohedge.config.sections import (
     AgentSettings,
     AgentsSettings,
     Applies,
+    BarsSettings,
     CrossoverSettings,
     ExecutionSettings,
     ExitsSettings,
@@ -62,6 +63,7 @@ class Settings(Section):
     strategy: StrategySettings
     momentum: MomentumSettings
     crossover: CrossoverSettings
+    bars: BarsSettings = BarsSettings()
     exits: ExitsSettings
     sizing: SizingSettings
     execution: ExecutionSettings

@@ -66,7 +66,7 @@ from autohedge.execution.portfolio import Portfolio, PositionChange
 from autohedge.execution.stats import RunStats, currency_figures, trading_figures
 from autohedge.execution.tracking import TimerKey
 from autohedge.kernels.state import REFRESH_DUE, scalars
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.risk.state import ReduceCause
 from autohedge.strategies import StrategyRunner
 
@@ -217,16 +217,27 @@ class Engine:
         if self.first_ns == 0:
             self.first_ns = rows.ts.item(start)
         self.outbox.count_rows(taken - start)
-        watchdogs.row_ns = row_ns = rows.ts.item(taken - 1)
+        row_ns = rows.ts.item(taken - 1)
+        watchdogs.row_ns = row_ns if rows.kinds is None else self._last_priced_ns(rows, start, taken)
         self.market.advance(rows, start, taken)
         self.now_ns = max(self.now_ns, row_ns)
-        if watchdogs.feed_timed_out:
+        if watchdogs.feed_timed_out and rows.is_priced(start):
             watchdogs.on_row_after_timeout()
             self.state.clear(ReduceCause.SILENT)
             self._settle()
         if at < stop:
-            self._on_kernel_stop(rows.lane.item(at), rows.ts.item(at))
+            lane = rows.lane.item(at)
+            self._on_kernel_stop(
+                lane, rows.ts.item(at) if rows.is_priced(at) else self.market.last_quote_ns(lane)
+            )
         return taken
+
+    def _last_priced_ns(self, rows: Rows, start: int, end: int) -> int:
+        """The time of the last row with prices that was taken: only prices keep the feed alive."""
+        assert rows.kinds is not None
+        back = int(rows.kinds.priced[start:end][::-1].argmax())
+        last = end - 1 - back
+        return rows.ts.item(last) if rows.kinds.priced[last] else self._watchdogs.row_ns
 
     def step(self, event: AnyInput) -> None:
         """Takes one input other than a market row."""

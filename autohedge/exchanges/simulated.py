@@ -53,7 +53,7 @@ from autohedge.exchanges.order_record import OrderRecord
 from autohedge.kernels.matching import first_touch
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.recent_quotes import RecentQuotes
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 REMEMBERED_MAX = 10_000
 SEARCHED_ROWS = 4_096  # at a time for a touch, so that rows which come one by one are not searched one by one

@@ -18,7 +18,7 @@ from autohedge.execution.valuation import FLAT, Holding, converted_equity, exact
 from autohedge.kernels.matching import last_valid
 from autohedge.kernels.state import scalars
 from autohedge.market.columns import Column
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 UNITS_NS = (NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE)
 POINTS_LEAST = 30  # of the longest unit that has as many; fewer would say little about a run

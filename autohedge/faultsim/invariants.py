@@ -41,7 +41,7 @@ from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
 from autohedge.faultsim.statement_checks import StatementChecker
 from autohedge.kernels.matching import last_valid
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 
 class InvariantChecker:

@@ -29,7 +29,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount, RecordedOrder
 from autohedge.faultsim.recorded_funds import RecordedFunds
 from autohedge.faultsim.settings_in_force import SettingsInForce, directions_of
 from autohedge.kernels.matching import last_valid
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 ONE = Decimal(1)
 TOLERANCE = Decimal("1e-9")

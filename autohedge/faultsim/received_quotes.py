@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 
 class ReceivedQuote(NamedTuple):

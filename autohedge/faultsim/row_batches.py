@@ -5,7 +5,7 @@ import numpy as np
 from autohedge.core.ids import seeded_random
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.growing_rows import GrowingRows
-from autohedge.market.tape import ROW_COLUMNS, Rows
+from autohedge.market.rows import ROW_COLUMNS, Rows
 
 LARGEST_BATCH = 250
 SPLIT_SHARE = 0.3  # of the batches end between two rows of one time

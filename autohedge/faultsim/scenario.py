@@ -48,7 +48,7 @@ from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDi
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
-from autohedge.market.tape import ROW_COLUMNS, Rows
+from autohedge.market.rows import ROW_COLUMNS, Rows
 from autohedge.runtime.recovery import rehydrate, was_stopped
 from autohedge.runtime.replay import replay
 from autohedge.runtime.seals import require_seals

@@ -5,7 +5,7 @@ import xxhash
 
 from autohedge.core.events import EndOfTape, JournalEntry, TapeSealed
 from autohedge.faultsim.question_checks import InvariantViolation
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 SEAL_ROWS = 400
 """How many rows a seal covers in the simulation, so that a history has several."""

@@ -273,12 +273,12 @@ def files_of(line: JournalLine) -> list[str]:
 def _recorded_facts(folder: RunFolder, genesis: Genesis) -> dict[str, Any]:
     """Returns what the results repeat from the settings and the genesis."""
     settings = folder.settings(genesis.settings)
-    has_bars = any(origin["kind"] == "bars" for origin in genesis.tape)
+    has_bars = any(each["kind"] == "bars" and each.get("prices", True) for each in genesis.tape)
     return ({"bar_exits": "close"} if has_bars else {}) | {
         "mode": settings["trading"]["mode"],
         # In llm mode no strategy trades, whichever is named; see Settings.trader_name.
         "strategy": "agents" if settings["trading"]["mode"] == "llm" else settings["strategy"]["name"],
         "seed": settings["seed"],
-        "symbols": [origin["symbol"] for origin in genesis.tape],
+        "symbols": list(dict.fromkeys(origin["symbol"] for origin in genesis.tape)),
         "synthetic": any(origin["recipe"] for origin in genesis.tape),
     }

@@ -342,6 +342,43 @@ def run(
 
 
 @compiled
+def run_touch(
+    books: Any,
+    sides: Any,
+    far_rank: Ranks,
+    far_size: Sizes,
+    side: Any,
+    price: Sizes,
+    size: Sizes,
+    start: Ranks,
+    is_snapshot: Any,
+    first_seq: Ranks,
+    last_seq: Ranks,
+    prev_seq: Ranks,
+    end: int,
+    touch: NDArray[np.float64],
+) -> int:
+    """Like `run`; writes bid, ask and their sizes after message m into `touch[m]`, NaN where there are none."""
+    book = books[np.uintp(0)]
+    messages = (side, price, size, start, is_snapshot, first_seq, last_seq, prev_seq)
+    while True:
+        m = book["next"]
+        # The kept messages first, which room was missing for.
+        rows = run(books, sides, far_rank, far_size, *messages, m)
+        if rows:
+            return rows
+        if m > 0:
+            best = touch[np.uintp(m - 1)]
+            best[0], best[1] = book["bid"], book["ask"]
+            best[2], best[3] = book["bid_size"], book["ask_size"]
+        if m >= end:
+            return 0
+        rows = run(books, sides, far_rank, far_size, *messages, m + 1)
+        if rows:
+            return rows
+
+
+@compiled
 def depth(sides: Any, far_rank: Ranks, far_size: Sizes, which: int, levels: int) -> float:
     """Returns the sum of the sizes of the best levels of a side; `which` is BID or ASK."""
     side = sides[np.uintp(which)]

@@ -4,8 +4,9 @@ A crossing against the position leaves it. If the direction allows the other sid
 of the next bar which finds the lane flat and the means as they crossed.
 
 Rows of a bar stream are bars themselves (bid = ask = close). Rows of a quote stream are aggregated into bars
-of `bar_ns`: a bar closes, and is evaluated, at the first quote of a later interval. The means are computed
-from the stored closes at each bar, so rounding errors do not accumulate.
+of `bar_ns`: a bar closes, and is evaluated, at the first quote of a later interval. `scan_mixed` also reads bars
+beside the quotes that set the prices. The means are computed from the stored closes at each bar, so rounding
+errors do not accumulate.
 """
 
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autohedge.core.reasons import Reason
+from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
 from autohedge.kernels.jit import compiled, inlined
 from autohedge.kernels.state import (
     FLAT,
@@ -44,6 +45,7 @@ DTYPE = state_dtype(
 )
 
 _FLAT, _OPEN = FLAT, OPEN
+_STOPS_FROM, _GATES_FROM = STOPS_FROM, GATES_FROM
 _BAR_FORMING = int(Reason.BAR_FORMING)
 _WARMING_UP = int(Reason.WARMING_UP)
 _NO_SIGNAL = int(Reason.NO_SIGNAL)
@@ -139,4 +141,54 @@ def scan(
         lane = lanes[np.uintp(lane_of[u])]
         if must_stop(lane, step(lane, ts[u], bid[u], ask[u])):
             return i
+    return stop
+
+
+@inlined
+def _step_price(lane: Any, ts: int, bid: float, ask: float, close: float) -> int:
+    """Processes one row with prices, which may also be a bar; counts its code if it is final."""
+    code = check_quote_and_exits(lane, bid, ask)
+    if code < 0:
+        if lane["bar_ns"] > 0:
+            code = _evaluate(lane, ts, (bid + ask) / 2.0)
+        else:
+            code = _on_close(lane, close) if close > 0.0 else _BAR_FORMING
+    record_code(lane, code)
+    return code
+
+
+@inlined
+def _step_bar(lane: Any, close: float) -> int:
+    """Processes one finished bar without prices of its own; it does not count."""
+    code = _on_close(lane, close)
+    # Before the first price there is nothing to trade at yet.
+    if not lane["bid"] > 0.0:
+        return _BAR_FORMING
+    lane["stop"] = code
+    return code
+
+
+@compiled
+def scan_mixed(
+    lanes: KernelStates,
+    lane_of: NDArray[np.int32],
+    ts: NDArray[np.int64],
+    bid: NDArray[np.float64],
+    ask: NDArray[np.float64],
+    priced: NDArray[np.bool_],
+    close: NDArray[np.float64],
+    start: int,
+    stop: int,
+) -> int:
+    """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
+    for i in range(start, stop):
+        u = np.uintp(i)
+        lane = lanes[np.uintp(lane_of[u])]
+        if priced[u]:
+            if must_stop(lane, _step_price(lane, ts[u], bid[u], ask[u], close[u])):
+                return i
+        elif close[u] > 0.0:
+            code = _step_bar(lane, close[u])
+            if _STOPS_FROM <= code < _GATES_FROM:
+                return i
     return stop

@@ -14,7 +14,7 @@ from autohedge.kernels import bars as kernel
 from autohedge.market.bar_spec import BarSpec, BarUnit
 from autohedge.market.bars import bar_faults
 from autohedge.market.columns import Column, frozen, optional, require_ordered, sized
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from autohedge.market.trading_session import Segments, month_segments
 
 FIELDS = tuple(name for name in kernel.BAR.names or () if name != "known_ns")

@@ -12,11 +12,11 @@ from autohedge.core.text import one_line
 from autohedge.market.bar_aggregator import AggregatedBars, BarSource, make_bars
 from autohedge.market.bar_spec import BarSpec, BarUnit
 from autohedge.market.columns import Column
-from autohedge.market.importer import SYMBOL_CHARS
 from autohedge.market.loading import open_tape
 from autohedge.market.schema import is_trades
 from autohedge.market.sources import TapeSource, is_same_symbol
-from autohedge.market.tape import Kind, Stream
+from autohedge.market.stream import Kind, Stream
+from autohedge.market.tape_file import SYMBOL_CHARS
 from autohedge.market.trade_file import column_names, read_bar_details, read_trades
 
 FINEST_FIRST = (Kind.TRADES, Kind.QUOTES, Kind.BARS)

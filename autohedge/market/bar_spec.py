@@ -9,7 +9,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.core.units import NS_PER_DAY, NS_PER_HOUR, NS_PER_MINUTE, NS_PER_S
 from autohedge.market.bars import length_text
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from autohedge.market.trading_session import TradingSession, parse_session
 
 

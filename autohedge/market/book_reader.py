@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.kernels.book_codes import KEY_DIGITS, NO_SEQ
-from autohedge.market.importer import FileRequest, TimeColumn, require_file, select_symbol
+from autohedge.market.book_messages import BookMessages
 from autohedge.market.readers import Reader, flags_of, open_reader, readable, symbols_in
 from autohedge.market.schema import TIME, listed
 from autohedge.market.sources import TapeSource
+from autohedge.market.tape_file import FileRequest, require_file, select_symbol
+from autohedge.market.time_column import TimeColumn
 
 if TYPE_CHECKING:
     import polars as pl
@@ -26,32 +28,6 @@ _NEEDED = (TIME, EVENT, "side", "price", "size")
 _SIDES = {"bid": 1, "ask": -1}
 _DIGITS = 15  # which every float64 keeps; more are an artefact of arithmetic
 _VALUE_CHARS = 40
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class BookMessages:
-    """The messages of one book, in file order.
-
-    A row has `side` (int8: 1 bid, -1 ask, 0 neither), `price` and `size` (float64, NaN if missing). Message m
-    has the rows from `start[m]` to before `start[m + 1]`; `ts` is the time of its last row, when it was complete.
-    `first_seq`, `last_seq` and `prev_seq` are NO_SEQ where there is no number.
-    """
-
-    subject: str
-    tick: float
-    sequenced: bool
-    side: NDArray[np.int8]
-    price: NDArray[np.float64]
-    size: NDArray[np.float64]
-    start: NDArray[np.int64]
-    ts: NDArray[np.int64]
-    is_snapshot: NDArray[np.int8]
-    first_seq: NDArray[np.int64]
-    last_seq: NDArray[np.int64]
-    prev_seq: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.ts)
 
 
 def read_messages(source: TapeSource, tick: float | None = None) -> BookMessages:

@@ -14,7 +14,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.kernels import book as kernel
 from autohedge.kernels import book_codes as codes
 from autohedge.kernels.state import scalars
-from autohedge.market.book_reader import BookMessages
+from autohedge.market.book_messages import BookMessages
 
 DECAY_BPS = 10.0
 BAD_ROWS = ("bad_side", "bad_price", "bad_size", "unsorted")
@@ -117,10 +117,17 @@ class OrderBook:
 
     def run(self, messages: BookMessages, end: int) -> None:
         """Applies the messages of a batch from the one after those already applied to before `end`."""
-        columns: list[Any] = [messages.side, messages.price, messages.size, messages.start]
-        columns += [messages.is_snapshot, messages.first_seq, messages.last_seq, messages.prev_seq, end]
+        columns = [*_columns(messages), end]
         while rows := kernel.run(*self._arrays, *columns):
             self._arrays = kernel.with_room(self._arrays, rows)
+
+    def touches(self, messages: BookMessages) -> NDArray[np.float64]:
+        """Applies the messages that are still to come; returns bid, ask and their sizes after each, (messages, 4)."""
+        touch = np.full((len(messages), 4), np.nan)
+        columns = [*_columns(messages), len(messages), touch]
+        while rows := kernel.run_touch(*self._arrays, *columns):
+            self._arrays = kernel.with_room(self._arrays, rows)
+        return touch
 
     def apply(self, message: BookMessage) -> int:
         """Applies a message, and after a snapshot those that were kept for it; returns the kernel's code."""
@@ -172,6 +179,25 @@ class OrderBook:
         """Returns the number of levels of a side, BID or ASK."""
         return int(self._arrays.sides["near"][which] + self._arrays.sides["far"][which])
 
+    @property
+    def microprice(self) -> float:
+        """The best prices, each weighted with the size of the other side; NaN unless the book is valid."""
+        return kernel.microprice(self._record)
+
+    def depth(self, which: int, levels: int) -> float:
+        """Returns the size of the best levels of a side, BID or ASK; NaN unless the book is valid."""
+        if self.code is not BookCode.VALID:
+            return np.nan
+        return kernel.depth(*self._arrays[1:], which, levels)
+
+    def imbalance(self, levels: int) -> float:
+        """Returns (B − A) / (B + A) of the depths; NaN unless the book is valid."""
+        return kernel.imbalance(self._record, *self._arrays[1:], levels)
+
+    def weighted_imbalance(self, levels: int, decay_bps: float = DECAY_BPS) -> float:
+        """Returns the imbalance with each size divided by 1 + d / `decay_bps`, d its distance from mid in bps."""
+        return kernel.weighted_imbalance(self._record, *self._arrays[1:], levels, decay_bps)
+
     def walk(self, which: int, quantity: float) -> FillEstimate:
         """Returns what an order of this quantity gets from a side: ASK for a buy, BID for a sell."""
         out = np.empty(5)
@@ -180,7 +206,7 @@ class OrderBook:
 
     def state(self, ts_ns: int, levels: int, quantity: float, decay_bps: float = DECAY_BPS) -> BookState:
         """Returns all figures; `levels` is for depths and imbalances, `quantity` for the two orders."""
-        code, ladders = self.code, self._arrays[1:]
+        code = self.code
         valid = code is BookCode.VALID
         bid, bid_size, ask, ask_size = self.touch
         mid = (bid + ask) / 2.0
@@ -192,15 +218,22 @@ class OrderBook:
             self.levels(codes.BID) if valid else None,
             self.levels(codes.ASK) if valid else None,
             *(bid, bid_size, ask, ask_size, mid),
-            kernel.microprice(self._record),
+            self.microprice,
             (ask - bid) / mid * 1e4,
-            kernel.depth(*ladders, codes.BID, levels) if valid else np.nan,
-            kernel.depth(*ladders, codes.ASK, levels) if valid else np.nan,
-            kernel.imbalance(self._record, *ladders, levels),
-            kernel.weighted_imbalance(self._record, *ladders, levels, decay_bps),
+            self.depth(codes.BID, levels),
+            self.depth(codes.ASK, levels),
+            self.imbalance(levels),
+            self.weighted_imbalance(levels, decay_bps),
             self.walk(codes.ASK, quantity),
             self.walk(codes.BID, quantity),
         )
+
+
+def _columns(messages: BookMessages) -> list[Any]:
+    return [
+        *(messages.side, messages.price, messages.size, messages.start),
+        *(messages.is_snapshot, messages.first_seq, messages.last_seq, messages.prev_seq),
+    ]
 
 
 def replay_book(messages: BookMessages, at_ns: Sequence[int], levels: int, quantity: float) -> BookReport:

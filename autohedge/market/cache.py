@@ -19,9 +19,9 @@ from autohedge.core.log import warn
 from autohedge.core.open_files import require_open_files
 from autohedge.market.column_file import FILE, StoredColumn, read_columns, require_hashes
 from autohedge.market.columns import Column
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
-FORMAT = 3  # part of every key: raise it when the files change, and old entries are not found any more
+FORMAT = 4  # part of every key: raise it when the files change, and old entries are not found any more
 _META = "meta.json"
 
 
@@ -30,7 +30,7 @@ class Meta:
     """The content of a cache entry.
 
     `hash` is the content hash of its source. `symbol` is the only symbol that the source names, if it does.
-    `flaw` says why a run refuses the rows.
+    `flaw` says why a run refuses the rows. `tick` and `sequenced` are those of `BookMessages`.
     """
 
     kind: Kind
@@ -41,6 +41,8 @@ class Meta:
     select: str | None = None
     symbol: str | None = None
     flaw: str = ""
+    tick: float = 0.0
+    sequenced: bool = False
 
 
 @dataclass(frozen=True, slots=True)

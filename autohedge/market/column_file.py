@@ -9,18 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from autohedge.market.columns import Column
+from autohedge.market.columns import Column, dtype_of
 
 FILE = "columns"
 # Smaller files are read: a mapping keeps a descriptor open before Python 3.13, and a tape has one per symbol.
 MAPPED_BYTES_LEAST = 1 << 20
 _ALIGNMENT = mmap.ALLOCATIONGRANULARITY
-_DTYPES: dict[str, "np.dtype[Any]"] = {
-    "ts": np.dtype("<i8"),
-    "row": np.dtype("<i8"),
-    "lane": np.dtype("<i4"),
-}
-_FLOAT: "np.dtype[Any]" = np.dtype("<f8")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +85,6 @@ def hash_rows(columns: dict[str, Column]) -> str:
     for name, values in columns.items():
         whole.update(xxhash.xxh3_128_digest(np.ascontiguousarray(values, dtype_of(name)).data))
     return whole.hexdigest()
-
-
-def dtype_of(name: str) -> "np.dtype[Any]":
-    """Returns the little-endian type of a stored column."""
-    return _DTYPES.get(name, _FLOAT)
 
 
 class _ColumnWriter:

@@ -5,12 +5,26 @@ from hashlib import blake2b
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from autohedge.core.errors import Misconfigured
 
 Column: TypeAlias = NDArray[Any]
 Columns: TypeAlias = Mapping[str, Column]
+
+_WHOLE = ("ts", "row", "start", "first_seq", "last_seq", "prev_seq")
+_DTYPES: dict[str, "np.dtype[Any]"] = {
+    **dict.fromkeys(_WHOLE, np.dtype("<i8")),
+    **dict.fromkeys(("lane", "source"), np.dtype("<i4")),
+    **dict.fromkeys(("side", "is_snapshot", "partial"), np.dtype("i1")),
+    "priced": np.dtype("?"),
+}
+_FLOAT: "np.dtype[Any]" = np.dtype("<f8")
+
+
+def dtype_of(name: str) -> "np.dtype[Any]":
+    """Returns the little-endian type of a column."""
+    return _DTYPES.get(name, _FLOAT)
 
 
 def require_ordered(ts: NDArray[np.int64], subject: str) -> None:
@@ -21,7 +35,7 @@ def require_ordered(ts: NDArray[np.int64], subject: str) -> None:
         raise Misconfigured(f"{subject}: time decreases at row {row}; sort the rows by time")
 
 
-def frozen(values: ArrayLike, dtype: type[np.generic]) -> Column:
+def frozen(values: ArrayLike, dtype: DTypeLike) -> Column:
     """Returns a contiguous read-only array that shares memory with `values` where possible."""
     view = np.ascontiguousarray(values, dtype=dtype).view(np.ndarray)
     # Only this view becomes read-only; the caller's array stays as it is.
@@ -30,7 +44,7 @@ def frozen(values: ArrayLike, dtype: type[np.generic]) -> Column:
     return view
 
 
-def zeros(rows: int, dtype: type[np.generic] = np.float64) -> Column:
+def zeros(rows: int, dtype: DTypeLike = np.float64) -> Column:
     """Returns a read-only column of zeros; untouched pages of it use no memory."""
     return frozen(np.zeros(rows, dtype), dtype)
 
@@ -49,14 +63,14 @@ def is_size(name: str) -> bool:
     return name.endswith("_size") or name == "volume"
 
 
-def optional(values: ArrayLike | None, rows: int, dtype: type[np.generic], name: str) -> Column:
+def optional(values: ArrayLike | None, rows: int, dtype: DTypeLike, name: str) -> Column:
     """Returns `values` as a column of `rows` entries; zeros if it is None."""
     if values is None:
         return zeros(rows, dtype)
     return sized(values, rows, name, dtype)
 
 
-def sized(values: ArrayLike, rows: int, name: str, dtype: type[np.generic] = np.float64) -> Column:
+def sized(values: ArrayLike, rows: int, name: str, dtype: DTypeLike = np.float64) -> Column:
     """Returns `values` as a column; raises Misconfigured unless it has `rows` entries."""
     column = frozen(values, dtype)
     if column.shape != (rows,):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from autohedge.core.errors import Misconfigured
 from autohedge.market.archives import in_utf8, is_utf8
 from autohedge.market.csv_values import ValueParser
-from autohedge.market.schema import KNOWN, SYMBOL, TIME, VALUES, clean_names
+from autohedge.market.schema import KNOWN, NUMBERS, SYMBOL, TIME, clean_names
 
 if TYPE_CHECKING:
     import polars as pl
@@ -178,4 +178,4 @@ def _type_of(name: str) -> "type[pl.DataType]":
 
     if name == TIME:
         return pl.Int64
-    return pl.Float64 if name in VALUES else pl.String
+    return pl.Float64 if name in NUMBERS else pl.String

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
-from autohedge.market.schema import TIME, VALUES
+from autohedge.market.schema import NUMBERS, TIME
 
 if TYPE_CHECKING:
     import polars as pl
@@ -32,8 +32,8 @@ class ValueParser:
         `rows` are the numbers of the rows in the file. Raises Misconfigured at a value without a clear meaning.
         """
         names = [name for name in block.columns if name != rows.name]
-        values = {name: _stripped(block[name]) if name in (TIME, *VALUES) else block[name] for name in names}
-        numbers = [text for name, text in values.items() if name in VALUES]
+        values = {name: _stripped(block[name]) if name in (TIME, *NUMBERS) else block[name] for name in names}
+        numbers = [text for name, text in values.items() if name in NUMBERS]
         # A decimal point anywhere says what the commas are, unless the file comes from where they are decimal.
         self._point_seen |= self._separator == "," and any(_has_point(text) for text in numbers)
         return {name: self._column(name, text, rows) for name, text in values.items()}
@@ -41,7 +41,7 @@ class ValueParser:
     def _column(self, name: str, text: "pl.Series", rows: "pl.Series") -> "pl.Series":
         if name == TIME:
             return self._times(text, rows)
-        return self._numbers(name, text, rows) if name in VALUES else text
+        return self._numbers(name, text, rows) if name in NUMBERS else text
 
     def _times(self, text: "pl.Series", rows: "pl.Series") -> "pl.Series":
         import polars as pl

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 
 class MarketCursor(Protocol):

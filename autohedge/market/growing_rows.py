@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.column_file import dtype_of
-from autohedge.market.tape import ROW_COLUMNS, Rows
+from autohedge.market.columns import dtype_of
+from autohedge.market.rows import ROW_COLUMNS, Rows
 
 _LEAST_ROOM = 1_024
 

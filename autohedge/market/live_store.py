@@ -11,10 +11,9 @@ import numpy as np
 
 from autohedge.core.errors import Corrupt
 from autohedge.core.open_files import require_open_files
-from autohedge.market.column_file import dtype_of
-from autohedge.market.columns import Column
+from autohedge.market.columns import Column, dtype_of
+from autohedge.market.rows import ROW_COLUMNS, Rows
 from autohedge.market.store_files import STATE, read_manifest, read_state
-from autohedge.market.tape import ROW_COLUMNS, Rows
 
 _CHECKED_ROWS = 1 << 12  # whose hash is kept: rows that were changed are named to so many
 
@@ -177,7 +176,10 @@ def _updated(hashers: dict[str, Any], rows: Rows, start: int, end: int) -> bytes
 
 def _part(maps: Mapping[str, Any], count: int) -> Rows:
     """Returns the first rows of the mapped columns."""
-    return Rows(**{name: np.frombuffer(maps.get(name, b""), dtype_of(name), count) for name in ROW_COLUMNS})
+    columns: dict[str, Any] = {
+        name: np.frombuffer(maps.get(name, b""), dtype_of(name), count) for name in ROW_COLUMNS
+    }
+    return Rows(**columns)
 
 
 def _opened(folder: Path) -> dict[str, int]:

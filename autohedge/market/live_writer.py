@@ -13,8 +13,8 @@ import numpy as np
 
 from autohedge.core.errors import Corrupt, Misconfigured, Refused, Unavailable
 from autohedge.core.ids import fresh_nonce, random_suffix
-from autohedge.market.column_file import dtype_of
-from autohedge.market.columns import Column
+from autohedge.market.columns import Column, dtype_of
+from autohedge.market.rows import ROW_COLUMNS, Rows
 from autohedge.market.store_files import (
     FORMAT,
     MANIFEST,
@@ -25,7 +25,8 @@ from autohedge.market.store_files import (
     read_manifest,
     read_state,
 )
-from autohedge.market.tape import ROW_COLUMNS, Rows, require_distinct
+from autohedge.market.stream import Kind
+from autohedge.market.tape import require_distinct
 
 ROOM_ROWS = 1 << 16  # by which the files grow at a time, so that a reader seldom maps them again
 
@@ -41,7 +42,7 @@ class LiveStoreWriter:
     """
 
     def __init__(self, folder: Path, symbols: Sequence[str], *, power: bool = False) -> None:
-        require_distinct(symbols)
+        require_distinct([(symbol, Kind.QUOTES, 0) for symbol in symbols])
         self.folder, self.power = folder, power
         self._lanes = len(symbols)
         self._files: dict[str, int] = {}

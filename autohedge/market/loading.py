@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,42 +12,45 @@ from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market import cache
 from autohedge.market.bars import count_bad_bars
+from autohedge.market.book_cache import messages_of
 from autohedge.market.cache import CachedColumns, Meta
 from autohedge.market.column_file import write_columns
 from autohedge.market.columns import hash_columns, zeros
-from autohedge.market.importer import SYMBOL_CHARS, FileRequest, hash_file, load
-from autohedge.market.merge import cached_tape_of
+from autohedge.market.derived import rederive
+from autohedge.market.importer import load
+from autohedge.market.merge import merged
+from autohedge.market.reads import PRICES, Reads, cached_tape_of
 from autohedge.market.sources import TapeSource, is_same_symbol
 from autohedge.market.store_tape import open_store, reopen_store, store_among
+from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Origin, Stream
 from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
-from autohedge.market.tape import (
-    COLUMNS,
-    Kind,
-    Origin,
-    Stream,
-    Tape,
-    require_distinct,
-    require_loadable,
-)
+from autohedge.market.tape import Tape, require_distinct
+from autohedge.market.tape_file import SYMBOL_CHARS, FileRequest, hash_file
 
 
-def open_tape(sources: Sequence[TapeSource], *, growing: bool = False) -> Tape:
+def open_tape(sources: Sequence[TapeSource], *, growing: bool = False, reads: Reads = PRICES) -> Tape:
     """Returns the files as one tape, lanes in the given order; imports files that are not cached.
 
-    A single source may be the folder of a live store; one that is still open only with `growing`.
+    A single source may be the folder of a live store; one that is still open only with `growing`. The rows are
+    those that a strategy with these `reads` takes.
 
-    Raises Misconfigured if a file is missing or is not a valid tape, or if a symbol occurs twice.
+    Raises Misconfigured if a file is missing or is not a valid tape, if two are of one symbol, kind and length of
+    bars, or if an instrument has no prices.
     """
     if store := store_among(sources):
-        return open_store(store, growing=growing)
-    require_distinct([source.symbol for source in sources])
-    return cached_tape_of([_from_source(source) for source in sources])
+        return open_store(store, growing=growing, reads=reads)
+    return cached_tape_of(open_streams(sources), reads)
 
 
-def synthesize(recipe: SyntheticSpec) -> Tape:
+def open_streams(sources: Sequence[TapeSource]) -> list[Stream]:
+    """Returns the streams of some files, in the given order; raises Misconfigured if one is missing or not valid."""
+    return [_from_source(source) for source in sources]
+
+
+def synthesize(recipe: SyntheticSpec, reads: Reads = PRICES) -> Tape:
     """Returns the synthetic market of a spec as a tape; generates streams that are not cached."""
-    require_distinct(recipe.symbols)
-    return cached_tape_of([_from_recipe(recipe, symbol) for symbol in recipe.symbols])
+    require_distinct([(symbol, Kind.QUOTES, 0) for symbol in recipe.symbols])
+    return cached_tape_of([_from_recipe(recipe, symbol) for symbol in recipe.symbols], reads)
 
 
 def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
@@ -55,17 +59,39 @@ def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
     A file in `folder` that is named by the content hash, with any suffix, has priority over the origin's
     path. Raises Misconfigured if a source is missing, Corrupt if its content has changed.
     """
-    require_distinct([origin.symbol for origin in origins])
-    if origins[0].store:
+    if origins and origins[0].store:
         whole = reopen_store([origin.whole() for origin in origins], folder)
         window_ns = origins[0].window_ns
         return whole.between(*window_ns) if window_ns else whole
-    return cached_tape_of([_reopen_window(origin, folder) for origin in origins])
+    return merged(reopen_streams(origins, folder), cached=True)
 
 
-def _reopen_window(origin: Origin, folder: Path | None) -> Stream:
-    stream = _reopen(origin.whole(), folder)
+def reopen_streams(origins: Sequence[Origin], folder: Path | None = None) -> list[Stream]:
+    """Returns the streams of a recorded run; raises as `reopen` does."""
+    given = [origin for origin in origins if origin.derived is None]
+    require_distinct([_key(origin) for origin in given])
+    if given[0].store:
+        return list(reopen_store([origin.whole() for origin in given], folder).streams)
+    whole_streams = [_reopen(origin.whole(), folder) for origin in given]
+    streams = [_in_window(stream, origin) for stream, origin in zip(whole_streams, given, strict=True)]
+    for origin in origins:
+        if origin.derived is not None:
+            # In a window, either the bars of the whole tape were cut, or the bars of the window were made.
+            sources = whole_streams if origin.window_ns else streams
+            streams.append(_in_window(rederive(origin, sources), origin))
+    return [_used_as(stream, origin) for stream, origin in zip(streams, origins, strict=True)]
+
+
+def _key(origin: Origin) -> tuple[str, Kind, int]:
+    return origin.symbol, origin.kind, origin.interval_ns
+
+
+def _in_window(stream: Stream, origin: Origin) -> Stream:
     return stream.between(*origin.window_ns) if origin.window_ns else stream
+
+
+def _used_as(stream: Stream, origin: Origin) -> Stream:
+    return stream.used(prices=origin.prices, read=origin.read, skips_partial=origin.skips_partial)
 
 
 def _from_source(source: TapeSource) -> Stream:
@@ -73,7 +99,12 @@ def _from_source(source: TapeSource) -> Stream:
     request = FileRequest(path, hash_file(path), source.interval_ns, source.select)
     entry = load(request)
     _require_sound(path, source, entry.meta)
-    return _stream(_file_origin(source.symbol, str(path), entry), entry)
+    return _of_file(_file_origin(source.symbol, str(path), entry), entry, request)
+
+
+def _of_file(origin: Origin, entry: CachedColumns, request: FileRequest) -> Stream:
+    stream = _stream(origin, entry)
+    return replace(stream, messages=messages_of(entry, request)) if origin.kind is Kind.BOOK else stream
 
 
 def _require_sound(path: Path, source: TapeSource, meta: Meta) -> None:
@@ -122,7 +153,6 @@ def _generate(folder: Path, *, recipe: SyntheticSpec, symbol: str) -> Meta:
 
 
 def _reopen(origin: Origin, folder: Path | None) -> Stream:
-    require_loadable(origin.kind, origin.symbol)
     packed_copy = _packed_copy(origin, folder)
     if packed_copy is None and origin.path is None:
         return _regenerate(origin)
@@ -132,8 +162,10 @@ def _reopen(origin: Origin, folder: Path | None) -> Stream:
     found = hash_file(path)
     if found != origin.content_hash:
         raise Corrupt(f"{path}: its content differs from the recorded tape; restore that version")
-    entry = load(FileRequest(path, found, origin.interval_ns, origin.select))
-    return _verified(origin, entry, str(path))
+    request = FileRequest(path, found, origin.interval_ns, origin.select)
+    entry = load(request)
+    _require_recorded(origin, entry, str(path))
+    return _of_file(origin, entry, request)
 
 
 def _packed_copy(origin: Origin, folder: Path | None) -> Path | None:
@@ -147,7 +179,8 @@ def _regenerate(origin: Origin) -> Stream:
         raise Misconfigured(f"{origin.symbol}: its rows existed in memory only; they cannot be loaded again")
     recipe = _recipe(origin)
     entry = _generated(recipe, origin.symbol)
-    return _verified(origin, entry, f"{origin.symbol} (synthetic)")
+    _require_recorded(origin, entry, f"{origin.symbol} (synthetic)")
+    return _stream(origin, entry)
 
 
 def _recipe(origin: Origin) -> SyntheticSpec:
@@ -157,17 +190,18 @@ def _recipe(origin: Origin) -> SyntheticSpec:
         raise Corrupt(f"{origin.symbol}: its recipe is damaged ({error})") from error
 
 
-def _verified(origin: Origin, entry: CachedColumns, subject: str) -> Stream:
+def _require_recorded(origin: Origin, entry: CachedColumns, subject: str) -> None:
     meta = entry.meta
     if (meta.hash, meta.rows, meta.kind) != (origin.content_hash, origin.rows, origin.kind):
         raise Corrupt(
             f"{subject}: {meta.rows} rows of {meta.kind} are not the {origin.rows} of "
             f"{origin.kind} that the run recorded; use the release that recorded it"
         )
-    return _stream(origin, entry)
 
 
 def _stream(origin: Origin, entry: CachedColumns) -> Stream:
     absent = zeros(origin.rows)
     columns = {name: entry.columns.get(name, absent) for name in COLUMNS[origin.kind]}
+    if PARTIAL in entry.columns:
+        columns[PARTIAL] = entry.columns[PARTIAL]
     return Stream(origin.kind, origin.symbol, columns, origin)

@@ -1,89 +1,144 @@
-"""Merges streams into rows ordered by (time, stream, row), in blocks of bounded size."""
+"""Merges streams into rows ordered by (time, kind, stream, row), in blocks of bounded size."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Corrupt
 from autohedge.market import cache
+from autohedge.market.bar_spec import BarSpec
 from autohedge.market.cache import Meta
 from autohedge.market.column_file import write_columns
-from autohedge.market.columns import Column, Columns, frozen, zeros
-from autohedge.market.tape import Origin, Rows, Stream, Tape, require_distinct
+from autohedge.market.columns import Column, Columns, dtype_of, frozen, zeros
+from autohedge.market.rows import ROW_COLUMNS, RowKinds, Rows
+from autohedge.market.stream import KINDS, Kind, Stream, symbols_of
+from autohedge.market.tape import Tape
 
 BLOCK_ROWS = 1_000_000
 _END_OF_TIME = int(np.iinfo(np.int64).max)
 
 
-def tape_of(streams: Sequence[Stream]) -> Tape:
-    """Returns a tape of streams in memory, merged in memory.
-
-    Raises Misconfigured if there is no stream, or if a symbol has two.
-    """
-    return _tape(streams, cached=False)
-
-
-def cached_tape_of(streams: Sequence[Stream]) -> Tape:
-    """Returns a tape of cached streams; the merged rows are cached too."""
-    return _tape(streams, cached=True)
-
-
-def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> Iterator[dict[str, Column]]:
-    """Yields the merged rows in blocks of at most `block_rows`; more only where times are equal."""
-    quoted = [stream.as_quotes() for stream in streams]
-    times = [columns["ts"] for columns in quoted]
-    lengths = [len(ts) for ts in times]
-    step = max(1, block_rows // len(streams))
-    starts = [0] * len(streams)
-    while starts != lengths:
-        cut = _cut(times, starts, step)
-        ends = [_end(ts, start, cut) for ts, start in zip(times, starts, strict=True)]
-        yield _block(quoted, starts, ends)
-        starts = ends
-
-
-def _tape(streams: Sequence[Stream], *, cached: bool) -> Tape:
-    require_distinct([stream.symbol for stream in streams])
-    if len(streams) == 1:
-        rows = _single(streams[0])
+def merged(streams: Sequence[Stream], *, cached: bool) -> Tape:
+    """Returns the tape of some streams, whose rows are merged in memory, or into the cache."""
+    taken, mixed = _taken(streams)
+    if len(taken) == 1 and not mixed:
+        rows = _single(taken[0].stream)
+    elif cached:
+        rows = _merged_in_cache(taken, len(streams), mixed=mixed)
     else:
-        rows = _merged_in_cache(streams) if cached else _merged_in_memory(streams)
+        rows = _merged_in_memory(taken, mixed=mixed)
     return Tape(tuple(streams), rows)
 
 
 def _single(stream: Stream) -> Rows:
-    return Rows(lane=zeros(len(stream), np.int32), **stream.as_quotes())
+    columns: dict[str, Any] = stream.as_quotes()
+    return Rows(lane=zeros(len(stream), np.int32), **columns)
 
 
-def _merged_in_memory(streams: Sequence[Stream]) -> Rows:
-    blocks = list(merged_blocks(streams))
+class _Taken(NamedTuple):
+    """A stream whose rows are merged: its lane, its position in the tape, and its rank at equal times."""
+
+    stream: Stream
+    lane: int
+    source: int
+    rank: float
+
+    @classmethod
+    def of(cls, streams: Sequence[Stream], source: int) -> "_Taken":
+        """Returns the stream at a position of the tape."""
+        stream = streams[source]
+        return cls(stream, symbols_of(streams).index(stream.symbol), source, _rank(stream))
+
+    def columns(self, *, mixed: bool) -> dict[str, Column]:
+        """Returns the columns of its rows, apart from those that are equal in all of them."""
+        columns = self.stream.as_quotes()
+        if not self.stream.origin.prices:
+            columns |= dict.fromkeys(ROW_COLUMNS[2:], np.broadcast_to(np.nan, len(self.stream)))
+        return columns | ({"close": self.stream.closes()} if mixed else {})
+
+
+def _rank(stream: Stream) -> float:
+    """Returns the rank of a stream's rows among those of the same time."""
+    if stream.kind is Kind.BARS and not _ends_by_time(stream):
+        return KINDS.index(Kind.TRADES) + 0.5  # such a bar holds the trades of its last time
+    return KINDS.index(stream.kind)
+
+
+def _ends_by_time(stream: Stream) -> bool:
+    derived = stream.origin.derived
+    return BarSpec.of(derived["every"]).is_time if derived else stream.origin.interval_ns > 0
+
+
+def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> Iterator[dict[str, Column]]:
+    """Yields the merged rows in blocks of at most `block_rows`; more only where times are equal."""
+    taken, mixed = _taken(streams)
+    return _blocks(taken, block_rows, mixed=mixed)
+
+
+def _taken(streams: Sequence[Stream]) -> tuple[list[_Taken], bool]:
+    """Returns the streams to merge in the order of their rows at equal times, and whether there are `RowKinds`."""
+    taken = [_Taken.of(streams, source) for source, stream in enumerate(streams) if stream.origin.taken]
+    taken.sort(key=lambda each: (each.rank, each.source))
+    uses = (stream.origin for stream in streams if stream.origin.taken)
+    mixed = not all(use.prices and use.read for use in uses)
+    return taken, mixed or any(each.stream.skips_rows for each in taken)
+
+
+def _blocks(
+    taken: Sequence[_Taken], block_rows: int = BLOCK_ROWS, *, mixed: bool
+) -> Iterator[dict[str, Column]]:
+    columns = [each.columns(mixed=mixed) for each in taken]
+    times = [each["ts"] for each in columns]
+    lengths = [len(ts) for ts in times]
+    step = max(1, block_rows // len(taken))
+    starts = [0] * len(taken)
+    while starts != lengths:
+        cut = _cut(times, starts, step)
+        ends = [_end(ts, start, cut) for ts, start in zip(times, starts, strict=True)]
+        yield _block(taken, columns, starts, ends, mixed=mixed)
+        starts = ends
+
+
+def _merged_in_memory(taken: Sequence[_Taken], *, mixed: bool) -> Rows:
+    blocks = list(_blocks(taken, mixed=mixed))
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
-    return Rows(**{name: frozen(column, column.dtype.type) for name, column in columns.items()})
+    return _rows({name: frozen(column, dtype_of(name)) for name, column in columns.items()})
 
 
-def _merged_in_cache(streams: Sequence[Stream]) -> Rows:
-    key = cache.key_of("merged", [_identity(stream.origin) for stream in streams])
-    entry = cache.find_or_build(key, partial(_fill, streams=streams, key=key))
-    _require_sound(entry.columns["lane"], len(streams))
-    return Rows(**entry.columns)
+def _merged_in_cache(taken: Sequence[_Taken], sources: int, *, mixed: bool) -> Rows:
+    key = cache.key_of("merged", mixed, [_identity(each) for each in taken])
+    entry = cache.find_or_build(key, partial(_fill, taken=taken, key=key, mixed=mixed))
+    _require_sound(entry.columns["lane"], 1 + max(each.lane for each in taken))
+    if mixed:
+        _require_sound(entry.columns["source"], sources)
+    return _rows(entry.columns)
 
 
-def _identity(origin: Origin) -> tuple[object, ...]:
-    return origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars, origin.window_ns
+def _rows(columns: Columns) -> Rows:
+    kinds = RowKinds(*(columns[name] for name in RowKinds._fields)) if "source" in columns else None
+    return Rows(**{name: columns[name] for name in ROW_COLUMNS}, row=columns["row"], kinds=kinds)
 
 
-def _require_sound(lane: Column, streams: int) -> None:
+def _identity(each: _Taken) -> tuple[object, ...]:
+    origin = each.stream.origin
+    use = origin.prices, origin.read, origin.skips_partial, each.lane, each.source
+    return (origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars, origin.window_ns, use)
+
+
+def _require_sound(numbers: Column, count: int) -> None:
     """Refuses a damaged cache, whose lane numbers would make a kernel write outside its records."""
-    if not 0 <= int(lane.min()) <= int(lane.max()) < streams:
+    if not 0 <= int(numbers.min()) <= int(numbers.max()) < count:
         raise Corrupt("the cache of the merged tape is damaged; delete the cache directory and run again")
 
 
-def _fill(folder: Path, *, streams: Sequence[Stream], key: str) -> Meta:
-    written = write_columns(folder, merged_blocks(streams), sum(len(stream) for stream in streams))
-    return Meta(streams[0].kind, written.rows, written.columns, key)
+def _fill(folder: Path, *, taken: Sequence[_Taken], key: str, mixed: bool) -> Meta:
+    rows = sum(len(each.stream) for each in taken)
+    written = write_columns(folder, _blocks(taken, mixed=mixed), rows)
+    return Meta(taken[0].stream.kind, written.rows, written.columns, key)
 
 
 def _cut(times: Sequence[Column], starts: Sequence[int], step: int) -> int:
@@ -98,18 +153,31 @@ def _end(ts: Column, start: int, cut: int) -> int:
     return start + int(np.searchsorted(ts[start:], cut, side="right"))
 
 
-def _block(quoted: Sequence[Columns], starts: Sequence[int], ends: Sequence[int]) -> dict[str, Column]:
-    spans = list(zip(quoted, starts, ends, strict=True))
+def _block(
+    taken: Sequence[_Taken],
+    columns: Sequence[Columns],
+    starts: Sequence[int],
+    ends: Sequence[int],
+    *,
+    mixed: bool,
+) -> dict[str, Column]:
+    spans = list(zip(columns, starts, ends, strict=True))
     counts = [end - start for _, start, end in spans]
     block: dict[str, Column] = {
-        name: np.concatenate([columns[name][start:end] for columns, start, end in spans])
-        for name in quoted[0]
+        name: np.concatenate([each[name][start:end] for each, start, end in spans]) for name in columns[0]
     }
-    block["lane"] = np.repeat(np.arange(len(spans), dtype=np.int32), counts)
+    block["lane"] = _repeated("lane", [each.lane for each in taken], counts)
     block["row"] = np.concatenate([_numbers(start, end) for _, start, end in spans])
-    # A stable sort keeps the order of streams, and of rows within a stream, at equal times.
+    if mixed:
+        block["source"] = _repeated("source", [each.source for each in taken], counts)
+        block["priced"] = _repeated("priced", [each.stream.origin.prices for each in taken], counts)
+    # A stable sort keeps the order of the streams, and of rows within a stream, at equal times.
     order = np.argsort(block["ts"], kind="stable")
     return {name: column[order] for name, column in block.items()}
+
+
+def _repeated(name: str, values: Sequence[int], counts: Sequence[int]) -> Column:
+    return np.repeat(np.array(values, dtype_of(name)), counts)
 
 
 def _numbers(start: int, end: int) -> NDArray[np.int64]:

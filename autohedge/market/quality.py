@@ -11,7 +11,8 @@ from autohedge.core.errors import Misconfigured
 from autohedge.market.bars import Mask, PriceFaults, bar_faults, first_faults
 from autohedge.market.columns import Columns
 from autohedge.market.schema import TIME
-from autohedge.market.tape import Kind, Stream, Tape
+from autohedge.market.stream import Kind, Stream
+from autohedge.market.tape import Tape
 
 _BLOCK_ROWS = 250_000
 _SAMPLE_ROWS = 1_000_000

@@ -4,7 +4,7 @@ import numpy as np
 
 from autohedge.core.snapshots import QuoteRow
 from autohedge.kernels.matching import fold_recent, last_valid
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 _NEAR_ROWS = 64  # a lane that has just had a quote is found here without a fold
 

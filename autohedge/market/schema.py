@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market.columns import is_size
-from autohedge.market.tape import COLUMNS, LOADABLE, Kind, require_loadable
+from autohedge.market.stream import COLUMNS, PARTIAL, PRICE_KINDS, Kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -15,28 +15,44 @@ TIME = "ts_ns"
 SYMBOL = "symbol"
 SIDE = "aggressor_side"
 TRADE_VALUES = ("price", "size")
-VALUES = frozenset(name for kind in LOADABLE for name in COLUMNS[kind][1:]) | frozenset(TRADE_VALUES)
-KNOWN = VALUES | {TIME, SYMBOL, SIDE}
+_QUOTE_VALUES, _BAR_VALUES = COLUMNS[Kind.QUOTES][1:], COLUMNS[Kind.BARS][1:]
+FILE_COLUMNS: dict[Kind, dict[str, str]] = {
+    Kind.QUOTES: {name: name for name in _QUOTE_VALUES},
+    Kind.BARS: {name: name for name in (*_BAR_VALUES, PARTIAL)},
+    Kind.TRADES: {"price": "price", "size": "size", SIDE: "side"},
+    Kind.FUNDING: {"funding_rate": "rate"},
+    Kind.LIQUIDATIONS: {"side": "side", "price": "price", "size": "size"},
+}
+"""The columns that a file of a kind may have, and what a stream calls them."""
+NUMBERS = frozenset(_QUOTE_VALUES + _BAR_VALUES + TRADE_VALUES) | {"funding_rate"}
+"""The columns of files that are numbers."""
+KNOWN = NUMBERS | {TIME, SYMBOL, SIDE}
 _LISTED_CHARS = 200
 _MARKS = {
-    Kind.BOOK_DELTAS: ("side", "price", "size"),
-    Kind.TRADES: ("price", "size"),
+    Kind.BOOK: ("event", "side", "price", "size"),
+    Kind.LIQUIDATIONS: ("side", "price", "size"),
+    Kind.TRADES: TRADE_VALUES,
     Kind.FUNDING: ("funding_rate",),
 }
+_ORDER_BY_ORDER = "order_id"
 
 
 def kind_of(names: list[str], subject: str) -> Kind:
     """Returns the kind of rows for these column names; raises Misconfigured if none fits."""
-    for kind in LOADABLE:
+    for kind in PRICE_KINDS:
         needed = [name for name in COLUMNS[kind][1:] if not is_size(name)]
         # One price column identifies the kind, so that the message can name the missing columns.
         if any(name in names for name in needed):
             _require_columns([TIME, *needed], names, subject)
             return kind
     for kind, marks in _MARKS.items():
-        if all(name in names for name in marks):
-            require_loadable(kind, subject)
-    wanted = "bid and ask (quotes) or open, high, low and close (bars)"
+        if all(name in names for name in marks) and _ORDER_BY_ORDER not in names:
+            _require_columns([TIME], names, subject)
+            return kind
+    wanted = (
+        "bid and ask (quotes), open, high, low and close (bars), price and size (trades), "
+        "event, side, price and size (book), funding_rate, or side, price and size (liquidations)"
+    )
     raise Misconfigured(f"{subject}: has no columns {wanted}; found {listed(names)}")
 
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import msgspec
 
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 FORMAT = 1
 MANIFEST, STATE = "store.json", "state"

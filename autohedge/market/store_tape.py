@@ -6,10 +6,12 @@ from pathlib import Path
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market.columns import hash_columns
 from autohedge.market.live_store import LaneColumns, LiveStore
-from autohedge.market.merge import tape_of
+from autohedge.market.reads import Reads, tape_of
+from autohedge.market.rows import ROW_COLUMNS
 from autohedge.market.sources import TapeSource
 from autohedge.market.store_files import is_store
-from autohedge.market.tape import ROW_COLUMNS, Origin, Stream, Tape
+from autohedge.market.stream import Origin, Stream
+from autohedge.market.tape import Tape
 
 
 def store_among(sources: Sequence[TapeSource]) -> Path | None:
@@ -27,7 +29,7 @@ def store_among(sources: Sequence[TapeSource]) -> Path | None:
     return store.path.absolute()
 
 
-def open_store(folder: Path, *, growing: bool) -> Tape:
+def open_store(folder: Path, *, growing: bool, reads: Reads) -> Tape:
     """Returns a store as a tape with all its symbols; an open one only if the caller follows it (`growing`).
 
     Raises Misconfigured for an open store otherwise, and for a closed one without rows; Corrupt if it is damaged.

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autohedge.core.errors import Misconfigured
-from autohedge.core.text import one_line
 from autohedge.market.bar_ends import has_bar_ends
 from autohedge.market.columns import Column
-from autohedge.market.importer import FileRequest, TimeColumn, require_file, select_symbol
 from autohedge.market.readers import Reader, flags_of, open_reader, readable, symbols_in
 from autohedge.market.schema import SIDE, TIME, TRADE_VALUES, is_trades, require_types
+from autohedge.market.sides import sides_of
+from autohedge.market.stream import Kind
+from autohedge.market.tape_file import FileRequest, require_file, select_symbol
+from autohedge.market.time_column import TimeColumn
 
 if TYPE_CHECKING:
     import polars as pl
@@ -86,20 +88,5 @@ def _converted(name: str, series: "pl.Series", time: TimeColumn, subject: str) -
     if name == TIME:
         return "ts", time.convert(series)
     if name == SIDE:
-        return "side", _sides(series, subject)
+        return "side", sides_of(series, Kind.TRADES, f"{subject}: {SIDE}", 0)
     return name, series.cast(pl.Float64).fill_null(float("nan")).to_numpy()
-
-
-def _sides(series: "pl.Series", subject: str) -> Column:
-    import polars as pl
-
-    text = series.cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
-    buys, sells = text == "buy", text == "sell"
-    others = ~(buys | sells | (text == ""))
-    if others.any():
-        row = int(others.arg_max() or 0)
-        found = one_line(str(series[row]), _SHOWN_CHARS)
-        raise Misconfigured(
-            f"{subject}: {SIDE} is {found} at row {row}; write buy or sell, or leave it empty"
-        )
-    return (buys.cast(pl.Int8) - sells.cast(pl.Int8)).to_numpy()

@@ -26,7 +26,7 @@ from autohedge.core.events import (
 from autohedge.core.ports import Recorder
 from autohedge.engine.engine import Engine
 from autohedge.market.cursor import MarketCursor
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.runtime.replay import replay, same_entry
 from autohedge.runtime.virtual import VirtualRuntime
 

@@ -9,7 +9,7 @@ import msgspec
 from autohedge.core.errors import AutoHedgeError
 from autohedge.core.events import Alert, AnyEvent, CancelOrder, Input, JournalEntry, TradingStateChanged
 from autohedge.engine.engine import Engine
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 NO_EVENT = "nothing"
 

@@ -20,7 +20,7 @@ from autohedge.core.snapshots import Snapshot
 from autohedge.core.units import NS_PER_DAY
 from autohedge.engine.engine import Engine
 from autohedge.market.cursor import MarketCursor
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 # How long after the last row messages are still delivered. Where they take longer than the engine waits, its
 # timers ask again and again, and there is no last message.

@@ -8,7 +8,7 @@ from autohedge.core.garbage import collection_paused
 from autohedge.engine.engine import Engine
 from autohedge.kernels.matching import first_touch, fold_recent, last_valid
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 
 def warm_up(engine: Engine, rows: Rows) -> None:

@@ -1,21 +1,27 @@
 """Strategies emit signals to enter and to leave; engine, sizing and risk decide what follows."""
 
 from autohedge.core.orders import Purpose, Side
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from autohedge.strategies.interface import StrategyRunner
-from autohedge.strategies.python import Bar, Quote, Strategy
-from autohedge.strategies.registry import build, names
+from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
+from autohedge.strategies.python import Strategy
+from autohedge.strategies.registry import build, names, reads_of
 from autohedge.strategies.signals import Signal
 
 __all__ = [
     "Bar",
+    "Book",
+    "Funding",
     "Kind",
+    "Liquidation",
     "Purpose",
     "Quote",
     "Side",
     "Signal",
     "Strategy",
     "StrategyRunner",
+    "TradeTick",
     "build",
     "names",
+    "reads_of",
 ]

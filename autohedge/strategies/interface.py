@@ -11,7 +11,7 @@ from typing import Protocol
 
 from autohedge.config import Settings
 from autohedge.kernels.state import KernelStates
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.strategies.signals import Signal
 
 
@@ -41,14 +41,21 @@ Kernel = Callable[..., int]
 
 @dataclass(frozen=True, slots=True)
 class CompiledStrategy:
-    """A compiled strategy: its state records, its kernel, and what writes settings into the records."""
+    """A compiled strategy: its state records, its kernel, and what writes settings into the records.
+
+    `mixed_kernel` scans rows that have `kinds`; a strategy without it never gets such rows.
+    """
 
     lanes: KernelStates
     kernel: Kernel
     configure: Callable[[Settings], None] | None = None
+    mixed_kernel: Kernel | None = None
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
+        if rows.kinds is not None and self.mixed_kernel is not None:
+            columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.kinds.priced, rows.kinds.close)
+            return self.mixed_kernel(self.lanes, *columns, start, stop)
         # Columns instead of the Rows object: numba compiles arrays, not Python classes.
         return self.kernel(
             self.lanes,

@@ -10,10 +10,16 @@ from autohedge.config.sections import MomentumSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels import momentum
 from autohedge.kernels.state import KernelStates, new_states
-from autohedge.market.tape import Kind, Stream
+from autohedge.market.reads import Reads
+from autohedge.market.stream import Kind, Stream, prices_of
 from autohedge.strategies.interface import CompiledStrategy
 
 READS = frozenset({Kind.QUOTES})
+
+
+def reads(settings: Settings) -> Reads:
+    """Returns what the strategy reads."""
+    return Reads(READS)
 
 
 def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
@@ -21,8 +27,9 @@ def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
 
     Raises Misconfigured if a filter needs sizes that a stream does not have.
     """
-    lanes = new_states(momentum.DTYPE, len(streams))
-    for i, stream in enumerate(streams):
+    prices = prices_of(streams)
+    lanes = new_states(momentum.DTYPE, len(prices))
+    for i, stream in enumerate(prices):
         wanted = settings.for_symbol(stream.symbol).momentum
         filters = wanted.min_volume_ratio > 0 or wanted.use_vwap_filter
         # A sample of the first rows: sources have sizes in most rows or in none. A window may have no rows.
@@ -31,7 +38,7 @@ def build(settings: Settings, streams: Sequence[Stream]) -> CompiledStrategy:
             msg = f"{stream.symbol} has no sizes for the momentum filters; {cure}"
             raise Misconfigured(msg)
         _fill(lanes[i], wanted, filters=filters)
-    symbols = [stream.symbol for stream in streams]
+    symbols = [stream.symbol for stream in prices]
     return CompiledStrategy(lanes, momentum.scan, partial(_update, lanes, symbols))
 
 

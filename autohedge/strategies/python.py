@@ -1,69 +1,35 @@
-"""Strategies in plain Python: one class, one method, no numba; slower, on the same engine.
+"""Strategies in plain Python: a class with a method for each kind of rows that it reads.
 
-    class Breakout(Strategy):
-        def on_quote(self, quote: Quote) -> Signal | None: ...
-
-One object is created per symbol, with the keyword arguments of `[strategy.params]`. It receives the valid
-quotes that meet no exit, in tape order. It must decide from them alone, without clock, randomness or files;
-otherwise the run cannot be replayed.
+A strategy receives a row at a time, in the order of the tape, and nothing else: no later row, no position, no
+order. It must decide from them alone, without clock, randomness or files; otherwise the run cannot be replayed.
 """
 
-import difflib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, ClassVar
 
-import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.orders import ENTER, SELL
 from autohedge.core.reasons import GATES_FROM, STOPS_FROM, Reason
+from autohedge.kernels.prices import scan_prices
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
-from autohedge.market.tape import Kind, Rows, Stream
+from autohedge.market.rows import Rows
+from autohedge.market.stream import Kind, Stream, prices_of, symbols_of
+from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
+from autohedge.strategies.row_values import Row, reader_of
 from autohedge.strategies.signals import Signal, is_signal, problem
 from autohedge.strategies.user_code import StrategyModuleFinder, described
 
-METHODS = {Kind.QUOTES: "on_quote", Kind.BARS: "on_bar"}
-_OTHER = {Kind.QUOTES: Kind.BARS, Kind.BARS: Kind.QUOTES}
 CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
-_Row = tuple[int, int, float, float, float, float]  # lane, time, bid, ask, bid size, ask size
-
-
-class Quote(msgspec.Struct, frozen=True, gc=False):
-    """The best bid and ask at `ts_ns`; sizes are 0 if the source has none."""
-
-    symbol: str
-    ts_ns: int
-    bid: float
-    ask: float
-    bid_size: float
-    ask_size: float
-
-    @property
-    def mid(self) -> float:
-        """The middle of bid and ask."""
-        return (self.bid + self.ask) / 2.0
-
-
-class Bar(msgspec.Struct, frozen=True, gc=False):
-    """One finished bar; `ts_ns` is its end, when it becomes known."""
-
-    symbol: str
-    ts_ns: int
-    open: float
-    high: float
-    low: float
-    close: float
-    volume: float
 
 
 class Strategy:
-    """Base of a user's strategy; override the method for the kind of rows in `reads`."""
+    """Base of a user's strategy; override the method for each kind of rows in `reads`."""
 
-    reads: ClassVar[Kind] = Kind.QUOTES
+    reads: ClassVar[Kind | Collection[Kind]] = Kind.QUOTES
 
     def on_quote(self, quote: Quote) -> Signal | None:
         """Returns the signal for one quote, or None."""
@@ -73,6 +39,22 @@ class Strategy:
         """Returns the signal for one bar, or None."""
         raise NotImplementedError
 
+    def on_trade(self, trade: TradeTick) -> Signal | None:
+        """Returns the signal for one print, or None."""
+        raise NotImplementedError
+
+    def on_book(self, book: Book) -> Signal | None:
+        """Returns the signal for the book after a message, or None."""
+        raise NotImplementedError
+
+    def on_funding(self, funding: Funding) -> Signal | None:
+        """Returns the signal for one funding rate, or None."""
+        raise NotImplementedError
+
+    def on_liquidation(self, liquidation: Liquidation) -> Signal | None:
+        """Returns the signal for one liquidation, or None."""
+        raise NotImplementedError
+
 
 class PythonStrategyRunner:
     """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies."""
@@ -80,52 +62,99 @@ class PythonStrategyRunner:
     def __init__(
         self, make: type[Strategy], settings: Settings, streams: Sequence[Stream], code: StrategyModuleFinder
     ) -> None:
-        self.lanes: KernelStates = new_states(state_dtype([]), len(streams))
-        self._streams = streams
-        self._reads_bars = make.reads is Kind.BARS
+        prices, symbols = prices_of(streams), symbols_of(streams)
+        self.lanes: KernelStates = new_states(state_dtype([]), len(prices))
         self._code = code
-        self._strategies = [_instantiate(make, settings.strategy.params, code) for _ in streams]
-        self._numbers: NDArray[np.int64] | None = None
+        self._strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
+        self._readers = [
+            reader_of(stream, self._strategies[symbols.index(stream.symbol)]) if stream.origin.read else None
+            for stream in streams
+        ]
+        self._is_read = np.array([stream.origin.read for stream in streams])
+        self._price_sources = [streams.index(stream) for stream in prices]
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
-        self._counts = self.lanes["counts"]
+        self._counts, self._bid, self._ask = self.lanes["counts"], self.lanes["bid"], self.lanes["ask"]
         self._gate, self._refresh_in = self.lanes["gate"], self.lanes["refresh_in"]
         self._short, self._entry_side = self.lanes["short"], self.lanes["entry_side"]
-        self._entries: list[Signal | None] = [None] * len(streams)
+        self._entries: list[Signal | None] = [None] * len(prices)
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
-        self._numbers = rows.row
+        scan = self._scan_prices if rows.kinds is None else self._scan_mixed
         with self._code.running():
             for first in range(start, stop, CHUNK_ROWS):
-                for i, row in enumerate(_as_python(rows, first, min(first + CHUNK_ROWS, stop)), start=first):
-                    if self._must_stop(row[0], self._step(i, row)):
-                        return i
+                end = min(first + CHUNK_ROWS, stop)
+                at = scan(rows, first, end)
+                if at < end:
+                    return at
         return stop
 
     def update(self, settings: Settings) -> None:
         """Does nothing: a strategy keeps the parameters that it was made with."""
 
-    def _step(self, i: int, row: _Row) -> int:
-        """Processes one row; returns exactly one code, as a compiled step does."""
-        lane, ts, bid, ask, bid_size, ask_size = row
+    def _scan_prices(self, rows: Rows, start: int, stop: int) -> int:
+        """Scans rows that are all prices which the strategy reads."""
+        for i, row in enumerate(_as_python(rows, start, stop), start=start):
+            if self._must_stop(row[0], self._price_step(rows, i, row, self._price_sources[row[0]])):
+                return i
+        return stop
+
+    def _scan_mixed(self, rows: Rows, start: int, stop: int) -> int:
+        """Scans rows of several kinds; prices that the strategy does not read never reach Python."""
+        assert rows.kinds is not None
+        sources = rows.kinds.source[start:stop]
+        at = start
+        for offset in np.flatnonzero(self._is_read[sources]).tolist():
+            i = start + offset
+            if at < i and (found := scan_prices(self.lanes, rows.lane, rows.bid, rows.ask, at, i)) < i:
+                return found
+            if self._read_row(rows, i, int(sources[offset])):
+                return i
+            at = i + 1
+        if at < stop:
+            return scan_prices(self.lanes, rows.lane, rows.bid, rows.ask, at, stop)
+        return stop
+
+    def _read_row(self, rows: Rows, i: int, source: int) -> bool:
+        """Processes one row that the strategy reads; returns whether the engine must decide."""
+        assert rows.kinds is not None
+        lane, row = rows.lane.item(i), _plain(rows, i)
+        if rows.kinds.priced[i]:
+            return self._must_stop(lane, self._price_step(rows, i, row, source))
+        signal = self._signal(rows, i, row, source)
+        if signal is None or not self._bid[lane] > 0.0:  # before the first price there is nothing to trade at
+            return False
+        self._require_valid(signal, i, lane, (self._bid.item(lane) + self._ask.item(lane)) / 2.0)
+        code = self._reason(signal, lane)
+        if not STOPS_FROM <= code < GATES_FROM:
+            return False
+        self._stop[lane] = code
+        return True
+
+    def _price_step(self, rows: Rows, i: int, row: Row, source: int) -> int:
+        """Processes one row of prices; returns exactly one code, as a compiled step does."""
+        lane, _, bid, ask, _, _ = row
         checked: int = check_one(self.lanes, lane, bid, ask)
         if checked >= 0:
             return checked
-        strategy, symbol = self._strategies[lane], self._streams[lane].symbol
-        try:
-            if self._reads_bars:
-                signal = strategy.on_bar(self._bar(lane, i, ts))
-            else:
-                signal = strategy.on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # user code may raise anything, SystemExit too
-            failure = self._code.failure(error, f"failed at row {i}", f"at row {i}")
-            raise StrategyFailed(f"strategy {type(strategy).__name__} {failure}") from error
+        signal = self._signal(rows, i, row, source)
         if signal is None:
             return self._record(lane, Reason.NO_SIGNAL)
         self._require_valid(signal, i, lane, (bid + ask) / 2.0)
         return self._record(lane, self._reason(signal, lane))
+
+    def _signal(self, rows: Rows, i: int, row: Row, source: int) -> Signal | None:
+        """Returns the strategy's signal for a row."""
+        read = self._readers[source]
+        assert read is not None
+        try:
+            return read(rows, i, row)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # user code may raise anything, SystemExit too
+            failure = self._code.failure(error, f"failed at row {i}", f"at row {i}")
+            name = type(self._strategies[row[0]]).__name__
+            raise StrategyFailed(f"strategy {name} {failure}") from error
 
     def _require_valid(self, signal: Signal, i: int, lane: int, mid: float) -> None:
         """Raises StrategyFailed for what is no signal, and for one whose fields no entry can have."""
@@ -170,58 +199,17 @@ class PythonStrategyRunner:
             self._counts[lane, code] += 1
         return code
 
-    def _bar(self, lane: int, i: int, ts: int) -> Bar:
-        stream, row = self._streams[lane], i if self._numbers is None else int(self._numbers[i])
-        prices = [float(stream.columns[name][row]) for name in ("open", "high", "low", "close", "volume")]
-        return Bar(stream.symbol, ts, *prices)
 
-
-def _as_python(rows: Rows, start: int, stop: int) -> Iterator[_Row]:
+def _as_python(rows: Rows, start: int, stop: int) -> Iterator[Row]:
     """Yields the rows as plain numbers, which Python handles faster than numpy scalars."""
     columns = (rows.lane, rows.ts, rows.bid, rows.ask, rows.bid_size, rows.ask_size)
     return zip(*(column[start:stop].tolist() for column in columns), strict=True)
 
 
-def check_methods(make: type[Strategy]) -> None:
-    """Checks that a class has the method for the rows that it reads.
-
-    Raises Misconfigured, and names a method that looks like it.
-    """
-    name, reads = make.__name__, make.reads
-    if not isinstance(reads, Kind) or reads not in METHODS:
-        raise Misconfigured(
-            f"strategy {name}: reads must be Kind.QUOTES or Kind.BARS, not {described(reads)}"
-        )
-    wanted, is_defined = METHODS[reads], _defines(make, METHODS[reads])
-    other, cure = METHODS[_OTHER[reads]], f"write reads = Kind.{_OTHER[reads].name} in the class"
-    if wanted not in vars(make) and (misspelt := _look_alike(make, wanted)):
-        raise Misconfigured(f"strategy {name}: {misspelt} is never called; rename it to {wanted}")
-    if not is_defined and _defines(make, other):
-        raise Misconfigured(f"strategy {name} defines {other}, but it reads {reads}; {cure}")
-    if not is_defined and (misspelt := _look_alike(make, other)):
-        raise Misconfigured(f"strategy {name}: {misspelt} is never called; rename it to {other} and {cure}")
-    if not is_defined:
-        raise Misconfigured(f"strategy {name} defines no {wanted}; add the method")
-    if inspect.iscoroutinefunction(getattr(make, wanted)):
-        raise Misconfigured(f"strategy {name}: {wanted} is async; write it without async")
-
-
-def _defines(make: type[Strategy], method: str) -> bool:
-    return getattr(make, method) is not getattr(Strategy, method)
-
-
-def _look_alike(make: type[Strategy], method: str) -> str | None:
-    """Returns what is probably `method`, misspelt; None if the class has nothing like it."""
-    # A class that inherits the method may have others of similar names from its own bases.
-    there = vars(make) if _defines(make, method) else dir(make)
-    plain = {
-        name.replace("_", "").lower(): name
-        for name in there
-        if name not in METHODS.values() and callable(getattr(make, name, None))
-    }
-    on = [name for name in plain if set(name[:2]) == {"o", "n"}]
-    close = difflib.get_close_matches(method.replace("_", ""), on, n=1, cutoff=0.8)
-    return plain[close[0]] if close else None
+def _plain(rows: Rows, i: int) -> Row:
+    """Returns one row as plain numbers."""
+    prices = rows.bid.item(i), rows.ask.item(i), rows.bid_size.item(i), rows.ask_size.item(i)
+    return rows.lane.item(i), rows.ts.item(i), *prices
 
 
 def _instantiate(make: type[Strategy], params: dict[str, Any], code: StrategyModuleFinder) -> Strategy:

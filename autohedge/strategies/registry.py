@@ -6,23 +6,37 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import NamedTuple
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.text import did_you_mean
 from autohedge.kernels.state import BOTH, LONG_ONLY, SHORT_ONLY
-from autohedge.market.tape import Kind, Stream
+from autohedge.market.reads import PRICES, Reads
+from autohedge.market.stream import KINDS, PRICE_KINDS, Kind, Stream, prices_of
 from autohedge.strategies import crossover, momentum, none
 from autohedge.strategies.interface import StrategyRunner
-from autohedge.strategies.python import METHODS, PythonStrategyRunner, Strategy, check_methods
+from autohedge.strategies.method_checks import check_methods, kinds_read
+from autohedge.strategies.python import PythonStrategyRunner, Strategy
+from autohedge.strategies.row_values import METHODS
 from autohedge.strategies.user_code import StrategyModuleFinder, StrategySources, forget_user_modules, root_of
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
 DIRECTIONS = {"long": LONG_ONLY, "short": SHORT_ONLY, "both": BOTH}
-_BUILT_IN: dict[str, tuple[frozenset[Kind], Build]] = {
-    "momentum": (momentum.READS, momentum.build),
-    "crossover": (crossover.READS, crossover.build),
+
+
+class _BuiltIn(NamedTuple):
+    """A strategy of this package: the kinds of prices that it takes, what it reads, and what makes it."""
+
+    prices: frozenset[Kind]
+    reads: Callable[[Settings], Reads]
+    build: Build
+
+
+_BUILT_IN = {
+    "momentum": _BuiltIn(momentum.READS, momentum.reads, momentum.build),
+    "crossover": _BuiltIn(crossover.READS, crossover.reads, crossover.build),
 }
 
 
@@ -41,32 +55,65 @@ def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
     return strategy
 
 
+def reads_of(settings: Settings) -> Reads:
+    """Returns what the strategy of the settings reads; in llm mode prices alone.
+
+    Raises Misconfigured for an unknown name.
+    """
+    name = settings.strategy.name
+    if settings.trading.mode == "llm":
+        return PRICES
+    if ":" in name:
+        loaded = _loaded.get(name) or _load(name)
+        return Reads(kinds_read(loaded.strategy), lambda _: settings.bars)
+    return _built_in(name).reads(settings)
+
+
+def _built_in(name: str) -> _BuiltIn:
+    if name not in _BUILT_IN:
+        hint = did_you_mean(name, names()) or f"use {', '.join(names())}, or file.py:Class"
+        msg = f"unknown strategy {name}; {hint}"
+        raise Misconfigured(msg)
+    return _BUILT_IN[name]
+
+
 def _build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
     if settings.trading.mode == "llm":
         return none.build(settings, streams)
     name = settings.strategy.name
     if ":" in name:
         loaded = _load(name)
-        _check_kinds(name, frozenset({loaded.strategy.reads}), streams)
+        _require_kinds(name, kinds_read(loaded.strategy), streams)
         return PythonStrategyRunner(loaded.strategy, settings, streams, loaded.code)
-    if name not in _BUILT_IN:
-        hint = did_you_mean(name, names()) or f"use {', '.join(names())}, or file.py:Class"
-        msg = f"unknown strategy {name}; {hint}"
-        raise Misconfigured(msg)
-    reads, build_it = _BUILT_IN[name]
-    _check_kinds(name, reads, streams)
-    return build_it(settings, streams)
+    built_in = _built_in(name)
+    for stream in prices_of(streams):
+        if stream.kind not in built_in.prices:
+            raise _unfit(name, built_in.prices, stream)
+    return built_in.build(settings, streams)
 
 
-def _check_kinds(name: str, reads: frozenset[Kind], streams: Sequence[Stream]) -> None:
-    for stream in streams:
-        if stream.kind not in reads:
-            wanted = " or ".join(sorted(reads))
-            msg = f"strategy {name} reads {wanted}, but the tape of {stream.symbol} holds {stream.kind}"
-            cure = "choose another tape or strategy"
-            if ":" in name:
-                cure = f"define {METHODS[stream.kind]} and write reads = Kind.{stream.kind.name}, or {cure}"
-            raise Misconfigured(f"{msg}; {cure}")
+def _require_kinds(name: str, kinds: frozenset[Kind], streams: Sequence[Stream]) -> None:
+    """Refuses a tape on which an instrument lacks a kind of rows that the strategy reads."""
+    for prices in prices_of(streams):
+        held = {each.kind for each in streams if each.symbol == prices.symbol and each.origin.read}
+        missing = [kind for kind in KINDS if kind in kinds - held]
+        if missing and kinds <= set(PRICE_KINDS):
+            raise _unfit(name, kinds, prices)
+        if missing:
+            wanted = " and ".join(missing)
+            raise Misconfigured(
+                f"strategy {name} reads {wanted}, but the tape of {prices.symbol} holds none; "
+                f"add a file of {wanted}, or choose another tape or strategy"
+            )
+
+
+def _unfit(name: str, kinds: frozenset[Kind], stream: Stream) -> Misconfigured:
+    wanted = " or ".join(sorted(kinds))
+    msg = f"strategy {name} reads {wanted}, but the tape of {stream.symbol} holds {stream.kind}"
+    cure = "choose another tape or strategy"
+    if ":" in name:
+        cure = f"define {METHODS[stream.kind]} and write reads = Kind.{stream.kind.name}, or {cure}"
+    return Misconfigured(f"{msg}; {cure}")
 
 
 def sources_of(settings: Settings) -> StrategySources | None:

@@ -9,7 +9,7 @@ from autohedge.market.bar_aggregator import AggregatedBars, as_dicts
 from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.sources import TapeSource
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 Case = dict[str, Any]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autohedge.market import LiveStoreWriter, Rows
-from autohedge.market.tape import ROW_COLUMNS
+from autohedge.market.rows import ROW_COLUMNS
 
 
 def rows_at(*times: int, lane: int = 0) -> Rows:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_aggregator import BarAggregator, BarSource, as_dicts, make_bars
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from tests.market import bar_cases
 from tests.market.trade_factory import (
     SPECS,

@@ -13,7 +13,7 @@ from autohedge.market.bar_aggregator import FIELDS, AggregatedBars, BarSource, a
 from autohedge.market.bar_file import require_writable, write_bars
 from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.tape import Kind, Stream
+from autohedge.market.stream import Kind, Stream
 from tests.market.trade_factory import START_NS, TRADES, S, columns_of, walk
 
 COLUMNS = ("open", "high", "low", "close", "volume")

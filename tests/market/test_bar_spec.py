@@ -4,7 +4,7 @@ import pytest
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_spec import BarSpec, BarUnit
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 MINUTE = 60 * 10**9
 

@@ -16,7 +16,7 @@ from autohedge.market import SyntheticSpec, cache, synthesize
 from autohedge.market.cache import Meta
 from autohedge.market.column_file import MAPPED_BYTES_LEAST, write_columns
 from autohedge.market.columns import Column
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 
 def filled(folder: Path, *blocks: dict[str, Column]) -> Meta:

@@ -5,7 +5,7 @@ import pytest
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import GrowingRows
-from autohedge.market.tape import ROW_COLUMNS
+from autohedge.market.rows import ROW_COLUMNS
 from tests.market.store_factory import part, rows_at
 
 TIMES = (1, 2, 2, 5, 7)

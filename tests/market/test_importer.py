@@ -208,8 +208,16 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
         ({"bid": [1], "ask": [2]}, "column ts_ns is missing"),
         ({"ts_ns": TIMES, "open": [1, 2], "close": [1, 2]}, "column high is missing"),
         ({"ts_ns": TIMES, "vix": [1, 2]}, "found ts_ns, vix"),
-        ({"ts_ns": TIMES, "price": [1, 2], "size": [1, 2]}, "trades cannot be loaded yet"),
-        ({"ts_ns": TIMES, "funding_rate": [1, 2]}, "funding cannot be loaded yet"),
+        (
+            {"ts_ns": TIMES, "price": [1, 2], "size": [1, 2], "aggressor_side": ["buy", "b"]},
+            "aggressor_side is b at row 1; write buy or sell",
+        ),
+        (
+            {"ts_ns": TIMES, "price": [1, 2], "size": [1, 2], "side": ["long", "buy"]},
+            "side is buy at row 1; write long or short",
+        ),
+        ({"ts_ns": TIMES, "order_id": [1, 2], "side": [1, 2], "price": [1, 2], "size": [1, 2]}, "no columns"),
+        ({"price": [1, 2], "size": [1, 2]}, "column ts_ns is missing"),
         ({"ts_ns": TIMES, "bid": ["1", "2"], "ask": [1, 2]}, "column bid is String"),
         ({"ts_ns": [1.5, 2.5], **GOOD}, "ts_ns is Float64"),
         ({"ts_ns": [START_NS, None], **GOOD}, "ts_ns is missing at row 1"),

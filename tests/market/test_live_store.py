@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from autohedge.core.errors import Corrupt, Misconfigured, Refused, Unavailable
 from autohedge.market import LiveStore, LiveStoreWriter, Rows
+from autohedge.market.rows import ROW_COLUMNS
 from autohedge.market.store_files import encode_state
-from autohedge.market.tape import ROW_COLUMNS
 from tests.kernels.quote_factory import columns, quotes
 from tests.market.store_factory import part, rows_at, store_of
 
@@ -36,7 +36,7 @@ def test_reader_sees_the_rows_that_were_appended(
     tmp_path_factory: pytest.TempPathFactory, given_quotes: Any, steps: list[tuple[int, bool]]
 ) -> None:
     lane, ts, bid, ask, *sizes = columns(given_quotes)
-    rows, folder = Rows(ts, lane, bid, ask, *sizes), tmp_path_factory.mktemp("store") / "market"
+    rows, folder = Rows(ts, lane, bid, ask, sizes[0], sizes[1]), tmp_path_factory.mktemp("store") / "market"
     writer = LiveStoreWriter(folder, ["A", "B"])
     store = LiveStore(folder)
     for count, reopened in steps:

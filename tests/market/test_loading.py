@@ -74,7 +74,7 @@ def test_two_files_merge_by_time_in_a_lane_each(write: Write) -> None:
 
 
 def test_two_files_for_one_symbol_are_refused(quotes_file: Path) -> None:
-    with pytest.raises(Misconfigured, match="two sources for one symbol"):
+    with pytest.raises(Misconfigured, match="two sources of quotes for one symbol"):
         open_tape([TapeSource(quotes_file), TapeSource(quotes_file)])
 
 
@@ -148,8 +148,3 @@ def test_tape_made_in_memory_cannot_be_reopened() -> None:
     tape = tape_of([Stream.of("A", {"ts": [1], "bid": [1], "ask": [2]})])
     with pytest.raises(Misconfigured, match="in memory only"):
         reopen(tape.origins)
-
-
-def test_a_kind_without_a_loader_is_refused() -> None:
-    with pytest.raises(Misconfigured, match="trades cannot be loaded yet"):
-        reopen([Origin("A", Kind.TRADES, 1, "00", path="trades.parquet")])

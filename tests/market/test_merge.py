@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autohedge.market import Stream, tape_of
-from autohedge.market.merge import cached_tape_of, merged_blocks
-from autohedge.market.tape import ROW_COLUMNS
+from autohedge.market.merge import merged_blocks
+from autohedge.market.reads import cached_tape_of
+from autohedge.market.rows import ROW_COLUMNS
 
 # Few distinct times, so that ties within and between streams are common.
 times = st.lists(st.integers(0, 12), min_size=1, max_size=30).map(sorted)

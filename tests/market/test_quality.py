@@ -21,7 +21,7 @@ from autohedge.market import (
     synthesize,
     write_parquet,
 )
-from autohedge.market.tape import BAR_COLUMNS
+from autohedge.market.stream import COLUMNS
 
 NAN = float("nan")
 
@@ -61,7 +61,7 @@ def test_a_stream_without_a_good_quote_has_no_median_spread() -> None:
 
 
 def test_a_bar_is_crossed_if_its_low_is_above_its_high() -> None:
-    columns = {name: [1.0, 2.0] for name in BAR_COLUMNS} | {"low": [1.0, 3.0]}
+    columns = {name: [1.0, 2.0] for name in COLUMNS[Kind.BARS]} | {"low": [1.0, 3.0]}
     report = check_stream(Stream.of("A", columns, kind=Kind.BARS))
     assert (report.crossed, report.locked, report.median_spread_bps) == (1, 0, None)
 

@@ -17,7 +17,7 @@ LANES, DEPTH = 2, 3
 
 def _rows(given_quotes: list[Quote]) -> Rows:
     lane, ts, bid, ask, *sizes = columns(given_quotes)
-    return Rows(ts, lane, bid, ask, *sizes)
+    return Rows(ts, lane, bid, ask, sizes[0], sizes[1])
 
 
 def _valid(rows: list[Quote], lane: int) -> list[QuoteRow]:

@@ -7,7 +7,8 @@ import pytest
 
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market import LiveStoreWriter, Rows, open_tape, parse_source, reopen
-from autohedge.market.tape import ROW_COLUMNS, Tape
+from autohedge.market.rows import ROW_COLUMNS
+from autohedge.market.tape import Tape
 from tests.market.store_factory import rows_at, store_of
 
 # Of one time B comes first: a store keeps the order in which its rows came.

@@ -67,10 +67,11 @@ def test_stream_with_invalid_columns_is_refused(columns: dict[str, list[float]])
         Stream.of("BTC", columns)
 
 
-@pytest.mark.parametrize("kind", [Kind.TRADES, Kind.BOOK_DELTAS, Kind.FUNDING, Kind.LIQUIDATIONS])
-def test_a_kind_without_a_loader_is_refused_with_those_that_have_one(kind: Kind) -> None:
-    with pytest.raises(Misconfigured, match="quotes and bars can"):
-        Stream.of("BTC", {"ts": [1]}, kind=kind)
+@pytest.mark.parametrize("kind", [Kind.TRADES, Kind.FUNDING, Kind.LIQUIDATIONS])
+def test_an_instrument_without_prices_is_refused(kind: Kind) -> None:
+    columns = {"ts": [1], "price": [1], "size": [1], "side": [1], "rate": [1]}
+    with pytest.raises(Misconfigured, match="no prices for BTC: add quotes, l2 or bars"):
+        tape_of([Stream.of("BTC", columns, kind=kind)])
 
 
 def test_a_bar_quotes_its_close_and_volume() -> None:

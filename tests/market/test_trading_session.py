@@ -7,7 +7,7 @@ import pytest
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_aggregator import BarAggregator, BarSource, as_dicts
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 from autohedge.market.trading_session import month_segments, parse_session
 
 S = 10**9

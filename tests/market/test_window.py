@@ -1,6 +1,5 @@
 """Windows of a tape: the rows between two times."""
 
-from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -123,9 +122,7 @@ def test_bad_bar_outside_a_window_leaves_its_rows_alone(quotes_file: Path) -> No
 
 def test_only_the_origin_of_a_window_names_it() -> None:
     tape = tape_at([[1, 2]])
-    assert tape.origins[0].as_dict() == {
-        k: v for k, v in asdict(tape.origins[0]).items() if k not in ("window_ns", "store")
-    }
+    assert not {"window_ns", "store", "derived", "prices", "read"} & tape.origins[0].as_dict().keys()
     window = tape.between(1, 2).origins[0]
     assert window.as_dict()["window_ns"] == (1, 2)
     assert window.rows_id != tape.origins[0].rows_id

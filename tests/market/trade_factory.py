@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from autohedge.market.bar_aggregator import AggregatedBars, BarAggregator, BarSource, as_dicts, make_bars
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.tape import Kind
+from autohedge.market.stream import Kind
 
 S = 10**9
 START_NS = 1_704_067_200 * S  # a Monday, and the first of a month

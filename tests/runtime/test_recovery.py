@@ -31,7 +31,7 @@ from autohedge.faultsim.random_answers import random_answers
 from autohedge.faultsim.scripted_decisions import DecisionFault, ScriptedDecisions
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.market import Tape
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.runtime.recovery import VerifyingRecorder, has_outside_inputs, last_ns, rerun
 from autohedge.runtime.virtual import NoDecisions, VirtualRuntime
 from tests.run_harness import Recording, quotes_tape, settings

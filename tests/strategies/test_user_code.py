@@ -95,7 +95,7 @@ def test_an_array_as_a_signal_is_refused_with_its_row(tmp_path: Path) -> None:
         ("def evaluate(self, q): ...", "defines no on_quote; add the method"),
         (
             "reads = 'bars'\n    def on_bar(self, b): ...",
-            "reads must be Kind.QUOTES or Kind.BARS, not 'bars'",
+            "reads must be a Kind such as Kind.QUOTES, or a set of them, not 'bars'",
         ),
         ("async def on_quote(self, q): ...", "on_quote is async; write it without async"),
     ],

@@ -36,7 +36,7 @@ from autohedge.exchanges.loopback.protocol import (
     encode,
 )
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 
 OLD_TRADER_S = 5.0
 UNREAD_BYTES_MAX = 1 << 24  # a trader that does not read is disconnected: its backlog must not fill memory

@@ -5,7 +5,7 @@ import pytest
 from autohedge.core.events import TapeSealed
 from autohedge.core.units import NS_PER_S
 from autohedge.market.recent_quotes import RecentQuotes
-from autohedge.market.tape import Rows
+from autohedge.market.rows import Rows
 from autohedge.runtime.virtual import VirtualRuntime
 from tests.faultsim.mutants.planted_bugs import Plant
 

@@ -1,0 +1,140 @@
+"""Streams that are made of another one: quotes of a book's best prices, and bars."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from autohedge.config.sections import BarsSettings
+from autohedge.core.errors import Corrupt, Misconfigured
+from autohedge.kernels.bars import UNKNOWN
+from autohedge.market import cache
+from autohedge.market.bar_aggregator import BarSource, make_bars
+from autohedge.market.bar_ends import KNOWN_AT
+from autohedge.market.bar_spec import BarSpec
+from autohedge.market.bars import count_bad_bars
+from autohedge.market.books import OrderBook
+from autohedge.market.cache import Meta
+from autohedge.market.column_file import write_columns
+from autohedge.market.columns import Columns, dtype_of, frozen, hash_columns
+from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Origin, Stream
+
+_BAR_VALUES = (*COLUMNS[Kind.BARS][1:], PARTIAL)
+
+
+@dataclass(frozen=True, slots=True)
+class Deriver:
+    """Makes streams of others, in memory or in the cache; those that are `known` are not made again."""
+
+    cached: bool
+    known: Sequence[Stream] = ()
+
+    def best_quotes(self, book: Stream) -> Stream:
+        """Returns the quotes of a book's best prices, one after each message; NaN while it has none."""
+        return self._find_or_make(book, Kind.QUOTES, 0, {"from": book.kind.value})
+
+    def bars(self, source: Stream, bars: BarsSettings) -> Stream:
+        """Returns the finished bars of `bars.every` that are made of a stream.
+
+        Raises Misconfigured if such bars cannot be made of it, or if none of them is finished.
+        """
+        made = {"every": bars.every, "session": bars.session, "fill": bars.fill}
+        recipe = {"from": source.kind.value, "interval_ns": source.origin.interval_ns, **made}
+        return self._find_or_make(source, Kind.BARS, spec_of(made).length_ns, recipe)
+
+    def _find_or_make(self, source: Stream, kind: Kind, interval_ns: int, recipe: dict[str, Any]) -> Stream:
+        for known in self.known:
+            if known.symbol == source.symbol and known.origin.derived == recipe:
+                return known
+        return _derived(source, kind, interval_ns, recipe, cached=self.cached)
+
+
+def spec_of(recipe: dict[str, Any]) -> BarSpec:
+    """Returns the bars that a recipe describes."""
+    return BarSpec.of(recipe["every"], recipe["session"] or None, recipe["fill"])
+
+
+def rederive(origin: Origin, streams: Sequence[Stream], *, cached: bool = True) -> Stream:
+    """Makes the stream of a recorded origin again; `streams` are those of the tape with files.
+
+    Raises Corrupt if its rows are not the recorded ones.
+    """
+    recipe = origin.derived or {}
+    wanted = origin.symbol, recipe.get("from"), recipe.get("interval_ns", 0)
+    source = next((stream for stream in streams if stream.key == wanted), None)
+    if source is None:
+        raise Corrupt(f"{origin.symbol}: the record lacks what its {origin.kind} were made of")
+    found = _derived(source, origin.kind, origin.interval_ns, recipe, cached=cached)
+    if (found.origin.content_hash, found.origin.rows) != (origin.content_hash, origin.rows):
+        raise Corrupt(
+            f"{origin.symbol}: its {origin.kind} are not those that the run recorded; "
+            "use the release that recorded it"
+        )
+    return found
+
+
+def _derived(source: Stream, kind: Kind, interval_ns: int, recipe: dict[str, Any], *, cached: bool) -> Stream:
+    make = partial(_columns_of, source, recipe)
+    columns, found = _cached(source, recipe, kind, make) if cached else _made(make)
+    bad = count_bad_bars(columns) if kind is Kind.BARS else 0
+    rows = len(columns["ts"])
+    origin = Origin(source.symbol, kind, rows, found, interval_ns=interval_ns, bad_bars=bad, derived=recipe)
+    return Stream(kind, source.symbol, columns, origin)
+
+
+def _made(make: Callable[[], Columns]) -> tuple[Columns, str]:
+    columns = make()
+    return columns, hash_columns(columns)
+
+
+def _cached(
+    source: Stream, recipe: dict[str, Any], kind: Kind, make: Callable[[], Columns]
+) -> tuple[Columns, str]:
+    origin = source.origin
+    key = cache.key_of("derived", origin.rows_id, origin.select, origin.interval_ns, recipe)
+    entry = cache.find_or_build(key, partial(_fill, make=make, kind=kind))
+    return entry.columns, entry.meta.hash
+
+
+def _fill(folder: Path, *, make: Callable[[], Columns], kind: Kind) -> Meta:
+    columns, found = _made(make)
+    written = write_columns(folder, [dict(columns)], len(columns["ts"]))
+    return Meta(kind, written.rows, written.columns, found)
+
+
+def _columns_of(source: Stream, recipe: dict[str, Any]) -> Columns:
+    if source.kind is Kind.BOOK:
+        return _touch_columns(source)
+    return _bar_columns(source, recipe)
+
+
+def _touch_columns(book: Stream) -> Columns:
+    assert book.messages is not None
+    found = OrderBook(book.messages.tick, sequenced=book.messages.sequenced).touches(book.messages)
+    names = COLUMNS[Kind.QUOTES][1:]
+    values = {name: found[book.first_message :, at] for at, name in enumerate(names)}
+    return {"ts": book.columns["ts"], **{name: frozen(each, np.float64) for name, each in values.items()}}
+
+
+def _bar_columns(source: Stream, recipe: dict[str, Any]) -> Columns:
+    spec = spec_of(recipe)
+    has_sides = source.kind is Kind.TRADES and bool(np.any(source.columns["side"]))
+    given = BarSource(source.kind, source.origin.interval_ns, has_sides=has_sides)
+    bars = make_bars(spec, given, source.columns).finished
+    if not len(bars):
+        raise Misconfigured(
+            f"{source.symbol}: no bar of {spec.every} is finished on this tape; take shorter bars"
+        )
+    # A source bar may end later than the bar that it is in, which is known only then.
+    known = np.maximum.accumulate(np.maximum(bars[KNOWN_AT], bars["end_ns"]))
+    return {
+        "ts": frozen(known, np.int64),
+        **{name: frozen(bars[name], dtype_of(name)) for name in _BAR_VALUES},
+        **{
+            name: frozen(bars[name], np.float64) for name in ("notional", "vwap", "buy_volume", "sell_volume")
+        },
+        "count": frozen(np.where(bars["count"] == UNKNOWN, np.nan, bars["count"]), np.float64),
+    }

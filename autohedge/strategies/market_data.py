@@ -1,0 +1,145 @@
+"""What a Python strategy receives: one value per row of the kinds that it reads."""
+
+import msgspec
+
+from autohedge.core.orders import Side
+from autohedge.kernels.book_codes import ASK, BID
+from autohedge.market.books import DECAY_BPS, BookCode, FillEstimate, OrderBook
+
+
+class Quote(msgspec.Struct, frozen=True, gc=False):
+    """The best bid and ask at `ts_ns`; sizes are 0 if the source has none."""
+
+    symbol: str
+    ts_ns: int
+    bid: float
+    ask: float
+    bid_size: float
+    ask_size: float
+
+    @property
+    def mid(self) -> float:
+        """The middle of bid and ask."""
+        return (self.bid + self.ask) / 2.0
+
+
+class Bar(msgspec.Struct, frozen=True, gc=False):
+    """One finished bar; `ts_ns` is its end, when it becomes known.
+
+    `interval_ns` is its length, 0 for bars of trades, volume or dollars.
+    """
+
+    symbol: str
+    ts_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    volume: float
+    interval_ns: int = 0
+
+
+class TradeTick(msgspec.Struct, frozen=True, gc=False):
+    """One print; `side` is that of the aggressor, None if it is not known."""
+
+    symbol: str
+    ts_ns: int
+    price: float
+    size: float
+    side: Side | None = None
+
+
+class Funding(msgspec.Struct, frozen=True, gc=False):
+    """A funding rate of a perpetual, per interval."""
+
+    symbol: str
+    ts_ns: int
+    rate: float
+
+
+class Liquidation(msgspec.Struct, frozen=True, gc=False):
+    """A position that was closed by force; `is_long` says which."""
+
+    symbol: str
+    ts_ns: int
+    is_long: bool
+    price: float
+    size: float
+
+
+class Book:
+    """The order book of one instrument after its last message.
+
+    All figures are NaN unless it is `valid`. It changes with the next message: keep figures, not the book.
+    """
+
+    __slots__ = ("_book", "symbol", "ts_ns")
+
+    def __init__(self, symbol: str, book: OrderBook) -> None:
+        self.symbol, self.ts_ns, self._book = symbol, 0, book
+
+    @property
+    def valid(self) -> bool:
+        """Whether the book has figures: it has a snapshot, no message is missing, and it is not crossed."""
+        return self._book.code is BookCode.VALID
+
+    @property
+    def bid(self) -> float:
+        """The best bid."""
+        return self._book.touch[0]
+
+    @property
+    def bid_size(self) -> float:
+        """The size at the best bid."""
+        return self._book.touch[1]
+
+    @property
+    def ask(self) -> float:
+        """The best ask."""
+        return self._book.touch[2]
+
+    @property
+    def ask_size(self) -> float:
+        """The size at the best ask."""
+        return self._book.touch[3]
+
+    @property
+    def mid(self) -> float:
+        """The middle of the best prices."""
+        bid, _, ask, _ = self._book.touch
+        return (bid + ask) / 2.0
+
+    @property
+    def microprice(self) -> float:
+        """The best prices, each weighted with the size of the other side."""
+        return self._book.microprice
+
+    @property
+    def spread_bps(self) -> float:
+        """The distance of the best prices, in bps of mid."""
+        bid, _, ask, _ = self._book.touch
+        return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0
+
+    def bid_depth(self, levels: int) -> float:
+        """Returns the size of the best bids."""
+        return self._book.depth(BID, levels)
+
+    def ask_depth(self, levels: int) -> float:
+        """Returns the size of the best asks."""
+        return self._book.depth(ASK, levels)
+
+    def imbalance(self, levels: int) -> float:
+        """Returns (B − A) / (B + A) of the depths."""
+        return self._book.imbalance(levels)
+
+    def weighted_imbalance(self, levels: int, decay_bps: float = DECAY_BPS) -> float:
+        """Returns the imbalance with each size divided by 1 + d / `decay_bps`, d its distance from mid in bps."""
+        return self._book.weighted_imbalance(levels, decay_bps)
+
+    def buy(self, quantity: float) -> FillEstimate:
+        """Returns what a market order to buy would get."""
+        return self._book.walk(ASK, quantity)
+
+    def sell(self, quantity: float) -> FillEstimate:
+        """Returns what a market order to sell would get."""
+        return self._book.walk(BID, quantity)

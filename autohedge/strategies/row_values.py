@@ -1,0 +1,115 @@
+"""Passes rows to the method of a Python strategy that takes their kind."""
+
+from collections.abc import Callable
+from math import inf, isfinite
+from typing import TYPE_CHECKING, Any
+
+from autohedge.core.orders import BUY, SELL
+from autohedge.market.books import OrderBook
+from autohedge.market.rows import Rows
+from autohedge.market.stream import Kind, Stream
+from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
+from autohedge.strategies.signals import Signal
+
+if TYPE_CHECKING:
+    from autohedge.strategies.python import Strategy
+
+Row = tuple[int, int, float, float, float, float]
+"""A row as plain numbers: lane, time, bid, ask, bid size and ask size."""
+RowReader = Callable[[Rows, int, Row], Signal | None]
+
+METHODS = {
+    Kind.QUOTES: "on_quote",
+    Kind.BARS: "on_bar",
+    Kind.TRADES: "on_trade",
+    Kind.BOOK: "on_book",
+    Kind.FUNDING: "on_funding",
+    Kind.LIQUIDATIONS: "on_liquidation",
+}
+_SIDES = {1: BUY, -1: SELL, 0: None}
+
+
+def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
+    """Returns what passes a row of a stream to the strategy; bad rows are left out."""
+    readers: dict[Kind, Callable[[Stream, Any], RowReader]] = {
+        Kind.QUOTES: _quotes,
+        Kind.BARS: _bars,
+        Kind.TRADES: _trades,
+        Kind.BOOK: _book,
+        Kind.FUNDING: _funding,
+        Kind.LIQUIDATIONS: _liquidations,
+    }
+    return readers[stream.kind](stream, getattr(strategy, METHODS[stream.kind]))
+
+
+def number_of(rows: Rows, i: int) -> int:
+    """Returns the number of a row within its stream."""
+    return i if rows.row is None else rows.row.item(i)
+
+
+def _quotes(stream: Stream, on_quote: Callable[[Quote], Signal | None]) -> RowReader:
+    symbol = stream.symbol
+
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        _, ts, bid, ask, bid_size, ask_size = row
+        return on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
+
+    return read
+
+
+def _bars(stream: Stream, on_bar: Callable[[Bar], Signal | None]) -> RowReader:
+    names, interval_ns = ("open", "high", "low", "close", "volume"), stream.origin.interval_ns
+
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        if rows.kinds is not None and not rows.kinds.close[i] > 0.0:
+            return None
+        number = number_of(rows, i)
+        first, high, low, close, volume = (stream.columns[name].item(number) for name in names)
+        return on_bar(Bar(stream.symbol, row[1], first, high, low, close, volume, interval_ns))
+
+    return read
+
+
+def _trades(stream: Stream, on_trade: Callable[[TradeTick], Signal | None]) -> RowReader:
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        number, columns = number_of(rows, i), stream.columns
+        price, size = columns["price"].item(number), columns["size"].item(number)
+        if not (0.0 < price < inf and 0.0 < size < inf):
+            return None
+        return on_trade(TradeTick(stream.symbol, row[1], price, size, _SIDES[columns["side"].item(number)]))
+
+    return read
+
+
+def _funding(stream: Stream, on_funding: Callable[[Funding], Signal | None]) -> RowReader:
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        rate = stream.columns["rate"].item(number_of(rows, i))
+        return on_funding(Funding(stream.symbol, row[1], rate)) if isfinite(rate) else None
+
+    return read
+
+
+def _liquidations(stream: Stream, on_liquidation: Callable[[Liquidation], Signal | None]) -> RowReader:
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        number, columns = number_of(rows, i), stream.columns
+        side, price, size = (columns[name].item(number) for name in ("side", "price", "size"))
+        if not (side and 0.0 < price < inf and 0.0 < size < inf):
+            return None
+        return on_liquidation(Liquidation(stream.symbol, row[1], side > 0, price, size))
+
+    return read
+
+
+def _book(stream: Stream, on_book: Callable[[Book], Signal | None]) -> RowReader:
+    messages = stream.messages
+    assert messages is not None
+    book = OrderBook(messages.tick, sequenced=messages.sequenced)
+    shown, before = Book(stream.symbol, book), stream.first_message + 1
+
+    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+        # A run that goes on after a crash skips rows; the messages before them say what the book was.
+        book.run(messages, before + number_of(rows, i))
+        shown.ts_ns = row[1]
+        return on_book(shown)
+
+    return read
