@@ -3,8 +3,9 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import settings as budget
@@ -23,7 +24,7 @@ from autohedge.kernels.state import (
     KernelStates,
     new_states,
 )
-from tests.kernels.quote_factory import INF, Quote, quotes, scanned, stepped, stops_of, trailed
+from tests.kernels.quote_factory import INF, Quote, columns, quotes, scanned, stepped, stops_of, trailed
 
 EXIT_LEVELS = {FLAT: (INF, -INF), PENDING: (INF, -INF), OPEN: (100.9, 99.1), EXITING: (-INF, -INF)}
 TRAILS = st.sampled_from([(INF, 0.0), (99.9, 0.998), (100.2, 0.997)])
@@ -238,3 +239,48 @@ def test_without_permission_for_the_other_side_a_crossing_only_leaves() -> None:
     assert stepped(lanes, crossover.step_one, _bars(3, 4, 2))[-1] == Reason.EXIT_SIGNAL
     lanes["status"] = FLAT
     assert stepped(lanes, crossover.step_one, _bars(1.5, 1)) == [Reason.NO_SIGNAL] * 2
+
+
+def _mixed(
+    lanes: KernelStates, rows: Sequence[Quote], priced: Sequence[bool], close: Sequence[float]
+) -> list[int]:
+    """Returns the rows at which the scan of rows of several kinds stops."""
+    lane, ts, bid, ask, *_ = columns(rows)
+    columns_of_kinds = np.array(priced, np.bool_), np.array(close, np.float64)
+    for column in columns_of_kinds:
+        column.flags.writeable = False
+    stops, start = [], 0
+    while start < len(rows):
+        at = crossover.scan_mixed(lanes, lane, ts, bid, ask, *columns_of_kinds, start, len(rows))
+        if at < len(rows):
+            stops.append(at)
+        start = at + 1
+    return stops
+
+
+@budget(max_examples=40, deadline=None)
+@given(params, quotes())
+def test_mixed_scan_of_prices_alone_is_the_plain_scan(p: Params, rows: list[Quote]) -> None:
+    rows, plain, mixed = _later(rows), _lanes(p), _lanes(p)
+    # Without `bar_ns` each row is also a bar, of its close.
+    close = [(row.bid + row.ask) / 2.0 if p.bar_ns == 0 else math.nan for row in rows]
+    assert _mixed(mixed, rows, [True] * len(rows), close) == scanned(plain, crossover.scan, rows, [])
+    assert mixed.tobytes() == plain.tobytes()
+
+
+@budget(max_examples=40, deadline=None)
+@given(params, quotes(), st.lists(st.booleans(), min_size=60, max_size=60))
+def test_bars_beside_prices_give_the_codes_of_bars_alone(
+    p: Params, rows: list[Quote], priced: list[bool]
+) -> None:
+    rows, lanes = _later(rows), _lanes(replace(p, bar_ns=0, status=FLAT))
+    flags = [True, *priced][: len(rows)]
+    rows[0] = rows[0]._replace(bid=100.0, ask=100.0)
+    close = [math.nan if flag else 100.0 + row.bid_size for flag, row in zip(flags, rows, strict=True)]
+    bars = [Quote(0, row.ts, value, value, 0, 0) for row, value in zip(rows, close, strict=True) if value > 0]
+    alone = _lanes(replace(p, bar_ns=0, status=FLAT))
+    at_bars = [at for at, flag in enumerate(flags) if not flag]
+    stops = scanned(alone, crossover.scan, bars, [])
+    assert _mixed(lanes, rows, flags, close) == [at_bars[stop] for stop in stops]
+    # Only prices are counted: a bar alone has a code that the engine counts once it has decided.
+    assert lanes[0]["counts"].sum() == sum(flags)
