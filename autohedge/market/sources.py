@@ -19,7 +19,8 @@ _UNITS_NS = {
 _ARCHIVES = (".gz", ".zip")
 _TABLES = (".csv", ".tsv", ".txt", ".parquet")
 _DATED = re.compile(r"(?P<symbol>.+?)_\d{8}(?!\d)")
-_SUFFIXED = re.compile(r"(?P<symbol>.+?)(_ohlcv?)?(_\d+[smhdw])?(_quotes|_bars)?")
+_KINDS = "quotes|bars|trades|l2|l2snap|book|funding|liquidations"
+_SUFFIXED = re.compile(rf"(?P<symbol>.+?)(_ohlcv?)?(_\d+[smhdw])?(_({_KINDS}))?")
 _INTERVAL = re.compile(r"_(?P<count>[1-9]\d*)(?P<unit>[smhdw])(?=_|$)")
 
 
