@@ -56,7 +56,7 @@ def run(tape: list[str], **changes: Any) -> tuple[RunReport, RunFolder]:
 
 
 def traded(report: RunReport) -> list[tuple[object, ...]]:
-    return [(fill.ts_ns, fill.side, fill.quantity, fill.price) for fill in report.parsed_fills()]
+    return [(fill.ts_ns, fill.side, fill.qty, fill.price) for fill in report.parsed_fills()]
 
 
 def require_sound(folder: RunFolder, streams: int) -> None:
