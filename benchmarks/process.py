@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,9 +96,14 @@ def _uncached(path: Path, folder: Path, **more: str) -> Ran:
 
 
 def _run(path: Path, folder: Path, **more: str) -> Ran:
-    """Runs `autohedge run` in hft mode in a directory without settings."""
-    command = [sys.executable, "-m", "autohedge", "run", "--mode", "hft"]
-    command += ["--tape", f"{SYMBOL}={path}", "--json"]
+    return run_process([f"{SYMBOL}={path}"], folder, **more)
+
+
+def run_process(tapes: Sequence[str], folder: Path, *overrides: str, **more: str) -> Ran:
+    """Runs `autohedge run` in hft mode in a directory without settings; `more` goes into its environment."""
+    command = [sys.executable, "-m", "autohedge", "run", "--mode", "hft", "--json"]
+    command += [word for tape in tapes for word in ("--tape", tape)]
+    command += [word for override in overrides for word in ("--set", override)]
     with (folder / "results.json").open("wb") as output:
         started, started_cpu = time.perf_counter(), _children_cpu_s()
         child = subprocess.Popen(command, cwd=folder, env=surroundings() | more, stdout=output)

@@ -18,6 +18,7 @@ from benchmarks import (
     kernel,
     orders,
     process,
+    streams,
     team,
     transcript,
     waking,
@@ -33,6 +34,7 @@ ROWS: dict[str, Measure] = {
     "bars": bars.measure,
     "books": books.measure,
     "engine": engine.measure,
+    "streams": streams.measure,
     "in memory": in_memory.measure,
     "process": process.measure,
     "live": hot.live,
@@ -48,6 +50,7 @@ ROWS: dict[str, Measure] = {
 }
 LONG_ROWS: dict[str, Measure] = {
     "memory": process.memory,
+    "streams memory": streams.memory,
     "wall": wall.measure,
     "deciding": deciding.measure,
     "team": team.measure,

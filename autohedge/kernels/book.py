@@ -425,8 +425,9 @@ def weighted_depth(
 
 
 @compiled
-def imbalance(book: Any, sides: Any, far_rank: Ranks, far_size: Sizes, levels: int) -> float:
+def imbalance(books: Any, sides: Any, far_rank: Ranks, far_size: Sizes, levels: int) -> float:
     """Returns (B - A) / (B + A) of the depths of the best levels; NaN if the book has no figures."""
+    book = books[np.uintp(0)]
     if book["status"] != _VALID or book["crossed_now"]:
         return np.nan
     bids = depth(sides, far_rank, far_size, _BID, levels)
@@ -436,29 +437,32 @@ def imbalance(book: Any, sides: Any, far_rank: Ranks, far_size: Sizes, levels: i
 
 @compiled
 def weighted_imbalance(
-    book: Any, sides: Any, far_rank: Ranks, far_size: Sizes, levels: int, decay_bps: float
+    books: Any, sides: Any, far_rank: Ranks, far_size: Sizes, levels: int, decay_bps: float
 ) -> float:
     """Returns `imbalance` with each size over 1 + its distance from mid in units of `decay_bps`; NaN without mid."""
+    book = books[np.uintp(0)]
     bids = weighted_depth(book, sides, far_rank, far_size, _BID, levels, decay_bps)
     asks = weighted_depth(book, sides, far_rank, far_size, _ASK, levels, decay_bps)
     return (bids - asks) / (bids + asks) if bids + asks > 0.0 else np.nan
 
 
 @compiled
-def microprice(book: Any) -> float:
+def microprice(books: Any) -> float:
     """Returns the price between bid and ask that is nearer to the side with less size; NaN without both."""
+    book = books[np.uintp(0)]
     shown = book["bid_size"] + book["ask_size"]
     return (book["bid"] * book["ask_size"] + book["ask"] * book["bid_size"]) / shown  # type: ignore[no-any-return]
 
 
 @compiled
 def walk(
-    book: Any, sides: Any, far_rank: Ranks, far_size: Sizes, which: int, quantity: float, out: Sizes
+    books: Any, sides: Any, far_rank: Ranks, far_size: Sizes, which: int, quantity: float, out: Sizes
 ) -> None:
     """Fills a quantity against a side, best level first: ASK for a buy, BID for a sell.
 
     Writes average, filled, remaining, worst and slippage_bps (of the average, from mid) to `out`.
     """
+    book = books[np.uintp(0)]
     out[:] = np.nan
     if book["status"] != _VALID or book["crossed_now"]:
         return

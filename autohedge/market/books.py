@@ -113,11 +113,17 @@ class OrderBook:
         self._arrays = kernel.new_book(tick, sequenced=sequenced)
         self._kept: deque[BookMessage] = deque()
         self._record = self._arrays.book[0]
+        # A record costs more to pass to a kernel, or to read in Python, than the array that holds it.
+        self._status, self._crossed = (scalars(self._arrays.book[name]) for name in ("status", "crossed_now"))
+        self._batch: BookMessages | None = None
+        self._columns: list[Any] = []
         self._touch = [scalars(self._arrays.book[name]) for name in ("bid", "bid_size", "ask", "ask_size")]
 
     def run(self, messages: BookMessages, end: int) -> None:
         """Applies the messages of a batch from the one after those already applied to before `end`."""
-        columns = [*_columns(messages), end]
+        if messages is not self._batch:
+            self._batch, self._columns = messages, _columns(messages)
+        columns = [*self._columns, end]
         while rows := kernel.run(*self._arrays, *columns):
             self._arrays = kernel.with_room(self._arrays, rows)
 
@@ -161,9 +167,15 @@ class OrderBook:
     @property
     def code(self) -> BookCode:
         """Whether the book has figures, and if not, why."""
-        if self._record["status"] == codes.VALID:
-            return BookCode.CROSSED if self._record["crossed_now"] else BookCode.VALID
-        return BookCode.GAP if self._record["status"] == codes.AFTER_GAP else BookCode.NO_SNAPSHOT
+        status = self._status[0]
+        if status == codes.VALID:
+            return BookCode.CROSSED if self._crossed[0] else BookCode.VALID
+        return BookCode.GAP if status == codes.AFTER_GAP else BookCode.NO_SNAPSHOT
+
+    @property
+    def has_figures(self) -> bool:
+        """Whether the book has figures: it is valid and not crossed."""
+        return self._status[0] == codes.VALID and not self._crossed[0]
 
     def count(self, name: str) -> int:
         """Returns a count of the record: dropped, gaps, crossed, or one of BAD_ROWS."""
@@ -182,26 +194,26 @@ class OrderBook:
     @property
     def microprice(self) -> float:
         """The best prices, each weighted with the size of the other side; NaN unless the book is valid."""
-        return kernel.microprice(self._record)
+        return kernel.microprice(self._arrays.book)
 
     def depth(self, which: int, levels: int) -> float:
         """Returns the size of the best levels of a side, BID or ASK; NaN unless the book is valid."""
-        if self.code is not BookCode.VALID:
+        if not self.has_figures:
             return np.nan
         return kernel.depth(*self._arrays[1:], which, levels)
 
     def imbalance(self, levels: int) -> float:
         """Returns (B − A) / (B + A) of the depths; NaN unless the book is valid."""
-        return kernel.imbalance(self._record, *self._arrays[1:], levels)
+        return kernel.imbalance(*self._arrays, levels)
 
     def weighted_imbalance(self, levels: int, decay_bps: float = DECAY_BPS) -> float:
         """Returns the imbalance with each size divided by 1 + d / `decay_bps`, d its distance from mid in bps."""
-        return kernel.weighted_imbalance(self._record, *self._arrays[1:], levels, decay_bps)
+        return kernel.weighted_imbalance(*self._arrays, levels, decay_bps)
 
     def walk(self, which: int, quantity: float) -> FillEstimate:
         """Returns what an order of this quantity gets from a side: ASK for a buy, BID for a sell."""
         out = np.empty(5)
-        kernel.walk(self._record, *self._arrays[1:], which, quantity, out)
+        kernel.walk(*self._arrays, which, quantity, out)
         return FillEstimate(*out.tolist())
 
     def state(self, ts_ns: int, levels: int, quantity: float, decay_bps: float = DECAY_BPS) -> BookState:

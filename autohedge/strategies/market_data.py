@@ -4,7 +4,8 @@ import msgspec
 
 from autohedge.core.orders import Side
 from autohedge.kernels.book_codes import ASK, BID
-from autohedge.market.books import DECAY_BPS, BookCode, FillEstimate, OrderBook
+from autohedge.market.book_messages import BookMessages
+from autohedge.market.books import DECAY_BPS, FillEstimate, OrderBook
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -70,76 +71,90 @@ class Liquidation(msgspec.Struct, frozen=True, gc=False):
 class Book:
     """The order book of one instrument after its last message.
 
-    All figures are NaN unless it is `valid`. It changes with the next message: keep figures, not the book.
+    All figures are NaN unless it is `valid`. It changes with the next message: keep figures, not the book. Messages
+    are applied when a figure is read, so a book that is not looked at costs little.
     """
 
-    __slots__ = ("_book", "symbol", "ts_ns")
+    __slots__ = ("_applied", "_book", "_count", "_messages", "symbol", "ts_ns")
 
-    def __init__(self, symbol: str, book: OrderBook) -> None:
-        self.symbol, self.ts_ns, self._book = symbol, 0, book
+    def __init__(self, symbol: str, messages: BookMessages) -> None:
+        self.symbol, self.ts_ns = symbol, 0
+        self._messages, self._book = messages, OrderBook(messages.tick, sequenced=messages.sequenced)
+        self._applied = self._count = 0
+        self._book.run(messages, 0)  # loads the machine code
+
+    def advance(self, count: int, ts_ns: int) -> None:
+        """Tells that the first `count` messages have come, the last one of them at `ts_ns`."""
+        self._count, self.ts_ns = count, ts_ns
+
+    def _current(self) -> OrderBook:
+        if self._applied != self._count:
+            self._book.run(self._messages, self._count)
+            self._applied = self._count
+        return self._book
 
     @property
     def valid(self) -> bool:
         """Whether the book has figures: it has a snapshot, no message is missing, and it is not crossed."""
-        return self._book.code is BookCode.VALID
+        return self._current().has_figures
 
     @property
     def bid(self) -> float:
         """The best bid."""
-        return self._book.touch[0]
+        return self._current().touch[0]
 
     @property
     def bid_size(self) -> float:
         """The size at the best bid."""
-        return self._book.touch[1]
+        return self._current().touch[1]
 
     @property
     def ask(self) -> float:
         """The best ask."""
-        return self._book.touch[2]
+        return self._current().touch[2]
 
     @property
     def ask_size(self) -> float:
         """The size at the best ask."""
-        return self._book.touch[3]
+        return self._current().touch[3]
 
     @property
     def mid(self) -> float:
         """The middle of the best prices."""
-        bid, _, ask, _ = self._book.touch
+        bid, _, ask, _ = self._current().touch
         return (bid + ask) / 2.0
 
     @property
     def microprice(self) -> float:
         """The best prices, each weighted with the size of the other side."""
-        return self._book.microprice
+        return self._current().microprice
 
     @property
     def spread_bps(self) -> float:
         """The distance of the best prices, in bps of mid."""
-        bid, _, ask, _ = self._book.touch
+        bid, _, ask, _ = self._current().touch
         return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0
 
     def bid_depth(self, levels: int) -> float:
         """Returns the size of the best bids."""
-        return self._book.depth(BID, levels)
+        return self._current().depth(BID, levels)
 
     def ask_depth(self, levels: int) -> float:
         """Returns the size of the best asks."""
-        return self._book.depth(ASK, levels)
+        return self._current().depth(ASK, levels)
 
     def imbalance(self, levels: int) -> float:
         """Returns (B − A) / (B + A) of the depths."""
-        return self._book.imbalance(levels)
+        return self._current().imbalance(levels)
 
     def weighted_imbalance(self, levels: int, decay_bps: float = DECAY_BPS) -> float:
         """Returns the imbalance with each size divided by 1 + d / `decay_bps`, d its distance from mid in bps."""
-        return self._book.weighted_imbalance(levels, decay_bps)
+        return self._current().weighted_imbalance(levels, decay_bps)
 
     def buy(self, quantity: float) -> FillEstimate:
         """Returns what a market order to buy would get."""
-        return self._book.walk(ASK, quantity)
+        return self._current().walk(ASK, quantity)
 
     def sell(self, quantity: float) -> FillEstimate:
         """Returns what a market order to sell would get."""
-        return self._book.walk(BID, quantity)
+        return self._current().walk(BID, quantity)

@@ -6,6 +6,7 @@ order. It must decide from them alone, without clock, randomness or files; other
 
 import inspect
 from collections.abc import Collection, Iterator, Sequence
+from math import nan
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from autohedge.strategies.signals import Signal, is_signal, problem
 from autohedge.strategies.user_code import StrategyModuleFinder, described
 
 CHUNK_ROWS = 512  # a scan that stops early has converted at most this many rows in vain
+MIXED_CHUNK_ROWS = 8_192  # of which only those that the strategy reads are converted
 
 
 class Strategy:
@@ -67,10 +69,10 @@ class PythonStrategyRunner:
         self._code = code
         self._strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
         self._readers = [
-            reader_of(stream, self._strategies[symbols.index(stream.symbol)]) if stream.origin.read else None
-            for stream in streams
+            reader_of(stream, self._strategies[symbols.index(stream.symbol)]) for stream in streams
         ]
         self._is_read = np.array([stream.origin.read for stream in streams])
+        self._sets_prices = [stream.origin.prices for stream in streams]
         self._price_sources = [streams.index(stream) for stream in prices]
         self._status, self._stop = self.lanes["status"], self.lanes["stop"]
         self._counts, self._bid, self._ask = self.lanes["counts"], self.lanes["bid"], self.lanes["ask"]
@@ -80,10 +82,11 @@ class PythonStrategyRunner:
 
     def scan(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows `start` to `stop`; returns the row at which the engine must decide, else `stop`."""
-        scan = self._scan_prices if rows.kinds is None else self._scan_mixed
+        is_plain = rows.kinds is None
+        scan, chunk = (self._scan_prices, CHUNK_ROWS) if is_plain else (self._scan_mixed, MIXED_CHUNK_ROWS)
         with self._code.running():
-            for first in range(start, stop, CHUNK_ROWS):
-                end = min(first + CHUNK_ROWS, stop)
+            for first in range(start, stop, chunk):
+                end = min(first + chunk, stop)
                 at = scan(rows, first, end)
                 if at < end:
                     return at
@@ -94,35 +97,43 @@ class PythonStrategyRunner:
 
     def _scan_prices(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows that are all prices which the strategy reads."""
-        for i, row in enumerate(_as_python(rows, start, stop), start=start):
-            if self._must_stop(row[0], self._price_step(rows, i, row, self._price_sources[row[0]])):
+        numbers = range(start, stop) if rows.row is None else rows.row[start:stop].tolist()
+        for i, number, row in zip(range(start, stop), numbers, _as_python(rows, start, stop), strict=True):
+            code = self._price_step(rows, i, number, row, self._price_sources[row[0]])
+            if self._must_stop(row[0], code):
                 return i
         return stop
 
     def _scan_mixed(self, rows: Rows, start: int, stop: int) -> int:
         """Scans rows of several kinds; prices that the strategy does not read never reach Python."""
-        assert rows.kinds is not None
-        sources = rows.kinds.source[start:stop]
-        at = start
-        for offset in np.flatnonzero(self._is_read[sources]).tolist():
-            i = start + offset
-            if at < i and (found := scan_prices(self.lanes, rows.lane, rows.bid, rows.ask, at, i)) < i:
-                return found
-            if self._read_row(rows, i, int(sources[offset])):
-                return i
+        columns, at = (self.lanes, rows.lane, rows.bid, rows.ask), start
+        for i, source, number, lane, ts in self._read_rows(rows, start, stop):
+            if at < i:
+                found: int = scan_prices(*columns, at, i)
+                if found < i:
+                    return found
             at = i + 1
-        if at < stop:
-            return scan_prices(self.lanes, rows.lane, rows.bid, rows.ask, at, stop)
-        return stop
+            if self._sets_prices[source]:
+                if self._must_stop(lane, self._price_step(rows, i, number, _plain(rows, i), source)):
+                    return i
+                continue
+            signal = self._signal(rows, i, number, (lane, ts, nan, nan, 0.0, 0.0), source)
+            if signal is not None and self._acts_on(signal, i, lane):
+                return i
+        end: int = scan_prices(*columns, at, stop)
+        return end
 
-    def _read_row(self, rows: Rows, i: int, source: int) -> bool:
-        """Processes one row that the strategy reads; returns whether the engine must decide."""
+    def _read_rows(self, rows: Rows, start: int, stop: int) -> Iterator[tuple[int, int, int, int, int]]:
+        """Yields position, source, number in its stream, lane and time of each row that the strategy reads."""
         assert rows.kinds is not None
-        lane, row = rows.lane.item(i), _plain(rows, i)
-        if rows.kinds.priced[i]:
-            return self._must_stop(lane, self._price_step(rows, i, row, source))
-        signal = self._signal(rows, i, row, source)
-        if signal is None or not self._bid[lane] > 0.0:  # before the first price there is nothing to trade at
+        assert rows.row is not None
+        read = np.flatnonzero(self._is_read[rows.kinds.source[start:stop]]) + start
+        columns = (rows.kinds.source, rows.row, rows.lane, rows.ts)
+        return zip(read.tolist(), *(column[read].tolist() for column in columns), strict=True)
+
+    def _acts_on(self, signal: Signal, i: int, lane: int) -> bool:
+        """Returns whether the engine must decide on a signal at a row without prices, and notes its code if so."""
+        if not self._bid[lane] > 0.0:  # before the first price there is nothing to trade at
             return False
         self._require_valid(signal, i, lane, (self._bid.item(lane) + self._ask.item(lane)) / 2.0)
         code = self._reason(signal, lane)
@@ -131,24 +142,22 @@ class PythonStrategyRunner:
         self._stop[lane] = code
         return True
 
-    def _price_step(self, rows: Rows, i: int, row: Row, source: int) -> int:
+    def _price_step(self, rows: Rows, i: int, number: int, row: Row, source: int) -> int:
         """Processes one row of prices; returns exactly one code, as a compiled step does."""
         lane, _, bid, ask, _, _ = row
         checked: int = check_one(self.lanes, lane, bid, ask)
         if checked >= 0:
             return checked
-        signal = self._signal(rows, i, row, source)
+        signal = self._signal(rows, i, number, row, source)
         if signal is None:
             return self._record(lane, Reason.NO_SIGNAL)
         self._require_valid(signal, i, lane, (bid + ask) / 2.0)
         return self._record(lane, self._reason(signal, lane))
 
-    def _signal(self, rows: Rows, i: int, row: Row, source: int) -> Signal | None:
-        """Returns the strategy's signal for a row."""
-        read = self._readers[source]
-        assert read is not None
+    def _signal(self, rows: Rows, i: int, number: int, row: Row, source: int) -> Signal | None:
+        """Returns the strategy's signal for a row, the one of this number in its stream."""
         try:
-            return read(rows, i, row)
+            return self._readers[source](rows, i, number, row)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # user code may raise anything, SystemExit too

@@ -5,7 +5,6 @@ from math import inf, isfinite
 from typing import TYPE_CHECKING, Any
 
 from autohedge.core.orders import BUY, SELL
-from autohedge.market.books import OrderBook
 from autohedge.market.rows import Rows
 from autohedge.market.stream import Kind, Stream
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
@@ -16,7 +15,8 @@ if TYPE_CHECKING:
 
 Row = tuple[int, int, float, float, float, float]
 """A row as plain numbers: lane, time, bid, ask, bid size and ask size."""
-RowReader = Callable[[Rows, int, Row], Signal | None]
+RowReader = Callable[[Rows, int, int, Row], Signal | None]
+"""Takes the rows, a position, the number of that row in its stream, and the row itself."""
 
 METHODS = {
     Kind.QUOTES: "on_quote",
@@ -31,6 +31,8 @@ _SIDES = {1: BUY, -1: SELL, 0: None}
 
 def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
     """Returns what passes a row of a stream to the strategy; bad rows are left out."""
+    if not stream.origin.read:
+        return _unread
     readers: dict[Kind, Callable[[Stream, Any], RowReader]] = {
         Kind.QUOTES: _quotes,
         Kind.BARS: _bars,
@@ -42,15 +44,14 @@ def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
     return readers[stream.kind](stream, getattr(strategy, METHODS[stream.kind]))
 
 
-def number_of(rows: Rows, i: int) -> int:
-    """Returns the number of a row within its stream."""
-    return i if rows.row is None else rows.row.item(i)
+def _unread(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
+    raise AssertionError("the strategy does not read this row")
 
 
 def _quotes(stream: Stream, on_quote: Callable[[Quote], Signal | None]) -> RowReader:
     symbol = stream.symbol
 
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         _, ts, bid, ask, bid_size, ask_size = row
         return on_quote(Quote(symbol, ts, bid, ask, bid_size, ask_size))
 
@@ -60,10 +61,9 @@ def _quotes(stream: Stream, on_quote: Callable[[Quote], Signal | None]) -> RowRe
 def _bars(stream: Stream, on_bar: Callable[[Bar], Signal | None]) -> RowReader:
     names, interval_ns = ("open", "high", "low", "close", "volume"), stream.origin.interval_ns
 
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         if rows.kinds is not None and not rows.kinds.close[i] > 0.0:
             return None
-        number = number_of(rows, i)
         first, high, low, close, volume = (stream.columns[name].item(number) for name in names)
         return on_bar(Bar(stream.symbol, row[1], first, high, low, close, volume, interval_ns))
 
@@ -71,8 +71,8 @@ def _bars(stream: Stream, on_bar: Callable[[Bar], Signal | None]) -> RowReader:
 
 
 def _trades(stream: Stream, on_trade: Callable[[TradeTick], Signal | None]) -> RowReader:
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
-        number, columns = number_of(rows, i), stream.columns
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
+        columns = stream.columns
         price, size = columns["price"].item(number), columns["size"].item(number)
         if not (0.0 < price < inf and 0.0 < size < inf):
             return None
@@ -82,16 +82,16 @@ def _trades(stream: Stream, on_trade: Callable[[TradeTick], Signal | None]) -> R
 
 
 def _funding(stream: Stream, on_funding: Callable[[Funding], Signal | None]) -> RowReader:
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
-        rate = stream.columns["rate"].item(number_of(rows, i))
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
+        rate = stream.columns["rate"].item(number)
         return on_funding(Funding(stream.symbol, row[1], rate)) if isfinite(rate) else None
 
     return read
 
 
 def _liquidations(stream: Stream, on_liquidation: Callable[[Liquidation], Signal | None]) -> RowReader:
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
-        number, columns = number_of(rows, i), stream.columns
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
+        columns = stream.columns
         side, price, size = (columns[name].item(number) for name in ("side", "price", "size"))
         if not (side and 0.0 < price < inf and 0.0 < size < inf):
             return None
@@ -101,15 +101,12 @@ def _liquidations(stream: Stream, on_liquidation: Callable[[Liquidation], Signal
 
 
 def _book(stream: Stream, on_book: Callable[[Book], Signal | None]) -> RowReader:
-    messages = stream.messages
-    assert messages is not None
-    book = OrderBook(messages.tick, sequenced=messages.sequenced)
-    shown, before = Book(stream.symbol, book), stream.first_message + 1
+    assert stream.messages is not None
+    # A run that goes on after a crash skips rows; the messages before them say what the book was.
+    book, before = Book(stream.symbol, stream.messages), stream.first_message + 1
 
-    def read(rows: Rows, i: int, row: Row) -> Signal | None:
-        # A run that goes on after a crash skips rows; the messages before them say what the book was.
-        book.run(messages, before + number_of(rows, i))
-        shown.ts_ns = row[1]
-        return on_book(shown)
+    def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
+        book.advance(before + number, row[1])
+        return on_book(book)
 
     return read

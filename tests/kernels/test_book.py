@@ -179,7 +179,7 @@ def test_empty_message_leaves_an_empty_book() -> None:
     book = OrderBook(1.0, sequenced=False)
     book.apply(BookMessage(np.empty(0, np.int8), np.empty(0), np.empty(0)))
     assert book.code == "valid" and np.isnan(book.touch).all()
-    assert np.isnan(kernel.microprice(book._record))
+    assert np.isnan(kernel.microprice(book._arrays.book))
 
 
 def repeat_book_tests(shared: Path) -> None:
