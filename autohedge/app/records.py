@@ -334,6 +334,12 @@ def recorded_settings(folder: RunFolder, genesis: Genesis) -> Settings:
     return config.from_plain(values)
 
 
+def recorded_trader_name(folder: RunFolder) -> str:
+    """Returns the name of who trades in a recorded run, as its settings have it."""
+    genesis = Genesis.of(next(read(folder.journal)))
+    return config.from_plain(folder.settings(genesis.settings)).trader_name
+
+
 def replay_as_dict(
     folder: RunFolder, difference: Difference | None, reread: "DeliberationReplay | None" = None
 ) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from autohedge.app.records import (
     RunRecord,
     durable_store,
     open_record,
+    recorded_trader_name,
 )
 from autohedge.app.trading_run import TradingRun
 from autohedge.config import Settings
@@ -243,6 +244,7 @@ def finish_run(run: TradingRun, process: ProcessFigures) -> RunReport:
         journal_head=record.journal.head,
         journal_lines=record.journal.lines,
         run=record.folder.id,
+        strategy=recorded_trader_name(record.folder),  # a restart runs the copy in the folder
     )
     record.folder.write_results(report)
     return report
