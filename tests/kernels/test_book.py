@@ -118,6 +118,11 @@ def test_book_equals_a_dict_after_a_long_history() -> None:
     assert compare_wandering(3000) > 2000
 
 
+@pytest.mark.soak
+def test_book_equals_a_dict_after_ten_million_levels() -> None:
+    assert compare_wandering(25_000, rows=400) > 2000
+
+
 def test_tables_grow_for_one_message_of_many_far_levels() -> None:
     levels = [("bid", 10.0 + 7.0 * number, 1.0) for number in range(30_000)]
     book = OrderBook(0.01, sequenced=False)

@@ -63,6 +63,21 @@ def test_counts_and_volumes_of_all_bars_are_those_of_the_rows(spec: BarSpec, col
         assert math.isclose(bars["buy_volume"].sum(), bought, rel_tol=1e-12, abs_tol=1e-12)
 
 
+@pytest.mark.parametrize("rows", [200_000, pytest.param(10_000_000, marks=pytest.mark.soak)])
+def test_sums_of_a_long_bar_do_not_drift(rows: int) -> None:
+    columns = walk(rows, gap_ns=1_000)
+    columns["price"] = np.abs(columns["price"]) + 1.0  # the walk of so many trades falls below 0
+    bar = make_bars(BarSpec.of("1d"), TRADES, columns).forming
+    notional = math.fsum((columns["price"] * columns["size"]).tolist())
+    assert bar["count"][0] == rows
+    assert math.isclose(bar["volume"][0], math.fsum(columns["size"].tolist()), rel_tol=1e-12)
+    assert math.isclose(bar["notional"][0], notional, rel_tol=1e-12)
+    one_by_one = BarAggregator(BarSpec.of("1d"), TRADES)
+    for start in range(0, rows, 9_973):
+        one_by_one.add({name: column[start : start + 9_973] for name, column in columns.items()})
+    assert one_by_one.forming.tobytes() == bar.tobytes()
+
+
 @pytest.mark.parametrize(
     ("every", "session"), [("5m", None), ("1d", None), ("1M", None), ("1h", "01:00-03:30 UTC")]
 )
