@@ -76,16 +76,17 @@ def _print_verified(found: "RecordCheck") -> None:
 def check_data(
     tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False
 ) -> None:
-    """Report the times, gaps, bad quotes and spreads of a tape."""
-    from dataclasses import asdict
+    """Report the times, gaps, bad rows and spreads of recorded market data.
 
-    from autohedge.market import check, open_tape, parse_source
+    Takes files of every kind: quotes, trades, bars, books, funding rates and liquidations.
+    """
+    from autohedge.market import check, open_streams, parse_source
 
-    reports = check(open_tape([parse_source(text) for text in tape]))
+    reports = check(open_streams([parse_source(text) for text in tape]))
     if as_json:
-        print_json({"streams": [asdict(report) for report in reports]})
+        print_json({"streams": [report.as_dict() for report in reports]})
         return
-    from autohedge.console.tables import print_streams
+    from autohedge.console.streams import print_streams
 
     print_streams(reports)
 

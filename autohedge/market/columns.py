@@ -1,6 +1,6 @@
 """Columns: contiguous read-only arrays of one length, and the checks that every source shares."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from hashlib import blake2b
 from typing import Any, TypeAlias
 
@@ -20,6 +20,7 @@ _DTYPES: dict[str, "np.dtype[Any]"] = {
     "priced": np.dtype("?"),
 }
 _FLOAT: "np.dtype[Any]" = np.dtype("<f8")
+_BLOCK_ROWS = 250_000
 
 
 def dtype_of(name: str) -> "np.dtype[Any]":
@@ -76,3 +77,9 @@ def sized(values: ArrayLike, rows: int, name: str, dtype: DTypeLike = np.float64
     if column.shape != (rows,):
         raise Misconfigured(f"{name}: shape {column.shape} where ts has ({rows},); make them equal")
     return column
+
+
+def row_blocks(rows: int) -> Iterator[slice]:
+    """Yields slices that cover rows in turn, so that what looks at all needs memory for some only."""
+    for start in range(0, rows, _BLOCK_ROWS):
+        yield slice(start, min(start + _BLOCK_ROWS, rows))

@@ -43,7 +43,13 @@ def open_tape(sources: Sequence[TapeSource], *, growing: bool = False, reads: Re
 
 
 def open_streams(sources: Sequence[TapeSource]) -> list[Stream]:
-    """Returns the streams of some files, in the given order; raises Misconfigured if one is missing or not valid."""
+    """Returns the streams of some files, in the given order, or those of a finished live store.
+
+    They need not make a tape: none has to have prices. Raises Misconfigured if a file is missing or not valid, or if
+    the store is still open.
+    """
+    if store := store_among(sources):
+        return list(open_store(store, growing=False, reads=PRICES).streams)
     return [_from_source(source) for source in sources]
 
 

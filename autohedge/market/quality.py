@@ -1,33 +1,30 @@
-"""Checks a tape before it is traded, and writes a stream to a file."""
+"""Checks streams before they are traded, and writes a stream to a file."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market.bars import Mask, PriceFaults, bar_faults, first_faults
-from autohedge.market.columns import Columns
+from autohedge.market.bars import PriceFaults
+from autohedge.market.columns import row_blocks
+from autohedge.market.row_codes import count_codes
 from autohedge.market.schema import TIME
-from autohedge.market.stream import Kind, Stream
-from autohedge.market.tape import Tape
+from autohedge.market.stream import PRICE_KINDS, Kind, Stream
 
-_BLOCK_ROWS = 250_000
 _SAMPLE_ROWS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
 class StreamReport:
-    """The data quality of one stream.
+    """The data quality of one stream; the rows of a book are its messages.
 
-    `bad_quote` is the number of bad rows, which a run counts under the same code. Each of them counts once: as
-    `missing` (a price is no finite number), else `non_positive`, else `crossed` (bid above ask, or a bar's low
-    above its high), else `outside` (a bar's open or close is not between its low and high; 0 for quotes).
-    `locked` counts bids equal to their ask, 0 for bars. `equal_stamps`
-    counts rows with the time of the row before. `median_spread_bps` is the median over good quotes, None if
-    there are none; above a million rows it is taken from rows at a fixed stride.
+    `codes` are the rows with each code of the kind, see docs/tapes.md. `equal_stamps` counts rows with the time of
+    the row before. `locked` counts quotes whose bid is equal to their ask. `median_spread_bps` is the median over
+    good quotes, None if there are none; above a million rows it is taken from rows at a fixed stride.
     """
 
     symbol: str
@@ -37,25 +34,34 @@ class StreamReport:
     last_ns: int
     equal_stamps: int
     longest_gap_ns: int
-    missing: int
-    non_positive: int
-    crossed: int
-    outside: int
-    bad_quote: int
-    locked: int
-    median_spread_bps: float | None
+    codes: dict[str, int]
+    locked: int = 0
+    median_spread_bps: float | None = None
+
+    @property
+    def bad_quote(self) -> int:
+        """The quotes or bars that are bad, which a run counts under this code; 0 for other kinds."""
+        return sum(self.codes.values()) if self.kind in PRICE_KINDS else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the report as `data check --json` has it: of quotes and bars with each code as a key too."""
+        values = asdict(self)
+        codes, locked, spread = (values.pop(name) for name in ("codes", "locked", "median_spread_bps"))
+        if self.kind in PRICE_KINDS:
+            values |= {code: codes.get(code, 0) for code in PriceFaults._fields}
+            values |= {"bad_quote": self.bad_quote, "locked": locked, "median_spread_bps": spread}
+        return {**values, "codes": codes}
 
 
-def check(tape: Tape) -> list[StreamReport]:
-    """Returns a report per stream, in lane order; memory does not grow with the tape."""
-    return [check_stream(stream) for stream in tape.streams]
+def check(streams: Sequence[Stream]) -> list[StreamReport]:
+    """Returns a report per stream, in the given order; memory does not grow with the streams."""
+    return [check_stream(stream) for stream in streams]
 
 
 def check_stream(stream: Stream) -> StreamReport:
     """Returns the report of one stream."""
     ts = stream.columns["ts"]
     equal, longest_ns = _gaps(ts)
-    faults, locked = _faulty_rows(stream)
     return StreamReport(
         symbol=stream.symbol,
         kind=stream.kind,
@@ -64,12 +70,8 @@ def check_stream(stream: Stream) -> StreamReport:
         last_ns=int(ts[-1]),
         equal_stamps=equal,
         longest_gap_ns=longest_ns,
-        missing=faults.missing,
-        non_positive=faults.non_positive,
-        crossed=faults.crossed,
-        outside=faults.outside,
-        bad_quote=sum(faults),
-        locked=locked,
+        codes=count_codes(stream),
+        locked=_locked(stream),
         median_spread_bps=_median_spread_bps(stream),
     )
 
@@ -96,7 +98,7 @@ def write_parquet(stream: Stream, path: Path) -> None:
 def _gaps(ts: NDArray[np.int64]) -> tuple[int, int]:
     """Returns how many rows repeat the time before them, and the longest gap in nanoseconds."""
     equal = longest_ns = 0
-    for span in _spans(len(ts)):
+    for span in row_blocks(len(ts)):
         # One row before the span, so that the gap between two spans counts too.
         gaps = np.diff(ts[max(span.start - 1, 0) : span.stop])
         equal += int(np.count_nonzero(gaps == 0))
@@ -104,23 +106,14 @@ def _gaps(ts: NDArray[np.int64]) -> tuple[int, int]:
     return equal, longest_ns
 
 
-def _faulty_rows(stream: Stream) -> tuple[PriceFaults[int], int]:
-    """Returns how many rows are bad, by fault, and how many are locked."""
-    totals = np.zeros(len(PriceFaults._fields), np.int64)
+def _locked(stream: Stream) -> int:
+    if stream.kind is not Kind.QUOTES:
+        return 0
     locked = 0
-    for span in _spans(len(stream)):
-        columns = {name: column[span] for name, column in stream.columns.items()}
-        faults = bar_faults(columns) if stream.kind is Kind.BARS else _quote_faults(columns)
-        totals += [np.count_nonzero(mask) for mask in faults]
-        if stream.kind is Kind.QUOTES:
-            good = ~np.logical_or.reduce(faults)
-            locked += int(np.count_nonzero(good & (columns["bid"] == columns["ask"])))
-    return PriceFaults(*totals.tolist()), locked
-
-
-def _quote_faults(columns: Columns) -> PriceFaults[Mask]:
-    bid, ask = columns["bid"], columns["ask"]
-    return first_faults(bid, ask, crossed=bid > ask, outside=np.zeros(len(bid), np.bool_))
+    for rows in row_blocks(len(stream)):
+        bid, ask = stream.columns["bid"][rows], stream.columns["ask"][rows]
+        locked += int(np.count_nonzero((bid == ask) & (bid > 0) & (bid < np.inf)))
+    return locked
 
 
 def _median_spread_bps(stream: Stream) -> float | None:
@@ -133,8 +126,3 @@ def _median_spread_bps(stream: Stream) -> float | None:
         return None
     bid, ask = bid[good], ask[good]
     return float(np.median((ask - bid) / (ask + bid) * 2e4))
-
-
-def _spans(rows: int) -> Iterator[slice]:
-    for start in range(0, rows, _BLOCK_ROWS):
-        yield slice(start, min(start + _BLOCK_ROWS, rows))

@@ -87,7 +87,7 @@ def test_bad_bar_is_skipped_in_new_runs_only(write: Write) -> None:
     path = write("A_bars.csv", ts_ns=[START_NS + round(second * 1e9) for second in MINUTES], **prices)
     tape = open_tape([TapeSource(path)])
     origin = tape.origins[0]
-    assert (origin.bad_bars, check(tape)[0].bad_quote) == (1, 1)
+    assert (origin.bad_bars, check(tape.streams)[0].bad_quote) == (1, 1)
     assert np.isnan(tape.rows.bid[-1]) and np.isnan(reopen([origin]).rows.ask[-1])
     old = Origin("A", origin.kind, 12, origin.content_hash, str(path), interval_ns=origin.interval_ns)
     assert reopen([old]).rows.bid[-1] == 6.0

@@ -16,6 +16,7 @@ from autohedge.market import (
     TapeSource,
     check,
     check_stream,
+    open_streams,
     open_tape,
     parse_source,
     synthesize,
@@ -45,14 +46,10 @@ def test_each_bad_quote_counts_once() -> None:
         last_ns=10,
         equal_stamps=2,
         longest_gap_ns=7,
-        missing=2,
-        non_positive=1,
-        crossed=1,
-        outside=0,
-        bad_quote=4,
+        codes={"missing": 2, "non_positive": 1, "crossed": 1},
         locked=1,
-        median_spread_bps=None,
     )
+    assert report.bad_quote == 4
 
 
 def test_a_stream_without_a_good_quote_has_no_median_spread() -> None:
@@ -63,7 +60,7 @@ def test_a_stream_without_a_good_quote_has_no_median_spread() -> None:
 def test_a_bar_is_crossed_if_its_low_is_above_its_high() -> None:
     columns = {name: [1.0, 2.0] for name in COLUMNS[Kind.BARS]} | {"low": [1.0, 3.0]}
     report = check_stream(Stream.of("A", columns, kind=Kind.BARS))
-    assert (report.crossed, report.locked, report.median_spread_bps) == (1, 0, None)
+    assert (report.codes["crossed"], report.locked, report.median_spread_bps) == (1, 0, None)
 
 
 def test_infinite_prices_count_as_missing_without_a_warning() -> None:
@@ -74,7 +71,7 @@ def test_infinite_prices_count_as_missing_without_a_warning() -> None:
         "ask": [inf, inf, 10.1, 10.1],
     }
     report = check_stream(Stream.of("A", columns))
-    assert (report.missing, report.bad_quote) == (3, 3)
+    assert (report.codes["missing"], report.bad_quote) == (3, 3)
     assert report.median_spread_bps == pytest.approx(99.5, abs=0.1)
 
 
@@ -97,7 +94,7 @@ def test_bar_that_contradicts_itself_is_a_bad_quote(fault: str, name: str, value
     columns[name] = [good[name], value]
     stream = Stream.of("A", columns, kind=Kind.BARS)
     report = check_stream(stream)
-    assert (getattr(report, fault), report.bad_quote) == (1, 1)
+    assert (report.codes[fault], report.bad_quote) == (1, 1)
     assert np.isnan(stream.as_quotes()["bid"]).tolist() == [False, True]
 
 
@@ -113,8 +110,19 @@ def test_bar_of_rounded_prices_is_good() -> None:
 
 
 def test_every_lane_gets_a_report() -> None:
-    reports = check(synthesize(SyntheticSpec(("A", "B"), hours=0.1)))
+    reports = check(synthesize(SyntheticSpec(("A", "B"), hours=0.1)).streams)
     assert [report.symbol for report in reports] == ["A", "B"]
+
+
+def test_only_reports_of_quotes_and_bars_have_each_code_as_a_key_too() -> None:
+    quotes = check_stream(Stream.of("A", {"ts": [1, 2], "bid": [NAN, 2.0], "ask": [1.0, 2.0]})).as_dict()
+    common = ["symbol", "kind", "rows", "first_ns", "last_ns", "equal_stamps", "longest_gap_ns"]
+    faults = ["missing", "non_positive", "crossed", "outside", "bad_quote", "locked", "median_spread_bps"]
+    assert list(quotes) == [*common, *faults, "codes"]
+    assert [quotes[name] for name in faults] == [1, 0, 0, 0, 1, 1, 0.0]
+    assert quotes["codes"] == {"missing": 1, "non_positive": 0, "crossed": 0}
+    funding = check_stream(Stream.of("A", {"ts": [1, 2], "rate": [NAN, 2.0]}, kind=Kind.FUNDING))
+    assert list(funding.as_dict()) == [*common, "codes"] and funding.bad_quote == 0
 
 
 def test_a_written_stream_reads_back(tmp_path: Path) -> None:
@@ -156,9 +164,9 @@ KNOWN = {
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_recorded_quotes_are_reported_as_published(shared: Path, name: str) -> None:
-    report = check(open_tape([TapeSource(shared / "data" / name)]))[0]
+    report = check(open_streams([TapeSource(shared / "data" / name)]))[0]
     crossed, locked, equal_stamps, gap_s, spread_bps = KNOWN[name]
-    assert (report.crossed, report.locked, report.equal_stamps) == (crossed, locked, equal_stamps)
+    assert (report.codes["crossed"], report.locked, report.equal_stamps) == (crossed, locked, equal_stamps)
     assert report.longest_gap_ns / 1e9 == pytest.approx(gap_s, abs=0.1)
     assert report.median_spread_bps == pytest.approx(spread_bps, abs=1e-4)
 
