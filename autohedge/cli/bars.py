@@ -39,7 +39,7 @@ def make_bars(
     as_json: AsJson = False,
 ) -> None:
     """Make bars of trades, quotes or shorter bars."""
-    from autohedge.market.bar_aggregator import as_dicts
+    from autohedge.market.bar_aggregator import as_dicts, bars_of
     from autohedge.market.bar_file import require_writable, write_bars
     from autohedge.market.bar_input import open_bar_input
     from autohedge.market.bar_spec import BarSpec
@@ -48,15 +48,15 @@ def make_bars(
     spec, wanted = BarSpec.of(every, session, fill), _kind(source)
     if out is not None:
         require_writable(out, spec)
-    opened = open_bar_input([parse_source(text) for text in tape], wanted)
-    made = opened.make(spec)
+    stream = open_bar_input([parse_source(text) for text in tape], wanted)
+    made = bars_of(stream, spec)
     if out is not None:
         write_bars(made, spec, out)
     if as_json:
         forming = as_dicts(made.forming)
         print_json(
             {
-                "from": str(opened.source.kind),
+                "from": str(stream.kind),
                 "every": spec.every,
                 "bars": as_dicts(made.finished),
                 "forming": forming[0] if forming else None,
@@ -66,13 +66,13 @@ def make_bars(
         return
     from autohedge.console.bar_table import print_bars
 
-    print_bars(made, spec.every, str(opened.source.kind))
+    print_bars(made, spec.every, str(stream.kind))
     if out is not None:
         echo(f"{out}: {len(made.finished):,} bars written")
 
 
 def _kind(name: str | None) -> "Kind | None":
-    from autohedge.market.bar_input import FINEST_FIRST
+    from autohedge.market.bar_aggregator import FINEST_FIRST
 
     kind = next((each for each in FINEST_FIRST if each == name), None)
     if name is not None and kind is None:

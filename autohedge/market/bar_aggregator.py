@@ -14,9 +14,11 @@ from autohedge.kernels import bars as kernel
 from autohedge.market.bar_spec import BarSpec, BarUnit
 from autohedge.market.bars import bar_faults
 from autohedge.market.columns import Column, frozen, optional, require_ordered, sized
-from autohedge.market.stream import Kind
+from autohedge.market.stream import Kind, Stream
 from autohedge.market.trading_session import Segments, month_segments
 
+FINEST_FIRST = (Kind.TRADES, Kind.QUOTES, Kind.BARS)
+"""The kinds of rows that bars are made of, the preferred one first."""
 FIELDS = tuple(name for name in kernel.BAR.names or () if name != "known_ns")
 """The fields of a bar, in the order in which files and answers have them."""
 SKIPPED = ("missing", "non_positive", "crossed", "outside", "outside_session")
@@ -32,6 +34,7 @@ _COLUMNS = {
     Kind.QUOTES: ("ts", "bid", "ask"),
     Kind.BARS: ("ts", "open", "high", "low", "close"),
 }
+_SIZES = {Kind.TRADES: "size", Kind.BARS: "volume"}
 _UNKNOWN_AS_NAN = ("notional", "vwap", "buy_volume", "sell_volume")
 _SOUND, _PARTIAL = -1, -2
 _MONDAY_NS = 4 * NS_PER_DAY  # the first one since 1970
@@ -188,6 +191,21 @@ def make_bars(spec: BarSpec, source: BarSource, columns: Mapping[str, ArrayLike]
     finished = aggregator.add(columns)
     forming = aggregator.forming
     return AggregatedBars(finished, forming, aggregator.skipped)
+
+
+def bars_of(stream: Stream, spec: BarSpec) -> AggregatedBars:
+    """Makes bars of all rows of a stream. Raises Misconfigured if they cannot be made of it."""
+    kind, interval_ns = stream.kind, stream.origin.interval_ns
+    if kind not in FINEST_FIRST:
+        raise Misconfigured(f"bars cannot be made of {kind}; name trades, quotes or bars")
+    spec.require_made_of(kind, interval_ns)
+    needs_sizes = spec.unit in (BarUnit.VOLUME, BarUnit.DOLLARS)
+    if needs_sizes and not np.any(stream.columns[_SIZES[kind]] > 0):
+        raise Misconfigured(
+            f"{spec.every} cannot be made of the {kind} of {stream.symbol}: they have no sizes"
+        )
+    has_sides = kind is Kind.TRADES and bool(np.any(stream.columns["side"]))
+    return make_bars(spec, BarSource(kind, interval_ns, has_sides=has_sides), stream.columns)
 
 
 def as_dicts(bars: NDArray[np.void]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.kernels.bars import UNKNOWN
 from autohedge.market import cache
-from autohedge.market.bar_aggregator import BarSource, make_bars
+from autohedge.market.bar_aggregator import bars_of
 from autohedge.market.bar_ends import KNOWN_AT
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.bars import count_bad_bars
@@ -121,9 +121,7 @@ def _touch_columns(book: Stream) -> Columns:
 
 def _bar_columns(source: Stream, recipe: dict[str, Any]) -> Columns:
     spec = spec_of(recipe)
-    has_sides = source.kind is Kind.TRADES and bool(np.any(source.columns["side"]))
-    given = BarSource(source.kind, source.origin.interval_ns, has_sides=has_sides)
-    bars = make_bars(spec, given, source.columns).finished
+    bars = bars_of(source, spec).finished
     if not len(bars):
         raise Misconfigured(
             f"{source.symbol}: no bar of {spec.every} is finished on this tape; take shorter bars"

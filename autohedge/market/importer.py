@@ -20,7 +20,7 @@ from autohedge.market.columns import Column, is_size
 from autohedge.market.readers import Reader, flags_of, open_reader, readable, symbols_in
 from autohedge.market.schema import FILE_COLUMNS, NUMBERS, TIME, kind_of, require_types
 from autohedge.market.sides import sides_of
-from autohedge.market.stream import PARTIAL, Kind
+from autohedge.market.stream import PARTIAL, START, Kind
 from autohedge.market.tape_file import FileRequest, hash_file, select_symbol
 from autohedge.market.time_column import TimeColumn
 
@@ -82,6 +82,7 @@ class _Plan:
         names = [name for name in FILE_COLUMNS[self.kind] if name in reader.schema]
         interval_ns, flaw = self._interval() if self.kind is Kind.BARS else (0, "")
         known = known_column(reader.schema) if self.kind is Kind.BARS else TIME
+        names += [TIME] if known != TIME else []
         time = TimeColumn(str(request.path), interval_ns if known == TIME else 0)
         blocks = _converted(reader, self, [known, *names], time)
         written = write_columns(folder, blocks, reader.rows_max)
@@ -138,6 +139,8 @@ def _converted(
 
 def _column(plan: _Plan, name: str, series: "pl.Series", time: TimeColumn, row: int) -> tuple[str, Column]:
     """Returns a block of a column, whose first value is at `row`, as the stream has it."""
+    if name == TIME and plan.kind is Kind.BARS and has_bar_ends(plan.reader.schema):
+        return START, series.to_numpy().astype(np.int64)
     if name in (TIME, END, KNOWN_AT):
         return "ts", time.convert(series)
     stored = FILE_COLUMNS[plan.kind][name]

@@ -22,7 +22,7 @@ from autohedge.market.merge import merged
 from autohedge.market.reads import PRICES, Reads, cached_tape_of
 from autohedge.market.sources import TapeSource, is_same_symbol
 from autohedge.market.store_tape import open_store, reopen_store, store_among
-from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Origin, Stream
+from autohedge.market.stream import COLUMNS, OPTIONAL, Kind, Origin, Stream
 from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
 from autohedge.market.tape import Tape, require_distinct
 from autohedge.market.tape_file import SYMBOL_CHARS, FileRequest, hash_file
@@ -208,6 +208,5 @@ def _require_recorded(origin: Origin, entry: CachedColumns, subject: str) -> Non
 def _stream(origin: Origin, entry: CachedColumns) -> Stream:
     absent = zeros(origin.rows)
     columns = {name: entry.columns.get(name, absent) for name in COLUMNS[origin.kind]}
-    if PARTIAL in entry.columns:
-        columns[PARTIAL] = entry.columns[PARTIAL]
+    columns |= {name: entry.columns[name] for name in OPTIONAL if name in entry.columns}
     return Stream(origin.kind, origin.symbol, columns, origin)

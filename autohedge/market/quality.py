@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.core.errors import Misconfigured
+from autohedge.market.bar_ends import END
 from autohedge.market.bars import PriceFaults
 from autohedge.market.columns import row_blocks
 from autohedge.market.row_codes import count_codes
 from autohedge.market.schema import TIME
-from autohedge.market.stream import PRICE_KINDS, Kind, Stream
+from autohedge.market.stream import PRICE_KINDS, START, Kind, Stream
 
 _SAMPLE_ROWS = 1_000_000
 
@@ -77,15 +78,19 @@ def check_stream(stream: Stream) -> StreamReport:
 
 
 def write_parquet(stream: Stream, path: Path) -> None:
-    """Writes a stream with the columns that `--tape` reads; a bar's time becomes its start again.
+    """Writes a stream of quotes or bars with the columns that `--tape` reads; a bar's time is its start again.
 
     Raises Misconfigured if the file exists or cannot be written.
     """
     import polars as pl
 
-    start = stream.columns["ts"] - stream.origin.interval_ns
-    values = {name: column for name, column in stream.columns.items() if name != "ts"}
-    frame = pl.DataFrame({TIME: start, **values})
+    values = dict(stream.columns)
+    ends = values.pop("ts")
+    starts = values.pop(START, None)
+    if starts is None:
+        frame = pl.DataFrame({TIME: ends - stream.origin.interval_ns, **values})
+    else:
+        frame = pl.DataFrame({TIME: starts, END: ends, **values})
     try:
         with path.open("xb") as file:
             frame.write_parquet(file)

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
+from autohedge.market.bar_aggregator import FINEST_FIRST
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.derived import Deriver
 from autohedge.market.merge import merged
 from autohedge.market.stream import Kind, Stream, symbols_of
 from autohedge.market.tape import Tape, require_distinct
-
-_FINEST_FIRST = (Kind.TRADES, Kind.QUOTES, Kind.BARS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +120,7 @@ def _only_bars(prices: Stream) -> list[Stream]:
 
 def _source(own: Sequence[Stream], prices: Stream, wanted: BarsSettings) -> Stream:
     """Returns the stream that bars are made of; raises Misconfigured if the tape has none of that kind."""
-    kinds = _FINEST_FIRST if wanted.source == "auto" else (Kind(wanted.source),)
+    kinds = FINEST_FIRST if wanted.source == "auto" else (Kind(wanted.source),)
     streams = own if prices in own else (*own, prices)
     for kind in kinds:
         found = [stream for stream in streams if stream.kind is kind]

@@ -14,7 +14,7 @@ from autohedge.market.stream import Kind, Stream
 
 
 def count_codes(stream: Stream) -> dict[str, int]:
-    """Returns how many rows have each code of the stream's kind, those without a row too; see docs/tapes.md.
+    """Returns how many rows have each code of the stream's kind, 0 if none; docs/tapes.md says what they mean.
 
     A row counts once, under the first code that fits. `late_print` is apart: it counts trades that are used, and is
     absent if the file has no exchange times. Memory does not grow with the stream.

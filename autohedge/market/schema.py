@@ -56,12 +56,6 @@ def kind_of(names: list[str], subject: str) -> Kind:
     raise Misconfigured(f"{subject}: has no columns {wanted}; found {listed(names)}")
 
 
-def is_trades(names: Sequence[str]) -> bool:
-    """Returns whether these are the columns of trades: neither of quotes, bars nor a book."""
-    others = {"side", "event", "bid", "ask", "open", "high", "low", "close"}
-    return {TIME, *TRADE_VALUES}.issubset(names) and others.isdisjoint(names)
-
-
 def require_types(schema: "pl.Schema", values: Sequence[str], subject: str) -> None:
     """Refuses times that are not integers, and prices or sizes, the columns `values`, that are not numbers."""
     if not schema[TIME].is_integer():

@@ -48,9 +48,9 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
     Kind.BOOK: ("ts", "start", "is_snapshot", "first_seq", "last_seq", "prev_seq"),
 }
 """The columns of each kind; a row of a book is a message, and `start` the number of its first level."""
-PARTIAL = "partial"
-"""The column of bars that says that a bar lacks its beginning; not all bars have it."""
-
+PARTIAL, START = "partial", "start"
+OPTIONAL = (PARTIAL, START)
+"""The columns that not all bars have: whether a bar lacks its beginning, and its start, if lengths may differ."""
 
 _SILENT = {
     "window_ns": None,
@@ -129,7 +129,7 @@ class Stream:
 
     `ts` is when a row became known, in nanoseconds since 1970: for a bar, its end. A missing price is NaN, a
     missing size 0. `side` is 1 for a buy or a long position, -1 for a sell or a short one, 0 if it is not known.
-    Bars may also have `partial`. A stream of a book has its `messages`, the last ones of which are the rows.
+    Bars may also have the columns of `OPTIONAL`. A stream of a book has its `messages`, the last ones of which are the rows.
     """
 
     kind: Kind
@@ -260,8 +260,9 @@ def _stream_columns(symbol: str, kind: Kind, columns: Mapping[str, ArrayLike]) -
             arrays[name] = optional(columns.get(name), len(times), dtype_of(name), name)
         else:
             arrays[name] = sized(_present(symbol, columns, name), len(times), name, dtype_of(name))
-    if kind is Kind.BARS and PARTIAL in columns:
-        arrays[PARTIAL] = sized(columns[PARTIAL], len(times), PARTIAL, dtype_of(PARTIAL))
+    for name in OPTIONAL if kind is Kind.BARS else ():
+        if name in columns:
+            arrays[name] = sized(columns[name], len(times), name, dtype_of(name))
     return arrays
 
 

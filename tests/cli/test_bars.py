@@ -107,7 +107,10 @@ def test_table_of_many_bars_shows_the_first_and_the_last(harness: ProcessHarness
         ),
         (["A_20240101_quotes.parquet", "--every", "1m", "--from", "trades"], "the tape has quotes only"),
         (["A_20240101_quotes.parquet", "--every", "25 volume"], "they have no sizes"),
-        (["A_5m_bars.parquet", "--every", "25 volume"], "its rows have no sizes"),
+        (
+            ["A_5m_bars.parquet", "--every", "25 volume"],
+            "25 volume cannot be made of the bars of A: they have no sizes",
+        ),
         (["A_20240101_trades.parquet", "--every", "1m", "--from", "ticks"], "write trades, quotes or bars"),
         (["A_20240101_trades.parquet", "--every", "1m", "--fill", "zero"], "write none or carry"),
         (["A_20240101_trades.parquet", "--every", "1M"], "no bar is finished"),

@@ -5,7 +5,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from autohedge.market.bar_aggregator import AggregatedBars, as_dicts
+from autohedge.market.bar_aggregator import AggregatedBars, as_dicts, bars_of
 from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.sources import TapeSource
@@ -24,8 +24,8 @@ def cases(shared: Path) -> list[Case]:
 
 
 def made(shared: Path, case: Case) -> AggregatedBars:
-    tape = open_bar_input([TapeSource(shared / "data" / case["tape"])], Kind(case["from"]))
-    return tape.make(BarSpec.of(case["every"], case["session"], case["fill"]))
+    stream = open_bar_input([TapeSource(shared / "data" / case["tape"])], Kind(case["from"]))
+    return bars_of(stream, BarSpec.of(case["every"], case["session"], case["fill"]))
 
 
 def differences(case: Case, bars: AggregatedBars) -> list[str]:

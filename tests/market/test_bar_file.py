@@ -9,9 +9,8 @@ import pytest
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import TapeSource, open_tape
-from autohedge.market.bar_aggregator import FIELDS, AggregatedBars, BarSource, as_dicts, make_bars
+from autohedge.market.bar_aggregator import FIELDS, AggregatedBars, BarSource, as_dicts, bars_of, make_bars
 from autohedge.market.bar_file import require_writable, write_bars
-from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.stream import Kind, Stream
 from tests.market.trade_factory import START_NS, TRADES, S, columns_of, walk
@@ -53,7 +52,7 @@ def test_bars_of_written_bars_equal_bars_of_the_trades(tmp_path: Path) -> None:
     hours = "00:01-10:00 UTC"
     spec, longer = BarSpec.of("7m", hours), BarSpec.of("1h", hours)
     write_bars(make_bars(spec, TRADES, trades), spec, path)
-    found = open_bar_input([TapeSource(path)], None).make(BarSpec.of("35m", hours))
+    found = bars_of(read_back(path), BarSpec.of("35m", hours))
     wanted = make_bars(BarSpec.of("35m", hours), TRADES, trades)
     # The last bar of the trades still forms, so it is not in the file.
     count = len(wanted.finished) - 1
@@ -61,7 +60,7 @@ def test_bars_of_written_bars_equal_bars_of_the_trades(tmp_path: Path) -> None:
     for name in ("start_ns", "end_ns", "open", "high", "low", "close", "partial"):
         assert found.finished[name].tolist() == wanted.finished[name][:count].tolist()
     with pytest.raises(Misconfigured, match="1h cannot be made of 7m bars"):
-        open_bar_input([TapeSource(path)], None).make(longer)
+        bars_of(read_back(path), longer)
 
 
 def test_bar_that_is_known_after_its_end_is_read_back_at_that_time(tmp_path: Path) -> None:

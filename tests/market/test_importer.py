@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market import Kind, Tape, TapeSource, csv_reader, open_tape, readers
+from autohedge.market import Kind, Tape, TapeSource, csv_reader, open_streams, open_tape, readers
 
 Write = Callable[..., Path]
 
@@ -16,6 +16,7 @@ START_NS = 1_700_000_000_000_000_000
 
 GOOD = {"bid": [1.0, 2.0], "ask": [1.5, 2.5]}
 TIMES = [START_NS, START_NS + 1]
+THREE = [START_NS, START_NS + 60, START_NS + 60]
 
 
 def opened(path: Path, select: str | None = None) -> Tape:
@@ -155,6 +156,35 @@ def test_bad_quotes_are_not_refused(write: Write) -> None:
     assert len(opened(path)) == 4
 
 
+@pytest.mark.parametrize("name", ["A_trades.parquet", "A_trades.csv"])
+def test_trades_are_read_with_sides_and_missing_values(write: Write, name: str) -> None:
+    sides = ["buy", "Sell", None]
+    path = write(name, ts_ns=THREE, price=[1.0, None, 3.0], size=[1, 2, None], aggressor_side=sides)
+    columns = open_streams([TapeSource(path)])[0].columns
+    assert columns["ts"].tolist() == THREE and columns["side"].tolist() == [1, -1, 0]
+    assert str(columns["price"].tolist()) == "[1.0, nan, 3.0]"
+    assert str(columns["size"].tolist()) == "[1.0, 2.0, nan]"
+
+
+@pytest.mark.parametrize("sides", [{}, {"aggressor_side": [None] * 3}])
+def test_trades_without_sides_have_side_0(write: Write, sides: dict[str, object]) -> None:
+    path = write(ts_ns=THREE, price=[1.0] * 3, size=[1] * 3, **sides)
+    assert open_streams([TapeSource(path)])[0].columns["side"].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("partial", [[True, False, None], ["True", "false", ""], [1, 0, 0]])
+def test_bars_with_ends_keep_their_starts_and_which_are_partial(write: Write, partial: list[object]) -> None:
+    prices = {name: [1.0] * 3 for name in ("open", "high", "low", "close")}
+    ends = [time + 9 for time in THREE]
+    path = write("A_bars.parquet", ts_ns=THREE, end_ns=ends, partial=partial, **prices)
+    for _ in ("cold", "warm"):
+        columns = open_streams([TapeSource(path)])[0].columns
+        assert (columns["ts"].tolist(), columns["start"].tolist()) == (ends, THREE)
+        assert columns["partial"].tolist() == [1, 0, 0]
+    plain = write("B_1m_bars.parquet", ts_ns=[START_NS], **{name: [1.0] for name in prices})
+    assert not {"start", "partial"} & set(open_streams([TapeSource(plain)])[0].columns)
+
+
 def test_a_table_without_rows_is_refused(quotes_file: Path) -> None:
     pl.read_parquet(quotes_file).clear().write_parquet(quotes_file)
     assert "no rows" in refusal(quotes_file)
@@ -219,6 +249,7 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
         ({"ts_ns": TIMES, "order_id": [1, 2], "side": [1, 2], "price": [1, 2], "size": [1, 2]}, "no columns"),
         ({"price": [1, 2], "size": [1, 2]}, "column ts_ns is missing"),
         ({"ts_ns": TIMES, "bid": ["1", "2"], "ask": [1, 2]}, "column bid is String"),
+        ({"ts_ns": TIMES, "price": ["1", "2"], "size": [1, 2]}, "column price is String"),
         ({"ts_ns": [1.5, 2.5], **GOOD}, "ts_ns is Float64"),
         ({"ts_ns": [START_NS, None], **GOOD}, "ts_ns is missing at row 1"),
         ({"ts_ns": [START_NS, START_NS - 1], **GOOD}, "time decreases at row 1"),
