@@ -89,8 +89,12 @@ class BarSpec:
         if not self.is_time:
             self._require_sums(kind)
         elif kind is Kind.BARS and not self._holds_whole(interval_ns):
-            lengths = f"{length_text(interval_ns)} bars" if interval_ns else "bars of different lengths"
-            raise Misconfigured(f"{self.every} cannot be made of {lengths}")
+            if not interval_ns:
+                raise Misconfigured(
+                    f"{self.every} cannot be made of bars of different lengths; name other rows"
+                )
+            length = length_text(interval_ns)
+            raise Misconfigured(f"{self.every} cannot be made of {length} bars; take a multiple of {length}")
 
     def _require_sums(self, kind: Kind) -> None:
         has_it = {

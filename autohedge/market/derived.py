@@ -53,8 +53,11 @@ class Deriver:
 
 
 def spec_of(recipe: dict[str, Any]) -> BarSpec:
-    """Returns the bars that a recipe describes."""
-    return BarSpec.of(recipe["every"], recipe["session"] or None, recipe["fill"])
+    """Returns the bars that a recipe or the section `bars` describes; raises Misconfigured for what is not understood."""
+    try:
+        return BarSpec.of(recipe["every"], recipe["session"] or None, recipe["fill"])
+    except Misconfigured as error:
+        raise Misconfigured(f"[bars] {error}") from None
 
 
 def rederive(origin: Origin, streams: Sequence[Stream], *, cached: bool = True) -> Stream:
@@ -121,10 +124,13 @@ def _touch_columns(book: Stream) -> Columns:
 
 def _bar_columns(source: Stream, recipe: dict[str, Any]) -> Columns:
     spec = spec_of(recipe)
-    bars = bars_of(source, spec).finished
+    made = bars_of(source, spec)
+    bars = made.finished
     if not len(bars):
+        skipped = ", ".join(f"{count:,} {code}" for code, count in made.skipped.items() if count)
+        other = f", or other rows: of its {source.kind}, in no bar are {skipped}" if skipped else ""
         raise Misconfigured(
-            f"{source.symbol}: no bar of {spec.every} is finished on this tape; take shorter bars"
+            f"{source.symbol}: no bar of {spec.every} is finished on this tape; take shorter bars{other}"
         )
     # A source bar may end later than the bar that it is in, which is known only then.
     known = np.maximum.accumulate(np.maximum(bars[KNOWN_AT], bars["end_ns"]))

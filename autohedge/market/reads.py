@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_aggregator import FINEST_FIRST
-from autohedge.market.bar_spec import BarSpec
-from autohedge.market.derived import Deriver
+from autohedge.market.derived import Deriver, spec_of
 from autohedge.market.merge import merged
 from autohedge.market.stream import Kind, Stream, symbols_of
 from autohedge.market.tape import Tape, require_distinct
@@ -105,7 +104,7 @@ def _read_bars(own: Sequence[Stream], prices: Stream, reads: Reads, deriver: Der
     recorded = [stream for stream in own if stream.kind is Kind.BARS]
     if not wanted.every:
         return recorded if reads.makes_bars else _only_bars(prices)
-    spec = BarSpec.of(wanted.every, wanted.session or None, wanted.fill)
+    spec = spec_of(wanted.model_dump())
     same = [each for each in recorded if each.origin.interval_ns == spec.length_ns > 0]
     if same and wanted.source in ("auto", "bars") and not wanted.session:
         return same
