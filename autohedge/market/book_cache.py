@@ -40,7 +40,7 @@ def import_book(request: FileRequest, key: str, select: str | None, symbol: str 
 def messages_of(entry: CachedColumns, request: FileRequest) -> BookMessages:
     """Returns the messages whose table is a cache entry."""
     meta, table = entry.meta, entry.columns
-    levels = cache.find(_levels_key(meta.hash, meta.select))
+    levels = find_levels(meta)
     if levels is None:
         return read_messages(TapeSource(request.path, meta.select))
     end = levels.meta.rows
@@ -52,6 +52,11 @@ def messages_of(entry: CachedColumns, request: FileRequest) -> BookMessages:
         start=np.append(table["start"], end),
         **{name: table[name] for name in COLUMNS[Kind.BOOK] if name != "start"},
     )
+
+
+def find_levels(messages: Meta) -> CachedColumns | None:
+    """Returns the levels of the book with these messages from the cache, None if they are not there."""
+    return cache.find(_levels_key(messages.hash, messages.select))
 
 
 def _levels_key(content_hash: str, select: str | None) -> str:

@@ -33,12 +33,17 @@ def load(request: FileRequest) -> CachedColumns:
 
     Raises Misconfigured, in one line that names file, cause and cure, if the file is not a valid tape.
     """
+    return find_imported(request) or _import(request)
+
+
+def find_imported(request: FileRequest) -> CachedColumns | None:
+    """Returns the columns of a file from the cache, None if they are not there; the file itself is not read."""
     # A file with one symbol is cached without `select`, under any name that the user gives it.
     for select in dict.fromkeys((None, request.select)):
         entry = cache.find(_key(request, select))
         if entry is not None:
             return entry
-    return _import(request)
+    return None
 
 
 def _key(request: FileRequest, select: str | None) -> str:

@@ -14,6 +14,7 @@ from autohedge.market import cache
 from autohedge.market.bars import count_bad_bars
 from autohedge.market.book_cache import messages_of
 from autohedge.market.cache import CachedColumns, Meta
+from autohedge.market.changed_rows import first_change
 from autohedge.market.column_file import write_columns
 from autohedge.market.columns import hash_columns, zeros
 from autohedge.market.derived import rederive
@@ -167,7 +168,9 @@ def _reopen(origin: Origin, folder: Path | None) -> Stream:
         raise Misconfigured(f"{path}: the tape of the run is missing; restore the file and try again")
     found = hash_file(path)
     if found != origin.content_hash:
-        raise Corrupt(f"{path}: its content differs from the recorded tape; restore that version")
+        changed = first_change(origin, path, found)
+        where = f" ({changed})" if changed else ""
+        raise Corrupt(f"{path}: its content differs from the recorded tape{where}; restore that version")
     request = FileRequest(path, found, origin.interval_ns, origin.select)
     entry = load(request)
     _require_recorded(origin, entry, str(path))

@@ -10,7 +10,12 @@ from autohedge.market.stream import Kind
 if TYPE_CHECKING:
     import polars as pl
 
-_NAMES = {Kind.TRADES: ("buy", "sell"), Kind.LIQUIDATIONS: ("long", "short")}
+SIDE_NAMES = {
+    Kind.TRADES: ("buy", "sell"),
+    Kind.LIQUIDATIONS: ("long", "short"),
+    Kind.BOOK: ("bid", "ask"),
+}
+"""What files call the sides 1 and -1."""
 _CURES = {
     Kind.TRADES: "write buy or sell, or leave it empty",
     Kind.LIQUIDATIONS: "write long or short, the position that was closed; the side of a trade is aggressor_side",
@@ -25,7 +30,7 @@ def sides_of(series: "pl.Series", kind: Kind, subject: str, row: int) -> Column:
     """
     import polars as pl
 
-    up, down = _NAMES[kind]
+    up, down = SIDE_NAMES[kind]
     text = series.cast(pl.String).str.strip_chars().str.to_lowercase().fill_null("")
     ups, downs = text == up, text == down
     others = ~(ups | downs | (text == ""))
