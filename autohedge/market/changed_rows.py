@@ -1,5 +1,6 @@
 """Names the first row in which a changed file differs from the recorded one, if the cache still has that one."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
@@ -28,12 +29,18 @@ class _Change(NamedTuple):
     column: str
 
 
-def first_change(origin: Origin, path: Path, content_hash: str) -> str:
+def first_change(origins: Sequence[Origin], path: Path, content_hash: str) -> str:
     """Returns what changed first in a file, such as "trades row 17: price 100.1, recorded 100.2".
 
-    `content_hash` is that of the file as it is. Empty if the recorded rows are no longer cached, if the file cannot be
-    imported any more, or if none of the rows that are read has changed.
+    `origins` are those of the streams that the file had, one for each symbol, and `content_hash` is that of the file
+    as it is. Empty if the recorded rows are no longer cached, if the file cannot be imported any more, or if none of
+    the rows that are read has changed.
     """
+    changes = (_change_of(origin, path, content_hash) for origin in origins)
+    return next((change for change in changes if change), "")
+
+
+def _change_of(origin: Origin, path: Path, content_hash: str) -> str:
     request = FileRequest(path, origin.content_hash)
     # The first run may have measured the length of bars, and have written the symbol in another way.
     lengths_ns = dict.fromkeys((interval_of(Path(origin.path or "")), origin.interval_ns, 0))

@@ -79,7 +79,7 @@ def reopen_streams(origins: Sequence[Origin], folder: Path | None = None) -> lis
     require_distinct([_key(origin) for origin in given])
     if given[0].store:
         return list(reopen_store([origin.whole() for origin in given], folder).streams)
-    whole_streams = [_reopen(origin.whole(), folder) for origin in given]
+    whole_streams = [_reopen(origin.whole(), given, folder) for origin in given]
     streams = [_in_window(stream, origin) for stream, origin in zip(whole_streams, given, strict=True)]
     for origin in origins:
         if origin.derived is not None:
@@ -159,7 +159,8 @@ def _generate(folder: Path, *, recipe: SyntheticSpec, symbol: str) -> Meta:
     return Meta(Kind.QUOTES, written.rows, written.columns, hash_columns(columns))
 
 
-def _reopen(origin: Origin, folder: Path | None) -> Stream:
+def _reopen(origin: Origin, origins: Sequence[Origin], folder: Path | None) -> Stream:
+    """Returns the stream of one of a run's origins."""
     packed_copy = _packed_copy(origin, folder)
     if packed_copy is None and origin.path is None:
         return _regenerate(origin)
@@ -168,7 +169,8 @@ def _reopen(origin: Origin, folder: Path | None) -> Stream:
         raise Misconfigured(f"{path}: the tape of the run is missing; restore the file and try again")
     found = hash_file(path)
     if found != origin.content_hash:
-        changed = first_change(origin, path, found)
+        of_file = [each for each in origins if each.content_hash == origin.content_hash]
+        changed = first_change(of_file, path, found)
         where = f" ({changed})" if changed else ""
         raise Corrupt(f"{path}: its content differs from the recorded tape{where}; restore that version")
     request = FileRequest(path, found, origin.interval_ns, origin.select)
@@ -180,7 +182,7 @@ def _reopen(origin: Origin, folder: Path | None) -> Stream:
 def _packed_copy(origin: Origin, folder: Path | None) -> Path | None:
     if folder is None:
         return None
-    return next(iter(sorted(folder.glob(f"{origin.content_hash}.*"))), None)
+    return next(iter(sorted(folder.glob(f"{origin.content_hash}*"))), None)
 
 
 def _regenerate(origin: Origin) -> Stream:
