@@ -60,6 +60,11 @@ def spec_of(recipe: dict[str, Any]) -> BarSpec:
         raise Misconfigured(f"[bars] {error}") from None
 
 
+def require_bars(bars: BarsSettings) -> None:
+    """Raises Misconfigured for settings of bars that are not understood, also if no bars are made with them."""
+    spec_of(bars.model_dump() | {"every": bars.every or "1m"})
+
+
 def rederive(origin: Origin, streams: Sequence[Stream], *, cached: bool = True) -> Stream:
     """Makes the stream of a recorded origin again; `streams` are those of the tape with files.
 

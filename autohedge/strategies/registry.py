@@ -12,6 +12,7 @@ from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured, StrategyFailed
 from autohedge.core.text import did_you_mean
 from autohedge.kernels.state import BOTH, LONG_ONLY, SHORT_ONLY
+from autohedge.market.derived import require_bars
 from autohedge.market.reads import PRICES, Reads
 from autohedge.market.stream import KINDS, PRICE_KINDS, Kind, Stream, prices_of
 from autohedge.strategies import crossover, momentum, none
@@ -58,8 +59,9 @@ def build(settings: Settings, streams: Sequence[Stream]) -> StrategyRunner:
 def reads_of(settings: Settings) -> Reads:
     """Returns what the strategy of the settings reads; in llm mode prices alone.
 
-    Raises Misconfigured for an unknown name.
+    Raises Misconfigured for an unknown name, or for settings of bars that are not understood.
     """
+    require_bars(settings.bars)
     name = settings.strategy.name
     if settings.trading.mode == "llm":
         return PRICES

@@ -29,6 +29,8 @@ CASES: list[tuple[list[str], list[str], str]] = [
     ([BARS], ["bars.every=7m"], "7m cannot be made of 5m bars; take a multiple of 5m"),
     ([BARS], ["bars.every=1s"], "1s cannot be made of 5m bars"),
     ([QUOTES], ["bars.every=5 lightyears"], "[bars] 5 lightyears is not an interval; write 1s, 5m"),
+    ([QUOTES], ["bars.every=banana", "strategy.name=momentum"], "[bars] banana is not an interval; write 1s"),
+    ([QUOTES], ["bars.session=09:30-16:00 Mars/X", "strategy.name=momentum"], "Mars/X: unknown time zone"),
     ([QUOTES], ["bars.every=0m"], "[bars] 0m: the number must be more than 0"),
     ([QUOTES], ["bars.every=1m", "bars.session=09:30-16:00 Mars/X"], "Mars/X: unknown time zone; write one"),
     (
