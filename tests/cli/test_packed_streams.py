@@ -1,4 +1,4 @@
-"""Runs of several streams: packed and replayed elsewhere, and what is said of a file that was changed."""
+"""Runs of several streams: packed and replayed in another place, and what is said of a file that was changed."""
 
 import json
 import shutil
@@ -81,7 +81,7 @@ EVERYTHING += tuple(f"data/A_{kind}.parquet" for kind in ("funding", "liquidatio
 
 
 @pytest.mark.parametrize(("args", "files"), [(CROSSOVER, 3), (EVERYTHING, 4)])
-def test_packed_run_of_several_streams_replays_elsewhere(
+def test_packed_run_of_several_streams_replays_in_another_place(
     harness: ProcessHarness, monkeypatch: pytest.MonkeyPatch, args: tuple[str, ...], files: int
 ) -> None:
     run = recorded(harness, *args)
@@ -89,12 +89,12 @@ def test_packed_run_of_several_streams_replays_elsewhere(
     kinds = [(origin["symbol"], origin["kind"], "derived" in origin) for origin in genesis["genesis"]["tape"]]
     assert ("A", "book", False) in kinds and ("A", "quotes", True) in kinds and ("A", "bars", True) in kinds
     assert f"{files} tape files copied" in harness.call("runs", "pack", run).stdout
-    elsewhere = harness.path.parent / "elsewhere"
-    elsewhere.mkdir()
-    (harness.path / "runs" / run).rename(elsewhere / "moved")
+    target = harness.path.parent / "target"
+    target.mkdir()
+    (harness.path / "runs" / run).rename(target / "moved")
     shutil.rmtree(harness.path)
-    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(elsewhere / "cache"))
-    there = replace(harness, path=elsewhere)
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(target / "cache"))
+    there = replace(harness, path=target)
     for command in (
         ("replay", "moved", "--trust"),
         ("journal", "verify", "moved"),
