@@ -116,7 +116,7 @@ def test_a_run_restarts_where_it_was_cut(tape: list[str]) -> None:
     lines = folder.journal.read_bytes().splitlines(keepends=True)
     folder.journal.write_bytes(b"".join(lines[: len(lines) // 2]))
     folder.results.unlink()
-    again = restart(folder)
+    restarted = restart(folder)
     # The ids of its orders are new ones.
-    assert traded(again) == traded(report)
+    assert traded(restarted) == traded(report)
     require_sound(folder, 4)

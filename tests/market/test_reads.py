@@ -95,7 +95,7 @@ def test_an_instrument_without_quotes_has_the_prices_of_its_book() -> None:
     assert tape.origins[2].derived == {"from": "book"}
 
 
-def test_an_instrument_without_quotes_and_book_has_the_prices_of_its_shortest_bars() -> None:
+def test_an_instrument_without_quotes_and_book_is_priced_by_its_shortest_bars() -> None:
     longer = stream(Kind.BARS, BARS, interval_ns=20)
     shorter = stream(Kind.BARS, BARS | {"close": [1, 1]}, interval_ns=10)
     assert tape_of([longer, shorter]).rows.bid.tolist() == [1.0, 1.0]

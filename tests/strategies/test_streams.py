@@ -255,7 +255,7 @@ def test_crossover_without_a_length_of_bars_gathers_quotes(with_trades: bool) ->
 
 
 @pytest.mark.parametrize("latency_ms", [0, 40])
-def test_unread_rows_change_nothing_in_the_results(latency_ms: int) -> None:
+def test_unread_rows_leave_the_results_as_they_are(latency_ms: int) -> None:
     trades, prices = market()
     rates = of(Kind.FUNDING, ts=trades.columns["ts"][::7], rate=np.full(len(trades.columns["ts"][::7]), 0.1))
     wanted = settings(momentum__min_edge_bps=3, simulated__order_latency_ms=latency_ms)
