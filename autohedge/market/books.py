@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from struct import Struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from autohedge.kernels.state import scalars
 from autohedge.market.book_messages import BookMessages
 
 DECAY_BPS = 10.0
+_TOUCH = Struct("4d")
 BAD_ROWS = ("bad_side", "bad_price", "bad_size", "unsorted")
 """The codes of rows: the first three are not used; `unsorted` counts rows of snapshots that are used."""
 
@@ -117,7 +119,7 @@ class OrderBook:
         self._status, self._crossed = (scalars(self._arrays.book[name]) for name in ("status", "crossed_now"))
         self._batch: BookMessages | None = None
         self._columns: list[Any] = []
-        self._touch = [scalars(self._arrays.book[name]) for name in ("bid", "bid_size", "ask", "ask_size")]
+        self._touch = kernel.touch_of(self._arrays)
 
     def run(self, messages: BookMessages, end: int) -> None:
         """Applies the messages of a batch from the one after those already applied to before `end`."""
@@ -137,7 +139,12 @@ class OrderBook:
 
     def apply(self, message: BookMessage) -> int:
         """Applies a message, and after a snapshot those that were kept for it; returns the kernel's code."""
-        code = self._step(message)
+        values: tuple[Any, ...] = message
+        code = kernel.step_one(*self._arrays, *values)
+        if code == codes.APPLIED:
+            return code
+        if code == codes.NO_ROOM:
+            code = self._step(message)
         if code in (codes.KEPT, codes.GAP):
             self._keep(message)
         elif code == codes.SNAPSHOT and self._kept:
@@ -184,8 +191,7 @@ class OrderBook:
     @property
     def touch(self) -> tuple[float, float, float, float]:
         """Bid, its size, ask, its size; NaN where the book has none to show."""
-        bid, bid_size, ask, ask_size = self._touch
-        return bid[0], bid_size[0], ask[0], ask_size[0]
+        return _TOUCH.unpack_from(self._touch)
 
     def levels(self, which: int) -> int:
         """Returns the number of levels of a side, BID or ASK."""

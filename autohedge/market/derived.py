@@ -61,8 +61,10 @@ def spec_of(recipe: dict[str, Any]) -> BarSpec:
 
 
 def require_bars(bars: BarsSettings) -> None:
-    """Raises Misconfigured for settings of bars that are not understood, also if no bars are made with them."""
+    """Raises Misconfigured for settings of bars that are not understood, or that need a length."""
     spec_of(bars.model_dump() | {"every": bars.every or "1m"})
+    if not bars.every and (bars.session or bars.fill != "none" or bars.source != "auto"):
+        raise Misconfigured("[bars] says how bars are made, but not of which length; set bars.every, such as 1m")
 
 
 def rederive(origin: Origin, streams: Sequence[Stream], *, cached: bool = True) -> Stream:

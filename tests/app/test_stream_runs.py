@@ -13,6 +13,7 @@ from autohedge.core.errors import Corrupt
 from autohedge.core.results import RunReport
 from autohedge.journal import RunFolder
 from autohedge.market import parse_source
+from autohedge.market.bar_aggregator import bars_of
 from autohedge.market.bar_file import write_bars
 from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
@@ -89,9 +90,8 @@ def test_run_on_made_bars_replays_from_the_files_alone(tape: list[str]) -> None:
 def test_bars_that_were_written_and_read_back_give_the_same_orders(tape: list[str]) -> None:
     made, _ = run(tape[:2], **BARS)
     spec = BarSpec.of("1s")
-    write_bars(
-        open_bar_input([parse_source(tape[1])], None).make(spec), spec, Path("BTCUSDT_1s_bars.parquet")
-    )
+    trades = open_bar_input([parse_source(tape[1])], None)
+    write_bars(bars_of(trades, spec), spec, Path("BTCUSDT_1s_bars.parquet"))
     recorded, folder = run([tape[0], "BTCUSDT_1s_bars.parquet"], **BARS)
     assert len(made.fills) > 5
     assert (recorded.fills, recorded.codes) == (made.fills, made.codes)
