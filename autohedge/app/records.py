@@ -189,7 +189,7 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
         record = RunRecord(folder, journal, [line.entry for line in lines], genesis.has_todays_texts)
         _require_launch(folder, record.entries, settings)
         seals = [entry.event for entry in record.entries if isinstance(entry.event, TapeSealed)]
-        require_seals(seals, max((entry.pos for entry in record.entries), default=0), tape.rows, tape.name)
+        require_seals(seals, max((entry.pos for entry in record.entries), default=0), tape.cursor, tape.name)
         yield InterruptedRun(settings, tape, genesis, record, store)
 
 
@@ -222,7 +222,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     require_trust(folder, genesis, trust=trust)
     settings = recorded_settings(folder, genesis)
     tape = reopen(origins_of(genesis), folder.tape)
-    require_seals(claims.seals, claims.pos, tape.rows, tape.name)
+    require_seals(claims.seals, claims.pos, tape.cursor, tape.name)
     record = (line.entry for line in lines)
     engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts
     difference = replay(engine, tape.rows, record, compare_texts=compare_texts)

@@ -175,7 +175,7 @@ def _tape(folder: RunFolder, origins: list[Origin], claims: ResultProjection) ->
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
     if not missing:
         tape = reopen(origins, folder.tape)
-        require_seals(claims.seals, claims.pos, tape.rows, tape.name)
+        require_seals(claims.seals, claims.pos, tape.cursor, tape.name)
         counts["sealed_rows"] = claims.seals[-1].rows if claims.seals else 0
     return RecordPart(f"{there} of {len(recorded)} streams have the recorded content{first}", counts=counts)
 

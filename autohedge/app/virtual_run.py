@@ -122,7 +122,7 @@ def _trade(run: TradingRun, notify: Callable[[str], None]) -> None:
     nonce = nonce_of(entries) or nonce_from_seed(settings.seed)
     venue = venue_for(settings, tape, nonce)
     recorder = run.verifying_recorder() if entries else run.recorder()
-    runtime = VirtualRuntime(run.engine, venue, tape.rows, recorder, decisions, clock=venue)
+    runtime = VirtualRuntime(run.engine, venue, tape.cursor, recorder, decisions, clock=venue)
     if not _begin(runtime, recorder, nonce, run):
         runtime.on_row = run.observer.on_row if run.observer.wants_rows else None
         with positions_named(run.engine, run.record.folder):
@@ -146,7 +146,7 @@ def _begin(runtime: VirtualRuntime, recorder: Recorder, nonce: str, run: Trading
         runtime.begin(nonce)
         return False
     entries = run.record.entries
-    over, reached_ns = (rerun if ended(entries) else repeat)(runtime, entries, run.tape.rows)
+    over, reached_ns = (rerun if ended(entries) else repeat)(runtime, entries, run.tape.cursor)
     recorder.require_end()
     if not over:
         runtime.inject(Continued(reached_ns, fresh_nonce()))

@@ -39,7 +39,7 @@ from autohedge.journal.durable import DurableStore
 from autohedge.journal.folder import LAUNCH, RUNS
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.transcript_parts import has_lines
-from autohedge.market import LiveStore, Tape
+from autohedge.market import LiveStore, StoreCursor, Tape
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import (
@@ -397,7 +397,7 @@ class StartPoint:
 def _start_local(run: TradingRun, launch: LaunchOptions, nonce: str) -> StartPoint:
     """Prepares a run with an in-process simulated venue, which a restart rebuilds by rerunning the record."""
     market, entries, reached_ns = run.tape.cursor, run.record.entries, before_first_ns(run.tape.rows)
-    if isinstance(market, LiveStore) and run.settings.journal.durability == "power":
+    if isinstance(market, (LiveStore, StoreCursor)) and run.settings.journal.durability == "power":
         market.keep_synced()
     venue, recorder = venue_for(run.settings, run.tape, nonce_of(entries) or nonce), run.verifying_recorder()
     runtime = VirtualRuntime(run.engine, venue, market, recorder, clock=venue)
@@ -419,7 +419,7 @@ def _clock(run: TradingRun, launch: LaunchOptions, first_ns: int) -> ReplayClock
 def _start_remote(run: TradingRun, nonce: str, remote: RemoteVenue) -> StartPoint:
     """Prepares a run with a remote venue, which outlives a crash: rows were missed, and it is queried."""
     rows, entries, recorder, clock = run.tape.rows, run.record.entries, run.recorder(), remote.clock
-    runtime = VirtualRuntime(run.engine, remote.gateway, rows, recorder, clock=None)
+    runtime = VirtualRuntime(run.engine, remote.gateway, run.tape.cursor, recorder, clock=None)
     runtime.late_as_one = True
     if not entries:
         return StartPoint(runtime, clock, clock.now_ns(), RunStarted(nonce, clock.now_ns()))

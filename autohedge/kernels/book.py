@@ -361,10 +361,11 @@ def run_touch(
     first_seq: Ranks,
     last_seq: Ranks,
     prev_seq: Ranks,
+    first: int,
     end: int,
     touch: NDArray[np.float64],
 ) -> int:
-    """Like `run`; writes bid, ask and their sizes after message m into `touch[m]`, NaN where there are none."""
+    """Like `run`; writes bid, ask and their sizes after message m into `touch[m - first]`, NaN where there are none."""
     book = books[np.uintp(0)]
     messages = (side, price, size, start, is_snapshot, first_seq, last_seq, prev_seq)
     while True:
@@ -373,8 +374,8 @@ def run_touch(
         rows = run(books, sides, far_rank, far_size, *messages, m)
         if rows:
             return rows
-        if m > 0:
-            best = touch[np.uintp(m - 1)]
+        if m > first:
+            best = touch[np.uintp(m - 1 - first)]
             best[0], best[1] = book["bid"], book["ask"]
             best[2], best[3] = book["bid_size"], book["ask_size"]
         if m >= end:

@@ -10,6 +10,8 @@ from autohedge.market.quality import StreamReport, check, check_stream, write_pa
 from autohedge.market.reads import Reads, read_by, tape_of
 from autohedge.market.rows import Rows
 from autohedge.market.sources import TapeSource, parse_source
+from autohedge.market.store_cursor import StoreCursor
+from autohedge.market.store_files import StoreStream
 from autohedge.market.stream import Kind, Origin, Stream
 from autohedge.market.synthetic import SyntheticSpec
 from autohedge.market.tape import Tape
@@ -23,6 +25,8 @@ __all__ = [
     "Origin",
     "Reads",
     "Rows",
+    "StoreCursor",
+    "StoreStream",
     "Stream",
     "StreamReport",
     "SyntheticSpec",

@@ -1,12 +1,27 @@
 """The messages of an order book: rows as columns, and a table of messages over them."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.market.columns import Column
+
+
+class Messages(Protocol):
+    """The messages of a book: those of a file, or those of a live store, which get more."""
+
+    @property
+    def now(self) -> "BookMessages":
+        """The messages that have come."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def first(self, count: int) -> "BookMessages":
+        """Returns the first messages."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,6 +48,11 @@ class BookMessages:
 
     def __len__(self) -> int:
         return len(self.ts)
+
+    @property
+    def now(self) -> "BookMessages":
+        """These messages: all have come."""
+        return self
 
     def table(self) -> dict[str, Column]:
         """Returns the columns of a stream: a row per message."""

@@ -130,9 +130,10 @@ class OrderBook:
             self._arrays = kernel.with_room(self._arrays, rows)
 
     def touches(self, messages: BookMessages) -> NDArray[np.float64]:
-        """Applies the messages that are still to come; returns bid, ask and their sizes after each, (messages, 4)."""
-        touch = np.full((len(messages), 4), np.nan)
-        columns = [*_columns(messages), len(messages), touch]
+        """Applies the messages that are still to come; returns bid, ask and their sizes after each, (those, 4)."""
+        first = int(self._record["next"])
+        touch = np.full((len(messages) - first, 4), np.nan)
+        columns = [*_columns(messages), first, len(messages), touch]
         while rows := kernel.run_touch(*self._arrays, *columns):
             self._arrays = kernel.with_room(self._arrays, rows)
         return touch

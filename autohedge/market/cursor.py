@@ -35,3 +35,10 @@ class MarketCursor(Protocol):
         Raises Corrupt if they were changed after they came.
         """
         ...
+
+    def named_difference(self, start: int, end: int, recorded: str) -> str:
+        """Returns which rows are not those whose hash was recorded for `start` to before `end`.
+
+        Empty where the numbers of the rows say it, as in a market of prices alone.
+        """
+        ...

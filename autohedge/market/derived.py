@@ -22,7 +22,9 @@ from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Columns, dtype_of, frozen, hash_columns
 from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Origin, Stream
 
-_BAR_VALUES = (*COLUMNS[Kind.BARS][1:], PARTIAL)
+BAR_VALUES = (*COLUMNS[Kind.BARS][1:], PARTIAL)
+BAR_SUMS = ("notional", "vwap", "buy_volume", "sell_volume")
+"""The columns of made bars, apart from their time and their count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,9 @@ def require_bars(bars: BarsSettings) -> None:
     """Raises Misconfigured for settings of bars that are not understood, or that need a length."""
     spec_of(bars.model_dump() | {"every": bars.every or "1m"})
     if not bars.every and (bars.session or bars.fill != "none" or bars.source != "auto"):
-        raise Misconfigured("[bars] says how bars are made, but not of which length; set bars.every, such as 1m")
+        raise Misconfigured(
+            "[bars] says how bars are made, but not of which length; set bars.every, such as 1m"
+        )
 
 
 def rederive(origin: Origin, streams: Sequence[Stream], *, cached: bool = True) -> Stream:
@@ -123,7 +127,8 @@ def _columns_of(source: Stream, recipe: dict[str, Any]) -> Columns:
 
 def _touch_columns(book: Stream) -> Columns:
     assert book.messages is not None
-    found = OrderBook(book.messages.tick, sequenced=book.messages.sequenced).touches(book.messages)
+    messages = book.messages.now
+    found = OrderBook(messages.tick, sequenced=messages.sequenced).touches(messages)
     names = COLUMNS[Kind.QUOTES][1:]
     values = {name: found[book.first_message :, at] for at, name in enumerate(names)}
     return {"ts": book.columns["ts"], **{name: frozen(each, np.float64) for name, each in values.items()}}
@@ -143,9 +148,7 @@ def _bar_columns(source: Stream, recipe: dict[str, Any]) -> Columns:
     known = np.maximum.accumulate(np.maximum(bars[KNOWN_AT], bars["end_ns"]))
     return {
         "ts": frozen(known, np.int64),
-        **{name: frozen(bars[name], dtype_of(name)) for name in _BAR_VALUES},
-        **{
-            name: frozen(bars[name], np.float64) for name in ("notional", "vwap", "buy_volume", "sell_volume")
-        },
+        **{name: frozen(bars[name], dtype_of(name)) for name in BAR_VALUES},
+        **{name: frozen(bars[name], np.float64) for name in BAR_SUMS},
         "count": frozen(np.where(bars["count"] == UNKNOWN, np.nan, bars["count"]), np.float64),
     }

@@ -22,7 +22,7 @@ from autohedge.market.importer import load
 from autohedge.market.merge import merged
 from autohedge.market.reads import PRICES, Reads, cached_tape_of
 from autohedge.market.sources import TapeSource, is_same_symbol
-from autohedge.market.store_tape import open_store, reopen_store, store_among
+from autohedge.market.store_tape import open_store, reopen_store, reopen_store_streams, store_among
 from autohedge.market.stream import COLUMNS, OPTIONAL, Kind, Origin, Stream
 from autohedge.market.synthetic import SyntheticSpec, generator_version, quotes
 from autohedge.market.tape import Tape, require_distinct
@@ -75,10 +75,10 @@ def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
 
 def reopen_streams(origins: Sequence[Origin], folder: Path | None = None) -> list[Stream]:
     """Returns the streams of a recorded run; raises as `reopen` does."""
+    if origins and origins[0].store:
+        return reopen_store_streams([origin.whole() for origin in origins], folder)
     given = [origin for origin in origins if origin.derived is None]
     require_distinct([_key(origin) for origin in given])
-    if given[0].store:
-        return list(reopen_store([origin.whole() for origin in given], folder).streams)
     whole_streams = [_reopen(origin.whole(), given, folder) for origin in given]
     streams = [_in_window(stream, origin) for stream, origin in zip(whole_streams, given, strict=True)]
     for origin in origins:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
@@ -29,6 +30,18 @@ class Reads:
 PRICES = Reads()
 
 
+class MakesStreams(Protocol):
+    """Makes streams of others, as a tape needs them."""
+
+    def best_quotes(self, book: Stream) -> Stream:
+        """Returns the quotes of a book's best prices, one after each message; NaN while it has none."""
+        ...
+
+    def bars(self, source: Stream, bars: BarsSettings) -> Stream:
+        """Returns the finished bars of `bars.every` that are made of a stream."""
+        ...
+
+
 def tape_of(streams: Sequence[Stream], reads: Reads = PRICES) -> Tape:
     """Returns a tape of streams in memory, merged in memory.
 
@@ -47,6 +60,8 @@ def read_by(tape: Tape, reads: Reads) -> Tape:
 
     Raises Misconfigured as `tape_of` does.
     """
+    if tape.store is not None:
+        return tape.store.read_by(tape, reads)
     cached = all(stream.origin.path or stream.origin.recipe for stream in tape.streams)
     streams = _arranged(tape.streams, reads, cached=cached)
     if [stream.origin for stream in streams] == [stream.origin for stream in tape.streams]:
@@ -55,9 +70,16 @@ def read_by(tape: Tape, reads: Reads) -> Tape:
 
 
 def _arranged(streams: Sequence[Stream], reads: Reads, *, cached: bool) -> list[Stream]:
-    """Returns the streams with their use, and those that are derived from them."""
+    known = [stream for stream in streams if stream.origin.derived is not None]
+    return arranged(streams, reads, Deriver(cached, known))
+
+
+def arranged(streams: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> list[Stream]:
+    """Returns the streams with their use, and those that are derived from them.
+
+    Raises Misconfigured as `tape_of` does.
+    """
     given = [stream for stream in streams if stream.origin.derived is None]
-    deriver = Deriver(cached, [stream for stream in streams if stream.origin.derived is not None])
     require_distinct([stream.key for stream in given])
     found: dict[tuple[str, Kind, int], Stream] = {}
     derived: list[Stream] = []
@@ -70,7 +92,7 @@ def _arranged(streams: Sequence[Stream], reads: Reads, *, cached: bool) -> list[
     return [found[stream.key] for stream in given] + derived
 
 
-def _uses(own: Sequence[Stream], reads: Reads, deriver: Deriver) -> Iterator[Stream]:
+def _uses(own: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> Iterator[Stream]:
     """Yields the streams of one instrument with their use, and the derived ones."""
     prices = _price_stream(own, deriver)
     bars = _read_bars(own, prices, reads, deriver) if Kind.BARS in reads.kinds else []
@@ -82,7 +104,7 @@ def _uses(own: Sequence[Stream], reads: Reads, deriver: Deriver) -> Iterator[Str
         yield stream.used(prices=is_price, read=read if reads.kinds else is_price, skips_partial=skips)
 
 
-def _price_stream(own: Sequence[Stream], deriver: Deriver) -> Stream:
+def _price_stream(own: Sequence[Stream], deriver: MakesStreams) -> Stream:
     """Returns the stream that sets the prices of an instrument: quotes, else a book, else the shortest bars.
 
     Raises Misconfigured if there is none.
@@ -98,7 +120,7 @@ def _price_stream(own: Sequence[Stream], deriver: Deriver) -> Stream:
     return min(bars, key=lambda stream: stream.origin.interval_ns)
 
 
-def _read_bars(own: Sequence[Stream], prices: Stream, reads: Reads, deriver: Deriver) -> list[Stream]:
+def _read_bars(own: Sequence[Stream], prices: Stream, reads: Reads, deriver: MakesStreams) -> list[Stream]:
     """Returns the bars of an instrument that the strategy reads."""
     wanted = reads.bars(prices.symbol)
     recorded = [stream for stream in own if stream.kind is Kind.BARS]

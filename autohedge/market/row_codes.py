@@ -20,7 +20,7 @@ def count_codes(stream: Stream) -> dict[str, int]:
     absent if the file has no exchange times. Memory does not grow with the stream.
     """
     if stream.messages is not None:
-        return _book_codes(stream.messages)
+        return _book_codes(stream.messages.now)
     counts: Counter[str] = Counter()
     for rows in row_blocks(len(stream)):
         faults = _FAULTS[stream.kind]({name: column[rows] for name, column in stream.columns.items()})

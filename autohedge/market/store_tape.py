@@ -1,16 +1,22 @@
 """Opens live stores as tapes: a closed one is a tape like any other, an open one still grows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from autohedge.core.errors import Corrupt, Misconfigured
-from autohedge.market.columns import hash_columns
-from autohedge.market.live_store import LaneColumns, LiveStore
-from autohedge.market.reads import Reads, tape_of
-from autohedge.market.rows import ROW_COLUMNS
+from autohedge.market.bars import count_bad_bars
+from autohedge.market.columns import Column, hash_columns
+from autohedge.market.cursor import MarketCursor
+from autohedge.market.live_store import LiveStore
+from autohedge.market.reads import Reads, arranged, tape_of
+from autohedge.market.rows import Rows
 from autohedge.market.sources import TapeSource
+from autohedge.market.store_cursor import StoreCursor
+from autohedge.market.store_derived import StoreDeriver, derive_again
 from autohedge.market.store_files import is_store
-from autohedge.market.stream import Origin, Stream
+from autohedge.market.store_streams import stream_of
+from autohedge.market.stream import Kind, Origin, Stream
 from autohedge.market.tape import Tape
 
 
@@ -30,37 +36,61 @@ def store_among(sources: Sequence[TapeSource]) -> Path | None:
 
 
 def open_store(folder: Path, *, growing: bool, reads: Reads) -> Tape:
-    """Returns a store as a tape with all its symbols; an open one only if the caller follows it (`growing`).
+    """Returns a store as a tape with all its streams; an open one only if the caller follows it (`growing`).
 
-    Raises Misconfigured for an open store otherwise, and for a closed one without rows; Corrupt if it is damaged.
+    Raises Misconfigured for an open store otherwise, for a closed one without rows, and if an instrument has no
+    prices; Corrupt if it is damaged.
     """
     store = LiveStore(folder)
-    if store.closed and not len(store.rows):
+    if store.closed and not store.count:
         raise Misconfigured(f"{folder}: is closed and has no rows; name another store")
-    tape = _tape(store, _origins(store))
+    streams = [stream_of(store, number, origin) for number, origin in enumerate(_origins(store))]
+    tape = _tape(store, arranged(streams, reads, StoreDeriver()))
     if not growing:
         tape.require_finished()
     return tape
 
 
 def reopen_store(origins: Sequence[Origin], packed: Path | None) -> Tape:
-    """Returns the store of a recorded run, or some of its symbols; a copy in the folder `packed` has priority.
+    """Returns the store of a recorded run, or some of its streams; a copy in the folder `packed` has priority.
 
     Raises Misconfigured if it is missing, Corrupt if it is another or its content has changed.
     """
+    store, streams = _reopened(origins, packed)
+    given = [stream for stream in streams if stream.origin.derived is None]
+    if store.tables.order is None and len(given) < len(store.manifest.streams):
+        return tape_of(streams)
+    return _tape(store, streams)
+
+
+def reopen_store_streams(origins: Sequence[Origin], packed: Path | None) -> list[Stream]:
+    """Returns the streams of the store of a recorded run; raises as `reopen_store` does."""
+    store, streams = _reopened(origins, packed)
+    if any(origin.derived for origin in origins):
+        StoreCursor(store, streams)  # makes their rows
+    return streams
+
+
+def _reopened(origins: Sequence[Origin], packed: Path | None) -> tuple[LiveStore, list[Stream]]:
     folder = _folder_of(origins[0], packed)
     store = LiveStore(folder)
-    there = {origin.symbol: origin for origin in _origins(store, hashed=bool(origins[0].content_hash))}
+    there = {_key(each): each for each in _origins(store, hashed=bool(origins[0].content_hash))}
+    streams: list[Stream] = []
     for origin in origins:
-        found = there.get(origin.symbol)
+        if origin.derived is not None:
+            streams.append(derive_again(origin, streams))
+            continue
+        found = there.get(_key(origin))
         if found is None or found.store != origin.store:
             raise Corrupt(f"{folder}: is another store than the one that the run traded; restore that one")
         if origin.content_hash != found.content_hash:
             raise Corrupt(f"{folder}: its content differs from the recorded tape; restore that version")
-    if [origin.symbol for origin in origins] == list(there):
-        return _tape(store, origins)
-    lanes = list(there)
-    return tape_of([_stream(store, lanes.index(origin.symbol), origin) for origin in origins])
+        streams.append(stream_of(store, list(there).index(_key(origin)), origin))
+    return store, streams
+
+
+def _key(origin: Origin) -> tuple[str, Kind, int]:
+    return origin.symbol, origin.kind, origin.interval_ns
 
 
 def _folder_of(origin: Origin, packed: Path | None) -> Path:
@@ -72,27 +102,65 @@ def _folder_of(origin: Origin, packed: Path | None) -> Path:
 
 
 def _origins(store: LiveStore, *, hashed: bool = True) -> list[Origin]:
-    """Returns the origins of a store's symbols; those of a closed one have its content hash."""
-    rows, manifest = store.rows, store.manifest
+    """Returns the origins of a store's streams; those of a closed one have its content hash."""
     whole = store.closed and hashed
-    found = hash_columns({name: getattr(rows, name) for name in ROW_COLUMNS}) if whole else ""
+    found = _content_hash(store) if whole else ""
+    counts = store.counts(store.count).tolist()
     return [
         Origin(
             symbol=stream.symbol,
             kind=stream.kind,
-            rows=int((rows.lane == lane).sum()) if whole else 0,
+            rows=counts[number] if whole else 0,
             content_hash=found,
             path=str(store.folder),
-            store=manifest.id,
+            interval_ns=stream.interval_ns,
+            bad_bars=_bad_bars(store, number) if whole else 0,
+            store=store.manifest.id,
         )
-        for lane, stream in enumerate(manifest.streams)
+        for number, stream in enumerate(store.manifest.streams)
     ]
 
 
-def _tape(store: LiveStore, origins: Sequence[Origin]) -> Tape:
-    streams = tuple(_stream(store, lane, origin) for lane, origin in enumerate(origins))
-    return Tape(streams, store.rows, None if store.closed else store)
+def _content_hash(store: LiveStore) -> str:
+    content: dict[str, Column] = {}
+    for table in store.tables.all:
+        content |= {table.files[name]: column for name, column in store.columns(table).items()}
+    return hash_columns(content)
 
 
-def _stream(store: LiveStore, lane: int, origin: Origin) -> Stream:
-    return Stream(origin.kind, origin.symbol, LaneColumns(store, lane), origin)
+def _bad_bars(store: LiveStore, number: int) -> int:
+    if store.manifest.streams[number].kind is not Kind.BARS:
+        return 0
+    return count_bad_bars(store.columns(store.tables.streams[number]))
+
+
+@dataclass(frozen=True, slots=True)
+class _OpenedStore:
+    """The live store that a tape is; `cut` returns the part of a tape of it that this one is."""
+
+    store: LiveStore
+    cursor: MarketCursor
+    cut: Callable[[Tape], Tape] = lambda tape: tape
+
+    def read_by(self, tape: Tape, reads: Reads) -> Tape:
+        """Returns a tape of this store with the rows that another strategy takes."""
+        whole = [_whole(stream) for stream in tape.streams]
+        streams = arranged(whole, reads, StoreDeriver())
+        if [stream.origin for stream in streams] == [stream.origin for stream in whole]:
+            return tape
+        return self.cut(_tape(self.store, streams))
+
+    def between(self, t0_ns: int, t1_ns: int, rows: Rows) -> "_OpenedStore":
+        """Returns the store of a tape with some of its rows, those of a time."""
+        return _OpenedStore(self.store, rows, lambda tape: self.cut(tape).between(t0_ns, t1_ns))
+
+
+def _whole(stream: Stream) -> Stream:
+    return Stream(stream.kind, stream.symbol, stream.columns, stream.origin.whole(), stream.messages)
+
+
+def _tape(store: LiveStore, streams: Sequence[Stream]) -> Tape:
+    cursor: MarketCursor = StoreCursor(store, streams)
+    if store.tables.order is None and cursor.rows is store.rows:
+        cursor = store.rows if store.closed else store  # quotes alone are sealed as those of files
+    return Tape(tuple(streams), cursor.rows, None if store.closed else cursor, _OpenedStore(store, cursor))

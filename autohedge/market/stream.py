@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bars import bad_bars, count_bad_bars
-from autohedge.market.book_messages import BookMessages
+from autohedge.market.book_messages import BookMessages, Messages
 from autohedge.market.columns import (
     Column,
     Columns,
@@ -136,7 +136,7 @@ class Stream:
     symbol: str
     columns: Columns
     origin: Origin
-    messages: BookMessages | None = None
+    messages: Messages | None = None
 
     @classmethod
     def of(

@@ -2,8 +2,8 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -16,6 +16,24 @@ from autohedge.market.stream import Kind, Origin, Stream, prices_of, symbols_of
 
 if TYPE_CHECKING:
     from autohedge.market.cursor import MarketCursor
+    from autohedge.market.reads import Reads
+
+
+class TapeStore(Protocol):
+    """The live store that a tape is: what its rows are read from, and sealed with."""
+
+    @property
+    def cursor(self) -> "MarketCursor":
+        """The cursor over the rows of the tape."""
+        ...
+
+    def read_by(self, tape: "Tape", reads: "Reads") -> "Tape":
+        """Returns the tape with the rows that another strategy takes."""
+        ...
+
+    def between(self, t0_ns: int, t1_ns: int, rows: Rows) -> "TapeStore":
+        """Returns the store of a tape with some of its rows, those of a time."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -23,17 +41,19 @@ class Tape:
     """The streams of a market, and the rows of them that a run takes, see `Origin.taken`.
 
     Rows are merged by (time, kind, stream, row); those of a store are as they came. While it still grows it has a
-    cursor of its own, `growing`, and `rows` are those that had come when it was opened.
+    cursor of its own, `growing`, and `rows` are those that had come when it was opened. `store` is the live store
+    that the tape is, None for one of files.
     """
 
     streams: tuple[Stream, ...]
     rows: Rows
     growing: "MarketCursor | None" = None
+    store: TapeStore | None = None
 
     @property
     def cursor(self) -> "MarketCursor":
         """What a run reads the rows from."""
-        return self.growing or self.rows
+        return self.growing or (self.store.cursor if self.store else self.rows)
 
     @property
     def name(self) -> str:
@@ -80,8 +100,16 @@ class Tape:
                 f"the tape has no row from {format_utc(t0_ns)} to {format_utc(t1_ns)}; its rows are from "
                 f"{format_utc(int(self.rows.ts[0]))} to {format_utc(int(self.rows.ts[-1]))}"
             )
-        streams = tuple(stream.between(t0_ns, t1_ns) for stream in self.streams)
-        return Tape(streams, _cut(self, slice(int(first), int(end)), t0_ns))
+        part = slice(int(first), int(end))
+        if self.store is None:
+            streams = tuple(stream.between(t0_ns, t1_ns) for stream in self.streams)
+            return Tape(streams, _cut(self, part, t0_ns))
+        # Rows of a store may be older than their position says, so its streams stay whole.
+        row = self.rows.row
+        rows = self.rows.window(part, None if row is None else row[part])
+        origins = [stream.origin.between(t0_ns, t1_ns) for stream in self.streams]
+        streams = tuple(replace(each, origin=use) for each, use in zip(self.streams, origins, strict=True))
+        return Tape(streams, rows, store=self.store.between(t0_ns, t1_ns, rows))
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -90,7 +90,7 @@ def rerun(runtime: VirtualRuntime, record: Sequence[JournalEntry], market: Marke
     return over, end_ns
 
 
-def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) -> tuple[bool, int]:
+def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], market: MarketCursor) -> tuple[bool, int]:
     """Runs a tape again to the end of a record, not empty; returns whether that ended the run, and its time.
 
     Unlike `rerun`, the runtime's own source decides, so that it knows the answers that are still due.
@@ -102,7 +102,7 @@ def repeat(runtime: VirtualRuntime, record: Sequence[JournalEntry], rows: Rows) 
             case Continued() as continued:
                 runtime.advance(continued.at_ns)
                 runtime.inject(continued)
-    end_ns = last_ns(record, rows)
+    end_ns = last_ns(record, market.rows)
     runtime.advance(NEVER if ended(record) else end_ns)
     over = runtime.ended
     if over:

@@ -18,6 +18,8 @@ def require_seals(seals: Iterable[TapeSealed], taken: int, market: MarketCursor,
     start = 0
     for seal in seals:
         if market.block_hash(start, seal.rows) != seal.hash:
-            differ = f"rows {start:,} to {seal.rows - 1:,} are not those that the run traded"
-            raise Corrupt(f"{subject}: {differ}; restore them")
+            rows = (
+                market.named_difference(start, seal.rows, seal.hash) or f"rows {start:,} to {seal.rows - 1:,}"
+            )
+            raise Corrupt(f"{subject}: {rows} are not those that the run traded; restore them")
         start = seal.rows

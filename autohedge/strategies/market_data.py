@@ -4,7 +4,7 @@ import msgspec
 
 from autohedge.core.orders import Side
 from autohedge.kernels.book_codes import ASK, BID
-from autohedge.market.book_messages import BookMessages
+from autohedge.market.book_messages import Messages
 from autohedge.market.books import DECAY_BPS, FillEstimate, OrderBook
 
 
@@ -77,11 +77,12 @@ class Book:
 
     __slots__ = ("_applied", "_book", "_count", "_messages", "symbol", "ts_ns")
 
-    def __init__(self, symbol: str, messages: BookMessages) -> None:
+    def __init__(self, symbol: str, messages: Messages) -> None:
         self.symbol, self.ts_ns = symbol, 0
-        self._messages, self._book = messages, OrderBook(messages.tick, sequenced=messages.sequenced)
+        now = messages.now
+        self._messages, self._book = messages, OrderBook(now.tick, sequenced=now.sequenced)
         self._applied = self._count = 0
-        self._book.run(messages, 0)  # loads the machine code
+        self._book.run(now, 0)  # loads the machine code
 
     def advance(self, count: int, ts_ns: int) -> None:
         """Tells that the first `count` messages have come, the last one of them at `ts_ns`."""
@@ -89,7 +90,7 @@ class Book:
 
     def _current(self) -> OrderBook:
         if self._applied != self._count:
-            self._book.run(self._messages, self._count)
+            self._book.run(self._messages.now, self._count)
             self._applied = self._count
         return self._book
 

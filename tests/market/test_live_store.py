@@ -255,8 +255,8 @@ def test_damaged_file_of_a_store_is_named(folder: Path, file: str, content: byte
 def test_store_of_a_later_format_is_refused(folder: Path) -> None:
     store_of(folder, rows_at(1))
     manifest = (folder / "store.json").read_text()
-    (folder / "store.json").write_text(manifest.replace('"format": 1', '"format": 2'))
-    with pytest.raises(Misconfigured, match="has format 2; this version reads format 1"):
+    (folder / "store.json").write_text(manifest.replace('"format": 1', '"format": 3'))
+    with pytest.raises(Misconfigured, match="has format 3; this version reads formats 1 and 2"):
         LiveStore(folder)
 
 

@@ -1,0 +1,93 @@
+"""The streams of a live store, whose columns grow as its rows come."""
+
+from collections.abc import Iterator, Mapping
+
+from autohedge.market.book_messages import BookMessages
+from autohedge.market.columns import Column
+from autohedge.market.live_store import LiveStore
+from autohedge.market.rows import ROW_COLUMNS
+from autohedge.market.store_files import LEVELS
+from autohedge.market.stream import Kind, Origin, Stream
+
+
+class LaneColumns(Mapping[str, Column]):
+    """The columns of one symbol's quotes in a store, as far as its rows have come."""
+
+    def __init__(self, store: LiveStore, lane: int) -> None:
+        self._store, self._lane = store, lane
+
+    def __getitem__(self, name: str) -> Column:
+        if name == "lane" or name not in ROW_COLUMNS:
+            raise KeyError(name)
+        rows = self._store.rows
+        column: Column = getattr(rows, name)
+        if self._store.manifest.quotes == 1:
+            return column
+        column = column[rows.lane == self._lane]
+        column.flags.writeable = False
+        return column
+
+    def __iter__(self) -> Iterator[str]:
+        return (name for name in ROW_COLUMNS if name != "lane")
+
+    def __len__(self) -> int:
+        return len(ROW_COLUMNS) - 1
+
+
+class TableColumns(Mapping[str, Column]):
+    """The columns of a stream that is no quotes, as far as its rows have come."""
+
+    def __init__(self, store: LiveStore, number: int) -> None:
+        self._store, self._table = store, store.tables.streams[number]
+
+    def __getitem__(self, name: str) -> Column:
+        column = self._store.columns(self._table)[name]
+        return column[:-1] if name == "start" else column  # its last entry is the end of the last message
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._table.files)
+
+    def __len__(self) -> int:
+        return len(self._table.files)
+
+
+class StoreMessages:
+    """The messages of a book in a store, as far as they have come."""
+
+    def __init__(self, store: LiveStore, number: int) -> None:
+        self._store, self._number = store, number
+        self._table, self._levels = store.tables.streams[number], store.tables.levels[number]
+        self._now: BookMessages | None = None
+
+    @property
+    def now(self) -> BookMessages:
+        """The messages that have come."""
+        if self._now is None or len(self._now) != len(self):
+            self._now = self._read()
+        return self._now
+
+    def __len__(self) -> int:
+        return self._store.held(self._table)
+
+    def first(self, count: int) -> BookMessages:
+        """Returns the first messages."""
+        return self.now.first(count)
+
+    def _read(self) -> BookMessages:
+        stream = self._store.manifest.streams[self._number]
+        levels = self._store.columns(self._levels)
+        return BookMessages(
+            str(self._store.folder),
+            stream.tick,
+            stream.sequenced,
+            **{name: levels[name] for name in LEVELS},
+            **self._store.columns(self._table),
+        )
+
+
+def stream_of(store: LiveStore, number: int, origin: Origin) -> Stream:
+    """Returns a stream of a store."""
+    if origin.kind is Kind.QUOTES:
+        return Stream(origin.kind, origin.symbol, LaneColumns(store, number), origin)
+    messages = StoreMessages(store, number) if origin.kind is Kind.BOOK else None
+    return Stream(origin.kind, origin.symbol, TableColumns(store, number), origin, messages)
