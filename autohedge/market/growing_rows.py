@@ -4,20 +4,22 @@ from typing import Any
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market.growing_columns import GrowingColumns
-from autohedge.market.rows import ROW_COLUMNS, Rows
+from autohedge.market.rows import ROW_COLUMNS, RowKinds, Rows
 
 _LEAST_ROOM = 1_024
+_MIXED_COLUMNS = (*ROW_COLUMNS, *RowKinds._fields, "row")
 
 
 class GrowingRows:
     """The rows that have been appended so far: a `MarketCursor` without files.
 
     As with a live store, a reader sees new rows from its next `refresh` on. `room` is the number of rows that fit
-    without a copy of those that are there.
+    without a copy of those that are there. With `mixed`, the rows have numbers and `RowKinds`.
     """
 
-    def __init__(self, room: int = _LEAST_ROOM) -> None:
-        self._columns, self._closing = GrowingColumns(ROW_COLUMNS, room), False
+    def __init__(self, room: int = _LEAST_ROOM, *, mixed: bool = False) -> None:
+        names = _MIXED_COLUMNS if mixed else ROW_COLUMNS
+        self._columns, self._closing = GrowingColumns(names, room), False
         self.rows, self.closed = self._appended(), False
 
     def append(self, rows: Rows) -> None:
@@ -29,7 +31,8 @@ class GrowingRows:
         times, before = rows.ts, self._columns["ts"]
         if (len(before) and times[0] < before[-1]) or (times[1:] < times[:-1]).any():
             raise Misconfigured("rows: go back in time; append them in their order")
-        self._columns.append({name: getattr(rows, name) for name in ROW_COLUMNS})
+        given: dict[str, Any] = {**rows.columns(), "row": rows.row}
+        self._columns.append({name: given[name] for name in self._columns})
 
     def close(self) -> None:
         """Says that no more rows will come."""
@@ -51,4 +54,6 @@ class GrowingRows:
 
     def _appended(self) -> Rows:
         columns: dict[str, Any] = dict(self._columns)
+        if "source" in columns:
+            columns["kinds"] = RowKinds(*(columns.pop(name) for name in RowKinds._fields))
         return Rows(**columns)

@@ -64,7 +64,10 @@ class Taken(NamedTuple):
 def _rank(stream: Stream) -> float:
     """Returns the rank of a stream's rows among those of the same time."""
     if stream.kind is Kind.BARS and not _ends_by_time(stream):
-        return KINDS.index(Kind.TRADES) + 0.5  # such a bar holds the trades of its last time
+        derived = stream.origin.derived or {"from": Kind.TRADES}
+        return (
+            KINDS.index(Kind(derived["from"])) + 0.5
+        )  # such a bar holds a row of its time, and is known after it
     return KINDS.index(stream.kind)
 
 

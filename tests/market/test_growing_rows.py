@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market import GrowingRows
+from autohedge.market import GrowingRows, Kind, Reads, Stream, tape_of
 from autohedge.market.rows import ROW_COLUMNS
 from tests.market.store_factory import part, rows_at
 
@@ -29,6 +29,21 @@ def test_batches_give_the_columns_and_hashes_of_the_whole(room: int) -> None:
     for name in ROW_COLUMNS:
         assert np.array_equal(getattr(market.rows, name), getattr(whole, name))
     assert market.block_hash(1, 4) == whole.block_hash(1, 4)
+
+
+def test_batches_of_several_kinds_give_the_columns_numbers_and_hashes_of_the_whole() -> None:
+    quotes = Stream.of("S", {"ts": TIMES, "bid": [9.0] * 5, "ask": [9.5] * 5})
+    trades = Stream.of("S", {"ts": TIMES, "price": [9.2] * 5, "size": [1.0] * 5}, kind=Kind.TRADES)
+    whole = tape_of([quotes, trades], Reads(frozenset({Kind.TRADES}))).rows
+    market = GrowingRows(3, mixed=True)
+    for start in range(0, len(whole), 4):
+        end = min(start + 4, len(whole))
+        market.append(whole.window(slice(start, end), whole.row[start:end]))  # type: ignore[index]
+        market.refresh()
+    for name, column in whole.columns().items():
+        assert np.array_equal(market.rows.columns()[name], column, equal_nan=name != "priced")
+    assert np.array_equal(market.rows.row, whole.row)  # type: ignore[arg-type]
+    assert market.block_hash(2, 9) == whole.block_hash(2, 9)
 
 
 def test_rows_that_a_reader_has_stay_as_they_are_and_are_read_only() -> None:

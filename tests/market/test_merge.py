@@ -1,10 +1,12 @@
 """The order of merged rows: by time, stream, row."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autohedge.market import Stream, tape_of
+from autohedge.config.sections import BarsSettings
+from autohedge.market import Kind, Reads, Stream, tape_of
 from autohedge.market.merge import merged_blocks
 from autohedge.market.reads import cached_tape_of
 from autohedge.market.rows import ROW_COLUMNS
@@ -87,3 +89,20 @@ def test_the_order_of_the_streams_is_the_order_of_the_lanes() -> None:
     assert list(tape_of([second, first]).rows.bid) == [1000.0, 0.0]
     assert list(cached_tape_of([second, first]).rows.bid) == [1000.0, 0.0]
     assert list(cached_tape_of([first, second]).rows.bid) == [0.0, 1000.0]
+
+
+@pytest.mark.parametrize("source", ["quotes", "trades"])
+def test_a_bar_of_ticks_comes_right_after_the_row_that_fills_it(source: str) -> None:
+    times = [1, 2, 2, 2, 3, 3]
+    quotes = Stream.of("S", {"ts": times, "bid": [9.0] * 6, "ask": [9.5] * 6})
+    trades = Stream.of("S", {"ts": times, "price": [9.2] * 6, "size": [1.0] * 6}, kind=Kind.TRADES)
+    bars = BarsSettings(every="3 ticks", source=source)
+    tape = tape_of([quotes, trades], Reads(frozenset({Kind.BARS, Kind.TRADES}), lambda _: bars))
+    assert tape.rows.kinds is not None
+    order = [
+        (int(ts), tape.streams[at].kind) for ts, at in zip(tape.rows.ts, tape.rows.kinds.source, strict=True)
+    ]
+    for ts, rows in ((2, times.count(2)), (3, times.count(3))):
+        at = order.index((ts, Kind.BARS))
+        filling = [number for number, each in enumerate(order) if each == (ts, Kind(source))]
+        assert len(filling) == rows and max(filling) == at - 1
