@@ -4,6 +4,7 @@ from enum import StrEnum, auto, unique
 
 from autohedge.exchanges.faults import INJECTED, VenueFault
 from autohedge.faultsim.feed_faults import FeedFault
+from autohedge.faultsim.row_faults import RowFault
 from autohedge.faultsim.scripted_decisions import DecisionFault
 
 
@@ -29,7 +30,9 @@ class MachineFault(StrEnum):
     SYNC_ERROR = auto()
 
 
-Fault = FeedFault | VenueFault | MachineFault | DecisionFault
+Fault = FeedFault | RowFault | VenueFault | MachineFault | DecisionFault
 FAULTS: dict[str, Fault] = {
-    str(fault): fault for kind in (FeedFault, INJECTED, MachineFault, DecisionFault) for fault in kind
+    str(fault): fault
+    for kind in (FeedFault, RowFault, INJECTED, MachineFault, DecisionFault)
+    for fault in kind
 }

@@ -1,13 +1,14 @@
 """A history: all that decides one run of the simulation, as data in one file that needs no seed."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
 from autohedge.core.errors import Misconfigured
 from autohedge.core.events import Proposal
 from autohedge.faultsim.strikes import Strike
+from autohedge.market.stream import Kind
 
 CommandName = Literal["halt", "resume", "flatten", "pause", "cancel_all", "sync", "lag"]
 
@@ -21,6 +22,28 @@ class Quotes(msgspec.Struct, frozen=True):
     ask: list[float]
     bid_size: list[float]
     ask_size: list[float]
+
+
+class Level(NamedTuple):
+    """A level of a book message: `side` is 1 for a bid, -1 for an ask; size 0 removes it."""
+
+    side: int
+    price: float
+    size: float
+
+
+class Feed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The rows of one symbol of a kind beside its quotes, without faults: times as in `Quotes`, and columns.
+
+    The columns are those of the kind in `market.stream.COLUMNS`. A row of a book is a message, with its `levels`.
+    """
+
+    symbol: str
+    kind: Kind
+    after_ns: list[int]
+    columns: dict[str, list[int | float]]
+    tick: float = 0.0
+    levels: list[list[Level]] = []
 
 
 class ScriptedAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -60,7 +83,7 @@ class History(msgspec.Struct, frozen=True):
 
     `settings` are the settings that differ from the shipped ones, as in a configuration file. `answers` are
     used in turn by the questions of a symbol and kind (`SYMBOL KIND`). No fault happens from `calm_ns` on.
-    `note` says what the history showed when it was found.
+    `feeds` are the rows of other kinds, in some histories. `note` says what the history showed when it was found.
     """
 
     note: str
@@ -73,6 +96,7 @@ class History(msgspec.Struct, frozen=True):
     commands: list[ScheduledCommand] = []
     changes: list[ScheduledChange] = []
     answers: dict[str, list[ScriptedAnswer]] = {}
+    feeds: list[Feed] = []
 
 
 def read_history(path: Path) -> History:

@@ -4,6 +4,7 @@
 venue, which the engine cannot. Each violation is one sentence; the first one ends a scenario.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import reduce
 
@@ -21,6 +22,7 @@ from autohedge.engine.engine import Engine
 from autohedge.faultsim.budget_checks import BudgetChecker, StateChecker
 from autohedge.faultsim.day_checks import DayChecker
 from autohedge.faultsim.exit_checks import ExitChecker
+from autohedge.faultsim.expected_rows import ExpectedRow
 from autohedge.faultsim.fault_injection import MutableVenue
 from autohedge.faultsim.gate_checks import GateChecker
 from autohedge.faultsim.ledger_checks import LedgerChecker
@@ -34,6 +36,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
+from autohedge.faultsim.row_checks import RowChecker
 from autohedge.faultsim.seal_checks import SealChecker
 from autohedge.faultsim.settings_in_force import ChangedSettings, SettingsInForce, directions_of
 from autohedge.faultsim.slice_checks import SliceChecker
@@ -45,24 +48,42 @@ from autohedge.market.rows import Rows
 
 
 class InvariantChecker:
-    """Follows one scenario across crashes; every method raises InvariantViolation."""
+    """Follows one scenario across crashes; every method raises InvariantViolation.
 
-    def __init__(self, settings: Settings, rows: Rows, symbols: tuple[str, ...], venue: MutableVenue) -> None:
+    With `expected`, `rows` are of several kinds, and what the strategies see of them is checked too.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        rows: Rows,
+        symbols: tuple[str, ...],
+        venue: MutableVenue,
+        expected: Sequence[ExpectedRow] = (),
+    ) -> None:
         self._settings = settings
         self._rows = rows
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
         self._venue = venue
         self._quotes = ReceivedQuotes(rows, symbols)
         self._seals = SealChecker(rows)
+        self._row_checker = RowChecker(expected, symbols, self._quotes) if expected else None
         self._changes = ChangedSettings()
         self.account_altered = self.lines_lost = False
         self.last_number = 0  # of the questions that agents received, also before a restart
         self._begin({})
 
+    def watch(self, strategies: Sequence[object]) -> None:
+        """Follows what the strategies of a new engine see."""
+        if self._row_checker:
+            self._row_checker.watch(strategies)
+
     def reset(self, last_seq: int) -> None:
         """Resets the account before a record that ends at `last_seq` is applied again from its beginning."""
         self._quotes.reset()
         self._seals.reset()
+        if self._row_checker:
+            self._row_checker.reset()
         self._begin({name: seq for name, seq in self._account.absent.items() if seq <= last_seq})
 
     def _begin(self, absent: dict[str, int]) -> None:
@@ -133,6 +154,8 @@ class InvariantChecker:
         self._seals.apply(entry)
         if self._budgets:
             self._budgets.apply(entry)
+        if self._row_checker:
+            self._row_checker.apply(entry, self._account.cause)
         self._note_crossed()
         if isinstance(entry.event, SubmitOrder | ReplaceOrder):
             self._no_new_exposure(entry, entry.event)
@@ -174,6 +197,8 @@ class InvariantChecker:
 
     def step(self, engine: Engine) -> None:
         """Checks what must hold after each step, once the engine's outputs are recorded."""
+        if self._row_checker:
+            self._row_checker.step(engine.pos)
         self._books(engine)
         self._fills(engine)
         self._exits.step(engine.pos)  # before orders end that this step has proven absent
@@ -197,10 +222,11 @@ class InvariantChecker:
             self._codes(engine)
 
     def _codes(self, engine: Engine) -> None:
-        """Invariant 9: every row that was taken has one code."""
-        counted, missed = int(engine.kernel_states["counts"].sum()), self._quotes.missed
-        if counted + missed != engine.pos:
-            raise InvariantViolation(f"9: {engine.pos - missed} rows were taken, {counted} have a code")
+        """Invariant 9: every row with prices that was taken has one code, another row only if it signals."""
+        counted, taken = int(engine.kernel_states["counts"].sum()), self._quotes.priced(engine.pos)
+        signals = self._row_checker.signals if self._row_checker else 0
+        if not taken <= counted <= taken + signals:
+            raise InvariantViolation(f"9: {taken} rows were taken, {counted} have a code")
         self._counted = engine.pos
 
     def _books(self, engine: Engine) -> None:

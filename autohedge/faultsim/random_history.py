@@ -7,6 +7,8 @@ from collections import Counter
 from functools import cache, partial
 from typing import Any
 
+import msgspec
+
 from autohedge import config
 from autohedge.config import Settings
 from autohedge.core.ids import Randomness, nonce_from_seed, seeded_random
@@ -21,16 +23,42 @@ from autohedge.faultsim.random_directions import (
     direction_settings,
     random_directions,
 )
-from autohedge.faultsim.random_market import random_instruments, random_market, random_sessions
+from autohedge.faultsim.random_feeds import has_feeds, random_feeds, reading_settings
+from autohedge.faultsim.random_market import (
+    TradingSessions,
+    random_instruments,
+    random_market,
+    random_sessions,
+)
 from autohedge.faultsim.random_settings import random_settings
 from autohedge.faultsim.random_strikes import random_strikes
+from autohedge.faultsim.row_faults import random_row_strikes, spoiled_feeds
 from autohedge.market import Tape, tape_of
+from autohedge.strategies import reads_of
 
 SYNCED_SHARE = 0.2  # of the histories have a journal that is synced before each order
 
 
 def random_history(seed: int) -> History:
     """The history of a seed."""
+    draw = seeded_random(str(seed), "feeds")
+    history, sessions = _history_of_quotes(seed)
+    return _with_feeds(history, sessions, draw) if has_feeds(draw) else history
+
+
+def _with_feeds(history: History, sessions: TradingSessions, draw: Randomness) -> History:
+    """The history with rows of all kinds beside the quotes, their faults, and a strategy that may read them."""
+    read = reading_settings(draw, history.settings["trading"]["mode"])
+    return msgspec.structs.replace(
+        history,
+        settings=config.merge([history.settings, read]),
+        feeds=random_feeds(draw, history.market, history.start_ns),
+        strikes=[*history.strikes, *random_row_strikes(draw, sessions)],
+    )
+
+
+def _history_of_quotes(seed: int) -> tuple[History, TradingSessions]:
+    """The history of a seed with quotes alone, and when its market trades."""
     stream = partial(seeded_random, str(seed))
     currencies = stream("currencies")
     instruments = with_currencies(currencies, random_instruments(stream("instruments")))
@@ -44,7 +72,7 @@ def random_history(seed: int) -> History:
     symbols = [instrument.symbol for instrument in instruments]
     feed = random_feed_strikes(stream("feed"), sessions)
     gaps_ns = sum(gap_ns(strike) for strike in feed if strike.fault == FeedFault.GAP)
-    return History(
+    history = History(
         note="",
         nonce=nonce_from_seed(seed),
         start_ns=sessions.start_ns,
@@ -62,6 +90,7 @@ def random_history(seed: int) -> History:
             turns, directions, random_answers(stream("answers"), settings, symbols)
         ),
     )
+    return history, sessions
 
 
 def _journal(draw: Randomness) -> dict[str, Any]:
@@ -74,9 +103,13 @@ def settings_of(history: History) -> Settings:
 
 
 def tape_of_history(history: History, fault_counts: Counter[str] | None = None) -> Tape:
-    """The market of a history after the faults of its feed; counts those that changed a quote."""
+    """The market of a history after the faults of its feeds; counts those that changed a row."""
     counts: Counter[str] = Counter() if fault_counts is None else fault_counts
-    return tape_of(spoiled_streams(history.market, history.strikes, history.start_ns, counts))
+    strikes, start_ns = history.strikes, history.start_ns
+    symbols = [quotes.symbol for quotes in history.market]
+    streams = spoiled_streams(history.market, strikes, start_ns, counts)
+    beside = spoiled_feeds(history.feeds, symbols, strikes, start_ns, counts)
+    return tape_of([*streams, *beside], reads_of(settings_of(history)))
 
 
 def _settings(plain: dict[str, Any]) -> Settings:

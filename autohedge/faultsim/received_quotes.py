@@ -23,6 +23,8 @@ class ReceivedQuotes:
 
     def __init__(self, rows: Rows, symbols: tuple[str, ...]) -> None:
         self._ts: list[int] = rows.ts.tolist()
+        priced = np.ones(len(rows), bool) if rows.kinds is None else rows.kinds.priced
+        self._priced: list[int] = [0, *np.cumsum(priced).tolist()]  # the rows with prices before each row
         # NaN fails every comparison, so a quote without a side is not valid either.
         valid = (rows.bid > 0.0) & (rows.ask >= rows.bid) & (rows.ask < np.inf)
         self._quotes: dict[str, list[ReceivedQuote]] = {}
@@ -45,19 +47,18 @@ class ReceivedQuotes:
         if end > start:
             self._missed.append((start, end))
 
-    @property
-    def missed(self) -> int:
-        """The number of rows that came while no process ran."""
-        return sum(end - start for start, end in self._missed)
+    def priced(self, pos: int) -> int:
+        """The number of rows with prices, good or bad, that were received before row `pos`."""
+        return self._priced[pos] - sum(self._priced[end] - self._priced[start] for start, end in self._missed)
 
     def row_ns(self, row: int) -> int:
         """The time of a row; 0 before the first, and for a row that was missed."""
-        return 0 if row < 0 or self._was_missed(row) else self._ts[row]
+        return 0 if row < 0 or self.was_missed(row) else self._ts[row]
 
     def last(self, symbol: str, pos: int) -> ReceivedQuote | None:
         """The last valid quote that came before row `pos`."""
         at = bisect_left(self._rows[symbol], pos) - 1
-        while at >= 0 and self._was_missed(self._rows[symbol][at]):
+        while at >= 0 and self.was_missed(self._rows[symbol][at]):
             at -= 1
         return self._quotes[symbol][at] if at >= 0 else None
 
@@ -65,7 +66,7 @@ class ReceivedQuotes:
         """The valid quotes in the rows from `start` to `end`."""
         rows = self._rows[symbol]
         for quote in self._quotes[symbol][bisect_left(rows, start) : bisect_left(rows, end)]:
-            if not self._was_missed(quote.row):
+            if not self.was_missed(quote.row):
                 yield quote
 
     def count(self, symbol: str, start: int, end: int) -> int:
@@ -77,5 +78,6 @@ class ReceivedQuotes:
             total -= max(bisect_left(rows, last) - bisect_left(rows, first), 0) if last > first else 0
         return total
 
-    def _was_missed(self, row: int) -> bool:
+    def was_missed(self, row: int) -> bool:
+        """Whether a row came while no process ran."""
         return any(start <= row < end for start, end in self._missed)

@@ -5,7 +5,7 @@ import numpy as np
 from autohedge.core.ids import seeded_random
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.growing_rows import GrowingRows
-from autohedge.market.rows import ROW_COLUMNS, Rows
+from autohedge.market.rows import Rows
 
 LARGEST_BATCH = 250
 SPLIT_SHARE = 0.3  # of the batches end between two rows of one time
@@ -25,7 +25,7 @@ class RowBatches:
         # A batch may end at a repeat far ahead, so those after the cut of a short tape count as well.
         times = (rows if whole is None else whole).ts
         self._repeats = np.flatnonzero(times[1:] == times[:-1]) + 1  # rows of the time of the one before
-        self._growing = GrowingRows(len(rows)) if growing else None
+        self._growing = GrowingRows(len(rows), mixed=rows.kinds is not None) if growing else None
         self.market: MarketCursor = self._growing or rows
         self.written = 0
 
@@ -63,4 +63,5 @@ class RowBatches:
 
 
 def _part(rows: Rows, start: int, end: int) -> Rows:
-    return Rows(**{name: getattr(rows, name)[start:end] for name in ROW_COLUMNS})
+    part = slice(start, end)
+    return rows.window(part, None if rows.row is None else rows.row[part])

@@ -12,9 +12,9 @@ from hashlib import blake2b
 from io import BytesIO
 from itertools import takewhile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from msgspec import structs
 
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import AutoHedgeError, Refused, Unavailable
@@ -35,6 +35,8 @@ from autohedge.engine.engine import Engine
 from autohedge.exchanges.faults import VenueFault
 from autohedge.exchanges.simulated import VenueModel, lots_of
 from autohedge.faultsim.checked_runtime import CheckedRuntime
+from autohedge.faultsim.cut_tape import first_rows, with_feeds_read
+from autohedge.faultsim.expected_rows import expected_rows
 from autohedge.faultsim.fault_injection import FaultInjector, MutableVenue
 from autohedge.faultsim.faults import MachineFault
 from autohedge.faultsim.history import History, ScheduledChange, ScheduledCommand
@@ -42,18 +44,19 @@ from autohedge.faultsim.invariants import InvariantChecker
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.random_history import settings_of, tape_of_history
 from autohedge.faultsim.row_batches import RowBatches
+from autohedge.faultsim.row_checks import require_same_rows, require_tape
 from autohedge.faultsim.scripted_decisions import ScriptedDecisions
 from autohedge.faultsim.settings_in_force import change_of
 from autohedge.faultsim.simulated_disk import LONGEST_DOWN_S, Crash, SimulatedDisk
 from autohedge.faultsim.strikes import FaultSchedule, Strike
 from autohedge.journal.chain import Journal, lines_of
 from autohedge.journal.durable import DurableStore
-from autohedge.market.rows import ROW_COLUMNS, Rows
 from autohedge.runtime.recovery import rehydrate, was_stopped
 from autohedge.runtime.replay import replay
 from autohedge.runtime.seals import require_seals
 from autohedge.runtime.virtual import advance_unattended
-from autohedge.strategies import build
+from autohedge.strategies import Strategy, build
+from autohedge.strategies.python import PythonStrategyRunner
 
 JOURNAL = Path("/simulated/runs/run/journal.jsonl")
 LAST_ANSWERS_NS = 3 * 3600 * NS_PER_S  # more than two passes of reconciliation without rows
@@ -121,10 +124,13 @@ class FaultScenario:
             (strike for strike in history.strikes if strike.at_ns < history.calm_ns),
             self.outcome.fault_counts,
         )
-        self.settings, self.tape = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
-        self.rows = self.tape.rows if cut is None else _first(self.tape.rows, cut)
+        self.settings, whole = settings_of(history), tape_of_history(history, self.outcome.fault_counts)
+        self.tape = whole if cut is None else first_rows(whole, cut)
+        self.rows = self.tape.rows
+        several = bool(history.feeds) or self.rows.kinds is not None
+        self.expected = expected_rows(whole, self.settings.bars) if several else []
         self.growing = self._share("growing", 0) < 0.5 if growing is None else growing
-        self.batches = RowBatches(self.rows, history.nonce, growing=self.growing, whole=self.tape.rows)
+        self.batches = RowBatches(self.rows, history.nonce, growing=self.growing, whole=whole.rows)
         mutable_venue = MutableVenue(
             VenueModel.of(self.settings, self.tape.symbols),
             lots_of(self.settings, self.tape.symbols),
@@ -133,13 +139,15 @@ class FaultScenario:
         )
         self.venue = FaultInjector(mutable_venue, self.schedule)
         self.decisions = ScriptedDecisions(self.settings, self.tape.symbols, history.answers, self.schedule)
-        self.checker = InvariantChecker(self.settings, self.rows, self.tape.symbols, mutable_venue)
+        self.checker = InvariantChecker(
+            self.settings, self.rows, self.tape.symbols, mutable_venue, self.expected
+        )
         self.last: dict[type, OrderMassStatus | AccountState] = {}
         self.reconciled = False
         self.recovering = False
         self.stopped = False
         self._died_ns = 0
-        self.engine = self._new_engine()
+        self._begin_engine()
         self.disk = SimulatedDisk(self.schedule, lambda: self.now_ns)
         self.store = self._open_store()
         self.journal = Journal.begin(self.store, {"nonce": history.nonce})
@@ -161,8 +169,15 @@ class FaultScenario:
         """Whether a fault has taken lines of the record."""
         return any(map(self.outcome.fault_counts.get, LINE_LOSSES))
 
-    def _new_engine(self) -> Engine:
-        return Engine(self.settings, self.tape.symbols, build(self.settings, self.tape.streams))
+    def _begin_engine(self) -> None:
+        self.engine, self._strategies = self._new_engine()
+        self.checker.watch(self._strategies)
+
+    def _new_engine(self) -> tuple[Engine, list[Strategy]]:
+        """A new engine, and its strategies if they are in Python."""
+        runner = build(self.settings, self.tape.streams)
+        strategies = runner.strategies if isinstance(runner, PythonStrategyRunner) else []
+        return Engine(self.settings, self.tape.symbols, runner), strategies
 
     def _open_store(self) -> DurableStore:
         power = self.settings.journal.durability == "power"
@@ -172,6 +187,8 @@ class FaultScenario:
 
     def play(self) -> None:
         """Runs to the end and makes the checks that are possible only there."""
+        if self.expected:
+            require_tape(self.tape, self.expected)
         self.run_until(self.history.calm_ns)
         self.schedule.clear()
         self.venue.end_faults()
@@ -352,7 +369,7 @@ class FaultScenario:
 
     def _recover(self, now_ns: int) -> None:
         """Restarts from the record, as `app.wall_run` does with a remote venue."""
-        self.engine = self._new_engine()
+        self._begin_engine()
         self.runtime = CheckedRuntime(self)
         self.store = self._open_store()
         content = self.disk.read(JOURNAL)
@@ -382,11 +399,12 @@ class FaultScenario:
     def _check_replay(self, content: bytes) -> None:
         """Invariants 6 and 10: replay reproduces the record, and every order at the venue is recorded."""
         record = [line.entry for line in lines_of(BytesIO(content), JOURNAL) if line.event]
-        engine = self._new_engine()
+        engine, strategies = self._new_engine()
         if difference := replay(engine, self.rows, record):
             raise InvariantViolation(f"6: the record does not replay: {difference}")
         if engine.result() != self.engine.result():
             raise InvariantViolation("6: the replayed engine has another result")
+        require_same_rows(self._strategies, strategies)
         ordered = {e.event.order_id for e in record if isinstance(e.event, SubmitOrder)}
         ever_recorded = {e.event.order_id for e in self.entries if isinstance(e.event, SubmitOrder)}
         sent = {command.order_id for command in self.venue.sent if isinstance(command, SubmitOrder)}
@@ -397,34 +415,40 @@ class FaultScenario:
             raise InvariantViolation("10: the venue has orders that are missing from the record")
 
     def _check_no_lookahead(self) -> None:
-        """Invariants 8 and 32: without the later market, and however its rows come, all before is the same."""
+        """Invariants 8, 32 and 35: the later market, batches, and rows that nobody reads change nothing before."""
         stormy = int(np.searchsorted(self.rows.ts, self.history.calm_ns))
         cut = int(stormy * (1 + self._share("cut", 0)) / 4)
         if not cut:
             return
         end_ns = int(self.rows.ts[cut - 1])
-        if self._repeats(cut, end_ns, growing=not self.growing):
+        read = with_feeds_read(self.history, self.tape)
+        if self._repeats(read, cut, end_ns, growing=not self.growing):
             return
-        if self._repeats(cut, end_ns, growing=self.growing):
+        if self._repeats(self.history, cut, end_ns, growing=not self.growing):
+            raise InvariantViolation(f"35: rows that nobody reads change the record before row {cut}")
+        if self._repeats(self.history, cut, end_ns, growing=self.growing):
             raise InvariantViolation(
                 f"32: rows in batches and on a tape differ in the record before row {cut}"
             )
         raise InvariantViolation(f"8: without the rows from {cut} on, the record before them differs")
 
-    def _repeats(self, cut: int, end_ns: int, *, growing: bool) -> bool:
+    def _repeats(self, history: History, cut: int, end_ns: int, *, growing: bool) -> bool:
         """Whether a run over the first `cut` rows, which end at `end_ns`, gives the record of this one."""
-        short = FaultScenario(self.history, cut, growing=growing)
+        short = FaultScenario(history, cut, growing=growing)
         short.run_until(end_ns + 1)
         before = list(takewhile(lambda entry: _is_before(entry, cut, end_ns), short.entries))
-        return before == self.entries[: len(before)]
+        if history is self.history:
+            return before == self.entries[: len(before)]
+        # The seals of a tape with fewer streams differ: they cover the numbers of streams.
+        same = map(_without_seal, self.entries[: len(before)])
+        return list(map(_without_seal, before)) == list(same)
 
 
 def _is_before(entry: JournalEntry, pos: int, at_ns: int) -> bool:
     return entry.pos < pos and getattr(entry.event, "at_ns", 0) <= at_ns
 
 
-def _first(rows: Rows, count: int) -> Rows:
-    """A copy of the first rows of a tape."""
-    # A slice shares memory, so compiled code without bounds checks could read the later rows.
-    kept: dict[str, Any] = {name: getattr(rows, name)[:count].copy() for name in ROW_COLUMNS}
-    return Rows(**kept, row=None if rows.row is None else rows.row[:count].copy())
+def _without_seal(entry: JournalEntry) -> JournalEntry:
+    if not isinstance(entry.event, TapeSealed):
+        return entry
+    return structs.replace(entry, event=structs.replace(entry.event, hash=""))

@@ -11,6 +11,7 @@ SEAL_ROWS = 400
 """How many rows a seal covers in the simulation, so that a history has several."""
 
 _COLUMNS = {"ts": "<i8", "lane": "<i4", "bid": "<f8", "ask": "<f8", "bid_size": "<f8", "ask_size": "<f8"}
+_KIND_COLUMNS = {"source": "<i4", "priced": "?", "close": "<f8"}
 
 
 class SealChecker:
@@ -44,9 +45,13 @@ class SealChecker:
 
     def _hash(self, start: int, end: int) -> str:
         if (start, end) not in self._hashes:
-            columns = (
+            columns = [
                 np.asarray(getattr(self._rows, name)[start:end], kind) for name, kind in _COLUMNS.items()
-            )
+            ]
+            if kinds := self._rows.kinds:
+                columns += [
+                    np.asarray(getattr(kinds, name)[start:end], kind) for name, kind in _KIND_COLUMNS.items()
+                ]
             parts = (xxhash.xxh3_128_digest(column.tobytes()) for column in columns)
             self._hashes[start, end] = xxhash.xxh3_128_hexdigest(b"".join(parts))
         return self._hashes[start, end]

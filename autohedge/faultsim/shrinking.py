@@ -6,9 +6,10 @@ from typing import TypeVar
 
 import msgspec
 
+from autohedge.core.errors import Misconfigured
 from autohedge.core.ids import Randomness, seeded_random
 from autohedge.core.units import NS_PER_S
-from autohedge.faultsim.history import History, Quotes, ScriptedAnswer
+from autohedge.faultsim.history import Feed, History, Quotes, ScriptedAnswer
 from autohedge.faultsim.scenario import ScenarioResult, run_history
 from autohedge.faultsim.strikes import Strike
 
@@ -21,8 +22,8 @@ FEW = 3
 def shrink(history: History, progress: Callable[[History], None] = lambda _: None) -> History | None:
     """Returns the smallest history found that violates the same invariant; None if it violates none.
 
-    Leaves out faults, then the end, the symbols and the beginning of the market, commands, changes of settings and
-    answers, and once more faults. `progress` receives each smaller history.
+    Leaves out faults, then the end, the feeds, the symbols and the beginning of the market, commands, changes of
+    settings and answers, and once more faults. `progress` receives each smaller history.
     """
     violation = run_history(history).violation
     if violation is None:
@@ -30,13 +31,17 @@ def shrink(history: History, progress: Callable[[History], None] = lambda _: Non
     kind = violation.partition(":")[0]
 
     def fails(candidate: History) -> bool:
-        outcome = run_history(candidate)
+        try:
+            outcome = run_history(candidate)
+        except Misconfigured:  # what the strategy reads was left out
+            return False
         return outcome.violation is not None and outcome.violation.partition(":")[0] == kind
 
     for reduce in (
         _fewer_strikes,
         _other_times,
         _earlier_end,
+        _fewer_feeds,
         _fewer_symbols,
         _later_start,
         _fewer_commands,
@@ -64,11 +69,20 @@ def _fewer_commands(history: History, fails: Fails) -> History:
     return msgspec.structs.replace(history, changes=changes)
 
 
+def _fewer_feeds(history: History, fails: Fails) -> History:
+    kept = _fewest(history.feeds, lambda feeds: fails(msgspec.structs.replace(history, feeds=feeds)))
+    return msgspec.structs.replace(history, feeds=kept)
+
+
 def _fewer_symbols(history: History, fails: Fails) -> History:
-    kept = _fewest(
-        history.market, lambda market: bool(market) and fails(msgspec.structs.replace(history, market=market))
-    )
-    return msgspec.structs.replace(history, market=kept)
+    kept = _fewest(history.market, lambda market: bool(market) and fails(_of_symbols(history, market)))
+    return _of_symbols(history, kept)
+
+
+def _of_symbols(history: History, market: list[Quotes]) -> History:
+    symbols = {quotes.symbol for quotes in market}
+    feeds = [feed for feed in history.feeds if feed.symbol in symbols]
+    return msgspec.structs.replace(history, market=market, feeds=feeds)
 
 
 def _earlier_end(history: History, fails: Fails) -> History:
@@ -164,6 +178,7 @@ def ended_at(history: History, calm_ns: int) -> History:
         history,
         calm_ns=min(calm_ns, history.calm_ns),
         market=[_part(quotes, 0, end_ns - history.start_ns) for quotes in history.market],
+        feeds=_parts(history.feeds, 0, end_ns - history.start_ns),
         strikes=[strike for strike in history.strikes if strike.at_ns < calm_ns],
         commands=[command for command in history.commands if command.at_ns < calm_ns],
         changes=[change for change in history.changes if change.at_ns < calm_ns],
@@ -176,14 +191,32 @@ def _started_at(history: History, start_ns: int) -> History:
         history,
         start_ns=start_ns,
         market=[_part(quotes, passed_ns, history.calm_ns + CALM_NS) for quotes in history.market],
+        feeds=_parts(history.feeds, passed_ns, history.calm_ns + CALM_NS),
         commands=[command for command in history.commands if command.at_ns >= start_ns],
         changes=[change for change in history.changes if change.at_ns >= start_ns],
     )
 
 
+def _parts(feeds: Sequence[Feed], first_ns: int, end_ns: int) -> list[Feed]:
+    """The rows of a span, with times from its start; a feed without any is left out."""
+    parts = []
+    for feed in feeds:
+        kept = _places(feed.after_ns, first_ns, end_ns)
+        columns = {name: [column[place] for place in kept] for name, column in feed.columns.items()}
+        after_ns = [feed.after_ns[place] - first_ns for place in kept]
+        levels = [feed.levels[place] for place in kept] if feed.levels else []
+        if kept:
+            parts.append(msgspec.structs.replace(feed, after_ns=after_ns, columns=columns, levels=levels))
+    return parts
+
+
+def _places(times_ns: Sequence[int], first_ns: int, end_ns: int) -> list[int]:
+    return [place for place, after_ns in enumerate(times_ns) if first_ns <= after_ns < end_ns]
+
+
 def _part(quotes: Quotes, first_ns: int, end_ns: int) -> Quotes:
     """The quotes of a span, with times from its start."""
-    kept = [place for place, after_ns in enumerate(quotes.after_ns) if first_ns <= after_ns < end_ns]
+    kept = _places(quotes.after_ns, first_ns, end_ns)
     columns = {
         name: [getattr(quotes, name)[place] for place in kept]
         for name in ("after_ns", "bid", "ask", "bid_size", "ask_size")

@@ -59,7 +59,10 @@ class Strategy:
 
 
 class PythonStrategyRunner:
-    """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies."""
+    """Runs one `Strategy` object per instrument behind the scan interface of compiled strategies.
+
+    `strategies` are these objects, in lane order.
+    """
 
     def __init__(
         self, make: type[Strategy], settings: Settings, streams: Sequence[Stream], code: StrategyModuleFinder
@@ -67,9 +70,9 @@ class PythonStrategyRunner:
         prices, symbols = prices_of(streams), symbols_of(streams)
         self.lanes: KernelStates = new_states(state_dtype([]), len(prices))
         self._code = code
-        self._strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
+        self.strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
         self._readers = [
-            reader_of(stream, self._strategies[symbols.index(stream.symbol)]) for stream in streams
+            reader_of(stream, self.strategies[symbols.index(stream.symbol)]) for stream in streams
         ]
         self._is_read = np.array([stream.origin.read for stream in streams])
         self._sets_prices = [stream.origin.prices for stream in streams]
@@ -162,14 +165,14 @@ class PythonStrategyRunner:
             raise
         except BaseException as error:  # user code may raise anything, SystemExit too
             failure = self._code.failure(error, f"failed at row {i}", f"at row {i}")
-            name = type(self._strategies[row[0]]).__name__
+            name = type(self.strategies[row[0]]).__name__
             raise StrategyFailed(f"strategy {name} {failure}") from error
 
     def _require_valid(self, signal: Signal, i: int, lane: int, mid: float) -> None:
         """Raises StrategyFailed for what is no signal, and for one whose fields no entry can have."""
         if signal is Signal.BUY or signal is Signal.SELL:
             return
-        who = f"strategy {type(self._strategies[lane]).__name__}"
+        who = f"strategy {type(self.strategies[lane]).__name__}"
         if not is_signal(signal):
             msg = f"at row {i} must return Signal.BUY, Signal.SELL or None, not {described(signal)}"
             raise StrategyFailed(f"{who} {msg}; see autohedge.strategies.Signal")

@@ -79,7 +79,7 @@ def test_a_calm_without_faults_ends_the_tape(seed: int, gaps: bool) -> None:
         strikes = [strike for strike in history.strikes if strike.fault != FeedFault.GAP]
         history = msgspec.structs.replace(history, strikes=strikes)
     rows = tape_of_history(history).rows
-    calm = rows.ts >= history.calm_ns
+    calm = (rows.ts >= history.calm_ns) & (True if rows.kinds is None else rows.kinds.priced)
     assert rows.ts[-1] - history.calm_ns >= CALM_S * NS_PER_S
     assert ((rows.bid > 0) & (rows.ask >= rows.bid))[calm].all()
     assert np.diff(rows.ts[calm]).max() <= 5 * NS_PER_S
@@ -184,7 +184,9 @@ VARIED = {
     "trading.mode": 3,
     "trading.direction": 3,
     "account.kind": 2,
-    "strategy.name": 3,
+    "strategy.name": 6,
+    "bars.every": 3,
+    "bars.source": 3,
     "execution.time_in_force": 2,
     "execution.twap_slices": 4,
     "execution.reprice_after_s": 3,

@@ -6,17 +6,22 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from autohedge.core.errors import Misconfigured
+from autohedge.core.events import FillBooked
+from autohedge.faultsim.cut_tape import with_feeds_read
 from autohedge.faultsim.faults import FAULTS
-from autohedge.faultsim.random_history import random_history
+from autohedge.faultsim.random_history import random_history, tape_of_history
 from autohedge.faultsim.runner import Summary, parse_faults, run_seed, run_twice, seeds_of, simulate
-from autohedge.faultsim.scenario import FaultScenario, ScenarioResult
+from autohedge.faultsim.scenario import FaultScenario, ScenarioResult, run_history
 from tests.faultsim.mutants.currency_bugs import CURRENCY_BUGS
 from tests.faultsim.mutants.direction_bugs import DIRECTION_BUGS
 from tests.faultsim.mutants.growing_tape_bugs import GROWING_TAPE_BUGS
 from tests.faultsim.mutants.planted_bugs import PLANTED, Plant
 from tests.faultsim.mutants.reverted_mends import REVERTED
+from tests.faultsim.mutants.row_bugs import ROW_BUGS
+from tests.faultsim.test_random_feeds import SEEDS as SEEDS_WITH_FEEDS
 from tests.process_harness import ProcessHarness
 
 pytestmark = pytest.mark.process
@@ -61,6 +66,30 @@ def test_rows_in_batches_give_the_journal_of_the_whole_tape(seed: int) -> None:
         digests.add(scenario.outcome.digest)
         deaths.add(scenario.outcome.fault_counts["crash_waiting"])
     assert len(digests) == 1 and deaths != {0}
+
+
+def test_feeds_that_are_not_read_leave_every_byte_of_the_record() -> None:
+    checked = 0
+    for seed in SEEDS_WITH_FEEDS:
+        history = random_history(seed)
+        if tape_of_history(history).rows.kinds is not None:
+            continue
+        without = run_history(structs.replace(history, feeds=[]))
+        assert without.violation is None and without.digest == _outcome(seed).digest
+        checked += 1
+    assert checked >= 4
+
+
+@pytest.mark.parametrize("seed", [seed for seed in SEEDS_WITH_FEEDS if seed < 30])
+def test_a_kind_that_is_not_read_leaves_fills_codes_and_cash(seed: int) -> None:
+    history = random_history(seed)
+    results = []
+    for each in (history, with_feeds_read(history, tape_of_history(history))):
+        scenario = FaultScenario(each)
+        scenario.play()
+        fills = [entry.event for entry in scenario.entries if isinstance(entry.event, FillBooked)]
+        results.append((fills, scenario.engine.codes(), scenario.engine.ledger.balances))
+    assert results[0] == results[1]
 
 
 # Faults that can strike only after another fault.
@@ -123,10 +152,25 @@ CAUGHT_BY = {
     "shorts_in_a_cash_account": 13,
     "gate_admits_both_directions": 9,
     "entry_rests_against_a_proposal": 6,
+    "gap_ignored": 4,
+    "doubled_message_applied_again": 4,
+    "kept_messages_forgotten": 11,
+    "book_of_an_earlier_process_is_lost": 5,
+    "last_figures_shown_after_a_gap": 4,
+    "bar_takes_the_row_at_its_end": 5,
+    "bar_known_at_its_start": 5,
+    "bar_of_ticks_comes_before_its_last_quote": 5,
+    "partial_bar_read": 7,
+    "bad_trade_shown": 4,
+    "any_row_refreshes_the_quote": 7,
+    "unread_rows_taken": 2,
 }
 
 
-@pytest.mark.parametrize("plant", [*PLANTED, *REVERTED, *CURRENCY_BUGS, *DIRECTION_BUGS, *GROWING_TAPE_BUGS])
+BUGS = (*PLANTED, *REVERTED, *CURRENCY_BUGS, *DIRECTION_BUGS, *GROWING_TAPE_BUGS, *ROW_BUGS)
+
+
+@pytest.mark.parametrize("plant", BUGS)
 def test_a_planted_bug_is_caught(plant: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
     seeds = [CAUGHT_BY.get(plant.__name__, 0), *range(60)]

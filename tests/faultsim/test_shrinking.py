@@ -6,10 +6,13 @@ import pytest
 
 from autohedge.faultsim import shrinking
 from autohedge.faultsim.history import read_history
+from autohedge.faultsim.random_history import random_history
+from autohedge.faultsim.row_faults import RowFault
 from autohedge.faultsim.scenario import run_history
 from autohedge.faultsim.shrinking import ended_at, shrink
 from tests.faultsim.mutants.planted_bugs import crash_point_skipped
 from tests.faultsim.mutants.reverted_mends import flat_account_not_reconciled, second_exit_forgotten
+from tests.faultsim.mutants.row_bugs import bad_trade_shown
 
 pytestmark = pytest.mark.process
 
@@ -38,6 +41,17 @@ def test_double_sale_keeps_three_faults_and_loses_symbols(monkeypatch: pytest.Mo
     assert run_history(shrunk).violation == shrunk.note
 
 
+def test_bad_trade_that_is_shown_keeps_its_fault_and_the_feeds_of_its_symbol(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bad_trade_shown(monkeypatch)
+    shrunk = shrink(random_history(4))
+    assert shrunk and shrunk.note.startswith("33: ") and shrunk.commands == []
+    assert [strike.fault for strike in shrunk.strikes] == [RowFault.BAD_ROWS]
+    assert len(shrunk.market) == 1 and {feed.symbol for feed in shrunk.feeds} == {shrunk.market[0].symbol}
+    assert run_history(shrunk).violation == shrunk.note
+
+
 def test_market_ends_two_minutes_after_its_faults() -> None:
     history = read_history(FOLDER / "flat_account.json")
     calm_ns = history.start_ns + 20 * 10**9
@@ -45,6 +59,20 @@ def test_market_ends_two_minutes_after_its_faults() -> None:
     assert ended.calm_ns == calm_ns
     assert all(quotes.after_ns[-1] <= 140 * 10**9 for quotes in ended.market)
     assert all(strike.at_ns < calm_ns for strike in ended.strikes)
+
+
+def test_feeds_end_and_begin_with_the_market() -> None:
+    history = random_history(4)
+    half_ns = (history.calm_ns - history.start_ns) // 2
+    ended = ended_at(history, history.start_ns + half_ns)
+    begun = shrinking._started_at(ended, history.start_ns + half_ns // 2)
+    for whole, part in zip(history.feeds, begun.feeds, strict=True):
+        first = next(at for at, ns in enumerate(whole.after_ns) if ns >= half_ns // 2)
+        count = len(part.after_ns)
+        assert part.after_ns == [ns - half_ns // 2 for ns in whole.after_ns[first : first + count]]
+        assert part.after_ns[-1] < 120 * 10**9 + half_ns // 2
+        assert part.levels == whole.levels[first : first + count]
+        assert all(part.columns[name] == whole.columns[name][first : first + count] for name in whole.columns)
 
 
 @pytest.mark.soak

@@ -31,7 +31,7 @@ def test_batches_give_the_columns_and_hashes_of_the_whole(room: int) -> None:
     assert market.block_hash(1, 4) == whole.block_hash(1, 4)
 
 
-def test_batches_of_several_kinds_give_the_columns_numbers_and_hashes_of_the_whole() -> None:
+def test_batches_of_several_kinds_give_the_columns_and_hashes_of_the_whole() -> None:
     quotes = Stream.of("S", {"ts": TIMES, "bid": [9.0] * 5, "ask": [9.5] * 5})
     trades = Stream.of("S", {"ts": TIMES, "price": [9.2] * 5, "size": [1.0] * 5}, kind=Kind.TRADES)
     whole = tape_of([quotes, trades], Reads(frozenset({Kind.TRADES}))).rows

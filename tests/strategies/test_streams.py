@@ -90,7 +90,7 @@ def messages() -> BookMessages:
 
 def runner(make: type[Strategy], tape: Tape) -> tuple[PythonStrategyRunner, Seen]:
     found = PythonStrategyRunner(make, settings(), tape.streams, StrategyModuleFinder(None))
-    strategy = found._strategies[0]
+    strategy = found.strategies[0]
     assert isinstance(strategy, Recorder)
     return found, strategy.seen
 
