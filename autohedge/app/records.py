@@ -34,7 +34,7 @@ from autohedge.journal.genesis import FORMAT, Genesis, StudyMark
 from autohedge.journal.verification import ResultProjection, verify_chain
 from autohedge.kernels.code_files import source_hash
 from autohedge.market import Origin, Tape, reopen
-from autohedge.runtime.recovery import has_outside_inputs
+from autohedge.runtime.recovery import has_outside_inputs, reached_in
 from autohedge.runtime.replay import Difference, replay
 from autohedge.runtime.seals import require_seals
 from autohedge.strategies.registry import sources_of, use_stored
@@ -183,7 +183,8 @@ def open_interrupted(folder: RunFolder, *, trust: bool = False) -> Iterator[Inte
         _require_unfinished(folder)
         first, *lines = read(folder.journal)
         genesis = Genesis.of(first)
-        settings, tape = recorded_settings(folder, genesis), reopen(origins_of(genesis), folder.tape)
+        reached = reached_in(line.event for line in lines)
+        settings, tape = recorded_settings(folder, genesis), reopen(origins_of(genesis), folder.tape, reached)
         store.power = settings.journal.durability == "power"
         journal = Journal(store, lines[-1].hash if lines else first.hash, len(lines) + 1)
         record = RunRecord(folder, journal, [line.entry for line in lines], genesis.has_todays_texts)
@@ -221,7 +222,7 @@ def replay_engine(folder: RunFolder, *, trust: bool = False) -> tuple[Difference
     genesis = Genesis.of(next(lines))
     require_trust(folder, genesis, trust=trust)
     settings = recorded_settings(folder, genesis)
-    tape = reopen(origins_of(genesis), folder.tape)
+    tape = reopen(origins_of(genesis), folder.tape, claims.reached)
     require_seals(claims.seals, claims.pos, tape.cursor, tape.name)
     record = (line.entry for line in lines)
     engine, compare_texts = engine_for(settings, tape), genesis.has_todays_texts

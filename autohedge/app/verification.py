@@ -19,6 +19,7 @@ from autohedge.journal.verification import ResultProjection, files_of, verify_li
 from autohedge.llm.transcript import read_hashes
 from autohedge.llm.transcript_parts import exists
 from autohedge.market import Origin, reopen, reopen_streams
+from autohedge.runtime.recovery import reached_in
 from autohedge.runtime.seals import require_seals
 
 DIGEST_BYTES = 16  # of a hash, in memory: no two lines of a run share them
@@ -94,8 +95,10 @@ class _Account:
         self._symbols = list(dict.fromkeys(origin.symbol for origin in origins))
         self._bookings = RecordedBookings(self._symbols)
         self._pos = 0
+        self._reached: list[tuple[int, int]] = []
 
     def apply(self, line: JournalLine) -> None:
+        self._reached += reached_in([line.event])
         self._bookings.apply(line.entry)
         self._pos = line.pos
 
@@ -105,7 +108,7 @@ class _Account:
         Raises Corrupt if the journal counts more rows than the tape has.
         """
         try:
-            rows = reopen(self.origins, folder.tape).rows
+            rows = reopen(self.origins, folder.tape, self._reached).rows
         except (Misconfigured, Corrupt):
             return None
         if self._pos > len(rows):
@@ -174,7 +177,7 @@ def _tape(folder: RunFolder, origins: list[Origin], claims: ResultProjection) ->
     counts = {"streams": len(recorded), "missing": len(missing)}
     first = f"; {one_line(missing[0], SHOWN_CHARS)}" if missing else ""
     if not missing:
-        tape = reopen(origins, folder.tape)
+        tape = reopen(origins, folder.tape, claims.reached)
         require_seals(claims.seals, claims.pos, tape.cursor, tape.name)
         counts["sealed_rows"] = claims.seals[-1].rows if claims.seals else 0
     return RecordPart(f"{there} of {len(recorded)} streams have the recorded content{first}", counts=counts)

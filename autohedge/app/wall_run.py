@@ -40,6 +40,7 @@ from autohedge.journal.folder import LAUNCH, RUNS
 from autohedge.journal.genesis import Genesis
 from autohedge.llm.transcript_parts import has_lines
 from autohedge.market import LiveStore, StoreCursor, Tape
+from autohedge.runtime.bar_clock import BarClock
 from autohedge.runtime.control import ControlServer
 from autohedge.runtime.observers import ObserverFactory, open_observers
 from autohedge.runtime.recovery import (
@@ -294,6 +295,8 @@ async def _run(run: TradingRun, launch: LaunchOptions, store: DurableStore, nonc
         # How late the loop wakes differs from machine to machine, so a seeded run must not record it.
         wall.stopped, wall.reports_lag = start.stopped, not launch.seeded
         wall.halts_at_end = remote is not None
+        if isinstance(run.tape.growing, StoreCursor) and not launch.seeded:
+            wall.bar_clock = BarClock(run.tape.growing)
         tasks = (_serve_venue(remote, wall), _connect_agents(run, wall), _watch_prompts(run, wall))
         listening = [asyncio.ensure_future(each) for each in tasks]
         try:

@@ -206,6 +206,16 @@ class LoopLag(Input, frozen=True, gc=False):
     lag_ms: float
 
 
+class ClockReached(Input, frozen=True, gc=False):
+    """No row came, and the clock finishes a bar at the time `at_ns`, which is that of the bar's row.
+
+    It happened once `rows` rows of all streams of the live store had come.
+    """
+
+    at_ns: int
+    rows: int
+
+
 class Timer(Input, frozen=True, gc=False):
     """A deadline of the engine has passed."""
 
@@ -415,6 +425,7 @@ AnyInput = (
     | OperatorCommand
     | SystemFault
     | LoopLag
+    | ClockReached
     | Restarted
     | Continued
     | TapeSealed

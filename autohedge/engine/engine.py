@@ -17,6 +17,7 @@ from autohedge.core.events import (
     AccountState,
     AnyInput,
     ChangeRejected,
+    ClockReached,
     ConnectionStatus,
     Continued,
     Decision,
@@ -148,6 +149,7 @@ class Engine:
             AccountState: self._on_account_state,
             ConnectionStatus: self._on_connection,
             LoopLag: self._on_loop_lag,
+            ClockReached: lambda _: None,  # the bar that is finished comes as a row
             Decision: self._on_decision,
             PromptsChanged: self._on_prompts_changed,
             OperatorCommand: self._on_operator,

@@ -10,6 +10,7 @@ import msgspec
 from autohedge.core.bookings import FillBookings, RecordedFill
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
+    ClockReached,
     OperatorCommand,
     OrderAdopted,
     PromptsChanged,
@@ -52,7 +53,7 @@ class Verified:
 class ResultProjection:
     """The values that `results.json` must repeat from the record: the figures, and every booked fill.
 
-    `seals` are those of the rows, of which the run has taken `pos`.
+    `seals` are those of the rows, of which the run has taken `pos`; `reached` says when a clock has finished bars.
     """
 
     result: RunResult | None = None
@@ -61,6 +62,7 @@ class ResultProjection:
     stopped: bool = False
     pos: int = 0
     seals: list[TapeSealed] = field(default_factory=list)
+    reached: list[tuple[int, int]] = field(default_factory=list)
     _genesis: Genesis | None = None
     _orders: dict[str, dict[str, Any]] = field(default_factory=dict)
     _bookings: FillBookings = field(default_factory=FillBookings)
@@ -78,6 +80,8 @@ class ResultProjection:
                 self.result = event.result
             case TapeSealed() as event:
                 self.seals.append(event)
+            case ClockReached(at_ns=at_ns, rows=rows):
+                self.reached.append((rows, at_ns))
             case OperatorCommand(command="stop"):
                 self.stopped = True
             case SubmitOrder() as order:

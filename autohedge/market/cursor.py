@@ -5,6 +5,29 @@ from typing import Protocol
 from autohedge.market.rows import Rows
 
 
+class ClockedMarket(Protocol):
+    """A market in which a clock finishes bars while no row comes."""
+
+    @property
+    def clock_ns(self) -> int:
+        """The latest time of its rows."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """How many rows of all its streams have come."""
+        ...
+
+    @property
+    def next_bar_ns(self) -> int:
+        """When the clock finishes the next bar; NEVER if none forms."""
+        ...
+
+    def reach_clock(self, at_ns: int) -> None:
+        """Adds the rows of the bars that are finished at a time, which later rows cannot precede."""
+        ...
+
+
 class MarketCursor(Protocol):
     """The rows of a market by their absolute position. More may come, but none that is there changes.
 

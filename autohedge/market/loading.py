@@ -60,14 +60,18 @@ def synthesize(recipe: SyntheticSpec, reads: Reads = PRICES) -> Tape:
     return cached_tape_of([_from_recipe(recipe, symbol) for symbol in recipe.symbols], reads)
 
 
-def reopen(origins: Sequence[Origin], folder: Path | None = None) -> Tape:
+def reopen(
+    origins: Sequence[Origin], folder: Path | None = None, reached: Sequence[tuple[int, int]] = ()
+) -> Tape:
     """Returns the tape of a recorded run; the content of every stream is checked against its origin.
 
     A file in `folder` that is named by the content hash, with any suffix, has priority over the origin's
-    path. Raises Misconfigured if a source is missing, Corrupt if its content has changed.
+    path. For a live store, `reached` says when a clock has finished bars, see `StoreCursor`.
+
+    Raises Misconfigured if a source is missing, Corrupt if its content has changed.
     """
     if origins and origins[0].store:
-        whole = reopen_store([origin.whole() for origin in origins], folder)
+        whole = reopen_store([origin.whole() for origin in origins], folder, reached)
         window_ns = origins[0].window_ns
         return whole.between(*window_ns) if window_ns else whole
     return merged(reopen_streams(origins, folder), cached=True)

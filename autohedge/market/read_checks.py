@@ -1,5 +1,6 @@
 """Notices rows of a live store that were changed after they had been read."""
 
+from collections.abc import Callable
 from typing import Any
 
 from autohedge.market.columns import Columns
@@ -15,29 +16,37 @@ class ReadRows:
         self._hashers: dict[str, Any] = {}
         self._end = 0
 
-    def add(self, columns: Columns, start: int, end: int) -> None:
-        """Notes the rows from `start` to before `end`, which have just been read."""
+    def add(self, columns: Columns, start: int) -> None:
+        """Notes rows that have just been read, of which the first is row `start`."""
+        first, end = start, start + len(next(iter(columns.values())))
         while start < end:
             number = start // _CHECKED_ROWS
             stop = min(end, (number + 1) * _CHECKED_ROWS)
             if start % _CHECKED_ROWS == 0:
                 self._hashers = _new_hashers(columns)
-            self._chunks[number] = _updated(self._hashers, columns, start, stop)
+            self._chunks[number] = _updated(self._hashers, columns, start - first, stop - first)
             start = self._end = stop
 
-    def changed(self, columns: Columns, start: int, end: int) -> range | None:
-        """Returns the first chunk of rows that are not as they were read; forgets the chunks that are."""
+    def changed(self, read: Callable[[int, int], Columns], start: int, end: int) -> range | None:
+        """Returns the first chunk of rows that are not as they were read; forgets the chunks that are.
+
+        `read` returns the rows between two numbers.
+        """
         if start == end:
             return None
         for number in range(start // _CHECKED_ROWS, -(-end // _CHECKED_ROWS)):
             first, stop = number * _CHECKED_ROWS, min((number + 1) * _CHECKED_ROWS, self._end)
             noted = self._chunks.get(number)  # None: those of an earlier seal, which did not differ
-            if noted and _updated(_new_hashers(columns), columns, first, stop) != noted:
+            if noted and _hashed(read(first, stop)) != noted:
                 return range(first, stop)
         # The last chunk can belong to the next block as well.
         for number in [each for each in self._chunks if (each + 1) * _CHECKED_ROWS <= end]:
             del self._chunks[number]
         return None
+
+
+def _hashed(columns: Columns) -> bytes:
+    return _updated(_new_hashers(columns), columns, 0, len(next(iter(columns.values()))))
 
 
 def _new_hashers(columns: Columns) -> dict[str, Any]:

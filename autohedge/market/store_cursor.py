@@ -1,11 +1,13 @@
 """The rows of a live store that a run takes, as they come."""
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from autohedge.core.clock import NEVER
 from autohedge.market.columns import Column, Columns, dtype_of
 from autohedge.market.growing_columns import GrowingColumns
 from autohedge.market.live_store import LiveStore
@@ -24,10 +26,15 @@ class StoreCursor:
     the order in which they came. A row that is older than one before it became known late: its time in `rows` is the
     latest time before it, over all streams that are taken or that bars are made of.
 
+    A clock finishes bars too, while no row comes: `reach_clock`. When that happened in a recorded run, `reached`
+    says, by the number of the store's rows that had come, and the time.
+
     Raises Corrupt if the store is damaged.
     """
 
-    def __init__(self, store: LiveStore, streams: Sequence[Stream]) -> None:
+    def __init__(
+        self, store: LiveStore, streams: Sequence[Stream], reached: Sequence[tuple[int, int]] = ()
+    ) -> None:
         self._store, self._streams = store, streams
         self._numbers = {stream.key: number for number, stream in enumerate(store.manifest.streams)}
         sources = [number for number, stream in enumerate(streams) if stream.origin.taken]
@@ -37,17 +44,34 @@ class StoreCursor:
         self._plain = not self._mixed and self._takes_all_quotes()
         names = (*ROW_COLUMNS, "row", "through", *(RowKinds._fields if self._mixed else ()))
         self._columns = GrowingColumns(names)
-        self._held = dict.fromkeys(self._inputs, 0)
-        self._end, self._clock_ns = 0, BEFORE_NS
+        self._held, self._quotes = dict.fromkeys(self._inputs, 0), 0
+        self._reached = deque(reached)
+        self.count, self.clock_ns = 0, BEFORE_NS
         self.rows, self.closed = self._shown(), False
         self.refresh()
 
     def refresh(self) -> None:
         """Takes in the rows that have come since the last call. Raises Corrupt as `LiveStore.refresh` does."""
         self._store.refresh()
-        if self._store.count > self._end:
-            self._take(self._store.count)
+        while self._reached and self._reached[0][0] <= self._store.count:
+            count, at_ns = self._reached.popleft()
+            self._take(count)
+            self.reach_clock(at_ns)
+        self._take(self._store.count)
         self.closed = self._store.closed
+
+    @property
+    def next_bar_ns(self) -> int:
+        """When the clock finishes the next bar; NEVER if none forms."""
+        makers = [stream.columns for stream in self._streams if isinstance(stream.columns, MadeBars)]
+        return min((maker.next_ns for maker in makers), default=NEVER)
+
+    def reach_clock(self, at_ns: int) -> None:
+        """Adds the rows of the bars that are finished at a time; later rows that are older became known then."""
+        if self._plain:
+            return
+        self.clock_ns = max(self.clock_ns, at_ns)
+        self._append(self._arrived(self.count, self.count), self.count, _NONE)
 
     def keep_synced(self) -> None:
         """Lets all rows survive a power failure before they are seen here, those that are there already too."""
@@ -81,43 +105,51 @@ class StoreCursor:
         return list(self._taken) == list(quotes) == self._inputs
 
     def _take(self, end: int) -> None:
-        start, self._end = self._end, end
-        if not self._plain:
-            arrived = {source: self._arrived(source, start, end) for source in self._inputs}
-            clocks = np.full(end - start, BEFORE_NS)
-            for rows in arrived.values():
-                clocks[rows.at - start] = rows.columns["ts"]
-            clocks = np.maximum.accumulate(np.maximum(clocks, self._clock_ns))
-            self._clock_ns = int(clocks[-1])
-            self._append(arrived, start, clocks)
-        self.rows = self._shown()
+        start, self.count = self.count, end
+        if end == start:
+            return
+        if self._plain:
+            self.rows = self._shown()
+            return
+        arrived = self._arrived(start, end)
+        clocks = np.full(end - start, BEFORE_NS)
+        for rows in arrived.values():
+            clocks[rows.at - start] = rows.columns["ts"]
+        clocks = np.maximum.accumulate(np.maximum(clocks, self.clock_ns))
+        self.clock_ns = int(clocks[-1])
+        self._append(arrived, start, clocks)
 
     def _append(self, arrived: dict[int, Arrived], start: int, clocks: Positions) -> None:
-        """Appends the rows that have arrived, and those that are made of them."""
+        """Appends rows that have arrived, and those that are made; `clocks` is the time at each row from `start` on."""
         found = {source: replace(rows, known=clocks[rows.at - start]) for source, rows in arrived.items()}
         for source, stream in enumerate(self._streams):
             made_of = _source_of(stream, self._streams)
             if isinstance(stream.columns, BookTouches):
                 found[source] = stream.columns.make(found[made_of])
             elif isinstance(stream.columns, MadeBars):
-                found[source] = stream.columns.make(found[made_of], start, clocks, self._clock_ns)
+                found[source] = stream.columns.make(found[made_of], start, clocks, self.clock_ns)
         blocks = [self._block(source, found[source]) for source in self._taken if len(found[source])]
         if blocks:
             self._columns.append(_in_order(blocks))
+            self.rows = self._shown()
 
-    def _arrived(self, source: int, start: int, end: int) -> Arrived:
-        """Returns the rows of a stream among those of the store from `start` to before `end`."""
+    def _arrived(self, start: int, end: int) -> dict[int, Arrived]:
+        """Returns the rows of each stream among those of the store from `start` to before `end`."""
+        order = self._store.order[start:end]
+        quotes = np.flatnonzero(order < self._store.manifest.quotes)
+        found = {source: self._arrived_of(source, start, order, quotes) for source in self._inputs}
+        self._quotes += len(quotes)
+        return found
+
+    def _arrived_of(self, source: int, start: int, order: Column, quotes: Column) -> Arrived:
         store, stream = self._store, self._streams[source]
-        number, order = self._numbers[stream.key], self._store.order[start:end]
+        number = self._numbers[stream.key]
         at = np.flatnonzero(order == number)
         first = self._held[source]
         self._held[source] += len(at)
-        if stream.kind is Kind.QUOTES:
-            quotes = np.flatnonzero(order < store.manifest.quotes)
-            before = int(store.counts(start)[: store.manifest.quotes].sum())
-            places: Any = before + quotes.searchsorted(at)
-        else:
-            places = slice(first, first + len(at))
+        places: Any = slice(first, first + len(at))
+        if stream.kind is Kind.QUOTES:  # those of all symbols are in one table
+            places = self._quotes + quotes.searchsorted(at)
         columns = store.columns(store.tables.streams[number])
         chunk = {name: column[places] for name, column in columns.items() if name != "lane"}
         return Arrived(chunk, at + start, _NONE, first)

@@ -81,9 +81,17 @@ class MadeBars(GrowingColumns):
 
     @property
     def next_ns(self) -> int:
-        """When the bar that forms is finished by the clock; NEVER if none forms, or if the clock finishes none."""
+        """When the clock finishes the bar that forms; NEVER if none forms, or if the clock finishes none."""
+        if not self._by_clock:
+            return NEVER
         forming = self._bars.forming
-        return int(forming["end_ns"][0]) + self._delay_ns if self._by_clock and len(forming) else NEVER
+        if len(forming):
+            return int(forming["end_ns"][0]) + self._delay_ns
+        # The bar of rows that wait begins once no older ones can follow.
+        return (
+            min((int(each["ts"].min()) for each in self._waiting), default=NEVER - self._delay_ns)
+            + self._delay_ns
+        )
 
     def make(self, rows: Arrived, start: int, clocks: Positions, clock_ns: int) -> Arrived:
         """Returns the bars that are finished by rows of the source and by the clock.

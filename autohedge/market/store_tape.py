@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from pathlib import Path
 
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market.bars import count_bad_bars
-from autohedge.market.columns import Column, hash_columns
+from autohedge.market.columns import hash_columns
 from autohedge.market.cursor import MarketCursor
 from autohedge.market.live_store import LiveStore
 from autohedge.market.reads import Reads, arranged, tape_of
@@ -51,8 +52,12 @@ def open_store(folder: Path, *, growing: bool, reads: Reads) -> Tape:
     return tape
 
 
-def reopen_store(origins: Sequence[Origin], packed: Path | None) -> Tape:
+def reopen_store(
+    origins: Sequence[Origin], packed: Path | None, reached: Sequence[tuple[int, int]] = ()
+) -> Tape:
     """Returns the store of a recorded run, or some of its streams; a copy in the folder `packed` has priority.
+
+    `reached` says when a clock has finished bars, see `StoreCursor`.
 
     Raises Misconfigured if it is missing, Corrupt if it is another or its content has changed.
     """
@@ -60,7 +65,7 @@ def reopen_store(origins: Sequence[Origin], packed: Path | None) -> Tape:
     given = [stream for stream in streams if stream.origin.derived is None]
     if store.tables.order is None and len(given) < len(store.manifest.streams):
         return tape_of(streams)
-    return _tape(store, streams)
+    return _tape(store, streams, reached)
 
 
 def reopen_store_streams(origins: Sequence[Origin], packed: Path | None) -> list[Stream]:
@@ -122,10 +127,8 @@ def _origins(store: LiveStore, *, hashed: bool = True) -> list[Origin]:
 
 
 def _content_hash(store: LiveStore) -> str:
-    content: dict[str, Column] = {}
-    for table in store.tables.all:
-        content |= {table.files[name]: column for name, column in store.columns(table).items()}
-    return hash_columns(content)
+    hashes = [hash_columns(store.content(table)) for table in store.tables.all]
+    return hashes[0] if len(hashes) == 1 else blake2b("".join(hashes).encode(), digest_size=32).hexdigest()
 
 
 def _bad_bars(store: LiveStore, number: int) -> int:
@@ -159,8 +162,8 @@ def _whole(stream: Stream) -> Stream:
     return Stream(stream.kind, stream.symbol, stream.columns, stream.origin.whole(), stream.messages)
 
 
-def _tape(store: LiveStore, streams: Sequence[Stream]) -> Tape:
-    cursor: MarketCursor = StoreCursor(store, streams)
+def _tape(store: LiveStore, streams: Sequence[Stream], reached: Sequence[tuple[int, int]] = ()) -> Tape:
+    cursor: MarketCursor = StoreCursor(store, streams, reached)
     if store.tables.order is None and cursor.rows is store.rows:
         cursor = store.rows if store.closed else store  # quotes alone are sealed as those of files
     return Tape(tuple(streams), cursor.rows, None if store.closed else cursor, _OpenedStore(store, cursor))

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Sequence
 from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt
 from autohedge.core.events import (
+    AnyEvent,
+    ClockReached,
     Continued,
     Decision,
     EndOfTape,
@@ -30,7 +32,7 @@ from autohedge.market.rows import Rows
 from autohedge.runtime.replay import replay, same_entry
 from autohedge.runtime.virtual import VirtualRuntime
 
-OUTSIDE = (OperatorCommand, SettingsChanged, SystemFault, LoopLag, Restarted, PromptsChanged)
+OUTSIDE = (OperatorCommand, SettingsChanged, SystemFault, LoopLag, Restarted, PromptsChanged, ClockReached)
 """Inputs that a repeated tape run does not produce, as a run on a clock has them."""
 
 
@@ -132,6 +134,11 @@ def rehydrate(
         if isinstance(entry.event, SubmitOrder):
             lost.append(entry.event.order_id)
     return tuple(lost)
+
+
+def reached_in(events: Iterable[AnyEvent | None]) -> list[tuple[int, int]]:
+    """Returns when a clock has finished bars, as `StoreCursor` takes it: the rows that had come, and the time."""
+    return [(event.rows, event.at_ns) for event in events if isinstance(event, ClockReached)]
 
 
 def nonce_of(record: Sequence[JournalEntry]) -> str | None:

@@ -27,6 +27,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.units import NS_PER_MS, NS_PER_S
 from autohedge.engine.engine import Engine
+from autohedge.runtime.bar_clock import BarClock
 from autohedge.runtime.virtual import VirtualRuntime
 
 SLICE_NS = 60 * 10**9  # without a clock, a minute of the tape per wake: commands and signals come in between
@@ -75,7 +76,7 @@ class WallRuntime:
     `playing` is true from the first input until the rows end or a stop; `stopped` may be set before, for a run
     that only has to end. With `reports_lag`, the engine receives `LoopLag`; a seeded run must not depend on it.
     With `halts_at_end`, entries halt when the rows end as at a stop, because nobody watches afterwards what rests
-    at a venue that lives on.
+    at a venue that lives on. With a `bar_clock`, bars are finished on time while no row comes.
     """
 
     def __init__(
@@ -93,6 +94,7 @@ class WallRuntime:
         self.lag = LagStats()
         self.stopped = self.playing = self.halts_at_end = False
         self.reports_lag = True
+        self.bar_clock: BarClock | None = None
         self.failure: AutoHedgeError | None = None
         self._wake = asyncio.Event()
         self._reported_fault: str | None = None
@@ -144,6 +146,8 @@ class WallRuntime:
         next_ns = self.runtime.next_ns
         if next_ns < NEVER:
             self._advance(self.clock.now_ns() if self.clock else next_ns + SLICE_NS)
+        if self.bar_clock:
+            self.reached_ns = max(self.reached_ns, self.bar_clock.finish_bars(self.runtime))
         fault = self.disk.fault
         if fault and fault != self._reported_fault:
             self.runtime.interrupt(SystemFault(self.reached_ns, fault))

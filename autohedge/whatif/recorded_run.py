@@ -17,7 +17,7 @@ from autohedge.journal.verification import verified_lines
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
 from autohedge.market import Tape, reopen
 from autohedge.runtime.observers import NullObserver
-from autohedge.runtime.recovery import OUTSIDE
+from autohedge.runtime.recovery import OUTSIDE, reached_in
 from autohedge.runtime.run_view import RunView
 
 
@@ -116,10 +116,12 @@ class _Watched:
 
     def __init__(self, entries: Iterable[JournalEntry]) -> None:
         self._entries, self.intervened = entries, False
+        self.reached: list[tuple[int, int]] = []
 
     def __iter__(self) -> Iterator[JournalEntry]:
         for entry in self._entries:
             self.intervened |= isinstance(entry.event, (Continued, *OUTSIDE))
+            self.reached += reached_in([entry.event])
             yield entry
 
 
@@ -133,10 +135,10 @@ def read_record(folder: RunFolder, *, trust: bool = False) -> Record:
     genesis = Genesis.of(next(lines))
     require_trust(folder, genesis, trust=trust)
     manifest = genesis.agents_manifest
-    tape = reopen(origins_of(genesis), folder.tape)
-    tape.require_finished()
     watched = _Watched(line.entry for line in lines)
     pasts = _pasts(watched, manifest.prompts)
+    tape = reopen(origins_of(genesis), folder.tape, watched.reached)
+    tape.require_finished()
     # Empty for a run in virtual time. A seeded run on a clock has the record of one in virtual time.
     launch = folder.read_launch()
     return Record(

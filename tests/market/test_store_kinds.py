@@ -12,6 +12,7 @@ from hypothesis import settings as budget
 from hypothesis import strategies as st
 
 from autohedge.config.sections import BarsSettings
+from autohedge.core.clock import NEVER
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market import (
     Kind,
@@ -19,6 +20,7 @@ from autohedge.market import (
     LiveStoreWriter,
     Reads,
     Rows,
+    StoreCursor,
     StoreStream,
     Stream,
     Tape,
@@ -71,6 +73,16 @@ READS = [
 ]
 
 
+def _append_some(writer: LiveStoreWriter, streams: Sequence[Stream], data: st.DataObject) -> bool:
+    """Appends drawn rows of a drawn stream; returns whether there were any."""
+    left = [each for each in streams if writer.rows_of(*each.key) < len(each)]
+    if left:
+        stream = data.draw(st.sampled_from(left))
+        start = writer.rows_of(*stream.key)
+        writer.append(stream_part(stream, start, start + data.draw(st.integers(1, len(stream) - start))))
+    return bool(left)
+
+
 def _require_same(first: Tape, second: Tape) -> None:
     mine, its = first.cursor.rows, second.cursor.rows
     assert (mine.kinds is None, mine.row is None) == (its.kinds is None, its.row is None)
@@ -92,21 +104,17 @@ def test_any_interleaving_and_any_cut_give_the_rows_of_the_finished_store(
     gaps = data.draw(st.lists(st.sampled_from([0, 0, S // 4, S, 5 * S]), min_size=1, max_size=12))
     streams, reads = _streams(np.cumsum([S, *gaps]).tolist()), READS[which]
     folder = tmp_path_factory.mktemp("store") / "market"
-    writer = _writer(folder, streams)
-    tape = open_store(folder, growing=True, reads=reads)
-    other = read_by(open_store(folder, growing=True, reads=Reads()), reads)
     hashes: list[str] = []
-    while left := [each for each in streams if writer.rows_of(*each.key) < len(each)]:
-        stream = data.draw(st.sampled_from(left))
-        start = writer.rows_of(*stream.key)
-        writer.append(stream_part(stream, start, start + data.draw(st.integers(1, len(stream) - start))))
-        if data.draw(st.booleans()):
-            tape.cursor.refresh()
-            if count := len(tape.cursor.rows):
-                hashes.append(tape.cursor.block_hash(0, count))
-        if data.draw(st.booleans()):
-            other.cursor.refresh()
-    writer.close()
+    with _writer(folder, streams) as writer:
+        tape = open_store(folder, growing=True, reads=reads)
+        other = read_by(open_store(folder, growing=True, reads=Reads()), reads)
+        while _append_some(writer, streams, data):
+            if data.draw(st.booleans()):
+                tape.cursor.refresh()
+                if count := len(tape.cursor.rows):
+                    hashes.append(tape.cursor.block_hash(0, count))
+            if data.draw(st.booleans()):
+                other.cursor.refresh()
     tape.cursor.refresh()
     other.cursor.refresh()
     assert tape.cursor.closed
@@ -121,9 +129,9 @@ def test_any_interleaving_and_any_cut_give_the_rows_of_the_finished_store(
     assert set(hashes) <= seals
 
 
-@pytest.mark.parametrize("reads", READS[:4])
+@pytest.mark.parametrize("reads", [*READS[:6], READS[7]])
 def test_rows_appended_in_time_order_are_those_of_files(tmp_path: Path, reads: Reads) -> None:
-    streams = [stream for stream in _streams(range(S, 30 * S, S)) if stream.key != ("B", Kind.TRADES, 0)]
+    streams = _streams([*range(S, 20 * S, S // 2), *range(40 * S, 60 * S, S)])
     shifted = [_shifted(stream, number) for number, stream in enumerate(streams)]
     with _writer(tmp_path / "market", shifted) as writer:
         for _, number, row in sorted(
@@ -151,6 +159,28 @@ def _require_same_columns(first: Rows, second: Rows) -> None:
     for name, column in first.columns().items():
         if name in second.columns():
             np.testing.assert_array_equal(column, second.columns()[name], err_msg=name)
+
+
+@budget(max_examples=30, deadline=None)
+@given(data=st.data(), which=st.sampled_from([4, 5, 6, 7]))
+def test_bars_that_a_clock_has_finished_come_again_at_the_same_place(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, which: int
+) -> None:
+    gaps = data.draw(st.lists(st.sampled_from([0, S // 4, S, 5 * S]), min_size=1, max_size=12))
+    streams, reads = _streams(np.cumsum([S, *gaps]).tolist()), READS[which]
+    folder, reached = tmp_path_factory.mktemp("store") / "market", []
+    with _writer(folder, streams) as writer:
+        tape = open_store(folder, growing=True, reads=reads)
+        cursor = tape.cursor
+        assert isinstance(cursor, StoreCursor)
+        while _append_some(writer, streams, data):
+            cursor.refresh()
+            if cursor.next_bar_ns < NEVER and data.draw(st.booleans()):
+                reached.append((cursor.count, cursor.next_bar_ns))
+                cursor.reach_clock(cursor.next_bar_ns)
+                assert cursor.next_bar_ns > reached[-1][1]
+    assert np.all(np.diff(cursor.rows.ts) >= 0)
+    _require_same(reopen(tape.origins, None, reached), tape)
 
 
 def test_late_row_has_the_time_at_which_it_became_known(tmp_path: Path) -> None:
@@ -186,6 +216,7 @@ def test_changed_row_of_an_unread_kind_is_named(tmp_path: Path) -> None:
     writer = _writer(folder, streams)
     writer.append(streams[1])
     writer.append(streams[0])
+    writer.release()
     tape = open_store(folder, growing=True, reads=Reads())
     sealed = tape.cursor.block_hash(0, 3)
     _change(folder, "1.price", 1, 7.0)
@@ -207,7 +238,7 @@ def _change(folder: Path, name: str, row: int, value: float, dtype: str = "<f8")
         ("1.ts", "<i8", 0, "row 1 of the trades of A goes back in time"),
         ("order", "<i4", 99, "row 1 is of none of its 8 streams"),
         ("order", "<i4", -1, "row 1 is of none of its 8 streams"),
-        ("5.start", "<i8", 99, r"5\.start: its levels are not in order"),
+        ("5.start", "<i8", 99, "the book of A have levels that are not in order"),
     ],
 )
 def test_damaged_rows_are_refused(tmp_path: Path, name: str, dtype: str, value: int, named: str) -> None:
@@ -220,6 +251,20 @@ def test_damaged_rows_are_refused(tmp_path: Path, name: str, dtype: str, value: 
         LiveStore(folder)
 
 
+def test_store_of_many_streams_keeps_few_files_open(tmp_path: Path) -> None:
+    streams = [StoreStream(f"S{number}", Kind.TRADES) for number in range(60)]
+    with LiveStoreWriter(tmp_path / "market", ["A"], streams=streams) as writer:
+        writer.append(rows_at(S))
+        for number in range(60):
+            columns: dict[str, Any] = {"ts": [S], "price": [1.0], "size": [1.0]}
+            writer.append(Stream.of(f"S{number}", columns, kind=Kind.TRADES))
+    before = len(list(Path("/dev/fd").iterdir()))
+    store = LiveStore(tmp_path / "market")
+    assert store.count == 61
+    # An event loop takes only small descriptors.
+    assert len(list(Path("/dev/fd").iterdir())) < before + 12
+
+
 def test_writer_refuses_rows_that_do_not_fit(tmp_path: Path) -> None:
     streams = _streams([S, 2 * S])
     writer = _writer(tmp_path / "market", streams)
@@ -230,6 +275,7 @@ def test_writer_refuses_rows_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(Misconfigured, match="has no funding of B, but A, trades of A"):
         writer.append(Stream.of("B", {"ts": [1], "rate": [0.1]}, kind=Kind.FUNDING))
     assert len(writer) == 4
+    writer.release()
     with pytest.raises(Misconfigured, match="has no tick"):
         LiveStoreWriter(tmp_path / "other", ["A"], streams=[StoreStream("A", Kind.BOOK)])
     with pytest.raises(Misconfigured, match="name the symbols of quotes apart"):
