@@ -12,7 +12,7 @@ from autohedge.core.errors import Misconfigured
 Column: TypeAlias = NDArray[Any]
 Columns: TypeAlias = Mapping[str, Column]
 
-_WHOLE = ("ts", "row", "through", "start", "first_seq", "last_seq", "prev_seq")
+_WHOLE = ("ts", "row", "through", "start", "end", "first_seq", "last_seq", "prev_seq")
 _DTYPES: dict[str, "np.dtype[Any]"] = {
     **dict.fromkeys(_WHOLE, np.dtype("<i8")),
     **dict.fromkeys(("lane", "source"), np.dtype("<i4")),

@@ -149,7 +149,7 @@ class LiveStore:
 
     def _levels_end(self, book: StoreTable, messages: int) -> int:
         """Returns the number of the levels of the first messages."""
-        return int(self._open[book.name].rows(messages - 1, messages)["start"][0]) if messages else 0
+        return int(self._open[book.name].rows(messages - 1, messages)["end"][0]) if messages else 0
 
     def _require_unchanged(self, table: StoreTable, start: int, end: int) -> None:
         changed = self._read[table.name].changed(self._open[table.name].rows, start, end)
@@ -200,7 +200,7 @@ class LiveStore:
             raise Corrupt(
                 f"{self.folder}: row {before + row:,}{of} goes back in time; the rows of a store may not"
             )
-        if "start" in added and _decrease(added["start"], last["start"]) is not None:
+        if "end" in added and _decrease(added["end"], last["end"]) is not None:
             raise self._unordered_levels(table)
         if "lane" in added and self.tables.order is None:
             self._require_streams(self.order, before)

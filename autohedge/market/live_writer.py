@@ -30,7 +30,7 @@ from autohedge.market.store_files import (
     read_manifest,
     read_state,
 )
-from autohedge.market.stream import PARTIAL, Kind, Stream
+from autohedge.market.stream import PARTIAL, START, Kind, Stream
 from autohedge.market.tape import require_distinct
 
 ROOM_ROWS = 1 << 16  # by which the files grow at a time, so that a reader seldom maps them again
@@ -169,7 +169,8 @@ class LiveStoreWriter:
             held[table.name] += count
         for number, levels in tables.levels.items():
             book = tables.streams[number]
-            held[levels.name] = int(self._stored(book, "start", held[book.name], 1)[0])
+            messages = held[book.name]
+            held[levels.name] = int(self._stored(book, "end", messages - 1, 1)[0]) if messages else 0
         return held | {tables.order.name: self._rows}
 
     def _cut_torn_rows(self) -> None:
@@ -231,6 +232,7 @@ class LiveStoreWriter:
         columns = {name: stream.columns[name] for name in table.files if name in stream.columns}
         if stream.kind is Kind.BARS:
             columns.setdefault(PARTIAL, zeros(rows, np.int8))
+            columns.setdefault(START, columns["ts"] - stream.origin.interval_ns)
         levels = self._levels(number, stream, columns) if stream.kind is Kind.BOOK else []
         order = self._ordered(np.full(rows, number, np.int32))
         return [_Part(table, rows, columns), *levels, *order]
@@ -247,7 +249,7 @@ class LiveStoreWriter:
             )
         starts = messages.start[stream.first_message :]
         first, end = int(starts[0]), int(starts[-1])
-        columns["start"] = starts[1:] + (self._held[table.name] - first)
+        columns["end"] = starts[1:] + (self._held[table.name] - first)
         return [_Part(table, end - first, {name: getattr(messages, name)[first:end] for name in LEVELS})]
 
     def _ordered(self, numbers: Column) -> "list[_Part]":
@@ -277,8 +279,7 @@ class LiveStoreWriter:
         table, held = part.table, self._held[part.table.name]
         self._make_room(table, held + part.rows)
         for column, values in part.columns.items():
-            # Entry n of `start` is the end of message n - 1.
-            self._write_column(table, column, held + (column == "start"), values)
+            self._write_column(table, column, held, values)
 
     def _write_column(self, table: StoreTable, column: str, row: int, values: Column) -> None:
         file = table.files[column]
@@ -342,7 +343,7 @@ def _create(folder: Path, streams: Sequence[StoreStream]) -> None:
 
 def _fill(draft: Path, manifest: StoreManifest) -> None:
     for table in StoreTables(manifest).all:
-        for column, file in table.files.items():
-            (draft / file).write_bytes(bytes(table.bytes_of(column, 0)))
+        for file in table.files.values():
+            (draft / file).touch()
     (draft / STATE).write_bytes(encode_state(0, closed=False))
     (draft / MANIFEST).write_bytes(encode_manifest(manifest))

@@ -152,7 +152,7 @@ class MadeBars(GrowingColumns):
         own_ns = int(row["ts"][0])
         if self._kind is not Kind.BARS:
             return [self._bars.add({**row, "ts": np.array([known_ns])})]
-        added = self._bars.add({**row, "ts": np.array([known_ns]), "start": row["ts"] - self._interval_ns})
+        added = self._bars.add({**row, "ts": np.array([known_ns])})
         return [added, self._bars.advance(own_ns)]  # no later source bar belongs to what ends with this one
 
     def _appended(self, made: NDArray[np.void], at: Positions, known: Positions, side: int) -> Arrived:

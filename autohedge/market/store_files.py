@@ -28,7 +28,7 @@ from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market.bars import length_text
 from autohedge.market.columns import dtype_of
 from autohedge.market.rows import ROW_COLUMNS
-from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Stream
+from autohedge.market.stream import COLUMNS, OPTIONAL, Kind, Stream
 
 QUOTES_FORMAT, FORMAT = 1, 2
 MANIFEST, STATE, ORDER = "store.json", "state", "order"
@@ -66,8 +66,12 @@ class StoreStream(msgspec.Struct, frozen=True):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of its rows in files; bars always have `partial`."""
-        return (*COLUMNS[self.kind], PARTIAL) if self.kind is Kind.BARS else COLUMNS[self.kind]
+        """The columns of its rows in files: all that bars may have; of a message of a book the end of its levels."""
+        if self.kind is Kind.BARS:
+            return (*COLUMNS[self.kind], *OPTIONAL)
+        return tuple(
+            "end" if name == "start" and self.kind is Kind.BOOK else name for name in COLUMNS[self.kind]
+        )
 
     @property
     def name(self) -> str:
@@ -100,7 +104,7 @@ class StoreState(NamedTuple):
 class StoreTable:
     """Files of one length: the rows of a stream, all quotes, the levels of a book, or the order of all rows.
 
-    `files` are their names by column. A column `start` has one entry more than there are rows: the end of the last.
+    `files` are their names by column.
     """
 
     name: str
@@ -113,7 +117,7 @@ class StoreTable:
 
     def bytes_of(self, column: str, rows: int) -> int:
         """Returns the length of a column's file with so many rows."""
-        return (rows + (column == "start")) * self.itemsizes[column]
+        return rows * self.itemsizes[column]
 
 
 def file_dtype(file: str) -> np.dtype[Any]:

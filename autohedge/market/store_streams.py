@@ -1,13 +1,17 @@
 """The streams of a live store, whose columns grow as its rows come."""
 
 from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
 
 from autohedge.market.book_messages import BookMessages
 from autohedge.market.columns import Column
+from autohedge.market.growing_columns import GrowingColumns
 from autohedge.market.live_store import LiveStore
 from autohedge.market.rows import ROW_COLUMNS
 from autohedge.market.store_files import LEVELS
-from autohedge.market.stream import Kind, Origin, Stream
+from autohedge.market.stream import COLUMNS, Kind, Origin, Stream
 
 
 class LaneColumns(Mapping[str, Column]):
@@ -35,17 +39,18 @@ class LaneColumns(Mapping[str, Column]):
 
 
 class TableColumns(Mapping[str, Column]):
-    """The columns of a stream that is no quotes, as far as its rows have come."""
+    """The columns of a stream that is no quotes, as far as its rows have come; a book has its `messages`."""
 
-    def __init__(self, store: LiveStore, number: int) -> None:
-        self._store, self._table = store, store.tables.streams[number]
+    def __init__(self, store: LiveStore, number: int, messages: "StoreMessages | None") -> None:
+        self._store, self._table, self._messages = store, store.tables.streams[number], messages
 
     def __getitem__(self, name: str) -> Column:
-        column = self._store.columns(self._table)[name]
-        return column[:-1] if name == "start" else column  # its last entry is the end of the last message
+        if self._messages:
+            return self._messages.now.table()[name]
+        return self._store.columns(self._table)[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._table.files)
+        return iter(COLUMNS[Kind.BOOK] if self._messages else self._table.files)
 
     def __len__(self) -> int:
         return len(self._table.files)
@@ -57,6 +62,8 @@ class StoreMessages:
     def __init__(self, store: LiveStore, number: int) -> None:
         self._store, self._number = store, number
         self._table, self._levels = store.tables.streams[number], store.tables.levels[number]
+        self._starts = GrowingColumns(("start",))
+        self._starts.append({"start": np.zeros(1, np.int64)})
         self._now: BookMessages | None = None
 
     @property
@@ -69,19 +76,25 @@ class StoreMessages:
     def __len__(self) -> int:
         return self._store.held(self._table)
 
+    def __bool__(self) -> bool:
+        return True
+
     def first(self, count: int) -> BookMessages:
         """Returns the first messages."""
         return self.now.first(count)
 
     def _read(self) -> BookMessages:
         stream = self._store.manifest.streams[self._number]
+        table: dict[str, Any] = dict(self._store.columns(self._table))
+        self._starts.append({"start": table.pop("end")[self._starts.count - 1 :]})
         levels = self._store.columns(self._levels)
         return BookMessages(
             str(self._store.folder),
             stream.tick,
             stream.sequenced,
             **{name: levels[name] for name in LEVELS},
-            **self._store.columns(self._table),
+            start=self._starts["start"],
+            **table,
         )
 
 
@@ -90,4 +103,4 @@ def stream_of(store: LiveStore, number: int, origin: Origin) -> Stream:
     if origin.kind is Kind.QUOTES:
         return Stream(origin.kind, origin.symbol, LaneColumns(store, number), origin)
     messages = StoreMessages(store, number) if origin.kind is Kind.BOOK else None
-    return Stream(origin.kind, origin.symbol, TableColumns(store, number), origin, messages)
+    return Stream(origin.kind, origin.symbol, TableColumns(store, number, messages), origin, messages)

@@ -104,17 +104,12 @@ class MappedTable:
 
 
 class LoadedTable:
-    """A table that is read, and whose columns are kept once they are wanted.
-
-    In `rows`, `start` has the end of each message, because that is what came with it.
-    """
+    """A table that is read, and whose columns are kept once they are wanted."""
 
     def __init__(self, folder: StoreFolder, table: StoreTable) -> None:
         self.table, self.held = table, 0
         self._folder = folder
-        names = [name for name in table.files if name != "start"]
-        self._loaded, self._starts = GrowingColumns(tuple(names)), GrowingColumns(("start",))
-        self._starts.append({"start": np.zeros(1, np.int64)})
+        self._loaded = GrowingColumns(tuple(table.files))
 
     def show(self, rows: int) -> None:
         """Makes the first rows those that have come. Raises Corrupt if the files have fewer."""
@@ -125,13 +120,10 @@ class LoadedTable:
 
     @property
     def columns(self) -> Columns:
-        """The columns of all rows that have come; `start` has one entry more, the end of the last message."""
+        """The columns of all rows that have come."""
         if self._loaded.count < self.held:
-            rows = self.rows(self._loaded.count, self.held)
-            self._loaded.append(rows)
-            if "start" in rows:
-                self._starts.append(rows)
-        return {**self._loaded, **self._starts} if "start" in self.table.files else self._loaded
+            self._loaded.append(self.rows(self._loaded.count, self.held))
+        return self._loaded
 
     def rows(self, start: int, end: int) -> dict[str, Column]:
         """Returns the rows from `start` to before `end`. Raises Corrupt if a file has fewer."""

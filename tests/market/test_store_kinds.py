@@ -238,7 +238,7 @@ def _change(folder: Path, name: str, row: int, value: float, dtype: str = "<f8")
         ("1.ts", "<i8", 0, "row 1 of the trades of A goes back in time"),
         ("order", "<i4", 99, "row 1 is of none of its 8 streams"),
         ("order", "<i4", -1, "row 1 is of none of its 8 streams"),
-        ("5.start", "<i8", 99, "the book of A have levels that are not in order"),
+        ("5.end", "<i8", 99, "the book of A have levels that are not in order"),
     ],
 )
 def test_damaged_rows_are_refused(tmp_path: Path, name: str, dtype: str, value: int, named: str) -> None:
