@@ -39,6 +39,7 @@ from autohedge.faultsim.resting_checks import RestingOrderChecker
 from autohedge.faultsim.row_checks import RowChecker
 from autohedge.faultsim.seal_checks import SealChecker
 from autohedge.faultsim.settings_in_force import ChangedSettings, SettingsInForce, directions_of
+from autohedge.faultsim.silence_checks import SilenceChecker
 from autohedge.faultsim.slice_checks import SliceChecker
 from autohedge.faultsim.snapshot_checks import SnapshotChecker
 from autohedge.faultsim.state_checks import CauseChecker, ErrorChecker, TimeChecker
@@ -108,6 +109,7 @@ class InvariantChecker:
         self._time = TimeChecker(self._account)
         self._causes = CauseChecker(settings, self._account)
         self._errors = ErrorChecker(settings, self._account)
+        self._silence = SilenceChecker(settings, self._account)
         self._day = DayChecker(self._account, lambda: self._ledger.deposits)
         self._requests = RequestChecker(self._account)
         self._operator = OperatorChecker(self._account)
@@ -147,6 +149,7 @@ class InvariantChecker:
         self._state.apply(entry)
         self._causes.apply(entry)
         self._errors.apply(entry)
+        self._silence.apply(entry)
         self._day.after()
         self._requests.apply(entry)
         self._operator.after(entry)
@@ -212,6 +215,7 @@ class InvariantChecker:
         self._time.step(engine.now_ns)
         self._causes.step(engine)
         self._errors.step()
+        self._silence.step(engine.pos, engine.now_ns)
         self._day.step(engine.portfolio)
         self._requests.step(engine)
         self._operator.step(engine)

@@ -25,6 +25,9 @@ class ReceivedQuotes:
         self._ts: list[int] = rows.ts.tolist()
         priced = np.ones(len(rows), bool) if rows.kinds is None else rows.kinds.priced
         self._priced: list[int] = [0, *np.cumsum(priced).tolist()]  # the rows with prices before each row
+        self._last_priced: list[int] = np.maximum.accumulate(
+            np.where(priced, np.arange(len(rows)), -1)
+        ).tolist()
         # NaN fails every comparison, so a quote without a side is not valid either.
         valid = (rows.bid > 0.0) & (rows.ask >= rows.bid) & (rows.ask < np.inf)
         self._quotes: dict[str, list[ReceivedQuote]] = {}
@@ -50,6 +53,13 @@ class ReceivedQuotes:
     def priced(self, pos: int) -> int:
         """The number of rows with prices, good or bad, that were received before row `pos`."""
         return self._priced[pos] - sum(self._priced[end] - self._priced[start] for start, end in self._missed)
+
+    def last_priced_ns(self, pos: int) -> int:
+        """The time of the last row with prices, good or bad, that was received before row `pos`; 0 for none."""
+        row = self._last_priced[pos - 1] if pos else -1
+        while row >= 0 and self.was_missed(row):
+            row = self._last_priced[row - 1] if row else -1
+        return self._ts[row] if row >= 0 else 0
 
     def row_ns(self, row: int) -> int:
         """The time of a row; 0 before the first, and for a row that was missed."""

@@ -163,6 +163,16 @@ def test_a_bad_message_of_a_book_differs_in_its_levels_alone(detail: float) -> N
     assert len(clean - spoiled) == len(spoiled - clean) == 1
 
 
+@pytest.mark.parametrize(("share", "place"), [(0.9, 19), (0.1, 16)])
+def test_rows_stop_with_the_quotes_or_go_on_at_half_their_rate(share: float, place: int) -> None:
+    gap = Strike("gap", START_NS + 10 * NS_PER_S, values=(0.0, share))  # of 6 s
+    for key, stream in _streams([gap]).items():
+        clean, later = _numbers(_streams([])[key]), _numbers(stream)
+        assert later[:11] == clean[:11] and [number for _, number in later] == [number for _, number in clean]
+        assert later[13][0] == place
+        assert [after - before for (after, _), (before, _) in zip(later, clean, strict=True)][16:] == [6] * 44
+
+
 def test_strikes_are_counted_if_they_meet_a_row() -> None:
     counts: Counter[str] = Counter()
     strikes = [

@@ -163,6 +163,7 @@ CAUGHT_BY = {
     "partial_bar_read": 7,
     "bad_trade_shown": 4,
     "any_row_refreshes_the_quote": 7,
+    "any_row_keeps_the_feed_alive": 4,
     "unread_rows_taken": 2,
 }
 

@@ -155,6 +155,11 @@ def any_row_refreshes_the_quote(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "_on_kernel_stop", lambda self, lane, _: original(self, lane, self.now_ns))
 
 
+def any_row_keeps_the_feed_alive(patch: pytest.MonkeyPatch) -> None:
+    """A feed that gives trades, but no prices, is not silent."""
+    patch.setattr(Engine, "_last_priced_ns", lambda _, rows, __, end: rows.ts.item(end - 1))
+
+
 def unread_rows_taken(patch: pytest.MonkeyPatch) -> None:
     """A run takes the rows of every stream, also of those that nobody reads."""
     patch.setattr(Origin, "taken", property(lambda _: True))
@@ -172,5 +177,6 @@ ROW_BUGS: tuple[Plant, ...] = (
     partial_bar_read,
     bad_trade_shown,
     any_row_refreshes_the_quote,
+    any_row_keeps_the_feed_alive,
     unread_rows_taken,
 )
