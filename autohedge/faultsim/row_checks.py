@@ -1,15 +1,17 @@
 """Invariants 33 to 36: what the tape has beside quotes, and what a strategy sees and signals at these rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from autohedge.core.events import JournalEntry, SubmitOrder
-from autohedge.core.orders import ENTER
+from autohedge.core.orders import BUY, ENTER, SELL
 from autohedge.faultsim.expected_rows import ExpectedRow
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuotes
-from autohedge.faultsim.tape_readers import SeenRow, TapeReader
+from autohedge.faultsim.tape_readers import TapeReader
 from autohedge.market.stream import Kind
 from autohedge.market.tape import Tape
+from autohedge.strategies import Signal
 
 
 def require_tape(tape: Tape, expected: Sequence[ExpectedRow]) -> None:
@@ -37,13 +39,27 @@ def require_tape(tape: Tape, expected: Sequence[ExpectedRow]) -> None:
             raise InvariantViolation(f"33: row {number} of {row.kind} is priced wrongly")
 
 
+class Means(NamedTuple):
+    """How many closes the two means of a crossover have."""
+
+    fast: int
+    slow: int
+
+
 class RowChecker:
-    """Follows what the strategies see of one record; every method raises InvariantViolation."""
+    """Follows what the strategies see of one record; every method raises InvariantViolation.
+
+    `means` are those of each symbol where the built-in crossover reads bars, else empty.
+    """
 
     def __init__(
-        self, expected: Sequence[ExpectedRow], symbols: Sequence[str], quotes: ReceivedQuotes
+        self,
+        expected: Sequence[ExpectedRow],
+        symbols: Sequence[str],
+        quotes: ReceivedQuotes,
+        means: Mapping[str, Means],
     ) -> None:
-        self._quotes = quotes
+        self._quotes, self._means = quotes, means
         self._expected: dict[str, list[tuple[int, ExpectedRow]]] = {symbol: [] for symbol in symbols}
         for number, row in enumerate(expected):
             if row.values is not None:
@@ -61,7 +77,8 @@ class RowChecker:
         self.signals = 0  # at most so many rows without prices have stopped the engine
         self._next = dict.fromkeys(self._expected, 0)
         self._seen = dict.fromkeys(self._expected, 0)
-        self._rows: dict[int, SeenRow] = {}
+        self._closes: dict[str, list[float]] = {symbol: [] for symbol in self._expected}
+        self._signals: dict[int, Signal | None] = {}
         self._entries: list[tuple[int, SubmitOrder]] = []
 
     def apply(self, entry: JournalEntry, cause: object) -> None:
@@ -86,6 +103,9 @@ class RowChecker:
     def _compare(self, symbol: str, number: int, row: ExpectedRow) -> None:
         if symbol not in self._strategies:
             self.signals += 1
+            self._closes[symbol].append(row.close)
+            if self._means:
+                self._signals[number] = _side_of(self._closes[symbol], self._means[symbol])
             return
         seen, at = self._strategies[symbol].seen, self._seen[symbol]
         if at == len(seen):
@@ -97,7 +117,7 @@ class RowChecker:
                 f"{found.values} of {symbol}, not {row.kind} {row.values}"
             )
         self._seen[symbol] += 1
-        self._rows[number] = found
+        self._signals[number] = found.signal
         self.signals += found.signal is not None
 
     def _require_no_more(self, symbol: str) -> None:
@@ -109,12 +129,26 @@ class RowChecker:
 
     def _require_signal(self, number: int, order: SubmitOrder) -> None:
         """Invariant 36: an entry at a row without a price follows from the signal of that row."""
-        found = self._rows.get(number)
-        if found is None:
+        if number not in self._signals and not self._means:
             return
-        signal = found.signal
+        signal = self._signals.get(number)
         if signal is None or signal.purpose is not ENTER or signal.side is not order.side:
             raise InvariantViolation(f"36: {order.symbol} is entered at row {number}, which signals {signal}")
+
+
+def _side_of(closes: Sequence[float], means: Means) -> Signal | None:
+    """The side that a crossover may enter after these closes."""
+    if len(closes) < means.slow:
+        return None
+    rises = _mean(closes, means.fast) > _mean(closes, means.slow)
+    return Signal(ENTER, BUY if rises else SELL)
+
+
+def _mean(closes: Sequence[float], count: int) -> float:
+    total = 0.0
+    for close in reversed(closes[-count:]):  # in the order of the kernel: sum() may round otherwise
+        total += close
+    return total / count
 
 
 def same(found: Sequence[float], wanted: Sequence[float]) -> bool:

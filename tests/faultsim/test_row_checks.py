@@ -11,7 +11,7 @@ from autohedge.core.orders import ENTER, Side
 from autohedge.faultsim.expected_rows import expected_rows
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuotes
-from autohedge.faultsim.row_checks import RowChecker, require_same_rows, require_tape, same
+from autohedge.faultsim.row_checks import Means, RowChecker, require_same_rows, require_tape, same
 from autohedge.faultsim.tape_readers import FlowReader
 from autohedge.market import Kind, Reads, Stream, Tape, tape_of
 from autohedge.strategies.market_data import TradeTick
@@ -30,7 +30,7 @@ def _tape() -> Tape:
 def _checker() -> tuple[RowChecker, FlowReader, ReceivedQuotes]:
     tape, reader = _tape(), FlowReader()
     quotes = ReceivedQuotes(tape.rows, ("S",))
-    checker = RowChecker(expected_rows(tape, BarsSettings()), ("S",), quotes)
+    checker = RowChecker(expected_rows(tape, BarsSettings()), ("S",), quotes, {})
     checker.watch([reader])
     return checker, reader, quotes
 
@@ -91,6 +91,32 @@ def test_an_entry_at_a_row_without_a_price_follows_its_signal(side: Side, row: i
         return
     with pytest.raises(InvariantViolation, match="36: S is entered"):
         checker.step(3)
+
+
+@pytest.mark.parametrize(
+    ("side", "pos", "holds"),
+    [
+        (Side.SELL, 3, True),
+        (Side.BUY, 3, False),
+        (Side.BUY, 5, True),
+        (Side.SELL, 5, False),
+        (Side.BUY, 4, False),
+    ],
+)
+def test_an_entry_of_a_crossover_follows_the_means_of_its_bars(side: Side, pos: int, holds: bool) -> None:
+    quotes = Stream.of("S", {"ts": [2, 4, 6], "bid": [9.0] * 3, "ask": [9.5] * 3})
+    prices, ones = [9.2, 9.0, 9.9, 9.9], [1.0] * 4
+    trades = Stream.of("S", {"ts": TIMES, "price": prices, "size": ones}, kind=Kind.TRADES)
+    bars = BarsSettings(every="1 ticks")
+    tape = tape_of([quotes, trades], Reads(frozenset({Kind.BARS}), lambda _: bars))
+    received = ReceivedQuotes(tape.rows, ("S",))
+    checker = RowChecker(expected_rows(tape, bars), ("S",), received, {"S": Means(1, 2)})
+    checker.apply(JournalEntry(1, pos, _order(side)), None)
+    if holds:
+        checker.step(7)
+        return
+    with pytest.raises(InvariantViolation, match="36: S is entered"):
+        checker.step(7)
 
 
 def _order(side: Side) -> SubmitOrder:

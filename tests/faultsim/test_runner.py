@@ -121,9 +121,9 @@ CAUGHT_BY = {
     "id_per_attempt": 1,
     "fills_applied_by_arrival": 13,
     "reconciliation_not_idempotent": 2,
-    "stale_book_traded": 5,
+    "stale_book_traded": 7,
     "late_verdict_accepted": 3,
-    "gate_outlives_verdict": 8,
+    "gate_outlives_verdict": 9,
     "late_proposal_accepted": 2,
     "risk_size_ignored": 10,
     "bounds_unchecked": 6,
@@ -164,6 +164,7 @@ CAUGHT_BY = {
     "bad_trade_shown": 4,
     "any_row_refreshes_the_quote": 7,
     "any_row_keeps_the_feed_alive": 4,
+    "crossover_reads_the_next_bar": 28,
     "unread_rows_taken": 2,
 }
 

@@ -1,6 +1,7 @@
 """Bugs of a tape with rows of all kinds, planted by a monkeypatch that the simulation must catch."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from autohedge.market.books import BookMessage, OrderBook
 from autohedge.market.rows import Rows
 from autohedge.market.stream import KINDS, Kind, Origin, Stream
 from autohedge.strategies import row_values
+from autohedge.strategies.interface import CompiledStrategy
 from autohedge.strategies.market_data import Book, TradeTick
 from tests.faultsim.mutants.planted_bugs import Plant
 
@@ -160,6 +162,22 @@ def any_row_keeps_the_feed_alive(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Engine, "_last_priced_ns", lambda _, rows, __, end: rows.ts.item(end - 1))
 
 
+def crossover_reads_the_next_bar(patch: pytest.MonkeyPatch) -> None:
+    """The crossover takes the close of a bar's successor."""
+    original = CompiledStrategy.scan
+
+    def scan(self: CompiledStrategy, rows: Rows, start: int, stop: int) -> int:
+        if rows.kinds is None:
+            return original(self, rows, start, stop)
+        close = rows.kinds.close.copy()
+        for lane in range(len(self.lanes)):
+            (bars,) = np.nonzero((rows.lane == lane) & (close > 0.0))
+            close[bars[:-1]] = close[bars[1:]]
+        return original(self, replace(rows, kinds=rows.kinds._replace(close=close)), start, stop)
+
+    patch.setattr(CompiledStrategy, "scan", scan)
+
+
 def unread_rows_taken(patch: pytest.MonkeyPatch) -> None:
     """A run takes the rows of every stream, also of those that nobody reads."""
     patch.setattr(Origin, "taken", property(lambda _: True))
@@ -178,5 +196,6 @@ ROW_BUGS: tuple[Plant, ...] = (
     bad_trade_shown,
     any_row_refreshes_the_quote,
     any_row_keeps_the_feed_alive,
+    crossover_reads_the_next_bar,
     unread_rows_taken,
 )
