@@ -212,7 +212,8 @@ def estimate_calls(settings: Settings, tape: Tape) -> int:
         every, pause_s, agents = 1, llm.min_interval_s, AGENTS_AT_MOST
     span_s = (int(rows.ts[-1]) - int(rows.ts[0])) / 1e9
     most = span_s / pause_s if pause_s else float("inf")
-    quotes = np.bincount(rows.lane, minlength=len(tape.symbols)).tolist()
+    lanes = rows.lane if rows.kinds is None else rows.lane[rows.kinds.priced]
+    quotes = np.bincount(lanes, minlength=len(tape.symbols)).tolist()
     samples = settings.agents.director.samples
     # Per question the Director is asked `samples` times, every other agent once.
     return sum(int(min(count / every, most)) * (samples + agents - 1) for count in quotes)
