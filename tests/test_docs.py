@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from autohedge import cli
+from autohedge.market import LiveStore
 
 pytestmark = pytest.mark.process
 
@@ -91,8 +92,9 @@ def test_store_that_the_page_about_tapes_writes_is_traded(
         re.findall(rf"^```{language}\n(.*?)^```$", page, re.DOTALL | re.MULTILINE)
         for language in ("python", "sh")
     )
-    exec(program[0], {})
+    exec("\n".join(program), {})
     assert _run(command[-1].strip()) == 0
+    assert LiveStore(tmp_path / "streams").count == 2
 
 
 def test_pages_with_commands_are_found() -> None:

@@ -291,6 +291,8 @@ class Continued(Input, frozen=True, gc=False):
 class TapeSealed(Input, frozen=True, gc=False):
     """The content of the rows since the last seal: `hash` is the XXH3-128 of those before row `rows`.
 
+    For a live store of several kinds it has such a hash for each table of the store, joined by dots.
+
     It is taken of every block of rows and of the rest before the end, and names what the run has traded also
     where rows came while it ran. The last of these rows has the time `at_ns`.
     """
