@@ -96,7 +96,7 @@ def _require_same(first: Tape, second: Tape) -> None:
             np.testing.assert_array_equal(column, other.columns[name], err_msg=name)
 
 
-@budget(max_examples=40, deadline=None)
+@budget(max_examples=25, deadline=None)
 @given(data=st.data(), which=st.sampled_from(range(len(READS))))
 def test_any_interleaving_and_any_cut_give_the_rows_of_the_finished_store(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, which: int
@@ -161,14 +161,14 @@ def _require_same_columns(first: Rows, second: Rows) -> None:
             np.testing.assert_array_equal(column, second.columns()[name], err_msg=name)
 
 
-@budget(max_examples=30, deadline=None)
+@budget(max_examples=20, deadline=None)
 @given(data=st.data(), which=st.sampled_from([4, 5, 6, 7]))
 def test_bars_that_a_clock_has_finished_come_again_at_the_same_place(
     tmp_path_factory: pytest.TempPathFactory, data: st.DataObject, which: int
 ) -> None:
     gaps = data.draw(st.lists(st.sampled_from([0, S // 4, S, 5 * S]), min_size=1, max_size=12))
     streams, reads = _streams(np.cumsum([S, *gaps]).tolist()), READS[which]
-    folder, reached = tmp_path_factory.mktemp("store") / "market", []
+    folder, reached, hashes = tmp_path_factory.mktemp("store") / "market", [], dict[int, str]()
     with _writer(folder, streams) as writer:
         tape = open_store(folder, growing=True, reads=reads)
         cursor = tape.cursor
@@ -179,8 +179,11 @@ def test_bars_that_a_clock_has_finished_come_again_at_the_same_place(
                 reached.append((cursor.count, cursor.next_bar_ns))
                 cursor.reach_clock(cursor.next_bar_ns)
                 assert cursor.next_bar_ns > reached[-1][1]
+                hashes[len(cursor.rows)] = cursor.block_hash(0, len(cursor.rows))
     assert np.all(np.diff(cursor.rows.ts) >= 0)
-    _require_same(reopen(tape.origins, None, reached), tape)
+    again = reopen(tape.origins, None, reached)
+    _require_same(again, tape)
+    assert {count: again.cursor.block_hash(0, count) for count in hashes} == hashes
 
 
 def test_late_row_has_the_time_at_which_it_became_known(tmp_path: Path) -> None:
