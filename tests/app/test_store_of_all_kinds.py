@@ -117,6 +117,14 @@ def test_bars_are_made_on_the_way_as_from_files(workplace: Path, streams: list[S
     _replayed(report.run)
 
 
+def test_bars_are_made_of_a_store_of_quotes_alone(workplace: Path, streams: list[Stream]) -> None:
+    wanted, quotes = settings(**CROSSOVER), streams[:1]
+    report = trade_growing(wanted, workplace / "market", quotes, in_time_order(quotes, "fifth"))
+    assert report.buys > 2
+    assert traded(report) == _on_files(wanted, quotes)
+    _replayed(report.run)
+
+
 def test_killed_run_goes_on_where_its_record_ends(workplace: Path, streams: list[Stream]) -> None:
     wanted = settings(**CROSSOVER, bars__source='"trades"')
     report = trade_growing(wanted, workplace / "market", streams, at_own_pace(streams, "fourth"))
