@@ -97,9 +97,9 @@ def _uses(own: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> Iterato
     prices = _price_stream(own, deriver)
     bars = _read_bars(own, prices, reads, deriver) if Kind.BARS in reads.kinds else []
     skips = reads.bars(prices.symbol).skip_partial
-    chosen = [stream.key for stream in bars]
+    chosen = [id(stream) for stream in bars]
     for stream in {id(each): each for each in (*own, prices, *bars)}.values():
-        read = stream.key in chosen if stream.kind is Kind.BARS else stream.kind in reads.kinds
+        read = id(stream) in chosen if stream.kind is Kind.BARS else stream.kind in reads.kinds
         is_price = stream is prices
         yield stream.used(prices=is_price, read=read if reads.kinds else is_price, skips_partial=skips)
 

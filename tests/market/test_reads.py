@@ -172,6 +172,21 @@ def test_recorded_bars_of_the_wanted_length_are_used() -> None:
     assert given_bars.rows.block_hash(0, count) == made.rows.block_hash(0, count)
 
 
+@pytest.mark.parametrize("source", ["auto", "trades"])
+@pytest.mark.parametrize(("every", "interval_ns"), [("1m", 60 * S), ("50 ticks", 0)])
+def test_recorded_bars_are_not_read_beside_made_ones_of_their_length(
+    every: str, interval_ns: int, source: str
+) -> None:
+    trades = many_trades()
+    wanted = bars_of(every=every, source=source)
+    made = tape_of([trades, around(trades)], wanted)
+    bars = next(each for each in made.streams if each.kind is Kind.BARS)
+    recorded = stream(Kind.BARS, dict(bars.columns), interval_ns=interval_ns)
+    both = tape_of([trades, around(trades), recorded], wanted)
+    assert [each.kind for each in both.streams if each.origin.read] == [Kind.BARS]
+    assert len(both) == len(made)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
