@@ -89,7 +89,10 @@ def reopen_streams(origins: Sequence[Origin], folder: Path | None = None) -> lis
         if origin.derived is not None:
             # In a window, either the bars of the whole tape were cut, or the bars of the window were made.
             sources = whole_streams if origin.window_ns else streams
-            streams.append(_in_window(rederive(origin, sources), origin))
+            made = rederive(origin, sources)
+            if origin.window_ns:
+                whole_streams.append(made)
+            streams.append(_in_window(made, origin))
     return [_used_as(stream, origin) for stream, origin in zip(streams, origins, strict=True)]
 
 

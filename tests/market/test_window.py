@@ -8,10 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.market import (
     Kind,
     Origin,
+    Reads,
     Stream,
     SyntheticSpec,
     Tape,
@@ -21,6 +23,7 @@ from autohedge.market import (
     synthesize,
     tape_of,
 )
+from tests.market.conftest import Write
 
 START_NS = 1_700_000_000_000_000_000
 COLUMNS = ("ts", "lane", "bid", "ask", "bid_size", "ask_size", "row")
@@ -109,6 +112,24 @@ def test_window_is_reopened_from_its_origins(whole: Tape) -> None:
     assert_same_rows(again, window)
     assert again.origins == window.origins
     assert len(again) < len(reopen(whole.origins)) == len(whole)
+
+
+def test_a_window_of_bars_that_are_made_of_a_books_prices_is_reopened(write: Write) -> None:
+    events = np.arange(60)
+    book = write(
+        "BTCUSDT_l2.parquet",
+        ts_ns=np.repeat(START_NS + events * 500_000_000, 2),
+        event=np.repeat(events, 2),
+        is_snapshot=[True] * 120,
+        side=["bid", "ask"] * 60,
+        price=np.repeat(events + 100.0, 2) + np.tile([0.0, 0.5], 60),
+        size=[1.0] * 120,
+    )
+    every_second = Reads(frozenset({Kind.BARS}), lambda _: BarsSettings(every="1s"))
+    whole = open_tape([TapeSource(book)], reads=every_second)
+    window = whole.between(START_NS + 5_000_000_000, START_NS + 20_000_000_000)
+    assert len(window) < len(whole)
+    assert_same_rows(reopen(window.origins), window)
 
 
 def test_bad_bar_outside_a_window_leaves_its_rows_alone(quotes_file: Path) -> None:
