@@ -92,6 +92,11 @@ class _Columns:
     def _add_events(self, series: "pl.Series", row: int) -> None:
         import polars as pl
 
+        if series.null_count():
+            at = row + int(series.is_null().arg_max() or 0)
+            raise Misconfigured(
+                f"{self.subject}: {EVENT} is missing at row {at}; give the rows of each message one value"
+            )
         before = self._last_event if self._last_event is not None else series.clear()
         joined = pl.concat([before, series])
         changed = (joined.ne_missing(joined.shift(1))).to_numpy()[len(before) :].copy()

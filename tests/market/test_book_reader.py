@@ -117,6 +117,7 @@ def test_recorded_book_of_one_symbol_of_ten_never_crosses(shared: Path) -> None:
     [
         ({"ts_ns": [START_NS, START_NS - 1, START_NS, START_NS, START_NS]}, "time decreases at row 1"),
         ({"ts_ns": [1, 2, 3, 4, 5]}, "is not a time between"),
+        ({"event": [1, 1, None, 4, 4]}, "event is missing at row 2; give the rows of each message one value"),
         ({"price": ["99.5", "x", "1", "1", "1"]}, "column price: x at row 1 is no number"),
         ({"first_seq": ["a"] * 5, "last_seq": [1] * 5}, "column first_seq is String; make it integers"),
     ],
