@@ -24,6 +24,7 @@ from autohedge.strategies.user_code import StrategyModuleFinder, StrategySources
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]
 
+_MAKE_BARS = "set bars.every, such as 1m, to make bars"
 DIRECTIONS = {"long": LONG_ONLY, "short": SHORT_ONLY, "both": BOTH}
 
 
@@ -99,13 +100,14 @@ def _require_kinds(name: str, kinds: frozenset[Kind], streams: Sequence[Stream])
     for prices in prices_of(streams):
         held = {each.kind for each in streams if each.symbol == prices.symbol and each.origin.read}
         missing = [kind for kind in KINDS if kind in kinds - held]
-        if missing and kinds <= set(PRICE_KINDS):
+        if missing and len(kinds) == 1 and kinds <= set(PRICE_KINDS):
             raise _unfit(name, kinds, prices)
         if missing:
             wanted = " and ".join(missing)
+            cure = _MAKE_BARS if missing == [Kind.BARS] else f"add a file of {wanted}"
             raise Misconfigured(
                 f"strategy {name} reads {wanted}, but the tape of {prices.symbol} holds none; "
-                f"add a file of {wanted}, or choose another tape or strategy"
+                f"{cure}, or choose another tape or strategy"
             )
 
 
@@ -113,7 +115,9 @@ def _unfit(name: str, kinds: frozenset[Kind], stream: Stream) -> Misconfigured:
     wanted = " or ".join(sorted(kinds))
     msg = f"strategy {name} reads {wanted}, but the tape of {stream.symbol} holds {stream.kind}"
     cure = "choose another tape or strategy"
-    if ":" in name:
+    if ":" in name and kinds == {Kind.BARS}:
+        cure = f"{_MAKE_BARS}, or {cure}"
+    elif ":" in name:
         cure = f"define {METHODS[stream.kind]} and write reads = Kind.{stream.kind.name}, or {cure}"
     return Misconfigured(f"{msg}; {cure}")
 

@@ -212,6 +212,24 @@ def test_strategy_without_the_rows_that_it_reads_is_refused() -> None:
         engine_for(wanted, tape)
 
 
+@pytest.mark.parametrize("reads", ["Kind.BARS", "{Kind.QUOTES, Kind.BARS}"])
+def test_strategy_of_bars_on_quotes_is_told_how_to_make_bars(tmp_path: Path, reads: str) -> None:
+    source = (
+        "from autohedge.strategies import Kind, Strategy\n"
+        "class Own(Strategy):\n"
+        f"    reads = {reads}\n"
+        "    def on_quote(self, quote): ...\n"
+        "    def on_bar(self, bar): ...\n"
+    )
+    (tmp_path / "own.py").write_text(source)
+    wanted = settings(strategy__name=f'"{tmp_path / "own.py"}:Own"')
+    message = (
+        "Own reads bars, but the tape of X holds (none|quotes); set bars.every, such as 1m, to make bars, or"
+    )
+    with pytest.raises(Misconfigured, match=message):
+        engine_for(wanted, as_read(wanted, tape_of([quotes(1)])))
+
+
 def bar_settings(**changes: Any) -> Any:
     return settings(strategy__name="crossover", crossover__fast=2, crossover__slow=4, **changes)
 
