@@ -98,7 +98,7 @@ def _bar_rows(symbol: str, streams: Sequence[Stream], wanted: BarsSettings) -> I
     count, _, unit = wanted.every.partition(" ")
     rank = float(ORDER.index(Kind.BARS))
     if unit:  # such a bar is known right after its last row
-        rank = ORDER.index(source.kind) + 0.5
+        rank = float(len(ORDER))
         bars = _bars_of_counts(list(_prints(source)), int(count))
     else:
         bars = _bars_of_time(list(_prints(source)), int(count.removesuffix("s")) * NS_PER_S)

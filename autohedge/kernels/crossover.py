@@ -159,12 +159,13 @@ def _step_price(lane: Any, ts: int, bid: float, ask: float, close: float) -> int
 
 @inlined
 def _step_bar(lane: Any, close: float) -> int:
-    """Processes one finished bar without prices of its own; it does not count."""
+    """Processes one finished bar without prices of its own; only a signal counts."""
     code = _on_close(lane, close)
     # Before the first price there is nothing to trade at yet.
     if not lane["bid"] > 0.0:
         return _BAR_FORMING
-    lane["stop"] = code
+    if code not in (_WARMING_UP, _NO_SIGNAL):
+        record_code(lane, code)
     return code
 
 

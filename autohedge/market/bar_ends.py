@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from autohedge.core.errors import Misconfigured
+from autohedge.market.bar_spec import BarSpec
 from autohedge.market.schema import TIME
 
 if TYPE_CHECKING:
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from autohedge.market.readers import Reader
 
 END, KNOWN_AT = "end_ns", "known_ns"
+EVERY = "autohedge.every"
+"""The note of a Parquet file that says what ends its bars."""
 
 
 def has_bar_ends(schema: "pl.Schema") -> bool:
@@ -25,6 +28,14 @@ def known_column(schema: "pl.Schema") -> str:
     if not has_bar_ends(schema):
         return TIME
     return KNOWN_AT if KNOWN_AT in schema and schema[KNOWN_AT].is_integer() else END
+
+
+def end_by_time(reader: "Reader") -> bool:
+    """Returns whether bars end by time; those of ticks, volume or dollars say so, because a feed may be regular."""
+    try:
+        return BarSpec.of(reader.notes.get(EVERY, "1m")).is_time
+    except Misconfigured:  # another program's note
+        return True
 
 
 def usual_length_ns(reader: "Reader", select: str | None, subject: str) -> int:

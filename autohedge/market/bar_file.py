@@ -8,7 +8,7 @@ import numpy as np
 from autohedge.core.errors import Misconfigured
 from autohedge.kernels.bars import UNKNOWN
 from autohedge.market.bar_aggregator import FIELDS, AggregatedBars
-from autohedge.market.bar_ends import END, KNOWN_AT
+from autohedge.market.bar_ends import END, EVERY, KNOWN_AT
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.bars import length_text
 from autohedge.market.schema import TIME
@@ -50,7 +50,7 @@ def write_bars(made: AggregatedBars, spec: BarSpec, path: Path) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("xb") as file:
-            frame.write_parquet(file)
+            frame.write_parquet(file, metadata={EVERY: spec.every})
         draft.replace(path)
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error

@@ -48,6 +48,7 @@ class CsvReader:
         # Types come from the names, not from a sample of rows, so that late values cannot contradict them.
         self.schema = pl.Schema({name: _type_of(name) for name in self._header.names})
         self.rows_max = path.stat().st_size // _ROW_BYTES_LEAST + 1
+        self.notes: dict[str, str] = {}
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """See Reader; a block has all columns."""

@@ -11,6 +11,7 @@ import numpy as np
 from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.kernels.bars import UNKNOWN
+from autohedge.kernels.code_files import source_hash
 from autohedge.market import cache
 from autohedge.market.bar_aggregator import bars_of
 from autohedge.market.bar_ends import KNOWN_AT
@@ -108,7 +109,7 @@ def _cached(
     source: Stream, recipe: dict[str, Any], kind: Kind, make: Callable[[], Columns]
 ) -> tuple[Columns, str]:
     origin = source.origin
-    key = cache.key_of("derived", origin.rows_id, origin.select, origin.interval_ns, recipe)
+    key = cache.key_of("derived", source_hash(), origin.rows_id, origin.select, origin.interval_ns, recipe)
     entry = cache.find_or_build(key, partial(_fill, make=make, kind=kind))
     return entry.columns, entry.meta.hash
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import cache
-from autohedge.market.bar_ends import END, KNOWN_AT, has_bar_ends, known_column, usual_length_ns
+from autohedge.market.bar_ends import END, KNOWN_AT, end_by_time, has_bar_ends, known_column, usual_length_ns
 from autohedge.market.bars import length_flaw, usual_gap_ns
 from autohedge.market.book_cache import import_book
 from autohedge.market.cache import CachedColumns, Meta
@@ -110,6 +110,8 @@ class _Plan:
     def _interval(self) -> tuple[int, str]:
         """Returns the length of the bars, in nanoseconds, and how their starts contradict it."""
         if has_bar_ends(self.reader.schema):
+            if not end_by_time(self.reader):
+                return 0, ""
             with readable(self.request.path):
                 return usual_length_ns(self.reader, self.select, str(self.request.path)), ""
         with readable(self.request.path):

@@ -1,6 +1,6 @@
 """Merges streams into rows ordered by (time, kind, stream, row), in blocks of bounded size."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,11 +64,13 @@ class Taken(NamedTuple):
 def _rank(stream: Stream) -> float:
     """Returns the rank of a stream's rows among those of the same time."""
     if stream.kind is Kind.BARS and not _ends_by_time(stream):
-        derived = stream.origin.derived or {"from": Kind.TRADES}
-        return (
-            KINDS.index(Kind(derived["from"])) + 0.5
-        )  # such a bar holds a row of its time, and is known after it
-    return KINDS.index(stream.kind)
+        return len(KINDS)  # such a bar holds a row of its time, and is known after it
+    return KINDS.index(Kind.BOOK if _is_touch(stream) else stream.kind)
+
+
+def _is_touch(stream: Stream) -> bool:
+    """Returns whether the rows are the best prices after each message of a book."""
+    return stream.origin.derived == {"from": Kind.BOOK.value}
 
 
 def _ends_by_time(stream: Stream) -> bool:
@@ -128,7 +130,7 @@ def _rows(columns: Columns) -> Rows:
 
 def _identity(each: Taken) -> tuple[object, ...]:
     origin = each.stream.origin
-    use = origin.prices, origin.read, origin.skips_partial, each.lane, each.source
+    use = origin.prices, origin.read, origin.skips_partial, each.lane, each.source, each.rank
     return (origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars, origin.window_ns, use)
 
 
@@ -174,9 +176,27 @@ def _block(
     if mixed:
         block["source"] = _repeated("source", [each.source for each in taken], counts)
         block["priced"] = _repeated("priced", [each.stream.origin.prices for each in taken], counts)
-    # A stable sort keeps the order of the streams, and of rows within a stream, at equal times.
-    order = np.argsort(block["ts"], kind="stable")
+    order = _order(taken, block, counts)
     return {name: column[order] for name, column in block.items()}
+
+
+def _order(taken: Sequence[Taken], block: Columns, counts: Sequence[int]) -> NDArray[np.int64]:
+    """Returns the order of a block's rows, which are those of one stream after the other."""
+    books = {each.lane for each in taken if each.stream.kind is Kind.BOOK}
+    touches = [_is_touch(each.stream) and each.lane in books for each in taken]
+    if not any(touches):
+        # A stable sort keeps the order of the streams, and of rows within a stream, at equal times.
+        return np.argsort(block["ts"], kind="stable")
+    # The prices after a message come right before it: a strategy that reads it is filled at what it sees.
+    paired = {each.lane for each, touch in zip(taken, touches, strict=True) if touch}
+    first = {each.lane: number for number, each in reversed(list(enumerate(taken))) if _in_pair(each, paired)}
+    places = [first[each.lane] if _in_pair(each, paired) else number for number, each in enumerate(taken)]
+    within = 2 * block["row"] + np.repeat([not touch for touch in touches], counts)
+    return np.lexsort((within, np.repeat(places, counts), block["ts"]))
+
+
+def _in_pair(each: Taken, lanes: Collection[int]) -> bool:
+    return each.lane in lanes and (each.stream.kind is Kind.BOOK or _is_touch(each.stream))
 
 
 def _repeated(name: str, values: Sequence[int], counts: Sequence[int]) -> Column:

@@ -1,6 +1,6 @@
 """Reads files in blocks, so that memory does not grow with the file."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -36,6 +36,11 @@ class Reader(Protocol):
         """A number of rows that the file does not exceed."""
         ...
 
+    @property
+    def notes(self) -> Mapping[str, str]:
+        """What the file says about itself; nothing if it is text."""
+        ...
+
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """Yields blocks of some columns, each column in file order.
 
@@ -66,6 +71,7 @@ class ParquetReader:
         self._frame = frame.rename({old: new for old, new in renamed.items() if old != new})
         self.schema = self._frame.collect_schema()
         self.rows_max = int(self._frame.select(pl.len()).collect().item())
+        self.notes: dict[str, str] = pl.read_parquet_metadata(path)
 
     def blocks(self, columns: Sequence[str], symbol: str | None = None) -> Iterator[dict[str, "pl.Series"]]:
         """See Reader; a block has one column."""

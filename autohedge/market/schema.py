@@ -34,6 +34,7 @@ _MARKS = {
     Kind.TRADES: TRADE_VALUES,
     Kind.FUNDING: ("funding_rate",),
 }
+_OF_BOOKS = ("event", "is_snapshot", "first_seq", "last_seq")
 _ORDER_BY_ORDER = "order_id"
 
 
@@ -45,6 +46,8 @@ def kind_of(names: list[str], subject: str) -> Kind:
         if any(name in names for name in needed):
             _require_columns([TIME, *needed], names, subject)
             return kind
+    if any(name in names for name in _OF_BOOKS):
+        _require_columns([TIME, *_MARKS[Kind.BOOK]], names, subject)
     for kind, marks in _MARKS.items():
         if all(name in names for name in marks) and _ORDER_BY_ORDER not in names:
             _require_columns([TIME], names, subject)

@@ -163,7 +163,7 @@ class StoreCursor:
         block = taken._replace(stream=part).columns(mixed=self._mixed) | {
             "ts": rows.known,
             "row": np.arange(rows.first, rows.first + count),
-            "through": rows.at + (rows.side >= 0),
+            "through": rows.at + int(rows.side >= 0 or rows.of_row),
             "at": rows.at,
             "side": np.full(count, rows.side),
         }

@@ -28,7 +28,8 @@ class Arrived:
     """Rows of one stream that a store has got, or that were made of them.
 
     `at` is the number of each row in the store; a made row comes before or after that one by its `side`, -1 or 1.
-    `known` is when the row became known, and `first` its number within the stream.
+    `known` is when the row became known, and `first` its number within the stream. With `of_row` a made row holds the
+    row that it comes before.
     """
 
     columns: Columns
@@ -36,13 +37,14 @@ class Arrived:
     known: Positions
     first: int
     side: int = 0
+    of_row: bool = False
 
     def __len__(self) -> int:
         return len(self.at)
 
 
 class BookTouches(GrowingColumns):
-    """The columns of the quotes of a book's best prices, one after each message."""
+    """The columns of the quotes of a book's best prices, one for each message."""
 
     def __init__(self, book: Stream) -> None:
         super().__init__(COLUMNS[Kind.QUOTES])
@@ -52,13 +54,16 @@ class BookTouches(GrowingColumns):
         self._book = OrderBook(messages.tick, sequenced=messages.sequenced)
 
     def make(self, messages: Arrived) -> Arrived:
-        """Returns the quotes after messages that have come, each right after its message."""
+        """Returns the best prices after messages that have come, each right before its message.
+
+        So a strategy that reads the message is filled at the prices that it sees.
+        """
         first, count = self.count, self.count + len(messages)
         touch = self._book.touches(self._messages.first(count))
         values = {name: touch[:, at] for at, name in enumerate(COLUMNS[Kind.QUOTES][1:])}
         columns = {"ts": messages.columns["ts"], **values}
         self.append(columns)
-        return Arrived(columns, messages.at, messages.known, first, 1)
+        return Arrived(columns, messages.at, messages.known, first, -1, of_row=True)
 
 
 class MadeBars(GrowingColumns):

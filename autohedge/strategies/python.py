@@ -140,10 +140,10 @@ class PythonStrategyRunner:
             return False
         self._require_valid(signal, i, lane, (self._bid.item(lane) + self._ask.item(lane)) / 2.0)
         code = self._reason(signal, lane)
-        if not STOPS_FROM <= code < GATES_FROM:
+        if code == Reason.NO_SIGNAL:  # nothing to leave: such a row does not count
             return False
-        self._stop[lane] = code
-        return True
+        self._record(lane, code)
+        return STOPS_FROM <= code < GATES_FROM
 
     def _price_step(self, rows: Rows, i: int, number: int, row: Row, source: int) -> int:
         """Processes one row of prices; returns exactly one code, as a compiled step does."""

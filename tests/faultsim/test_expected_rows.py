@@ -54,7 +54,7 @@ def test_a_bar_that_lacks_its_beginning_is_shown_only_if_wanted() -> None:
 def test_a_bar_of_ticks_comes_after_the_trade_that_fills_it() -> None:
     rows = _expected([(1, 5.0), (10, 6.0), (10, 7.0), (11, 8.0)], BarsSettings(every="3 ticks"))
     kinds = [row.kind for row in rows if row.ts_ns == NS_PER_S]
-    assert kinds == [Kind.FUNDING, Kind.LIQUIDATIONS, Kind.TRADES, Kind.TRADES, Kind.BARS, Kind.QUOTES]
+    assert kinds == [Kind.FUNDING, Kind.LIQUIDATIONS, Kind.TRADES, Kind.TRADES, Kind.QUOTES, Kind.BARS]
 
 
 @pytest.mark.parametrize("price", [nan, 0.0, -1.0])

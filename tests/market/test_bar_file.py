@@ -8,7 +8,7 @@ import polars as pl
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.market import TapeSource, open_tape
+from autohedge.market import TapeSource, open_streams, open_tape
 from autohedge.market.bar_aggregator import FIELDS, AggregatedBars, BarSource, as_dicts, bars_of, make_bars
 from autohedge.market.bar_file import require_writable, write_bars
 from autohedge.market.bar_spec import BarSpec
@@ -104,7 +104,7 @@ def test_file_that_cannot_be_written_is_refused_and_leaves_none(tmp_path: Path) 
 
 
 def test_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(self: pl.DataFrame, file: BinaryIO) -> None:
+    def full(self: pl.DataFrame, file: BinaryIO, **_: object) -> None:
         file.write(b"half")
         raise OSError(28, "No space left on device")
 
@@ -114,3 +114,13 @@ def test_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(Misconfigured, match="cannot be written .No space left on device.; check the folder"):
         write_bars(made, spec, tmp_path / "A.parquet")
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == []
+
+
+def test_bars_of_ticks_of_a_regular_feed_are_no_bars_of_time(tmp_path: Path) -> None:
+    path, spec = tmp_path / "A_bars.parquet", BarSpec.of("3 ticks")
+    write_bars(make_bars(spec, TRADES, columns_of([S] * 12, [1.0] * 12, [1.0] * 12, [0] * 12)), spec, path)
+    (stream,) = open_streams([TapeSource(path)])
+    assert stream.origin.interval_ns == 0
+    pl.read_parquet(path).write_parquet(path, metadata={"autohedge.every": "7 <bananas>"})
+    (unmarked,) = open_streams([TapeSource(path)])
+    assert unmarked.origin.interval_ns == 2 * S

@@ -248,6 +248,7 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
         ),
         ({"ts_ns": TIMES, "order_id": [1, 2], "side": [1, 2], "price": [1, 2], "size": [1, 2]}, "no columns"),
         ({"price": [1, 2], "size": [1, 2]}, "column ts_ns is missing"),
+        ({"ts_ns": TIMES, "event": [1, 2], "price": [1, 2], "size": [1, 2]}, "column side is missing"),
         ({"ts_ns": TIMES, "bid": ["1", "2"], "ask": [1, 2]}, "column bid is String"),
         ({"ts_ns": TIMES, "price": ["1", "2"], "size": [1, 2]}, "column price is String"),
         ({"ts_ns": [1.5, 2.5], **GOOD}, "ts_ns is Float64"),

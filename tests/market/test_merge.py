@@ -92,7 +92,7 @@ def test_the_order_of_the_streams_is_the_order_of_the_lanes() -> None:
 
 
 @pytest.mark.parametrize("source", ["quotes", "trades"])
-def test_a_bar_of_ticks_comes_right_after_the_row_that_fills_it(source: str) -> None:
+def test_a_bar_of_ticks_comes_after_all_rows_of_its_last_time(source: str) -> None:
     times = [1, 2, 2, 2, 3, 3]
     quotes = Stream.of("S", {"ts": times, "bid": [9.0] * 6, "ask": [9.5] * 6})
     trades = Stream.of("S", {"ts": times, "price": [9.2] * 6, "size": [1.0] * 6}, kind=Kind.TRADES)
@@ -102,7 +102,6 @@ def test_a_bar_of_ticks_comes_right_after_the_row_that_fills_it(source: str) -> 
     order = [
         (int(ts), tape.streams[at].kind) for ts, at in zip(tape.rows.ts, tape.rows.kinds.source, strict=True)
     ]
-    for ts, rows in ((2, times.count(2)), (3, times.count(3))):
-        at = order.index((ts, Kind.BARS))
-        filling = [number for number, each in enumerate(order) if each == (ts, Kind(source))]
-        assert len(filling) == rows and max(filling) == at - 1
+    for ts in (2, 3):
+        last = [kind for at, kind in order if at == ts]
+        assert last == [Kind.TRADES] * times.count(ts) + [Kind.QUOTES] * times.count(ts) + [Kind.BARS]

@@ -1,5 +1,6 @@
 """Which rows of a market a run takes: prices, and what the strategy reads."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,18 @@ def test_an_instrument_without_quotes_has_the_prices_of_its_book() -> None:
     assert tape.rows.ask.tolist()[:2] == [11.0, 11.0]
     assert np.isnan(tape.rows.bid[2])  # crossed
     assert tape.origins[2].derived == {"from": "book"}
+
+
+def test_best_prices_of_a_book_come_right_before_their_message() -> None:
+    messages = batch([message([("bid", 9.0 + at, 1.0), ("ask", 20.0, 1.0)]) for at in range(4)])
+    times = np.array([1, 1, 1, 2])
+    same_time = Stream.of_book("A", replace(messages, ts=times))
+    trades = stream(Kind.TRADES, {"ts": [1, 2], "price": [1, 1], "size": [1, 1]})
+    for streams in ([same_time, trades], [trades, same_time]):
+        tape = tape_of(streams, Reads(frozenset({Kind.BOOK, Kind.TRADES})))
+        pair, last = ["quotes", "book"], ["trades"]
+        assert kinds_of(tape) == [*pair, *pair, *pair, *last, *pair, *last]
+        assert tape.rows.bid[::2][:3].tolist() == [9.0, 10.0, 11.0]
 
 
 def test_an_instrument_without_quotes_and_book_is_priced_by_its_shortest_bars() -> None:

@@ -205,6 +205,19 @@ def test_a_stale_quote_does_not_carry_an_entry_at_a_print(tmp_path: Path) -> Non
     assert (report.codes["entry"], report.codes["stale"]) == (0, 1)
 
 
+def test_signals_at_prints_that_lead_to_no_order_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "from autohedge.strategies import Kind, Signal, Strategy\n"
+        "class Own(Strategy):\n"
+        "    reads = Kind.TRADES\n"
+        "    def on_trade(self, trade):\n"
+        "        return Signal.BUY\n"
+    )
+    wanted = settings(strategy__name=f'"{tmp_path / "own.py"}:Own"')
+    report = run_in_memory(wanted, tape_of([quotes(S), prints(2 * S, 3 * S, 4 * S)]))
+    assert (report.codes["entry"], report.codes["in_position"], report.codes["no_signal"]) == (1, 2, 1)
+
+
 def test_strategy_without_the_rows_that_it_reads_is_refused() -> None:
     wanted = settings(strategy__name=f'"{EXAMPLE}:OrderFlow"')
     tape = as_read(wanted, tape_of([quotes(1), prints(2)]))
