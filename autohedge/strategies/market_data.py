@@ -1,5 +1,7 @@
 """What a Python strategy receives: one value per row of the kinds that it reads."""
 
+from operator import index
+
 import msgspec
 
 from autohedge.core.orders import Side
@@ -137,25 +139,39 @@ class Book:
         return (ask - bid) / ((bid + ask) / 2.0) * 10_000.0
 
     def bid_depth(self, levels: int) -> float:
-        """Returns the size of the best bids."""
-        return self._current().depth(BID, levels)
+        """Returns the size of the best bids. Raises ValueError for less than one level."""
+        return self._current().depth(BID, _levels(levels))
 
     def ask_depth(self, levels: int) -> float:
-        """Returns the size of the best asks."""
-        return self._current().depth(ASK, levels)
+        """Returns the size of the best asks; raises as `bid_depth` does."""
+        return self._current().depth(ASK, _levels(levels))
 
     def imbalance(self, levels: int) -> float:
-        """Returns (B − A) / (B + A) of the depths."""
-        return self._current().imbalance(levels)
+        """Returns (B − A) / (B + A) of the depths; raises as `bid_depth` does."""
+        return self._current().imbalance(_levels(levels))
 
     def weighted_imbalance(self, levels: int, decay_bps: float = DECAY_BPS) -> float:
         """Returns the imbalance with each size divided by 1 + d / `decay_bps`, d its distance from mid in bps."""
-        return self._current().weighted_imbalance(levels, decay_bps)
+        return self._current().weighted_imbalance(_levels(levels), float(decay_bps))
 
     def buy(self, quantity: float) -> FillEstimate:
-        """Returns what a market order to buy would get."""
-        return self._current().walk(ASK, quantity)
+        """Returns what a market order to buy would get. Raises ValueError unless `quantity` is above 0."""
+        return self._current().walk(ASK, _quantity(quantity))
 
     def sell(self, quantity: float) -> FillEstimate:
-        """Returns what a market order to sell would get."""
-        return self._current().walk(BID, quantity)
+        """Returns what a market order to sell would get; raises as `buy` does."""
+        return self._current().walk(BID, _quantity(quantity))
+
+
+def _levels(levels: int) -> int:
+    number = index(levels)
+    if number < 1:
+        raise ValueError(f"levels must be at least 1, not {levels}")
+    return number
+
+
+def _quantity(quantity: float) -> float:
+    # NaN stands for a figure of a book that is not valid, whose estimates are NaN anyway.
+    if quantity <= 0:
+        raise ValueError(f"a quantity must be above 0, not {quantity!r}")
+    return float(quantity)

@@ -104,7 +104,7 @@ def _require_kinds(name: str, kinds: frozenset[Kind], streams: Sequence[Stream])
             raise _unfit(name, kinds, prices)
         if missing:
             wanted = " and ".join(missing)
-            cure = _MAKE_BARS if missing == [Kind.BARS] else f"add a file of {wanted}"
+            cure = _MAKE_BARS if missing == [Kind.BARS] else "add its file with --tape"
             raise Misconfigured(
                 f"strategy {name} reads {wanted}, but the tape of {prices.symbol} holds none; "
                 f"{cure}, or choose another tape or strategy"

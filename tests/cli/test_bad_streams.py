@@ -65,7 +65,7 @@ CASES: list[tuple[list[str], list[str], str]] = [
     (
         [QUOTES],
         ["strategy.name=mine.py:Prints"],
-        "reads trades, but the tape of A holds none; add a file of tra",
+        "reads trades, but the tape of A holds none; add its file with --tape",
     ),
 ]
 

@@ -140,6 +140,18 @@ def test_bad_rows_do_not_reach_the_strategy() -> None:
     ]
 
 
+def test_book_refuses_levels_and_quantities_that_make_no_sense() -> None:
+    book = Book("X", messages())
+    book.advance(2, 2)
+    assert book.bid_depth(1) == 3.0
+    with pytest.raises(ValueError, match="levels must be at least 1, not 0"):
+        book.imbalance(0)
+    with pytest.raises(TypeError):
+        book.ask_depth(1.5)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="a quantity must be above 0"):
+        book.sell(-1.0)
+
+
 def test_signal_at_a_print_waits_for_the_first_price() -> None:
     tape = tape_of([quotes(5, 7), prints(1, 6)], Reads(frozenset({Kind.TRADES})))
     scanned, seen = runner(Prints, tape)
@@ -221,7 +233,7 @@ def test_signals_at_prints_that_lead_to_no_order_are_counted(tmp_path: Path) -> 
 def test_strategy_without_the_rows_that_it_reads_is_refused() -> None:
     wanted = settings(strategy__name=f'"{EXAMPLE}:OrderFlow"')
     tape = as_read(wanted, tape_of([quotes(1), prints(2)]))
-    with pytest.raises(Misconfigured, match="reads book, but the tape of X holds none; add a file of book"):
+    with pytest.raises(Misconfigured, match="reads book, but the tape of X holds none; add its file"):
         engine_for(wanted, tape)
 
 
