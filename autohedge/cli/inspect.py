@@ -76,7 +76,7 @@ def _print_verified(found: "RecordCheck") -> None:
 def check_data(
     tape: Annotated[list[str], typer.Argument(metavar="FILE...")], as_json: AsJson = False
 ) -> None:
-    """Report the times, gaps, bad rows and spreads of recorded market data.
+    """Report times, gaps, bad rows and spreads of recorded data.
 
     Takes files of every kind: quotes, trades, bars, books, funding rates and liquidations.
     """
