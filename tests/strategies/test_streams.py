@@ -238,7 +238,7 @@ def test_strategy_without_the_rows_that_it_reads_is_refused() -> None:
 
 
 @pytest.mark.parametrize("reads", ["Kind.BARS", "{Kind.QUOTES, Kind.BARS}"])
-def test_strategy_of_bars_on_quotes_says_how_to_make_bars(tmp_path: Path, reads: str) -> None:
+def test_strategy_of_bars_without_bars_names_the_setting(tmp_path: Path, reads: str) -> None:
     source = (
         "from autohedge.strategies import Kind, Strategy\n"
         "class Own(Strategy):\n"
