@@ -36,7 +36,7 @@ from autohedge.faultsim.recorded_account import RecordedAccount
 from autohedge.faultsim.recorded_balances import RecordedBalances
 from autohedge.faultsim.request_checks import RequestChecker
 from autohedge.faultsim.resting_checks import RestingOrderChecker
-from autohedge.faultsim.row_checks import Means, RowChecker
+from autohedge.faultsim.row_checks import MeanLengths, RowChecker
 from autohedge.faultsim.seal_checks import SealChecker
 from autohedge.faultsim.settings_in_force import ChangedSettings, SettingsInForce, directions_of
 from autohedge.faultsim.silence_checks import SilenceChecker
@@ -77,14 +77,14 @@ class InvariantChecker:
         self.last_number = 0  # of the questions that agents received, also before a restart
         self._begin({})
 
-    def _means(self, expected: Sequence[ExpectedRow]) -> dict[str, Means]:
+    def _means(self, expected: Sequence[ExpectedRow]) -> dict[str, MeanLengths]:
         """The means of a crossover that reads bars; empty without one."""
         settings = self._settings
         is_read = settings.trading.mode != "llm" and settings.strategy.name == "crossover"
         if not is_read or all(row.kind is not Kind.BARS for row in expected):
             return {}
         wanted = {symbol: settings.for_symbol(symbol).crossover for symbol in self._lane_of}
-        return {symbol: Means(each.fast, each.slow) for symbol, each in wanted.items()}
+        return {symbol: MeanLengths(each.fast, each.slow) for symbol, each in wanted.items()}
 
     def watch(self, strategies: Sequence[object]) -> None:
         """Follows what the strategies of a new engine see."""

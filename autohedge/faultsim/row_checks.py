@@ -39,7 +39,7 @@ def require_tape(tape: Tape, expected: Sequence[ExpectedRow]) -> None:
             raise InvariantViolation(f"33: row {number} of {row.kind} is priced wrongly")
 
 
-class Means(NamedTuple):
+class MeanLengths(NamedTuple):
     """How many closes the two means of a crossover have."""
 
     fast: int
@@ -57,7 +57,7 @@ class RowChecker:
         expected: Sequence[ExpectedRow],
         symbols: Sequence[str],
         quotes: ReceivedQuotes,
-        means: Mapping[str, Means],
+        means: Mapping[str, MeanLengths],
     ) -> None:
         self._quotes, self._means = quotes, means
         self._expected: dict[str, list[tuple[int, ExpectedRow]]] = {symbol: [] for symbol in symbols}
@@ -136,7 +136,7 @@ class RowChecker:
             raise InvariantViolation(f"36: {order.symbol} is entered at row {number}, which signals {signal}")
 
 
-def _side_of(closes: Sequence[float], means: Means) -> Signal | None:
+def _side_of(closes: Sequence[float], means: MeanLengths) -> Signal | None:
     """The side that a crossover may enter after these closes."""
     if len(closes) < means.slow:
         return None

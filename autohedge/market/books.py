@@ -129,6 +129,12 @@ class OrderBook:
         while rows := kernel.run(*self._arrays, *columns):
             self._arrays = kernel.with_room(self._arrays, rows)
 
+    def load_kernels(self, messages: BookMessages) -> None:
+        """Loads the machine code of all figures of an empty book, so that no message has to wait for it."""
+        self.run(messages, 0)
+        kernel.depth(*self._arrays[1:], codes.BID, 1)
+        _ = self.microprice, self.imbalance(1), self.weighted_imbalance(1), self.walk(codes.BID, 1.0)
+
     def touches(self, messages: BookMessages) -> NDArray[np.float64]:
         """Applies the messages that are still to come; returns bid, ask and their sizes after each, (those, 4)."""
         first = int(self._record["next"])

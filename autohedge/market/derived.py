@@ -29,7 +29,7 @@ BAR_SUMS = ("notional", "vwap", "buy_volume", "sell_volume")
 
 
 @dataclass(frozen=True, slots=True)
-class Deriver:
+class TapeDeriver:
     """Makes streams of others, in memory or in the cache; those that are `known` are not made again."""
 
     cached: bool

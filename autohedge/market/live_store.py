@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autohedge.core.errors import Corrupt
 from autohedge.market.column_file import hash_rows
 from autohedge.market.columns import Column, Columns
-from autohedge.market.read_checks import ReadRows
+from autohedge.market.row_hashes import RowHashes
 from autohedge.market.rows import Rows
 from autohedge.market.store_files import ORDER, STATE, StoreTable, StoreTables, read_manifest, read_state
 from autohedge.market.store_tables import LoadedTable, MappedTable, StoreFolder
@@ -37,7 +37,7 @@ class LiveStore:
         self._state = self._files.open(STATE)
         weakref.finalize(self, os.close, self._state)
         self._open = {table.name: self._opened(table) for table in self.tables.all}
-        self._read = {table.name: ReadRows() for table in self.tables.all}
+        self._read = {table.name: RowHashes() for table in self.tables.all}
         self._known_counts = 0, np.zeros(len(self.manifest.streams), np.int64)
         self.count, self.closed = 0, False
         self.rows = self._quotes()

@@ -39,7 +39,7 @@ def _single(stream: Stream) -> Rows:
     return Rows(lane=zeros(len(stream), np.int32), **columns)
 
 
-class Taken(NamedTuple):
+class TakenStream(NamedTuple):
     """A stream whose rows are merged: its lane, its position in the tape, and its rank at equal times."""
 
     stream: Stream
@@ -48,7 +48,7 @@ class Taken(NamedTuple):
     rank: float
 
     @classmethod
-    def of(cls, streams: Sequence[Stream], source: int) -> "Taken":
+    def of(cls, streams: Sequence[Stream], source: int) -> "TakenStream":
         """Returns the stream at a position of the tape."""
         stream = streams[source]
         return cls(stream, symbols_of(streams).index(stream.symbol), source, _rank(stream))
@@ -84,9 +84,9 @@ def merged_blocks(streams: Sequence[Stream], block_rows: int = BLOCK_ROWS) -> It
     return _blocks(taken, block_rows, mixed=mixed)
 
 
-def _taken(streams: Sequence[Stream]) -> tuple[list[Taken], bool]:
+def _taken(streams: Sequence[Stream]) -> tuple[list[TakenStream], bool]:
     """Returns the streams to merge in the order of their rows at equal times, and whether there are `RowKinds`."""
-    taken = [Taken.of(streams, source) for source, stream in enumerate(streams) if stream.origin.taken]
+    taken = [TakenStream.of(streams, source) for source, stream in enumerate(streams) if stream.origin.taken]
     taken.sort(key=lambda each: (each.rank, each.source))
     uses = (stream.origin for stream in streams if stream.origin.taken)
     mixed = not all(use.prices and use.read for use in uses)
@@ -94,7 +94,7 @@ def _taken(streams: Sequence[Stream]) -> tuple[list[Taken], bool]:
 
 
 def _blocks(
-    taken: Sequence[Taken], block_rows: int = BLOCK_ROWS, *, mixed: bool
+    taken: Sequence[TakenStream], block_rows: int = BLOCK_ROWS, *, mixed: bool
 ) -> Iterator[dict[str, Column]]:
     columns = [each.columns(mixed=mixed) for each in taken]
     times = [each["ts"] for each in columns]
@@ -108,13 +108,13 @@ def _blocks(
         starts = ends
 
 
-def _merged_in_memory(taken: Sequence[Taken], *, mixed: bool) -> Rows:
+def _merged_in_memory(taken: Sequence[TakenStream], *, mixed: bool) -> Rows:
     blocks = list(_blocks(taken, mixed=mixed))
     columns = {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
     return _rows({name: frozen(column, dtype_of(name)) for name, column in columns.items()})
 
 
-def _merged_in_cache(taken: Sequence[Taken], sources: int, *, mixed: bool) -> Rows:
+def _merged_in_cache(taken: Sequence[TakenStream], sources: int, *, mixed: bool) -> Rows:
     key = cache.key_of("merged", mixed, [_identity(each) for each in taken])
     entry = cache.find_or_build(key, partial(_fill, taken=taken, key=key, mixed=mixed))
     _require_sound(entry.columns["lane"], 1 + max(each.lane for each in taken))
@@ -128,7 +128,7 @@ def _rows(columns: Columns) -> Rows:
     return Rows(**{name: columns[name] for name in ROW_COLUMNS}, row=columns["row"], kinds=kinds)
 
 
-def _identity(each: Taken) -> tuple[object, ...]:
+def _identity(each: TakenStream) -> tuple[object, ...]:
     origin = each.stream.origin
     use = origin.prices, origin.read, origin.skips_partial, each.lane, each.source, each.rank
     return (origin.content_hash, origin.interval_ns, origin.select, origin.bad_bars, origin.window_ns, use)
@@ -140,7 +140,7 @@ def _require_sound(numbers: Column, count: int) -> None:
         raise Corrupt("the cache of the merged tape is damaged; delete the cache directory and run again")
 
 
-def _fill(folder: Path, *, taken: Sequence[Taken], key: str, mixed: bool) -> Meta:
+def _fill(folder: Path, *, taken: Sequence[TakenStream], key: str, mixed: bool) -> Meta:
     rows = sum(len(each.stream) for each in taken)
     written = write_columns(folder, _blocks(taken, mixed=mixed), rows)
     return Meta(taken[0].stream.kind, written.rows, written.columns, key)
@@ -159,7 +159,7 @@ def _end(ts: Column, start: int, cut: int) -> int:
 
 
 def _block(
-    taken: Sequence[Taken],
+    taken: Sequence[TakenStream],
     columns: Sequence[Columns],
     starts: Sequence[int],
     ends: Sequence[int],
@@ -180,7 +180,7 @@ def _block(
     return {name: column[order] for name, column in block.items()}
 
 
-def _order(taken: Sequence[Taken], block: Columns, counts: Sequence[int]) -> NDArray[np.int64]:
+def _order(taken: Sequence[TakenStream], block: Columns, counts: Sequence[int]) -> NDArray[np.int64]:
     """Returns the order of a block's rows, which are those of one stream after the other."""
     books = {each.lane for each in taken if each.stream.kind is Kind.BOOK}
     touches = [_is_touch(each.stream) and each.lane in books for each in taken]
@@ -195,7 +195,7 @@ def _order(taken: Sequence[Taken], block: Columns, counts: Sequence[int]) -> NDA
     return np.lexsort((within, np.repeat(places, counts), block["ts"]))
 
 
-def _in_pair(each: Taken, lanes: Collection[int]) -> bool:
+def _in_pair(each: TakenStream, lanes: Collection[int]) -> bool:
     return each.lane in lanes and (each.stream.kind is Kind.BOOK or _is_touch(each.stream))
 
 

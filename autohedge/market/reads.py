@@ -7,7 +7,7 @@ from typing import Protocol
 from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_aggregator import FINEST_FIRST
-from autohedge.market.derived import Deriver, spec_of
+from autohedge.market.derived import TapeDeriver, spec_of
 from autohedge.market.merge import merged
 from autohedge.market.stream import Kind, Stream, symbols_of
 from autohedge.market.tape import Tape, require_distinct
@@ -30,7 +30,7 @@ class Reads:
 PRICES = Reads()
 
 
-class MakesStreams(Protocol):
+class StreamDeriver(Protocol):
     """Makes streams of others, as a tape needs them."""
 
     def best_quotes(self, book: Stream) -> Stream:
@@ -71,10 +71,10 @@ def read_by(tape: Tape, reads: Reads) -> Tape:
 
 def _arranged(streams: Sequence[Stream], reads: Reads, *, cached: bool) -> list[Stream]:
     known = [stream for stream in streams if stream.origin.derived is not None]
-    return arranged(streams, reads, Deriver(cached, known))
+    return arranged(streams, reads, TapeDeriver(cached, known))
 
 
-def arranged(streams: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> list[Stream]:
+def arranged(streams: Sequence[Stream], reads: Reads, deriver: StreamDeriver) -> list[Stream]:
     """Returns the streams with their use, and those that are derived from them.
 
     Raises Misconfigured as `tape_of` does.
@@ -92,7 +92,7 @@ def arranged(streams: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> 
     return [found[stream.key] for stream in given] + derived
 
 
-def _uses(own: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> Iterator[Stream]:
+def _uses(own: Sequence[Stream], reads: Reads, deriver: StreamDeriver) -> Iterator[Stream]:
     """Yields the streams of one instrument with their use, and the derived ones."""
     prices = _price_stream(own, deriver)
     bars = _read_bars(own, prices, reads, deriver) if Kind.BARS in reads.kinds else []
@@ -104,7 +104,7 @@ def _uses(own: Sequence[Stream], reads: Reads, deriver: MakesStreams) -> Iterato
         yield stream.used(prices=is_price, read=read if reads.kinds else is_price, skips_partial=skips)
 
 
-def _price_stream(own: Sequence[Stream], deriver: MakesStreams) -> Stream:
+def _price_stream(own: Sequence[Stream], deriver: StreamDeriver) -> Stream:
     """Returns the stream that sets the prices of an instrument: quotes, else a book, else the shortest bars.
 
     Raises Misconfigured if there is none.
@@ -120,7 +120,7 @@ def _price_stream(own: Sequence[Stream], deriver: MakesStreams) -> Stream:
     return min(bars, key=lambda stream: stream.origin.interval_ns)
 
 
-def _read_bars(own: Sequence[Stream], prices: Stream, reads: Reads, deriver: MakesStreams) -> list[Stream]:
+def _read_bars(own: Sequence[Stream], prices: Stream, reads: Reads, deriver: StreamDeriver) -> list[Stream]:
     """Returns the bars of an instrument that the strategy reads."""
     wanted = reads.bars(prices.symbol)
     recorded = [stream for stream in own if stream.kind is Kind.BARS]

@@ -11,9 +11,9 @@ from autohedge.core.clock import NEVER
 from autohedge.market.columns import Column, Columns, dtype_of
 from autohedge.market.growing_columns import GrowingColumns
 from autohedge.market.live_store import LiveStore
-from autohedge.market.merge import Taken
+from autohedge.market.merge import TakenStream
 from autohedge.market.rows import ROW_COLUMNS, RowKinds, Rows
-from autohedge.market.store_derived import BEFORE_NS, Arrived, BookTouches, MadeBars, Positions
+from autohedge.market.store_derived import BEFORE_NS, ArrivedRows, BestQuotes, MadeBars, Positions
 from autohedge.market.stream import Kind, Stream
 
 _NONE = np.empty(0, np.int64)
@@ -38,7 +38,7 @@ class StoreCursor:
         self._store, self._streams = store, streams
         self._numbers = {stream.key: number for number, stream in enumerate(store.manifest.streams)}
         sources = [number for number, stream in enumerate(streams) if stream.origin.taken]
-        self._taken = {source: Taken.of(streams, source) for source in sources}
+        self._taken = {source: TakenStream.of(streams, source) for source in sources}
         self._mixed = any(_is_mixed(streams[source]) for source in sources)
         self._inputs = _inputs(streams)
         self._plain = not self._mixed and self._takes_all_quotes()
@@ -119,12 +119,12 @@ class StoreCursor:
         self.clock_ns = int(clocks[-1])
         self._append(arrived, start, clocks)
 
-    def _append(self, arrived: dict[int, Arrived], start: int, clocks: Positions) -> None:
+    def _append(self, arrived: dict[int, ArrivedRows], start: int, clocks: Positions) -> None:
         """Appends rows that have arrived, and those that are made; `clocks` is the time at each row from `start` on."""
         found = {source: replace(rows, known=clocks[rows.at - start]) for source, rows in arrived.items()}
         for source, stream in enumerate(self._streams):
             made_of = _source_of(stream, self._streams)
-            if isinstance(stream.columns, BookTouches):
+            if isinstance(stream.columns, BestQuotes):
                 found[source] = stream.columns.make(found[made_of])
             elif isinstance(stream.columns, MadeBars):
                 found[source] = stream.columns.make(found[made_of], start, clocks, self.clock_ns)
@@ -133,7 +133,7 @@ class StoreCursor:
             self._columns.append(_in_order(blocks))
             self.rows = self._shown()
 
-    def _arrived(self, start: int, end: int) -> dict[int, Arrived]:
+    def _arrived(self, start: int, end: int) -> dict[int, ArrivedRows]:
         """Returns the rows of each stream among those of the store from `start` to before `end`."""
         order = self._store.order[start:end]
         quotes = np.flatnonzero(order < self._store.manifest.quotes)
@@ -141,7 +141,7 @@ class StoreCursor:
         self._quotes += len(quotes)
         return found
 
-    def _arrived_of(self, source: int, start: int, order: Column, quotes: Column) -> Arrived:
+    def _arrived_of(self, source: int, start: int, order: Column, quotes: Column) -> ArrivedRows:
         store, stream = self._store, self._streams[source]
         number = self._numbers[stream.key]
         at = np.flatnonzero(order == number)
@@ -152,9 +152,9 @@ class StoreCursor:
             places = self._quotes + quotes.searchsorted(at)
         columns = store.columns(store.tables.streams[number])
         chunk = {name: column[places] for name, column in columns.items() if name != "lane"}
-        return Arrived(chunk, at + start, _NONE, first)
+        return ArrivedRows(chunk, at + start, _NONE, first)
 
-    def _block(self, source: int, rows: Arrived) -> dict[str, Column]:
+    def _block(self, source: int, rows: ArrivedRows) -> dict[str, Column]:
         """Returns the columns of a stream's rows, and what they are ordered by."""
         taken, count = self._taken[source], len(rows)
         # Its number is that of a finished source; here each bad bar is looked for.

@@ -24,7 +24,7 @@ BEFORE_NS = -(1 << 62)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Arrived:
+class ArrivedRows:
     """Rows of one stream that a store has got, or that were made of them.
 
     `at` is the number of each row in the store; a made row comes before or after that one by its `side`, -1 or 1.
@@ -43,7 +43,7 @@ class Arrived:
         return len(self.at)
 
 
-class BookTouches(GrowingColumns):
+class BestQuotes(GrowingColumns):
     """The columns of the quotes of a book's best prices, one for each message."""
 
     def __init__(self, book: Stream) -> None:
@@ -53,7 +53,7 @@ class BookTouches(GrowingColumns):
         self._messages = book.messages
         self._book = OrderBook(messages.tick, sequenced=messages.sequenced)
 
-    def make(self, messages: Arrived) -> Arrived:
+    def make(self, messages: ArrivedRows) -> ArrivedRows:
         """Returns the best prices after messages that have come, each right before its message.
 
         So a strategy that reads the message is filled at the prices that it sees.
@@ -63,7 +63,7 @@ class BookTouches(GrowingColumns):
         values = {name: touch[:, at] for at, name in enumerate(COLUMNS[Kind.QUOTES][1:])}
         columns = {"ts": messages.columns["ts"], **values}
         self.append(columns)
-        return Arrived(columns, messages.at, messages.known, first, -1, of_row=True)
+        return ArrivedRows(columns, messages.at, messages.known, first, -1, of_row=True)
 
 
 class MadeBars(GrowingColumns):
@@ -98,7 +98,7 @@ class MadeBars(GrowingColumns):
             + self._delay_ns
         )
 
-    def make(self, rows: Arrived, start: int, clocks: Positions, clock_ns: int) -> Arrived:
+    def make(self, rows: ArrivedRows, start: int, clocks: Positions, clock_ns: int) -> ArrivedRows:
         """Returns the bars that are finished by rows of the source and by the clock.
 
         `clocks` are what the clock was at each of the store's rows from `start` on, and `clock_ns` is what it is now.
@@ -111,7 +111,7 @@ class MadeBars(GrowingColumns):
         at = start + clocks.searchsorted(due)
         return self._appended(made, at.astype(np.int64), due, -1)
 
-    def _wait(self, rows: Arrived, start: int, clocks: Positions) -> None:
+    def _wait(self, rows: ArrivedRows, start: int, clocks: Positions) -> None:
         """Keeps rows until the clock cannot be followed by older ones."""
         if not len(rows):
             return
@@ -140,7 +140,7 @@ class MadeBars(GrowingColumns):
             finished.append(self._bars.advance(until_ns))
         return np.concatenate(finished) if finished else self._bars.forming
 
-    def _completed(self, rows: Arrived) -> Arrived:
+    def _completed(self, rows: ArrivedRows) -> ArrivedRows:
         """Returns the bars that rows complete, each right after the row."""
         finished, at, known = [], [], []
         for number in range(len(rows)):
@@ -152,7 +152,7 @@ class MadeBars(GrowingColumns):
         made = np.concatenate(finished) if finished else self._bars.forming[:0]
         return self._appended(made, np.array(at, np.int64), np.array(known, np.int64), 1)
 
-    def _added(self, rows: Arrived, number: int, known_ns: int) -> list[NDArray[np.void]]:
+    def _added(self, rows: ArrivedRows, number: int, known_ns: int) -> list[NDArray[np.void]]:
         row = {name: column[number : number + 1] for name, column in rows.columns.items()}
         own_ns = int(row["ts"][0])
         if self._kind is not Kind.BARS:
@@ -160,7 +160,7 @@ class MadeBars(GrowingColumns):
         added = self._bars.add({**row, "ts": np.array([known_ns])})
         return [added, self._bars.advance(own_ns)]  # no later source bar belongs to what ends with this one
 
-    def _appended(self, made: NDArray[np.void], at: Positions, known: Positions, side: int) -> Arrived:
+    def _appended(self, made: NDArray[np.void], at: Positions, known: Positions, side: int) -> ArrivedRows:
         first = self.count
         columns: dict[str, Column] = {
             "ts": known,
@@ -168,7 +168,7 @@ class MadeBars(GrowingColumns):
             "count": np.where(made["count"] == UNKNOWN, np.nan, made["count"]),
         }
         self.append(columns)
-        return Arrived({name: self[name][first:] for name in self}, at, known, first, side)
+        return ArrivedRows({name: self[name][first:] for name in self}, at, known, first, side)
 
 
 class StoreDeriver:
@@ -190,7 +190,7 @@ class StoreDeriver:
         return _derived(source, Kind.BARS, spec_of(recipe).length_ns, recipe)
 
 
-def derive_again(origin: Origin, streams: list[Stream]) -> Stream:
+def reopen_derived(origin: Origin, streams: list[Stream]) -> Stream:
     """Returns the stream of a recorded origin; `streams` are those before it. Raises Corrupt if its source is none."""
     recipe = origin.derived or {}
     wanted = origin.symbol, recipe.get("from"), recipe.get("interval_ns", 0)
@@ -215,5 +215,5 @@ def _derived(source: Stream, kind: Kind, interval_ns: int, recipe: dict[str, Any
     return Stream(kind, source.symbol, _maker(source, recipe), origin)
 
 
-def _maker(source: Stream, recipe: dict[str, Any]) -> BookTouches | MadeBars:
-    return BookTouches(source) if source.kind is Kind.BOOK else MadeBars(source, recipe)
+def _maker(source: Stream, recipe: dict[str, Any]) -> BestQuotes | MadeBars:
+    return BestQuotes(source) if source.kind is Kind.BOOK else MadeBars(source, recipe)

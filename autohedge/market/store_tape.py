@@ -14,7 +14,7 @@ from autohedge.market.reads import Reads, arranged, tape_of
 from autohedge.market.rows import Rows
 from autohedge.market.sources import TapeSource
 from autohedge.market.store_cursor import StoreCursor
-from autohedge.market.store_derived import StoreDeriver, derive_again
+from autohedge.market.store_derived import StoreDeriver, reopen_derived
 from autohedge.market.store_files import is_store
 from autohedge.market.store_streams import stream_of
 from autohedge.market.stream import Kind, Origin, Stream
@@ -83,7 +83,7 @@ def _reopened(origins: Sequence[Origin], packed: Path | None) -> tuple[LiveStore
     streams: list[Stream] = []
     for origin in origins:
         if origin.derived is not None:
-            streams.append(derive_again(origin, streams))
+            streams.append(reopen_derived(origin, streams))
             continue
         found = there.get(_key(origin))
         if found is None or found.store != origin.store:

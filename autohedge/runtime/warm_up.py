@@ -7,6 +7,7 @@ import numpy as np
 from autohedge.core.garbage import collection_paused
 from autohedge.engine.engine import Engine
 from autohedge.kernels.matching import first_touch, fold_recent, last_valid
+from autohedge.kernels.prices import scan_prices
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
 from autohedge.market.rows import Rows
 
@@ -37,3 +38,4 @@ def load_kernels(engine: Engine, rows: Rows) -> None:
     fold_recent(*all_columns, 0, 0, counts, ring, np.zeros((0, 1, 4)), ring)
     if states.dtype == state_dtype([]):  # the states of a Python strategy, whose rows are checked one by one
         check_one(new_states(states.dtype, 1), 0, np.nan, np.nan)
+        scan_prices(states, *columns, 0, 0)

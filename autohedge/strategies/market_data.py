@@ -84,7 +84,7 @@ class Book:
         now = messages.now
         self._messages, self._book = messages, OrderBook(now.tick, sequenced=now.sequenced)
         self._applied = self._count = 0
-        self._book.run(now, 0)  # loads the machine code
+        self._book.load_kernels(now)
 
     def advance(self, count: int, ts_ns: int) -> None:
         """Tells that the first `count` messages have come, the last one of them at `ts_ns`."""

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from autohedge.core.errors import Misconfigured
 from autohedge.market.stream import KINDS, Kind
 from autohedge.strategies.python import Strategy
-from autohedge.strategies.row_values import METHODS
+from autohedge.strategies.row_dispatch import METHODS
 from autohedge.strategies.user_code import described
 
 

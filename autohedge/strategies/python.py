@@ -20,7 +20,7 @@ from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check
 from autohedge.market.rows import Rows
 from autohedge.market.stream import Kind, Stream, prices_of, symbols_of
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
-from autohedge.strategies.row_values import Row, reader_of
+from autohedge.strategies.row_dispatch import Row, reader_of
 from autohedge.strategies.signals import Signal, is_signal, problem
 from autohedge.strategies.user_code import StrategyModuleFinder, described
 

@@ -19,7 +19,7 @@ from autohedge.strategies import crossover, momentum, none
 from autohedge.strategies.interface import StrategyRunner
 from autohedge.strategies.method_checks import check_methods, kinds_read
 from autohedge.strategies.python import PythonStrategyRunner, Strategy
-from autohedge.strategies.row_values import METHODS
+from autohedge.strategies.row_dispatch import METHODS
 from autohedge.strategies.user_code import StrategyModuleFinder, StrategySources, forget_user_modules, root_of
 
 Build = Callable[[Settings, Sequence[Stream]], StrategyRunner]

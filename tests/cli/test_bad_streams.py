@@ -40,6 +40,7 @@ CASES: list[tuple[list[str], list[str], str]] = [
     ),
     ([QUOTES], ["bars.every=1w", "bars.session=09:30-16:00 UTC"], "1w are longer than a session"),
     ([QUOTES], ["bars.every=1M", "bars.session=09:30-16:00 UTC"], "1M are longer than a session"),
+    ([QUOTES], ["bars.session=09:30-16:00 UTC"], "but not of which length; set bars.every, such as 1m"),
     ([QUOTES], ["bars.every=1m", "bars.source=trades"], "the tape of A has no trades; add them, or use auto"),
     ([BARS], ["bars.every=1h", "bars.source=quotes"], "the tape of A has no quotes; add them, or use auto"),
     (

@@ -22,6 +22,7 @@ from autohedge.core.abstentions import describe
 from autohedge.core.reasons import Reason
 from autohedge.exchanges.loopback.faults import WIRE_FAULTS
 from autohedge.llm import transcript
+from autohedge.market import Kind, Reads, Stream, tape_of
 from autohedge.prompts import builtin_names
 from tests.process_harness import ProcessHarness, wait
 from tests.run_harness import quotes_tape, settings
@@ -549,6 +550,11 @@ def test_run_in_llm_mode_sums_up_every_question_and_quote(call: Call) -> None:
 def test_estimate_calls_follows_mode_interval_and_samples(changes: dict[str, Any], calls: int) -> None:
     tape = quotes_tape([(10**18 + second * 10**9, 1.0, 2.0) for second in range(100)])
     assert estimate_calls(settings(**changes), tape) == calls
+    prints: dict[str, Any] = {"ts": tape.rows.ts + 1, "price": [1.5] * 100, "size": [1.0] * 100}
+    streams = [*tape.streams, Stream.of("X", prints, kind=Kind.TRADES)]
+    mixed = tape_of(streams, Reads(frozenset({Kind.QUOTES, Kind.TRADES})))
+    assert len(mixed) == 200
+    assert estimate_calls(settings(**changes), mixed) == calls
 
 
 def test_a_wrong_value_under_an_old_name_is_an_error(call: Call) -> None:

@@ -11,7 +11,7 @@ from autohedge.core.orders import ENTER, Side
 from autohedge.faultsim.expected_rows import expected_rows
 from autohedge.faultsim.question_checks import InvariantViolation
 from autohedge.faultsim.received_quotes import ReceivedQuotes
-from autohedge.faultsim.row_checks import Means, RowChecker, require_same_rows, require_tape, same
+from autohedge.faultsim.row_checks import MeanLengths, RowChecker, require_same_rows, require_tape, same
 from autohedge.faultsim.tape_readers import FlowReader
 from autohedge.market import Kind, Reads, Stream, Tape, tape_of
 from autohedge.strategies.market_data import TradeTick
@@ -110,7 +110,7 @@ def test_an_entry_of_a_crossover_follows_the_means_of_its_bars(side: Side, pos: 
     bars = BarsSettings(every="1 ticks")
     tape = tape_of([quotes, trades], Reads(frozenset({Kind.BARS}), lambda _: bars))
     received = ReceivedQuotes(tape.rows, ("S",))
-    checker = RowChecker(expected_rows(tape, bars), ("S",), received, {"S": Means(1, 2)})
+    checker = RowChecker(expected_rows(tape, bars), ("S",), received, {"S": MeanLengths(1, 2)})
     checker.apply(JournalEntry(1, pos, _order(side)), None)
     if holds:
         checker.step(7)

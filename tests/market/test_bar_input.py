@@ -13,7 +13,7 @@ from autohedge.market.bar_aggregator import bars_of, make_bars
 from autohedge.market.bar_file import write_bars
 from autohedge.market.bar_input import open_bar_input
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.derived import Deriver
+from autohedge.market.derived import TapeDeriver
 from tests.market.store_factory import rows_at, store_of
 from tests.market.trade_factory import TRADES, S, walk
 
@@ -97,7 +97,7 @@ def test_run_makes_the_bars_of_written_bars_that_it_makes_of_the_trades(tmp_path
     hours = "00:01-09:52 UTC"
     write_bars(make_bars(BarSpec.of("7m", hours), TRADES, trades), BarSpec.of("7m", hours), path)
     (stream,) = open_streams([TapeSource(path)])
-    found = Deriver(cached=False).bars(stream, BarsSettings(every="42m", session=hours))
+    found = TapeDeriver(cached=False).bars(stream, BarsSettings(every="42m", session=hours))
     wanted = make_bars(BarSpec.of("42m", hours), TRADES, trades).finished
     count = len(found.columns["ts"])
     assert len(wanted) - 1 <= count > 15

@@ -3,16 +3,19 @@
 import gc
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import numba
+import numpy as np
 import pytest
 from numba.core.dispatcher import Dispatcher
 
-from autohedge.app import engine_for
+from autohedge.app import as_read, engine_for
 from autohedge.kernels.code_cache import CodeCache
-from autohedge.market import SyntheticSpec, synthesize
+from autohedge.market import Kind, Stream, SyntheticSpec, Tape, synthesize, tape_of
 from autohedge.runtime.warm_up import load_kernels, warm_up
+from tests.market.book_factory import batch, message
 from tests.process_harness import ROOT
 from tests.run_harness import play, settings
 
@@ -49,6 +52,13 @@ def _kernels() -> Iterator[tuple[Any, str, Dispatcher]]:
 
 
 @pytest.fixture
+def compiled() -> None:
+    """Compiles the kernels of a book, which cannot be compiled while the kernels that they call are replaced."""
+    wanted = settings(**EAGER, strategy__name=f"{ROOT}/examples/order_flow.py:OrderFlow")
+    play(wanted, as_read(wanted, _mixed()))
+
+
+@pytest.fixture
 def called(monkeypatch: pytest.MonkeyPatch) -> Called:
     """Every kernel called from Python, with the types of its arguments."""
     called: Called = set()
@@ -77,6 +87,42 @@ def test_run_calls_no_kernel_that_was_not_loaded(
     play(wanted, TAPE)
     assert called <= loaded
     assert {name for name, _ in called} >= at_least
+
+
+@pytest.mark.parametrize(
+    ("changes", "at_least"),
+    [
+        ({"strategy__name": f"{ROOT}/examples/order_flow.py:OrderFlow"}, {"scan_prices", "imbalance", "run"}),
+        ({"strategy__name": "crossover", "bars__every": '"1s"'}, {"scan_mixed"}),
+    ],
+    ids=["python", "crossover"],
+)
+def test_run_on_several_kinds_calls_no_kernel_that_was_not_loaded(
+    compiled: None, called: Called, changes: dict[str, Any], at_least: set[str]
+) -> None:
+    wanted, tape = settings(**EAGER, **changes), as_read(settings(**EAGER, **changes), _mixed())
+    load_kernels(engine_for(wanted, tape), tape.rows)
+    loaded = called.copy()
+    called.clear()
+    play(wanted, tape)
+    assert called <= loaded
+    assert {name for name, _ in called} >= at_least
+
+
+def _mixed() -> Tape:
+    """Returns the quotes of the first symbol, with a trade and a message of the book at each."""
+    quotes = TAPE.streams[0]
+    columns = {name: column[:400] for name, column in quotes.columns.items()}
+    rows = len(columns["ts"])
+    trades = {"ts": columns["ts"], "price": columns["bid"], "size": np.ones(rows), "side": np.ones(rows)}
+    messages = batch([message([("bid", 9.0, 2.0), ("ask", 10.0, 1.0)]) for _ in range(rows)])
+    return tape_of(
+        [
+            Stream.of(quotes.symbol, columns),
+            Stream.of(quotes.symbol, trades, kind=Kind.TRADES),
+            Stream.of_book(quotes.symbol, replace(messages, ts=columns["ts"])),
+        ]
+    )
 
 
 def test_warm_up_leaves_the_engine_unchanged() -> None:

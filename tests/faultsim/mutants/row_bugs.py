@@ -16,7 +16,7 @@ from autohedge.market.book_messages import BookMessages
 from autohedge.market.books import BookMessage, OrderBook
 from autohedge.market.rows import Rows
 from autohedge.market.stream import KINDS, Kind, Origin, Stream
-from autohedge.strategies import row_values
+from autohedge.strategies import row_dispatch
 from autohedge.strategies.interface import CompiledStrategy
 from autohedge.strategies.market_data import Book, TradeTick
 from tests.faultsim.mutants.planted_bugs import Plant
@@ -70,19 +70,19 @@ def kept_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
 def book_of_an_earlier_process_is_lost(patch: pytest.MonkeyPatch) -> None:
     """After a restart the book lacks the messages that came while no process ran."""
 
-    def reader(stream: Stream, on_book: Callable[[Book], Any]) -> row_values.RowReader:
+    def reader(stream: Stream, on_book: Callable[[Book], Any]) -> row_dispatch.RowReader:
         assert stream.messages is not None
         messages = stream.messages.now
         shown = Book(stream.symbol, messages)
 
-        def read(rows: Rows, i: int, number: int, row: row_values.Row) -> Any:
+        def read(rows: Rows, i: int, number: int, row: row_dispatch.Row) -> Any:
             shown._book.apply(_message(messages, number))
             shown.ts_ns = row[1]
             return on_book(shown)
 
         return read
 
-    patch.setattr(row_values, "_book", reader)
+    patch.setattr(row_dispatch, "_book", reader)
 
 
 def last_figures_shown_after_a_gap(patch: pytest.MonkeyPatch) -> None:
@@ -141,14 +141,14 @@ def partial_bar_read(patch: pytest.MonkeyPatch) -> None:
 def bad_trade_shown(patch: pytest.MonkeyPatch) -> None:
     """A trade without a sound price or size reaches the strategy."""
 
-    def reader(stream: Stream, on_trade: Callable[[TradeTick], Any]) -> row_values.RowReader:
-        def read(rows: Rows, i: int, number: int, row: row_values.Row) -> Any:
+    def reader(stream: Stream, on_trade: Callable[[TradeTick], Any]) -> row_dispatch.RowReader:
+        def read(rows: Rows, i: int, number: int, row: row_dispatch.Row) -> Any:
             price, size, side = (stream.columns[name].item(number) for name in ("price", "size", "side"))
-            return on_trade(TradeTick(stream.symbol, row[1], price, size, row_values._SIDES[side]))
+            return on_trade(TradeTick(stream.symbol, row[1], price, size, row_dispatch._SIDES[side]))
 
         return read
 
-    patch.setattr(row_values, "_trades", reader)
+    patch.setattr(row_dispatch, "_trades", reader)
 
 
 def any_row_refreshes_the_quote(patch: pytest.MonkeyPatch) -> None:

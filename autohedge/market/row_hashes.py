@@ -8,7 +8,7 @@ from autohedge.market.columns import Columns
 _CHECKED_ROWS = 1 << 12  # whose hash is kept: rows that were changed are named to so many
 
 
-class ReadRows:
+class RowHashes:
     """The hashes of rows of one table as they were read, by chunks, until they are sealed."""
 
     def __init__(self) -> None:
