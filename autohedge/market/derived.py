@@ -21,7 +21,7 @@ from autohedge.market.books import OrderBook
 from autohedge.market.cache import Meta
 from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Columns, dtype_of, frozen, hash_columns
-from autohedge.market.stream import COLUMNS, PARTIAL, Kind, Origin, Stream
+from autohedge.market.stream import COLUMNS, PARTIAL, START, Kind, Origin, Stream
 
 BAR_VALUES = (*COLUMNS[Kind.BARS][1:], PARTIAL)
 BAR_SUMS = ("notional", "vwap", "buy_volume", "sell_volume")
@@ -149,6 +149,7 @@ def _bar_columns(source: Stream, recipe: dict[str, Any]) -> Columns:
     known = np.maximum.accumulate(np.maximum(bars[KNOWN_AT], bars["end_ns"]))
     return {
         "ts": frozen(known, np.int64),
+        START: frozen(bars["start_ns"], np.int64),
         **{name: frozen(bars[name], dtype_of(name)) for name in BAR_VALUES},
         **{name: frozen(bars[name], np.float64) for name in BAR_SUMS},
         "count": frozen(np.where(bars["count"] == UNKNOWN, np.nan, bars["count"]), np.float64),

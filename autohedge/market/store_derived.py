@@ -16,7 +16,7 @@ from autohedge.market.books import OrderBook
 from autohedge.market.columns import Column, Columns
 from autohedge.market.derived import BAR_SUMS, BAR_VALUES, spec_of
 from autohedge.market.growing_columns import GrowingColumns
-from autohedge.market.stream import COLUMNS, Kind, Origin, Stream
+from autohedge.market.stream import COLUMNS, START, Kind, Origin, Stream
 
 Positions = NDArray[np.int64]
 BEFORE_NS = -(1 << 62)
@@ -75,7 +75,7 @@ class MadeBars(GrowingColumns):
     """
 
     def __init__(self, source: Stream, recipe: dict[str, Any]) -> None:
-        super().__init__(("ts", *BAR_VALUES, *BAR_SUMS, "count"))
+        super().__init__(("ts", START, *BAR_VALUES, *BAR_SUMS, "count"))
         spec, self._kind = spec_of(recipe), source.kind
         self._interval_ns = source.origin.interval_ns
         self._bars = BarAggregator(spec, BarSource(source.kind, self._interval_ns))
@@ -164,6 +164,7 @@ class MadeBars(GrowingColumns):
         first = self.count
         columns: dict[str, Column] = {
             "ts": known,
+            START: made["start_ns"],
             **{name: made[name] for name in (*BAR_VALUES, *BAR_SUMS)},
             "count": np.where(made["count"] == UNKNOWN, np.nan, made["count"]),
         }

@@ -2,6 +2,7 @@
 
 from autohedge.core.orders import Purpose, Side
 from autohedge.market.stream import Kind
+from autohedge.strategies.indicators import IndicatorSet, parse_indicator
 from autohedge.strategies.interface import StrategyRunner
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
 from autohedge.strategies.python import Strategy
@@ -12,6 +13,7 @@ __all__ = [
     "Bar",
     "Book",
     "Funding",
+    "IndicatorSet",
     "Kind",
     "Liquidation",
     "Purpose",
@@ -23,5 +25,6 @@ __all__ = [
     "TradeTick",
     "build",
     "names",
+    "parse_indicator",
     "reads_of",
 ]

@@ -8,6 +8,7 @@ from autohedge.core.orders import Side
 from autohedge.kernels.book_codes import ASK, BID
 from autohedge.market.book_messages import Messages
 from autohedge.market.books import DECAY_BPS, FillEstimate, OrderBook
+from autohedge.strategies.indicators import IndicatorSet
 
 
 class Quote(msgspec.Struct, frozen=True, gc=False):
@@ -29,7 +30,8 @@ class Quote(msgspec.Struct, frozen=True, gc=False):
 class Bar(msgspec.Struct, frozen=True, gc=False):
     """One finished bar; `ts_ns` is its end, when it becomes known.
 
-    `interval_ns` is its length, 0 for bars of trades, volume or dollars.
+    `interval_ns` is its length, 0 for bars of trades, volume or dollars. `indicators` has the values of the indicators
+    that the strategy declares, None if it declares none; they change with the next bar of this length.
     """
 
     symbol: str
@@ -40,6 +42,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     close: float
     volume: float
     interval_ns: int = 0
+    indicators: IndicatorSet | None = None
 
 
 class TradeTick(msgspec.Struct, frozen=True, gc=False):

@@ -29,9 +29,14 @@ MIXED_CHUNK_ROWS = 8_192  # of which only those that the strategy reads are conv
 
 
 class Strategy:
-    """Base of a user's strategy; override the method for each kind of rows in `reads`."""
+    """Base of a user's strategy; override the method for each kind of rows in `reads`.
+
+    `indicators` are names of indicators over the bars that it reads, such as `rsi(period=14)`; `Bar.indicators` has
+    their values. They may be set in `__init__`.
+    """
 
     reads: ClassVar[Kind | Collection[Kind]] = Kind.QUOTES
+    indicators: Sequence[str] = ()
 
     def on_quote(self, quote: Quote) -> Signal | None:
         """Returns the signal for one quote, or None."""

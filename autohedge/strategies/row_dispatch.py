@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from math import inf, isfinite
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from autohedge.core.orders import BUY, SELL
 from autohedge.market.rows import Rows
 from autohedge.market.stream import Kind, Stream
+from autohedge.strategies.bar_indicators import declared_indicators
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
 from autohedge.strategies.signals import Signal
 
@@ -33,7 +34,7 @@ def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
     """Returns what passes a row of a stream to the strategy; bad rows are left out."""
     if not stream.origin.read:
         return _unread
-    readers: dict[Kind, Callable[[Stream, Any], RowReader]] = {
+    readers: dict[Kind, Callable[[Stream, Strategy], RowReader]] = {
         Kind.QUOTES: _quotes,
         Kind.BARS: _bars,
         Kind.TRADES: _trades,
@@ -41,15 +42,15 @@ def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
         Kind.FUNDING: _funding,
         Kind.LIQUIDATIONS: _liquidations,
     }
-    return readers[stream.kind](stream, getattr(strategy, METHODS[stream.kind]))
+    return readers[stream.kind](stream, strategy)
 
 
 def _unread(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
     raise AssertionError("the strategy does not read this row")
 
 
-def _quotes(stream: Stream, on_quote: Callable[[Quote], Signal | None]) -> RowReader:
-    symbol = stream.symbol
+def _quotes(stream: Stream, strategy: "Strategy") -> RowReader:
+    symbol, on_quote = stream.symbol, strategy.on_quote
 
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         _, ts, bid, ask, bid_size, ask_size = row
@@ -58,19 +59,24 @@ def _quotes(stream: Stream, on_quote: Callable[[Quote], Signal | None]) -> RowRe
     return read
 
 
-def _bars(stream: Stream, on_bar: Callable[[Bar], Signal | None]) -> RowReader:
+def _bars(stream: Stream, strategy: "Strategy") -> RowReader:
     names, interval_ns = ("open", "high", "low", "close", "volume"), stream.origin.interval_ns
+    on_bar, indicators = strategy.on_bar, declared_indicators(strategy, stream)
 
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         if rows.kinds is not None and not rows.kinds.close[i] > 0.0:
             return None
         first, high, low, close, volume = (stream.columns[name].item(number) for name in names)
-        return on_bar(Bar(stream.symbol, row[1], first, high, low, close, volume, interval_ns))
+        if indicators is not None:
+            indicators.advance(number)
+        return on_bar(Bar(stream.symbol, row[1], first, high, low, close, volume, interval_ns, indicators))
 
     return read
 
 
-def _trades(stream: Stream, on_trade: Callable[[TradeTick], Signal | None]) -> RowReader:
+def _trades(stream: Stream, strategy: "Strategy") -> RowReader:
+    on_trade = strategy.on_trade
+
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         columns = stream.columns
         price, size = columns["price"].item(number), columns["size"].item(number)
@@ -81,7 +87,9 @@ def _trades(stream: Stream, on_trade: Callable[[TradeTick], Signal | None]) -> R
     return read
 
 
-def _funding(stream: Stream, on_funding: Callable[[Funding], Signal | None]) -> RowReader:
+def _funding(stream: Stream, strategy: "Strategy") -> RowReader:
+    on_funding = strategy.on_funding
+
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         rate = stream.columns["rate"].item(number)
         return on_funding(Funding(stream.symbol, row[1], rate)) if isfinite(rate) else None
@@ -89,7 +97,9 @@ def _funding(stream: Stream, on_funding: Callable[[Funding], Signal | None]) -> 
     return read
 
 
-def _liquidations(stream: Stream, on_liquidation: Callable[[Liquidation], Signal | None]) -> RowReader:
+def _liquidations(stream: Stream, strategy: "Strategy") -> RowReader:
+    on_liquidation = strategy.on_liquidation
+
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         columns = stream.columns
         side, price, size = (columns[name].item(number) for name in ("side", "price", "size"))
@@ -100,10 +110,11 @@ def _liquidations(stream: Stream, on_liquidation: Callable[[Liquidation], Signal
     return read
 
 
-def _book(stream: Stream, on_book: Callable[[Book], Signal | None]) -> RowReader:
+def _book(stream: Stream, strategy: "Strategy") -> RowReader:
     assert stream.messages is not None
     # A run that goes on after a crash skips rows; the messages before them say what the book was.
     book, before = Book(stream.symbol, stream.messages), stream.first_message + 1
+    on_book = strategy.on_book
 
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         book.advance(before + number, row[1])

@@ -1,0 +1,65 @@
+"""The indicators that a strategy declares, over the bars of a stream that it reads."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from autohedge.core.errors import Misconfigured
+from autohedge.market.bar_series import bar_series, used_bars
+from autohedge.market.stream import Stream
+from autohedge.strategies.indicators import BarValues, IndicatorSet, parse_indicator
+
+if TYPE_CHECKING:
+    from autohedge.strategies.python import Strategy
+
+_BLOCK_ROWS = 4_096
+
+
+class BarIndicators(IndicatorSet):
+    """Indicators that follow a stream of bars row by row.
+
+    They see every bar of the stream that a strategy may read, also one at which an exit is met and the strategy is not
+    called.
+    """
+
+    def __init__(self, stream: Stream, names: Sequence[str]) -> None:
+        """Raises Misconfigured if a name is no indicator, or if one is named twice."""
+        super().__init__([parse_indicator(name) for name in names], names)
+        self._stream = stream
+        self._row = self._prepared = 0
+        self._bars: list[BarValues | None] = []
+
+    def advance(self, row: int) -> None:
+        """Adds the bars up to a row of the stream, that one included."""
+        while self._row <= row:
+            if self._row == self._prepared:
+                self._prepare()
+            bar = self._bars[self._row - self._prepared]
+            if bar is not None:
+                self.add(bar)
+            self._row += 1
+
+    def _prepare(self) -> None:
+        """Converts the next rows that the stream has so far, because single rows of arrays are slow."""
+        start, stop = self._prepared, min(len(self._stream), self._prepared + _BLOCK_ROWS)
+        used = used_bars(self._stream, slice(start, stop)).tolist()
+        columns = (column.tolist() for column in bar_series(self._stream, start, stop))
+        bars = map(BarValues._make, zip(*columns, strict=True))
+        self._bars = [next(bars) if each else None for each in used]
+        self._prepared = stop
+
+
+def declared_indicators(strategy: "Strategy", stream: Stream) -> BarIndicators | None:
+    """Returns the indicators that a strategy declares over a stream of bars, None if it declares none.
+
+    Raises Misconfigured unless they are a list of indicators.
+    """
+    names = strategy.indicators
+    if not names:
+        return None
+    place = f"strategy {type(strategy).__name__}"
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise Misconfigured(f'{place}: indicators must be a list of names, as in ["rsi(period=14)"]')
+    try:
+        return BarIndicators(stream, tuple(names))
+    except Misconfigured as error:
+        raise Misconfigured(f"{place}: {error}") from None
