@@ -7,7 +7,19 @@ import sys
 
 import typer
 
-from autohedge.cli import ask, audit, bars, books, faultsim, inspect, operate, prompts, run, whatif
+from autohedge.cli import (
+    ask,
+    audit,
+    bars,
+    books,
+    faultsim,
+    indicators,
+    inspect,
+    operate,
+    prompts,
+    run,
+    whatif,
+)
 from autohedge.cli.commands import app
 from autohedge.cli.options import FAILED, REFUSED, USAGE, fail
 from autohedge.cli.streams import flush_stdout
@@ -17,7 +29,7 @@ from autohedge.core.open_files import open_files_reached, raise_open_files
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-VERBS = (run, operate, inspect, bars, books, ask, audit, whatif, prompts, faultsim)
+VERBS = (run, operate, inspect, bars, books, indicators, ask, audit, whatif, prompts, faultsim)
 
 
 def _text(error: Exception) -> str:

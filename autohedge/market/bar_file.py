@@ -1,6 +1,5 @@
 """Writes made bars to a Parquet file that `--tape` reads as bars."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +12,12 @@ from autohedge.market.bar_spec import BarSpec
 from autohedge.market.bars import length_text
 from autohedge.market.schema import TIME
 from autohedge.market.sources import interval_of
+from autohedge.market.table_file import require_new, write_table
 
 
 def require_writable(path: Path, spec: BarSpec) -> None:
     """Refuses a file that exists, has no folder, or whose name says another length than the bars have."""
-    if path.exists():
-        raise Misconfigured(f"{path}: exists already; name another file")
-    if not path.parent.is_dir():
-        raise Misconfigured(f"{path}: its folder does not exist; create it first")
+    require_new(path)
     named_ns = interval_of(path)
     if named_ns and named_ns != spec.length_ns:
         raise Misconfigured(
@@ -47,12 +44,4 @@ def write_bars(made: AggregatedBars, spec: BarSpec, path: Path) -> None:
         pl.col("notional", "vwap", "buy_volume", "sell_volume").fill_nan(None),
         pl.col("partial").cast(pl.Boolean),
     )
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
-    try:
-        with draft.open("xb") as file:
-            frame.write_parquet(file, metadata={EVERY: spec.every})
-        draft.replace(path)
-    except OSError as error:
-        raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    write_table(frame, path, {EVERY: spec.every})

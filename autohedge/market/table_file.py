@@ -1,0 +1,33 @@
+"""Writes tables to Parquet files, all of them or nothing."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autohedge.core.errors import Misconfigured
+
+if TYPE_CHECKING:
+    import polars as pl
+
+
+def require_new(path: Path) -> None:
+    """Raises Misconfigured for a file that exists or has no folder."""
+    if path.exists():
+        raise Misconfigured(f"{path}: exists already; name another file")
+    if not path.parent.is_dir():
+        raise Misconfigured(f"{path}: its folder does not exist; create it first")
+
+
+def write_table(frame: "pl.DataFrame", path: Path, notes: Mapping[str, str] | None = None) -> None:
+    """Writes a table with notes in the file's metadata. Raises Misconfigured if the file exists or cannot be written."""
+    require_new(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
+    try:
+        with draft.open("xb") as file:
+            frame.write_parquet(file, metadata=dict(notes or {}))
+        draft.replace(path)
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
+    finally:
+        draft.unlink(missing_ok=True)
