@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from autohedge.core.returns import log_returns, mids, sample_sd
+from autohedge.core.returns import drift_t, log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
 from autohedge.core.units import S_PER_MINUTE
 
@@ -24,13 +24,15 @@ def regime(quotes: Sequence[QuoteRow]) -> str:
     `unknown` for fewer than three quotes, or for quotes that span no time.
     """
     measured = regime_stats(quotes)
-    return UNKNOWN if measured is None else f"{_volatility(measured.volatility_bps)}/{_trend(measured.t)}"
+    return (
+        UNKNOWN if measured is None else f"{_volatility(measured.minute_volatility_bps)}/{_trend(measured.t)}"
+    )
 
 
 class RegimeStats(NamedTuple):
     """Volatility in bps per minute, and Student's t of the trend."""
 
-    volatility_bps: float
+    minute_volatility_bps: float
     t: float
 
 
@@ -45,10 +47,10 @@ def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
     span_s = (quotes[-1].ts_ns - quotes[0].ts_ns) / 1e9 if quotes else 0.0
     if deviation is None or span_s <= 0:
         return None
-    volatility_bps = deviation * math.sqrt(S_PER_MINUTE * len(returns) / span_s) * 1e4
-    if deviation:
-        return RegimeStats(volatility_bps, math.fsum(returns) / math.sqrt(len(returns)) / deviation)
-    return RegimeStats(volatility_bps, math.copysign(math.inf, returns[0]) if returns[0] else 0.0)
+    t = drift_t(returns)
+    if t is None:
+        t = math.copysign(math.inf, returns[0]) if returns[0] else 0.0
+    return RegimeStats(deviation * math.sqrt(S_PER_MINUTE * len(returns) / span_s) * 1e4, t)
 
 
 def _volatility(bps: float) -> str:

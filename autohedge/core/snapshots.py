@@ -18,6 +18,7 @@ from autohedge.core.ids import (
     StrategyId,
     VenueId,
 )
+from autohedge.core.money import subtract
 
 DeliberationKind = Literal["gate", "trade", "learning"]
 Direction = Literal["long", "short"]
@@ -33,6 +34,12 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
     bid_size: float
     ask: float
     ask_size: float
+
+    @property
+    def mid(self) -> float:
+        """The price between bid and ask: positive and finite, as they are."""
+        # Not (bid + ask) / 2: that sum can overflow to infinity.
+        return self.bid + (self.ask - self.bid) / 2
 
 
 class PositionView(msgspec.Struct, frozen=True, gc=False):
@@ -71,6 +78,11 @@ class ClosedTrade(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     fees: Decimal
     reason: str
     direction: Direction = "long"
+
+    @property
+    def net(self) -> Decimal:
+        """The profit after fees."""
+        return subtract(self.realized, self.fees)
 
     @property
     def move_bps(self) -> float:
@@ -135,9 +147,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """The least and the greatest price within 50 % of the last mid; all prices without a quote."""
         if not self.quotes:
             return 0.0, float("inf")
-        last = self.quotes[-1]
-        # Not (bid + ask) / 2: that sum can overflow to infinity.
-        mid = last.bid + (last.ask - last.bid) / 2
+        mid = self.quotes[-1].mid
         return mid * 0.5, mid * 1.5
 
     @property

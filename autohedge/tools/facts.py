@@ -70,9 +70,8 @@ def _changes(quotes: tuple[QuoteRow, ...]) -> tuple[float, ...]:
     if not quotes:
         return ()
     first, last = quotes[0], quotes[-1]
-    middles = mids((first, last))
-    mean_spread = sum((row.ask - row.bid) / len(quotes) for row in quotes)
-    moved = last.bid - first.bid, last.ask - first.ask, middles[1] - middles[0]
+    mean_spread = math.fsum((row.ask - row.bid) / len(quotes) for row in quotes)
+    moved = last.bid - first.bid, last.ask - first.ask, last.mid - first.mid
     return *moved, last.ask - last.bid, mean_spread
 
 

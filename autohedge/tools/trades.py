@@ -1,9 +1,6 @@
 """Closed trades as text for the Learning agent."""
 
-from decimal import Decimal
-
 from autohedge.core.clock import format_utc
-from autohedge.core.money import subtract
 from autohedge.core.snapshots import ClosedTrade, Snapshot
 from autohedge.core.units import NS_PER_S
 from autohedge.tools.formatting import clean_name, format_decimal, format_money, format_price
@@ -17,11 +14,6 @@ def trades_text(snapshot: Snapshot, most: int = MOST) -> str:
     return "\n".join(map(_trade_text, snapshot.closed_trades[-most:])) or NONE
 
 
-def net(trade: ClosedTrade) -> Decimal:
-    """Returns the profit of a trade after its fees."""
-    return subtract(trade.realized, trade.fees)
-
-
 def _trade_text(trade: ClosedTrade) -> str:
     entered, left = ("bought", "sold") if trade.direction == "long" else ("sold short", "bought back")
     held_s = (trade.closed_ns - trade.opened_ns) // NS_PER_S
@@ -31,5 +23,5 @@ def _trade_text(trade: ClosedTrade) -> str:
         f"{left} at {format_price(trade.exit_price)} ({trade.move_bps:+.1f} bps) after {held_s} s, "
         f"{clean_name(trade.reason)}; "
         f"gain {format_money(trade.realized)}, fees {format_money(trade.fees)}, "
-        f"net {format_money(net(trade))}"
+        f"net {format_money(trade.net)}"
     )

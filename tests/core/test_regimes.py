@@ -94,7 +94,7 @@ def test_too_few_quotes_or_no_time_between_them_are_unknown(quotes: tuple[QuoteR
 
 def _volatility_bps(quotes: Sequence[QuoteRow]) -> float | None:
     measured = regime_stats(quotes)
-    return measured and measured.volatility_bps
+    return measured and measured.minute_volatility_bps
 
 
 def scaled(quotes: Sequence[QuoteRow], factor: float) -> tuple[QuoteRow, ...]:

@@ -4,7 +4,8 @@ They read the snapshot that the request was rendered from, never the prompt. For
 with mids m_1 … m_n and log returns r_i = ln(m_i / m_(i-1)):
 
     drift_bps  = 10^4 Σ r_i
-    t          = mean(r) / (sd(r) / sqrt(n - 1)), sd with n - 2 in its denominator: Student's t of the mean
+    t          = mean(r) / (sd(r) / sqrt(n - 1)), sd with n - 2 in its denominator: Student's t of the mean,
+                 not the t-value of the slope that prompts show
     spread_bps = mean of 10^4 (ask_i - bid_i) / m_i
 
 Director: `trade long` if there are at least 20 quotes, t >= 0.5 and drift_bps >= 0.5 spread_bps. Otherwise
@@ -42,8 +43,7 @@ from typing import Any
 
 import msgspec
 
-from autohedge.core.money import subtract
-from autohedge.core.returns import drift_t, log_returns, mean, mids, sample_sd, spreads_bps
+from autohedge.core.returns import drift_t, log_returns, mean, mids, spreads_bps, volatility_bps
 from autohedge.core.snapshots import ClosedTrade, QuoteRow, Snapshot
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.llm.backend import LLMError, LLMRequest, LLMResponse
@@ -143,10 +143,10 @@ def verdict(snapshot: Snapshot) -> dict[str, Any]:
 def lesson(snapshot: Snapshot) -> dict[str, Any]:
     """Returns the Learning agent's answer."""
     closed = snapshot.closed_trades
-    profit = sum((subtract(trade.realized, trade.fees) for trade in closed), Decimal(0))
+    profit = sum((trade.net for trade in closed), Decimal(0))
     gain_bps = mean([trade.move_bps for trade in closed]) or 0.0
     move = "move" if any(trade.direction == "short" for trade in closed) else "rise"
-    won = sum(trade.realized > trade.fees for trade in closed)
+    won = sum(trade.net > 0 for trade in closed)
     return {
         "expected": f"A {move} that earns more than its fees.",
         "happened": f"{won} of {len(closed)} trades earned more than their fees.",
@@ -181,8 +181,8 @@ def finding(snapshot: Snapshot) -> dict[str, Any]:
 
 def noise_bps(quotes: tuple[QuoteRow, ...]) -> float:
     """Returns the standard deviation of a random move over the span of the quotes, in bps."""
-    returns = log_returns(mids(quotes))
-    return 1e4 * (sample_sd(returns) or 0.0) * math.sqrt(len(returns))
+    volatility = volatility_bps(mids(quotes))
+    return 0.0 if volatility is None else volatility * math.sqrt(len(quotes) - 1)
 
 
 def assessment(snapshot: Snapshot) -> dict[str, Any]:
