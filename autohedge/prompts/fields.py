@@ -18,7 +18,9 @@ FIELDS = {
     "at": Field("the decision clock, UTC; no data is later"),
     "rows": Field("how many quotes the table has"),
     "table": Field("the last quotes, oldest first: Time | Bid | BidSz | Ask | AskSz"),
-    "indicators": Field("return, volatility, spread, slope, RSI and imbalance over the table"),
+    "indicators": Field(
+        "return, volatility, spread, slope, RSI and imbalance over the last quotes, not bars"
+    ),
     "account": Field("position, cash, equity, exposure against its bounds, exits and costs, state and gate"),
     "bounds": Field(
         "what the Risk and Execution agents may ask for: exits, reward to risk, offset of a limit"

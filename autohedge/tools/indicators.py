@@ -1,6 +1,8 @@
-"""Indicators over the market table; each docstring has the formula. Undefined values are shown as `n/a`.
+"""Indicators over the quotes of the market table; each docstring has the formula. Undefined values are shown as `n/a`.
 
-Prices are the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i / m_(i-1)).
+Prices are the mids m_1 … m_n of the table's quotes, and r_i = ln(m_i / m_(i-1)). strategies/indicator_table.py
+defines the indicators over bars. Where one of them has the same meaning or the same name, the docstring says so.
+These here are computed apart with `math.fsum`, because a prompt must be the same bytes on every machine.
 """
 
 import math
@@ -8,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from autohedge.core.returns import log_returns, mean, mids, sample_sd, spreads_bps
+from autohedge.core.returns import mean, mids, spreads_bps, volatility_bps
 from autohedge.core.snapshots import QuoteRow, Snapshot
 
 RSI_CHANGES = 14
@@ -18,7 +20,7 @@ _ROUNDING = 1e-14
 
 @dataclass(frozen=True, slots=True)
 class Indicators:
-    """The indicators; None is undefined."""
+    """The indicators; None is undefined. `volatility_bps` is that of `core.returns`."""
 
     return_bps: float | None
     volatility_bps: float | None
@@ -45,36 +47,35 @@ def indicators(snapshot: Snapshot, rows: int) -> Indicators:
 
 
 def indicators_text(snapshot: Snapshot, rows: int) -> str:
-    """Returns the indicators as lines for a prompt."""
-    found = indicators(snapshot, rows)
+    """Returns the indicators as lines for a prompt, each of which says what it has in place of bars."""
+    found, count = indicators(snapshot, rows), len(snapshot.quotes[-rows:])
     return "\n".join(
         (
-            f"return over the table: {_shown(found.return_bps, '+.2f')} bps",
-            f"volatility per quote: {_shown(found.volatility_bps, '.4f')} bps",
+            f"return over the last {count} quotes: {_shown(found.return_bps, '+.2f')} bps",
+            f"volatility per quote, not per bar: {_shown(found.volatility_bps, '.4f')} bps",
             (
                 f"spread: last {_shown(found.last_spread_bps, '.3f')} bps, "
                 f"mean {_shown(found.mean_spread_bps, '.3f')} bps"
             ),
-            f"t-value of the slope: {_shown(found.slope_t, '+.2f')}",
-            f"RSI of the last {RSI_CHANGES} changes: {_shown(found.rsi, '.1f')}",
-            f"size imbalance, -1 all ask to 1 all bid: {_shown(found.imbalance, '+.2f')}",
+            f"t-value of the slope over these quotes: {_shown(found.slope_t, '+.2f')}",
+            (
+                f"RSI of plain sums of the last {RSI_CHANGES} changes between quotes, "
+                f"not Wilder's average over bars: {_shown(found.rsi, '.1f')}"
+            ),
+            (
+                "mean size imbalance of these quotes, -1 all ask to 1 all bid: "
+                f"{_shown(found.imbalance, '+.2f')}"
+            ),
         )
     )
 
 
 def return_bps(prices: Sequence[float]) -> float | None:
-    """Returns the simple return from first to last price, 10^4 (m_n / m_1 - 1); needs two prices."""
-    return (prices[-1] / prices[0] - 1) * 1e4 if len(prices) > 1 else None
+    """Returns the simple return from first to last price, 10^4 (m_n / m_1 - 1); needs two prices.
 
-
-def volatility_bps(prices: Sequence[float]) -> float | None:
-    """Returns the sample standard deviation of the k log returns in bps; needs two returns.
-
-    10^4 sqrt(Σ(r_i - mean)² / (k - 1)) is close-to-close volatility per quote, not scaled to a time unit.
-    Source: Hull, Options, Futures, and Other Derivatives, "Estimating volatility from historical data".
+    It is 100 times the indicator `roc` with a period of n - 1, where each quote is a bar.
     """
-    deviation = sample_sd(log_returns(prices))
-    return None if deviation is None else deviation * 1e4
+    return (prices[-1] / prices[0] - 1) * 1e4 if len(prices) > 1 else None
 
 
 def slope_t(values: Sequence[float]) -> float | None:
@@ -101,8 +102,9 @@ def slope_t(values: Sequence[float]) -> float | None:
 def rsi(prices: Sequence[float], changes: int = RSI_CHANGES) -> float | None:
     """Returns 100 U / (U + D), with the sums of rises U and falls D over the last `changes` changes.
 
-    Source: Wilder, New Concepts in Technical Trading Systems (1978), in the form of its first value: plain
-    sums, no smoothing. Undefined with fewer changes, or if the price never changed.
+    It is not the indicator `rsi`, which smooths rises and falls from the first bar on; the two agree only at the
+    first value of that. Source: Wilder, New Concepts in Technical Trading Systems (1978), in the form of its first
+    value: plain sums, no smoothing; known as Cutler's RSI. Undefined with fewer changes, or if the price never changed.
     """
     # Scaled by the highest price, which cancels out, so that very large prices do not overflow.
     scale = max(prices, default=1.0)
@@ -115,6 +117,7 @@ def rsi(prices: Sequence[float], changes: int = RSI_CHANGES) -> float | None:
 def imbalance(quotes: Sequence[QuoteRow]) -> float | None:
     """Returns the mean of (bid size - ask size) / (bid size + ask size) over quotes with both sizes known.
 
+    It is not the `imbalance` of an order book, which is of several levels at one time.
     Source: Gould and Bonart, Queue Imbalance as a One-Tick-Ahead Price Predictor in a Limit Order Book
     (2016).
     """

@@ -2,23 +2,47 @@
 
 import math
 import statistics
+from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autohedge.core.returns import drift_t, log_returns, mean, mids, sample_sd
+from autohedge.core.returns import drift_t, log_returns, mean, mids, sample_sd, volatility_bps
 from autohedge.core.snapshots import QuoteRow
+from autohedge.market.bar_series import BarSeries
+from autohedge.strategies.indicators import compute, parse_indicator
 from autohedge.tools.indicators import (
+    RSI_CHANGES,
     imbalance,
     indicators,
     indicators_text,
     return_bps,
     rsi,
     slope_t,
-    volatility_bps,
 )
 from tests.snapshot_factory import AT_NS, VALID_QUOTES, rows, snapshot
+
+
+def bar_indicator(text: str, closes: Sequence[float]) -> float:
+    """Returns the last value of an indicator where each price is the close of a bar."""
+    close = np.array(closes)
+    unknown = np.full(len(close), np.nan)
+    [columns] = compute([parse_indicator(text)], BarSeries(unknown, *[close] * 3, *[unknown] * 3))
+    return float(next(iter(columns.values()))[-1])
+
+
+def volatility_indicator_bps(prices: Sequence[float]) -> float:
+    return 1e4 * bar_indicator(f"realised_volatility({len(prices) - 1})", prices)
+
+
+def walk(count: int, start: float = 64_000.0, step_bps: float = 0.1) -> list[float]:
+    """Returns prices whose log returns are normal with this standard deviation."""
+    steps = np.random.default_rng(1).normal(0, step_bps / 1e4, count)
+    return (start * np.exp(np.cumsum(steps))).tolist()  # type: ignore[no-any-return]
 
 
 def test_return_and_volatility_have_their_known_values() -> None:
@@ -26,6 +50,36 @@ def test_return_and_volatility_have_their_known_values() -> None:
     # Log returns of +1 % and -1 % twice: mean 0, sample sd sqrt(4 · 0.01² / 3).
     prices = [math.exp(x) for x in (0.0, 0.01, 0.0, 0.01, 0.0)]
     assert volatility_bps(prices) == pytest.approx(1e4 * math.sqrt(4e-4 / 3))
+
+
+@pytest.mark.parametrize("start", [1e-8, 1.0, 64_000.0])
+@pytest.mark.parametrize("step_bps", [1e-4, 0.1, 10.0])
+def test_volatility_is_realised_volatility_with_quotes_as_bars(start: float, step_bps: float) -> None:
+    prices = walk(50, start, step_bps)
+    assert volatility_bps(prices) == pytest.approx(volatility_indicator_bps(prices), rel=1e-9)
+
+
+def test_volatility_of_recorded_mids_is_realised_volatility(shared: Path) -> None:
+    # Some tables have few changes, of half a tick of 0.01 at 60,000: differences of logs would miss the tolerance.
+    tape = pl.read_parquet(shared / "data/binance/spot/BTCUSDT_20240808_quotes.parquet")
+    recorded = ((tape["bid"] + tape["ask"]) / 2).to_list()
+    tables = [recorded[start : start + 50] for start in range(0, len(recorded) - 50, 97)]
+    assert len(tables) > 100
+    for prices in tables:
+        expected = pytest.approx(volatility_indicator_bps(prices), rel=1e-9, abs=0)
+        assert volatility_bps(prices) == expected
+
+
+def test_return_is_rate_of_change_with_quotes_as_bars() -> None:
+    prices = walk(50)
+    assert return_bps(prices) == pytest.approx(100 * bar_indicator("roc(49)", prices), rel=1e-9)
+
+
+def test_rsi_equals_wilders_at_its_first_value_alone() -> None:
+    prices = walk(50)
+    first, wilders = prices[: RSI_CHANGES + 1], f"rsi({RSI_CHANGES})"
+    assert rsi(first) == pytest.approx(bar_indicator(wilders, first), rel=1e-9)
+    assert abs((rsi(prices) or 0.0) - bar_indicator(wilders, prices)) > 1
 
 
 def test_the_slope_has_the_t_value_of_the_textbook() -> None:
@@ -75,6 +129,18 @@ def test_indicators_use_only_the_rows_of_the_table() -> None:
     assert found.mean_spread_bps == pytest.approx((1e4 / 101 + 100) / 2)
 
 
+def test_lines_of_a_prompt_name_quotes_in_place_of_bars() -> None:
+    # Returns of ±L, L = ln 1.01: variance 16/15 L²; slope 4L/340, SSR (4 - 16/340) L²; 7 rises and 7 falls of 1.
+    assert indicators_text(snapshot(rows([100.0, 101.0] * 8)), 50).split("\n") == [
+        "return over the last 16 quotes: +100.00 bps",
+        "volatility per quote, not per bar: 102.7666 bps",
+        "spread: last 19.802 bps, mean 19.901 bps",
+        "t-value of the slope over these quotes: +0.41",
+        "RSI of plain sums of the last 14 changes between quotes, not Wilder's average over bars: 50.0",
+        "mean size imbalance of these quotes, -1 all ask to 1 all bid: +0.50",
+    ]
+
+
 def test_a_table_without_quotes_has_only_undefined_figures() -> None:
     assert indicators_text(snapshot(), 50).count("n/a") == 7
     assert indicators_text(snapshot(rows([100.0])), 50).count("n/a") == 4
@@ -111,4 +177,4 @@ def test_drift_t_is_the_t_value_of_the_mean() -> None:
 def test_mids_stay_finite_and_positive_at_both_ends_of_the_scale() -> None:
     ends = (QuoteRow(AT_NS, 5e-324, 0, 5e-324, 0), QuoteRow(AT_NS, 1.7e308, 0, 1.79e308, 0))
     assert all(0 < mid < math.inf for mid in mids(ends))
-    assert all(math.isfinite(each) for each in log_returns(mids(ends)))
+    assert all(math.isfinite(each) for each in (*log_returns(mids(ends)), *log_returns(mids(ends[::-1]))))
