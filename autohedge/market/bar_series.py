@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from autohedge.core.units import NS_PER_DAY, NS_PER_S
 from autohedge.market.bars import bad_bars
 from autohedge.market.columns import Column
-from autohedge.market.stream import PARTIAL, START, Kind, Stream
+from autohedge.market.stream import BUY_VOLUME, PARTIAL, SELL_VOLUME, START, Kind, Stream
 from autohedge.market.trading_session import parse_session
-
-BUY_VOLUME, SELL_VOLUME = "buy_volume", "sell_volume"
 
 
 class BarSeries(NamedTuple):

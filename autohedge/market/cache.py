@@ -21,7 +21,7 @@ from autohedge.market.column_file import FILE, StoredColumn, read_columns, requi
 from autohedge.market.columns import Column
 from autohedge.market.stream import Kind
 
-FORMAT = 6  # part of every key: raise it when the files change, and old entries are not found any more
+FORMAT = 7  # part of every key: raise it when the files change, and old entries are not found any more
 _META = "meta.json"
 
 

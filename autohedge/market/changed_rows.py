@@ -18,7 +18,7 @@ from autohedge.market.importer import find_imported, load
 from autohedge.market.schema import FILE_COLUMNS, TIME
 from autohedge.market.sides import SIDE_NAMES
 from autohedge.market.sources import interval_of
-from autohedge.market.stream import START, Kind, Origin
+from autohedge.market.stream import SIDE_VOLUMES, START, Kind, Origin
 from autohedge.market.tape_file import SYMBOL_CHARS, FileRequest
 
 
@@ -95,10 +95,11 @@ def _first_change(found: Columns, recorded: Columns) -> _Change | None:
 
 
 def _of(columns: Columns, name: str) -> Column:
-    """Returns a column, zeros if a file lacks it, as streams have it."""
+    """Returns a column; if a file lacks it, zeros, as streams have it, or NaN for a volume by side."""
     if name in columns:
         return columns[name]
-    return zeros(len(next(iter(columns.values()))))
+    rows = len(next(iter(columns.values())))
+    return np.broadcast_to(np.nan, rows) if name in SIDE_VOLUMES else zeros(rows)
 
 
 def _unequal(first: Column, second: Column) -> Any:

@@ -21,10 +21,10 @@ from autohedge.market.books import OrderBook
 from autohedge.market.cache import Meta
 from autohedge.market.column_file import write_columns
 from autohedge.market.columns import Columns, dtype_of, frozen, hash_columns
-from autohedge.market.stream import COLUMNS, PARTIAL, START, Kind, Origin, Stream
+from autohedge.market.stream import COLUMNS, PARTIAL, SIDE_VOLUMES, START, Kind, Origin, Stream
 
 BAR_VALUES = (*COLUMNS[Kind.BARS][1:], PARTIAL)
-BAR_SUMS = ("notional", "vwap", "buy_volume", "sell_volume")
+BAR_SUMS = ("notional", "vwap", *SIDE_VOLUMES)
 """The columns of made bars, apart from their time and their count."""
 
 

@@ -155,10 +155,11 @@ def _column(plan: _Plan, name: str, series: "pl.Series", time: TimeColumn, row: 
         return stored, sides_of(series, plan.kind, f"{plan.request.path}: {name}", row)
     if stored == PARTIAL:
         return stored, flags_of(series).view(np.int8)
-    return stored, _size(series) if is_size(name) else _price(series)
+    return stored, _size(series) if is_size(name) else _value(series)
 
 
-def _price(series: "pl.Series") -> Column:
+def _value(series: "pl.Series") -> Column:
+    """Returns prices, rates or volumes by side; a missing one is NaN."""
     import polars as pl
 
     # NaN marks a bad quote, which kernels and reports count; a file may have some.

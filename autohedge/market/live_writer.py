@@ -8,6 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
+import msgspec
 import numpy as np
 
 from autohedge.core.errors import Corrupt, Misconfigured, Refused, Unavailable
@@ -30,7 +31,7 @@ from autohedge.market.store_files import (
     read_manifest,
     read_state,
 )
-from autohedge.market.stream import PARTIAL, START, Kind, Stream
+from autohedge.market.stream import PARTIAL, SIDE_VOLUMES, START, Kind, Stream
 from autohedge.market.tape import require_distinct
 
 ROOM_ROWS = 1 << 16  # by which the files grow at a time, so that a reader seldom maps them again
@@ -140,7 +141,7 @@ class LiveStoreWriter:
         if not (folder / MANIFEST).is_file():
             raise Misconfigured(f"{folder}: is no live store; name one that is empty or absent")
         manifest = read_manifest(folder)
-        if manifest.streams != tuple(wanted):
+        if _without_side_volumes(manifest.streams) != _without_side_volumes(wanted):
             held, named = _listed(manifest.streams), _listed(wanted)
             raise Misconfigured(f"{folder}: holds {held}, not {named}; name another folder")
         self._manifest, self._tables = manifest, StoreTables(manifest)
@@ -229,10 +230,8 @@ class LiveStoreWriter:
             return self._quotes(Rows(lane=np.full(rows, number, np.int32), **quotes))
         table = self._tables.streams[number]
         self._require_ordered(table, stream.columns["ts"])
-        columns = {name: stream.columns[name] for name in table.files if name in stream.columns}
-        if stream.kind is Kind.BARS:
-            columns.setdefault(PARTIAL, zeros(rows, np.int8))
-            columns.setdefault(START, columns["ts"] - stream.origin.interval_ns)
+        given = stream.columns if stream.kind is not Kind.BARS else _bar_columns(stream)
+        columns = {name: given[name] for name in table.files if name in given}
         levels = self._levels(number, stream, columns) if stream.kind is Kind.BOOK else []
         order = self._ordered(np.full(rows, number, np.int32))
         return [_Part(table, rows, columns), *levels, *order]
@@ -317,6 +316,22 @@ class _Part(NamedTuple):
 def _listed(streams: Sequence[StoreStream]) -> str:
     """Returns streams for a message: quotes by their symbol alone."""
     return ", ".join(stream.symbol if stream.kind is Kind.QUOTES else stream.name for stream in streams)
+
+
+def _without_side_volumes(streams: Sequence[StoreStream]) -> list[StoreStream]:
+    """Returns streams without what the folder decides: whether the store keeps the volume of bars by side."""
+    return [msgspec.structs.replace(stream, has_side_volumes=False) for stream in streams]
+
+
+def _bar_columns(stream: Stream) -> Columns:
+    """Returns all columns that bars may have."""
+    rows = len(stream)
+    return {
+        PARTIAL: zeros(rows, np.int8),
+        START: stream.columns["ts"] - stream.origin.interval_ns,
+        **dict.fromkeys(SIDE_VOLUMES, np.full(rows, np.nan)),
+        **stream.columns,
+    }
 
 
 def _require_known(streams: Sequence[StoreStream]) -> None:

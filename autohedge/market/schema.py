@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market.columns import is_size
-from autohedge.market.stream import COLUMNS, PARTIAL, PRICE_KINDS, Kind
+from autohedge.market.stream import COLUMNS, PARTIAL, PRICE_KINDS, SIDE_VOLUMES, Kind
 
 if TYPE_CHECKING:
     import polars as pl
@@ -18,13 +18,13 @@ TRADE_VALUES = ("price", "size")
 _QUOTE_VALUES, _BAR_VALUES = COLUMNS[Kind.QUOTES][1:], COLUMNS[Kind.BARS][1:]
 FILE_COLUMNS: dict[Kind, dict[str, str]] = {
     Kind.QUOTES: {name: name for name in _QUOTE_VALUES},
-    Kind.BARS: {name: name for name in (*_BAR_VALUES, PARTIAL)},
+    Kind.BARS: {name: name for name in (*_BAR_VALUES, PARTIAL, *SIDE_VOLUMES)},
     Kind.TRADES: {"price": "price", "size": "size", SIDE: "side"},
     Kind.FUNDING: {"funding_rate": "rate"},
     Kind.LIQUIDATIONS: {"side": "side", "price": "price", "size": "size"},
 }
 """The columns that a file of a kind may have, and what a stream calls them."""
-NUMBERS = frozenset(_QUOTE_VALUES + _BAR_VALUES + TRADE_VALUES) | {"funding_rate"}
+NUMBERS = frozenset(_QUOTE_VALUES + _BAR_VALUES + SIDE_VOLUMES + TRADE_VALUES) | {"funding_rate"}
 """The columns of files that are numbers."""
 KNOWN = NUMBERS | {TIME, SYMBOL, SIDE}
 _LISTED_CHARS = 200

@@ -28,7 +28,7 @@ from autohedge.core.errors import Corrupt, Misconfigured
 from autohedge.market.bars import length_text
 from autohedge.market.columns import dtype_of
 from autohedge.market.rows import ROW_COLUMNS
-from autohedge.market.stream import COLUMNS, OPTIONAL, Kind, Stream
+from autohedge.market.stream import COLUMNS, OPTIONAL, SIDE_VOLUMES, Kind, Stream
 
 QUOTES_FORMAT, FORMAT = 1, 2
 MANIFEST, STATE, ORDER = "store.json", "state", "order"
@@ -40,8 +40,8 @@ _TRIES = 100
 class StoreStream(msgspec.Struct, frozen=True):
     """A stream of a store; its position in the manifest is its number, of quotes also the lane.
 
-    `interval_ns` is the length of bars. The levels of a book are known by the key `round(price / tick)`;
-    `sequenced` says whether its messages have sequence numbers.
+    `interval_ns` is the length of bars; `has_side_volumes` says whether the store keeps their volume by side. The levels
+    of a book are known by the key `round(price / tick)`; `sequenced` says whether its messages have sequence numbers.
     """
 
     symbol: str
@@ -49,11 +49,13 @@ class StoreStream(msgspec.Struct, frozen=True):
     interval_ns: int = 0
     tick: float = 0.0
     sequenced: bool = False
+    has_side_volumes: bool = False
 
     @classmethod
     def of(cls, stream: Stream) -> Self:
         """Returns what a store needs to know to take the rows of a stream."""
-        found = cls(stream.symbol, stream.kind, stream.origin.interval_ns)
+        has_side_volumes = stream.kind is Kind.BARS and any(name in SIDE_VOLUMES for name in stream.columns)
+        found = cls(stream.symbol, stream.kind, stream.origin.interval_ns, has_side_volumes=has_side_volumes)
         if stream.messages is None:
             return found
         messages = stream.messages.now
@@ -66,9 +68,10 @@ class StoreStream(msgspec.Struct, frozen=True):
 
     @property
     def columns(self) -> tuple[str, ...]:
-        """The columns of its rows in files: all that bars may have; of a message of a book the end of its levels."""
+        """The columns of its rows in files: also optional ones of bars; of a book's message the end of its levels."""
         if self.kind is Kind.BARS:
-            return (*COLUMNS[self.kind], *OPTIONAL)
+            optional = (name for name in OPTIONAL if self.has_side_volumes or name not in SIDE_VOLUMES)
+            return (*COLUMNS[self.kind], *optional)
         return tuple(
             "end" if name == "start" and self.kind is Kind.BOOK else name for name in COLUMNS[self.kind]
         )

@@ -49,8 +49,14 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
 }
 """The columns of each kind; a row of a book is a message, and `start` the number of its first level."""
 PARTIAL, START = "partial", "start"
-OPTIONAL = (PARTIAL, START)
-"""The columns that not all bars have: whether a bar lacks its beginning, and its start, if lengths may differ."""
+BUY_VOLUME, SELL_VOLUME = "buy_volume", "sell_volume"
+SIDE_VOLUMES = (BUY_VOLUME, SELL_VOLUME)
+"""The columns of bars with their volume by the side of the aggressor."""
+OPTIONAL = (PARTIAL, START, *SIDE_VOLUMES)
+"""The columns that not all bars have.
+
+They say whether a bar lacks its beginning, when it starts if lengths may differ, and its volume by side.
+"""
 
 _SILENT = {
     "window_ns": None,
@@ -129,6 +135,7 @@ class Stream:
 
     `ts` is when a row became known, in nanoseconds since 1970: for a bar, its end. A missing price is NaN, a
     missing size 0. `side` is 1 for a buy or a long position, -1 for a sell or a short one, 0 if it is not known.
+    A volume by side that is not known is NaN.
     Bars may also have the columns of `OPTIONAL`. A stream of a book has its `messages`, the last ones of which are the rows.
     """
 

@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from autohedge.market import TapeSource, open_streams
 from tests.process_harness import ProcessHarness
 
 S = 10**9
@@ -83,6 +84,8 @@ def test_bars_are_written_for_a_tape_with_or_without_json(harness: ProcessHarnes
     assert one.equals(two)
     checked = json.loads(harness.call("data", "check", "one_1m_bars.parquet", "--json").stdout)
     assert checked["streams"][0]["kind"] == "bars" and checked["streams"][0]["bad_quote"] == 0
+    (read,) = open_streams([TapeSource(harness.path / "one_1m_bars.parquet")])
+    assert [read.columns[name].tolist() for name in ("buy_volume", "sell_volume")] == [[1.0, 1.0]] * 2
 
 
 def test_table_of_many_bars_shows_the_first_and_the_last(harness: ProcessHarness) -> None:

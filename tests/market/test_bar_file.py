@@ -7,12 +7,15 @@ import numpy as np
 import polars as pl
 import pytest
 
+from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.market import TapeSource, open_streams, open_tape
 from autohedge.market.bar_aggregator import FIELDS, AggregatedBars, BarSource, as_dicts, bars_of, make_bars
 from autohedge.market.bar_file import require_writable, write_bars
+from autohedge.market.bar_series import bar_series
 from autohedge.market.bar_spec import BarSpec
-from autohedge.market.stream import Kind, Stream
+from autohedge.market.derived import TapeDeriver
+from autohedge.market.stream import SIDE_VOLUMES, Kind, Stream
 from tests.market.trade_factory import START_NS, TRADES, S, columns_of, walk
 
 COLUMNS = ("open", "high", "low", "close", "volume")
@@ -45,6 +48,24 @@ def test_written_bars_are_read_back_with_the_same_figures(
         assert stream.columns[name].tolist() == made.finished[name].tolist()
     frame = pl.read_parquet(path).rename({"ts_ns": "start_ns"}).select(FIELDS)
     assert frame.to_dicts() == as_dicts(made.finished)
+
+
+@pytest.mark.parametrize("every", ["1m", "50 ticks", "30 volume"])
+@pytest.mark.parametrize("has_sides", [True, False])
+def test_written_bars_have_the_volumes_by_side_of_made_bars(
+    tmp_path: Path, every: str, has_sides: bool
+) -> None:
+    columns = walk(2_000, 5 * S)
+    trades = Stream.of("A", columns if has_sides else columns | {"side": np.zeros(2_000)}, kind=Kind.TRADES)
+    made = TapeDeriver(cached=False).bars(trades, BarsSettings(every=every))
+    spec = BarSpec.of(every)
+    write_bars(bars_of(trades, spec), spec, tmp_path / "A.parquet")
+    (read,) = open_streams([TapeSource(tmp_path / "A.parquet")])
+    for name in SIDE_VOLUMES:
+        assert read.columns[name].tobytes() == made.columns[name].tobytes()
+        assert np.isnan(read.columns[name]).all() != has_sides
+    for mine, its in zip(bar_series(read), bar_series(made), strict=True):
+        np.testing.assert_array_equal(mine, its)
 
 
 def test_bars_of_written_bars_equal_bars_of_the_trades(tmp_path: Path) -> None:

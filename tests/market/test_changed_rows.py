@@ -28,6 +28,7 @@ FILES: dict[str, dict[str, list[Any]]] = {
     "trades": {"price": PRICES, "size": [1.0] * 6, "aggressor_side": ["buy", "sell"] * 3},
     "1m_bars": {"open": PRICES, "high": [200.0] * 6, "low": [1.0] * 6, "close": PRICES},
     "bars": {"open": PRICES, "high": [200.0] * 6, "low": [1.0] * 6, "close": PRICES},
+    "sided_bars": {**dict.fromkeys(("open", "high", "low", "close"), PRICES), "buy_volume": [1.0, None] * 3},
     "7m_bars": {
         "end_ns": [time + 9 for time in TIMES],
         **dict.fromkeys(("open", "high", "low", "close"), PRICES),
@@ -73,6 +74,7 @@ def with_value(row: int, column: str, value: object) -> Callable[[pl.DataFrame],
         ("bars", 5, "ts_ns", TIMES[5] + 9, f"bars row 5: ts_ns {TIMES[5] + 9}, recorded {TIMES[5]}"),
         ("7m_bars", 1, "ts_ns", TIMES[1] + 1, f"bars row 1: ts_ns {TIMES[1] + 1}, recorded {TIMES[1]}"),
         ("7m_bars", 1, "end_ns", TIMES[1] + 8, f"bars row 1: end_ns {TIMES[1] + 8}, recorded {TIMES[1] + 9}"),
+        ("sided_bars", 3, "buy_volume", 7.0, "bars row 3: buy_volume 7.0, recorded nan"),
         ("funding", 2, "funding_rate", 0.1, "funding row 2: funding_rate 0.1, recorded 0.0"),
         ("liquidations", 2, "side", "short", "liquidations row 2: side short, recorded long"),
         ("l2", 3, "price", 7.0, "book row 3: price 7.0, recorded 100.3"),
@@ -95,6 +97,14 @@ def test_row_that_was_added_or_is_missing_is_named(write: Write, kind: str) -> N
     path = write(name, ts_ns=TIMES, **FILES[kind])
     assert message(path, lambda frame: frame[:5]) == f" ({shown} row 5 is missing)"
     assert message(path, lambda frame: pl.concat([frame, frame[-1:]])) == f" ({shown} row 5 was added)"
+
+
+def test_volume_by_side_that_the_recorded_file_lacks_is_named(write: Write) -> None:
+    path = write("A_1m_bars.parquet", ts_ns=TIMES, **FILES["1m_bars"])
+    text = message(
+        path, lambda frame: frame.with_columns(pl.Series("sell_volume", [None, None, 0.0, 1, 2, 3]))
+    )
+    assert text == " (bars row 2: sell_volume 0.0, recorded nan)"
 
 
 def test_earlier_message_of_a_book_comes_before_a_later_row(write: Write) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from autohedge.core.errors import Misconfigured
 from autohedge.market import Kind, Tape, TapeSource, csv_reader, open_streams, open_tape, readers
+from autohedge.market.tape_file import hash_file
 
 Write = Callable[..., Path]
 
@@ -16,6 +17,7 @@ START_NS = 1_700_000_000_000_000_000
 
 GOOD = {"bid": [1.0, 2.0], "ask": [1.5, 2.5]}
 TIMES = [START_NS, START_NS + 1]
+PRICES = ("open", "high", "low", "close")
 THREE = [START_NS, START_NS + 60, START_NS + 60]
 
 
@@ -185,6 +187,29 @@ def test_bars_with_ends_keep_their_starts_and_which_are_partial(write: Write, pa
     assert not {"start", "partial"} & set(open_streams([TapeSource(plain)])[0].columns)
 
 
+@pytest.mark.parametrize("name", ["A_1m_bars.parquet", "A_1m_bars.csv"])
+def test_bars_keep_the_volumes_by_side_that_a_file_has(write: Write, name: str) -> None:
+    bars = dict.fromkeys(PRICES, [1.0] * 3)
+    times = {"ts_ns": [START_NS + row * 60 * 10**9 for row in range(3)]}
+    path = write(name, **times, **bars, buy_volume=[0.1 + 0.2, None, 0], sell_volume=[None] * 3)
+    for _ in ("cold", "warm"):
+        columns = open_streams([TapeSource(path)])[0].columns
+        np.testing.assert_array_equal(columns["buy_volume"], [0.1 + 0.2, np.nan, 0.0])
+        assert np.isnan(columns["sell_volume"]).all()
+    (one,) = open_streams([TapeSource(write(name, **times, **bars, sell_volume=[3, 2, 1]))])
+    assert one.columns["sell_volume"].tolist() == [3.0, 2.0, 1.0] and "buy_volume" not in one.columns
+    (none,) = open_streams([TapeSource(write(name, **times, **bars, count=[1] * 3))])
+    assert set(none.columns) == {"ts", *bars, "volume"}
+
+
+def test_bars_with_volumes_by_side_have_the_rows_of_bars_without(write: Write, bars_file: Path) -> None:
+    more = pl.read_parquet(bars_file).with_columns(buy_volume=1.0, sell_volume=2.0)
+    path = write("B_1d_bars.parquet", **more.to_dict())
+    plain, sided = opened(bars_file), opened(path)
+    assert plain.rows.block_hash(0, 2) == sided.rows.block_hash(0, 2)
+    assert sided.origins[0].content_hash == hash_file(path)
+
+
 def test_a_table_without_rows_is_refused(quotes_file: Path) -> None:
     pl.read_parquet(quotes_file).clear().write_parquet(quotes_file)
     assert "no rows" in refusal(quotes_file)
@@ -251,6 +276,10 @@ def test_damage_within_a_parquet_file_is_refused(write: Write) -> None:
         ({"ts_ns": TIMES, "event": [1, 2], "price": [1, 2], "size": [1, 2]}, "column side is missing"),
         ({"ts_ns": TIMES, "bid": ["1", "2"], "ask": [1, 2]}, "column bid is String"),
         ({"ts_ns": TIMES, "price": ["1", "2"], "size": [1, 2]}, "column price is String"),
+        (
+            {"ts_ns": TIMES, **{name: [1, 2] for name in PRICES}, "buy_volume": ["1", "2"]},
+            "column buy_volume is String",
+        ),
         ({"ts_ns": [1.5, 2.5], **GOOD}, "ts_ns is Float64"),
         ({"ts_ns": [START_NS, None], **GOOD}, "ts_ns is missing at row 1"),
         ({"ts_ns": [START_NS, START_NS - 1], **GOOD}, "time decreases at row 1"),

@@ -186,6 +186,63 @@ def test_bars_that_a_clock_has_finished_come_again_at_the_same_place(
     assert {count: again.cursor.block_hash(0, count) for count in hashes} == hashes
 
 
+def _bars(times: Sequence[int], **columns: Any) -> Stream:
+    prices = dict.fromkeys(("open", "high", "low", "close"), np.full(len(times), 100.0))
+    return Stream.of("A", {"ts": times, **prices, **columns}, kind=Kind.BARS, interval_ns=S)
+
+
+def test_bars_of_a_store_keep_their_volumes_by_side(tmp_path: Path) -> None:
+    folder = tmp_path / "market"
+    first = _bars([S, 2 * S], buy_volume=[0.1, np.nan], sell_volume=[0.2, 0.0])
+    streams = [StoreStream.of(first)]
+    with LiveStoreWriter(folder, ["A"], streams=streams) as writer:
+        writer.append(rows_at(S))
+        writer.append(first)
+        writer.append(_bars([3 * S]))
+        writer.append(_bars([4 * S], sell_volume=[0.4]))
+    tape = open_store(folder, growing=False, reads=Reads(frozenset({Kind.BARS})))
+    for each in (tape, reopen(tape.origins)):
+        (bars,) = [stream for stream in each.streams if stream.kind is Kind.BARS]
+        np.testing.assert_array_equal(bars.columns["buy_volume"], [0.1, np.nan, np.nan, np.nan])
+        np.testing.assert_array_equal(bars.columns["sell_volume"], [0.2, 0.0, np.nan, 0.4])
+        assert StoreStream.of(bars) == streams[0]
+
+
+def test_store_without_volumes_by_side_stays_without(tmp_path: Path) -> None:
+    folder, sided = tmp_path / "market", _bars([2 * S], buy_volume=[1.0], sell_volume=[2.0])
+    plain = [StoreStream("A", Kind.BARS, S)]
+    with LiveStoreWriter(folder, ["A"], streams=plain) as writer:
+        writer.append(_bars([S]))
+        writer.release()
+    before = sorted(path.name for path in folder.iterdir())
+    assert not {"1.buy_volume", "1.sell_volume"} & set(before)
+    assert "side_volumes" not in (folder / "store.json").read_text()
+    with LiveStoreWriter(folder, ["A"], streams=[StoreStream.of(sided)]) as writer:
+        writer.append(sided)
+    assert sorted(path.name for path in folder.iterdir()) == before
+    assert LiveStore(folder).manifest.streams[1:] == tuple(plain)
+    (_, bars) = open_store(folder, growing=True, reads=Reads(frozenset({Kind.BARS}))).streams
+    assert bars.columns["close"].tolist() == [100.0, 100.0]
+    assert not {"buy_volume", "sell_volume"} & set(bars.columns)
+
+
+def test_bars_that_a_store_makes_of_trades_have_their_volumes_by_side(tmp_path: Path) -> None:
+    streams = _streams(range(S, 20 * S, S // 2))[:2]
+    with _writer(tmp_path / "market", streams) as writer:
+        writer.append(streams[1])
+        writer.append(streams[0])
+    reads = Reads(frozenset({Kind.BARS}), lambda _: BarsSettings(every="2s"))
+    (bars,) = _derived(open_store(tmp_path / "market", growing=False, reads=reads))
+    (wanted,) = _derived(tape_of(streams, reads))
+    for name in ("buy_volume", "sell_volume"):
+        assert bars.columns[name].tolist() == wanted.columns[name].tolist()
+        assert np.any(bars.columns[name] > 0)
+
+
+def _derived(tape: Tape) -> list[Stream]:
+    return [stream for stream in tape.streams if stream.origin.derived]
+
+
 def test_late_row_has_the_time_at_which_it_became_known(tmp_path: Path) -> None:
     streams = _streams([S, 2 * S])
     quotes, trades = streams[:2]
