@@ -8,6 +8,7 @@ from typing import NamedTuple
 from autohedge.config.sections import BarsSettings
 from autohedge.core.units import NS_PER_S
 from autohedge.faultsim.plain_book import PlainBook, messages_of
+from autohedge.faultsim.tape_readers import AVERAGE_BARS
 from autohedge.market.stream import Kind, Stream
 from autohedge.market.tape import Tape
 
@@ -102,16 +103,25 @@ def _bar_rows(symbol: str, streams: Sequence[Stream], wanted: BarsSettings) -> I
         bars = _bars_of_counts(list(_prints(source)), int(count))
     else:
         bars = _bars_of_time(list(_prints(source)), int(count.removesuffix("s")) * NS_PER_S)
+    closes: list[float] = []
     for bar in bars:
-        shown = not (bar.partial and wanted.skip_partial)
-        yield ExpectedRow(
-            bar.ts_ns,
-            rank,
-            symbol,
-            Kind.BARS,
-            bar.values if shown else None,
-            bar.values[3] if shown else nan,
-        )
+        if bar.partial and wanted.skip_partial:
+            yield ExpectedRow(bar.ts_ns, rank, symbol, Kind.BARS, None)
+            continue
+        closes.append(bar.values[3])
+        values = (*bar.values, _average(closes))
+        yield ExpectedRow(bar.ts_ns, rank, symbol, Kind.BARS, values, closes[-1])
+
+
+def _average(closes: Sequence[float]) -> float:
+    """The exponential moving average of some closes, by its definition; NaN while there are too few."""
+    count = AVERAGE_BARS
+    if len(closes) < count:
+        return nan
+    average = sum(closes[:count]) / count
+    for close in closes[count:]:
+        average += 2.0 / (count + 1) * (close - average)
+    return average
 
 
 def _prints(stream: Stream) -> Iterator[_Print]:

@@ -4,6 +4,7 @@ Each row that they read votes for a rise or a fall. The second vote in a row for
 leaves the other one. What a strategy sees of a row and signals for it is kept in `seen`, for the invariants.
 """
 
+from math import isnan, nan
 from typing import NamedTuple
 
 from autohedge.core.orders import BUY
@@ -13,6 +14,8 @@ from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Tr
 
 LEVELS = 3  # of the book, in depths and imbalance
 LEAST_IMBALANCE = 0.2
+AVERAGE_BARS = 3
+AVERAGE = f"ema(period={AVERAGE_BARS})"
 
 
 class SeenRow(NamedTuple):
@@ -50,14 +53,17 @@ class TapeReader(Strategy):
 
 
 class BarReader(TapeReader):
-    """Reads bars alone: a bar votes with its direction."""
+    """Reads bars alone: a bar votes with its distance from the average, or with its direction while there is none."""
 
     reads = frozenset({Kind.BARS})
+    indicators = (AVERAGE,)
 
     def on_bar(self, bar: Bar) -> Signal | None:
         """The signal after a bar."""
-        values = (bar.open, bar.high, bar.low, bar.close, bar.volume)
-        return self._note(Kind.BARS, bar.ts_ns, values, bar.close - bar.open)
+        average = nan if bar.indicators is None else bar.indicators[AVERAGE]
+        values = (bar.open, bar.high, bar.low, bar.close, bar.volume, average)
+        reference = bar.open if isnan(average) else average
+        return self._note(Kind.BARS, bar.ts_ns, values, bar.close - reference)
 
 
 class FlowReader(TapeReader):

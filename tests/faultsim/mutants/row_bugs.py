@@ -1,6 +1,6 @@
 """Bugs of a tape with rows of all kinds, planted by a monkeypatch that the simulation must catch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from autohedge.market.books import BookMessage, OrderBook
 from autohedge.market.rows import Rows
 from autohedge.market.stream import KINDS, Kind, Origin, Stream
 from autohedge.strategies import row_dispatch
+from autohedge.strategies.bar_indicators import BarIndicators
 from autohedge.strategies.interface import CompiledStrategy
 from autohedge.strategies.market_data import Book, TradeTick
 from tests.faultsim.mutants.planted_bugs import Plant
@@ -70,7 +71,7 @@ def kept_messages_forgotten(patch: pytest.MonkeyPatch) -> None:
 def book_of_an_earlier_process_is_lost(patch: pytest.MonkeyPatch) -> None:
     """After a restart the book lacks the messages that came while no process ran."""
 
-    def reader(stream: Stream, on_book: Callable[[Book], Any]) -> row_dispatch.RowReader:
+    def reader(stream: Stream, strategy: Any) -> row_dispatch.RowReader:
         assert stream.messages is not None
         messages = stream.messages.now
         shown = Book(stream.symbol, messages)
@@ -78,7 +79,7 @@ def book_of_an_earlier_process_is_lost(patch: pytest.MonkeyPatch) -> None:
         def read(rows: Rows, i: int, number: int, row: row_dispatch.Row) -> Any:
             shown._book.apply(_message(messages, number))
             shown.ts_ns = row[1]
-            return on_book(shown)
+            return strategy.on_book(shown)
 
         return read
 
@@ -141,14 +142,28 @@ def partial_bar_read(patch: pytest.MonkeyPatch) -> None:
 def bad_trade_shown(patch: pytest.MonkeyPatch) -> None:
     """A trade without a sound price or size reaches the strategy."""
 
-    def reader(stream: Stream, on_trade: Callable[[TradeTick], Any]) -> row_dispatch.RowReader:
+    def reader(stream: Stream, strategy: Any) -> row_dispatch.RowReader:
         def read(rows: Rows, i: int, number: int, row: row_dispatch.Row) -> Any:
             price, size, side = (stream.columns[name].item(number) for name in ("price", "size", "side"))
-            return on_trade(TradeTick(stream.symbol, row[1], price, size, row_dispatch._SIDES[side]))
+            trade = TradeTick(stream.symbol, row[1], price, size, row_dispatch._SIDES[side])
+            return strategy.on_trade(trade)
 
         return read
 
     patch.setattr(row_dispatch, "_trades", reader)
+
+
+def indicators_begin_anew_after_a_restart(patch: pytest.MonkeyPatch) -> None:
+    """The indicators of a strategy begin with the first bar that a process shows to it."""
+    original = BarIndicators.advance
+
+    def advance(self: BarIndicators, row: int) -> None:
+        if not self.count:
+            self._row = self._prepared = max(row, self._prepared)
+            self._bars = []
+        original(self, row)
+
+    patch.setattr(BarIndicators, "advance", advance)
 
 
 def any_row_refreshes_the_quote(patch: pytest.MonkeyPatch) -> None:
@@ -194,6 +209,7 @@ ROW_BUGS: tuple[Plant, ...] = (
     bar_of_ticks_comes_before_its_last_quote,
     partial_bar_read,
     bad_trade_shown,
+    indicators_begin_anew_after_a_restart,
     any_row_refreshes_the_quote,
     any_row_keeps_the_feed_alive,
     crossover_reads_the_next_bar,
