@@ -14,7 +14,7 @@ import numpy as np
 
 from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS
-from autohedge.strategies.indicators import BarValues, IndicatorSet, IndicatorSpec, compute, parse_indicator
+from autohedge.strategies.indicators import IndicatorSet, IndicatorSpec, compute, parse_indicator
 from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 
 BATCH_BOUND, BATCH_AIM, LIVE_BOUND_US, TEN_BOUND = 1.2, 0.6, 3.0, 0.5
@@ -124,7 +124,7 @@ def _calls_of_talib(bars: BarSeries) -> list[Any]:
 def _live() -> list[Row]:
     """Measures live bars, in turn: all indicators, ten of them, and ten streams of TA-Lib."""
     columns = [column[:LIVE_BARS].tolist() for column in _bars()]
-    bars = [BarValues(*values) for values in zip(*columns, strict=True)]
+    bars = list(zip(*columns, strict=True))
     all_of_them, ten = IndicatorSet(_specs(DEFINITIONS)), IndicatorSet(_specs(TEN), TEN)
     variants = {"all": _timed(lambda: _add(all_of_them, bars)), "ten": _timed(lambda: _add(ten, bars))}
     streams = _streams_of_talib() if find_spec("talib") else []
@@ -140,9 +140,9 @@ def _timed(action: Callable[[], object]) -> Callable[[], Spent]:
     return lambda: clocked(action)
 
 
-def _add(indicators: IndicatorSet, bars: Sequence[BarValues]) -> None:
-    for bar in bars:
-        indicators.add(bar)
+def _add(indicators: IndicatorSet, bars: Sequence[tuple[float, ...]]) -> None:
+    for session, high, low, close, volume, bought, sold in bars:
+        indicators.add(session, high, low, close, volume, bought, sold)
 
 
 def _streams_of_talib() -> list[Callable[..., Any]]:
@@ -166,7 +166,7 @@ def _streams_of_talib() -> list[Callable[..., Any]]:
     return [each.update for each in streams]
 
 
-def _update(streams: Sequence[Callable[..., Any]], bars: Sequence[BarValues]) -> float:
+def _update(streams: Sequence[Callable[..., Any]], bars: Sequence[tuple[float, ...]]) -> float:
     """Adds the bars to all streams, and returns the last value of the last one."""
     sma, ema, wma, rsi, macd, bollinger, atr, adx, stochastic, cci = streams
     value = np.nan

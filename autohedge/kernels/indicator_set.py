@@ -6,7 +6,7 @@ import numpy as np
 
 from autohedge.kernels import indicators
 from autohedge.kernels.indicators import Indicators
-from autohedge.kernels.jit import compiled, inlined
+from autohedge.kernels.jit import compiled_short, inlined
 from autohedge.kernels.windows import Data
 
 KERNELS = (
@@ -36,7 +36,7 @@ KERNELS = (
 """The indicators by their `kind`."""
 
 
-@compiled
+@compiled_short
 def add_bar(
     states: Indicators,
     data: Data,

@@ -312,7 +312,7 @@ _DEFINITIONS = (
         "ema(period) ± w·atr(atr_period)",
         "Raschke's form of Keltner, How to Make Money in Commodities (1960)",
         "as ema and atr",
-        "TradingView: equal. TA-Lib: the middle is of typical prices",
+        "TradingView: equal. TA-Lib: the middle is of typical prices, and its ATR begins with the middle",
         first=lambda period, atr_period, width: (
             max(period - 1, atr_period),
             period - 1,

@@ -11,7 +11,6 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +19,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.core.text import did_you_mean, one_line
 from autohedge.kernels.indicator_set import KERNELS, add_bar
 from autohedge.kernels.indicators import INDICATOR, INPUTS
+from autohedge.kernels.jit import resolved
 from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS, IndicatorDefinition, Parameter
 
@@ -125,26 +125,11 @@ def compute(specs: Sequence[IndicatorSpec], bars: BarSeries) -> list[dict[str, V
     ]
 
 
-class BarValues(NamedTuple):
-    """What indicators read of one bar; volumes that are not known are NaN.
-
-    `session` is a number that differs between two sessions, such as the day of the bar's start.
-    """
-
-    session: float
-    high: float
-    low: float
-    close: float
-    volume: float = math.nan
-    buy_volume: float = math.nan
-    sell_volume: float = math.nan
-
-
 class IndicatorSet:
     """Indicators over bars that come one by one.
 
         indicators = IndicatorSet([parse_indicator("macd"), parse_indicator("rsi")])
-        indicators.add(BarValues(session, high, low, close))
+        indicators.add(session, high, low, close)
         indicators["macd.signal"], indicators["rsi"]
         indicators.value("rsi", ago=1)      # one bar before
 
@@ -159,20 +144,43 @@ class IndicatorSet:
         self._kept = max([AGO_MOST + 1, *(spec.lookback for spec in specs)])
         self._data = np.full((series, 2 * self._kept), np.nan)
         self._end = self._data.shape[1]
-        self._place, self.count = 0, 0
+        self._place = self._dropped = 0
         self._series = _names(specs, written, self._states)
-        # Loads the compiled code now, and not at the first bar of a run on a clock.
-        add_bar(self._states[:0], self._data, 0, *[math.nan] * INPUTS)
+        # Compiled code is loaded here, and not at the first bar of a run on a clock.
+        self._add_bar = resolved(add_bar, self._states, self._data, 0, *[math.nan] * INPUTS)
 
-    def add(self, bar: BarValues) -> None:
-        """Adds the next bar."""
-        if self._place == self._end:
-            # Kernels look back by at most the bars that are kept.
-            self._data[:, : self._kept] = self._data[:, self._end - self._kept :]
-            self._place = self._kept
-        add_bar(self._states, self._data, self._place, *bar)
-        self._place += 1
-        self.count += 1
+    def add(
+        self,
+        session: float,
+        high: float,
+        low: float,
+        close: float,
+        volume: float = math.nan,
+        buy_volume: float = math.nan,
+        sell_volume: float = math.nan,
+    ) -> None:
+        """Adds the next bar; volumes that are not known are NaN.
+
+        `session` is a number that differs between two sessions, such as the day of the bar's start.
+        """
+        place = self._place
+        if place == self._end:
+            place = self._drop_oldest()
+        self._add_bar(
+            self._states, self._data, place, session, high, low, close, volume, buy_volume, sell_volume
+        )
+        self._place = place + 1
+
+    @property
+    def count(self) -> int:
+        """The number of bars so far."""
+        return self._dropped + self._place
+
+    def _drop_oldest(self) -> int:
+        """Makes room, and returns the next place; kernels look back by at most the bars that are kept."""
+        self._data[:, : self._kept] = self._data[:, self._end - self._kept :]
+        self._dropped += self._end - self._kept
+        return self._kept
 
     def __getitem__(self, name: str) -> float:
         return self.value(name)
