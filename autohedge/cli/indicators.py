@@ -48,7 +48,7 @@ def compute_indicators(
         return
     if not tape or not name:
         raise Misconfigured('indicators need --tape FILE and --name "rsi(period=14)"; --list shows the names')
-    from autohedge.market.table_file import require_new
+    from autohedge.market.parquet_file import require_new
     from autohedge.strategies.indicator_answer import answer, write_answer
     from autohedge.strategies.indicators import parse_indicator
 

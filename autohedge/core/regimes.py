@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from autohedge.core.returns import drift_t, log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
-from autohedge.core.units import S_PER_MINUTE
+from autohedge.core.units import NS_PER_MINUTE, S_PER_MINUTE
 
 CALM_BELOW_BPS = 5.0
 WILD_ABOVE_BPS = 15.0
@@ -24,16 +24,21 @@ def regime(quotes: Sequence[QuoteRow]) -> str:
     `unknown` for fewer than three quotes, or for quotes that span no time.
     """
     measured = regime_stats(quotes)
-    return (
-        UNKNOWN if measured is None else f"{_volatility(measured.minute_volatility_bps)}/{_trend(measured.t)}"
-    )
+    return UNKNOWN if measured is None else measured.label
 
 
 class RegimeStats(NamedTuple):
-    """Volatility in bps per minute, and Student's t of the trend."""
+    """Volatility in bps per minute, and Student's t of the trend; NaN where they are not known."""
 
     minute_volatility_bps: float
     t: float
+
+    @property
+    def label(self) -> str:
+        """Volatility and trend by their bands, such as `calm/up`; `unknown` if one of them is not known."""
+        if math.isnan(self.minute_volatility_bps) or math.isnan(self.t):
+            return UNKNOWN
+        return f"{_volatility(self.minute_volatility_bps)}/{_trend(self.t)}"
 
 
 def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
@@ -49,8 +54,29 @@ def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
         return None
     t = drift_t(returns)
     if t is None:
-        t = math.copysign(math.inf, returns[0]) if returns[0] else 0.0
+        t = _t_of_equal_returns(returns[0])
     return RegimeStats(deviation * math.sqrt(S_PER_MINUTE * len(returns) / span_s) * 1e4, t)
+
+
+def regime_of_bars(
+    realised_volatility: float, log_change: float, bars: int, interval_ns: int
+) -> RegimeStats:
+    """Returns the figures of a regime over bars of one length; they are those of quotes with that distance.
+
+    `realised_volatility` is the sample standard deviation of the last `bars` log returns, as the indicator of that
+    name has it, and `log_change` the log of the last close over the close `bars` bars before it. Volatility is NaN
+    for bars without a length, and both are NaN if either value is.
+    """
+    scale = math.sqrt(NS_PER_MINUTE / interval_ns) if interval_ns > 0 else math.nan
+    if realised_volatility:
+        t = log_change / (math.sqrt(bars) * realised_volatility)
+    else:
+        t = _t_of_equal_returns(log_change)
+    return RegimeStats(realised_volatility * scale * 1e4, t)
+
+
+def _t_of_equal_returns(change: float) -> float:
+    return math.copysign(math.inf, change) if change else 0.0
 
 
 def _volatility(bps: float) -> str:

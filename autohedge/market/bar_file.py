@@ -10,9 +10,9 @@ from autohedge.market.bar_aggregator import FIELDS, AggregatedBars
 from autohedge.market.bar_ends import END, EVERY, KNOWN_AT
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.bars import length_text
+from autohedge.market.parquet_file import require_new, write_frame
 from autohedge.market.schema import TIME
 from autohedge.market.sources import interval_of
-from autohedge.market.table_file import require_new, write_table
 
 
 def require_writable(path: Path, spec: BarSpec) -> None:
@@ -44,4 +44,4 @@ def write_bars(made: AggregatedBars, spec: BarSpec, path: Path) -> None:
         pl.col("notional", "vwap", "buy_volume", "sell_volume").fill_nan(None),
         pl.col("partial").cast(pl.Boolean),
     )
-    write_table(frame, path, {EVERY: spec.every})
+    write_frame(frame, path, {EVERY: spec.every})

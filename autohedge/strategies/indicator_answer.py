@@ -9,8 +9,8 @@ import numpy as np
 
 from autohedge.market.bar_series import BarSeries, bar_series, used_bars
 from autohedge.market.columns import Column
+from autohedge.market.parquet_file import write_frame
 from autohedge.market.stream import Stream
-from autohedge.market.table_file import write_table
 from autohedge.strategies.indicator_table import NEEDS_SIDES, NEEDS_VOLUME
 from autohedge.strategies.indicators import IndicatorSpec, Values, compute
 
@@ -59,11 +59,11 @@ def answer(stream: Stream, specs: Sequence[IndicatorSpec]) -> IndicatorAnswer:
 
 
 def write_answer(found: IndicatorAnswer, path: Path) -> None:
-    """Writes a Parquet file with `end_ns` and a column of each name. Raises Misconfigured as `write_table` does."""
+    """Writes a Parquet file with `end_ns` and a column of each name. Raises Misconfigured as `write_frame` does."""
     import polars as pl
 
     columns = {name: pl.Series(values).fill_nan(None) for name, values in found.named()}
-    write_table(pl.DataFrame({"end_ns": found.end_ns, **columns}), path)
+    write_frame(pl.DataFrame({"end_ns": found.end_ns, **columns}), path)
 
 
 def first_defined(name: str, values: Values) -> int | None:

@@ -1,4 +1,4 @@
-"""Writes tables to Parquet files, all of them or nothing."""
+"""Writes a table to a new Parquet file, all of it or nothing."""
 
 import os
 from collections.abc import Mapping
@@ -19,13 +19,15 @@ def require_new(path: Path) -> None:
         raise Misconfigured(f"{path}: its folder does not exist; create it first")
 
 
-def write_table(frame: "pl.DataFrame", path: Path, notes: Mapping[str, str] | None = None) -> None:
-    """Writes a table with notes in the file's metadata. Raises Misconfigured if the file exists or cannot be written."""
-    require_new(path)
+def write_frame(frame: "pl.DataFrame", path: Path, metadata: Mapping[str, str] | None = None) -> None:
+    """Writes a table under another name, and renames the file once it is whole.
+
+    Raises Misconfigured if it cannot be written.
+    """
     draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
         with draft.open("xb") as file:
-            frame.write_parquet(file, metadata=dict(notes or {}))
+            frame.write_parquet(file, metadata=dict(metadata or {}))
         draft.replace(path)
     except OSError as error:
         raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
