@@ -15,7 +15,7 @@ GROUPS = {
     "Backtest": ("whatif", "runs"),
     "Inspect": ("audit", "replay", "journal", "status"),
     "Agents": ("ask", "prompts", "draw"),
-    "Data": ("data", "indicators"),
+    "Data": ("data", "indicators", "features"),
     "Operate": ("init", "config", "reload", "doctor", "version"),
     "Safety": ("halt", "resume", "flatten", "pause", "cancel-all", "sync", "simulate"),
 }

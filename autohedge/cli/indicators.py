@@ -10,7 +10,7 @@ from autohedge.cli.options import AsJson, echo, notify, print_json
 from autohedge.core.errors import Misconfigured
 
 if TYPE_CHECKING:
-    from autohedge.market.stream import Stream
+    from autohedge.config.sections import BarsSettings
 
 BarTapes = Annotated[
     list[str] | None,
@@ -48,14 +48,16 @@ def compute_indicators(
         return
     if not tape or not name:
         raise Misconfigured('indicators need --tape FILE and --name "rsi(period=14)"; --list shows the names')
+    from autohedge.market.bar_input import open_bars
     from autohedge.market.parquet_file import require_new
+    from autohedge.market.sources import parse_source
     from autohedge.strategies.indicator_answer import answer, write_answer
     from autohedge.strategies.indicators import parse_indicator
 
     specs = [parse_indicator(text) for text in name]
     if out is not None:
         require_new(out)
-    stream = bars_of_tape(tape, every, session)
+    stream, _ = open_bars([parse_source(text) for text in tape], bar_settings(every, session))
     found = answer(stream, specs)
     for note in found.notes:
         notify(f"{stream.symbol}: {note}")
@@ -71,18 +73,18 @@ def compute_indicators(
         echo(f"{out}: {len(found.end_ns):,} bars written")
 
 
-def bars_of_tape(tape: list[str], every: str | None, session: str | None) -> "Stream":
-    """The bars that a strategy would read of a tape. Raises Misconfigured if there are none."""
+def bar_settings(every: str | None, session: str | None) -> "BarsSettings":
+    """The settings of the bars that options describe. Raises Misconfigured if they are not understood."""
     from autohedge.config.sections import BarsSettings
-    from autohedge.market.bar_input import open_bars
-    from autohedge.market.sources import parse_source
+    from autohedge.market.derived import require_bars
 
     if session is not None and every is None:
         raise Misconfigured(
             "--session says how bars are made, but not of which length; add --every, such as 15m"
         )
     bars = BarsSettings(every=every or "", session=session or "")
-    return open_bars([parse_source(text) for text in tape], bars)
+    require_bars(bars)
+    return bars
 
 
 def _print_list(*, as_json: bool) -> None:

@@ -13,6 +13,7 @@ from autohedge.cli import (
     bars,
     books,
     faultsim,
+    features,
     indicators,
     inspect,
     operate,
@@ -29,7 +30,7 @@ from autohedge.core.open_files import open_files_reached, raise_open_files
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-VERBS = (run, operate, inspect, bars, books, indicators, ask, audit, whatif, prompts, faultsim)
+VERBS = (run, operate, inspect, bars, books, indicators, features, ask, audit, whatif, prompts, faultsim)
 
 
 def _text(error: Exception) -> str:

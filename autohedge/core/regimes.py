@@ -58,9 +58,7 @@ def regime_stats(quotes: Sequence[QuoteRow]) -> RegimeStats | None:
     return RegimeStats(deviation * math.sqrt(S_PER_MINUTE * len(returns) / span_s) * 1e4, t)
 
 
-def regime_of_bars(
-    realised_volatility: float, log_change: float, bars: int, interval_ns: int
-) -> RegimeStats:
+def regime_of_bars(realised_volatility: float, log_change: float, bars: int, interval_ns: int) -> RegimeStats:
     """Returns the figures of a regime over bars of one length; they are those of quotes with that distance.
 
     `realised_volatility` is the sample standard deviation of the last `bars` log returns, as the indicator of that

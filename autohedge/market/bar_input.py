@@ -1,4 +1,4 @@
-"""The rows that commands make bars of: trades before quotes before bars, or what is asked for; and these bars."""
+"""The rows that bars are made of on the command line, and the bars that a strategy would read."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market.bar_aggregator import FINEST_FIRST
-from autohedge.market.derived import TapeDeriver, spec_of
+from autohedge.market.derived import TapeDeriver
 from autohedge.market.loading import open_streams
+from autohedge.market.reads import Reads, arranged
 from autohedge.market.sources import TapeSource, is_same_symbol
+from autohedge.market.store_tape import open_store, store_among
 from autohedge.market.stream import KINDS, Kind, Stream, symbols_of
 from autohedge.market.tape_file import SYMBOL_CHARS
 
@@ -34,26 +36,24 @@ def open_bar_input(sources: Sequence[TapeSource], wanted: Kind | None) -> Stream
     return min(chosen, key=lambda stream: stream.origin.interval_ns)
 
 
-def open_bars(sources: Sequence[TapeSource], bars: BarsSettings) -> Stream:
-    """Returns the bars that a strategy reads of files of one symbol.
+def open_bars(sources: Sequence[TapeSource], bars: BarsSettings) -> tuple[Stream, list[Stream]]:
+    """Returns the bars that a strategy with these settings reads, and all streams of the tape.
 
-    With `bars.every` they are those of the tape if it has them, else they are made of its finest rows; without it, the
-    shortest bars of the tape. Raises Misconfigured as `open_bar_input` does, and if there are no such bars.
+    Without `bars.every` they are the shortest bars of the tape. Raises Misconfigured if a file cannot be read, if
+    there are several symbols, or no such bars.
     """
-    streams = open_streams(sources)
-    _require_one_symbol(symbols_of(streams))
-    recorded = [stream for stream in streams if stream.kind is Kind.BARS]
-    if bars.every:
-        length_ns = spec_of(bars.model_dump()).length_ns
-        same = [each for each in recorded if each.origin.interval_ns == length_ns and not bars.session]
-        chosen = same[0] if same else TapeDeriver(cached=False).bars(open_bar_input(sources, None), bars)
-    elif recorded:
-        chosen = min(recorded, key=lambda stream: stream.origin.interval_ns)
+    reads = Reads(frozenset({Kind.BARS}), lambda _: bars, priced=False)
+    if store := store_among(sources):
+        streams = list(open_store(store, growing=False, reads=reads).streams)
+        _require_one_symbol(symbols_of(streams))
     else:
-        raise Misconfigured(
-            f"the tape of {streams[0].symbol} has no bars; add --every, such as 1m, to make some"
-        )
-    return chosen.used(prices=False, read=True, skips_partial=True)
+        given = open_streams(sources)
+        _require_one_symbol(symbols_of(given))
+        streams = arranged(given, reads, TapeDeriver(cached=True))
+    found = [stream for stream in streams if stream.kind is Kind.BARS and stream.origin.read]
+    if not found:
+        raise Misconfigured("the tape has no bars; add --every, such as 1m, to make some")
+    return min(found, key=lambda stream: stream.origin.interval_ns), streams
 
 
 def _require_one_symbol(symbols: Sequence[str]) -> None:

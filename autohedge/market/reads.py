@@ -19,12 +19,14 @@ class Reads:
 
     No kinds mean the prices, whatever they are. `bars` returns the settings of a symbol's bars. Bars of `every`
     that are not on the tape are made; without `every`, the strategy reads all bars of the tape. With `makes_bars`
-    off, it reads bars of `every` if they are on the tape, else bars that set the prices.
+    off, it reads bars of `every` if they are on the tape, else bars that set the prices. With `priced` off, an
+    instrument may have trades alone, whose bars nobody can trade.
     """
 
     kinds: frozenset[Kind] = frozenset()
     bars: Callable[[str], BarsSettings] = lambda _: BarsSettings()
     makes_bars: bool = True
+    priced: bool = True
 
 
 PRICES = Reads()
@@ -94,7 +96,8 @@ def arranged(streams: Sequence[Stream], reads: Reads, deriver: StreamDeriver) ->
 
 def _uses(own: Sequence[Stream], reads: Reads, deriver: StreamDeriver) -> Iterator[Stream]:
     """Yields the streams of one instrument with their use, and the derived ones."""
-    prices = _price_stream(own, deriver)
+    is_unpriced = not reads.priced and all(stream.kind is Kind.TRADES for stream in own)
+    prices = own[0] if is_unpriced else _price_stream(own, deriver)
     bars = _read_bars(own, prices, reads, deriver) if Kind.BARS in reads.kinds else []
     skips = reads.bars(prices.symbol).skip_partial
     chosen = [id(stream) for stream in bars]

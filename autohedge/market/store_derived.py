@@ -83,6 +83,12 @@ class MadeBars(GrowingColumns):
         self._delay_ns = int(recipe.get("delay_ns", 0))
         self._waiting: list[Columns] = []
         self._clock_ns, self._begun = BEFORE_NS, False
+        self._arrivals = GrowingColumns(("row",))
+
+    @property
+    def arrivals(self) -> Positions:
+        """How many rows of all streams the store had before each bar."""
+        return self._arrivals["row"]
 
     @property
     def next_ns(self) -> int:
@@ -169,6 +175,7 @@ class MadeBars(GrowingColumns):
             "count": np.where(made["count"] == UNKNOWN, np.nan, made["count"]),
         }
         self.append(columns)
+        self._arrivals.append({"row": at + int(side > 0)})
         return ArrivedRows({name: self[name][first:] for name in self}, at, known, first, side)
 
 

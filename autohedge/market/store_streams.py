@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from autohedge.market.book_messages import BookMessages
 from autohedge.market.columns import Column
@@ -14,11 +15,34 @@ from autohedge.market.store_files import LEVELS
 from autohedge.market.stream import COLUMNS, Kind, Origin, Stream
 
 
+class ArrivedNumbers:
+    """The numbers that the rows of one stream have among all rows of a store, as far as they have come."""
+
+    def __init__(self, store: LiveStore, number: int) -> None:
+        self._store, self._number, self._seen = store, number, 0
+        self._found = GrowingColumns(("row",))
+
+    @property
+    def now(self) -> NDArray[np.int64]:
+        """The numbers of the rows that have come."""
+        order = self._store.order
+        added = np.flatnonzero(order[self._seen :] == self._number) + self._seen
+        self._seen = len(order)
+        self._found.append({"row": added})
+        return self._found["row"]
+
+
 class LaneColumns(Mapping[str, Column]):
     """The columns of one symbol's quotes in a store, as far as its rows have come."""
 
     def __init__(self, store: LiveStore, lane: int) -> None:
         self._store, self._lane = store, lane
+        self._numbers = ArrivedNumbers(store, lane)
+
+    @property
+    def arrivals(self) -> NDArray[np.int64]:
+        """How many rows of all streams the store had before each row."""
+        return self._numbers.now
 
     def __getitem__(self, name: str) -> Column:
         if name == "lane" or name not in ROW_COLUMNS:
@@ -43,6 +67,12 @@ class TableColumns(Mapping[str, Column]):
 
     def __init__(self, store: LiveStore, number: int, messages: "StoreMessages | None") -> None:
         self._store, self._table, self._messages = store, store.tables.streams[number], messages
+        self._numbers = ArrivedNumbers(store, number)
+
+    @property
+    def arrivals(self) -> NDArray[np.int64]:
+        """How many rows of all streams the store had before each row."""
+        return self._numbers.now
 
     def __getitem__(self, name: str) -> Column:
         if self._messages:

@@ -2,6 +2,7 @@
 
 from autohedge.core.orders import Purpose, Side
 from autohedge.market.stream import Kind
+from autohedge.strategies.features import FeatureRow, FeatureTable, compute_features
 from autohedge.strategies.indicators import IndicatorSet, parse_indicator
 from autohedge.strategies.interface import StrategyRunner
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
@@ -12,6 +13,8 @@ from autohedge.strategies.signals import Signal
 __all__ = [
     "Bar",
     "Book",
+    "FeatureRow",
+    "FeatureTable",
     "Funding",
     "IndicatorSet",
     "Kind",
@@ -24,6 +27,7 @@ __all__ = [
     "StrategyRunner",
     "TradeTick",
     "build",
+    "compute_features",
     "names",
     "parse_indicator",
     "reads_of",

@@ -8,6 +8,7 @@ from autohedge.core.orders import Side
 from autohedge.kernels.book_codes import ASK, BID
 from autohedge.market.book_messages import Messages
 from autohedge.market.books import DECAY_BPS, FillEstimate, OrderBook
+from autohedge.strategies.features import FeatureRow
 from autohedge.strategies.indicators import IndicatorSet
 
 
@@ -31,7 +32,8 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     """One finished bar; `ts_ns` is its end, when it becomes known.
 
     `interval_ns` is its length, 0 for bars of trades, volume or dollars. `indicators` has the values of the indicators
-    that the strategy declares, None if it declares none; they change with the next bar of this length.
+    that the strategy declares, None if it declares none; they change with the next bar of this length. `features` has
+    the values of the features that it declares, None if it declares none.
     """
 
     symbol: str
@@ -43,6 +45,7 @@ class Bar(msgspec.Struct, frozen=True, gc=False):
     volume: float
     interval_ns: int = 0
     indicators: IndicatorSet | None = None
+    features: FeatureRow | None = None
 
 
 class TradeTick(msgspec.Struct, frozen=True, gc=False):

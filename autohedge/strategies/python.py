@@ -32,11 +32,13 @@ class Strategy:
     """Base of a user's strategy; override the method for each kind of rows in `reads`.
 
     `indicators` are names of indicators over the bars that it reads, such as `rsi(period=14)`; `Bar.indicators` has
-    their values. They may be set in `__init__`.
+    their values. `features` are names of features of these bars, or `default` for the default ones; `Bar.features`
+    has their values. Both may be set in `__init__`.
     """
 
     reads: ClassVar[Kind | Collection[Kind]] = Kind.QUOTES
     indicators: Sequence[str] = ()
+    features: Sequence[str] = ()
 
     def on_quote(self, quote: Quote) -> Signal | None:
         """Returns the signal for one quote, or None."""
@@ -77,7 +79,7 @@ class PythonStrategyRunner:
         self._code = code
         self.strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
         self._readers = [
-            reader_of(stream, self.strategies[symbols.index(stream.symbol)]) for stream in streams
+            reader_of(stream, self.strategies[symbols.index(stream.symbol)], streams) for stream in streams
         ]
         self._is_read = np.array([stream.origin.read for stream in streams])
         self._sets_prices = [stream.origin.prices for stream in streams]

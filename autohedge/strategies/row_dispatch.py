@@ -1,12 +1,13 @@
 """Passes rows to the method of a Python strategy that takes their kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import inf, isfinite
 from typing import TYPE_CHECKING
 
 from autohedge.core.orders import BUY, SELL
 from autohedge.market.rows import Rows
 from autohedge.market.stream import Kind, Stream
+from autohedge.strategies.bar_features import declared_features
 from autohedge.strategies.bar_indicators import declared_indicators
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
 from autohedge.strategies.signals import Signal
@@ -30,13 +31,17 @@ METHODS = {
 _SIDES = {1: BUY, -1: SELL, 0: None}
 
 
-def reader_of(stream: Stream, strategy: "Strategy") -> RowReader:
-    """Returns what passes a row of a stream to the strategy; bad rows are left out."""
+def reader_of(stream: Stream, strategy: "Strategy", streams: Sequence[Stream]) -> RowReader:
+    """Returns what passes a row of a stream to the strategy; bad rows are left out.
+
+    `streams` are those of the tape: features of bars look up quotes and a book in them.
+    """
     if not stream.origin.read:
         return _unread
+    if stream.kind is Kind.BARS:
+        return _bars(stream, strategy, streams)
     readers: dict[Kind, Callable[[Stream, Strategy], RowReader]] = {
         Kind.QUOTES: _quotes,
-        Kind.BARS: _bars,
         Kind.TRADES: _trades,
         Kind.BOOK: _book,
         Kind.FUNDING: _funding,
@@ -59,9 +64,10 @@ def _quotes(stream: Stream, strategy: "Strategy") -> RowReader:
     return read
 
 
-def _bars(stream: Stream, strategy: "Strategy") -> RowReader:
+def _bars(stream: Stream, strategy: "Strategy", streams: Sequence[Stream]) -> RowReader:
     names, interval_ns = ("open", "high", "low", "close", "volume"), stream.origin.interval_ns
     on_bar, indicators = strategy.on_bar, declared_indicators(strategy, stream)
+    features = declared_features(strategy, stream, streams)
 
     def read(rows: Rows, i: int, number: int, row: Row) -> Signal | None:
         if rows.kinds is not None and not rows.kinds.close[i] > 0.0:
@@ -69,7 +75,9 @@ def _bars(stream: Stream, strategy: "Strategy") -> RowReader:
         first, high, low, close, volume = (stream.columns[name].item(number) for name in names)
         if indicators is not None:
             indicators.advance(number)
-        return on_bar(Bar(stream.symbol, row[1], first, high, low, close, volume, interval_ns, indicators))
+        found = None if features is None else features.at(number)
+        values = first, high, low, close, volume
+        return on_bar(Bar(stream.symbol, row[1], *values, interval_ns, indicators, found))
 
     return read
 

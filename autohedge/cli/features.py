@@ -1,0 +1,65 @@
+"""`features`: the features of a tape's bars, as a table to train a model on."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from autohedge.cli.commands import app
+from autohedge.cli.indicators import bar_settings
+from autohedge.cli.options import AsJson, echo, print_json
+
+if TYPE_CHECKING:
+    from autohedge.strategies import FeatureTable
+
+
+@app.command("features")
+def show_features(
+    tape: Annotated[
+        list[str],
+        typer.Option("--tape", help="FILE or SYMBOL=FILE of one symbol; repeatable. Or a live store."),
+    ],
+    every: Annotated[
+        str | None,
+        typer.Option("--every", help="The length of the bars, as 1m; default: the tape's shortest."),
+    ] = None,
+    session: Annotated[
+        str | None, typer.Option("--session", help='Hours, as "09:30-16:00 America/New_York".')
+    ] = None,
+    feature: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="As rsi14 or imbalance(3); repeatable. Default: default."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write the table to Parquet.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compute the features of a tape's bars."""
+    from autohedge.market import parse_source
+    from autohedge.market.bar_input import open_bars
+    from autohedge.market.parquet_file import require_new
+    from autohedge.strategies.features import ALL_DEFAULT, compute_features, parse_features
+
+    names = feature or [ALL_DEFAULT]
+    parse_features(names)
+    if out is not None:
+        require_new(out)
+    bars, streams = open_bars([parse_source(text) for text in tape], bar_settings(every, session))
+    table = compute_features(names, bars, streams)
+    if out is not None:
+        table.write(out)
+    if as_json:
+        _print_json(table)
+        return
+    if out is not None:
+        echo(f"{out}: {len(table.end_ns):,} bars written")
+        return
+    from autohedge.console.feature_table import print_features
+
+    print_features(table, bars.symbol)
+
+
+def _print_json(table: "FeatureTable") -> None:
+    columns = {name: column.tolist() for name, column in table.columns().items()}
+    print_json({"bars": len(table.end_ns), "end_ns": table.end_ns.tolist(), "features": columns})

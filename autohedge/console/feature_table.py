@@ -1,0 +1,32 @@
+"""Features of bars on the terminal: the last row, and how many values are not defined."""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.markup import escape
+from rich.table import Table
+
+from autohedge.core.clock import format_utc
+from autohedge.core.terminal import PrintableConsole
+
+if TYPE_CHECKING:
+    from autohedge.strategies import FeatureTable
+
+
+def print_features(table: "FeatureTable", symbol: str) -> None:
+    """Print the number of rows, and for each feature its last value and how many are not defined."""
+    console = PrintableConsole(soft_wrap=True)
+    count = len(table.end_ns)
+    until = f", the last one until {format_utc(int(table.end_ns[-1]))} UTC" if count else ""
+    console.print(escape(f"{count:,} bars of {symbol}{until}"))
+    shown = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in ("feature", "last value", "undefined"):
+        shown.add_column(heading, justify="left" if heading == "feature" else "right", no_wrap=True)
+    for name, column in table.columns().items():
+        undefined = int(np.count_nonzero(np.isnan(column)))
+        shown.add_row(escape(name), _text(column[-1]) if count else "", f"{undefined:,}")
+    console.print_whole(shown)
+
+
+def _text(value: float) -> str:
+    return "none" if np.isnan(value) else f"{value:,.10g}"
