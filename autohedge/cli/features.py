@@ -28,7 +28,7 @@ def show_features(
     ] = None,
     feature: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="As rsi14 or imbalance(3); repeatable. Default: default."),
+        typer.Option(metavar="NAME", help="As rsi14 or imbalance(3); repeatable. Default: the 30 defaults."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="FILE", help="Write the table to Parquet.")

@@ -24,6 +24,8 @@ def rows_before(stream: Stream, bars: Stream, rows: slice) -> NDArray[np.int64]:
     A row of the time at which the bar became known is not older.
     """
     older: NDArray[np.int64] = stream.columns["ts"].searchsorted(bars.columns["ts"][rows])
-    if isinstance(stream.columns, Arrivals) and isinstance(bars.columns, Arrivals):
-        return np.minimum(older, stream.columns.arrivals.searchsorted(bars.columns.arrivals[rows]))
-    return older
+    if bars.origin.store is None:
+        return older
+    assert isinstance(stream.columns, Arrivals)
+    assert isinstance(bars.columns, Arrivals)
+    return np.minimum(older, stream.columns.arrivals.searchsorted(bars.columns.arrivals[rows]))

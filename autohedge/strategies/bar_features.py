@@ -28,7 +28,9 @@ class BarFeatures:
         """`streams` are those of the symbol of the bars. Raises Misconfigured as `parse_features` does."""
         self._blocks, self._bars = FeatureBlocks(names, bars, streams), bars
         self._places = {name: place for place, name in enumerate(self._blocks.names)}
-        self._indicators = IndicatorSet(self._blocks.specs)
+        specs = self._blocks.specs
+        self._indicators = IndicatorSet(specs)
+        self._columns = [indicator_column(spec, each)[0] for spec in specs for each in spec.columns]
         self._start = self._stop = 0
         self._values = np.empty((0, len(self._places)))
         self._numbers: list[int] = []
@@ -48,11 +50,10 @@ class BarFeatures:
 
     def _follow(self, specs: Sequence[IndicatorSpec], bars: BarSeries) -> list[dict[str, Values]]:
         """Adds bars to the indicators; returns the columns of each over these bars."""
-        columns = [indicator_column(spec, each)[0] for spec in specs for each in spec.columns]
-        values = np.empty((len(columns), len(bars.close)))
+        values = np.empty((len(self._columns), len(bars.close)))
         for place, bar in enumerate(zip(*(column.tolist() for column in bars), strict=True)):
             self._indicators.add(*bar)
-            values[:, place] = [self._indicators[name] for name in columns]
+            values[:, place] = [self._indicators[name] for name in self._columns]
         each_column = iter(values)
         return [{name: next(each_column) for name in spec.columns} for spec in specs]
 

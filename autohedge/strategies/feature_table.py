@@ -184,7 +184,7 @@ _FURTHER = (
         "regime_volatility_bps",
         f"realised_volatility({REGIME_BARS}) · √(60 s / length of a bar) · 10⁴",
         _REGIME,
-        lambda *figures: np.array([each.volatility_bps for each in _regimes(*figures)]),
+        lambda *figures: np.array([each.minute_volatility_bps for each in _regimes(*figures)]),
     ),
     FeatureDefinition(
         "regime_t",

@@ -120,3 +120,33 @@ def test_a_run_restarts_where_it_was_cut(tape: list[str]) -> None:
     # The ids of its orders are new ones.
     assert traded(restarted) == traded(report)
     require_sound(folder, 4)
+
+
+FEATURES = """
+from autohedge.strategies import Kind, Signal, Strategy
+
+
+class Leaning(Strategy):
+    reads = Kind.BARS
+    features = ["default", "regime_t"]
+
+    def on_bar(self, bar):
+        row = bar.features
+        if row["imbalance5"] > 0.2 and row["bid"] < row["ask"]:
+            return Signal.BUY
+        return Signal.SELL if row["imbalance5"] < -0.2 else None
+"""
+
+
+def test_a_run_on_features_replays_and_restarts(tape: list[str]) -> None:
+    Path("leaning.py").write_text(FEATURES)
+    wanted: dict[str, Any] = {"strategy__name": '"leaning.py:Leaning"', "bars__every": '"1s"'}
+    report, folder = run(tape, **wanted)
+    assert len(report.fills) > 5
+    require_sound(folder, 4)
+    lines = folder.journal.read_bytes().splitlines(keepends=True)
+    folder.journal.write_bytes(b"".join(lines[: len(lines) // 2]))
+    folder.results.unlink()
+    restarted = restart(folder)
+    assert (restarted.restarts, restarted.codes) == (1, report.codes)
+    assert app.replay_engine(folder) == (None, True)

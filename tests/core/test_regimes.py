@@ -13,12 +13,14 @@ from autohedge.core.regimes import (
     TREND_T,
     UNKNOWN,
     WILD_ABOVE_BPS,
+    RegimeStats,
     _trend,
     _volatility,
     regime,
+    regime_of_bars,
     regime_stats,
 )
-from autohedge.core.returns import drift_t, log_returns, mids
+from autohedge.core.returns import drift_t, log_returns, mids, sample_sd
 from autohedge.core.snapshots import QuoteRow
 from autohedge.core.units import NS_PER_MINUTE
 from tests.snapshot_factory import rows
@@ -118,3 +120,25 @@ def test_regime_scaled_prices_is_unchanged(cents: list[int], step_ns: int, facto
     quotes = rows([each / 100 for each in cents], step_ns=step_ns)
     assume(not near_a_bound(quotes))
     assert regime(scaled(quotes, factor)) == regime(quotes)
+
+
+@given(st.lists(st.integers(9_000, 11_000), min_size=3, max_size=50), st.integers(1, 10**12))
+def test_regime_of_bars_is_that_of_quotes_at_their_closes(cents: list[int], interval_ns: int) -> None:
+    closes = [each / 100 for each in cents]
+    returns = log_returns(closes)
+    volatility = sample_sd(returns)
+    assert volatility is not None
+    found = regime_of_bars(volatility, math.log(closes[-1] / closes[0]), len(returns), interval_ns)
+    quotes = rows(closes, spread=0.0, step_ns=interval_ns)
+    expected = regime_stats(quotes)
+    assert expected and found == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    assert found.label == regime(quotes) or near_a_bound(quotes)
+
+
+def test_regime_of_bars_that_is_not_known_has_no_label() -> None:
+    assert regime_of_bars(math.nan, math.nan, 30, NS_PER_MINUTE).label == UNKNOWN
+    without_length = regime_of_bars(0.5, 0.1, 30, 0)
+    assert math.isnan(without_length.volatility_bps) and without_length.t > 0
+    assert without_length.label == UNKNOWN
+    assert regime_of_bars(0.0, 0.0, 30, NS_PER_MINUTE) == RegimeStats(0.0, 0.0)
+    assert regime_of_bars(0.0, -0.1, 30, NS_PER_MINUTE) == RegimeStats(0.0, -math.inf)
