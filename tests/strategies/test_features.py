@@ -305,11 +305,8 @@ def test_row_is_a_mapping_with_an_array() -> None:
     runner.scan(tape.rows, 0, 1)
     row = seen[0].features
     assert row is not None and row["close"] == 10.0 and dict(row)["open"] == 10.0
-    assert (len(row), list(row)[:2], row.values.dtype) == (
-        len(DEFAULT) + len(FURTHER),
-        ["open", "high"],
-        float,
-    )
+    assert len(row) == len(row.values) == len(DEFAULT) + len(FURTHER)
+    assert list(row)[:2] == ["open", "high"] and row.values.dtype == np.float64
     assert not row.values.flags.writeable
     with pytest.raises(KeyError, match="rsi: not among open, high"):
         row["rsi"]
