@@ -14,7 +14,7 @@ import numpy as np
 
 from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS
-from autohedge.strategies.indicators import IndicatorSet, IndicatorSpec, compute, parse_indicator
+from autohedge.strategies.indicators import BarValues, IndicatorSet, IndicatorSpec, compute, parse_indicator
 from benchmarks.row import Row, Spent, Timed, clocked, interleaved
 
 BATCH_BOUND, BATCH_AIM, LIVE_BOUND_US, TEN_BOUND = 1.2, 0.6, 3.0, 0.5
@@ -140,9 +140,9 @@ def _timed(action: Callable[[], object]) -> Callable[[], Spent]:
     return lambda: clocked(action)
 
 
-def _add(indicators: IndicatorSet, bars: Sequence[tuple[float, ...]]) -> None:
-    for session, high, low, close, volume, bought, sold in bars:
-        indicators.add(session, high, low, close, volume, bought, sold)
+def _add(indicators: IndicatorSet, bars: Sequence[BarValues]) -> None:
+    for bar in bars:
+        indicators.add(bar)
 
 
 def _streams_of_talib() -> list[Callable[..., Any]]:
@@ -166,7 +166,7 @@ def _streams_of_talib() -> list[Callable[..., Any]]:
     return [each.update for each in streams]
 
 
-def _update(streams: Sequence[Callable[..., Any]], bars: Sequence[tuple[float, ...]]) -> float:
+def _update(streams: Sequence[Callable[..., Any]], bars: Sequence[BarValues]) -> float:
     """Adds the bars to all streams, and returns the last value of the last one."""
     sma, ema, wma, rsi, macd, bollinger, atr, adx, stochastic, cci = streams
     value = np.nan

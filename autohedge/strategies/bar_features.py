@@ -52,7 +52,7 @@ class BarFeatures:
         """Adds bars to the indicators; returns the columns of each over these bars."""
         values = np.empty((len(self._columns), len(bars.close)))
         for place, bar in enumerate(zip(*(column.tolist() for column in bars), strict=True)):
-            self._indicators.add(*bar)
+            self._indicators.add(bar)
             values[:, place] = [self._indicators[name] for name in self._columns]
         each_column = iter(values)
         return [{name: next(each_column) for name in spec.columns} for spec in specs]

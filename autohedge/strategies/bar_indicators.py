@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_series import bar_series, used_bars
 from autohedge.market.stream import Stream
-from autohedge.strategies.indicators import IndicatorSet, parse_indicator
+from autohedge.strategies.indicators import BarValues, IndicatorSet, parse_indicator
 
 if TYPE_CHECKING:
     from autohedge.strategies.python import Strategy
@@ -26,7 +26,7 @@ class BarIndicators(IndicatorSet):
         super().__init__([parse_indicator(name) for name in names], names)
         self._stream = stream
         self._row = self._prepared = 0
-        self._bars: list[tuple[float, ...] | None] = []
+        self._bars: list[BarValues | None] = []
 
     def advance(self, row: int) -> None:
         """Adds the bars up to a row of the stream, that one included."""
@@ -35,7 +35,7 @@ class BarIndicators(IndicatorSet):
                 self._prepare()
             bar = self._bars[self._row - self._prepared]
             if bar is not None:
-                self.add(*bar)
+                self.add(bar)
             self._row += 1
 
     def _prepare(self) -> None:

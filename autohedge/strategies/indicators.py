@@ -24,6 +24,8 @@ from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS, IndicatorDefinition, Parameter
 
 Values = NDArray[np.float64]
+BarValues = tuple[float, float, float, float, float, float, float]
+"""What indicators read of one bar, in the order of `BarSeries`."""
 
 MOST_BARS = 1_000_000
 """The longest period."""
@@ -129,7 +131,7 @@ class IndicatorSet:
     """Indicators over bars that come one by one.
 
         indicators = IndicatorSet([parse_indicator("macd"), parse_indicator("rsi")])
-        indicators.add(session, high, low, close)
+        indicators.add((session, high, low, close, volume, buy_volume, sell_volume))
         indicators["macd.signal"], indicators["rsi"]
         indicators.value("rsi", ago=1)      # one bar before
 
@@ -149,26 +151,13 @@ class IndicatorSet:
         # Compiled code is loaded here, and not at the first bar of a run on a clock.
         self._add_bar = resolved(add_bar, self._states, self._data, 0, *[math.nan] * INPUTS)
 
-    def add(
-        self,
-        session: float,
-        high: float,
-        low: float,
-        close: float,
-        volume: float = math.nan,
-        buy_volume: float = math.nan,
-        sell_volume: float = math.nan,
-    ) -> None:
-        """Adds the next bar; volumes that are not known are NaN.
-
-        `session` is a number that differs between two sessions, such as the day of the bar's start.
-        """
+    def add(self, bar: BarValues) -> None:
+        """Adds the next bar: its values in the order of `BarSeries`, NaN for a volume that is not known."""
         place = self._place
         if place == self._end:
             place = self._drop_oldest()
-        self._add_bar(
-            self._states, self._data, place, session, high, low, close, volume, buy_volume, sell_volume
-        )
+        session, high, low, close, volume, bought, sold = bar
+        self._add_bar(self._states, self._data, place, session, high, low, close, volume, bought, sold)
         self._place = place + 1
 
     @property

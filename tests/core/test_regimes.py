@@ -138,7 +138,7 @@ def test_regime_of_bars_is_that_of_quotes_at_their_closes(cents: list[int], inte
 def test_regime_of_bars_that_is_not_known_has_no_label() -> None:
     assert regime_of_bars(math.nan, math.nan, 30, NS_PER_MINUTE).label == UNKNOWN
     without_length = regime_of_bars(0.5, 0.1, 30, 0)
-    assert math.isnan(without_length.volatility_bps) and without_length.t > 0
+    assert math.isnan(without_length.minute_volatility_bps) and without_length.t > 0
     assert without_length.label == UNKNOWN
     assert regime_of_bars(0.0, 0.0, 30, NS_PER_MINUTE) == RegimeStats(0.0, 0.0)
     assert regime_of_bars(0.0, -0.1, 30, NS_PER_MINUTE) == RegimeStats(0.0, -math.inf)

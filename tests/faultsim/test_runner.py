@@ -162,7 +162,7 @@ CAUGHT_BY = {
     "bar_of_ticks_comes_before_its_last_quote": 5,
     "partial_bar_read": 7,
     "bad_trade_shown": 4,
-    "indicators_begin_anew_after_a_restart": 7,
+    "indicators_begin_after_a_crash": 7,
     "any_row_refreshes_the_quote": 7,
     "any_row_keeps_the_feed_alive": 4,
     "crossover_reads_the_next_bar": 28,

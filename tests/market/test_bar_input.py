@@ -11,7 +11,7 @@ from autohedge.core.errors import Misconfigured
 from autohedge.market import Kind, TapeSource, open_streams
 from autohedge.market.bar_aggregator import bars_of, make_bars
 from autohedge.market.bar_file import write_bars
-from autohedge.market.bar_input import open_bar_input, open_read_bars
+from autohedge.market.bar_input import open_bar_input, open_bars
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.derived import TapeDeriver
 from tests.market.store_factory import rows_at, store_of
@@ -106,29 +106,29 @@ def test_run_makes_the_bars_of_written_bars_that_it_makes_of_the_trades(tmp_path
 
 
 def test_bars_that_a_strategy_reads_come_with_all_streams(sources: dict[str, TapeSource]) -> None:
-    shortest, streams = open_read_bars(list(sources.values()), BarsSettings())
+    shortest, streams = open_bars(list(sources.values()), BarsSettings())
     assert shortest.origin.interval_ns == 5 * S and shortest.origin.read
     assert len(streams) == len(sources)
-    recorded, _ = open_read_bars(list(sources.values()), BarsSettings(every="1m"))
+    recorded, _ = open_bars(list(sources.values()), BarsSettings(every="1m"))
     assert recorded.origin.derived is None and recorded.origin.interval_ns == 60 * S
-    made, _ = open_read_bars([sources["A_quotes.parquet"]], BarsSettings(every="1m"))
+    made, _ = open_bars([sources["A_quotes.parquet"]], BarsSettings(every="1m"))
     assert made.origin.derived and made.columns["close"].tolist() == [1.0, 2.0]
 
 
 def test_bars_are_read_of_trades_alone_and_of_a_store(write: Write, tmp_path: Path) -> None:
     trades = write("B_trades.parquet", ts_ns=TIMES, price=[1.0, 2.0, 3.0], size=[1.0] * 3)
-    bars, _ = open_read_bars([TapeSource(trades)], BarsSettings(every="1m"))
+    bars, _ = open_bars([TapeSource(trades)], BarsSettings(every="1m"))
     assert bars.columns["close"].tolist() == [1.0, 2.0]
     store = store_of(tmp_path / "market", rows_at(S, 3 * S, 5 * S))
-    bars, _ = open_read_bars([TapeSource(store)], BarsSettings(every="2s"))
+    bars, _ = open_bars([TapeSource(store)], BarsSettings(every="2s"))
     assert bars.columns["ts"].tolist() == [2 * S, 4 * S]
 
 
 def test_tape_without_bars_to_read_is_refused(write: Write, sources: dict[str, TapeSource]) -> None:
     with pytest.raises(Misconfigured, match="the tape has no bars; say of which length to make them"):
-        open_read_bars([sources["A_quotes.parquet"]], BarsSettings())
+        open_bars([sources["A_quotes.parquet"]], BarsSettings())
     other = TapeSource(write("B_quotes.parquet", ts_ns=TIMES, **FILES["A_quotes.parquet"]))
     with pytest.raises(Misconfigured, match="the tape has A and B; features are of one symbol"):
-        open_read_bars([sources["A_quotes.parquet"], other], BarsSettings(every="1m"))
+        open_bars([sources["A_quotes.parquet"], other], BarsSettings(every="1m"))
     with pytest.raises(Misconfigured, match="no prices for A: add quotes, l2 or bars"):
-        open_read_bars([sources["A_funding.parquet"]], BarsSettings(every="1m"))
+        open_bars([sources["A_funding.parquet"]], BarsSettings(every="1m"))

@@ -153,7 +153,7 @@ def bad_trade_shown(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(row_dispatch, "_trades", reader)
 
 
-def indicators_begin_anew_after_a_restart(patch: pytest.MonkeyPatch) -> None:
+def indicators_begin_after_a_crash(patch: pytest.MonkeyPatch) -> None:
     """The indicators of a strategy begin with the first bar that a process shows to it."""
     original = BarIndicators.advance
 
@@ -209,7 +209,7 @@ ROW_BUGS: tuple[Plant, ...] = (
     bar_of_ticks_comes_before_its_last_quote,
     partial_bar_read,
     bad_trade_shown,
-    indicators_begin_anew_after_a_restart,
+    indicators_begin_after_a_crash,
     any_row_refreshes_the_quote,
     any_row_keeps_the_feed_alive,
     crossover_reads_the_next_bar,
