@@ -188,6 +188,7 @@ def crossover_reads_the_next_bar(patch: pytest.MonkeyPatch) -> None:
         for lane in range(len(self.lanes)):
             (bars,) = np.nonzero((rows.lane == lane) & (close > 0.0))
             close[bars[:-1]] = close[bars[1:]]
+        close.flags.writeable = False  # as it was: the kernel would be compiled again
         return original(self, replace(rows, kinds=rows.kinds._replace(close=close)), start, stop)
 
     patch.setattr(CompiledStrategy, "scan", scan)
