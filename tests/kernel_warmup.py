@@ -6,12 +6,13 @@ As a program it compiles the kernels of one share: python -m tests.kernel_warmup
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from autohedge.kernels import book, crossover, exits_only, matching, momentum
+from autohedge.kernels import book, crossover, exits_only, matching, momentum, prices
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
 from autohedge.market.bar_aggregator import BarAggregator, BarSource
 from autohedge.market.bar_spec import BarSpec
@@ -36,32 +37,47 @@ def warm_up() -> None:
 
 def load() -> None:
     """Loads the kernels of a momentum run from the cache."""
-    _scan(momentum)
-    _small()
+    _scan(momentum, writable=False)
+    _small(writable=False)
 
 
-def _columns() -> list[np.ndarray[Any, Any]]:
-    """Returns one row of every column of a scan, read-only as those of a tape."""
+def _columns(*, writable: bool) -> list[np.ndarray[Any, Any]]:
+    """Returns one row of every column of a scan; those of a tape on disk are read-only, others are not."""
     kinds = (np.int32, np.int64, np.float64, np.float64, np.float64, np.float64)
-    columns = [np.ones(1, kind) for kind in kinds]
-    for column in columns:
-        column.flags.writeable = False
-    return columns
+    return [_column(np.ones(1, kind), writable) for kind in kinds]
+
+
+def _column(values: np.ndarray[Any, Any], writable: bool) -> np.ndarray[Any, Any]:
+    values.flags.writeable = writable
+    return values
 
 
 def _step(module: Any) -> None:
     module.step_one(new_states(module.DTYPE, 1), 0, 0, 1.0, 1.0, 1.0)
 
 
-def _scan(module: Any) -> None:
-    module.scan(new_states(module.DTYPE, 2), *_columns(), 0, 1)
+def _scan(module: Any, *, writable: bool) -> None:
+    module.scan(new_states(module.DTYPE, 2), *_columns(writable=writable), 0, 1)
 
 
-def _small() -> None:
+def _scans(module: Any) -> None:
+    _scan(module, writable=False)
+    _scan(module, writable=True)
+
+
+def _scan_mixed() -> None:
+    lane, ts, bid, ask, close, _ = _columns(writable=False)
+    priced = _column(np.ones(1, np.bool_), writable=False)
+    crossover.scan_mixed(new_states(crossover.DTYPE, 2), lane, ts, bid, ask, priced, close, 0, 1)
+
+
+def _small(*, writable: bool) -> None:
     for dtype in (exits_only.DTYPE, momentum.DTYPE, crossover.DTYPE):
         net_and_gross(new_states(dtype, 1), np.zeros(1))
-    check_one(new_states(state_dtype([]), 1), 0, 1.0, 1.0)
-    lane, ts, bid, ask, bid_size, ask_size = _columns()
+    lane, ts, bid, ask, bid_size, ask_size = _columns(writable=writable)
+    of_python = new_states(state_dtype([]), 2)
+    check_one(of_python, 0, 1.0, 1.0)
+    prices.scan_prices(of_python, lane, bid, ask, 0, 1)
     matching.last_valid(lane, bid, ask, 0, 1, 0)
     matching.first_touch(lane, bid, ask, 0, 1, 0, 1, 1.0)
     counts, ring = np.zeros(2, np.int64), np.zeros((2, 1), np.int64)
@@ -69,16 +85,35 @@ def _small() -> None:
     matching.fold_recent(lane, ts, bid, ask, bid_size, ask_size, 0, 1, *rings)
 
 
+def _smalls() -> None:
+    _small(writable=False)
+    _small(writable=True)
+
+
 def _book() -> None:
-    """Compiles an order book, with columns that can be written as those of a file are."""
+    """Compiles an order book that takes one message at a time."""
     made, out = OrderBook(1.0, sequenced=True), np.empty(0)
     made.apply(BookMessage(np.empty(0, np.int8), out, out))
     made.state(0, 1, 1.0)
-    numbers = np.empty(0, np.int64)
-    rows = [np.empty(0, np.int8), out, out, np.zeros(1, np.int64), np.empty(0, np.int8)]
-    columns: list[Any] = [*rows, numbers, numbers, numbers, 0]
-    book.run(*book.new_book(1.0, sequenced=True), *columns)
-    book.with_room(book.new_book(1.0, sequenced=True), 1)
+    empty = book.new_book(1.0, sequenced=True)
+    book.depth(*empty[1:], 0, 1)
+    book.with_room(empty, 1)
+
+
+def _run_books(*, writable: bool, writable_starts: bool) -> None:
+    """Compiles books that take messages of a stream; the places where these start may be made later."""
+    kinds = (np.int8, np.float64, np.float64, np.int64, np.int8, np.int64, np.int64, np.int64)
+    columns: list[Any] = [_column(np.zeros(0, kind), writable) for kind in kinds]
+    columns[3] = _column(np.zeros(1, np.int64), writable_starts)
+    empty, columns_of_touch = book.new_book(1.0, sequenced=True), [*columns, 0, 0, np.empty((0, 4))]
+    book.run(*empty, *[*columns, 0])
+    book.run_touch(*empty, *columns_of_touch)
+
+
+def _book_runs() -> None:
+    _run_books(writable=True, writable_starts=True)
+    _run_books(writable=False, writable_starts=True)
+    _run_books(writable=False, writable_starts=False)
 
 
 def _bars() -> None:
@@ -95,9 +130,9 @@ def _bars() -> None:
 
 # Shares of about equal work: numba compiles one function at a time in a process.
 SHARES: list[list[Callable[[], None]]] = [
-    [lambda: _scan(crossover), lambda: _step(crossover), _bars],
-    [lambda: _scan(momentum), lambda: _step(momentum), lambda: _scan(exits_only), _small],
-    [_book],
+    [partial(_scans, crossover), _scan_mixed, partial(_step, crossover)],
+    [partial(_scans, momentum), partial(_step, momentum), partial(_scans, exits_only), _smalls, _bars],
+    [_book, _book_runs],
 ]
 
 
