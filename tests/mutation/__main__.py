@@ -69,7 +69,7 @@ def _options(args: Sequence[str] | None) -> argparse.Namespace:
         "--slice", action="store_true", help="run ten fixed mutants, and ten chosen by a hash of the sources"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="run the tests only for what the simulation does not catch"
+        "--quick", action="store_true", help="run each mutant only up to the seed or the test that catches it"
     )
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="mutants at a time")
     parser.add_argument(

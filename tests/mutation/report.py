@@ -57,9 +57,9 @@ def summary(outcomes: Sequence[Outcome], *, quick: bool) -> str:
     """Returns the totals as text."""
     counts = totals(outcomes)
     text = f"{counts['mutants']} mutants, {counts['equivalent']} equivalent: {counts['caught']} of {counts['run']}"
-    text += f" caught ({counts['caught_pct']} %), {counts['by_simulation']} by the simulation"
-    text += f" ({counts['by_simulation_pct']} %)"
-    if not quick:  # otherwise the tests did not see what the simulation had caught
+    text += f" caught ({counts['caught_pct']} %)"
+    if not quick:  # otherwise the one did not see what the other had caught
+        text += f", {counts['by_simulation']} by the simulation ({counts['by_simulation_pct']} %)"
         text += f", {counts['by_tests']} by tests"
     return text + "".join(
         f"\n{kind}: {', '.join(counts[kind])}" for kind in ("survived", "errors") if counts[kind]

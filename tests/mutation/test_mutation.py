@@ -114,6 +114,14 @@ def test_the_simulation_runs_on_the_mutant_up_to_its_first_violation(runner: Run
 
 
 @pytest.mark.process
+def test_a_quick_run_ends_at_the_first_seed_that_catches_the_mutant(runner: Runner) -> None:
+    (bug,) = chosen(load(), ["fee_added_to_cash"])
+    (outcome,) = runner.run_all([bug], quick=True)
+    assert outcome.verdict == "caught" and outcome.tests is None
+    assert outcome.seeds and outcome.seeds.at == "0"
+
+
+@pytest.mark.process
 def test_control_reports_what_fails_without_a_mutant(runner: Runner) -> None:
     (useless,) = runner.control([Outcome(BUG, tests=Result("failed", "tests/risk/test_luck.py"))])
     assert useless.end == "error"

@@ -23,7 +23,12 @@ class Workspace:
         shutil.copytree(ROOT, self.root, ignore=shutil.ignore_patterns(".*", "runs"))
         # Recorded data may be absent elsewhere, so no result may depend on it.
         self.env = {key: value for key, value in os.environ.items() if key != "AUTOHEDGE_REQUIRE_SHARED"}
-        self.env |= {"PYTHONPATH": str(self.root), "NUMBA_CACHE_DIR": str(folder / "jit")}
+        # Bytecode is kept: each mutant imports the same package and the same tests.
+        self.env |= {
+            "PYTHONPATH": str(self.root),
+            "NUMBA_CACHE_DIR": str(folder / "jit"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
         _copy_kernels(self)
 
     @contextmanager
