@@ -83,7 +83,8 @@ class IndicatorSpec:
     @property
     def lookback(self) -> int:
         """The number of bars before the current one that the next step reads."""
-        return int(max((value for value in self.params.values()), default=1)) + 1
+        periods = (value for name, value in self.params.items() if name != "width")
+        return int(max(periods, default=1)) + 1
 
 
 def parse_indicator(text: str) -> IndicatorSpec:
@@ -224,6 +225,8 @@ def _arguments(definition: IndicatorDefinition, text: str, written: str) -> dict
     for name, part in zip(names, given, strict=False):
         key, equals, value = part.rpartition("=")
         key = key.strip() if equals else name
+        if not key:
+            raise Misconfigured(f"indicator {written}: write the name of a parameter before =")
         if key not in names:
             meant = did_you_mean(key, names) or _takes(definition)
             raise Misconfigured(f"indicator {written}: no parameter {one_line(key, _WRITTEN_CHARS)}; {meant}")

@@ -85,6 +85,7 @@ def test_indicator_is_written_in_full_with_all_its_parameters(text: str, full: s
         ("rsi(perod=3)", "indicator rsi(perod=3): no parameter perod; did you mean period?"),
         ("rsi(x=3)", "indicator rsi(x=3): no parameter x; rsi takes period"),
         ("rsi(3, 4)", "indicator rsi(3, 4): rsi takes period"),
+        ("rsi(=3)", "indicator rsi(=3): write the name of a parameter before ="),
         ("obv(3)", "indicator obv(3): obv takes no parameters"),
         ("macd(slow=3, 20)", "indicator macd(slow=3, 20): slow is given twice; keep one of the two"),
         ("macd(12, 12)", "indicator macd(12, 12): fast must be less than slow"),
@@ -205,3 +206,9 @@ def test_named_twice_is_refused_whatever_the_spelling() -> None:
             Misconfigured, match=r"indicator rsi\(period=14\): named twice; keep one of the two"
         ):
             refuse(specs)
+
+
+def test_width_adds_no_bars_to_what_is_kept() -> None:
+    wide = parse_indicator("bollinger(20, 1e300)")
+    assert wide.lookback == 21
+    assert IndicatorSet([wide]).count == 0
