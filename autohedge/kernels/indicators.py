@@ -420,15 +420,11 @@ def supertrend(state: Any, data: Data, start: int, stop: int) -> None:
     for i in range(_undefined_before(1, data, start, stop, line), stop):
         u, true_range = np.uintp(i), _true_range(data, i)
         seen, held = _smoothed(n, alpha, seen, held, true_range)
-        distance = width * _shown(n, seen, held, true_range)
-        if not _is_known(distance):
+        distance, close = width * _shown(n, seen, held, true_range), data[CLOSE, u]
+        if not _is_known(distance + close):
             data[line, u] = _NAN
             continue
-        mid, close, before = (
-            (data[HIGH, u] + data[LOW, u]) / 2.0,
-            data[CLOSE, u],
-            data[CLOSE, np.uintp(i - 1)],
-        )
+        mid, before = (data[HIGH, u] + data[LOW, u]) / 2.0, data[CLOSE, np.uintp(i - 1)]
         if trend == 0:
             trend, upper, lower = 1, mid + distance, mid - distance
         else:

@@ -219,7 +219,7 @@ def test_undefined_input_never_becomes_a_number(column: str) -> None:
         "high": "atr(5) adx(4) stochastic(5) cci(5) supertrend(5) vwap",
         "low": "atr(5) adx(4) stochastic(5) cci(5) supertrend(5) vwap",
         "close": "sma(5) wma(5) ema(5) rma(5) rsi(5) macd(3, 6, 4) bollinger(5) stochastic(5) cci(5) roc(5) "
-        "momentum(5) zscore(5) log_return realised_volatility(5) vwap keltner(5, 4) obv",
+        "momentum(5) zscore(5) log_return realised_volatility(5) vwap keltner(5, 4) supertrend(5) obv",
         "volume": "obv vwap vwap(5)",
     }
     specs = [parse_indicator(text) for text in _split(needing[column])]
