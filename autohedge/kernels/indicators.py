@@ -295,8 +295,7 @@ def obv(state: Any, data: Data, start: int, stop: int) -> None:
         u = np.uintp(i)
         flow = data[VOLUME, u]
         if i > 0:
-            change = data[CLOSE, u] - data[CLOSE, np.uintp(i - 1)]
-            flow = flow * float((change > 0.0) - (change < 0.0)) if _is_known(change) else _NAN
+            flow *= np.sign(data[CLOSE, u] - data[CLOSE, np.uintp(i - 1)])
         total += flow if _is_known(flow) else 0.0
         data[out, u] = total if _is_known(flow) else _NAN
     state["held"][0] = total
