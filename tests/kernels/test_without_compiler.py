@@ -16,6 +16,7 @@ from tests.kernels.test_state import walked
 from tests.market import bar_cases
 from tests.market.trade_factory import made_bars
 from tests.process_harness import ROOT
+from tests.strategies import indicator_cases
 
 pytestmark = pytest.mark.process
 
@@ -37,14 +38,30 @@ def test_kernels_without_compiler_leave_the_same_bits(printed: list[str]) -> Non
     assert printed[1] == made_bars() and "'count'" in printed[1]
 
 
+def test_indicators_without_compiler_have_the_same_bits(printed: list[str]) -> None:
+    assert printed[2] == indicator_cases.made_indicators()
+
+
+def test_indicators_of_a_tape_without_compiler_have_the_same_bits(shared: Path, printed: list[str]) -> None:
+    assert printed[3] == indicator_cases.smallest_indicators(shared)
+
+
 def test_answers_without_compiler_are_the_known_ones(shared: Path, printed: list[str]) -> None:
-    assert printed[2:] == ["4 + 150 answers reproduced", "bars of the smallest tape: reproduced"]
+    assert printed[4:] == [
+        "indicators of the smallest tape: reproduced",
+        "4 + 150 answers reproduced",
+        "bars of the smallest tape: reproduced",
+    ]
 
 
 def main(shared: Path) -> None:
     """Prints the bits and the answers, after tests whose kernels run as plain Python here."""
     print(walked())
     print(made_bars())
+    print(indicator_cases.made_indicators())
+    if shared.is_dir():
+        print(indicator_cases.smallest_indicators(shared))
+        indicator_cases.compare_smallest(shared)
     repeat_exit_tests()
     repeat_proposal_tests()
     repeat_book_tests(shared)
