@@ -13,11 +13,15 @@ from typing import Any
 import numpy as np
 
 from autohedge.kernels import book, crossover, exits_only, matching, momentum, prices
+from autohedge.kernels.indicators import INPUTS
 from autohedge.kernels.state import check_one, net_and_gross, new_states, state_dtype
 from autohedge.market.bar_aggregator import BarAggregator, BarSource
+from autohedge.market.bar_series import BarSeries
 from autohedge.market.bar_spec import BarSpec
 from autohedge.market.books import BookMessage, OrderBook
 from autohedge.market.stream import Kind
+from autohedge.strategies.indicator_table import DEFINITIONS
+from autohedge.strategies.indicators import IndicatorSet, compute, parse_indicator
 
 ROOT = Path(__file__).parents[1]
 DONE = "all-compiled"
@@ -128,11 +132,22 @@ def _bars() -> None:
     BarAggregator(spec, BarSource(Kind.TRADES)).add_trade(1, 1.0, 1.0)
 
 
+def _indicator_kernels() -> None:
+    """Compiles the indicators over whole series, and the sums and extremes of windows."""
+    compute([parse_indicator(name) for name in DEFINITIONS], BarSeries._make([np.ones(1)] * INPUTS))
+
+
+def _indicator_set() -> None:
+    """Compiles the indicators bar by bar."""
+    IndicatorSet([])
+
+
 # Shares of about equal work: numba compiles one function at a time in a process.
 SHARES: list[list[Callable[[], None]]] = [
     [partial(_scans, crossover), _scan_mixed, partial(_step, crossover)],
     [partial(_scans, momentum), partial(_step, momentum), partial(_scans, exits_only), _smalls, _bars],
     [_book, _book_runs],
+    [_indicator_kernels, _indicator_set],
 ]
 
 
