@@ -11,26 +11,32 @@ from autohedge.config.sections import BarsSettings
 from autohedge.market import Kind, Stream, open_streams, parse_source
 from autohedge.market.bar_series import bar_series, used_bars
 from autohedge.market.derived import TapeDeriver
-from tests.market.trade_factory import START_NS, S, walk
+from tests.market.trade_factory import START_NS, Columns, S, walk
 
 DAY = 86_400
 NEW_YORK = "09:30-16:00 America/New_York"
 
 
-def priced(prices: list[float]) -> dict[str, list[float]]:
+def priced(prices: list[float]) -> Columns:
     return {"open": prices, "high": prices, "low": prices, "close": prices}
 
 
-def recorded(starts_s: list[int], length_s: int = 60, **columns: Any) -> Stream:
+def recorded(starts_s: list[int], columns: Columns | None = None, length_s: int = 60) -> Stream:
     """Returns bars as a file has them; their time is their end."""
-    prices = {"volume": [1.0] * len(starts_s)} | priced([1.0] * len(starts_s)) | columns
+    ones = [1.0] * len(starts_s)
     ends = [(start + length_s) * S for start in starts_s]
-    return Stream.of("X", {"ts": ends, **prices}, kind=Kind.BARS, interval_ns=length_s * S)
+    found: Columns = {"ts": ends, "volume": ones, **priced(ones), **(columns or {})}
+    return Stream.of("X", found, kind=Kind.BARS, interval_ns=length_s * S)
 
 
 def trades(starts_s: list[int]) -> Stream:
     ones = [1.0] * len(starts_s)
-    columns = {"ts": [start * S for start in starts_s], "price": ones, "size": ones, "side": [1] * len(ones)}
+    columns: Columns = {
+        "ts": [start * S for start in starts_s],
+        "price": ones,
+        "size": ones,
+        "side": [1] * len(ones),
+    }
     return Stream.of("X", columns, kind=Kind.TRADES)
 
 
@@ -49,8 +55,8 @@ def test_session_of_a_bar_is_the_day_of_its_start_in_utc() -> None:
 
 
 def test_bar_of_a_day_or_of_a_week_is_a_session_of_its_own() -> None:
-    assert bar_series(recorded([0, DAY, 2 * DAY], DAY)).session.tolist() == [0.0, 1.0, 2.0]
-    assert bar_series(recorded([0, 7 * DAY], 7 * DAY)).session.tolist() == [0.0, 7.0]
+    assert bar_series(recorded([0, DAY, 2 * DAY], length_s=DAY)).session.tolist() == [0.0, 1.0, 2.0]
+    assert bar_series(recorded([0, 7 * DAY], length_s=7 * DAY)).session.tolist() == [0.0, 7.0]
 
 
 @pytest.mark.parametrize(("day", "opening"), [("2024-01-09", "14:30"), ("2024-07-09", "13:30")])
@@ -93,11 +99,13 @@ def test_bars_that_contradict_themselves_are_left_out() -> None:
     nan = float("nan")
     stream = recorded(
         [0, 60, 120, 180, 240, DAY],
-        open=[2, 2, 2, 2, 2, 2],
-        high=[3, 3, nan, 3, 1.5, 3],
-        low=[1, 1, 1, 4, 1, 1],
-        close=[2, -1, 2, 2, 2, 2.5],
-        volume=[1, 2, 3, 4, 5, 6],
+        {
+            "open": [2, 2, 2, 2, 2, 2],
+            "high": [3, 3, nan, 3, 1.5, 3],
+            "low": [1, 1, 1, 4, 1, 1],
+            "close": [2, -1, 2, 2, 2, 2.5],
+            "volume": [1, 2, 3, 4, 5, 6],
+        },
     )
     series = bar_series(stream)
     assert used_bars(stream, slice(None)).tolist() == [True, False, False, False, False, True]
@@ -107,12 +115,12 @@ def test_bars_that_contradict_themselves_are_left_out() -> None:
 
 @pytest.mark.parametrize(("skips", "closes"), [(True, [2.0, 3.0]), (False, [1.0, 2.0, 3.0])])
 def test_partial_bars_are_left_out_where_the_strategy_skips_them(skips: bool, closes: list[float]) -> None:
-    stream = recorded([0, 60, 120], partial=[1, 0, 0], **priced([1.0, 2.0, 3.0]))
+    stream = recorded([0, 60, 120], {"partial": [1, 0, 0], **priced([1.0, 2.0, 3.0])})
     assert bar_series(stream.used(prices=True, read=True, skips_partial=skips)).close.tolist() == closes
 
 
 def test_rows_are_those_from_start_on_and_before_stop() -> None:
-    stream = recorded([60 * n for n in range(5)], **priced([1.0, 2.0, 3.0, -1.0, 5.0]))
+    stream = recorded([60 * n for n in range(5)], priced([1.0, 2.0, 3.0, -1.0, 5.0]))
     assert bar_series(stream, 1, 4).close.tolist() == [2.0, 3.0]
     assert bar_series(stream, 4).close.tolist() == [5.0]
     assert bar_series(stream, 3, 4).close.tolist() == []
@@ -137,8 +145,8 @@ def test_volumes_of_bars_of_quotes_are_not_known() -> None:
 
 
 def test_volumes_of_a_file_without_any_are_not_known() -> None:
-    assert np.isnan(bar_series(recorded([0, 60], volume=[0.0, 0.0])).volume).all()
-    series = bar_series(recorded([0, 60], volume=[0.0, 3.0]))
+    assert np.isnan(bar_series(recorded([0, 60], {"volume": [0.0, 0.0]})).volume).all()
+    series = bar_series(recorded([0, 60], {"volume": [0.0, 3.0]}))
     assert series.volume.tolist() == [0.0, 3.0]
     assert np.isnan(series.buy_volume).all() and np.isnan(series.sell_volume).all()
 
