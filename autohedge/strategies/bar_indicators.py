@@ -54,11 +54,11 @@ def declared_indicators(strategy: "Strategy", stream: Stream) -> BarIndicators |
     Raises Misconfigured unless they are a list of indicators.
     """
     names = strategy.indicators
+    place = f"strategy {type(strategy).__name__}"
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise Misconfigured(f'{place}: indicators must be a list of names, as in ["rsi(period=14)"]')
     if not names:
         return None
-    place = f"strategy {type(strategy).__name__}"
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise Misconfigured(f'{place}: indicators must be a list of names, as in ["rsi(period=14)"]')
     try:
         return BarIndicators(stream, tuple(names))
     except Misconfigured as error:
