@@ -11,7 +11,7 @@ from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS
 from autohedge.strategies.indicators import IndicatorSet, Values, compute, parse_indicator, require_distinct
 from tests.strategies.indicator_cases import COUNT, Case, cases, differences, spec_of
-from tests.strategies.series_factory import walk
+from tests.strategies.series_factory import bar_values, named, part, walk
 
 WINDOWS = [
     "sma",
@@ -27,6 +27,9 @@ WINDOWS = [
     "log_return",
     "realised_volatility",
 ]
+
+SOAK_BARS, SOAK_PARTS = 10_000_000, 20
+SOAKED = [parse_indicator(text) for text in ("sma", "bollinger", "zscore", "cci", "rsi", "ema")]
 
 
 @pytest.fixture(scope="module")
@@ -212,3 +215,16 @@ def test_width_adds_no_bars_to_what_is_kept() -> None:
     wide = parse_indicator("bollinger(20, 1e300)")
     assert wide.lookback == 21
     assert IndicatorSet([wide]).count == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("price", [1e-8, 1e5])
+def test_ten_million_bars_leave_no_drift(price: float) -> None:
+    indicators = IndicatorSet(SOAKED)
+    for seed in range(SOAK_PARTS):
+        bars = walk(SOAK_BARS // SOAK_PARTS, seed, price)
+        for bar in bar_values(bars):
+            indicators.add(bar)
+    assert indicators.count == SOAK_BARS
+    for name, values in named(SOAKED, compute(SOAKED, part(bars, -5_000))).items():
+        np.testing.assert_allclose(indicators[name], values[-1], rtol=1e-9, err_msg=name)
