@@ -11,6 +11,8 @@ from autohedge.market.columns import Column
 from autohedge.market.stream import BUY_VOLUME, PARTIAL, SELL_VOLUME, START, Kind, Stream
 from autohedge.market.trading_session import parse_session
 
+_PART_ROWS = 65_536
+
 
 class BarSeries(NamedTuple):
     """Columns of equal length, float64. A volume that is not known is NaN.
@@ -55,11 +57,17 @@ def used_bars(stream: Stream, rows: slice) -> NDArray[np.bool_]:
 
 def has_volume(stream: Stream) -> bool:
     """Returns whether the sizes of what the bars hold are known."""
-    derived = stream.origin.derived
-    if derived is not None:
-        return bool(derived["from"] != Kind.QUOTES)
+    made_of = (stream.origin.derived or {}).get("from", Kind.BARS)
+    if made_of != Kind.BARS:
+        return bool(made_of == Kind.TRADES)
     # The rows of a live store are not all known.
-    return stream.origin.store is not None or bool(np.any(stream.columns["volume"] > 0))
+    return stream.origin.store is not None or _has_any(stream.columns["volume"])
+
+
+def _has_any(volume: Column) -> bool:
+    """Looks at a part after another: most often the first one has a volume."""
+    parts = range(0, len(volume), _PART_ROWS)
+    return any(bool(np.any(volume[start : start + _PART_ROWS] > 0)) for start in parts)
 
 
 def _starts(stream: Stream, columns: dict[str, Column]) -> Column:

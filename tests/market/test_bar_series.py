@@ -151,6 +151,29 @@ def test_volumes_of_a_file_without_any_are_not_known() -> None:
     assert np.isnan(series.buy_volume).all() and np.isnan(series.sell_volume).all()
 
 
+def test_volumes_of_bars_that_are_made_of_bars_are_known_where_theirs_are() -> None:
+    starts = [60 * n for n in range(6)]
+    without, with_some = (
+        recorded(starts, {"volume": [0.0, 0.0, 0.0, last, 0.0, 0.0]}) for last in (0.0, 3.0)
+    )
+    assert np.isnan(bar_series(made(without, "2m")).volume).all()
+    assert bar_series(made(with_some, "2m")).volume.tolist() == [0.0, 3.0]
+
+
+def test_volume_that_comes_late_in_a_file_makes_all_volumes_known() -> None:
+    volume = np.zeros(70_000)
+    volume[-1] = 1.0
+    series = bar_series(recorded([60 * n for n in range(70_000)], {"volume": volume}), 0, 3)
+    assert series.volume.tolist() == [0.0, 0.0, 0.0]
+
+
+def test_volumes_by_side_of_a_file_are_read() -> None:
+    nan = float("nan")
+    series = bar_series(recorded([0, 60], {"buy_volume": [0.25, nan], "sell_volume": [0.75, nan]}))
+    assert series.buy_volume.tolist()[:1] == [0.25] and series.sell_volume.tolist()[:1] == [0.75]
+    assert np.isnan([series.buy_volume[1], series.sell_volume[1]]).all()
+
+
 def test_volumes_by_side_are_not_known_of_trades_without_sides() -> None:
     columns = walk(200)
     columns["side"] = np.zeros(200, np.int8)
