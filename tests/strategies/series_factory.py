@@ -11,7 +11,6 @@ from autohedge.kernels.indicators import INPUTS
 from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS
 from autohedge.strategies.indicators import (
-    BarValues,
     IndicatorSet,
     IndicatorSpec,
     Values,
@@ -116,8 +115,8 @@ def in_blocks(
     ]
 
 
-def bar_values(bars: BarSeries) -> Iterator[BarValues]:
-    return map(BarValues._make, zip(*(column.tolist() for column in bars), strict=True))
+def bar_values(bars: BarSeries) -> Iterator[tuple[float, ...]]:
+    return zip(*(column.tolist() for column in bars), strict=True)
 
 
 def bar_by_bar(specs: Sequence[IndicatorSpec], bars: BarSeries, ago: int = 0) -> dict[str, Values]:
@@ -126,7 +125,7 @@ def bar_by_bar(specs: Sequence[IndicatorSpec], bars: BarSeries, ago: int = 0) ->
     names = list(named(specs, [dict.fromkeys(spec.columns, np.empty(0)) for spec in specs]))
     found = []
     for bar in bar_values(bars):
-        indicators.add(bar)
+        indicators.add(*bar)
         found.append([indicators.value(name, ago) for name in names])
     return dict(zip(names, np.array(found).T, strict=True))
 
