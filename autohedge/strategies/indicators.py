@@ -24,7 +24,7 @@ from autohedge.market.bar_series import BarSeries
 from autohedge.strategies.indicator_table import DEFINITIONS, IndicatorDefinition, Parameter
 
 Values = NDArray[np.float64]
-BarValues = tuple[float, float, float, float, float, float, float]
+BarValues = tuple[float, ...]
 """What indicators read of one bar, in the order of `BarSeries`."""
 
 MOST_BARS = 1_000_000

@@ -125,7 +125,7 @@ def bar_by_bar(specs: Sequence[IndicatorSpec], bars: BarSeries, ago: int = 0) ->
     names = list(named(specs, [dict.fromkeys(spec.columns, np.empty(0)) for spec in specs]))
     found = []
     for bar in bar_values(bars):
-        indicators.add(*bar)
+        indicators.add(bar)
         found.append([indicators.value(name, ago) for name in names])
     return dict(zip(names, np.array(found).T, strict=True))
 

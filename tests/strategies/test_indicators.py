@@ -224,7 +224,7 @@ def test_ten_million_bars_leave_no_drift(price: float) -> None:
     for seed in range(SOAK_PARTS):
         bars = walk(SOAK_BARS // SOAK_PARTS, seed, price)
         for bar in bar_values(bars):
-            indicators.add(*bar)
+            indicators.add(bar)
     assert indicators.count == SOAK_BARS
     for name, values in named(SOAKED, compute(SOAKED, part(bars, -5_000))).items():
         np.testing.assert_allclose(indicators[name], values[-1], rtol=1e-9, err_msg=name)
