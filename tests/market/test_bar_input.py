@@ -125,7 +125,7 @@ def test_bars_are_read_of_trades_alone_and_of_a_store(write: Write, tmp_path: Pa
 
 
 def test_tape_without_bars_to_read_is_refused(write: Write, sources: dict[str, TapeSource]) -> None:
-    with pytest.raises(Misconfigured, match="the tape has no bars; say of which length to make them"):
+    with pytest.raises(Misconfigured, match="the tape has no bars; add --every"):
         open_bars([sources["A_quotes.parquet"]], BarsSettings())
     other = TapeSource(write("B_quotes.parquet", ts_ns=TIMES, **FILES["A_quotes.parquet"]))
     with pytest.raises(Misconfigured, match="the tape has A and B; features are of one symbol"):

@@ -49,7 +49,7 @@ def test_known_answers_cover_all_indicators_that_need_no_sides(known: list[Case]
     assert sorted(tapes.values()) == [14, 22, 22, 22]
 
 
-def test_first_values_are_where_the_table_says(known: list[Case]) -> None:
+def test_first_values_are_at_the_places_of_the_table(known: list[Case]) -> None:
     # The tape of Kraken has bars without volume.
     checked = [case for case in known if not case["tape"].startswith("kraken")]
     assert [case["name"] for case in checked if spec_of(case).first != case["first"]] == []
