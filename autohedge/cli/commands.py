@@ -14,7 +14,7 @@ GROUPS = {
     "Trade": ("run", "restart", "venue"),
     "Backtest": ("whatif", "runs"),
     "Inspect": ("audit", "replay", "journal", "status"),
-    "Agents": ("ask", "prompts", "draw"),
+    "Agents": ("ask", "agents", "prompts", "draw"),
     "Data": ("data", "indicators", "features"),
     "Operate": ("init", "config", "reload", "doctor", "version"),
     "Safety": ("halt", "resume", "flatten", "pause", "cancel-all", "sync", "simulate"),
@@ -49,12 +49,14 @@ data_app = typer.Typer(help="Check tapes, and write a synthetic one.", no_args_i
 config_app = typer.Typer(help="Show and validate the settings.", no_args_is_help=True)
 runs_app = typer.Typer(help="List, show, export and pack backtests and other runs.", no_args_is_help=True)
 prompts_app = typer.Typer(help="List, show, validate, render and compare prompts.", no_args_is_help=True)
+agents_app = typer.Typer(help="Score the verdicts of the agents.", no_args_is_help=True)
 for name, group in (
     ("journal", journal_app),
     ("data", data_app),
     ("config", config_app),
     ("runs", runs_app),
     ("prompts", prompts_app),
+    ("agents", agents_app),
 ):
     app.add_typer(group, name=name)
 
