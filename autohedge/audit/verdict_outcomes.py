@@ -20,7 +20,7 @@ BASE_ENTRIES_MAX = 1_000_000
 """The most entries that the base rates of a run are computed from."""
 
 
-class Attempt(NamedTuple):
+class EntryAttempt(NamedTuple):
     """An entry in a symbol, decided at `at_ns`."""
 
     symbol: str
@@ -74,7 +74,7 @@ class RunTape:
         }
         self._prices = _prices(run)
 
-    def results(self, attempts: Sequence[Attempt]) -> AttemptResults:
+    def results(self, attempts: Sequence[EntryAttempt]) -> AttemptResults:
         """Returns the outcomes of attempts, in their order, and their base rates."""
         outcomes = EntryOutcomes.unknown(len(attempts))
         for symbol, prices in self._prices.items():
@@ -103,14 +103,16 @@ class RunTape:
         self, symbol: str, kinds: list[tuple[str, str, Terms]], times: list[NDArray[np.int64]]
     ) -> list[float]:
         owner = np.repeat(np.arange(len(kinds)), [len(each) for each in times])
-        terms = _entries([Attempt(symbol, 0, direction, terms) for _, direction, terms in kinds]).at(owner)
+        terms = _entries([EntryAttempt(symbol, 0, direction, terms) for _, direction, terms in kinds]).at(
+            owner
+        )
         found = self._prices[symbol].outcomes(terms._replace(at_ns=np.concatenate(times))).outcome
         targets = np.bincount(owner[found == TARGET], minlength=len(kinds))
         decided = np.bincount(owner[found <= NEITHER], minlength=len(kinds))
         return [float(hits / n) if n else float("nan") for hits, n in zip(targets, decided, strict=True)]
 
 
-def _entries(attempts: Sequence[Attempt]) -> Entries:
+def _entries(attempts: Sequence[EntryAttempt]) -> Entries:
     return Entries(
         np.array([each.at_ns for each in attempts], np.int64),
         np.array([each.direction == "long" for each in attempts], np.bool_),

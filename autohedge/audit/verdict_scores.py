@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autohedge.audit.scores import ForecastScore, HitRate, band_rates, count_apart
 from autohedge.audit.touches import EntryOutcomes
-from autohedge.audit.verdict_outcomes import Attempt, AttemptResults, RunTape
+from autohedge.audit.verdict_outcomes import AttemptResults, EntryAttempt, RunTape
 from autohedge.audit.verdicts import KINDS, RecordedVerdict, RunVerdicts, read_verdicts
 from autohedge.core.errors import Misconfigured
 from autohedge.journal import RunFolder
@@ -131,7 +131,7 @@ def _scored(run: RunVerdicts) -> dict[str, Scored]:
 def _results(tape: RunTape, verdicts: list[RecordedVerdict], direction: str = "") -> Scored:
     """Returns the results of entries in a direction, by default that of each verdict."""
     attempts = [
-        Attempt(each.symbol, each.at_ns, direction or each.decision.direction, each.terms)
+        EntryAttempt(each.symbol, each.at_ns, direction or each.decision.direction, each.terms)
         for each in verdicts
         if each.terms
     ]

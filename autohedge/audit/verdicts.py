@@ -3,12 +3,12 @@
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
 from autohedge import config
-from autohedge.audit.audit import Audit, audit
+from autohedge.audit.audit import Audit, Operation, audit
 from autohedge.audit.conversations import LESSON, AuditFilter, Conversation
 from autohedge.audit.turns import DIRECTOR, turns, verdict
 from autohedge.config import Settings
@@ -111,7 +111,7 @@ def read_verdicts(folder: RunFolder) -> RunVerdicts:
     """Reads and verifies the record of a run. Raises Corrupt as `audit` does."""
     genesis = Genesis.of(next(read(folder.journal)))
     found = audit(folder, AuditFilter(last=_EVERYTHING, whole=0))
-    history = _SettingsHistory(config.from_plain(folder.settings(genesis.settings)), found)
+    history = ExitHistory(config.from_plain(folder.settings(genesis.settings)), found.operations)
     reading = _Reading(folder, found, history)
     for conversation in found.conversations:
         if conversation.question.kind != LESSON:
@@ -126,19 +126,19 @@ def _cost_usd(folder: RunFolder) -> float | None:
     return float(cost) if isinstance(cost, int | float) else None
 
 
-class _SettingsHistory:
-    """The settings in force at each time of a run."""
+class ExitHistory:
+    """The exits in force at each time of a run, from its `first` settings and what operators changed later."""
 
-    def __init__(self, first: Settings, found: Audit) -> None:
+    def __init__(self, first: Settings, operations: Sequence[Operation]) -> None:
         self.first = first
         self._times, self._settings = [0], [first]
-        for change in found.operations:
+        for change in operations:
             if isinstance(change, SettingsChanged):
                 self._times.append(change.at_ns)
                 self._settings.append(config.with_changes(self._settings[-1], change.changes))
         self._exits: dict[tuple[int, str], tuple[float, float]] = {}
 
-    def exits(self, symbol: str, at_ns: int) -> tuple[float, float]:
+    def at(self, symbol: str, at_ns: int) -> tuple[float, float]:
         """Returns take-profit and stop-loss of a symbol in bps."""
         number = bisect_right(self._times, at_ns) - 1
         if (number, symbol) not in self._exits:
@@ -150,7 +150,7 @@ class _SettingsHistory:
 class _Reading:
     """The verdicts of a run while its conversations are read, in turn."""
 
-    def __init__(self, folder: RunFolder, found: Audit, history: _SettingsHistory) -> None:
+    def __init__(self, folder: RunFolder, found: Audit, history: ExitHistory) -> None:
         sides = history.first.entry_sides
         directions = tuple(name for name, side in SIDE_OF.items() if side in sides)
         self.result = RunVerdicts(found, float(history.first.account.taker_bps), directions)
@@ -188,7 +188,7 @@ class _Reading:
         answer = cached.answer if cached else verdict(conversation)
         terms = None
         if answer:
-            exits = self._history.exits(decision.symbol, decision.at_ns)
+            exits = self._history.at(decision.symbol, decision.at_ns)
             if proposal := decision.proposal:
                 exits = float(proposal.take_profit_bps), float(proposal.stop_loss_bps)
             terms = Terms(*exits, int(answer["horizon_minutes"]))
