@@ -49,7 +49,9 @@ data_app = typer.Typer(help="Check tapes, and write a synthetic one.", no_args_i
 config_app = typer.Typer(help="Show and validate the settings.", no_args_is_help=True)
 runs_app = typer.Typer(help="List, show, export and pack backtests and other runs.", no_args_is_help=True)
 prompts_app = typer.Typer(help="List, show, validate, render and compare prompts.", no_args_is_help=True)
-agents_app = typer.Typer(help="Score the verdicts of the agents.", no_args_is_help=True)
+agents_app = typer.Typer(
+    help="Probe a model before a run, and score the verdicts of runs.", no_args_is_help=True
+)
 for name, group in (
     ("journal", journal_app),
     ("data", data_app),

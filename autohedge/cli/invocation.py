@@ -8,6 +8,7 @@ import sys
 import typer
 
 from autohedge.cli import (
+    agents,
     agents_score,
     ask,
     audit,
@@ -31,7 +32,22 @@ from autohedge.core.open_files import open_files_reached, raise_open_files
 INTERRUPTED = 130
 # typer carries its own click, and of its usage errors exports this one subclass
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
-VERBS = (run, operate, inspect, bars, books, indicators, features, ask, agents_score, audit, whatif, prompts, faultsim)
+VERBS = (
+    run,
+    operate,
+    inspect,
+    bars,
+    books,
+    indicators,
+    features,
+    ask,
+    agents,
+    agents_score,
+    audit,
+    whatif,
+    prompts,
+    faultsim,
+)
 
 
 def _text(error: Exception) -> str:

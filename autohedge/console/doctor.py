@@ -46,6 +46,7 @@ def run_checks() -> Iterator[CheckResult]:
     yield CheckResult("cores", ok=True, message=str(os.cpu_count()))
     yield _settings()
     yield from models()
+    yield from probes()
 
 
 def models() -> Iterator[CheckResult]:
@@ -55,6 +56,23 @@ def models() -> Iterator[CheckResult]:
     for known in stored():
         message = one_line(f"{known.model} at {known.base_url}: {known.summary}", MODEL_CHARS)
         yield CheckResult("model", ok=True, message=message)
+
+
+def probes() -> Iterator[CheckResult]:
+    """Yields a failed check for each configured model whose last probe was failed."""
+    from autohedge.config import load
+    from autohedge.llm.backends.probe_results import READS, last_probe
+
+    try:
+        settings = load()
+    except AutoHedgeError:
+        return  # the check of the settings has reported it
+    for agent, _ in settings.agents:
+        found = last_probe(settings, agent)
+        if found is not None and found.verdict != READS:
+            fault = f"{found.model} as {agent}: {found.verdict} (probed at {format_utc(found.probed_ns)} UTC)"
+            cure = "name another model, or edit its prompt, and run autohedge agents probe again"
+            yield CheckResult("probe", ok=False, message=one_line(f"{fault}; {cure}", MODEL_CHARS))
 
 
 def _python() -> CheckResult:

@@ -3,7 +3,7 @@
 from autohedge.tools.fields import fields_for
 from autohedge.tools.headlines import Headline, Headlines, headlines_for, read_headlines
 from autohedge.tools.lessons import Lesson, lessons_for
-from autohedge.tools.preview import preview
+from autohedge.tools.preview import preview, valid_quotes
 from autohedge.tools.untrusted import cleaned, fenced
 
 __all__ = [
@@ -17,4 +17,5 @@ __all__ = [
     "lessons_for",
     "preview",
     "read_headlines",
+    "valid_quotes",
 ]

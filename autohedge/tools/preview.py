@@ -8,6 +8,7 @@ from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
 from autohedge.market import Stream
+from autohedge.market.columns import Column
 
 QUOTES = 50
 FLAT = PositionView(Decimal(0), 0.0, 0.0, 0.0)
@@ -43,14 +44,20 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
     )
 
 
-def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], int]:
-    """Returns the last valid quotes up to `at_ns`, and the number of all valid quotes up to then."""
+def valid_quotes(stream: Stream, at_ns: int | None = None) -> dict[str, Column]:
+    """Returns the columns of the stream's valid quotes up to `at_ns`, or of all."""
     columns = stream.as_quotes()
     known = len(stream) if at_ns is None else int(np.searchsorted(columns["ts"], at_ns, side="right"))
     bid, ask = columns["bid"][:known], columns["ask"][:known]
     valid = np.flatnonzero((bid > 0) & (ask >= bid) & (ask < np.inf))
-    rows = zip(*(columns[name][valid[-QUOTES:]].tolist() for name in _ROW), strict=True)
-    return tuple(QuoteRow(*row) for row in rows), len(valid)
+    return {name: columns[name][valid] for name in _ROW}
+
+
+def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], int]:
+    """Returns the last valid quotes up to `at_ns`, and the number of all valid quotes up to then."""
+    columns = valid_quotes(stream, at_ns)
+    rows = zip(*(columns[name][-QUOTES:].tolist() for name in _ROW), strict=True)
+    return tuple(QuoteRow(*row) for row in rows), len(columns["ts"])
 
 
 _ROW = ("ts", "bid", "bid_size", "ask", "ask_size")

@@ -1,29 +1,24 @@
 """How one model has to be asked: measured once, adapted when a server refuses it, and cached on disk."""
 
-import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
-import platformdirs
 
 import autohedge
 from autohedge.config.sections import LLMSettings, Reasoning
 from autohedge.core.clock import wall_ns
-from autohedge.core.units import NS_PER_DAY
 from autohedge.llm import context_window
 from autohedge.llm.backend import LLMRequest
+from autohedge.llm.backends.cache_files import cache_file, cache_folder, is_valid, store_file
 from autohedge.llm.backends.reasoning import thinking_parts
 
 OutputMode = Literal["json_schema", "json_object", "text"]
 TokenLimit = Literal["max_tokens", "max_completion_tokens", "num_predict"]
 FORMS: tuple[OutputMode, ...] = ("json_schema", "json_object", "text")
-# An update of the server or the model can change what it supports.
-CACHE_TTL_NS = 30 * NS_PER_DAY
+FOLDER = "models"
 
 
 class AnswerSettings(msgspec.Struct, frozen=True):
@@ -120,7 +115,7 @@ def weaker(form: OutputMode) -> OutputMode | None:
 
 def load(base_url: str, model: str, settings: AnswerSettings = DEFAULTS) -> ModelCapability | None:
     """Returns the cached capability; None if it is missing, expired, damaged or of another model."""
-    cached = _read(_file(base_url, model, settings.key))
+    cached = _read(cache_file(FOLDER, (base_url, model, settings.key)))
     # The file name is a hash of these, but the file may have been copied.
     wanted = base_url, model, settings.key
     return cached if cached and (cached.base_url, cached.model, cached.settings) == wanted else None
@@ -129,14 +124,13 @@ def load(base_url: str, model: str, settings: AnswerSettings = DEFAULTS) -> Mode
 def stored() -> Iterator[ModelCapability]:
     """Yields all valid capabilities of the cache."""
     with suppress(OSError):
-        yield from filter(None, map(_read, sorted(_folder().glob("*.json"))))
+        yield from filter(None, map(_read, sorted(cache_folder(FOLDER).glob("*.json"))))
 
 
 def store(found: ModelCapability) -> ModelCapability:
     """Stores a capability with the current time; if that fails, the next run probes again."""
     dated = msgspec.structs.replace(found, probed_ns=wall_ns(), version=autohedge.__version__)
-    with suppress(OSError):
-        _replace(_file(found.base_url, found.model, found.settings), msgspec.json.encode(dated))
+    store_file(cache_file(FOLDER, (found.base_url, found.model, found.settings)), msgspec.json.encode(dated))
     return dated
 
 
@@ -145,29 +139,4 @@ def _read(path: Path) -> ModelCapability | None:
         cached = msgspec.json.decode(path.read_bytes(), type=ModelCapability)
     except (OSError, ValueError, RecursionError):
         return None
-    # Another version may ask in other ways. A date in the future means that the clock was set back, so the
-    # age is unknown and the model is measured again.
-    fresh = 0 <= wall_ns() - cached.probed_ns < CACHE_TTL_NS
-    return cached if fresh and cached.version == autohedge.__version__ else None
-
-
-def _folder() -> Path:
-    return Path(os.environ.get("AUTOHEDGE_CACHE_DIR") or platformdirs.user_cache_dir("autohedge")) / "models"
-
-
-def _file(base_url: str, model: str, settings: str) -> Path:
-    name = blake2b(msgspec.json.encode((base_url, model, settings)), digest_size=16).hexdigest()
-    return _folder() / f"{name}.json"
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Writes a temporary file and renames it, so that a reader sees the old content or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(prefix="probe-", dir=path.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(aside).replace(path)
-    except OSError:
-        Path(aside).unlink(missing_ok=True)
-        raise
+    return cached if is_valid(cached.probed_ns, cached.version) else None
