@@ -99,7 +99,9 @@ def mirrored(snapshot: Snapshot) -> Snapshot:
     last = snapshot.quotes[-1]
     double = last.bid + last.ask
     if any(double - row.ask <= 0 for row in snapshot.quotes):
-        raise Misconfigured(f"{snapshot.symbol}: its price fell by half within a table; choose another --at")
+        raise Misconfigured(
+            f"{snapshot.symbol}: its price fell by half within {len(snapshot.quotes)} quotes; choose another --at"
+        )
     quotes = tuple(
         QuoteRow(row.ts_ns, double - row.ask, row.ask_size, double - row.bid, row.bid_size)
         for row in snapshot.quotes

@@ -6,11 +6,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from autohedge.config import load
 from autohedge.console.doctor import (
     FREE_BYTES_LEAST,
     clock,
     compiled_code,
     models,
+    probes,
     room,
     run_checks,
     tape_cache,
@@ -22,6 +24,7 @@ from autohedge.journal import Journal, RunFolder
 from autohedge.journal.chain import BufferedStore
 from autohedge.kernels.code_files import with_digest
 from autohedge.llm.backends.capabilities import ModelCapability, store
+from autohedge.llm.backends.probe_results import ProbeResult, store_probe
 from autohedge.market import SyntheticSpec, synthesize
 
 
@@ -82,6 +85,20 @@ def test_model_is_shown_with_how_it_is_asked(workplace: Path, monkeypatch: pytes
     assert finding.ok and finding.message.isprintable()
     for fact in ("http://a/v1", "text", "max_completion_tokens at least 1200", "no temperature", "none"):
         assert fact in finding.message
+
+
+def test_model_of_the_settings_that_failed_its_probe_is_found(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AUTOHEDGE_CACHE_DIR", str(workplace / "cache"))
+    Path("config.toml").write_text('[llm]\nprovider = "ollama"\nmodel = "m"\n')
+    store_probe(ProbeResult.of(load(), "director", "m\x1b", "answers by position"))
+    store_probe(ProbeResult.of(load(), "quant", "m", "reads"))
+    [finding] = probes()
+    assert not finding.ok and finding.message.isprintable()
+    assert "as director: answers by position (probed at" in finding.message
+    Path("config.toml").write_text("[llm]\nmodel = 3\n")
+    assert list(probes()) == []
 
 
 def test_failed_check_names_the_cure(tmp_path: Path) -> None:

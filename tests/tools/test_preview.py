@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from autohedge.core.errors import Misconfigured
-from autohedge.tools import preview
+from autohedge.tools import preview, valid_quotes
 from tests.run_harness import quotes_tape, settings
 
 QUOTES = [
@@ -36,6 +36,11 @@ def test_preview_at_earlier_time_excludes_later_quotes() -> None:
 def test_preview_before_first_valid_quote_is_refused() -> None:
     with pytest.raises(Misconfigured, match="no valid quote so early"):
         preview(settings(), STREAM, 9)
+
+
+def test_valid_quotes_have_positive_finite_prices_up_to_a_time() -> None:
+    assert valid_quotes(STREAM)["ts"].tolist() == [10, 40]
+    assert valid_quotes(STREAM, 39)["bid"].tolist() == [1.0]
 
 
 def test_at_most_fifty_quotes_are_seen_and_all_are_counted() -> None:
