@@ -20,7 +20,7 @@ from autohedge.graph.service import open_model
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.backends.probe_results import ProbeResult, store_probe
 from autohedge.llm.client import LLMClient
-from autohedge.llm.senders import TapeSender
+from autohedge.llm.senders import ServerSender
 from autohedge.llm.usage import total_usage
 from autohedge.market import Stream, Tape
 from autohedge.market.stream import prices_of
@@ -65,7 +65,8 @@ def probe_model(settings: Settings, tape: Tape, plan: ProbePlan, notify: Notify)
         )
     snapshots = probe_snapshots(settings, tape, plan)
     found = asyncio.run(_opened(settings, plan.agent, snapshots, notify))
-    if found.provider not in NO_MODELS:
+    # A server that was away says nothing about its model.
+    if found.provider not in NO_MODELS and found.findings.median_completion_tokens:
         store_probe(ProbeResult.of(settings, plan.agent, found.model, found.findings.verdict))
     return found
 
@@ -129,7 +130,7 @@ class Prober:
     def __init__(
         self, settings: Settings, backend: LLMBackend, builder: PromptBuilder, shown: dict[str, Snapshot]
     ) -> None:
-        self.client = LLMClient(TapeSender(backend, settings.llm), settings.llm)
+        self.client = LLMClient(ServerSender(backend, settings.llm), settings.llm)
         self._builder, self._shown = builder, shown
         self._deadline_s = settings.hybrid.deadline_s
 

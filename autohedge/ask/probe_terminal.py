@@ -60,7 +60,7 @@ def _pieces(probe: ModelProbe) -> Iterator[Piece]:
     yield ("empty table", f"the answer is {acts} in {_of(found.acts_on_empty)}")
     yield ("repeats", f"agree in {_of(found.repeats_agree)}")
     if invalid := sum((Counter(each.invalid) for each in found.variants.values()), Counter[str]()):
-        yield ("invalid", _counted(invalid))
+        yield ("invalid", _counted(dict(invalid.most_common())))
     yield ("median", _cost(probe))
     yield ("verdict", f"{found.verdict}: {MEANINGS[found.verdict]}")
 

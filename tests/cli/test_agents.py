@@ -94,6 +94,15 @@ def test_failed_probe_of_a_configured_model_is_shown_by_doctor(call: Call, workp
     assert "probe:" not in call("doctor")[1]
 
 
+def test_server_that_is_away_gives_no_verdict_on_its_model(call: Call, workplace: Path) -> None:
+    with llama_cpp() as server:
+        base_url = server.base_url
+    own = ['llm.provider="openai"', f'llm.base_url="{base_url}"', 'llm.model="m"', "llm.retries=0"]
+    code, out, _ = call("agents", "probe", settings=[*SHORT, *own])
+    assert code == 1 and "\ninvalid      breaker_open 10, unreachable 5\n" in out
+    assert "\nmedian       0.0 s, 0 tokens read" in out and not (workplace / "cache/probes").exists()
+
+
 def test_agent_that_cannot_be_probed_is_refused_in_one_line(call: Call) -> None:
     code, out, err = call("agents", "probe", "--agent", "execution", settings=SHORT)
     assert (code, out, err.count("\n")) == (2, "", 1)
