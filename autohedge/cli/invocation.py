@@ -8,7 +8,7 @@ import sys
 import typer
 
 from autohedge.cli import (
-    agents,
+    agents_probe,
     agents_score,
     ask,
     audit,
@@ -41,7 +41,7 @@ VERBS = (
     indicators,
     features,
     ask,
-    agents,
+    agents_probe,
     agents_score,
     audit,
     whatif,
