@@ -254,6 +254,7 @@ class ToolsSettings(Section):
 
     applies: ClassVar = Applies.RESTART
     table_rows: Annotated[int, Field(ge=1, le=50)]
+    bars: dict[str, Annotated[int, Field(ge=1, le=500)]]
     headlines: str
     headlines_shown: Annotated[int, Field(ge=0, le=50)]
     lessons_shown: Annotated[int, Field(ge=0, le=50)]

@@ -42,6 +42,20 @@ class QuoteRow(msgspec.Struct, frozen=True, gc=False, array_like=True):
         return self.bid + (self.ask - self.bid) / 2
 
 
+class BarWindow(msgspec.Struct, frozen=True, gc=False):
+    """The last finished bars of one length, oldest first, as columns: their starts, and the mids' prices."""
+
+    length_s: int
+    start_ns: tuple[int, ...]
+    open: tuple[float, ...]
+    high: tuple[float, ...]
+    low: tuple[float, ...]
+    close: tuple[float, ...]
+
+    def __len__(self) -> int:
+        return len(self.start_ns)
+
+
 class PositionView(msgspec.Struct, frozen=True, gc=False):
     """The position in the symbol: `price` is its average cost; price and exit levels are 0 if flat.
 
@@ -120,7 +134,8 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """One symbol and the account at `at_ns`, the decision clock.
 
     `quotes` are the last valid ones, oldest first; `valid_quotes` counts all so far. `state` is the account's
-    trading state, `gate` the symbol's. `closed_trades` are those of a learning deliberation, newest last.
+    trading state, `gate` the symbol's. `closed_trades` are those of a learning deliberation, newest last. `bars` are
+    windows of finished bars, the shortest length first.
     """
 
     number: int
@@ -141,6 +156,7 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     venue: VenueId = DEFAULT_VENUE
     account: AccountId = DEFAULT_ACCOUNT
     strategy: StrategyId = DEFAULT_STRATEGY
+    bars: tuple[BarWindow, ...] = ()
 
     @property
     def plausible_prices(self) -> tuple[float, float]:

@@ -67,6 +67,7 @@ from autohedge.execution.portfolio import Portfolio, PositionChange
 from autohedge.execution.stats import RunStats, currency_figures, trading_figures
 from autohedge.execution.tracking import TimerKey
 from autohedge.kernels.state import REFRESH_DUE, scalars
+from autohedge.market.bar_rings import windows_of
 from autohedge.market.rows import Rows
 from autohedge.risk.state import ReduceCause
 from autohedge.strategies import StrategyRunner
@@ -106,7 +107,7 @@ class Engine:
         self.timers: TimerQueue[TimerKey] = TimerQueue()
         self.kernel_states = strategy.lanes
         self.instruments = instrument_states(settings, symbols, ids)
-        self.market = MarketView(strategy.lanes)
+        self.market = MarketView(strategy.lanes, windows_of(settings))
         self.opening = opening_account(settings, symbols)
         ledger = Ledger.of(self.opening, symbols)
         covered = settings.account.kind == "covered"

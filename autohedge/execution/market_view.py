@@ -1,27 +1,39 @@
 """The market as the engine sees it: the last valid quote of each instrument, and the quotes before it."""
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 import numpy as np
 
 from autohedge.core.money import ZERO, to_decimal
-from autohedge.core.snapshots import QuoteRow
+from autohedge.core.snapshots import BarWindow, QuoteRow
 from autohedge.kernels.state import KernelStates, scalars
+from autohedge.market.bar_rings import BarRings
 from autohedge.market.recent_quotes import RecentQuotes
+from autohedge.market.rows import Rows
 
 SHOWN_ROWS = 50
+NO_BARS: Mapping[int, int] = {}
 
 
 class MarketView:
     """Reads the last quote from the kernel's records, and its time and the quotes before it from rings."""
 
-    def __init__(self, lanes: KernelStates) -> None:
+    def __init__(self, lanes: KernelStates, bars: Mapping[int, int] = NO_BARS) -> None:
+        """`bars` has the number of bars that are kept for agents by their length in nanoseconds."""
         self.lanes = lanes
         self.bids, self.asks = lanes["bid"], lanes["ask"]
         self._bid, self._ask = scalars(self.bids), scalars(self.asks)
         self._recent = RecentQuotes(len(lanes), SHOWN_ROWS)
         # Takes note of the rows from one position to before another of a batch. Called for each scan.
         self.advance = self._recent.extend
+        self._bars = BarRings(len(lanes), bars)
+        if bars:
+            self.advance = self._extend_all
+
+    def _extend_all(self, rows: Rows, start: int, end: int) -> None:
+        self._recent.extend(rows, start, end)
+        self._bars.extend(rows, start, end)
 
     def quote(self, lane: int) -> tuple[float, float]:
         """Bid and ask of a lane's last valid quote; NaN before the first."""
@@ -53,3 +65,7 @@ class MarketView:
     def recent_quotes(self, lane: int) -> tuple[QuoteRow, ...]:
         """The last `SHOWN_ROWS` valid quotes of a lane, oldest first."""
         return self._recent.recent(lane)
+
+    def bars(self, lane: int, now_ns: int) -> tuple[BarWindow, ...]:
+        """The last bars of a lane that have ended by a time, a window for each length."""
+        return self._bars.windows(lane, now_ns)

@@ -21,6 +21,9 @@ FIELDS = {
     "indicators": Field(
         "return, volatility, spread, slope, RSI and imbalance over the last quotes, not bars"
     ),
+    "market": Field(
+        "the move that pays fees and spread; with `tools.bars` what the last bars did, and how far they reach back"
+    ),
     "account": Field("position, cash, equity, exposure against its bounds, exits and costs, state and gate"),
     "bounds": Field(
         "what the Risk and Execution agents may ask for: exits, reward to risk, offset of a limit"

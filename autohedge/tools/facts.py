@@ -8,6 +8,7 @@ from autohedge.core.returns import mids
 from autohedge.core.snapshots import AgentLimits, QuoteRow, Snapshot
 from autohedge.llm.backends.rules import LEAST_QUOTES, trend
 from autohedge.tools.indicators import RSI_CHANGES, indicators
+from autohedge.tools.market import break_even_bps, closes_bps, window_figures
 
 
 class Facts(NamedTuple):
@@ -28,7 +29,14 @@ def facts_of(snapshot: Snapshot, rows: int) -> Facts:
     shares = [found.rsi, None if found.imbalance is None else 100 * found.imbalance]
     moves = [found.return_bps, found.volatility_bps, found.mean_spread_bps, found.last_spread_bps]
     bps = _known(
-        (*moves, rule.drift_bps, rule.spread_bps, *_gain_bps(snapshot), *_limits_bps(snapshot.limits))
+        (
+            *moves,
+            rule.drift_bps,
+            rule.spread_bps,
+            *_gain_bps(snapshot),
+            *_limits_bps(snapshot.limits),
+            *_of_bars(snapshot),
+        )
     )
     percent = [each / 100 for each in bps]
     change = () if found.return_bps is None else (found.return_bps / 100,)
@@ -44,6 +52,14 @@ def facts_of(snapshot: Snapshot, rows: int) -> Facts:
     market = (*_quoted(quotes), *_extremes(snapshot.quotes), *_changes(quotes))
     plain = _known((*market, *_money(snapshot), *figures, *counts, *bps))
     return Facts(sorted(plain), sorted(bps), sorted((*percent, *_known(shares))))
+
+
+def _of_bars(snapshot: Snapshot) -> Iterator[float | None]:
+    """Yields the break-even move, and the figures of each window of bars with its closes from now."""
+    yield break_even_bps(snapshot)
+    for window in snapshot.bars if snapshot.quotes else ():
+        yield from window_figures(window)
+        yield from closes_bps(window, mids(snapshot.quotes[-1:])[0])
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -14,6 +14,7 @@ from autohedge.tools.formatting import clean_name
 from autohedge.tools.headlines import Headlines, headlines_text
 from autohedge.tools.indicators import indicators_text
 from autohedge.tools.lessons import Lesson, lessons_text
+from autohedge.tools.market import market_text
 from autohedge.tools.prior_answers import NO_PRIOR_ANSWERS, PriorAnswers
 from autohedge.tools.trades import trades_text
 
@@ -33,6 +34,7 @@ def fields_for(
         "rows": str(min(rows, len(snapshot.quotes))),
         "table": quote_table(snapshot.quotes[-rows:]),
         "indicators": indicators_text(snapshot, rows),
+        "market": market_text(snapshot),
         "account": account_text(snapshot),
         "bounds": bounds_text(snapshot.limits),
         "thesis": colleagues.thesis,

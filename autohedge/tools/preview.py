@@ -6,8 +6,8 @@ import numpy as np
 
 from autohedge.config import Settings
 from autohedge.core.errors import Misconfigured
-from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
-from autohedge.market import Stream
+from autohedge.core.snapshots import BarWindow, PositionView, QuoteRow, Snapshot
+from autohedge.market import Rows, Stream
 from autohedge.market.columns import Column
 
 QUOTES = 50
@@ -41,6 +41,7 @@ def preview(settings: Settings, stream: Stream, at_ns: int | None = None) -> Sna
         state="active",
         gate="closed",
         limits=agent_limits(settings.for_symbol(stream.symbol)),
+        bars=_bars(settings, stream, at_ns),
     )
 
 
@@ -58,6 +59,17 @@ def _quotes(stream: Stream, at_ns: int | None) -> tuple[tuple[QuoteRow, ...], in
     columns = valid_quotes(stream, at_ns)
     rows = zip(*(columns[name][-QUOTES:].tolist() for name in _ROW), strict=True)
     return tuple(QuoteRow(*row) for row in rows), len(columns["ts"])
+
+
+def _bars(settings: Settings, stream: Stream, at_ns: int | None) -> tuple[BarWindow, ...]:
+    """Returns the windows of bars that an engine would have by `at_ns`."""
+    from autohedge.market.bar_rings import BarRings, bar_windows
+
+    columns = valid_quotes(stream, at_ns)
+    rings = BarRings(1, bar_windows(settings.tools.bars))
+    until_ns = int(columns["ts"][-1]) if at_ns is None else at_ns
+    rings.extend(Rows.of(columns["ts"], columns["bid"], columns["ask"]), 0, len(columns["ts"]))
+    return rings.windows(0, until_ns)
 
 
 _ROW = ("ts", "bid", "bid_size", "ask", "ask_size")

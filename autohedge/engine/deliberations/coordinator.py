@@ -245,6 +245,7 @@ class DeliberationCoordinator:
             venue=ids.venue,
             account=ids.account,
             strategy=ids.strategy,
+            bars=portfolio.market.bars(lane, now_ns),
         )
 
     def _position_view(self, lane: int) -> PositionView:
