@@ -128,7 +128,7 @@ def test_tape_without_bars_to_read_is_refused(write: Write, sources: dict[str, T
     with pytest.raises(Misconfigured, match="the tape has no bars; add --every"):
         open_bars([sources["A_quotes.parquet"]], BarsSettings())
     other = TapeSource(write("B_quotes.parquet", ts_ns=TIMES, **FILES["A_quotes.parquet"]))
-    with pytest.raises(Misconfigured, match="the tape has A and B; features are of one symbol"):
+    with pytest.raises(Misconfigured, match="the tape has A and B; bars are made of one symbol"):
         open_bars([sources["A_quotes.parquet"], other], BarsSettings(every="1m"))
     with pytest.raises(Misconfigured, match="no prices for A: add quotes, l2 or bars"):
         open_bars([sources["A_funding.parquet"]], BarsSettings(every="1m"))
