@@ -24,7 +24,7 @@ def test_small_real_model_does_not_read_the_figures(
         tools__table_rows=4,
     )
     tape = synthesize(SyntheticSpec(("BTC/USD",), hours=0.05))
-    probe = probe_model(own, tape, ProbePlan(rounds=2), print)
+    probe = probe_model(own, tape, ProbePlan(rounds=1), print)
     print_probe(probe)
     assert probe.findings.verdict != "reads"
-    assert sum(each.valid for each in probe.findings.variants.values()) >= 5
+    assert sum(each.valid for each in probe.findings.variants.values()) >= 3

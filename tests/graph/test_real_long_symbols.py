@@ -16,7 +16,7 @@ from tests.graph.record_factory import on_tapes
 
 pytestmark = pytest.mark.model
 
-CALLS = {"hybrid": 20, "llm": 10}
+CALLS = {"hybrid": 12, "llm": 10}
 LEAST_ACCEPTED = 0.9
 SYMBOLS = ("BTC-USD-PERP", "ETH-USD-PERP")
 GOOD = {ACCEPTED, REPAIRED}

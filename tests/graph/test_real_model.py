@@ -23,6 +23,7 @@ OVERRIDES = [
     "tools.table_rows=4",
     "llm.timeout_s=180",
     "llm.retries=0",
+    "agents.director.temperature=0",  # the share that is accepted then depends on the schema, not on chance
     f"llm.max_calls={CALLS}",
     "hybrid.gate_refresh_quotes=100",
     "hybrid.min_refresh_s=2",
