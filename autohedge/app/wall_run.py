@@ -108,7 +108,7 @@ def _open_agents(
         return
     from autohedge.graph.prompt_builder import PromptFiles
     from autohedge.graph.runtime import InProcessRuntime, WorkerRuntime
-    from autohedge.graph.worker import NO_USAGE
+    from autohedge.llm.usage import NO_USAGE
     from autohedge.prompts.hot_reload import PromptWatcher
 
     # Created before the prompts are read: an edit that comes in between is then seen as one.
@@ -142,13 +142,15 @@ def _restored(run: InterruptedRun) -> "tuple[PromptFiles, Sequence[Lesson], Toke
         restore_lessons,
         restore_usage,
     )
+    from autohedge.llm.prices import PriceTable
 
     manifest, entries = run.genesis.agents or {}, run.record.entries
     manifest = manifest | {"prompts": prompts_in_force(manifest["prompts"], entries)}
     sources, path = PromptFiles.recorded(manifest, run.folder.stored_file), run.folder.transcript
+    prices = PriceTable.of(run.settings, manifest["provider"], manifest["model"])
     try:
-        estimated = largest_usage(missing_lines(path, entries), run.settings.llm)
-        return sources, restore_lessons(path, entries), restore_usage(path) + estimated
+        estimated = largest_usage(missing_lines(path, entries), run.settings.llm, prices)
+        return sources, restore_lessons(path, entries), restore_usage(path, prices) + estimated
     except Corrupt as error:
         raise Corrupt(
             f"{error}, or move {path.name} and the folder {path.stem} away: the restart then goes on without them"

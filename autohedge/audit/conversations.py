@@ -29,6 +29,7 @@ from autohedge.core.events import (
 )
 from autohedge.core.orders import ENTER
 from autohedge.core.snapshots import DeliberationKind
+from autohedge.core.spend import NO_SPEND, Spend
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import JournalLine
 from autohedge.llm.transcript import TranscriptEntry as Call
@@ -124,6 +125,7 @@ class ConversationStats:
     proposals: Counter[str] = field(default_factory=Counter)
     saved: int = 0
     strays: int = 0
+    spend: Spend = NO_SPEND
 
 
 class ConversationProjection:
@@ -255,6 +257,7 @@ class ConversationProjection:
         # Also of a decision that answers no question: the transcript must have its calls.
         for call in decision.calls:
             self.named[digest(call)] = decision.number
+        self.stats.spend = self.stats.spend.plus(decision.spend)
         # A sound journal has one decision for each question. A further one is counted, and changes nothing.
         conversation = self._unanswered.pop(decision.number, None)
         if conversation is None:

@@ -80,6 +80,7 @@ def detail_facts(audit: Audit) -> Iterator[Fact]:
         ("Abstained", _counts(audit.stats.abstentions)),
         ("Engine", _counts(_engine_codes(audit))),
         ("Tokens", _tokens(audit)),
+        ("Cost", audit.stats.spend.cost_text),
         ("Latency", _latency(audit)),
     ):
         if value:

@@ -75,7 +75,8 @@ def source_text(conversation: Conversation) -> str:
     after_s = (decision.at_ns - decision.asked_ns) / NS_PER_S
     source = f"by {one_line(decision.source) or 'an unnamed source'} after {after_s:.3f} s"
     late = f"; without effect: {GIVEN_UP[conversation.given_up]}" if conversation.given_up else ""
-    return (cache_note(conversation) or source) + late
+    cost = f", for {decision.spend.cost_text}" if decision.spend and decision.spend.cost_text else ""
+    return (cache_note(conversation) or source) + cost + late
 
 
 def cache_note(conversation: Conversation) -> str:

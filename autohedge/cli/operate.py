@@ -173,4 +173,6 @@ def _send(run: str, request: "Request", *, as_json: bool) -> None:
     positions = reply.status.open_positions.items()
     held = ", ".join(f"{quantity_text(quantity)} {symbol}" for symbol, quantity in positions)
     equity = amount_text(reply.status.equity)
-    echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}")
+    figures = reply.status.deliberations
+    spend = f"; LLM cost {figures.llm.cost_text}" if figures and figures.llm and figures.llm.cost_text else ""
+    echo(f"{folder.id}: {reply.message}; equity {equity}, open: {held or 'none'}{spend}")

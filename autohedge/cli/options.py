@@ -65,18 +65,18 @@ def load_inputs(
     """The resolved settings and the opened tape; nothing has been written yet.
 
     With `growing` the tape may be a live store that is still open. Prints a line about rules of symbols that are
-    not on the tape, unless `quiet`.
+    not on the tape, and one about prices of models that no agent asks, unless `quiet`.
     """
     with collection_paused():
         from autohedge import app as application
-        from autohedge.config import load, rules_not_applied
+        from autohedge.config import load, prices_not_applied, rules_not_applied
         from autohedge.market import parse_source
 
     settings = load(config, set_options(mode, overrides, seed, verbose=verbose, quiet=quiet))
     market = application.tape_for(settings, [parse_source(text) for text in tape or []], growing=growing)
-    unused = rules_not_applied(settings, market.symbols)
-    if unused and not quiet:
-        notify(unused)
+    for unused in (rules_not_applied(settings, market.symbols), prices_not_applied(settings)):
+        if unused and not quiet:
+            notify(unused)
     return settings, market
 
 

@@ -15,6 +15,7 @@ from autohedge.config.loading import (
     unused_names,
     with_origins,
 )
+from autohedge.config.models import knowledge_cutoffs, models_without_price, prices_not_applied
 from autohedge.config.secrets import Secrets, load_secrets, openai_base_url, read_secret
 from autohedge.config.settings import Settings, applies_at
 from autohedge.config.symbols import rules_not_applied
@@ -28,13 +29,16 @@ __all__ = [
     "applies_at",
     "changes_between",
     "from_plain",
+    "knowledge_cutoffs",
     "load",
     "load_secrets",
     "merge",
+    "models_without_price",
     "old_names",
     "openai_base_url",
     "opening_account",
     "parse_override",
+    "prices_not_applied",
     "read_secret",
     "read_toml",
     "restarts_needed",

@@ -111,6 +111,8 @@ class HybridSettings(Section):
 
 # Providers that answer by themselves: no server can be down, and no call takes long.
 NO_MODELS = frozenset({"rules", "scripted", "chaos"})
+# Providers whose answers no model gave: they have no price and know nothing of the world.
+FORMULAS = frozenset({"rules", "chaos"})
 
 
 class LLMSettings(Section):
@@ -143,6 +145,7 @@ class LLMSettings(Section):
     reasoning: Reasoning = "auto"
     keep_alive: KeepAlive = ""
     extra_body: ExtraBody = {}
+    max_cost_usd: Money = Decimal(0)
 
     # Checks the whole section: the message about a single field would show its value, which may be a key.
     @model_validator(mode="after")

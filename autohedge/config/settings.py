@@ -5,8 +5,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from autohedge.config.model_settings import ModelSettings
 from autohedge.config.renamed_keys import RENAMED
 from autohedge.config.sections import (
+    NO_MODELS,
     AccountSettings,
     AgentSettings,
     AgentsSettings,
@@ -73,6 +75,7 @@ class Settings(Section):
     simulated: SimulatedSettings
     journal: JournalSettings
     synthetic: SyntheticSettings
+    models: dict[str, ModelSettings] = Field(default_factory=dict)
     instruments: dict[str, InstrumentRules] = Field(default_factory=dict)
     symbol_overrides: Annotated[dict[str, dict[str, dict[str, Any]]], Applies.NEXT_ENTRY] = Field(
         default_factory=dict
@@ -106,6 +109,16 @@ class Settings(Section):
                 raise ValueError(f'instruments."{symbol}": {unsupported} is not supported yet; remove it')
         return self
 
+    @model_validator(mode="after")
+    def _cost_limit_has_prices(self) -> "Settings":
+        if not self.llm.max_cost_usd or self.llm.provider in NO_MODELS:
+            return self
+        for name in self.model_names:
+            if not (model := self.models.get(name)) or not model.has_prices:
+                named = f'set price_in and price_out in [models."{name}"]' if name else "name it in llm.model"
+                raise ValueError(f"llm.max_cost_usd needs the price of each model that agents ask: {named}")
+        return self
+
     def for_symbol(self, symbol: str) -> "Settings":
         """Returns these settings with the symbol's overrides applied."""
         changes = self.symbol_overrides.get(symbol, {})
@@ -120,6 +133,11 @@ class Settings(Section):
         """The agents' settings, with what is unset about their answers taken from `llm`."""
         shared = {name: getattr(self.llm, name) for name in ANSWER_SETTINGS}
         return self.agents.model_copy(update={name: _filled(agent, shared) for name, agent in self.agents})
+
+    @property
+    def model_names(self) -> tuple[str, ...]:
+        """The models that the agents name; an empty name is the model that the server offers."""
+        return tuple(dict.fromkeys(agent.model or self.llm.model for _, agent in self.agents))
 
     @property
     def entry_sides(self) -> frozenset[Side]:
@@ -200,6 +218,8 @@ def _meant(wrong: str) -> str:
     table, _, last = wrong.rpartition(".")
     if table.startswith("instruments."):
         meant = closest(last, {name: f"{table}.{name}" for name in InstrumentRules.model_fields})
+    elif table.startswith("models."):
+        meant = closest(last, {name: f"{table}.{name}" for name in ModelSettings.model_fields})
     else:
         meant = closest_setting(wrong)
     return f"; did you mean {meant}?" if meant else ""

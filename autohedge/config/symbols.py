@@ -44,17 +44,22 @@ def _same(symbol: str, others: Sequence[str]) -> str:
     return closest(symbol, alike)
 
 
+def has_same_letters(one: str, other: str) -> bool:
+    """Returns whether two names are the same, but for two neighbours swapped."""
+    places = [place for place, letter in enumerate(one) if letter != other[place : place + 1]]
+    if not places or len(one) != len(other):
+        return one == other
+    first, last = places[0], places[-1]
+    return last - first == 1 and one[first] + one[last] == other[last] + other[first]
+
+
 def _is_spelling(one: str, other: str) -> bool:
     """Returns whether two names are the same, but for two neighbours swapped or one letter more.
 
     A replaced letter does not count: BTC and LTC are two symbols.
     """
     if len(one) == len(other):
-        places = [place for place, letter in enumerate(one) if letter != other[place]]
-        if not places:
-            return True
-        first, last = places[0], places[-1]
-        return last - first == 1 and one[first] + one[last] == other[last] + other[first]
+        return has_same_letters(one, other)
     shorter, longer = sorted((one, other), key=len)
     # Two letters are too few to tell: GM and GME are two companies.
     return len(shorter) > 2 and shorter in (longer[:at] + longer[at + 1 :] for at in range(len(longer)))

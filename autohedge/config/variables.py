@@ -110,8 +110,8 @@ def _target(parts: list[str], place: str) -> tuple[list[str], Any]:
     kind: Any = Settings
     keys: list[str] = []
     for part in parts:
-        # Only symbols have capitals.
-        keys.append(part if keys in (["instruments"], ["symbol_overrides"]) else part.lower())
+        # Only symbols and models have capitals.
+        keys.append(part if keys in (["instruments"], ["models"], ["symbol_overrides"]) else part.lower())
         if ".".join(keys) in RENAMED:
             return keys, None
         fields = kind.model_fields if _is_section(kind) else {}

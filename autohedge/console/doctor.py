@@ -13,8 +13,11 @@ from pathlib import Path
 import platformdirs
 
 import autohedge
+from autohedge.config import Settings, knowledge_cutoffs, models_without_price
+from autohedge.console.foreknowledge import foreknowledge
 from autohedge.core.clock import format_utc, wall_ns
-from autohedge.core.errors import AutoHedgeError
+from autohedge.core.errors import AutoHedgeError, Corrupt
+from autohedge.core.results import RunReport
 from autohedge.core.text import one_line
 from autohedge.core.units import NS_PER_S
 from autohedge.journal import RunFolder
@@ -47,6 +50,7 @@ def run_checks() -> Iterator[CheckResult]:
     yield _settings()
     yield from models()
     yield from probes()
+    yield from _asked_models()
 
 
 def models() -> Iterator[CheckResult]:
@@ -73,6 +77,38 @@ def probes() -> Iterator[CheckResult]:
             fault = f"{found.model} as {agent}: {found.verdict} (probed at {format_utc(found.probed_ns)} UTC)"
             cure = "name another model, or edit its prompt, and run autohedge agents probe again"
             yield CheckResult("probe", ok=False, message=one_line(f"{fault}; {cure}", MODEL_CHARS))
+
+
+def _asked_models() -> Iterator[CheckResult]:
+    """Yields what is not known of the cost of the configured models, and what they may know of the newest tape."""
+    from autohedge.config import load
+
+    try:
+        settings = load()
+    except AutoHedgeError:  # the check of the settings names it
+        return
+    yield from prices(settings)
+    cutoffs = knowledge_cutoffs(settings)
+    report = _newest_report() if cutoffs else None
+    if report and (line := foreknowledge(report, cutoffs)):
+        yield CheckResult("model", ok=True, message=f"run {report.run}: {line}")
+
+
+def _newest_report() -> RunReport | None:
+    """Returns the results of the newest run; None if it has none that can be read."""
+    folders = RunFolder.all()
+    try:
+        return folders[-1].read_report() if folders else None
+    except Corrupt:  # `journal verify` names it
+        return None
+
+
+def prices(settings: Settings) -> Iterator[CheckResult]:
+    """Yields a line for each model on a server that is not local whose calls have no known cost."""
+    for name in models_without_price(settings):
+        shown = one_line(name, MODEL_CHARS)
+        message = f'{shown} has no price: set price_in and price_out in [models."{shown}"]'
+        yield CheckResult("price", ok=True, message=message)
 
 
 def _python() -> CheckResult:

@@ -12,11 +12,13 @@ from textwrap import wrap
 from rich.markup import escape
 from rich.table import Table
 
+from autohedge.console.foreknowledge import foreknowledge
 from autohedge.console.formatting import amount_text, quantity_text
 from autohedge.core.abstentions import degradation, describe
 from autohedge.core.clock import format_utc
 from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
 from autohedge.core.results import DeliberationFigures, RunReport, WorkingOrder
+from autohedge.core.spend import Spend
 from autohedge.core.terminal import PrintableConsole
 
 BAR_WIDTH = 10
@@ -85,6 +87,9 @@ def _headline(report: RunReport) -> str:
             "[bold]Exits look at the closes of bars only:[/bold] a stop-loss that is met inside a bar does not"
             " sell. The result is better than life."
         )
+    cutoffs = report.agents.knowledge_cutoffs if report.agents else None
+    if known := foreknowledge(report, cutoffs or {}):
+        lines.append(f"[bold]Foreknowledge:[/bold] {escape(known)}")
     return "\n".join(lines)
 
 
@@ -184,6 +189,8 @@ def _deliberations(report: RunReport, figures: DeliberationFigures) -> Iterator[
     is_formula = report.agents is not None and report.agents.provider == "rules"
     name, note = ("requests", "answered by the formula") if is_formula else ("LLM requests", "")
     yield name, f"{_requests(report):,}", note
+    if figures.llm:
+        yield from _spend(figures.llm)
     yield "cache hits", f"{figures.cached:,}", "a valid verdict answered"
     yield "without a request", f"{figures.bypassed:,}", "arithmetic answered"
     yield "verdicts", f"{sum(verdicts.values()):,}", _counts(verdicts)
@@ -194,6 +201,14 @@ def _deliberations(report: RunReport, figures: DeliberationFigures) -> Iterator[
     yield from (
         _gates(report, figures) if figures.proposals is None else _proposals(figures, figures.proposals)
     )
+
+
+def _spend(spend: Spend) -> Iterator[Row]:
+    if cost := spend.cost_text:
+        known, _, unknown = cost.partition(", ")
+        yield "LLM cost", known, unknown
+    if spend.llm_s:
+        yield "LLM time", f"{spend.llm_s:,.1f} s", "from requests to answers"
 
 
 def _requests(report: RunReport) -> int:

@@ -21,6 +21,8 @@ class Abstention(NamedTuple):
         return f"{self.cause}; {self.cure}" if self.cure else self.cause
 
 
+BUDGET = "budget"
+
 ABSTENTIONS = {
     # no reply
     "timeout": Abstention(
@@ -70,7 +72,10 @@ ABSTENTIONS = {
     "context_overflow": Abstention(
         "the prompt does not fit the model", "lower tools.table_rows or raise llm.context_tokens"
     ),
-    "budget": Abstention("the run has used its calls or tokens", "raise llm.max_calls or llm.max_tokens"),
+    "budget": Abstention(
+        "the run has used its calls, tokens or money",
+        "raise llm.max_calls, llm.max_tokens or llm.max_cost_usd",
+    ),
     "breaker_open": Abstention("the model failed repeatedly; calls are paused for llm.breaker_pause_s"),
     "queue_full": Abstention("too many requests wait", "raise llm.queue_size or hybrid.gate_refresh_quotes"),
     "superseded": Abstention("a newer request replaced it", "use a faster model"),

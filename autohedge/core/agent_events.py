@@ -14,6 +14,7 @@ from autohedge.core.ids import (
     VenueId,
 )
 from autohedge.core.snapshots import DeliberationKind, Direction
+from autohedge.core.spend import Spend
 
 
 class Proposal(msgspec.Struct, frozen=True, gc=False):
@@ -38,6 +39,7 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True):
     rules, `bypass` where no agent was asked, or `cache`; a cached verdict was requested at `decided_ns`.
     `agreement_pct` is the share of samples that agreed, `unsupported` the figures in the thesis that the
     snapshot does not support, and the key levels that are far from the market, such as `key level 0.46`.
+    `spend` is what the calls of models cost.
     """
 
     at_ns: int
@@ -55,6 +57,7 @@ class Decision(Input, frozen=True, gc=False, omit_defaults=True):
     decided_ns: int = 0
     agreement_pct: int = 100
     unsupported: tuple[str, ...] = ()
+    spend: Spend | None = None
 
 
 class PromptsChanged(Input, frozen=True, gc=False):

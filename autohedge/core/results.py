@@ -17,6 +17,7 @@ from autohedge.core.ids import (
     VenueId,
 )
 from autohedge.core.orders import OrderState, Side
+from autohedge.core.spend import SpendFigures
 
 
 class Fill(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -61,7 +62,7 @@ class DeliberationFigures(msgspec.Struct, frozen=True, omit_defaults=True):
 
     `proposals` counts in llm mode what the engine did with proposals and refusals, by code. The fields after
     it belong to hybrid mode: how often gates opened and closed, the entry signals that a gate answered, and
-    the state of each symbol's gate.
+    the state of each symbol's gate. `llm` is what the calls of models cost.
     """
 
     asked: int
@@ -77,6 +78,7 @@ class DeliberationFigures(msgspec.Struct, frozen=True, omit_defaults=True):
     closed: int | None = None
     gated_signals: int | None = None
     gates: dict[str, str] | None = None
+    llm: SpendFigures | None = None
 
 
 class TradingFigures(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -132,13 +134,17 @@ class RunResult(TradingFigures, frozen=True, omit_defaults=True, kw_only=True):
 
 
 class AgentsSummary(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Who answered the deliberations of a run, its calls, and how many workers died on a clock."""
+    """Who answered the deliberations of a run, its calls, and how many workers died on a clock.
+
+    `knowledge_cutoffs` are the dates up to which the models that were asked know the world, where they are set.
+    """
 
     provider: str
     model: str
     server: str
     calls: dict[str, Any]
     worker_deaths: int | None = None
+    knowledge_cutoffs: dict[str, str] | None = None
 
 
 class ProcessFigures(msgspec.Struct, frozen=True):

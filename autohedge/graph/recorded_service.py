@@ -17,6 +17,7 @@ from autohedge.graph.service import DeliberationService, kept_verdicts, open_mod
 from autohedge.journal.genesis import AgentsManifest
 from autohedge.llm.cache.shared import SharedResources
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.replay_senders import RecordFirstSender, ReplaySender
 from autohedge.llm.senders import TapeSender
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex
@@ -72,7 +73,8 @@ async def continuing_service(
         )
     shared = await open_shared_for(settings, backend, on_tape=True)
     sender, hybrid = RecordFirstSender(TapeSender(backend, settings.llm)), settings.hybrid
-    client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
+    prices = PriceTable.of(settings, backend.name, backend.model)
+    client, verdicts = LLMClient(sender, settings.llm, prices=prices), kept_verdicts(settings, shared)
     graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
     return ReplayingService(graph_runner, known, shared, hybrid.verdict_ttl_s)
 
@@ -94,8 +96,9 @@ def continuing_runtime(
     def known(question: DeliberationRequested) -> list[TranscriptEntry]:
         return recorded.lines(question.number)
 
+    prices = PriceTable.of(settings, manifest.provider, manifest.model)
     opening = partial(continuing_service, manifest=manifest, known=known)
-    return InProcessRuntime(settings, sources, opening, restore_usage(path), recorded)
+    return InProcessRuntime(settings, sources, opening, restore_usage(path, prices), recorded)
 
 
 def _require_lines(recorded: TranscriptIndex, path: Path, record: Iterable[JournalEntry]) -> None:

@@ -25,6 +25,7 @@ from autohedge.graph.runner import DeliberationResult, GraphRunner, abstention
 from autohedge.journal import RunFolder, read
 from autohedge.journal.genesis import AgentsManifest, Genesis
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.replay_senders import NullBackend, RecordedVerdicts, ReplaySender
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, lines_of
 from autohedge.tools.lessons import Lesson
@@ -149,7 +150,8 @@ class _Deliberator:
         self._cache = RecordedVerdicts(checks_keys="schema" not in changed)
         backend = NullBackend(manifest.provider, manifest.model)
         self._sender = ReplaySender(settings.llm.context_tokens, backend)
-        client = LLMClient(self._sender, settings.llm)
+        prices = PriceTable.of(settings, manifest.provider, manifest.model)
+        client = LLMClient(self._sender, settings.llm, prices=prices)
         self._first, self._stored_file = GraphRunner(client, first, verdicts=self._cache), stored_file
         self._made: dict[tuple[tuple[str, str], ...], GraphRunner] = {}
 

@@ -9,6 +9,7 @@ from autohedge.core.events import Decision, JournalEntry, PromptsChanged, Restar
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.engine.deliberations.scheduler import BYPASS, CACHE
 from autohedge.llm.parsing import parse_answer
+from autohedge.llm.prices import NO_PRICES, PriceTable
 from autohedge.llm.transcript import TranscriptEntry, TranscriptIndex, read, read_hashes
 from autohedge.llm.usage import TokenUsage, total_usage
 from autohedge.tools.lessons import Lesson
@@ -32,9 +33,9 @@ def restore_lessons(path: Path, record: Iterable[JournalEntry]) -> list[Lesson]:
     return [lesson for lesson in lessons if lesson]
 
 
-def restore_usage(path: Path) -> TokenUsage:
-    """Returns the usage of all calls in a transcript. Raises Corrupt if it is damaged."""
-    return total_usage(line.recorded_call for line in read(path) if line.request)
+def restore_usage(path: Path, prices: PriceTable = NO_PRICES) -> TokenUsage:
+    """Returns the usage of all calls in a transcript, at these prices. Raises Corrupt if it is damaged."""
+    return total_usage((line.recorded_call for line in read(path) if line.request), prices)
 
 
 def last_number(path: Path) -> int:
@@ -63,11 +64,14 @@ def missing_answers(path: Path, record: Sequence[JournalEntry]) -> tuple[int, ..
     return tuple(sorted({decision.number for decision in missing_lines(path, record)} - named))
 
 
-def largest_usage(missing: Mapping[Decision, int], llm: LLMSettings) -> TokenUsage:
+def largest_usage(
+    missing: Mapping[Decision, int], llm: LLMSettings, prices: PriceTable = NO_PRICES
+) -> TokenUsage:
     """Returns the largest usage that missing lines can have: every retry made, the whole context used."""
     calls = sum(count for decision, count in missing.items() if decision.source not in (BYPASS, CACHE))
     tries = calls * (1 + llm.retries)
-    return TokenUsage(tries, tries * llm.context_tokens, 0)
+    tokens = tries * llm.context_tokens
+    return TokenUsage(tries, tokens, 0, prices.largest_cost_of_any(tokens))
 
 
 def lesson_of(decision: Decision, lines: list[TranscriptEntry]) -> Lesson | None:

@@ -11,6 +11,7 @@ from autohedge.agents.specs import DIRECTOR
 from autohedge.agents.state import DeliberationState, add_verdict
 from autohedge.core.events import Decision, DeliberationRequested, Proposal
 from autohedge.core.snapshots import Snapshot
+from autohedge.core.spend import Spend
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.graph.build import NodeContext, State, build
 from autohedge.graph.fast_path import bypass
@@ -31,7 +32,7 @@ class DeliberationResult(msgspec.Struct, frozen=True):
     `answer` is the validated answer of Director or Learning as JSON values, or None. `failure` describes a
     failed node. `cached_verdict` is the cached verdict that was used instead of a call. `flight` is the key
     of a flight that others may wait for; the receiver of the result must publish the verdict or abandon the
-    flight.
+    flight. `spend` is what the calls cost.
     """
 
     verdict: Literal["trade", "no_trade", "keep", "abstain", "lesson"]
@@ -47,6 +48,7 @@ class DeliberationResult(msgspec.Struct, frozen=True):
     unsupported: tuple[str, ...] = ()
     cached_verdict: CachedVerdict | None = None
     flight: str = ""
+    spend: Spend | None = None
 
     @property
     def outcome(self) -> str:
@@ -81,6 +83,7 @@ class DeliberationResult(msgspec.Struct, frozen=True):
             agreement_pct=self.agreement_pct,
             unsupported=self.unsupported,
             decided_ns=self.cached_verdict.decided_ns if self.cached_verdict else 0,
+            spend=self.spend,
         )
 
     def lesson(self, formed_ns: int) -> Lesson | None:
@@ -130,7 +133,9 @@ class GraphRunner:
         except BaseException:  # cancelled: there is no result to publish, and others would wait for it
             await flight.abandon()
             raise
-        return msgspec.structs.replace(result, flight=flight.key)
+        return msgspec.structs.replace(
+            result, flight=flight.key, spend=self.client.prices.spend(result.calls)
+        )
 
     async def _without_model(
         self, snapshot: Snapshot, flight: SingleFlight, until: float

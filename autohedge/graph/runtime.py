@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from autohedge.config import Settings
-from autohedge.config.sections import NO_MODELS
+from autohedge.config import Settings, knowledge_cutoffs
+from autohedge.config.sections import FORMULAS, NO_MODELS
 from autohedge.core.errors import Misconfigured, Unavailable
 from autohedge.core.events import Decision, DeliberationRequested, PromptsChanged
 from autohedge.core.log import warn
@@ -21,10 +21,10 @@ from autohedge.graph.result_recording import RecordedResult, record_result
 from autohedge.graph.runner import DeliberationResult
 from autohedge.graph.service import BackendInfo, DeliberationService
 from autohedge.graph.virtual_time import LoopThread, Record, SimulatedDecisions
-from autohedge.graph.worker import NO_USAGE, Worker
+from autohedge.graph.worker import Worker
 from autohedge.llm.policy import sleep
 from autohedge.llm.transcript import Transcript, TranscriptIndex
-from autohedge.llm.usage import TokenUsage
+from autohedge.llm.usage import NO_USAGE, TokenUsage
 from autohedge.prompts.hot_reload import PromptWatcher
 from autohedge.tools.lessons import Lesson
 
@@ -61,8 +61,13 @@ def _genesis(ready: BackendInfo, sources: PromptFiles, store_file: StoreFile) ->
     return backend | sources.store_files(store_file)
 
 
-def _summary(ready: BackendInfo, calls: dict[str, Any], worker_deaths: int | None = None) -> AgentsSummary:
-    return AgentsSummary(ready.provider, ready.model, ready.server, calls, worker_deaths)
+def _summary(
+    settings: Settings, ready: BackendInfo, calls: dict[str, Any], worker_deaths: int | None = None
+) -> AgentsSummary:
+    cutoffs = {} if ready.provider in FORMULAS else knowledge_cutoffs(settings, ready.model)
+    return AgentsSummary(
+        ready.provider, ready.model, ready.server, calls, worker_deaths, knowledge_cutoffs=cutoffs or None
+    )
 
 
 def _untimed(result: DeliberationResult) -> DeliberationResult:
@@ -212,7 +217,7 @@ class InProcessRuntime:
 
     def summary(self) -> AgentsSummary:
         """Returns the backend, and counts of all calls."""
-        return _summary(self.ready, self._service.counts())
+        return _summary(self._settings, self.ready, self._service.counts())
 
     def close(self) -> None:
         """Closes the transcript, the service, the loop and its thread."""
@@ -239,7 +244,7 @@ class WorkerRuntime:
 
         Raises Misconfigured for invalid settings, and Unavailable if the worker or its server does not start.
         """
-        self._edits = edits or PromptWatcher()
+        self._settings, self._edits = settings, edits or PromptWatcher()
         self._edited: Mapping[str, tuple[str, str]] = {}
         self.worker = Worker(settings, sources, spent=spent)
 
@@ -294,7 +299,8 @@ class WorkerRuntime:
     def summary(self) -> AgentsSummary:
         """Returns the backend, its usage, and the number of workers that died."""
         calls = msgspec.structs.asdict(self.worker.spent) | {"cache": self.worker.cache_counts}
-        return _summary(self.worker.ready, calls, self.worker.deaths)
+        del calls["cost_usd"]  # partly an estimate: the figures of the deliberations have what was reported
+        return _summary(self._settings, self.worker.ready, calls, self.worker.deaths)
 
     def close(self) -> None:
         """Ends the worker."""

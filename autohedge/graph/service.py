@@ -22,6 +22,7 @@ from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.cache.memory import CachedVerdict, VerdictCache
 from autohedge.llm.cache.shared import SharedResources, open_shared_resources
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.senders import ServerSender, TapeSender
 from autohedge.llm.usage import TokenUsage
 from autohedge.tools.lessons import Lesson
@@ -59,10 +60,13 @@ class DeliberationService:
         """
         backend, prompt_builder, shown = await open_model(settings, sources, on_tape=on_tape)
         shared = await open_shared_for(settings, backend, on_tape=on_tape)
+        prices = PriceTable.of(settings, backend.name, backend.model)
         client = (
-            LLMClient(TapeSender(backend, settings.llm), settings.llm)
+            LLMClient(TapeSender(backend, settings.llm), settings.llm, prices=prices)
             if on_tape
-            else LLMClient(ServerSender(backend, settings.llm), _process_share(settings), shared.slots)
+            else LLMClient(
+                ServerSender(backend, settings.llm), _process_share(settings), shared.slots, prices
+            )
         )
         verdicts, hybrid = kept_verdicts(settings, shared), settings.hybrid
         graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)

@@ -26,7 +26,8 @@ from autohedge.graph.prompt_builder import PromptFiles
 from autohedge.graph.runner import DeliberationResult, abstention
 from autohedge.graph.service import BackendInfo, DeliberationService
 from autohedge.journal.chain import closing_on_error
-from autohedge.llm.usage import TokenUsage, total_usage
+from autohedge.llm.prices import PriceTable
+from autohedge.llm.usage import NO_USAGE, TokenUsage, total_usage
 from autohedge.tools.lessons import Lesson, drop_expired
 
 # The worker imports LangGraph, loads headlines and may measure a model before it is ready.
@@ -35,7 +36,6 @@ FRAME_MAX = 1 << 24
 # A worker that leaves so many bytes unread is frozen.
 UNREAD_MAX = 1 << 22
 PAUSES_S = (0.0, 1.0, 5.0, 30.0)
-NO_USAGE = TokenUsage()
 NICE = 10  # the engine has priority where processors are scarce
 
 
@@ -164,6 +164,7 @@ class Worker:
         self.spent = spent
         self._start()
         self.ready = self._wait_until_ready()
+        self._prices = PriceTable.of(settings, self.ready.provider, self.ready.model)
 
     @property
     def waiting(self) -> int:
@@ -250,7 +251,7 @@ class Worker:
                 # Answers to requests that were dropped meanwhile are ignored.
                 if isinstance(message, Answer) and message.number in self._pending:
                     pending = self._pending.pop(message.number)
-                    self.spent += total_usage(message.result.calls)
+                    self.spent += total_usage(message.result.calls, self._prices)
                     take(pending.question, pending.snapshot, message.result)
         finally:
             if self._writer:

@@ -33,7 +33,7 @@ CHECKED_APART = frozenset({"fills", "equity_series", "journal_head", "working_or
 here only their number."""
 UNPROVED_KEYS = frozenset({"run", "wakes", "worst_lag_ms", "agents"})
 """What results have beyond the record: the run's first name, and measurements of the process."""
-AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths"})
+AGENT_KEYS = frozenset({"provider", "model", "server", "calls", "worker_deaths", "knowledge_cutoffs"})
 ADOPTED = "adopted"  # the reason of an order that the venue's list named
 NAMED_KEYS = 3
 SHOWN_CHARS = 80

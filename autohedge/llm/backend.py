@@ -47,12 +47,14 @@ class LLMRequest(msgspec.Struct, frozen=True, omit_defaults=True):
 class Usage(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """Tokens as counted by the server.
 
-    `cached_tokens` are those of the prompt that the server had read before and left out of `prompt_tokens`.
+    `cached_tokens` are those of the prompt that the server had read before and left out of `prompt_tokens`;
+    `cached_prompt_tokens` are those that it counts there.
     """
 
     prompt_tokens: int
     completion_tokens: int
     cached_tokens: int = 0
+    cached_prompt_tokens: int = 0
 
 
 class LLMResponse(msgspec.Struct, frozen=True):

@@ -17,6 +17,7 @@ from autohedge.llm.backend import LLMBackend, LLMRequest, Message
 from autohedge.llm.cache.slots import Semaphore
 from autohedge.llm.outcome import ACCEPTED, REPAIRED, Call, Outcome, Priority
 from autohedge.llm.parsing import Check, ParsedAnswer, parse_answer
+from autohedge.llm.prices import NO_PRICES, PriceTable
 from autohedge.llm.queue import Dropped, LLMQueue
 from autohedge.llm.reasoning_marks import without_reasoning
 from autohedge.llm.redaction import clean_request
@@ -56,11 +57,18 @@ class LLMClient:
     """A client for one model: queue, sending, validation, one repair.
 
     `slots` is the semaphore that several processes share. A slot is acquired after the turn in this process's
-    queue, and released before it.
+    queue, and released before it. `prices` are those of the models, for the budget and for what calls cost.
     """
 
-    def __init__(self, sender: Sender, settings: LLMSettings, slots: Semaphore | None = None) -> None:
-        self.sender = sender
+    def __init__(
+        self,
+        sender: Sender,
+        settings: LLMSettings,
+        slots: Semaphore | None = None,
+        prices: PriceTable = NO_PRICES,
+    ) -> None:
+        self.sender, self.prices = sender, prices
+        sender.budget.prices = prices
         self.queue = LLMQueue(settings.queue_size, settings.max_concurrent, sender.now)
         self._slots = slots
         self._codes: Counter[str] = Counter()
@@ -105,16 +113,16 @@ class LLMClient:
     def counts(self) -> ClientStats:
         """Counts of all outcomes so far."""
         codes, drops = dict(sorted(self._codes.items())), dict(sorted(self.queue.counts.items()))
-        budget = self.sender.budget
+        spent = self.sender.budget.spent
         return ClientStats(
             asked=self._codes.total(),
             accepted=codes.pop(ACCEPTED, 0),
             repaired=codes.pop(REPAIRED, 0),
             repairs=self._repairs,
             abstentions=codes,
-            calls=budget.calls,
-            prompt_tokens=budget.prompt_tokens,
-            completion_tokens=budget.completion_tokens,
+            calls=spent.calls,
+            prompt_tokens=spent.prompt_tokens,
+            completion_tokens=spent.completion_tokens,
             drops=drops,
             high_water=self.queue.high_water,
         )

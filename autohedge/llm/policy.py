@@ -2,11 +2,14 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from decimal import Decimal
 from typing import TYPE_CHECKING, TypeVar
 
 from autohedge.core.ids import Randomness
+from autohedge.core.money import ZERO, add, subtract
 from autohedge.llm.backend import RETRYABLE, LLMError, Usage
-from autohedge.llm.usage import TokenUsage
+from autohedge.llm.prices import NO_PRICES
+from autohedge.llm.usage import NO_USAGE, TokenUsage
 
 if TYPE_CHECKING:
     from tenacity import RetryCallState
@@ -123,24 +126,26 @@ class Breaker:
 
 
 class Budget:
-    """The budget of one run: requests including retries, and tokens read and written; 0 means no limit.
+    """The budget of one run: requests including retries, tokens read and written, and money; 0 means no limit.
 
     The largest possible usage of a request is reserved before it is sent, so that concurrent calls cannot
-    exceed a limit together.
+    exceed a limit together. `prices` turn usage into money.
     """
 
-    def __init__(self, max_calls: int, max_tokens: int) -> None:
-        self._max_calls, self._max_tokens = max_calls, max_tokens
-        self._aside = 0
-        self.calls = 0
-        self.prompt_tokens = 0
-        self.completion_tokens = 0
+    def __init__(self, max_calls: int, max_tokens: int, max_cost_usd: Decimal = ZERO) -> None:
+        self._max_calls, self._max_tokens, self._max_cost_usd = max_calls, max_tokens, max_cost_usd
+        self._aside, self._aside_usd = 0, ZERO
+        self.prices = NO_PRICES
+        self.spent = NO_USAGE
 
-    def reason_blocked(self, worst_tokens: int) -> str:
-        """Returns why a request of up to `worst_tokens` may not be sent, or an empty string."""
-        if self._max_calls and self.calls >= self._max_calls:
+    def reason_blocked(self, worst: Usage, model: str = "") -> str:
+        """Returns why a request of up to `worst` tokens may not be sent, or an empty string."""
+        if self._max_calls and self.spent.calls >= self._max_calls:
             return f"all {self._max_calls} calls of this run are spent: raise llm.max_calls"
-        spent = self.prompt_tokens + self.completion_tokens + self._aside
+        return self._tokens_blocked(_tokens(worst)) or self._cost_blocked(model, worst)
+
+    def _tokens_blocked(self, worst_tokens: int) -> str:
+        spent = self.spent.prompt_tokens + self.spent.completion_tokens + self._aside
         if self._max_tokens and spent + worst_tokens > self._max_tokens:
             return (
                 f"{spent} of {self._max_tokens} tokens are spent, this may take {worst_tokens}: "
@@ -148,19 +153,34 @@ class Budget:
             )
         return ""
 
+    def _cost_blocked(self, model: str, worst: Usage) -> str:
+        if not self._max_cost_usd:
+            return ""
+        spent, worst_usd = add(self.spent.cost_usd, self._aside_usd), self.prices.largest_cost(model, worst)
+        if spent < self._max_cost_usd and add(spent, worst_usd) <= self._max_cost_usd:
+            return ""
+        return (
+            f"{spent:f} of {self._max_cost_usd:f} USD are spent, this may cost {worst_usd:f}: "
+            "raise llm.max_cost_usd"
+        )
+
     def add_usage(self, spent: TokenUsage) -> None:
         """Adds earlier usage of the same run."""
-        self.calls += spent.calls
-        self.prompt_tokens += spent.prompt_tokens
-        self.completion_tokens += spent.completion_tokens
+        self.spent += spent
 
-    def reserve(self, worst_tokens: int) -> None:
+    def reserve(self, worst: Usage, model: str = "") -> None:
         """Counts a request that is about to be sent, and reserves its largest possible usage."""
-        self.calls += 1
-        self._aside += worst_tokens
+        self.spent += TokenUsage(calls=1)
+        self._aside += _tokens(worst)
+        self._aside_usd = add(self._aside_usd, self.prices.largest_cost(model, worst))
 
-    def settle(self, worst_tokens: int, used: Usage) -> None:
+    def settle(self, worst: Usage, used: Usage, model: str = "") -> None:
         """Replaces a reservation by the actual usage."""
-        self._aside -= worst_tokens
-        self.prompt_tokens += used.prompt_tokens
-        self.completion_tokens += used.completion_tokens
+        self._aside -= _tokens(worst)
+        self._aside_usd = subtract(self._aside_usd, self.prices.largest_cost(model, worst))
+        cost_usd = self.prices.cost(model, used) or ZERO
+        self.spent += TokenUsage(0, used.prompt_tokens, used.completion_tokens, cost_usd)
+
+
+def _tokens(usage: Usage) -> int:
+    return usage.prompt_tokens + usage.completion_tokens

@@ -12,7 +12,7 @@ from autohedge.core.ids import Randomness, fresh_nonce, seeded_random
 from autohedge.core.log import warn
 from autohedge.core.redaction import redacted
 from autohedge.llm import context_window
-from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, answer_tokens
+from autohedge.llm.backend import LLMBackend, LLMError, LLMRequest, LLMResponse, Usage, answer_tokens
 from autohedge.llm.parsing import one_line
 from autohedge.llm.policy import OF_THE_REQUEST, Breaker, Budget, Retries, sleep
 from autohedge.llm.redaction import clean_response
@@ -87,7 +87,7 @@ class ServerSender:
         breaker: Breaker | None = None,
     ) -> None:
         self.backend = backend
-        self.budget = Budget(settings.max_calls, settings.max_tokens)
+        self.budget = Budget(settings.max_calls, settings.max_tokens, settings.max_cost_usd)
         self.now = now
         self._context_tokens = settings.context_tokens
         jitter = jitter or seeded_random(fresh_nonce(), "retries")
@@ -102,7 +102,7 @@ class ServerSender:
         """
         # In this order: the first reason is the one that is reported.
         reasons = {
-            "budget": self.budget.reason_blocked(self._worst_tokens(request)),
+            "budget": self.budget.reason_blocked(self._worst_usage(request), request.model),
             "breaker_open": "" if waits else self._breaker.reason_blocked(),
             "context_overflow": context_window.overflow_error(request, self._context_tokens),
         }
@@ -124,8 +124,8 @@ class ServerSender:
         self._notify_breaker(sent, trial=trial)
         return sent
 
-    def _worst_tokens(self, request: LLMRequest) -> int:
-        return context_window.prompt_tokens(request) + answer_tokens(self.backend, request)
+    def _worst_usage(self, request: LLMRequest) -> Usage:
+        return Usage(context_window.prompt_tokens(request), answer_tokens(self.backend, request))
 
     def _notify_breaker(self, sent: Attempt, *, trial: bool) -> None:
         """Reports to the breaker what a call showed about the server."""
@@ -154,17 +154,17 @@ class ServerSender:
 
     async def _attempt(self, request: LLMRequest, sent: Attempt) -> LLMResponse:
         # Checked for each try: other calls may have used up the budget during the pause.
-        worst = self._worst_tokens(request)
-        spent = self.budget.reason_blocked(worst)
+        worst = self._worst_usage(request)
+        spent = self.budget.reason_blocked(worst, request.model)
         if spent:
             raise _Spent(spent)
         sent.tries += 1
-        self.budget.reserve(worst)
+        self.budget.reserve(worst, request.model)
         response: LLMResponse | None = None
         try:
             response = await self._complete(request)
         finally:
-            self.budget.settle(worst, usage_of(request, response))
+            self.budget.settle(worst, usage_of(request, response), request.model)
         return response
 
     async def _complete(self, request: LLMRequest) -> LLMResponse:

@@ -14,6 +14,7 @@ from typing import Literal, Self
 
 import msgspec
 
+from autohedge.core.abstentions import ABSTENTIONS, BUDGET
 from autohedge.core.errors import AutoHedgeError, Misconfigured, Refused, Unavailable
 from autohedge.core.events import OperatorCommand
 from autohedge.core.results import RunStatus
@@ -188,7 +189,10 @@ def _error_name(error: AutoHedgeError) -> ErrorName:
 
 
 def _state_text(engine: Engine) -> str:
-    return "halted" if engine.halted else "paused" if engine.state.paused else "trading"
+    state = "halted" if engine.halted else "paused" if engine.state.paused else "trading"
+    figures = engine.result().deliberations
+    spent = figures is not None and BUDGET in figures.abstentions
+    return f"{state}, but {ABSTENTIONS[BUDGET].text}" if spent else state
 
 
 def _resume_refusal(halt_id: str | None) -> str:

@@ -163,12 +163,14 @@ def _require_effect(record: Record, settings: Settings, change: Change) -> None:
 
 
 def _require_symbols(record: Record, settings: Settings, wanted: Mapping[str, Any]) -> None:
-    """Raises Misconfigured for requested rules of a symbol that the record does not have."""
+    """Raises Misconfigured for requested rules of a symbol, or prices of a model, that the study does not have."""
     requested = {
         table: {symbol: getattr(settings, table)[symbol] for symbol in _section(wanted, table)}
         for table in ("instruments", "symbol_overrides")
     }
     if unused := config.rules_not_applied(settings.model_copy(update=requested), record.tape.symbols):
+        raise Misconfigured(unused)
+    if "models" in wanted and (unused := config.prices_not_applied(settings)):
         raise Misconfigured(unused)
 
 

@@ -12,6 +12,7 @@ from autohedge.llm.backends.api_keys import key_for_server
 from autohedge.llm.backends.factory import open_backend
 from autohedge.llm.backends.rules import RulesBackend
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.replay_senders import NullBackend, RecordFirstSender, ReplaySender
 from autohedge.llm.senders import TapeSender
 from autohedge.whatif.change import Plan
@@ -30,7 +31,8 @@ async def recorded_service(
         PromptBuilder.of(sources, settings.tools, settings.resolved_agents),
         await open_shared_for(settings, null_backend, on_tape=True),
     )
-    client, verdicts = LLMClient(sender, settings.llm), kept_verdicts(settings, shared)
+    prices = PriceTable.of(settings, manifest.provider, manifest.model)
+    client, verdicts = LLMClient(sender, settings.llm, prices=prices), kept_verdicts(settings, shared)
     graph_runner = GraphRunner(client, prompt_builder, verdicts=verdicts)
     return ReplayingService(graph_runner, known, shared, settings.hybrid.verdict_ttl_s)
 
@@ -63,7 +65,8 @@ async def variant_service(
     sender = RecordFirstSender(TapeSender(backend, settings.llm))
     shared = await open_shared_for(settings, backend, on_tape=True) if cache_verdicts else None
     verdicts, hybrid = kept_verdicts(settings, shared) if shared else None, settings.hybrid
-    client = LLMClient(sender, settings.llm)
+    prices = PriceTable.of(settings, backend.name, backend.model)
+    client = LLMClient(sender, settings.llm, prices=prices)
     graph_runner = GraphRunner(client, prompt_builder, hybrid.deadline_s, verdicts, shown)
     return ReplayingService(graph_runner, known, shared, hybrid.verdict_ttl_s)
 

@@ -40,7 +40,7 @@ def test_every_default_stands_in_the_shipped_file(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delenv("AUTOHEDGE__TRADING__MODE")
     shipped = tomllib.loads(shipped_file().read_text(encoding="utf-8"))
     values = load().model_dump(exclude_none=True)
-    unset: dict[str, Any] = {"instruments": {}, "symbol_overrides": {}}
+    unset: dict[str, Any] = {"models": {}, "instruments": {}, "symbol_overrides": {}}
     values["synthetic"]["symbols"] = list(values["synthetic"]["symbols"])
     assert values == {**_as_given(values, shipped), **unset}
 

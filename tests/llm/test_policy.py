@@ -167,15 +167,15 @@ def test_late_failure_of_old_call_does_not_end_half_open_call() -> None:
 
 def test_budget_of_zero_is_unlimited() -> None:
     budget = Budget(0, 0)
-    budget.reserve(10**9)
-    assert not budget.reason_blocked(10**9)
+    budget.reserve(Usage(10**9, 0))
+    assert not budget.reason_blocked(Usage(10**9, 0))
 
 
 def test_calls_are_limited() -> None:
     budget = Budget(1, 0)
-    assert not budget.reason_blocked(5)
-    budget.reserve(5)
-    assert "llm.max_calls" in budget.reason_blocked(5)
+    assert not budget.reason_blocked(Usage(4, 1))
+    budget.reserve(Usage(4, 1))
+    assert "llm.max_calls" in budget.reason_blocked(Usage(4, 1))
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50), st.booleans())), st.integers(1, 300))
@@ -183,10 +183,12 @@ def test_token_budget_with_concurrent_calls_is_never_exceeded(
     calls: list[tuple[int, int, bool]], limit: int
 ) -> None:
     budget, running = Budget(0, limit), []
-    for worst, used, wait in calls:
+    for most, used, wait in calls:
+        worst = Usage(most, 0)
         if not budget.reason_blocked(worst):
             budget.reserve(worst)
-            running.append((worst, Usage(min(used, worst), 0)))
+            running.append((worst, Usage(min(used, most), 0)))
         while running and not wait:
             budget.settle(*running.pop())
-        assert budget.prompt_tokens + budget.completion_tokens + sum(worst for worst, _ in running) <= limit
+        spent = budget.spent.prompt_tokens + budget.spent.completion_tokens
+        assert spent + sum(worst.prompt_tokens for worst, _ in running) <= limit

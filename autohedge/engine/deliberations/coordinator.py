@@ -7,7 +7,8 @@ exits a position. Sizing, limits and risk checks apply in both modes.
 import msgspec
 
 from autohedge.config import Settings
-from autohedge.core.events import Decision, DeliberationRequested
+from autohedge.core.abstentions import ABSTENTIONS, BUDGET
+from autohedge.core.events import Alert, Decision, DeliberationRequested
 from autohedge.core.money import ZERO
 from autohedge.core.orders import BUY, SELL, Intent, Side
 from autohedge.core.results import DeliberationFigures
@@ -20,6 +21,7 @@ from autohedge.core.snapshots import (
     PositionView,
     Snapshot,
 )
+from autohedge.core.spend import SpendTotals
 from autohedge.core.timers import TimerQueue
 from autohedge.core.units import NS_PER_S
 from autohedge.engine.deliberations.gates import EXPIRY, EntryGates
@@ -58,6 +60,7 @@ class DeliberationCoordinator:
         self._instruments = execution.instruments
         self._outbox = outbox
         self._number = self._skipped = 0
+        self._spend, self._is_budget_spent = SpendTotals(), False
         lanes, hybrid = execution.portfolio.market.lanes, settings.hybrid
         self._symbols = symbols = [each.instrument.symbol for each in execution.instruments]
         self._lane_of = {symbol: lane for lane, symbol in enumerate(symbols)}
@@ -125,6 +128,10 @@ class DeliberationCoordinator:
 
     def on_decision(self, decision: Decision, now_ns: int) -> None:
         """Applies a decision if it answers the pending question; others are counted as late."""
+        if decision.spend:
+            self._spend.add(decision.spend, now_ns, decision.symbol, decision.verdict)
+        if decision.code == BUDGET:
+            self._on_budget_spent(decision)
         if decision.kind == self.gates.kind:
             lane = self.scheduler.match(decision)
             if lane >= 0:
@@ -132,6 +139,12 @@ class DeliberationCoordinator:
                 self._ask_if_due(lane, now_ns)
         elif decision.kind == "learning" and self.lesson_scheduler and decision.symbol in self._lane_of:
             self.lesson_scheduler.on_decision(decision, self._lane_of[decision.symbol])
+
+    def _on_budget_spent(self, decision: Decision) -> None:
+        """Alerts once that the run has used its budget of requests to models."""
+        if not self._is_budget_spent:
+            self._outbox.emit(Alert(BUDGET, decision.symbol, ABSTENTIONS[BUDGET].text))
+        self._is_budget_spent = True
 
     def on_fill(self, change: PositionChange, intent: Intent, now_ns: int) -> None:
         """Follows a booked fill of an order; asks for a lesson if one is due, but not during a pause."""
@@ -182,6 +195,7 @@ class DeliberationCoordinator:
             verdicts=dict(sorted(stats.verdicts.items())),
             abstentions=dict(sorted(stats.abstentions.items())),
             lessons=self.lesson_scheduler.lessons if self.lesson_scheduler else 0,
+            llm=self._spend.figures(),
         )
         return msgspec.structs.replace(figures, **self.gates.figures())
 

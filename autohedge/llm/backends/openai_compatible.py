@@ -147,7 +147,8 @@ def _usage(message: "AIMessage") -> Usage | None:
     prompt_tokens = int(counted["input_tokens"])
     cached = int(counted.get("input_token_details", {}).get("cache_read") or 0)
     # Most servers count cached tokens in both; one that reports more of them than of all counts them apart.
-    return Usage(prompt_tokens, int(counted["output_tokens"]), cached if cached > prompt_tokens else 0)
+    written, is_apart = int(counted["output_tokens"]), cached > prompt_tokens
+    return Usage(prompt_tokens, written, cached if is_apart else 0, 0 if is_apart else cached)
 
 
 async def open_openai_compatible(

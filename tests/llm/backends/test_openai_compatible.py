@@ -344,12 +344,14 @@ def test_counts_of_tokens_are_whole_numbers_whatever_the_server_writes(counted: 
     assert {type(each) for each in msgspec.structs.astuple(counts)} == {int}
 
 
-@pytest.mark.parametrize(("reported", "cached"), [(3200, 3200), (40, 0), (None, 0)])
-def test_cached_tokens_that_a_server_counts_apart_are_counted(reported: int | None, cached: int) -> None:
+@pytest.mark.parametrize(("reported", "apart", "among_them"), [(3200, 3200, 0), (40, 0, 40), (None, 0, 0)])
+def test_cached_tokens_are_counted_apart_or_among_those_of_the_prompt(
+    reported: int | None, apart: int, among_them: int
+) -> None:
     usage = {"prompt_tokens": 50, "completion_tokens": 7, "total_tokens": 57}
     details = {"prompt_tokens_details": {"cached_tokens": reported}}
     with vllm().failing(json_reply(completion(FITTING, usage=usage | details))) as server:
-        assert complete_sync(lambda: by_openai(server)).usage == Usage(50, 7, cached)
+        assert complete_sync(lambda: by_openai(server)).usage == Usage(50, 7, apart, among_them)
 
 
 def test_an_unnamed_model_is_the_first_listed_that_can_answer() -> None:
