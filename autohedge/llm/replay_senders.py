@@ -111,8 +111,9 @@ class RecordFirstSender:
         return math.inf if self._late else self._sender.now()
 
     def refusal(self, request: LLMRequest) -> Attempt | None:
-        """Returns why a request must not be sent, or None."""
-        return self._sender.refusal(request)
+        """Returns why a request must not be sent, or None; the record has the answer to one that it knows."""
+        # The budget and the breaker are those of requests that are sent.
+        return None if self._known(request_bytes(request)) else self._sender.refusal(request)
 
     async def send(self, request: LLMRequest, deadline: float) -> Attempt:
         """Returns the recorded result of an equal request, else the model's."""

@@ -126,7 +126,7 @@ class ControlServer:
         if request.fault:
             return self._reply(error="misconfigured", message=request.fault)
         if request.command == "status":
-            return self._reply(message=_state_text(self._wall.engine))
+            return self._reply(message=state_text(self._wall.engine))
         if request.command == "reload":
             return await self._reload_settings(request)
         return self._carry_out(request)
@@ -188,7 +188,8 @@ def _error_name(error: AutoHedgeError) -> ErrorName:
     return next((name for name, kind in ERRORS.items() if name and isinstance(error, kind)), "unavailable")
 
 
-def _state_text(engine: Engine) -> str:
+def state_text(engine: Engine) -> str:
+    """Returns the state of a run in a few words; it names a budget of requests that is used up."""
     state = "halted" if engine.halted else "paused" if engine.state.paused else "trading"
     figures = engine.result().deliberations
     spent = figures is not None and BUDGET in figures.abstentions

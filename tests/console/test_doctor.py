@@ -26,6 +26,7 @@ from autohedge.kernels.code_files import with_digest
 from autohedge.llm.backends.capabilities import ModelCapability, store
 from autohedge.llm.backends.probe_results import ProbeResult, store_probe
 from autohedge.market import SyntheticSpec, synthesize
+from tests.report_factory import run_report
 
 
 def _bad(monkeypatch: pytest.MonkeyPatch, variable: str, directory: Path) -> list[str]:
@@ -144,3 +145,22 @@ def test_settings_that_are_wrong_are_found(workplace: Path) -> None:
     bad = [finding for finding in run_checks() if not finding.ok]
     assert [finding.check for finding in bad] == ["settings"]
     assert "did you mean momentum.lookback?" in bad[0].message
+
+
+def test_models_of_a_remote_server_without_a_price_are_named(workplace: Path) -> None:
+    Path("config.toml").write_text('[llm]\nprovider = "openai"\nmodel = "gpt-4o"\n')
+    (found,) = (each for each in run_checks() if each.check == "price")
+    assert found.ok and found.message == (
+        'gpt-4o has no price: set price_in and price_out in [models."gpt-4o"]'
+    )
+
+
+def test_a_tape_from_before_a_cutoff_is_named(workplace: Path) -> None:
+    Path("config.toml").write_text('[llm]\nmodel = "m"\n[models.m]\nknowledge_cutoff = "2025-01-01"\n')
+    folder = Path("runs/r1")
+    folder.mkdir(parents=True)
+    Journal.begin(BufferedStore(folder / "journal.jsonl"), {}).close()
+    encode = msgspec.json.Encoder(decimal_format="string").encode
+    (folder / "results.json").write_bytes(encode(run_report(first_ns=1, last_ns=2)))
+    (found,) = (each for each in run_checks() if each.message.startswith("run "))
+    assert found.ok and "run r1: the model may know what happened: the tape begins on 1970" in found.message

@@ -23,6 +23,7 @@ from autohedge.graph.service import DeliberationService
 from autohedge.graph.virtual_time import LoopThread, SimulatedDecisions
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.senders import ServerSender
 from autohedge.llm.transcript import Transcript, TranscriptEntry, read
 from autohedge.market import Tape
@@ -126,7 +127,9 @@ def ran(
     transcript, loop = Transcript(folder / "transcript.jsonl"), LoopThread()
 
     async def opened() -> DeliberationService:
-        client = LLMClient(ServerSender(model(), wanted.llm), wanted.llm)
+        backend = model()
+        prices = PriceTable.of(wanted, backend.name, backend.model)
+        client = LLMClient(ServerSender(backend, wanted.llm), wanted.llm, prices=prices)
         builder = change_builder(PromptBuilder.of(PromptFiles.of(wanted), wanted.tools, wanted.agents))
         return DeliberationService(GraphRunner(client, builder, wanted.hybrid.deadline_s))
 

@@ -16,13 +16,13 @@ import pytest
 
 from autohedge.app import engine_for
 from autohedge.core.abstentions import ABSTENTIONS
-from autohedge.core.events import DeliberationRequested, GateChanged, SubmitOrder
+from autohedge.core.events import Alert, DeliberationRequested, GateChanged, SubmitOrder
 from autohedge.core.snapshots import PositionView, QuoteRow, Snapshot
 from autohedge.graph.fast_path import bypass
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.graph.runner import DeliberationResult, GraphRunner
 from autohedge.graph.service import DeliberationService
-from autohedge.llm.backend import LLMBackend, LLMRequest, LLMResponse
+from autohedge.llm.backend import LLMBackend, LLMRequest, LLMResponse, Usage
 from autohedge.llm.backends.chaos import FAULTS, ChaosBackend
 from autohedge.llm.backends.openai_compatible import OpenAICompatible
 from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
@@ -214,6 +214,17 @@ def test_token_budget_too_small_closes_gate_without_a_call(tmp_path: Path) -> No
     run = ran(_scripted(answer()), tmp_path, llm__max_tokens=100, **LATER_REFRESH)
     _require_closed(run, "budget")
     assert run.counts["calls"] == 0
+
+
+def test_cost_budget_spent_closes_gate_and_alerts_once(tmp_path: Path) -> None:
+    counted = ScriptLine(answer(), usage=Usage(10_000, 100))
+    prices: dict[str, Any] = {"llm__model": '"m"', "models__m__price_in": 1, "models__m__price_out": 10}
+    run = ran(_scripted(counted), tmp_path, llm__max_cost_usd="0.012", **prices)
+    _require_closed(run, "budget", after=("",))
+    (alert,) = run.events(Alert)
+    assert (alert.code, alert.text) == ("budget", ABSTENTIONS["budget"].text)
+    spend = run.deliberations.llm
+    assert spend and spend.cost_usd == Decimal("0.011") and run.counts["calls"] == 1
 
 
 def test_repeated_server_errors_open_breaker_and_close_gate(tmp_path: Path) -> None:

@@ -2,15 +2,20 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 
+from autohedge.config.model_settings import ModelSettings
 from autohedge.core.ids import seeded_random
 from autohedge.llm.backend import RETRYABLE, FailureCode, LLMError, Usage
 from autohedge.llm.policy import LONGEST_PAUSE_S, Breaker, Budget, Retries, sleep
+from autohedge.llm.prices import PriceTable
+from autohedge.llm.usage import TokenUsage
 from tests.llm.request_factory import Clock
 
 FINAL: tuple[FailureCode, ...] = (
@@ -192,3 +197,28 @@ def test_token_budget_with_concurrent_calls_is_never_exceeded(
             budget.settle(*running.pop())
         spent = budget.spent.prompt_tokens + budget.spent.completion_tokens
         assert spent + sum(worst.prompt_tokens for worst, _ in running) <= limit
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.integers(0, 50), st.booleans())), st.integers(1, 300))
+def test_cost_budget_with_concurrent_calls_is_never_exceeded(
+    calls: list[tuple[int, int, bool]], limit: int
+) -> None:
+    """One token costs one dollar."""
+    budget, running = Budget(0, 0, Decimal(limit)), list[tuple[Usage, Usage]]()
+    budget.prices = PriceTable({"m": ModelSettings(price_in=Decimal(10**6), price_out=Decimal(10**6))}, "m")
+    for most, used, wait in calls:
+        worst = Usage(most - 1, 1)
+        if not budget.reason_blocked(worst):
+            budget.reserve(worst)
+            running.append((worst, Usage(min(used, most), 0)))
+        while running and not wait:
+            budget.settle(*running.pop())
+        assert budget.spent.cost_usd + sum(sum(astuple(worst)) for worst, _ in running) <= limit
+
+
+def test_a_spent_cost_budget_names_its_setting() -> None:
+    budget = Budget(0, 0, Decimal("0.01"))
+    budget.add_usage(TokenUsage(cost_usd=Decimal("0.01")))
+    assert budget.reason_blocked(Usage(5, 5)) == (
+        "0.01 of 0.01 USD are spent, this may cost 0: raise llm.max_cost_usd"
+    )

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Sequence
+from decimal import Decimal
 
 import msgspec
 import pytest
 
+from autohedge.config.model_settings import ModelSettings
 from autohedge.core.ids import seeded_random
 from autohedge.llm.backend import Usage
 from autohedge.llm.backends.scripted import ScriptedBackend, ScriptLine
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.senders import ServerSender
 from autohedge.llm.usage import TokenUsage, total_usage, usage_of
 from tests.llm.request_factory import GOOD, Clock, Verdict, llm, make_request, make_response
@@ -21,6 +24,7 @@ CASES: dict[str, Sequence[str | ScriptLine]] = {
     "after a failure": [ScriptLine(failure="server_error"), ScriptLine(GOOD, usage=Usage(900, 5))],
     "never": [ScriptLine(failure="timeout")],
 }
+PRICES = PriceTable({"script": ModelSettings(price_in=Decimal(3), price_out=Decimal(15))}, "script")
 
 
 async def _no_time(_: float) -> None:
@@ -32,15 +36,13 @@ def test_usage_read_from_calls_equals_usage_counted_by_client(answers: Sequence[
     async def both() -> tuple[TokenUsage, TokenUsage]:
         terms, jitter = llm(retries=1), seeded_random("n", "retries")
         sender = ServerSender(ScriptedBackend(answers), terms, Clock(), jitter=jitter, pause=_no_time)
-        client = LLMClient(sender, terms)
+        client = LLMClient(sender, terms, prices=PRICES)
         outcome = await client.ask(make_request(), Verdict, lane="gate")
-        counts = client.counts
-        return TokenUsage(counts.calls, counts.prompt_tokens, counts.completion_tokens), total_usage(
-            outcome.calls
-        )
+        return sender.budget.spent, total_usage(outcome.calls, PRICES)
 
     counted, read = asyncio.run(both())
     assert counted == read and counted.calls >= 1 and counted.prompt_tokens > 0
+    assert counted.cost_usd * 10**6 == 3 * counted.prompt_tokens + 15 * counted.completion_tokens
 
 
 def test_thoughts_that_no_server_counts_are_estimated() -> None:

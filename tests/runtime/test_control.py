@@ -14,9 +14,10 @@ from autohedge.core.errors import Misconfigured, Refused, Unavailable
 from autohedge.core.events import OperatorCommand, RunStarted
 from autohedge.exchanges.simulated import SimulatedVenue, VenueModel, lots_of
 from autohedge.market import SyntheticSpec, synthesize
-from autohedge.runtime.control import SOCKET, TEXTS_MAX, ControlServer, Request, send_command
+from autohedge.runtime.control import SOCKET, TEXTS_MAX, ControlServer, Request, send_command, state_text
 from autohedge.runtime.virtual import VirtualRuntime
 from autohedge.runtime.wall import WallRuntime, in_loop
+from tests.engine.deliberations.test_gates import GateHarness
 from tests.run_harness import Recording, settings
 
 
@@ -69,6 +70,13 @@ def test_command_is_an_input_with_actor_reason_and_request_id(workplace: Path) -
     (recorded,) = _commands(record)
     assert (recorded.command, recorded.reason) == ("pause", "news")
     assert (recorded.actor, recorded.request_id) == ("alice", "r1")
+
+
+def test_a_spent_budget_of_requests_is_part_of_the_state() -> None:
+    harness = GateHarness()
+    assert state_text(harness.engine) == "trading"
+    harness.decide("abstain", code="budget")
+    assert state_text(harness.engine).startswith("trading, but the run has used its calls, tokens or money; ")
 
 
 def test_repeated_request_is_recorded_and_answered_without_effect(workplace: Path) -> None:
