@@ -36,6 +36,15 @@ def test_rules_of_an_absent_symbol_are_one_line_beside_pure_json(harness: Proces
     assert harness.call("run", "-q", *own).stderr == ""
 
 
+def test_prices_of_a_model_that_no_agent_asks_are_one_line_or_an_error(harness: ProcessHarness) -> None:
+    own = ("--set", "llm.model=gpt-4o", "--set", "models.o3.price_in=1", "--mode", "hft")
+    done = harness.call("run", "--json", *own)
+    assert done.returncode == 0
+    assert done.stderr == "[models] has no effect for o3: the agents ask gpt-4o\n"
+    misspelt = harness.call("run", *own, "--set", "models.GPT4o.price_in=1")
+    assert misspelt.returncode == 2 and "did you mean gpt-4o?" in misspelt.stderr
+
+
 def test_what_if_about_a_symbol_without_a_tape_is_refused(harness: ProcessHarness) -> None:
     assert harness.call("run", "-q", "--set", 'instruments."XRP/EUR".lot=1').returncode == 0
     absent = harness.call("whatif", "last", "--set", 'symbol_overrides."XRP/EUR".lookback=3')

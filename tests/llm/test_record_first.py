@@ -11,6 +11,7 @@ from autohedge.llm.outcome import Call, Outcome
 from autohedge.llm.replay_senders import RecordFirstSender
 from autohedge.llm.senders import ServerSender, TapeSender
 from autohedge.llm.transcript import TranscriptEntry, line_of
+from autohedge.llm.usage import TokenUsage
 from tests.llm.request_factory import GOOD, Clock, Reply, Script, Verdict, llm, make_request, make_response
 
 DEADLINE_S = 10.0
@@ -63,6 +64,17 @@ def test_recorded_request_yields_same_outcome_without_sending(replies: list[Repl
     now = _outcome(client, make_request())
     assert (now.answer, now.code, _untimed(now)) == (then.answer, code, _untimed(then))
     assert (backend.requests, sender.reused, sender.sent_count, sender.service_ms) == ([], len(lines), 0, 0.0)
+
+
+def test_a_spent_budget_refuses_only_requests_that_are_not_recorded() -> None:
+    _, lines = _lines(make_response(GOOD))
+    terms = llm(max_calls=1)
+    sender = RecordFirstSender(TapeSender(Script(), terms))
+    client = LLMClient(sender, terms)
+    client.carry_usage(TokenUsage(calls=1))
+    sender.begin(lines)
+    assert _outcome(client, make_request()).code == "accepted"
+    assert _outcome(client, make_request("Another question")).code == "budget"
 
 
 def test_unrecorded_request_is_sent() -> None:

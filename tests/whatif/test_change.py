@@ -27,6 +27,7 @@ SHORT = {"synthetic__hours": 0.03}
         ({"overrides": ("trading.live=true",)}, r"--set trading.live: a study keeps the tape"),
         ({"overrides": ("llm=3",)}, r"^llm: "),
         ({"overrides": ("momentum.lookbak=3",)}, r"unknown setting momentum.lookbak; did you mean"),
+        ({"overrides": ("llm.model=m", "models.o3.price_in=1")}, r"no effect for o3: the agents ask m$"),
         ({"mode": "hft", "model": "m"}, r"--model: hft mode uses no agents; omit it"),
         ({"mode": "fast"}, r"trading.mode: "),
         ({"provider": "nobody"}, r"llm.provider: "),
