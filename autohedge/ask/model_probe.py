@@ -20,6 +20,7 @@ from autohedge.graph.service import open_model
 from autohedge.llm.backend import LLMBackend
 from autohedge.llm.backends.probe_results import ProbeResult, store_probe
 from autohedge.llm.client import LLMClient
+from autohedge.llm.prices import PriceTable
 from autohedge.llm.senders import ServerSender
 from autohedge.llm.usage import total_usage
 from autohedge.market import Stream, Tape
@@ -130,7 +131,8 @@ class Prober:
     def __init__(
         self, settings: Settings, backend: LLMBackend, builder: PromptBuilder, shown: dict[str, Snapshot]
     ) -> None:
-        self.client = LLMClient(ServerSender(backend, settings.llm), settings.llm)
+        prices = PriceTable.of(settings, backend.name, backend.model)
+        self.client = LLMClient(ServerSender(backend, settings.llm), settings.llm, prices=prices)
         self._builder, self._shown = builder, shown
         self._deadline_s = settings.hybrid.deadline_s
 

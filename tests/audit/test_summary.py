@@ -36,9 +36,7 @@ def test_headline_sums_round_trips_and_names_their_parts(run: RunFolder) -> None
 def test_cost_is_a_fact_of_the_run_and_of_each_deliberation(workplace: Path) -> None:
     answer = {"text": yes(), "usage": {"prompt_tokens": 1000, "completion_tokens": 0}}
     prices = ('models."script".price_in=2.5', 'models."script".price_out=0')
-    found = audit(
-        scripted(workplace / "answers.jsonl", [answer], *ONE, *prices), ALL
-    )
+    found = audit(scripted(workplace / "answers.jsonl", [answer], *ONE, *prices), ALL)
     facts = {fact.label: fact.value for fact in detail_facts(found)}
     asked = [each for each in found.conversations if each.decision and each.decision.spend]
     assert facts["Cost"] == f"{Decimal('0.0025') * found.call_stats.calls:f}".rstrip("0") + " USD"
