@@ -23,7 +23,7 @@ def test_spends_add_up_without_rounding() -> None:
     assert total.plus(None) is total
 
 
-def test_an_unknown_cost_stays_absent_and_adds_nothing() -> None:
+def test_an_unknown_cost_stays_unknown_in_sums() -> None:
     assert Spend(llm_s=2.0).plus(Spend(llm_s=1.5)) == Spend(llm_s=3.5)
     assert Spend(D("0.5")).plus(Spend(unpriced_calls=1)) == Spend(D("0.5"), 1)
     assert _plain(Spend(unpriced_calls=1)) == {"unpriced_calls": 1}
