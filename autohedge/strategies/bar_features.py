@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_series import BarSeries, used_bars
 from autohedge.market.stream import Stream
+from autohedge.strategies.declarations import declared_names, strategy_named_in_errors
 from autohedge.strategies.feature_table import indicator_column
 from autohedge.strategies.features import FeatureBlocks, FeatureRow
 from autohedge.strategies.indicators import IndicatorSet, IndicatorSpec, Values
@@ -63,14 +63,7 @@ def declared_features(strategy: "Strategy", bars: Stream, streams: Sequence[Stre
 
     `streams` are those of the tape. Raises Misconfigured unless they are a list of features.
     """
-    names = strategy.features
-    if not names:
-        return None
-    place = f"strategy {type(strategy).__name__}"
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
-        raise Misconfigured(f'{place}: features must be a list of names, as in ["default", "rsi(period=21)"]')
     own = [stream for stream in streams if stream.symbol == bars.symbol]
-    try:
-        return BarFeatures(tuple(names), bars, own)
-    except Misconfigured as error:
-        raise Misconfigured(f"{place}: {error}") from None
+    with strategy_named_in_errors(strategy):
+        names = declared_names(strategy, "features")
+        return BarFeatures(names, bars, own) if names else None

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from autohedge.core.errors import Misconfigured
 from autohedge.market.bar_series import bar_series, used_bars
 from autohedge.market.stream import Stream
+from autohedge.strategies.declarations import declared_names, strategy_named_in_errors
 from autohedge.strategies.indicators import BarValues, IndicatorSet, parse_indicator
 
 if TYPE_CHECKING:
@@ -53,13 +53,6 @@ def declared_indicators(strategy: "Strategy", stream: Stream) -> BarIndicators |
 
     Raises Misconfigured unless they are a list of indicators.
     """
-    names = strategy.indicators
-    place = f"strategy {type(strategy).__name__}"
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
-        raise Misconfigured(f'{place}: indicators must be a list of names, as in ["rsi(period=14)"]')
-    if not names:
-        return None
-    try:
-        return BarIndicators(stream, tuple(names))
-    except Misconfigured as error:
-        raise Misconfigured(f"{place}: {error}") from None
+    with strategy_named_in_errors(strategy):
+        names = declared_names(strategy, "indicators")
+        return BarIndicators(stream, names) if names else None

@@ -25,7 +25,7 @@ autohedge indicators --tape tapes/BTC-USD_quotes.parquet --every 1m --name "rsi(
 |---|---|
 | `--tape` | a file of bars, or with `--every` of trades or quotes; repeatable for files of one symbol |
 | `--every` | the length of the bars: those of the tape if it has them, else they are made ([bars.md](bars.md)) |
-| `--session` | hours of made bars; `vwap` begins anew at the opening |
+| `--session` | hours of made bars; `vwap` resets at the opening |
 | `--name` | an indicator, repeatable: `sma`, `sma()`, `sma(20)` and `sma(period=20)` are the same |
 | `--out` | writes `end_ns` and a column for each value to a Parquet file, which may not exist yet |
 | `--list` | lists the indicators |
@@ -43,7 +43,8 @@ or too few bars, whose answer has `missing_bars` too.
 
 ## In a strategy
 
-A strategy declares its indicators, in the class or in `__init__`. `Bar.indicators` has their values:
+A strategy that reads bars declares its indicators as a list or a tuple, in the class or in `__init__`. `Bar.indicators`
+has their values:
 
 ```python
 from autohedge.strategies import Bar, Kind, Signal, Strategy
@@ -54,18 +55,21 @@ class Reversal(Strategy):
     indicators = ("rsi(period=14)", "bollinger")
 
     def on_bar(self, bar: Bar) -> Signal | None:
-        rsi = bar.indicators
-        if rsi.value("rsi(period=14)", ago=1) < 30 <= rsi["rsi(period=14)"]:
+        values = bar.indicators
+        if values.value("rsi(period=14)", ago=1) < 30 <= values["rsi(period=14)"]:
             return Signal.BUY
-        return Signal.SELL if bar.close > rsi["bollinger.upper"] else None
+        return Signal.SELL if bar.close > values["bollinger.upper"] else None
 ```
 
-A value is named as the indicator was written, or in full, with `.` and the column where there are several. The values
-of up to 250 bars before are there too. They are of all bars that the strategy reads, also of those at which an exit was
-met and it was not called. A comparison with an undefined value is false.
+* A value is named as the indicator was written, or in full, such as `rsi(period=14)`. If there are several columns, `.`
+  and the column follow.
+* `value(name, ago=n)` returns the value n bars before, up to 250.
+* `bar.indicators` changes with the next bar of the same length, so keep values of it.
+* Every bar that the strategy may read counts, also one at which an exit was met and `on_bar` was not called.
+* A comparison with an undefined value is false.
 
-In Python, `autohedge.strategies.IndicatorSet` takes bar by bar, and `autohedge.strategies.indicators.compute` whole
-series.
+In Python, `autohedge.strategies.IndicatorSet` takes one bar after another, and
+`autohedge.strategies.indicators.compute` whole series.
 
 ## Definitions
 

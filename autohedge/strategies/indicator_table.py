@@ -288,7 +288,7 @@ _DEFINITIONS = (
         "n bars",
         "Berkowitz, Logue, Noser, The Total Cost of Transactions on the NYSE (1988)",
         _WINDOW,
-        "TA-Lib: never begins anew",
+        "TA-Lib: never resets",
         first=lambda period: (period - 1 if period else 0,),
         settled=lambda period: period or 1,
         spare=2,

@@ -19,6 +19,7 @@ from autohedge.kernels.prices import scan_prices
 from autohedge.kernels.state import FLAT, OPEN, REFRESH_DUE, KernelStates, check_one, new_states, state_dtype
 from autohedge.market.rows import Rows
 from autohedge.market.stream import Kind, Stream, prices_of, symbols_of
+from autohedge.strategies.declarations import require_bars_for_declared
 from autohedge.strategies.market_data import Bar, Book, Funding, Liquidation, Quote, TradeTick
 from autohedge.strategies.row_dispatch import Row, reader_of
 from autohedge.strategies.signals import Signal, is_signal, problem
@@ -78,6 +79,8 @@ class PythonStrategyRunner:
         self.lanes: KernelStates = new_states(state_dtype([]), len(prices))
         self._code = code
         self.strategies = [_instantiate(make, settings.strategy.params, code) for _ in prices]
+        for strategy in self.strategies:
+            require_bars_for_declared(strategy, streams)
         self._readers = [
             reader_of(stream, self.strategies[symbols.index(stream.symbol)], streams) for stream in streams
         ]
