@@ -15,7 +15,7 @@ _PART_ROWS = 65_536
 
 
 class BarSeries(NamedTuple):
-    """Columns of equal length, float64. A volume that is not known is NaN.
+    """Columns of equal length, float64. A volume that is not known, or cannot be one, is NaN.
 
     `session` is the day of a bar's start in UTC, or the second of its session's opening, since 1970.
     """
@@ -40,7 +40,7 @@ def bar_series(stream: Stream, start: int = 0, stop: int | None = None) -> BarSe
         high=columns["high"],
         low=columns["low"],
         close=columns["close"],
-        volume=columns["volume"] if has_volume(stream) else unknown,
+        volume=_volumes(columns["volume"]) if has_volume(stream) else unknown,
         buy_volume=columns.get(BUY_VOLUME, unknown),
         sell_volume=columns.get(SELL_VOLUME, unknown),
     )
@@ -56,12 +56,21 @@ def used_bars(stream: Stream, rows: slice) -> NDArray[np.bool_]:
 
 
 def has_volume(stream: Stream) -> bool:
-    """Returns whether the sizes of what the bars hold are known."""
+    """Returns whether the sizes of what the bars hold are known.
+
+    A file of bars has volumes if one of them is above 0. Those of bars in a live store always count as known, because
+    later rows must not change the values of earlier ones.
+    """
     made_of = (stream.origin.derived or {}).get("from", Kind.BARS)
     if made_of != Kind.BARS:
         return bool(made_of == Kind.TRADES)
-    # The rows of a live store are not all known.
     return stream.origin.store is not None or _has_any(stream.columns["volume"])
+
+
+def _volumes(column: Column) -> Column:
+    """Returns volumes with NaN for one that is negative or infinite, which would spoil a sum for good."""
+    volumes: Column = np.where((column >= 0.0) & (column < np.inf), column, np.nan)
+    return volumes
 
 
 def _has_any(volume: Column) -> bool:

@@ -187,3 +187,9 @@ def test_recorded_bars_of_forex_have_the_days_of_their_starts(shared: Path) -> N
     days = (stream.columns["ts"] - 3_600 * S) // (DAY * S)
     assert series.session.tolist() == days.tolist()
     assert len(series.close) == 5_000
+
+
+def test_volume_that_cannot_be_one_is_not_known() -> None:
+    volumes = [1.0, -1.0, np.inf, np.nan, 0.0, 2.0]
+    stream = recorded([60 * row for row in range(6)], {"volume": volumes, **priced([1.0] * 6)})
+    np.testing.assert_array_equal(bar_series(stream).volume, [1.0, np.nan, np.nan, np.nan, 0.0, 2.0])
