@@ -6,6 +6,7 @@ from autohedge.config.sections import BarsSettings
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import one_line
 from autohedge.market.bar_aggregator import FINEST_FIRST
+from autohedge.market.bar_series import used_bars
 from autohedge.market.derived import TapeDeriver
 from autohedge.market.loading import open_streams
 from autohedge.market.reads import Reads, arranged
@@ -40,7 +41,7 @@ def open_bars(sources: Sequence[TapeSource], bars: BarsSettings) -> tuple[Stream
     """Returns the bars that a strategy with these settings reads, and all streams of the tape.
 
     Without `bars.every` they are the shortest bars of the tape. Raises Misconfigured if a file cannot be read, if
-    there are several symbols, or no such bars.
+    there are several symbols, or no such bars, or if the strategy would read none of them.
     """
     reads = Reads(frozenset({Kind.BARS}), lambda _: bars, priced=False)
     if store := store_among(sources):
@@ -53,7 +54,13 @@ def open_bars(sources: Sequence[TapeSource], bars: BarsSettings) -> tuple[Stream
     found = [stream for stream in streams if stream.kind is Kind.BARS and stream.origin.read]
     if not found:
         raise Misconfigured("the tape has no bars; add --every, such as 1m, to make some")
-    return min(found, key=lambda stream: stream.origin.interval_ns), streams
+    shortest = min(found, key=lambda stream: stream.origin.interval_ns)
+    if not used_bars(shortest, slice(None)).any():
+        raise Misconfigured(
+            f"{shortest.symbol}: no usable bar, because each contradicts itself or lacks its beginning; "
+            "take shorter bars, or look at the file with data check"
+        )
+    return shortest, streams
 
 
 def _require_one_symbol(symbols: Sequence[str]) -> None:

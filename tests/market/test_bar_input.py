@@ -124,6 +124,13 @@ def test_bars_are_read_of_trades_alone_and_of_a_store(write: Write, tmp_path: Pa
     assert bars.columns["ts"].tolist() == [2 * S, 4 * S]
 
 
+def test_bars_of_which_a_strategy_reads_none_are_refused(write: Write) -> None:
+    unusable = {name: [float("nan")] * 3 for name in PRICES}
+    source = TapeSource(write("C_1m_bars.parquet", ts_ns=TIMES, **unusable))
+    with pytest.raises(Misconfigured, match="C: no usable bar, because each contradicts itself or lacks its"):
+        open_bars([source], BarsSettings())
+
+
 def test_tape_without_bars_to_read_is_refused(write: Write, sources: dict[str, TapeSource]) -> None:
     with pytest.raises(Misconfigured, match="the tape has no bars; add --every"):
         open_bars([sources["A_quotes.parquet"]], BarsSettings())
