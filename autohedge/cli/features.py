@@ -1,16 +1,13 @@
 """`features`: the features of a tape's bars, as a table to train a model on."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from autohedge.cli.commands import app
 from autohedge.cli.indicators import bar_settings
 from autohedge.cli.options import AsJson, echo, print_json
-
-if TYPE_CHECKING:
-    from autohedge.strategies import FeatureTable
 
 
 @app.command("features")
@@ -50,7 +47,7 @@ def show_features(
     if out is not None:
         table.write(out)
     if as_json:
-        _print_json(table)
+        print_json(table.as_dict())
         return
     if out is not None:
         echo(f"{out}: {len(table.end_ns):,} bars written")
@@ -58,8 +55,3 @@ def show_features(
     from autohedge.console.feature_table import print_features
 
     print_features(table, bars.symbol)
-
-
-def _print_json(table: "FeatureTable") -> None:
-    columns = {name: column.tolist() for name, column in table.columns().items()}
-    print_json({"bars": len(table.end_ns), "end_ns": table.end_ns.tolist(), "features": columns})

@@ -29,4 +29,4 @@ def print_features(table: "FeatureTable", symbol: str) -> None:
 
 
 def _text(value: float) -> str:
-    return "none" if np.isnan(value) else f"{value:,.10g}"
+    return "n/a" if np.isnan(value) else f"{value:,.10g}"

@@ -35,7 +35,7 @@ def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
     console = PrintableConsole(soft_wrap=True)
     console.print(escape(_headline(found, symbol)))
     table = _table("indicator", "first", first="bar", lowest="lowest", highest="highest", last="last")
-    for name, values in found.named():
+    for name, values in found.named_columns().items():
         first = first_defined(name.rpartition(".")[2], values)
         if first is None:
             table.add_row(escape(name), "never")

@@ -13,7 +13,7 @@ from autohedge.core.units import NS_PER_DAY
 from autohedge.kernels import bars as kernel
 from autohedge.market.bar_spec import BarSpec, BarUnit
 from autohedge.market.bars import bar_faults
-from autohedge.market.columns import Column, frozen, optional, require_ordered, sized
+from autohedge.market.columns import Column, frozen, null_for_nan, optional, require_ordered, sized
 from autohedge.market.stream import Kind, Stream
 from autohedge.market.trading_session import Segments, month_segments
 
@@ -212,7 +212,7 @@ def as_dicts(bars: NDArray[np.void]) -> list[dict[str, Any]]:
     """Returns bars with the names of `FIELDS`; what the source does not know is None."""
     columns = {name: bars[name].tolist() for name in FIELDS}
     for name in _UNKNOWN_AS_NAN:
-        columns[name] = [None if value != value else value for value in columns[name]]  # noqa: PLR0124  (NaN)
+        columns[name] = null_for_nan(bars[name])
     columns["count"] = [None if value == kernel.UNKNOWN else value for value in columns["count"]]
     columns["partial"] = [bool(value) for value in columns["partial"]]
     return [dict(zip(FIELDS, values, strict=True)) for values in zip(*columns.values(), strict=True)]

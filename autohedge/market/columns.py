@@ -79,6 +79,11 @@ def sized(values: ArrayLike, rows: int, name: str, dtype: DTypeLike = np.float64
     return column
 
 
+def null_for_nan(values: Column) -> list[float | None]:
+    """Returns the values of a column for JSON, which has no NaN: None in its place."""
+    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  (NaN)
+
+
 def row_blocks(rows: int) -> Iterator[slice]:
     """Yields slices that cover rows in turn, so that what looks at all needs memory for some only."""
     for start in range(0, rows, _BLOCK_ROWS):

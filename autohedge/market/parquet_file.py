@@ -5,7 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from autohedge.core.errors import Misconfigured
+from autohedge.market.columns import Column
 
 if TYPE_CHECKING:
     import polars as pl
@@ -17,6 +20,20 @@ def require_new(path: Path) -> None:
         raise Misconfigured(f"{path}: exists already; name another file")
     if not path.parent.is_dir():
         raise Misconfigured(f"{path}: its folder does not exist; create it first")
+
+
+def write_columns(end_ns: Column, columns: Mapping[str, Column], path: Path) -> None:
+    """Writes figures of bars that end at `end_ns` to a new file, with null for NaN.
+
+    Raises Misconfigured if the file exists or cannot be written.
+    """
+    import polars as pl
+
+    require_new(path)
+    series = {
+        name: pl.Series(np.ascontiguousarray(values)).fill_nan(None) for name, values in columns.items()
+    }
+    write_frame(pl.DataFrame({"end_ns": end_ns, **series}), path)
 
 
 def write_frame(frame: "pl.DataFrame", path: Path, metadata: Mapping[str, str] | None = None) -> None:

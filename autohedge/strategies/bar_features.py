@@ -8,7 +8,6 @@ import numpy as np
 from autohedge.market.bar_series import BarSeries, used_bars
 from autohedge.market.stream import Stream
 from autohedge.strategies.declarations import declared_names, strategy_named_in_errors
-from autohedge.strategies.feature_table import indicator_column
 from autohedge.strategies.features import FeatureBlocks, FeatureRow
 from autohedge.strategies.indicators import IndicatorSet, IndicatorSpec, Values
 
@@ -30,7 +29,7 @@ class BarFeatures:
         self._places = {name: place for place, name in enumerate(self._blocks.names)}
         specs = self._blocks.specs
         self._indicators = IndicatorSet(specs)
-        self._columns = [indicator_column(spec, each)[0] for spec in specs for each in spec.columns]
+        self._columns = [spec.name_of(each) for spec in specs for each in spec.columns]
         self._start = self._stop = 0
         self._values = np.empty((0, len(self._places)))
         self._numbers: list[int] = []

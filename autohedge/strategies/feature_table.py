@@ -77,15 +77,15 @@ def plain(name: str, formula: str, figure: Figure) -> FeatureDefinition:
     return FeatureDefinition(name, formula, (figure,), lambda values: values)
 
 
-def indicator_column(spec: IndicatorSpec, column: str) -> tuple[str, IndicatorColumn]:
-    """Returns the text of an indicator's column, and the column."""
-    text = spec.text if len(spec.columns) == 1 else f"{spec.text}.{column}"
-    return text, IndicatorColumn(spec, column)
+def of_indicator(spec: IndicatorSpec, column: str, name: str = "") -> FeatureDefinition:
+    """Returns a feature that is a column of an indicator; its name is that of the column unless it has another one."""
+    text = spec.name_of(column)
+    return plain(name or text, text, IndicatorColumn(spec, column))
 
 
 def _indicator(name: str, text: str, column: str = "") -> FeatureDefinition:
     spec = parse_indicator(text)
-    return plain(name, *indicator_column(spec, column or spec.columns[0]))
+    return of_indicator(spec, column or spec.columns[0], name)
 
 
 def _of_bar(name: str, field: str = "") -> FeatureDefinition:
@@ -96,12 +96,9 @@ def _of_book(name: str, formula: str, figure: str, levels: int = 0) -> FeatureDe
     return plain(name, formula, BookFigure(figure, levels))
 
 
-def _mean_of(period: int) -> IndicatorColumn:
-    return indicator_column(parse_indicator(f"sma({period})"), "sma")[1]
-
-
-def _ema_of(period: int) -> IndicatorColumn:
-    return indicator_column(parse_indicator(f"ema({period})"), "ema")[1]
+def _first_column(text: str) -> IndicatorColumn:
+    spec = parse_indicator(text)
+    return IndicatorColumn(spec, spec.columns[0])
 
 
 def _mid(bid: Values, ask: Values) -> Values:
@@ -122,7 +119,7 @@ def _regimes(*figures: Values) -> list[RegimeStats]:
 
 _BEST = (BestPrice("bid"), BestPrice("ask"))
 _REGIME = (
-    indicator_column(parse_indicator(f"realised_volatility({REGIME_BARS})"), "realised_volatility")[1],
+    _first_column(f"realised_volatility({REGIME_BARS})"),
     BarField("close"),
     BarField("close", REGIME_BARS),
     BarField(INTERVAL),
@@ -139,12 +136,14 @@ _DEFAULT = (
     _indicator("macd_histogram", "macd", "histogram"),
     _indicator("ema9", "ema(9)"),
     _indicator("ema21", "ema(21)"),
-    FeatureDefinition("ema9_less_ema21", "ema9 − ema21", (_ema_of(9), _ema_of(21)), np.subtract),
+    FeatureDefinition(
+        "ema9_less_ema21", "ema9 − ema21", (_first_column("ema(9)"), _first_column("ema(21)")), np.subtract
+    ),
     _indicator("sma50", "sma(50)"),
     FeatureDefinition(
         "close_over_sma50",
         "close / sma50 − 1",
-        (BarField("close"), _mean_of(50)),
+        (BarField("close"), _first_column("sma(50)")),
         lambda close, mean: close / mean - 1.0,
     ),
     _indicator("sma200", "sma(200)"),

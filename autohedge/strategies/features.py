@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 from autohedge.core.errors import Misconfigured
 from autohedge.core.text import did_you_mean, one_line
 from autohedge.market.bar_series import used_bars
-from autohedge.market.parquet_file import require_new, write_frame
+from autohedge.market.columns import null_for_nan
+from autohedge.market.parquet_file import write_columns
 from autohedge.market.stream import Stream
 from autohedge.strategies import indicator_table
 from autohedge.strategies.feature_sources import Compute, FigureReader
@@ -26,14 +28,13 @@ from autohedge.strategies.feature_table import (
     LEVEL_FIGURES,
     BookFigure,
     FeatureDefinition,
-    indicator_column,
+    of_indicator,
     plain,
 )
 from autohedge.strategies.indicators import Values, compute, parse_indicator
 
 ALL_DEFAULT = "default"
 """Stands for the default features in a list of names."""
-END = "end_ns"
 LEVELS_MOST = 1_000_000
 
 _CALL = re.compile(
@@ -88,15 +89,16 @@ class FeatureTable:
         return dict(zip(self.names, self.values.T, strict=True))
 
     def write(self, path: Path) -> None:
-        """Writes `end_ns` and the columns to a new Parquet file, all of it or nothing.
+        """Writes `end_ns` and the columns to a new Parquet file, all of it or nothing, with null for NaN.
 
         Raises Misconfigured if the file exists or cannot be written.
         """
-        import polars as pl
+        write_columns(self.end_ns, self.columns(), path)
 
-        require_new(path)
-        columns = {name: np.ascontiguousarray(column) for name, column in self.columns().items()}
-        write_frame(pl.DataFrame({END: self.end_ns, **columns}), path)
+    def as_dict(self) -> dict[str, Any]:
+        """Returns the table for JSON, with None for NaN."""
+        features = {name: null_for_nan(values) for name, values in self.columns().items()}
+        return {"bars": len(self.end_ns), "end_ns": self.end_ns.tolist(), "features": features}
 
 
 class FeatureBlocks:
@@ -117,6 +119,7 @@ class FeatureBlocks:
         with np.errstate(all="ignore"):
             columns = [each.compute(*(figures[one] for one in each.figures)) for each in self._features]
         values: NDArray[np.float64] = np.stack(columns, axis=1)
+        values[np.isinf(values)] = np.nan  # divided by 0, as a change from no volume
         values.flags.writeable = False
         return values
 
@@ -182,5 +185,4 @@ def _of_indicator(text: str, column: str | None) -> FeatureDefinition:
         raise Misconfigured(
             f"feature {one_line(text, _WRITTEN_CHARS)}: no column {one_line(column, _WRITTEN_CHARS)}; {meant}"
         )
-    formula, figure = indicator_column(spec, column or spec.columns[0])
-    return plain(formula, formula, figure)
+    return of_indicator(spec, column or spec.columns[0])

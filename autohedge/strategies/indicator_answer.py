@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from autohedge.market.bar_series import BarSeries, bar_series, used_bars
-from autohedge.market.columns import Column
-from autohedge.market.parquet_file import write_frame
+from autohedge.market.columns import Column, null_for_nan
+from autohedge.market.parquet_file import write_columns
 from autohedge.market.stream import Stream
 from autohedge.strategies.indicator_table import NEEDS_SIDES, NEEDS_VOLUME
 from autohedge.strategies.indicators import IndicatorSpec, Values, compute
@@ -24,11 +24,10 @@ class IndicatorAnswer:
     columns: Sequence[dict[str, Values]]
     notes: Sequence[str]
 
-    def named(self) -> Iterator[tuple[str, Values]]:
-        """Yields each column with its name in full, such as `macd(fast=12, slow=26, signal=9).signal`."""
-        for spec, columns in zip(self.specs, self.columns, strict=True):
-            for name, values in columns.items():
-                yield spec.text if len(columns) == 1 else f"{spec.text}.{name}", values
+    def named_columns(self) -> dict[str, Values]:
+        """Returns the columns by their names in full, such as `macd(fast=12, slow=26, signal=9).signal`."""
+        pairs = zip(self.specs, self.columns, strict=True)
+        return {spec.name_of(name): values for spec, columns in pairs for name, values in columns.items()}
 
     def as_dict(self) -> dict[str, Any]:
         """Returns the answer with NaN as None."""
@@ -45,7 +44,7 @@ class IndicatorAnswer:
             "name": spec.name,
             "params": spec.params,
             "first": {name: first_defined(name, values) for name, values in columns.items()},
-            "values": {name: _without_nan(values) for name, values in columns.items()},
+            "values": {name: null_for_nan(values) for name, values in columns.items()},
             **({"missing_bars": missing} if missing else {}),
         }
 
@@ -59,11 +58,8 @@ def answer(stream: Stream, specs: Sequence[IndicatorSpec]) -> IndicatorAnswer:
 
 
 def write_answer(found: IndicatorAnswer, path: Path) -> None:
-    """Writes a Parquet file with `end_ns` and a column of each name. Raises Misconfigured as `write_frame` does."""
-    import polars as pl
-
-    columns = {name: pl.Series(values).fill_nan(None) for name, values in found.named()}
-    write_frame(pl.DataFrame({"end_ns": found.end_ns, **columns}), path)
+    """Writes `end_ns` and the columns to a new Parquet file. Raises Misconfigured as `write_columns` does."""
+    write_columns(found.end_ns, found.named_columns(), path)
 
 
 def first_defined(name: str, values: Values) -> int | None:
@@ -71,10 +67,6 @@ def first_defined(name: str, values: Values) -> int | None:
     defined = values != 0 if name == "trend" else ~np.isnan(values)
     found = np.flatnonzero(defined)
     return int(found[0]) if len(found) else None
-
-
-def _without_nan(values: Values) -> list[float | None]:
-    return [None if value != value else value for value in values.tolist()]  # noqa: PLR0124  (NaN)
 
 
 def _notes(specs: Sequence[IndicatorSpec], series: BarSeries, left_out: int) -> Iterator[str]:
@@ -87,7 +79,7 @@ def _notes(specs: Sequence[IndicatorSpec], series: BarSeries, left_out: int) -> 
     count = len(series.close)
     for spec in specs:
         if missing := _missing_bars(spec, count):
-            yield f"{spec.text}: needs {spec.warmup:,} bars for its first values; {missing:,} are missing"
+            yield f"{spec.text}: needs {spec.warmup:,} bars for its first values; missing: {missing:,}"
 
 
 def _missing_bars(spec: IndicatorSpec, count: int) -> int:

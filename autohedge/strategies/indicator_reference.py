@@ -39,7 +39,7 @@ autohedge indicators --tape tapes/BTC-USD_quotes.parquet --every 1m --name "rsi(
 The answers come in the order of the names; `first` is the place of the first defined value of each column, from 0, or
 null. Bars that contradict themselves, and a first bar that lacks its beginning, are left out, as a strategy does not
 read them either. A line on stderr says so, and why values are missing: an indicator of volume on bars without sizes,
-or too few bars, whose answer has `missing_bars` too.
+or too few bars, whose answer has `missing_bars` too. If no bar is left, the command is refused.
 
 ## In a strategy
 
@@ -55,10 +55,10 @@ class Reversal(Strategy):
     indicators = ("rsi(period=14)", "bollinger")
 
     def on_bar(self, bar: Bar) -> Signal | None:
-        values = bar.indicators
-        if values.value("rsi(period=14)", ago=1) < 30 <= values["rsi(period=14)"]:
+        indicators = bar.indicators
+        if indicators.value("rsi(period=14)", ago=1) < 30 <= indicators["rsi(period=14)"]:
             return Signal.BUY
-        return Signal.SELL if bar.close > values["bollinger.upper"] else None
+        return Signal.SELL if bar.close > indicators["bollinger.upper"] else None
 ```
 
 * A value is named as the indicator was written, or in full, such as `rsi(period=14)`. If there are several columns, `.`
@@ -76,9 +76,11 @@ In Python, `autohedge.strategies.IndicatorSet` takes one bar after another, and
 o, h, l, c, v are open, high, low, close and volume of a bar, c₁ the close of the bar before, cₙ the one n bars before;
 n is the period, w the width. A window includes the current bar.
 
-* **Undefined values** are NaN, `null` in JSON. A window that holds NaN is NaN; a recursion keeps its state and gives
+* **Undefined values** are NaN, and `null` in JSON and in files. A window that holds NaN is NaN; a recursion keeps its state and gives
   NaN for that bar. 0/0 is NaN, not a number that looks like a signal: a halted market has no RSI.
-* **Windows are summed afresh** at each bar, so nothing drifts, and a value depends on its window alone.
+* **A volume** that is negative or infinite is not known, and neither is any volume of a file of bars without one above
+  0. In a live store of bars every volume counts as known, also one of 0.
+* **Windows are summed afresh** at each bar, so rounding errors do not add up, and a value depends on its window alone.
 * **Warm-up** is the number of bars after which every column has a value, with the default parameters. **Settled** is the
   number of bars after which the values that began a recursion weigh less than 1e-6.
 

@@ -146,8 +146,8 @@ _DEFINITIONS = (
         "ema(fast) − ema(slow); signal: ema of it; histogram: macd − signal",
         "Appel, The Moving Average Convergence-Divergence Trading Method (1979)",
         "each average has its own: the mean of its first values",
-        "TradingView: equal. TA-Lib begins the fast average with the slow one: by 1e-3 of the price at bar 33, "
-        "by 1e-8 at bar 100, nothing from bar 200 on",
+        "TradingView: equal. TA-Lib starts the fast average together with the slow one, which changes the values by "
+        "1e-3 of the price at bar 33, by 1e-8 at bar 100 and not at all from bar 200 on",
         first=lambda fast, slow, signal: (slow - 1, slow + signal - 2, slow + signal - 2),
         settled=lambda fast, slow, signal: _ema_bars(slow) + _ema_bars(signal) - 1,
     ),
@@ -287,7 +287,7 @@ _DEFINITIONS = (
         "Σ t·v/Σ v since UTC midnight or the opening of the session, t = (h + l + c)/3; with a period over the last "
         "n bars",
         "Berkowitz, Logue, Noser, The Total Cost of Transactions on the NYSE (1988)",
-        _WINDOW,
+        "none: sums since the opening, or a window",
         "TA-Lib: never resets",
         first=lambda period: (period - 1 if period else 0,),
         settled=lambda period: period or 1,
@@ -312,7 +312,8 @@ _DEFINITIONS = (
         "ema(period) ± w·atr(atr_period)",
         "Raschke's form of Keltner, How to Make Money in Commodities (1960)",
         "as ema and atr",
-        "TradingView: equal. TA-Lib: the middle is of typical prices, and its ATR begins with the middle",
+        "TradingView: equal, but for the seed of its ATR. TA-Lib: the middle is of typical prices, and its ATR starts "
+        "with the middle",
         first=lambda period, atr_period, width: (
             max(period - 1, atr_period),
             period - 1,

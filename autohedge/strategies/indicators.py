@@ -29,6 +29,7 @@ BarValues = tuple[float, ...]
 
 MOST_BARS = 1_000_000
 """The longest period."""
+MOST_WIDTH = 1_000_000
 AGO_MOST = 250
 """How many bars back an `IndicatorSet` has the values at least."""
 
@@ -64,6 +65,14 @@ class IndicatorSpec:
     def text(self) -> str:
         """The indicator as it is written in full, such as `rsi(period=14)`."""
         return f"{self.name}({', '.join(f'{name}={value}' for name, value in self.params.items())})"
+
+    def name_of(self, column: str, written: str = "") -> str:
+        """Returns the name of a column's values: `rsi(period=14)`, or with the column if there are several.
+
+        `written` stands for the indicator, else its text in full.
+        """
+        indicator = written or self.text
+        return indicator if len(self.columns) == 1 else f"{indicator}.{column}"
 
     @cached_property
     def first(self) -> dict[str, int]:
@@ -197,7 +206,7 @@ def _names(
         first = int(states[number]["first"])
         for name in dict.fromkeys((spec.text, *written[number : number + 1])):
             for at, column in enumerate(spec.columns):
-                names[name if len(spec.columns) == 1 else f"{name}.{column}"] = first + at
+                names[spec.name_of(column, name)] = first + at
     return names
 
 
@@ -238,7 +247,7 @@ def _arguments(definition: IndicatorDefinition, text: str, written: str) -> dict
 
 def _takes(definition: IndicatorDefinition) -> str:
     names = ", ".join(each.name for each in definition.parameters)
-    return f"{definition.name} takes {names or 'no parameters'}"
+    return f"{definition.name} takes {f'only {names}' if names else 'no parameters'}"
 
 
 def _values(
@@ -261,8 +270,8 @@ def _number(parameter: Parameter, text: str, written: str) -> float:
             width = float(text)
         except ValueError:
             width = math.nan
-        if not 0 < width < math.inf:
-            raise Misconfigured(f"{place} must be a number above 0")
+        if not 0 < width <= MOST_WIDTH:
+            raise Misconfigured(f"{place} must be a number above 0, at most {MOST_WIDTH:,}")
         return width
     if not re.fullmatch(r"[+-]?\d{1,12}", text) or not parameter.least <= int(text) <= MOST_BARS:
         raise Misconfigured(f"{place} must be a whole number from {parameter.least} to {MOST_BARS:,}")

@@ -1,7 +1,6 @@
 """`features` on the command line: what it prints and writes, and what it refuses."""
 
 import json
-import math
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +44,17 @@ def test_features_are_printed_as_json_with_null_for_undefined(harness: ProcessHa
     assert features["rsi14"] == features["bid_depth5"] == [None, None]
 
 
+def test_change_from_no_volume_is_null_in_all_forms(harness: ProcessHarness) -> None:
+    ts = START_NS + 60 * S * np.arange(4)
+    bars = dict.fromkeys(("open", "high", "low", "close"), 10.0) | {"volume": [0.0, 0.0, 2.0, 1.0]}
+    pl.DataFrame({"ts_ns": ts, **bars}).write_parquet(harness.path / "C_1m_bars.parquet")
+    args = ("--tape=C_1m_bars.parquet", "--feature=volume_change", "--json", "--out=c.parquet")
+    ended = harness.call("features", *args)
+    assert json.loads(ended.stdout)["features"]["volume_change"] == [None, None, None, -0.5]
+    frame = pl.read_parquet(harness.path / "c.parquet")
+    assert frame["volume_change"].to_list() == [None, None, None, -0.5]
+
+
 def test_table_is_written_with_the_time_of_each_row(harness: ProcessHarness) -> None:
     names = ("--feature=close", "--feature=sma(2)", "--feature=imbalance(3)")
     ended = harness.call("features", TRADES, "--every", "1m", *names, "--out", "a.parquet")
@@ -53,7 +63,8 @@ def test_table_is_written_with_the_time_of_each_row(harness: ProcessHarness) -> 
     assert frame.columns == ["end_ns", "close", "sma(2)", "imbalance(3)"]
     assert frame["end_ns"].to_list() == [START_NS + 60 * S, START_NS + 120 * S]
     assert frame["close"].to_list() == [101.0, 100.5]
-    assert math.isnan(frame["sma(2)"][0]) and frame["sma(2)"][1] == 100.75
+    assert frame["sma(2)"].to_list() == [None, 100.75]
+    assert frame["imbalance(3)"].to_list() == [None, None]
     again = harness.call("features", TRADES, "--every", "1m", "--out", "a.parquet")
     assert (again.returncode, again.stdout) == (2, "")
     assert again.stderr == "autohedge: a.parquet: exists already; name another file\n"
@@ -65,7 +76,7 @@ def test_text_shows_the_last_row_of_the_shortest_bars(harness: ProcessHarness) -
     assert ended.returncode == 0, ended.stderr
     lines = [" ".join(line.split()) for line in ended.stdout.splitlines()]
     assert lines[0].startswith("6 bars of B, the last one until 2024-01-01 00:06:00")
-    assert lines[1:] == ["feature last value undefined", "close 103 0", "sma(4) 100.8125 3", "bid none 6"]
+    assert lines[1:] == ["feature last value undefined", "close 103 0", "sma(4) 100.8125 3", "bid n/a 6"]
 
 
 @pytest.mark.parametrize(

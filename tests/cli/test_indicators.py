@@ -107,7 +107,7 @@ def test_too_few_bars_give_null_and_the_number_that_is_missing(harness: ProcessH
     found = json.loads(ended.stdout)["indicators"][0]
     assert (found["missing_bars"], found["first"]) == (15, {"sma": None})
     assert found["values"] == {"sma": [None] * BARS}
-    assert "sma(period=75): needs 75 bars for its first values; 15 are missing" in ended.stderr
+    assert "sma(period=75): needs 75 bars for its first values; missing: 15" in ended.stderr
 
 
 def test_indicators_of_volume_have_no_value_without_sizes(harness: ProcessHarness) -> None:

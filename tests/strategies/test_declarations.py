@@ -61,5 +61,5 @@ def test_strategy_that_reads_bars_beside_quotes_may_declare_both() -> None:
     start({Kind.QUOTES, Kind.BARS}, indicators=["rsi"], features=("rsi14",))
 
 
-def test_strategy_that_reads_no_bars_may_declare_nothing() -> None:
+def test_strategy_that_reads_no_bars_may_declare_empty_lists() -> None:
     start({Kind.QUOTES}, indicators=[], features=())

@@ -86,8 +86,8 @@ def test_indicator_is_written_in_full_with_all_its_parameters(text: str, full: s
         ("bolinger(20)", "indicator bolinger: not known; did you mean bollinger?"),
         ("quadratic", "indicator quadratic: not known; see autohedge indicators --list"),
         ("rsi(perod=3)", "indicator rsi(perod=3): no parameter perod; did you mean period?"),
-        ("rsi(x=3)", "indicator rsi(x=3): no parameter x; rsi takes period"),
-        ("rsi(3, 4)", "indicator rsi(3, 4): rsi takes period"),
+        ("rsi(x=3)", "indicator rsi(x=3): no parameter x; rsi takes only period"),
+        ("rsi(3, 4)", "indicator rsi(3, 4): rsi takes only period"),
         ("rsi(=3)", "indicator rsi(=3): write the name of a parameter before ="),
         ("obv(3)", "indicator obv(3): obv takes no parameters"),
         ("macd(slow=3, 20)", "indicator macd(slow=3, 20): slow is given twice; keep one of the two"),
@@ -100,10 +100,26 @@ def test_indicator_is_written_in_full_with_all_its_parameters(text: str, full: s
         ("sma(1e3)", "indicator sma(1e3): period must be a whole number from 1 to 1,000,000"),
         ("sma(1000001)", "indicator sma(1000001): period must be a whole number from 1 to 1,000,000"),
         ("vwap(0)", "indicator vwap(0): period must be a whole number from 1 to 1,000,000"),
-        ("bollinger(width=0)", "indicator bollinger(width=0): width must be a number above 0"),
-        ("bollinger(width=nan)", "indicator bollinger(width=nan): width must be a number above 0"),
-        ("keltner(width=inf)", "indicator keltner(width=inf): width must be a number above 0"),
-        ("supertrend(10, x)", "indicator supertrend(10, x): width must be a number above 0"),
+        (
+            "bollinger(width=0)",
+            "indicator bollinger(width=0): width must be a number above 0, at most 1,000,000",
+        ),
+        (
+            "bollinger(width=nan)",
+            "indicator bollinger(width=nan): width must be a number above 0, at most 1,000,000",
+        ),
+        (
+            "bollinger(width=1000001)",
+            "indicator bollinger(width=1000001): width must be a number above 0, at most 1,000,000",
+        ),
+        (
+            "keltner(width=inf)",
+            "indicator keltner(width=inf): width must be a number above 0, at most 1,000,000",
+        ),
+        (
+            "supertrend(10, x)",
+            "indicator supertrend(10, x): width must be a number above 0, at most 1,000,000",
+        ),
         ("", "indicator : write a name and its parameters, as in rsi(period=14)"),
         ("rsi(14", "indicator rsi(14: write a name and its parameters, as in rsi(period=14)"),
         ("rsi(14) + 1", "indicator rsi(14) + 1: write a name and its parameters, as in rsi(period=14)"),
@@ -212,7 +228,7 @@ def test_named_twice_is_refused_whatever_the_spelling() -> None:
 
 
 def test_width_adds_no_bars_to_what_is_kept() -> None:
-    wide = parse_indicator("bollinger(20, 1e300)")
+    wide = parse_indicator("bollinger(20, 1e6)")
     assert wide.lookback == 21
     assert IndicatorSet([wide]).count == 0
 
