@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,12 @@ if TYPE_CHECKING:
 
 
 def require_new(path: Path) -> None:
-    """Raises Misconfigured for a file that exists or has no folder."""
-    if path.exists():
+    """Raises Misconfigured for a file that exists or has no folder, and for a name that no file can have."""
+    try:
+        exists = path.exists()
+    except OSError as error:
+        raise Misconfigured(f"{path}: {error.strerror}; name another file") from error
+    if exists:
         raise Misconfigured(f"{path}: exists already; name another file")
     if not path.parent.is_dir():
         raise Misconfigured(f"{path}: its folder does not exist; create it first")
@@ -47,6 +52,9 @@ def write_frame(frame: "pl.DataFrame", path: Path, metadata: Mapping[str, str] |
             frame.write_parquet(file, metadata=dict(metadata or {}))
         draft.replace(path)
     except OSError as error:
-        raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
+        raise Misconfigured(
+            f"{path}: cannot be written ({error.strerror}); check its folder and its name"
+        ) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):  # it is not there, or its name is too long
+            draft.unlink()
