@@ -1,12 +1,11 @@
 """`features`: the features of a tape's bars, as a table to train a model on."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from autohedge.cli.commands import app
-from autohedge.cli.indicators import bar_settings
+from autohedge.cli.indicators import Every, Out, Session, bar_settings
 from autohedge.cli.options import AsJson, echo, print_json
 
 
@@ -16,20 +15,13 @@ def show_features(
         list[str],
         typer.Option("--tape", help="FILE or SYMBOL=FILE of one symbol; repeatable. Or a live store."),
     ],
-    every: Annotated[
-        str | None,
-        typer.Option("--every", help="The length of the bars, as 1m; default: the tape's shortest."),
-    ] = None,
-    session: Annotated[
-        str | None, typer.Option("--session", help='Hours, as "09:30-16:00 America/New_York".')
-    ] = None,
+    every: Every = None,
+    session: Session = None,
     feature: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME", help="As rsi14 or imbalance(3); repeatable. Default: the 30 defaults."),
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="FILE", help="Write the table to Parquet.")
-    ] = None,
+    out: Out = None,
     as_json: AsJson = False,
 ) -> None:
     """Compute the features of a tape's bars."""

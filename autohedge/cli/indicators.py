@@ -14,14 +14,17 @@ if TYPE_CHECKING:
 
 BarTapes = Annotated[
     list[str] | None,
-    typer.Option("--tape", help="FILE or SYMBOL=FILE of bars, or with --every of trades or quotes."),
+    typer.Option(
+        "--tape", help="FILE or SYMBOL=FILE of bars, or with --every of other rows; or a live store."
+    ),
 ]
 Names = Annotated[
     list[str] | None,
     typer.Option("--name", metavar="INDICATOR", help='As "rsi(period=14)", "macd"; repeatable.'),
 ]
 Every = Annotated[
-    str | None, typer.Option("--every", help="Bars of this length, such as 15m; made if the tape has none.")
+    str | None,
+    typer.Option("--every", help="Bars of this length, such as 15m; default: the shortest of the tape."),
 ]
 Session = Annotated[
     str | None, typer.Option("--session", help='Hours of made bars, as "09:30-16:00 America/New_York".')

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
+from autohedge.console.tables import headed_table
 from autohedge.core.clock import format_utc
 from autohedge.core.terminal import PrintableConsole
 
@@ -19,9 +19,7 @@ def print_features(table: "FeatureTable", symbol: str) -> None:
     count = len(table.end_ns)
     until = f", the last one until {format_utc(int(table.end_ns[-1]))} UTC" if count else ""
     console.print(escape(f"{count:,} bars of {symbol}{until}"))
-    shown = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in ("feature", "last value", "undefined"):
-        shown.add_column(heading, justify="left" if heading == "feature" else "right", no_wrap=True)
+    shown = headed_table(("feature",), ("last value", "undefined"))
     for name, column in table.columns().items():
         undefined = int(np.count_nonzero(np.isnan(column)))
         shown.add_row(escape(name), _text(column[-1]) if count else "", f"{undefined:,}")

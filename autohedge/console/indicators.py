@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.markup import escape
-from rich.table import Table
 
+from autohedge.console.tables import headed_table
 from autohedge.core.clock import format_utc
 from autohedge.core.terminal import PrintableConsole
 
@@ -19,13 +19,13 @@ def print_indicator_list() -> None:
     from autohedge.strategies.indicators import parse_indicator
 
     console = PrintableConsole(soft_wrap=True)
-    table = _table("indicator", "columns", warm_up="first value after", settled="settled after")
+    table = headed_table(("indicator", "columns"), ("first value after", "settled after"))
     for name, definition in DEFINITIONS.items():
         spec = parse_indicator(name)
         columns = "" if definition.columns == (name,) else ", ".join(definition.columns)
         table.add_row(escape(definition.form), columns, f"{spec.warmup}", f"{spec.settled}")
     console.print_whole(table)
-    console.print("bars; formulas and sources: docs/indicators.md")
+    console.print("in bars; docs/indicators.md has the formulas and sources")
 
 
 def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
@@ -34,7 +34,7 @@ def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
 
     console = PrintableConsole(soft_wrap=True)
     console.print(escape(_headline(found, symbol)))
-    table = _table("indicator", "first", first="bar", lowest="lowest", highest="highest", last="last")
+    table = headed_table(("indicator", "first"), ("bar", "lowest", "highest", "last"))
     for name, values in found.named_columns().items():
         first = first_defined(name.rpartition(".")[2], values)
         if first is None:
@@ -51,15 +51,6 @@ def _headline(found: "IndicatorAnswer", symbol: str) -> str:
         return f"{symbol}: no bars"
     first, last = (format_utc(int(found.end_ns[at])) for at in (0, -1))
     return f"{symbol}: {len(found.end_ns):,} bars, {first} to {last} UTC"
-
-
-def _table(*left: str, **right: str) -> Table:
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for heading in left:
-        table.add_column(heading, no_wrap=True)
-    for heading in right.values():
-        table.add_column(heading, justify="right", no_wrap=True)
-    return table
 
 
 def _shown(value: float) -> str:

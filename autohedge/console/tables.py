@@ -1,4 +1,4 @@
-"""Tables on the terminal: settings and runs."""
+"""Tables on the terminal: settings and runs, and the form of others."""
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,16 @@ from autohedge.core.terminal import PrintableConsole
 if TYPE_CHECKING:
     from autohedge.journal.folder import RunSummary
     from autohedge.journal.genesis import StudyMark
+
+
+def headed_table(left: Iterable[str], right: Iterable[str]) -> Table:
+    """Returns a table with columns of text under the first headings, and of numbers under the others."""
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for heading in left:
+        table.add_column(heading, no_wrap=True)
+    for heading in right:
+        table.add_column(heading, justify="right", no_wrap=True)
+    return table
 
 
 def print_settings(rows: Iterable[Any]) -> None:
