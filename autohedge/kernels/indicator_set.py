@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 
 from autohedge.kernels import indicators
-from autohedge.kernels.indicators import Indicators
+from autohedge.kernels.indicators import (
+    BUY_VOLUME,
+    CLOSE,
+    HIGH,
+    LOW,
+    SELL_VOLUME,
+    SESSION,
+    VOLUME,
+    Indicators,
+)
 from autohedge.kernels.jit import compiled_short, inlined
 from autohedge.kernels.windows import Data
 
@@ -51,8 +60,8 @@ def add_bar(
 ) -> None:
     """Writes the inputs of one bar at place `row`, and computes all indicators there."""
     u = np.uintp(row)
-    data[0, u], data[1, u], data[2, u], data[3, u] = session, high, low, close
-    data[4, u], data[5, u], data[6, u] = volume, buy_volume, sell_volume
+    data[SESSION, u], data[HIGH, u], data[LOW, u], data[CLOSE, u] = session, high, low, close
+    data[VOLUME, u], data[BUY_VOLUME, u], data[SELL_VOLUME, u] = volume, buy_volume, sell_volume
     for at in range(len(states)):
         _compute(states[at], data, row, row + 1)
 

@@ -74,7 +74,7 @@ def _volumes(column: Column) -> Column:
 
 
 def _has_any(volume: Column) -> bool:
-    """Looks at a part after another: most often the first one has a volume."""
+    """Looks at one part after another, because most often the first one has a volume."""
     parts = range(0, len(volume), _PART_ROWS)
     return any(bool(np.any(volume[start : start + _PART_ROWS] > 0)) for start in parts)
 

@@ -42,6 +42,7 @@ _CALL = re.compile(
 )
 _LEVELS = re.compile(r"(?:levels\s*=\s*)?\+?(\d{1,9})")
 _WRITTEN_CHARS = 60
+_NAMES = "write a name of docs/features.md, or an indicator such as rsi(period=21)"
 
 
 class FeatureRow:
@@ -140,7 +141,8 @@ def parse_features(names: Sequence[str]) -> dict[str, FeatureDefinition]:
     Raises Misconfigured for a name that is not known, and for one that is there twice.
     """
     found: dict[str, FeatureDefinition] = {}
-    for text in chain.from_iterable(DEFAULT if name == ALL_DEFAULT else (name,) for name in names):
+    given = (name.strip() for name in names)
+    for text in chain.from_iterable(DEFAULT if name == ALL_DEFAULT else (name,) for name in given):
         if text in found:
             raise Misconfigured(f"feature {one_line(text, _WRITTEN_CHARS)}: named twice; keep one of the two")
         found[text] = parse_feature(text)
@@ -162,7 +164,7 @@ def parse_feature(text: str) -> FeatureDefinition:
         return _of_indicator(name, call["column"])
     written = one_line(name, _WRITTEN_CHARS)
     known = (*DEFINITIONS, *LEVEL_FIGURES, *indicator_table.DEFINITIONS)
-    meant = did_you_mean(call["name"] if call else name, known) or "docs/features.md lists them"
+    meant = did_you_mean(call["name"] if call else name, known) or _NAMES
     raise Misconfigured(f"feature {written}: not known; {meant}")
 
 

@@ -23,8 +23,8 @@ autohedge indicators --tape tapes/BTC-USD_quotes.parquet --every 1m --name "rsi(
 
 | option | |
 |---|---|
-| `--tape` | a file of bars, or with `--every` of trades or quotes; repeatable for files of one symbol |
-| `--every` | the length of the bars: those of the tape if it has them, else they are made ([bars.md](bars.md)) |
+| `--tape` | a file of bars, or with `--every` of trades, quotes or a book; repeatable for files of one symbol. Or a closed live store |
+| `--every` | the length of the bars: those of the tape if it has them, else they are made ([bars.md](bars.md)). Default: the shortest bars of the tape |
 | `--session` | hours of made bars; `vwap` resets at the opening |
 | `--name` | an indicator, repeatable: `sma`, `sma()`, `sma(20)` and `sma(period=20)` are the same |
 | `--out` | writes `end_ns` and a column for each value to a Parquet file, which may not exist yet |
