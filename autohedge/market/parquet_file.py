@@ -52,9 +52,7 @@ def write_frame(frame: "pl.DataFrame", path: Path, metadata: Mapping[str, str] |
             frame.write_parquet(file, metadata=dict(metadata or {}))
         draft.replace(path)
     except OSError as error:
-        raise Misconfigured(
-            f"{path}: cannot be written ({error.strerror}); check its folder and its name"
-        ) from error
+        raise Misconfigured(f"{path}: cannot be written ({error.strerror}); check the folder") from error
     finally:
         with suppress(OSError):  # it is not there, or its name is too long
             draft.unlink()

@@ -93,7 +93,10 @@ def test_text_shows_the_last_row_of_the_shortest_bars(harness: ProcessHarness) -
         ((TRADES, "--every=1m", f"--out={'a' * 300}.parquet"), "name another file"),
         ((TRADES, "--every=1m", f"--out={'a' * 240}.parquet"), "cannot be written (File name too long)"),
         ((TRADES, "--every=1m", "--feature=close", "--feature= close "), "feature close: named twice"),
-        ((TRADES, "--every=1m", "--feature=rsi(period=14"), "not known; write a name of docs/features.md, or an"),
+        (
+            (TRADES, "--every=1m", "--feature=rsi(period=14"),
+            "not known; write a name of docs/features.md, or an",
+        ),
         ((TRADES, "--every=1d"), "no bar of 1d is finished on this tape"),
         (("--tape=none.parquet", "--every=1m"), "none.parquet"),
     ],
