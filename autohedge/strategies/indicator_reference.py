@@ -79,7 +79,7 @@ n is the period, w the width. A window includes the current bar.
 * **Undefined values** are NaN, and `null` in JSON and in files. A window that holds NaN is NaN; a recursion keeps its state and gives
   NaN for that bar. 0/0 is NaN, not a number that looks like a signal: a halted market has no RSI.
 * **A volume** that is negative or infinite is not known, and neither is any volume of a file of bars without one above
-  0. In a live store of bars every volume counts as known, also one of 0.
+  0. An empty one in a file is 0. In a live store of bars every volume counts as known, also one of 0.
 * **Windows are summed afresh** at each bar, so rounding errors do not add up, and a value depends on its window alone.
 * **Warm-up** is the number of bars after which every column has a value, with the default parameters. **Settled** is the
   number of bars after which the values that began a recursion weigh less than 1e-6.

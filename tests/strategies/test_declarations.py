@@ -1,9 +1,12 @@
 """Indicators and features that a strategy declares: what is no list of names, and what has no bars."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from autohedge.app import as_read, run_in_memory
 from autohedge.core.errors import Misconfigured
 from autohedge.market import Kind, Reads, Stream, tape_of
 from autohedge.strategies import Signal, Strategy
@@ -13,6 +16,7 @@ from autohedge.strategies.user_code import StrategyModuleFinder
 from tests.run_harness import settings
 
 S = 10**9
+DOCS = Path(__file__).parents[2] / "docs"
 LIST = {"indicators": '["rsi(period=14)"]', "features": '["default", "rsi(period=21)"]'}
 
 
@@ -63,3 +67,17 @@ def test_strategy_that_reads_bars_beside_quotes_may_declare_both() -> None:
 
 def test_strategy_that_reads_no_bars_may_declare_empty_lists() -> None:
     start({Kind.QUOTES}, indicators=[], features=())
+
+
+@pytest.mark.parametrize(("page", "name"), [("indicators.md", "Reversal"), ("features.md", "Leaning")])
+def test_strategy_in_the_docs_runs(tmp_path: Path, page: str, name: str) -> None:
+    example = re.search(r"```python\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert example is not None
+    (tmp_path / "example.py").write_text(example[1], encoding="utf-8")
+    closes = [100.0 + 0.1 * abs(row % 40 - 20) for row in range(100)]
+    prices = dict.fromkeys(("open", "high", "low", "close"), closes)
+    bars = Stream.of("X", {"ts": range(S, 101 * S, S), **prices}, kind=Kind.BARS, interval_ns=S)
+    chosen = settings(strategy__name=f'"{tmp_path / "example.py"}:{name}"')
+    report = run_in_memory(chosen, as_read(chosen, tape_of([bars])))
+    assert sum(report.codes.values()) == 100
+    assert (report.codes["entry"] > 0) is (name == "Reversal")
