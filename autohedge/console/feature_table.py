@@ -16,13 +16,12 @@ if TYPE_CHECKING:
 def print_features(table: "FeatureTable", symbol: str) -> None:
     """Print the number of rows, and for each feature its last value and how many are not defined."""
     console = PrintableConsole(soft_wrap=True)
-    count = len(table.end_ns)
-    until = f", the last one until {format_utc(int(table.end_ns[-1]))} UTC" if count else ""
-    console.print(escape(f"{count:,} bars of {symbol}{until}"))
+    until = format_utc(int(table.end_ns[-1]))
+    console.print(escape(f"{len(table.end_ns):,} bars of {symbol}, the last one until {until} UTC"))
     shown = headed_table(("feature",), ("last value", "undefined"))
     for name, column in table.columns().items():
         undefined = int(np.count_nonzero(np.isnan(column)))
-        shown.add_row(escape(name), _text(column[-1]) if count else "", f"{undefined:,}")
+        shown.add_row(escape(name), _text(column[-1]), f"{undefined:,}")
     console.print_whole(shown)
 
 

@@ -47,8 +47,6 @@ def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
 
 
 def _headline(found: "IndicatorAnswer", symbol: str) -> str:
-    if not len(found.end_ns):
-        return f"{symbol}: no bars"
     first, last = (format_utc(int(found.end_ns[at])) for at in (0, -1))
     return f"{symbol}: {len(found.end_ns):,} bars, {first} to {last} UTC"
 
