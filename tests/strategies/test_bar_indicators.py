@@ -9,14 +9,16 @@ import pytest
 
 from autohedge.app import as_read, engine_for, run_in_memory
 from autohedge.core.errors import Misconfigured
+from autohedge.core.orders import Side
 from autohedge.core.results import RunReport
 from autohedge.market import Kind, Stream, Tape, parse_source, tape_of
 from autohedge.market.bar_series import BarSeries, bar_series
 from autohedge.market.loading import open_streams
+from autohedge.runtime.replay import replay
 from autohedge.strategies.indicators import compute, parse_indicator
 from tests.app.store_feed import in_time_order, recorded_streams, trade_growing, traded
 from tests.market.trade_factory import S, walk
-from tests.run_harness import settings
+from tests.run_harness import play, settings
 from tests.strategies.indicator_cases import SMALLEST
 from tests.strategies.series_factory import bits, named
 
@@ -234,3 +236,18 @@ def test_each_instrument_has_indicators_of_its_own(tmp_path: Path) -> None:
     second = Stream.of("Y", prices, kind=Kind.BARS, interval_ns=60 * S)
     check = "assert bar.ts_ns < 120 * 10**9 or abs(bar.indicators['sma(2)'] / bar.close - 1) < 0.01"
     run(_strategy(tmp_path, 'indicators = ["sma(2)"]', on_bar=check), tape_of([first, second]))
+
+
+def test_the_example_buys_where_its_rsi_recovers_and_replays() -> None:
+    example = Path(__file__).parents[2] / "examples" / "reversal.py"
+    wanted = settings(strategy__name=f"{example}:Reversal", strategy__params__period=5)
+    n = np.arange(200)
+    close = np.round(100.0 + 5.0 * np.sin(n / 8.0), 2)
+    bars = {"ts": 1_700_000_000 * S + n * S, **dict.fromkeys(("open", "high", "low", "close"), close)}
+    tape = tape_of([Stream.of("WAVE", bars, kind=Kind.BARS, interval_ns=S)])
+    played = play(wanted, tape)
+    rsi = compute([parse_indicator("rsi(5)")], bar_series(tape.streams[0]))[0]["rsi"]
+    rises = 1 + np.flatnonzero((rsi[:-1] < 30.0) & (rsi[1:] >= 30.0))
+    bought = [fill.ts_ns for fill in played.engine.stats.fills if fill.side is Side.BUY]
+    assert bought == bars["ts"][rises].tolist() != []
+    assert replay(engine_for(wanted, tape), tape.rows, list(played.record)) is None
