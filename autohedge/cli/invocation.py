@@ -19,6 +19,7 @@ from autohedge.cli import (
     indicators,
     inspect,
     operate,
+    prompt_cost,
     prompts,
     run,
     whatif,
@@ -46,6 +47,7 @@ VERBS = (
     audit,
     whatif,
     prompts,
+    prompt_cost,
     faultsim,
 )
 

@@ -104,7 +104,7 @@ def render_prompt(
 
     prompt = load(name)
     settings, market = load_inputs(config, tape, None, overrides, None)
-    snapshot = preview(settings, _stream(market.streams, symbol), None if at is None else parse_at(at))
+    snapshot = preview(settings, stream_of(market.streams, symbol), None if at is None else parse_at(at))
     headlines = _headlines(settings, snapshot)
     _print_rendered(prompt, *render(prompt, fields_for(snapshot, settings.tools, headlines, ())), as_json)
 
@@ -122,7 +122,8 @@ def _row(prompt: "Prompt") -> dict[str, Any]:
     }
 
 
-def _stream(streams: "tuple[Stream, ...]", symbol: str) -> "Stream":
+def stream_of(streams: "tuple[Stream, ...]", symbol: str) -> "Stream":
+    """The prices of a symbol. Raises Misconfigured if the tape has no such symbol."""
     for stream in streams:
         if stream.symbol == symbol:
             return stream

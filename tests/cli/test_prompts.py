@@ -151,3 +151,28 @@ def test_wrong_use_is_one_line_and_exit_code_2(call: Call) -> None:
         code, out, err = call(*args)
         assert (code, out, err.count("\n")) == (2, "", 1)
         assert message in err
+
+
+def test_cost_of_prompts_adds_up_to_what_a_request_takes(call: Call) -> None:
+    file = tape(call)
+    code, out, err = call("prompts", "cost", "--tape", file, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert found["symbol"] == "BTC-USD"
+    assert list(found["agents"]) == ["director", "quant", "risk", "execution", "learning"]
+    for agent, cost in found["agents"].items():
+        assert sum(cost["parts"].values()) == cost["total"]
+        assert {f"{{{name}}}" for name in load(agent).fields} <= cost["parts"].keys()
+    rendered = json.loads(
+        call("prompts", "render", "director", "--symbol", "BTC-USD", "--tape", file, "--json")[1]
+    )
+    director = found["agents"]["director"]
+    assert 0 <= director["total"] - director["parts"]["schema of the answer"] - rendered["tokens"] <= 20
+
+
+def test_fewer_rows_make_the_table_of_a_prompt_cheaper(call: Call) -> None:
+    file = tape(call)
+    shown = call("prompts", "cost", "--tape", file, "--set", "tools.table_rows=5")[1]
+    row = next(line.split() for line in shown.splitlines() if line.startswith("{table}"))
+    assert 50 < int(row[1]) < 600
+    assert shown.splitlines()[-1].startswith("tokens at most")
