@@ -8,7 +8,7 @@ from autohedge.core.returns import mids
 from autohedge.core.snapshots import AgentLimits, QuoteRow, Snapshot
 from autohedge.llm.backends.rules import LEAST_QUOTES, trend
 from autohedge.tools.indicators import RSI_CHANGES, indicators
-from autohedge.tools.market import break_even_bps, closes_bps, window_figures
+from autohedge.tools.market import bar_regime, break_even_bps, closes_bps, window_figures
 
 
 class Facts(NamedTuple):
@@ -55,11 +55,14 @@ def facts_of(snapshot: Snapshot, rows: int) -> Facts:
 
 
 def _of_bars(snapshot: Snapshot) -> Iterator[float | None]:
-    """Yields the break-even move, and the figures of each window of bars with its closes from now."""
+    """Yields the break-even move, the figures of each window of bars with its closes from now, and the regime."""
     yield break_even_bps(snapshot)
     for window in snapshot.bars if snapshot.quotes else ():
         yield from window_figures(window)
         yield from closes_bps(window, mids(snapshot.quotes[-1:])[0])
+    regime = bar_regime(snapshot.bars[0]) if snapshot.bars else None
+    if regime is not None:
+        yield from (regime.minute_volatility_bps, regime.t)
 
 
 def _known(values: Iterable[float | None]) -> list[float]:

@@ -2,12 +2,14 @@
 
 import math
 from collections.abc import Iterator
+from decimal import Decimal
 
+from autohedge.core.regimes import RegimeStats, regime_of_bars
 from autohedge.core.returns import log_returns, mean, mids, sample_sd, spreads_bps
 from autohedge.core.snapshots import BarWindow, Snapshot
 from autohedge.core.units import NS_PER_S, S_PER_MINUTE
 from autohedge.market.bars import length_text
-from autohedge.tools.formatting import format_price
+from autohedge.tools.formatting import format_decimal
 
 _MOST_S = {"days": 86_400, "hours": 3_600, "minutes": S_PER_MINUTE}
 
@@ -38,6 +40,15 @@ def closes_bps(window: BarWindow, last: float) -> list[int]:
     return [round((close / last - 1) * 1e4) for close in window.close]
 
 
+def bar_regime(window: BarWindow) -> RegimeStats | None:
+    """Returns the volatility and the trend of the closes, as those of quotes; None for fewer than three."""
+    returns = log_returns(window.close)
+    deviation = sample_sd(returns)
+    if deviation is None:
+        return None
+    return regime_of_bars(deviation, math.fsum(returns), len(returns), window.length_s * NS_PER_S)
+
+
 def market_text(snapshot: Snapshot) -> str:
     """Returns the break-even move, then each window of bars, and how far back the history reaches."""
     return "\n".join([*_costs(snapshot), *_windows(snapshot)])
@@ -47,7 +58,7 @@ def _costs(snapshot: Snapshot) -> Iterator[str]:
     needed = break_even_bps(snapshot)
     if needed is None:
         return
-    price = format_price(round(mids(snapshot.quotes[-1:])[0] * needed / 1e4, 8))
+    price = format_decimal(Decimal(f"{mids(snapshot.quotes[-1:])[0] * needed / 1e4:.4g}"))
     yield f"break-even move, both fees and the spread: {needed:.1f} bps, {price} in price"
 
 
@@ -57,6 +68,11 @@ def _windows(snapshot: Snapshot) -> Iterator[str]:
     last = mids(snapshot.quotes[-1:])[0]
     for window in snapshot.bars:
         yield _window_text(window, last)
+    regime = bar_regime(snapshot.bars[0])
+    if regime is not None:
+        length = length_text(snapshot.bars[0].length_s * NS_PER_S)
+        t = f", t {regime.t:+.1f}" if math.isfinite(regime.t) else ""
+        yield f"regime of the {length} bars: {regime.label}, {regime.minute_volatility_bps:.1f} bps a minute{t}"
     oldest_ns = min(window.start_ns[0] for window in snapshot.bars)
     yield f"the bars reach back {_span((snapshot.at_ns - oldest_ns) // NS_PER_S)}"
 

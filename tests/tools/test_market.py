@@ -24,19 +24,21 @@ def test_break_even_is_both_fees_and_the_mean_spread() -> None:
 
 def test_windows_show_moves_in_bps_and_how_far_they_reach_back() -> None:
     shown = snapshot(rows([101.5, 101.5]), bars=(WINDOW,))
-    _, window, reach = market_text(shown).splitlines()
+    _, window, regime, reach = market_text(shown).splitlines()
     assert window == (
         "last 3 bars of 1m: +100.0 bps, range 350.0, volatility 139.3 a bar; "
         "closes from now, oldest first: -49 +49 -49"
     )
+    assert regime == "regime of the 1m bars: wild/flat, 139.3 bps a minute, t +0.0"
     assert reach == "the bars reach back 3 minutes"
 
 
-def test_one_bar_has_no_volatility() -> None:
+def test_one_bar_has_no_volatility_and_no_regime() -> None:
     one = structs.replace(
         WINDOW, **{name: getattr(WINDOW, name)[:1] for name in WINDOW.__struct_fields__[1:]}
     )
-    assert "volatility" not in market_text(snapshot(rows([101.5]), bars=(one,)))
+    text = market_text(snapshot(rows([101.5]), bars=(one,)))
+    assert "volatility" not in text and "regime" not in text
 
 
 def test_without_a_quote_there_is_no_market() -> None:
@@ -50,3 +52,10 @@ def test_figures_of_the_market_are_facts_that_agents_may_cite() -> None:
     for figure in (100.0, 350.0, 139.3, -49, 49):
         assert pytest.approx(figure, abs=0.1) in with_bars
     assert pytest.approx(350.0) not in plain
+
+
+def test_a_trend_without_noise_has_no_t() -> None:
+    even = structs.replace(WINDOW, close=(100.0, 200.0, 400.0))
+    assert "regime of the 1m bars: calm/up, 0.0 bps a minute\n" in market_text(
+        snapshot(rows([101.5]), bars=(even,))
+    )
