@@ -42,6 +42,8 @@ def settings_for(
         "symbol_overrides": _overrides(draw, sizing, instruments),
     }
     settings |= _strategy(draw)
+    if mode != "hft":
+        settings["tools"] = {"bars": {"1s": 4, "5s": 3}}  # of short markets
     if mode == "hybrid":
         settings["hybrid"] = _gates(draw)
     elif mode == "llm":

@@ -174,6 +174,7 @@ CAUGHT_BY = {
     "cash_of_another_currency_spent": 43,
     "other_balances_not_compared": 43,
     "last_quote_looked_up_in_the_last_batch": 2,
+    "rows_of_the_last_batch_in_no_bar": 2,
     "covered_by_longs_alone": 6,
     "shorts_in_a_cash_account": 13,
     "gate_admits_both_directions": 9,

@@ -4,6 +4,7 @@ import pytest
 
 from autohedge.core.events import TapeSealed
 from autohedge.core.units import NS_PER_S
+from autohedge.market.bar_rings import BarRings
 from autohedge.market.recent_quotes import RecentQuotes
 from autohedge.market.rows import Rows
 from autohedge.runtime.virtual import VirtualRuntime
@@ -21,6 +22,17 @@ def last_quote_looked_up_in_the_last_batch(patch: pytest.MonkeyPatch) -> None:
         original(self, rows, start, end)
 
     patch.setattr(RecentQuotes, "extend", extend)
+
+
+def rows_of_the_last_batch_in_no_bar(patch: pytest.MonkeyPatch) -> None:
+    """The bars that agents see lack the rows of a batch that were not asked for before the next one came."""
+
+    def extend(self: BarRings, rows: Rows, start: int, end: int) -> None:
+        if rows is not self._rows or start != self._end:
+            self._rows, self._start = rows, start
+        self._end = end
+
+    patch.setattr(BarRings, "extend", extend)
 
 
 def rows_skipped_that_repeat_the_last_time(patch: pytest.MonkeyPatch) -> None:
@@ -59,6 +71,7 @@ def block_sealed_again(patch: pytest.MonkeyPatch) -> None:
 
 GROWING_TAPE_BUGS: tuple[Plant, ...] = (
     last_quote_looked_up_in_the_last_batch,
+    rows_of_the_last_batch_in_no_bar,
     rows_skipped_that_repeat_the_last_time,
     due_without_a_later_row,
     block_sealed_again,
