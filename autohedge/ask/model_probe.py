@@ -118,14 +118,14 @@ def _clearest_ns(stream: Stream, plan: ProbePlan, table_rows: int) -> Iterator[i
 
 async def _opened(settings: Settings, agent: str, snapshots: list[Snapshot], notify: Notify) -> ModelProbe:
     backend, builder, shown = await open_model(settings, PromptFiles.of(settings), on_tape=True)
-    prober = Prober(settings, backend, builder, shown)
+    prober = ProbeRunner(settings, backend, builder, shown)
     try:
         return await prober.run(agent, snapshots, notify)
     finally:
         await prober.client.close()
 
 
-class Prober:
+class ProbeRunner:
     """Asks an open model. `shown` receives the snapshots, for a backend that answers from them."""
 
     def __init__(

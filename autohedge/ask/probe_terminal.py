@@ -9,8 +9,9 @@ from rich.text import Text
 
 from autohedge.ask.model_probe import ModelProbe
 from autohedge.ask.probe_questions import PROBED
-from autohedge.ask.probe_verdict import Tally, VariantCounts
+from autohedge.ask.probe_verdict import RoundCount, VariantCounts
 from autohedge.audit.terminal import Piece, print_pieces
+from autohedge.core.abstentions import ABSTENTIONS
 from autohedge.core.clock import format_utc
 from autohedge.llm.backends.probe_results import ProbeVerdict
 from autohedge.llm.errors import one_line
@@ -61,8 +62,16 @@ def _pieces(probe: ModelProbe) -> Iterator[Piece]:
     yield ("repeats", f"agree in {_of(found.repeats_agree)}")
     if invalid := sum((Counter(each.invalid) for each in found.variants.values()), Counter[str]()):
         yield ("invalid", _counted(dict(invalid.most_common())))
+        if cause := _cause(invalid):
+            yield ("cause", cause)
     yield ("median", _cost(probe))
     yield ("verdict", f"{found.verdict}: {MEANINGS[found.verdict]}")
+
+
+def _cause(invalid: Counter[str]) -> str:
+    """Returns cause and cure of the most frequent code; a breaker that is open only follows from another one."""
+    codes = [code for code, _ in invalid.most_common() if code in ABSTENTIONS and code != "breaker_open"]
+    return ABSTENTIONS[codes[0]].text if codes else ""
 
 
 def _who(probe: ModelProbe) -> str:
@@ -83,7 +92,7 @@ def _counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{name} {count}" for name, count in counts.items())
 
 
-def _of(tally: Tally) -> str:
+def _of(tally: RoundCount) -> str:
     return f"{tally.count} of {tally.of} rounds"
 
 

@@ -64,14 +64,14 @@ class ProbeRound:
         return found if all(each.text for each in found) else []
 
 
-class Tally(msgspec.Struct, frozen=True):
+class RoundCount(msgspec.Struct, frozen=True):
     """In how many rounds something holds, of those that show it."""
 
     count: int
     of: int
 
     @classmethod
-    def over(cls, shown: Iterable[bool]) -> "Tally":
+    def over(cls, shown: Iterable[bool]) -> "RoundCount":
         """Counts rounds by whether something holds in them."""
         found = list(shown)
         return cls(sum(found), len(found))
@@ -115,11 +115,11 @@ class ProbeFindings(msgspec.Struct, frozen=True):
     """
 
     variants: dict[Variant, VariantCounts]
-    moves_with_order: Tally
-    follows_reversal: Tally
-    same_whatever_figures: Tally
-    acts_on_empty: Tally
-    repeats_agree: Tally
+    moves_with_order: RoundCount
+    follows_reversal: RoundCount
+    same_whatever_figures: RoundCount
+    acts_on_empty: RoundCount
+    repeats_agree: RoundCount
     median_seconds: float
     median_prompt_tokens: float
     median_completion_tokens: float
@@ -146,12 +146,12 @@ def findings(probed: ProbedAnswer, rounds: Sequence[ProbeRound]) -> ProbeFinding
     answered = [each for each in answers if each.completion_tokens]
     return ProbeFindings(
         variants={name: _counts([each.answers[name] for each in rounds]) for name in VARIANTS},
-        moves_with_order=Tally.over(_moved(*pair) for pair in _complete(rounds, "as_is", "swapped")),
-        follows_reversal=Tally.over(
+        moves_with_order=RoundCount.over(_moved(*pair) for pair in _complete(rounds, "as_is", "swapped")),
+        follows_reversal=RoundCount.over(
             _follows(probed.leans, each) for each in rounds if each.valid("as_is", "reversed")
         ),
         same_whatever_figures=_same(rounds, "as_is", "reversed", "empty"),
-        acts_on_empty=Tally.over(each.choice == probed.acts for (each,) in _complete(rounds, "empty")),
+        acts_on_empty=RoundCount.over(each.choice == probed.acts for (each,) in _complete(rounds, "empty")),
         repeats_agree=_same(rounds, "as_is", "repeat"),
         median_seconds=_median(each.seconds for each in answered),
         median_prompt_tokens=_median(each.prompt_tokens for each in answered),
@@ -164,8 +164,8 @@ def _complete(rounds: Sequence[ProbeRound], *variants: Variant) -> list[list[Var
     return [valid for each in rounds if (valid := each.valid(*variants))]
 
 
-def _same(rounds: Sequence[ProbeRound], *variants: Variant) -> Tally:
-    return Tally.over(len({each.text for each in valid}) == 1 for valid in _complete(rounds, *variants))
+def _same(rounds: Sequence[ProbeRound], *variants: Variant) -> RoundCount:
+    return RoundCount.over(len({each.text for each in valid}) == 1 for valid in _complete(rounds, *variants))
 
 
 def _moved(plain: VariantAnswer, swapped: VariantAnswer) -> bool:

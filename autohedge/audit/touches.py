@@ -67,7 +67,7 @@ class EntryOutcomes(NamedTuple):
         self.return_bps[rows] = found.return_bps
 
 
-class Maxima:
+class MaximaTree:
     """The maxima of 2, 4, 8 … neighbouring values, to find the next value at or above a threshold in log(n) steps."""
 
     def __init__(self, values: Floats) -> None:
@@ -115,8 +115,11 @@ class TouchSearch:
     # A short leaves at the ask, and gains as it falls: with negative prices both directions look for a rise.
 
     @cached_property
-    def _gains(self) -> dict[bool, tuple[Maxima, Maxima]]:
-        return {True: (Maxima(self.bid), Maxima(-self.bid)), False: (Maxima(-self.ask), Maxima(self.ask))}
+    def _gains(self) -> dict[bool, tuple[MaximaTree, MaximaTree]]:
+        return {
+            True: (MaximaTree(self.bid), MaximaTree(-self.bid)),
+            False: (MaximaTree(-self.ask), MaximaTree(self.ask)),
+        }
 
     def outcomes(self, entries: Entries) -> EntryOutcomes:
         """Returns the outcome of each entry.

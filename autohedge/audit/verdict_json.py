@@ -9,7 +9,7 @@ import numpy as np
 
 from autohedge.audit.scores import BANDS
 from autohedge.audit.touches import OUTCOMES, EntryOutcomes
-from autohedge.audit.verdict_scores import MISSED, Scored, VerdictScores
+from autohedge.audit.verdict_scores import MISSED, ScoredVerdicts, VerdictScores
 from autohedge.audit.verdict_sentence import sentence
 from autohedge.audit.verdicts import CACHE, RecordedVerdict, RunVerdicts, VerdictCosts
 
@@ -49,7 +49,7 @@ def _run(run: RunVerdicts) -> dict[str, Any]:
     }
 
 
-def _group(scored: Scored) -> dict[str, Any]:
+def _group(scored: ScoredVerdicts) -> dict[str, Any]:
     rate, base = scored.hit_rate.as_dict(), scored.results.mean_base_rate
     if base is None:
         rate["undefined"]["base_rate"] = "no_base_rate" if rate["n"] else "no_outcomes"

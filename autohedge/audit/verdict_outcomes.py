@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autohedge.audit.touches import NEITHER, OPEN, TARGET, Entries, EntryOutcomes, TouchSearch
-from autohedge.audit.verdicts import RunVerdicts, Terms
+from autohedge.audit.verdicts import RunVerdicts, VerdictTerms
 from autohedge.core.errors import Corrupt
 from autohedge.core.units import NS_PER_MINUTE
 from autohedge.market import Origin, reopen_streams
@@ -26,10 +26,10 @@ class EntryAttempt(NamedTuple):
     symbol: str
     at_ns: int
     direction: str
-    terms: Terms
+    terms: VerdictTerms
 
     @property
-    def what(self) -> tuple[str, str, Terms]:
+    def what(self) -> tuple[str, str, VerdictTerms]:
         """The attempt without its time."""
         return self.symbol, self.direction, self.terms
 
@@ -64,7 +64,7 @@ class AttemptResults:
         return float(known.mean()) if len(known) else None
 
 
-class RunTape:
+class RunPrices:
     """The prices of the tape that a run traded, to find the outcomes of entries in."""
 
     def __init__(self, run: RunVerdicts) -> None:
@@ -84,7 +84,9 @@ class RunTape:
         rates = self._base_rates([each.what for each in attempts])
         return AttemptResults(outcomes, np.array([rates[each.what] for each in attempts], np.float64))
 
-    def _base_rates(self, wanted: Iterable[tuple[str, str, Terms]]) -> Mapping[tuple[str, str, Terms], float]:
+    def _base_rates(
+        self, wanted: Iterable[tuple[str, str, VerdictTerms]]
+    ) -> Mapping[tuple[str, str, VerdictTerms], float]:
         """Returns the share of targets among entries at the times of all questions about the symbol.
 
         Of many questions with many different terms, each takes an equal part of the times, spread over all.
@@ -92,7 +94,7 @@ class RunTape:
         kinds = sorted(set(wanted))
         total = sum(len(self._times[symbol]) for symbol, _, _ in kinds)
         step = max(1, -(-total // BASE_ENTRIES_MAX))
-        rates: dict[tuple[str, str, Terms], float] = {}
+        rates: dict[tuple[str, str, VerdictTerms], float] = {}
         for symbol, of_symbol in groupby(kinds, key=lambda kind: kind[0]):
             same = list(of_symbol)
             times = [self._times[symbol][number % step :: step] for number in range(len(same))]
@@ -100,7 +102,7 @@ class RunTape:
         return rates
 
     def _target_shares(
-        self, symbol: str, kinds: list[tuple[str, str, Terms]], times: list[NDArray[np.int64]]
+        self, symbol: str, kinds: list[tuple[str, str, VerdictTerms]], times: list[NDArray[np.int64]]
     ) -> list[float]:
         owner = np.repeat(np.arange(len(kinds)), [len(each) for each in times])
         terms = _entries([EntryAttempt(symbol, 0, direction, terms) for _, direction, terms in kinds]).at(

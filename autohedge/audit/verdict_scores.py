@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from autohedge.audit.scores import ForecastScore, HitRate, band_rates, count_apart
 from autohedge.audit.touches import EntryOutcomes
-from autohedge.audit.verdict_outcomes import AttemptResults, EntryAttempt, RunTape
+from autohedge.audit.verdict_outcomes import AttemptResults, EntryAttempt, RunPrices
 from autohedge.audit.verdicts import KINDS, RecordedVerdict, RunVerdicts, read_verdicts
 from autohedge.core.errors import Misconfigured
 from autohedge.journal import RunFolder
@@ -20,7 +20,7 @@ MISSED = ("no_trade_long", "no_trade_short", "refused")
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class ScoredVerdicts:
     """Verdicts, and the results of the entries that they decided on or against, in the same order."""
 
     verdicts: list[RecordedVerdict]
@@ -48,7 +48,7 @@ class Scored:
         )
 
     @classmethod
-    def joined(cls, parts: Iterable["Scored"]) -> Self:
+    def joined(cls, parts: Iterable["ScoredVerdicts"]) -> Self:
         """Returns the verdicts of several runs as one."""
         parts = list(parts)
         outcomes = [part.results.outcomes for part in parts]
@@ -66,8 +66,8 @@ class VerdictScores:
     """
 
     runs: list[RunVerdicts]
-    entries: Scored
-    missed: dict[str, Scored]
+    entries: ScoredVerdicts
+    missed: dict[str, ScoredVerdicts]
 
     @property
     def verdicts(self) -> list[RecordedVerdict]:
@@ -104,7 +104,7 @@ def score_runs(folders: Sequence[RunFolder]) -> VerdictScores:
         _require_verdicts(folder, run)
         runs.append(run)
         parts.append(_scored(run))
-    joined = {name: Scored.joined(part[name] for part in parts) for name in ("entries", *MISSED)}
+    joined = {name: ScoredVerdicts.joined(part[name] for part in parts) for name in ("entries", *MISSED)}
     return VerdictScores(runs, joined.pop("entries"), joined)
 
 
@@ -116,8 +116,8 @@ def _require_verdicts(folder: RunFolder, run: RunVerdicts) -> None:
     raise Misconfigured(f"run {folder.id} has no verdict to score, choose another one: {why}")
 
 
-def _scored(run: RunVerdicts) -> dict[str, Scored]:
-    tape = RunTape(run)
+def _scored(run: RunVerdicts) -> dict[str, ScoredVerdicts]:
+    tape = RunPrices(run)
     known = [each for each in run.verdicts if each.terms]
     refusals = [each for each in known if each.kind == "no_trade"]
     return {
@@ -128,11 +128,11 @@ def _scored(run: RunVerdicts) -> dict[str, Scored]:
     }
 
 
-def _results(tape: RunTape, verdicts: list[RecordedVerdict], direction: str = "") -> Scored:
+def _results(tape: RunPrices, verdicts: list[RecordedVerdict], direction: str = "") -> ScoredVerdicts:
     """Returns the results of entries in a direction, by default that of each verdict."""
     attempts = [
         EntryAttempt(each.symbol, each.at_ns, direction or each.decision.direction, each.terms)
         for each in verdicts
         if each.terms
     ]
-    return Scored(verdicts, tape.results(attempts))
+    return ScoredVerdicts(verdicts, tape.results(attempts))

@@ -28,7 +28,7 @@ _EVERYTHING = 1 << 62
 _QUOTED_DECISION = re.compile(r"[\"'`](no_trade|trade)[\"'`]")
 
 
-class Terms(NamedTuple):
+class VerdictTerms(NamedTuple):
     """The exits of an entry in bps of the mid, and how long the Director said that its answer holds."""
 
     target_bps: float
@@ -53,7 +53,7 @@ class RecordedVerdict:
     kind: VerdictKind
     decision: Decision
     late: bool
-    terms: Terms | None
+    terms: VerdictTerms | None
     position: Literal[0, 1, 2]
 
     @property
@@ -191,7 +191,7 @@ class _Reading:
             exits = self._history.at(decision.symbol, decision.at_ns)
             if proposal := decision.proposal:
                 exits = float(proposal.take_profit_bps), float(proposal.stop_loss_bps)
-            terms = Terms(*exits, int(answer["horizon_minutes"]))
+            terms = VerdictTerms(*exits, int(answer["horizon_minutes"]))
         return RecordedVerdict(
             run=self.result.audit.run,
             number=decision.number,

@@ -6,7 +6,7 @@ import typer
 
 from autohedge.cli.commands import app
 from autohedge.cli.indicators import Every, Out, Session, bar_settings
-from autohedge.cli.options import AsJson, echo, print_json
+from autohedge.cli.options import AsJson, echo, notify, print_json
 
 
 @app.command("features")
@@ -27,6 +27,7 @@ def show_features(
     """Compute the features of a tape's bars."""
     from autohedge.market import parse_source
     from autohedge.market.bar_input import open_bars
+    from autohedge.market.bar_series import left_out_text
     from autohedge.market.parquet_file import require_new
     from autohedge.strategies.features import ALL_DEFAULT, compute_features, parse_features
 
@@ -36,6 +37,8 @@ def show_features(
         require_new(out)
     bars, streams = open_bars([parse_source(text) for text in tape], bar_settings(every, session))
     table = compute_features(names, bars, streams)
+    if note := left_out_text(len(bars) - len(table.end_ns)):
+        notify(f"{bars.symbol}: {note}")
     if out is not None:
         table.write(out)
     if as_json:

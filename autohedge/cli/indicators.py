@@ -54,24 +54,24 @@ def compute_indicators(
     from autohedge.market.bar_input import open_bars
     from autohedge.market.parquet_file import require_new
     from autohedge.market.sources import parse_source
-    from autohedge.strategies.indicator_answer import answer, write_answer
+    from autohedge.strategies.indicator_results import indicator_results, write_results
     from autohedge.strategies.indicators import parse_indicator
 
     specs = [parse_indicator(text) for text in name]
     if out is not None:
         require_new(out)
     stream, _ = open_bars([parse_source(text) for text in tape], bar_settings(every, session))
-    found = answer(stream, specs)
+    found = indicator_results(stream, specs)
     for note in found.notes:
         notify(f"{stream.symbol}: {note}")
     if out is not None:
-        write_answer(found, out)
+        write_results(found, out)
     if as_json:
         print_json(found.as_dict())
         return
-    from autohedge.console.indicators import print_answer
+    from autohedge.console.indicators import print_results
 
-    print_answer(found, stream.symbol)
+    print_results(found, stream.symbol)
     if out is not None:
         echo(f"{out}: {len(found.end_ns):,} bars written")
 

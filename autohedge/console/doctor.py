@@ -14,7 +14,7 @@ import platformdirs
 
 import autohedge
 from autohedge.config import Settings, knowledge_cutoffs, models_without_price
-from autohedge.console.foreknowledge import foreknowledge
+from autohedge.console.knowledge_cutoff import cutoff_warning
 from autohedge.core.clock import format_utc, wall_ns
 from autohedge.core.errors import AutoHedgeError, Corrupt
 from autohedge.core.results import RunReport
@@ -90,7 +90,7 @@ def _asked_models() -> Iterator[CheckResult]:
     yield from prices(settings)
     cutoffs = knowledge_cutoffs(settings)
     report = _newest_report() if cutoffs else None
-    if report and (line := foreknowledge(report, cutoffs)):
+    if report and (line := cutoff_warning(report, cutoffs)):
         yield CheckResult("model", ok=True, message=f"run {report.run}: {line}")
 
 

@@ -10,7 +10,7 @@ from autohedge.core.clock import format_utc
 from autohedge.core.terminal import PrintableConsole
 
 if TYPE_CHECKING:
-    from autohedge.strategies.indicator_answer import IndicatorAnswer
+    from autohedge.strategies.indicator_results import IndicatorResults
 
 
 def print_indicator_list() -> None:
@@ -28,9 +28,9 @@ def print_indicator_list() -> None:
     console.print("in bars; docs/indicators.md has the formulas and sources")
 
 
-def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
+def print_results(found: "IndicatorResults", symbol: str) -> None:
     """Prints the range of each column, its first place and its last value."""
-    from autohedge.strategies.indicator_answer import first_defined
+    from autohedge.strategies.indicator_results import first_defined
 
     console = PrintableConsole(soft_wrap=True)
     console.print(escape(_headline(found, symbol)))
@@ -46,7 +46,7 @@ def print_answer(found: "IndicatorAnswer", symbol: str) -> None:
     console.print_whole(table)
 
 
-def _headline(found: "IndicatorAnswer", symbol: str) -> str:
+def _headline(found: "IndicatorResults", symbol: str) -> str:
     first, last = (format_utc(int(found.end_ns[at])) for at in (0, -1))
     return f"{symbol}: {len(found.end_ns):,} bars, {first} to {last} UTC"
 

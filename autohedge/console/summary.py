@@ -12,8 +12,8 @@ from textwrap import wrap
 from rich.markup import escape
 from rich.table import Table
 
-from autohedge.console.foreknowledge import foreknowledge
 from autohedge.console.formatting import amount_text, quantity_text
+from autohedge.console.knowledge_cutoff import cutoff_warning
 from autohedge.core.abstentions import degradation, describe
 from autohedge.core.clock import format_utc
 from autohedge.core.reasons import GATES_FROM, MEANINGS, Reason
@@ -60,7 +60,7 @@ def _hint(report: RunReport) -> str:
     """A setting that changes how much a run like this trades."""
     if report.mode == "llm":
         return "trading.mode=llm --set agents.director.min_confidence_pct=70"
-    return "momentum.min_edge_bps=10"
+    return "momentum.min_edge_bps=10" if report.strategy == "momentum" else "exits.take_profit_bps=50"
 
 
 def _command() -> str:
@@ -88,8 +88,8 @@ def _headline(report: RunReport) -> str:
             " sell. The result is better than life."
         )
     cutoffs = report.agents.knowledge_cutoffs if report.agents else None
-    if known := foreknowledge(report, cutoffs or {}):
-        lines.append(f"[bold]Foreknowledge:[/bold] {escape(known)}")
+    if known := cutoff_warning(report, cutoffs or {}):
+        lines.append(f"[bold]Knowledge cutoff:[/bold] {escape(known)}")
     return "\n".join(lines)
 
 

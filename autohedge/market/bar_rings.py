@@ -82,10 +82,17 @@ def bar_windows(wanted: Mapping[str, int]) -> dict[int, int]:
     windows: dict[int, int] = {}
     for every, count in wanted.items():
         written = one_line(every, _WRITTEN_CHARS)
-        length_ns = BarSpec.of(every).length_ns
-        if not length_ns:
+        if not (length_ns := _length_ns(every)):
             raise Misconfigured(f"tools.bars {written}: write a length of time, such as 5m, 1h or 1d")
         if not 1 <= count <= MOST_BARS:
             raise Misconfigured(f"tools.bars {written}: show 1 to {MOST_BARS} bars, not {count}")
         windows[length_ns] = count
     return dict(sorted(windows.items()))
+
+
+def _length_ns(every: str) -> int:
+    """Returns the length of bars in nanoseconds; 0 for what is none."""
+    try:
+        return BarSpec.of(every).length_ns
+    except Misconfigured:
+        return 0

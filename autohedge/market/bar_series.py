@@ -55,6 +55,12 @@ def used_bars(stream: Stream, rows: slice) -> NDArray[np.bool_]:
     return used
 
 
+def left_out_text(left_out: int) -> str:
+    """Returns a line about bars that a strategy does not read; empty if there are none."""
+    why = "bars left out, because they contradict themselves or lack their beginning"
+    return f"{why}: {left_out:,}" if left_out else ""
+
+
 def has_volume(stream: Stream) -> bool:
     """Returns whether the sizes of what the bars hold are known.
 

@@ -9,7 +9,7 @@ from autohedge.market.stream import Stream
 
 
 @runtime_checkable
-class Arrivals(Protocol):
+class HasArrivals(Protocol):
     """The columns of a stream of a live store, whose rows may come later than their time says."""
 
     @property
@@ -26,6 +26,6 @@ def rows_before(stream: Stream, bars: Stream, rows: slice) -> NDArray[np.int64]:
     older: NDArray[np.int64] = stream.columns["ts"].searchsorted(bars.columns["ts"][rows])
     if bars.origin.store is None:
         return older
-    assert isinstance(stream.columns, Arrivals)
-    assert isinstance(bars.columns, Arrivals)
+    assert isinstance(stream.columns, HasArrivals)
+    assert isinstance(bars.columns, HasArrivals)
     return np.minimum(older, stream.columns.arrivals.searchsorted(bars.columns.arrivals[rows]))

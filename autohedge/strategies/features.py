@@ -40,7 +40,7 @@ LEVELS_MOST = 1_000_000
 _CALL = re.compile(
     r"(?P<name>[A-Za-z_]\w*)\s*(?:\((?P<arguments>.*)\))?\s*(?:\.\s*(?P<column>\w+))?", re.DOTALL
 )
-_LEVELS = re.compile(r"(?:levels\s*=\s*)?\+?(\d{1,9})")
+_LEVELS = re.compile(r"(?:levels\s*=\s*)?\+?([0-9]{1,9})")
 _WRITTEN_CHARS = 60
 _NAMES = "write a name of docs/features.md, or an indicator such as rsi(period=21)"
 

@@ -14,7 +14,7 @@ SETTLED_SHARE = 1e-6
 NEEDS_VOLUME, NEEDS_SIDES = "volume", "volume by side"
 
 
-class Parameter(NamedTuple):
+class IndicatorParameter(NamedTuple):
     """A parameter: a number of bars of at least `least`, or a `width`, which is any number above 0.
 
     A parameter without default may be left out.
@@ -34,7 +34,7 @@ class IndicatorDefinition(NamedTuple):
     """
 
     name: str
-    parameters: tuple[Parameter, ...]
+    parameters: tuple[IndicatorParameter, ...]
     columns: tuple[str, ...]
     formula: str
     source: str
@@ -79,8 +79,8 @@ _WILDER = "Wilder, New Concepts in Technical Trading Systems (1978)"
 _EQUAL = "TA-Lib: equal"
 
 
-def _period(default: int, least: int = 1) -> tuple[Parameter, ...]:
-    return (Parameter("period", default, least),)
+def _period(default: int, least: int = 1) -> tuple[IndicatorParameter, ...]:
+    return (IndicatorParameter("period", default, least),)
 
 
 _DEFINITIONS = (
@@ -141,7 +141,7 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "macd",
-        (Parameter("fast", 12), Parameter("slow", 26), Parameter("signal", 9)),
+        (IndicatorParameter("fast", 12), IndicatorParameter("slow", 26), IndicatorParameter("signal", 9)),
         ("macd", "signal", "histogram"),
         "ema(fast) − ema(slow); signal: ema of it; histogram: macd − signal",
         "Appel, The Moving Average Convergence-Divergence Trading Method (1979)",
@@ -153,7 +153,7 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "bollinger",
-        (Parameter("period", 20, 2), Parameter("width", 2.0)),
+        (IndicatorParameter("period", 20, 2), IndicatorParameter("width", 2.0)),
         ("upper", "middle", "lower", "percent_b", "bandwidth"),
         "mean ± w·sd of n closes, sd with n in the denominator; percent_b = (c − lower)/(upper − lower); "
         "bandwidth = (upper − lower)/middle",
@@ -188,7 +188,7 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "stochastic",
-        (Parameter("period", 14), Parameter("smooth", 3), Parameter("signal", 3)),
+        (IndicatorParameter("period", 14), IndicatorParameter("smooth", 3), IndicatorParameter("signal", 3)),
         ("k", "d"),
         "k: mean of the last `smooth` values of 100·(c − L)/(H − L), with the highest high and the lowest low of "
         "n bars; d: mean of the last `signal` values of k",
@@ -282,7 +282,7 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "vwap",
-        (Parameter("period", None),),
+        (IndicatorParameter("period", None),),
         ("vwap",),
         "Σ t·v/Σ v since UTC midnight or the opening of the session, t = (h + l + c)/3; with a period over the last "
         "n bars",
@@ -307,7 +307,11 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "keltner",
-        (Parameter("period", 20), Parameter("atr_period", 10, 2), Parameter("width", 2.0)),
+        (
+            IndicatorParameter("period", 20),
+            IndicatorParameter("atr_period", 10, 2),
+            IndicatorParameter("width", 2.0),
+        ),
         ("upper", "middle", "lower"),
         "ema(period) ± w·atr(atr_period)",
         "Raschke's form of Keltner, How to Make Money in Commodities (1960)",
@@ -323,7 +327,7 @@ _DEFINITIONS = (
     ),
     IndicatorDefinition(
         "supertrend",
-        (Parameter("period", 10, 2), Parameter("width", 3.0)),
+        (IndicatorParameter("period", 10, 2), IndicatorParameter("width", 3.0)),
         ("line", "trend"),
         "bands (h + l)/2 ± w·atr; the upper one only falls, the lower one only rises, unless the close before was "
         "beyond it; trend 1 until c < lower, −1 until c > upper, 0 before the first; line: the band of the trend",

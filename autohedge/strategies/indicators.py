@@ -21,7 +21,7 @@ from autohedge.kernels.indicator_set import KERNELS, add_bar
 from autohedge.kernels.indicators import INDICATOR, INPUTS
 from autohedge.kernels.jit import resolved
 from autohedge.market.bar_series import BarSeries
-from autohedge.strategies.indicator_table import DEFINITIONS, IndicatorDefinition, Parameter
+from autohedge.strategies.indicator_table import DEFINITIONS, IndicatorDefinition, IndicatorParameter
 
 Values = NDArray[np.float64]
 BarValues = tuple[float, ...]
@@ -263,7 +263,7 @@ def _values(
     return values
 
 
-def _number(parameter: Parameter, text: str, written: str) -> float:
+def _number(parameter: IndicatorParameter, text: str, written: str) -> float:
     place = f"indicator {written}: {parameter.name}"
     if parameter.name == "width":
         try:
@@ -273,6 +273,6 @@ def _number(parameter: Parameter, text: str, written: str) -> float:
         if not 0 < width <= MOST_WIDTH:
             raise Misconfigured(f"{place} must be a number above 0, at most {MOST_WIDTH:,}")
         return width
-    if not re.fullmatch(r"[+-]?\d{1,12}", text) or not parameter.least <= int(text) <= MOST_BARS:
+    if not re.fullmatch(r"[+-]?[0-9]{1,12}", text) or not parameter.least <= int(text) <= MOST_BARS:
         raise Misconfigured(f"{place} must be a whole number from {parameter.least} to {MOST_BARS:,}")
     return int(text)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from autohedge.ask.model_probe import ModelProbe, ProbePlan, Prober, probe_snapshots
+from autohedge.ask.model_probe import ModelProbe, ProbePlan, ProbeRunner, probe_snapshots
 from autohedge.config import Settings
 from autohedge.graph.prompt_builder import PromptBuilder, PromptFiles
 from autohedge.llm.backend import LLMRequest
@@ -103,6 +103,6 @@ def probed(model: Model, settings: Settings, tape: Tape, plan: ProbePlan) -> Mod
     builder = PromptBuilder.of(PromptFiles.of(settings), settings.tools, settings.resolved_agents)
     snapshots, prober = (
         probe_snapshots(settings, tape, plan),
-        Prober(settings, ScriptedBackend(model), builder, {}),
+        ProbeRunner(settings, ScriptedBackend(model), builder, {}),
     )
     return asyncio.run(prober.run(plan.agent, snapshots, lambda _: None))

@@ -10,7 +10,7 @@ from autohedge.ask.probe_verdict import (
     VARIANTS,
     ProbeFindings,
     ProbeRound,
-    Tally,
+    RoundCount,
     VariantAnswer,
     VariantCounts,
     findings,
@@ -30,7 +30,7 @@ TALLIES = {
 def _findings(changes: dict[str, tuple[int, int]], valid: int = 3) -> ProbeFindings:
     counts = VariantCounts(3, {"trade long": valid} if valid else {}, {}, 0, 0)
     medians = dict.fromkeys(("median_seconds", "median_prompt_tokens", "median_completion_tokens"), 0.0)
-    tallies = {name: Tally(*pair) for name, pair in (TALLIES | changes).items()}
+    tallies = {name: RoundCount(*pair) for name, pair in (TALLIES | changes).items()}
     values: dict[str, Any] = {"variants": dict.fromkeys(VARIANTS, counts), **tallies, **medians}
     return ProbeFindings(**values)
 
@@ -90,5 +90,5 @@ def test_a_round_with_an_invalid_answer_counts_where_the_others_suffice() -> Non
     )
     answers = dict.fromkeys(VARIANTS, good) | {"swapped": bad}
     found = findings(PROBED["director"], [ProbeRound(0, True, answers)])
-    assert (found.moves_with_order, found.follows_reversal) == (Tally(0, 0), Tally(0, 1))
+    assert (found.moves_with_order, found.follows_reversal) == (RoundCount(0, 0), RoundCount(0, 1))
     assert found.variants["swapped"].invalid == {"no_json": 1} and found.variants["as_is"].valid == 1

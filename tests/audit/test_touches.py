@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from autohedge.audit.touches import NONE, OUTCOMES, Entries, Maxima, TouchSearch
+from autohedge.audit.touches import NONE, OUTCOMES, Entries, MaximaTree, TouchSearch
 
 # The mid at 1 s is 100: a target of 100 bps is 101, a stop of 50 bps is 99.5 for a long and 100.5 for a short.
 RISING = [(0, 90.0, 91.0), (1, 99.9, 100.1), (2, 100.4, 100.45), (3, 101.0, 101.2), (9, 98.0, 98.2)]
@@ -42,7 +42,7 @@ def test_first_value_at_least_a_threshold_is_that_of_a_plain_search() -> None:
             next((row for row in range(first, len(values)) if values[row] >= threshold), NONE)
             for first, threshold in zip(start, least, strict=True)
         ]
-        assert Maxima(values).first_at_least(start, least).tolist() == expected
+        assert MaximaTree(values).first_at_least(start, least).tolist() == expected
 
 
 def test_a_long_enters_at_the_ask_and_meets_its_target_at_the_bid() -> None:

@@ -55,6 +55,20 @@ def test_change_from_no_volume_is_null_in_all_forms(harness: ProcessHarness) -> 
     assert frame["volume_change"].to_list() == [None, None, None, -0.5]
 
 
+def test_bars_that_are_left_out_are_counted_on_stderr(harness: ProcessHarness) -> None:
+    prices = [10.0, 10.0, -1.0, 10.0]
+    bars = {
+        "ts_ns": START_NS + 60 * S * np.arange(4),
+        **dict.fromkeys(("open", "high", "low", "close"), prices),
+    }
+    pl.DataFrame(bars).write_parquet(harness.path / "C_1m_bars.parquet")
+    for command, name in (("features", "--feature=close"), ("indicators", "--name=sma(1)")):
+        ended = harness.call(command, "--tape=C_1m_bars.parquet", name, "--json")
+        assert json.loads(ended.stdout)["bars"] == 3
+        assert ended.stderr.startswith("C: bars left out, because they contradict themselves"), ended.stderr
+        assert ended.stderr.endswith(": 1\n")
+
+
 def test_table_is_written_with_the_time_of_each_row(harness: ProcessHarness) -> None:
     names = ("--feature=close", "--feature=sma(2)", "--feature=imbalance(3)")
     ended = harness.call("features", TRADES, "--every", "1m", *names, "--out", "a.parquet")

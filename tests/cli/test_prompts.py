@@ -162,6 +162,7 @@ def test_cost_of_prompts_adds_up_to_what_a_request_takes(call: Call) -> None:
     assert list(found["agents"]) == ["director", "quant", "risk", "execution", "learning"]
     for agent, cost in found["agents"].items():
         assert sum(cost["parts"].values()) == cost["total"]
+        assert 0 <= cost["parts"]["form"] <= 40, agent  # what no part explains
         assert {f"{{{name}}}" for name in load(agent).fields} <= cost["parts"].keys()
     rendered = json.loads(
         call("prompts", "render", "director", "--symbol", "BTC-USD", "--tape", file, "--json")[1]

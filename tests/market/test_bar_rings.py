@@ -80,7 +80,7 @@ def test_later_rows_change_no_window() -> None:
     [
         ({"500 ticks": 3}, "write a length of time"),
         ({"1M": 3}, "write a length of time"),
-        ({"1x": 3}, "1x"),
+        ({"1x": 3}, "tools.bars 1x: write a length of time"),
         ({"1m": 0}, "show 1 to 500 bars, not 0"),
         ({"1m": 501}, "show 1 to 500 bars, not 501"),
     ],

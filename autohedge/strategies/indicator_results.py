@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autohedge.market.bar_series import BarSeries, bar_series, used_bars
+from autohedge.market.bar_series import BarSeries, bar_series, left_out_text, used_bars
 from autohedge.market.columns import Column, null_for_nan
 from autohedge.market.parquet_file import write_columns
 from autohedge.market.stream import Stream
@@ -16,7 +16,7 @@ from autohedge.strategies.indicators import IndicatorSpec, Values, compute
 
 
 @dataclass(frozen=True, slots=True)
-class IndicatorAnswer:
+class IndicatorResults:
     """The columns of each indicator at the bars that end at `end_ns`."""
 
     specs: Sequence[IndicatorSpec]
@@ -30,7 +30,7 @@ class IndicatorAnswer:
         return {spec.name_of(name): values for spec, columns in pairs for name, values in columns.items()}
 
     def as_dict(self) -> dict[str, Any]:
-        """Returns the answer with NaN as None."""
+        """Returns the object that --json prints, with NaN as None."""
         pairs = zip(self.specs, self.columns, strict=True)
         return {
             "bars": len(self.end_ns),
@@ -49,15 +49,15 @@ class IndicatorAnswer:
         }
 
 
-def answer(stream: Stream, specs: Sequence[IndicatorSpec]) -> IndicatorAnswer:
+def indicator_results(stream: Stream, specs: Sequence[IndicatorSpec]) -> IndicatorResults:
     """Returns the indicators over all bars of a stream that a strategy reads."""
     series = bar_series(stream)
     end_ns = stream.columns["ts"][used_bars(stream, slice(None))]
     notes = tuple(_notes(specs, series, len(stream) - len(end_ns)))
-    return IndicatorAnswer(specs, end_ns, compute(specs, series), notes)
+    return IndicatorResults(specs, end_ns, compute(specs, series), notes)
 
 
-def write_answer(found: IndicatorAnswer, path: Path) -> None:
+def write_results(found: IndicatorResults, path: Path) -> None:
     """Writes `end_ns` and the columns to a new Parquet file. Raises Misconfigured as `write_columns` does."""
     write_columns(found.end_ns, found.named_columns(), path)
 
@@ -71,7 +71,7 @@ def first_defined(name: str, values: Values) -> int | None:
 
 def _notes(specs: Sequence[IndicatorSpec], series: BarSeries, left_out: int) -> Iterator[str]:
     if left_out:
-        yield f"bars left out, because they contradict themselves or lack their beginning: {left_out:,}"
+        yield left_out_text(left_out)
     for need, values in ((NEEDS_VOLUME, series.volume), (NEEDS_SIDES, series.buy_volume)):
         names = [spec.text for spec in specs if spec.definition.needs == need]
         if names and np.all(np.isnan(values)):

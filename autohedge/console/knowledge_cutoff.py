@@ -10,7 +10,7 @@ DAY_CHARS = 10
 SHOWN_CHARS = 200
 
 
-def foreknowledge(report: RunReport, cutoffs: Mapping[str, str]) -> str:
+def cutoff_warning(report: RunReport, cutoffs: Mapping[str, str]) -> str:
     """Returns a line if the tape begins before the knowledge cutoff of a model, else an empty string.
 
     `cutoffs` are days as YYYY-MM-DD, by model. The synthetic market is in no text.

@@ -2,7 +2,7 @@
 
 import pytest
 
-from autohedge.console.foreknowledge import foreknowledge
+from autohedge.console.knowledge_cutoff import cutoff_warning
 from autohedge.console.summary import print_summary
 from autohedge.core.results import AgentsSummary
 from autohedge.core.timestamps import parse_timestamp_ns
@@ -15,7 +15,7 @@ TAPE = {"first_ns": BEGIN_NS, "last_ns": BEGIN_NS + 1}
 
 def test_a_cutoff_after_the_beginning_of_the_tape_is_named() -> None:
     report = run_report(**TAPE)
-    line = foreknowledge(report, {"m": "2024-08-09", "old": "2024-08-08"})
+    line = cutoff_warning(report, {"m": "2024-08-09", "old": "2024-08-08"})
     assert line == (
         "the model may know what happened: the tape begins on 2024-08-08, before the cutoff of m (2024-08-09)"
     )
@@ -23,7 +23,7 @@ def test_a_cutoff_after_the_beginning_of_the_tape_is_named() -> None:
 
 @pytest.mark.parametrize("changes", [{"synthetic": True}, {"first_ns": 0, "last_ns": 0}])
 def test_a_market_that_no_text_describes_is_no_line(changes: dict[str, object]) -> None:
-    assert foreknowledge(run_report(**TAPE | changes), {"m": "2030-01-01"}) == ""
+    assert cutoff_warning(run_report(**TAPE | changes), {"m": "2030-01-01"}) == ""
 
 
 def test_the_summary_names_a_cutoff_that_was_recorded(capsys: pytest.CaptureFixture[str]) -> None:
@@ -31,4 +31,4 @@ def test_the_summary_names_a_cutoff_that_was_recorded(capsys: pytest.CaptureFixt
     gates = {"opened": 0, "closed": 0, "gated_signals": 0}
     print_summary(run_report(**TAPE, agents=agents, deliberations=deliberation_figures(**gates)))
     shown = " ".join(capsys.readouterr().out.split())
-    assert "Foreknowledge: the model may know what happened" in shown
+    assert "Knowledge cutoff: the model may know what happened" in shown

@@ -100,6 +100,7 @@ def test_server_that_is_away_gives_no_verdict_on_its_model(call: Call, workplace
     own = ['llm.provider="openai"', f'llm.base_url="{base_url}"', 'llm.model="m"', "llm.retries=0"]
     code, out, _ = call("agents", "probe", settings=[*SHORT, *own])
     assert code == 1 and "\ninvalid      breaker_open 10, unreachable 5\n" in out
+    assert "\ncause        the model's server cannot be reached" in out
     assert "\nmedian       0.0 s, 0 tokens read" in out and not (workplace / "cache/probes").exists()
 
 
